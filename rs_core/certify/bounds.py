@@ -1,0 +1,45 @@
+"""Confidence bounds on a binomial proportion, and what they allow at best: numbers only, no counts, no classes.
+
+Clopper & Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the binomial",
+Biometrika 26(4). Used one-sided for the certificate (Cohen et al. 2019, arXiv 1902.02918, section 3.2.2) and two-sided
+for shares over a test set. How votes become a certificate is told in ``decision``.
+"""
+
+from scipy.special import betaincinv, ndtri
+from statsmodels.stats.proportion import proportion_confint
+
+
+def lower_bound(k: int, n: int, alpha: float) -> float:
+    """One-sided Clopper-Pearson lower bound: with probability at least 1 - alpha it does not exceed p.
+
+    ``k`` successes in ``n`` independent trials; the bound is ``Beta(k, n - k + 1)``'s alpha quantile, 0 at ``k = 0``
+    and ``alpha ** (1/n)`` at ``k = n``.
+    """
+    _check(k, n)
+    if k == 0:
+        return 0.0
+    if k == n:
+        return float(alpha ** (1 / n))
+    return float(betaincinv(k, n - k + 1, alpha))
+
+
+def interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Two-sided Clopper-Pearson interval for a proportion of which ``k`` of ``n`` were seen."""
+    _check(k, n)
+    low, high = proportion_confint(k, n, alpha=1 - confidence, method="beta")
+    return float(low), float(high)
+
+
+def radius(p_lower: float, sigma: float) -> float:
+    """Certified l2 radius ``sigma * Phi^-1(p_lower)`` in the units of ``sigma`` (Cohen et al. 2019, theorem 1)."""
+    return float(sigma * ndtri(p_lower))
+
+
+def max_radius(n: int, alpha: float, sigma: float) -> float:
+    """The cap: the radius of an input on whose class all ``n`` noise samples agree (3.8115 sigma at 1e5, 0.001)."""
+    return radius(lower_bound(n, n, alpha), sigma)
+
+
+def _check(k: int, n: int) -> None:
+    if not 0 <= k <= n or n < 1:
+        raise ValueError(f"expected 0 <= k <= n and n >= 1, got k = {k} and n = {n}")

@@ -1,0 +1,102 @@
+"""From class counts to a certificate or a prediction, without torch: Cohen et al. 2019, "Certified Adversarial
+Robustness via Randomized Smoothing", arXiv 1902.02918, functions CERTIFY and PREDICT.
+
+A record carries the evidence it rests on, so that its radius can be recomputed by anyone who holds the record. Where
+the counts come from (``sampling``) is no concern of this file, except for one condition: the counts that select the
+class and the counts that bound it must share no noise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy.stats import binomtest
+
+from rs_core.certify.bounds import lower_bound, radius
+
+ABSTAIN = -1
+UNKNOWN_LABEL = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """What is certified about one input, and why.
+
+    ``radius`` is in [0, 1]-pixel l2 units and stored in full; ``counts0`` (selection) and ``counts`` (estimation) are
+    votes per class. ``error`` says why an input could not be certified at all; such an input counts as an abstention.
+    """
+
+    index: int
+    label: int = UNKNOWN_LABEL
+    prediction: int
+    radius: float
+    p_lower: float
+    counts0: tuple[int, ...]
+    counts: tuple[int, ...]
+    n0: int
+    n: int
+    sigma: float
+    alpha: float
+    seed: int
+    seconds: float = 0.0
+    error: str | None = None
+
+    @property
+    def correct(self) -> bool:
+        """Whether the certified class is the label; an abstention never is."""
+        return self.prediction != ABSTAIN and self.prediction == self.label
+
+    @property
+    def at_cap(self) -> bool:
+        """Whether every noise sample voted for the certified class, so that only more samples could certify more."""
+        return self.prediction != ABSTAIN and bool(self.counts) and self.counts[self.prediction] == self.n
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The smoothed classifier's answer for one input: a class, or ``ABSTAIN``; with the votes it rests on."""
+
+    index: int
+    label: int = UNKNOWN_LABEL
+    prediction: int
+    p_value: float
+    counts: tuple[int, ...]
+    n: int
+    sigma: float
+    alpha: float
+    seed: int
+    seconds: float = 0.0
+    error: str | None = None
+
+    @property
+    def correct(self) -> bool:
+        """Whether the predicted class is the label; an abstention never is."""
+        return self.prediction != ABSTAIN and self.prediction == self.label
+
+
+def certify(counts0: Sequence[int], counts: Sequence[int], *, sigma: float, alpha: float) -> tuple[int, float, float]:
+    """CERTIFY's decision: ``(prediction, radius, p_lower)`` from selection and estimation votes per class.
+
+    The class is the one most voted for in ``counts0`` (ties: lowest index); ``p_lower`` bounds its probability from
+    ``counts`` alone. Below 1/2 the answer is ``(ABSTAIN, 0.0, p_lower)``; exactly 1/2 certifies radius 0.
+    """
+    selected = argmax(counts0)
+    p_lower = lower_bound(counts[selected], sum(counts), alpha)
+    if p_lower < 0.5:
+        return ABSTAIN, 0.0, p_lower
+    return selected, radius(p_lower, sigma), p_lower
+
+
+def predict(counts: Sequence[int], *, alpha: float) -> tuple[int, float]:
+    """PREDICT's decision: ``(prediction, p_value)`` of a two-sided binomial test between the top two classes.
+
+    A p-value above ``alpha`` abstains; with probability at least 1 - alpha the answer is not a wrong class.
+    """
+    first = argmax(counts)
+    runner_up = max((count for index, count in enumerate(counts) if index != first), default=0)
+    p_value = float(binomtest(counts[first], counts[first] + runner_up, 0.5).pvalue)
+    return (first, p_value) if p_value <= alpha else (ABSTAIN, p_value)
+
+
+def argmax(counts: Sequence[int]) -> int:
+    """Index of the largest count; the lowest one where several are equal."""
+    return max(range(len(counts)), key=lambda index: (counts[index], -index))

@@ -1,0 +1,100 @@
+"""The few ways in which a request to radii can be wrong.
+
+Each class is one kind of mistake; its docstring is the sentence a person reads first. What was expected and what came
+are given where the error is raised, so that the message can be acted on without reading code.
+"""
+
+import re
+from typing import Any
+
+
+class RadiiError(ValueError):
+    """The request cannot be carried out."""
+
+    status = 422
+
+    def __init__(self, *, expected: str, got: str, where: str | None = None) -> None:
+        self.expected = expected
+        self.got = got
+        self.where = where
+        super().__init__(self.detail)
+
+    @property
+    def title(self) -> str:
+        """The docstring's first line."""
+        return (self.__doc__ or "").strip().splitlines()[0]
+
+    @property
+    def slug(self) -> str:
+        """The kind of mistake as a stable word: ``InvalidDataset`` -> ``invalid-dataset``."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
+
+    @property
+    def detail(self) -> str:
+        """One sentence: what, where, what was expected, what came."""
+        place = f" ({self.where})" if self.where else ""
+        return f"{self.title.rstrip('.')}{place}: expected {self.expected}, got {self.got}."
+
+    def problem(self) -> dict[str, Any]:
+        """The same as an RFC 9457 problem, without the instance."""
+        body = {
+            "type": f"urn:radii:problem:{self.slug}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "expected": self.expected,
+            "got": self.got,
+        }
+        return body | ({"where": self.where} if self.where else {})
+
+    @classmethod
+    def from_problem(cls, problem: dict[str, Any]) -> "RadiiError":
+        """The error that :meth:`problem` described, as it comes back over a pipe or out of a column."""
+        kinds = {kind.__name__: kind for kind in (cls, *_descendants(cls))}
+        by_slug = {re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower(): kind for name, kind in kinds.items()}
+        kind = by_slug.get(str(problem.get("type", "")).rsplit(":", 1)[-1], cls)
+        return kind(
+            expected=str(problem.get("expected", "")),
+            got=str(problem.get("got", problem.get("detail", ""))),
+            where=problem.get("where"),
+        )
+
+
+def _descendants(kind: type[RadiiError]) -> list[type[RadiiError]]:
+    return [found for child in kind.__subclasses__() for found in (child, *_descendants(child))]
+
+
+class InvalidSpec(RadiiError):
+    """The specification is not valid."""
+
+
+class InvalidDataset(RadiiError):
+    """The data set cannot be read."""
+
+
+class InvalidCheckpoint(RadiiError):
+    """The checkpoint cannot be read."""
+
+
+class UnknownArchitecture(RadiiError):
+    """There is no architecture of that name."""
+
+
+class UnknownMethod(RadiiError):
+    """There is no training method of that name."""
+
+
+class Mismatch(RadiiError):
+    """The model and the data set do not fit together."""
+
+
+class InvalidResults(RadiiError):
+    """The file of per-input results cannot be read."""
+
+
+class TrainingDiverged(RadiiError):
+    """Training diverged."""
+
+
+class NotFinite(RadiiError):
+    """The base classifier does not answer with finite numbers."""

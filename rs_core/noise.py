@@ -1,0 +1,95 @@
+"""Keyed noise: every random draw of a job comes from a stream with a name, never from a shared generator.
+
+A stream is named by four whole numbers: (job seed, index, stage, part). The same name gives the same draws on the same
+kind of device, so work that is redone after a crash, or done by another worker, is the same work; different names give
+streams that are independent for every practical purpose, so selection and estimation never share noise.
+
+The name is hashed by ``numpy.random.SeedSequence`` (O'Neill 2014/2015, PCG's seeding) into the *whole* state of torch's
+CPU generator: ``manual_seed`` would keep 32 bits of it and make tens of thousands of pairs among 10^7 streams equal.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+CHUNK = 100
+"""Noise samples per part of a stream: fixed, so that it depends on neither the forward batch nor the machine."""
+
+_MT19937_WORDS = 624
+_WORDS_PER_NUMBER = 2
+
+
+class Stage(IntEnum):
+    """What a stream is for. The numbers are part of stored results: append, never renumber."""
+
+    SELECTION = 0
+    ESTIMATION = 1
+    PREDICTION = 2
+    INITIAL_WEIGHTS = 3
+    ORDER = 4
+    AUGMENTATION = 5
+    TRAINING = 6
+    TEST = 7
+
+
+def generator(
+    seed: int, index: int, stage: Stage, part: int = 0, *, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """A generator that stands at the beginning of the stream (seed, index, stage, part); numbers in [0, 2^64)."""
+    sequence = np.random.SeedSequence(_words(seed, index, int(stage), part))
+    if torch.device(device).type == "cpu":
+        return _cpu_generator(sequence)
+    high, low = (int(word) for word in sequence.generate_state(_WORDS_PER_NUMBER, np.uint32))
+    # The CUDA generator is counter-based and keeps all 64 bits of its seed.
+    return torch.Generator(device).manual_seed((high << 32 | low) & (2**63 - 1))
+
+
+def fill_gaussian(
+    out: torch.Tensor,
+    *,
+    start: int,
+    sigma: float,
+    seed: int,
+    index: int,
+    stage: Stage,
+    chunk: torch.Tensor | None = None,
+) -> None:
+    """Fills ``out`` (B, ...) float32 with the noise samples ``start .. start + B - 1`` of N(0, sigma^2) of a stream.
+
+    Sample i is row i % CHUNK of part i // CHUNK; a part is always drawn whole, so any cut of the range gives the same
+    samples. ``chunk`` (CHUNK, ...) is scratch space for parts that are not wholly inside the range.
+    """
+    stop = start + len(out)
+    for part in range(start // CHUNK, -(-stop // CHUNK)):
+        first, last = max(start, part * CHUNK), min(stop, (part + 1) * CHUNK)
+        stream = generator(seed, index, stage, part, device=out.device)
+        rows = out[first - start : last - start]
+        if last - first == CHUNK:
+            rows.normal_(0.0, sigma, generator=stream)
+        else:
+            whole = out.new_empty((CHUNK, *out.shape[1:])) if chunk is None else chunk
+            whole.normal_(0.0, sigma, generator=stream)
+            rows.copy_(whole[first - part * CHUNK : last - part * CHUNK])
+
+
+def _words(*numbers: int) -> list[int]:
+    """Each number as two 32-bit words, so that no two names spell the same list."""
+    for number in numbers:
+        if not 0 <= number < 2**64:
+            raise ValueError(f"expected a whole number in [0, 2^64) in the name of a stream, got {number}")
+    return [word for number in numbers for word in (number & 0xFFFFFFFF, number >> 32)]
+
+
+def _cpu_generator(sequence: np.random.SeedSequence) -> torch.Generator:
+    """torch's CPU generator with all 624 words of its Mersenne twister taken from ``sequence``."""
+    stream = torch.Generator()
+    state = stream.get_state().numpy().copy()
+    header = np.array([0, 1 | 1 << 32, 0], dtype=np.uint64)  # initial seed; left = 1, seeded = 1; next = 0
+    words = sequence.generate_state(_MT19937_WORDS, np.uint32)
+    words[0] |= np.uint32(0x80000000)  # never the all-zero state, from which the twister cannot leave
+    filled = np.concatenate([header, words.astype(np.uint64)]).view(np.uint8)
+    state[: len(filled)] = filled
+    state[len(filled) :] = 0
+    stream.set_state(torch.from_numpy(state))
+    return stream

@@ -1,0 +1,204 @@
+"""Every knob of the product: what a job is, in records that the library, the HTTP body, a TOML or JSON file and the
+database column share.
+
+The records are frozen and keyword-only, and an unknown field is an error. Each field says its unit and, where a paper
+set it, its source. Names on the server are identifiers (``ds_...``, ``ckpt_...``); in a local file they are paths.
+
+Cohen et al. 2019 is "Certified Adversarial Robustness via Randomized Smoothing", arXiv 1902.02918. Published settings
+of the Jeong et al. line of work (arXiv 2006.04062, 2111.09277, 2212.09000) are called "published" below.
+"""
+
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from rs_core.errors import InvalidSpec
+
+T = TypeVar("T")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field,))
+def record(cls: type[T]) -> type[T]:
+    """A frozen, keyword-only record that refuses unknown fields, infinities and NaN."""
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    return dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
+
+
+MAX_SAMPLES = 100_000_000
+MAX_SEED = 2**63 - 1
+
+Sigma = Annotated[float, Field(gt=0, le=100, description="noise level: standard deviation, in [0, 1]-pixel units")]
+Alpha = Annotated[float, Field(gt=0, lt=1, description="failure probability, per input")]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="names every noise stream of the job")]
+Reference = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+@record
+class Selection:
+    """Which inputs of a data set a job looks at: ``start, start + step, ...``, at most ``count`` of them."""
+
+    start: Annotated[int, Field(ge=0, description="index of the first input")] = 0
+    step: Annotated[int, Field(ge=1, description="every step-th input; 20 on CIFAR-10 gives Cohen's 500 images")] = 1
+    count: Annotated[int | None, Field(ge=1, description="at most this many inputs; null for all")] = None
+
+    def indices(self, size: int) -> range:
+        """The chosen indices of a data set of ``size`` inputs."""
+        every = range(self.start, size, self.step)
+        return every if self.count is None else every[: self.count]
+
+
+@record
+class Normalization:
+    """Per-channel affine map inside the model, after the noise: ``(x - mean) / std``, in [0, 1]-pixel units."""
+
+    mean: Annotated[tuple[float, ...], Field(min_length=1, max_length=64)]
+    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=64)]
+
+    @model_validator(mode="after")
+    def _same_length(self) -> "Normalization":
+        if len(self.mean) != len(self.std):
+            raise ValueError(
+                f"mean and std must have one entry per channel each, got {len(self.mean)} and {len(self.std)}"
+            )
+        return self
+
+
+NORMALIZATIONS: dict[str, Normalization | None] = {
+    "none": None,
+    "cifar10": Normalization(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)),
+    "cifar100": Normalization(mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761)),
+    "imagenet": Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+}
+
+NormalizationChoice = Annotated[
+    Literal["none", "cifar10", "cifar100", "imagenet"] | Normalization,
+    Field(description="first layer of the model, after the noise; by name or as mean and std per channel"),
+]
+
+
+def normalization(choice: str | Normalization) -> Normalization | None:
+    """The record behind a choice; ``None`` is the identity."""
+    return NORMALIZATIONS[choice] if isinstance(choice, str) else choice
+
+
+@record
+class Gaussian:
+    """Gaussian augmentation, Cohen et al. 2019: cross-entropy at ``x + sigma * noise``, one draw per image and step."""
+
+    name: Literal["gaussian"] = "gaussian"
+
+
+Method = Annotated[Gaussian, Field(description="the training method and its hyper-parameters, chosen by its name")]
+
+
+@record
+class TrainSpec:
+    """Train a base classifier under noise. Defaults are the published CIFAR-10 settings."""
+
+    kind: Literal["train"] = "train"
+    dataset: Reference
+    test_dataset: Annotated[Reference | None, Field(description="for accuracy under noise after each epoch")] = None
+    inputs: Annotated[Selection, Field(description="which inputs of the data set to train on")] = Selection()
+    architecture: Annotated[str, Field(min_length=1, max_length=100, description="a name of the architectures table")]
+    normalization: NormalizationChoice = "none"
+    method: Method = Gaussian()
+    sigma: Sigma
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 150
+    batch_size: Annotated[int, Field(ge=1, le=65_536, description="images per loader batch")] = 256
+    learning_rate: Annotated[float, Field(gt=0, le=100)] = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
+    lr_step: Annotated[int, Field(ge=1, description="epochs between two drops of the learning rate")] = 50
+    lr_gamma: Annotated[float, Field(gt=0, le=1, description="factor of one drop")] = 0.1
+    lr_drop: Annotated[
+        Literal["published", "exact"],
+        Field(
+            description="published: each drop reaches training one epoch late, as in the released logs; exact: on time"
+        ),
+    ] = "published"
+    augmentation: Annotated[
+        Literal["none", "crop_flip"],
+        Field(description="crop_flip: random crop after 4 pixels of zero padding, then a mirror image with p = 1/2"),
+    ] = "none"
+    seed: Seed = 0
+
+
+@record
+class CertifySpec:
+    """CERTIFY of Cohen et al. 2019 on each chosen input: class, radius and all class counts."""
+
+    kind: Literal["certify"] = "certify"
+    checkpoint: Reference
+    dataset: Reference
+    inputs: Selection = Selection()
+    sigma: Annotated[
+        Sigma | None, Field(description="null: the noise level that the checkpoint was trained with, if it says")
+    ] = None
+    n0: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples for selection")] = 100
+    n: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples for estimation")] = 100_000
+    alpha: Alpha = 0.001
+    seed: Seed = 0
+    batch_size: Annotated[
+        int | None,
+        Field(
+            ge=1, le=65_536, description="noise samples per forward pass; null: chosen at the first claim, then fixed"
+        ),
+    ] = None
+
+
+@record
+class PredictSpec:
+    """PREDICT of Cohen et al. 2019 on each chosen input: class or abstention."""
+
+    kind: Literal["predict"] = "predict"
+    checkpoint: Reference
+    dataset: Reference
+    inputs: Selection = Selection()
+    sigma: Annotated[
+        Sigma | None, Field(description="null: the noise level that the checkpoint was trained with, if it says")
+    ] = None
+    n: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples")] = 1_000
+    alpha: Alpha = 0.001
+    seed: Seed = 0
+    batch_size: Annotated[
+        int | None,
+        Field(
+            ge=1, le=65_536, description="noise samples per forward pass; null: chosen at the first claim, then fixed"
+        ),
+    ] = None
+
+
+JobSpec = Annotated[TrainSpec | CertifySpec | PredictSpec, Field(discriminator="kind")]
+_JOB_SPEC: TypeAdapter[TrainSpec | CertifySpec | PredictSpec] = TypeAdapter(JobSpec)
+
+
+def parse_spec(body: dict[str, Any]) -> TrainSpec | CertifySpec | PredictSpec:
+    """The record that ``body`` (JSON-like) describes, by its ``kind``; :class:`InvalidSpec` names every wrong field."""
+    try:
+        return _JOB_SPEC.validate_python(body)
+    except ValidationError as error:
+        raise invalid_spec(error) from None
+
+
+def dump_spec(spec: Any) -> dict[str, Any]:
+    """The JSON-like body of any record here; ``parse_spec(dump_spec(s)) == s`` for job specs."""
+    body: dict[str, Any] = TypeAdapter(type(spec)).dump_python(spec, mode="json")
+    return body
+
+
+def invalid_spec(error: ValidationError) -> InvalidSpec:
+    """One sentence out of pydantic's list: for each wrong field, what was expected and what came."""
+    faults = error.errors(include_url=False, include_context=False)
+    places = [".".join(str(part) for part in fault["loc"][1:] or fault["loc"]) or "the body" for fault in faults]
+    return InvalidSpec(
+        expected="; ".join(
+            f"{place}: {_lower_first(fault['msg'])}" for place, fault in zip(places, faults, strict=True)
+        ),
+        got="; ".join(f"{place} = {fault['input']!r}"[:200] for place, fault in zip(places, faults, strict=True)),
+        where=", ".join(dict.fromkeys(places)),
+    )
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
