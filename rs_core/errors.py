@@ -89,7 +89,7 @@ class Mismatch(RadiiError):
 
 
 class InvalidResults(RadiiError):
-    """The file of per-input results cannot be read."""
+    """The per-input results cannot be used."""
 
 
 class TrainingDiverged(RadiiError):

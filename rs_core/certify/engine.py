@@ -1,8 +1,8 @@
 """Certifies and predicts many inputs, one record at a time, and can be cut anywhere.
 
-The loop around ``sampling`` (votes) and ``decision`` (what they mean). A generator of small records: ``Progress``
-about once a second inside an input, then its ``Certificate`` or ``Prediction``. Whoever stores the last ``Progress``
-can continue the unfinished input from it and gets the counts of an unbroken run.
+The loop around ``sampling`` (votes) and ``decision`` (what they mean). A generator of small records: ``Progress`` when
+an input begins and about once a second inside it, then its ``Certificate`` or ``Prediction``. Whoever stores the last
+``Progress`` can continue the unfinished input from it and gets the counts of an unbroken run.
 """
 
 import time
@@ -42,6 +42,7 @@ def certify(
     """CERTIFY of Cohen et al. 2019 for each input: n0 samples select the class, n fresh ones bound its probability."""
     for index, x, label in inputs:
         tally = _Tally(index, resume)
+        yield tally.progress()
         yield from tally.count(sampler, x, n0, Stage.SELECTION)
         yield from tally.count(sampler, x, n, Stage.ESTIMATION)
         counts0, counts = tally.counts(Stage.SELECTION), tally.counts(Stage.ESTIMATION)
@@ -69,6 +70,7 @@ def predict(
     """PREDICT of Cohen et al. 2019 for each input: the top class of n samples, or an abstention."""
     for index, x, label in inputs:
         tally = _Tally(index, resume)
+        yield tally.progress()
         yield from tally.count(sampler, x, n, Stage.PREDICTION)
         counts = tally.counts(Stage.PREDICTION)
         prediction, p_value = decision.predict(counts, alpha=alpha)
@@ -100,6 +102,9 @@ class _Tally:
     def seconds(self) -> float:
         return self._before + time.monotonic() - self._started
 
+    def progress(self) -> Progress:
+        return Progress(index=self.index, votes=dict(self._votes), seconds=self.seconds)
+
     def counts(self, stage: Stage) -> tuple[int, ...]:
         return self._votes[stage].counts
 
@@ -108,4 +113,4 @@ class _Tally:
             self._votes[stage] = votes
             if time.monotonic() - self._reported >= SECONDS_BETWEEN_PROGRESS:
                 self._reported = time.monotonic()
-                yield Progress(index=self.index, votes=dict(self._votes), seconds=self.seconds)
+                yield self.progress()

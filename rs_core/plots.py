@@ -1,0 +1,151 @@
+"""Figures of a certification: the certified-accuracy curve and the histogram of radii, from rows.
+
+The curve is the exact empirical step function of Cohen et al. 2019, arXiv 1902.02918: share of inputs that are correct
+with radius >= r. Figures are objects of their own (no pyplot, no global state, no display), and equal rows render to
+equal bytes. Colours are those of Okabe & Ito, safe for colour-blind readers. The numbers come from ``tally``.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+from numpy.typing import NDArray
+
+from rs_core.certify.bounds import interval
+from rs_core.certify.decision import Certificate
+from rs_core.errors import InvalidResults
+from rs_core.tally import CONFIDENCE, Columns, columns
+from rs_core.tsv import rounded_down
+
+# Read while an SVG is drawn, so it cannot be passed with the figure; a fixed salt makes the ids of its parts fixed.
+matplotlib.rcParams["svg.hashsalt"] = "radii"
+
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8C8C8C"
+LINE_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+LINE_STYLES = ("-", "--", "-.", ":")
+RADIUS_LABEL = "certified ℓ₂ radius, in [0, 1]-pixel units"
+MAX_STEPS = 4_000
+BAND_POINTS = 200
+BINS = 40
+METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": "radii"}, "svg": {"Creator": "radii", "Date": None}}
+
+
+def certified_accuracy(
+    curves: Mapping[str, Sequence[Certificate]],
+    *,
+    totals: Mapping[str, int] | None = None,
+    title: str = "Certified accuracy",
+) -> Figure:
+    """Certified accuracy over the radius, one step curve per name; a single one gets its pointwise interval.
+
+    ``totals``: inputs of a job by name, where rows may be missing; they count as not certified. Raises
+    :class:`InvalidResults` where there is no curve.
+    """
+    if not curves:
+        raise InvalidResults(expected="at least one curve to draw", got="none")
+    figure, axes = _canvas(title)
+    styles = cycle((colour, style) for style in LINE_STYLES for colour in LINE_COLOURS)
+    labels = []
+    for (name, certificates), (colour, style) in zip(curves.items(), styles, strict=False):
+        rows = columns(certificates)
+        inputs = max((totals or {}).get(name, 0), len(rows.index), 1)
+        radii, shares = _steps(rows, inputs)
+        axes.plot(radii, shares, drawstyle="steps-pre", color=colour, linestyle=style, linewidth=1.8)
+        labels.append(f"{_short(name)} (ACR {rounded_down(rows.certified_radius.sum() / inputs, 4)})")
+        if len(curves) == 1 and len(rows.index):
+            _band(axes, rows, inputs, colour)
+            labels.append(f"{100 * CONFIDENCE:.0f} % interval over {inputs:,} inputs, pointwise")
+    axes.set(ylabel="certified accuracy", xlim=(0, _right(axes)), ylim=(0, 1.01))
+    _legend(axes, labels, loc="best")
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+    return figure
+
+
+def radius_histogram(certificates: Sequence[Certificate], *, title: str = "Certified radii") -> Figure:
+    """How many inputs have which radius: correct and wrong ones stacked, abstentions as a bar left of 0."""
+    rows = columns(certificates)
+    correct, wrong = rows.radius[rows.correct], rows.radius[~rows.correct & ~rows.abstained]
+    edges = np.linspace(0, float(rows.radius.max(initial=0.0)) or 1.0, BINS + 1)
+    low, high = np.histogram(correct, edges)[0], np.histogram(wrong, edges)[0]
+    width, abstained = edges[1], int(rows.abstained.sum())
+    figure, axes = _canvas(title)
+    bars: dict[str, Any] = {"align": "edge", "edgecolor": "white", "linewidth": 0.5}
+    axes.bar(edges[:-1], low, width, color=BLUE, **bars)
+    axes.bar(edges[:-1], high, width, bottom=low, color=ORANGE, hatch="////", **bars)
+    axes.bar(-2 * width, abstained, width, color=GREY, **bars)
+    shown = (("correct", len(correct)), ("wrong class", len(wrong)), ("abstained, no radius", abstained))
+    labels = [f"{name}: {count:,}" for name, count in shown]
+    _legend(axes, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, borderaxespad=0)
+    highest = max(int((low + high).max()), abstained, 1)
+    axes.set(ylabel="inputs", xlim=(-3 * width, edges[-1] + width), ylim=(0, 1.05 * highest))
+    axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= edges[-1]])
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    return figure
+
+
+def render(figure: Figure, format: Literal["png", "svg"]) -> bytes:
+    """The figure as a file, 800 pixels wide; equal figures give equal bytes under equal versions of matplotlib."""
+    target = io.BytesIO()
+    figure.savefig(target, format=format, metadata=METADATA[format])
+    return target.getvalue()
+
+
+def _canvas(title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(8, 5), dpi=100)
+    FigureCanvasAgg(figure)
+    figure.subplots_adjust(left=0.11, right=0.97, bottom=0.13, top=0.87)
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontsize=13, pad=23, parse_math=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(RADIUS_LABEL)
+    axes.xaxis.label.set_fontsize(11)
+    axes.yaxis.label.set_fontsize(11)
+    return figure, axes
+
+
+def _steps(rows: Columns, inputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Radii and the share certified at each, from 0 to the drop behind the largest; a share holds back to the radius
+    before. Among very many radii some are left out, which can only lower the curve, by less than a pixel."""
+    ascending = np.sort(rows.radius[rows.correct])
+    radii = np.unique(np.append(ascending, 0.0))
+    kept = radii[:: -(-len(radii) // MAX_STEPS)] if len(radii) > MAX_STEPS else radii
+    kept = np.unique(np.append(kept, radii[-1]))
+    counts = len(ascending) - np.searchsorted(ascending, kept, side="left")
+    return np.append(kept, kept[-1]), np.append(counts, 0) / inputs
+
+
+def _band(axes: Axes, rows: Columns, inputs: int, colour: str) -> None:
+    ascending = np.sort(rows.radius[rows.correct])
+    radii = np.linspace(0, float(ascending[-1]) if len(ascending) else 1.0, BAND_POINTS)
+    counts = len(ascending) - np.searchsorted(ascending, radii, side="left")
+    missing = inputs - len(rows.index)
+    low = [interval(int(count), inputs, CONFIDENCE)[0] for count in counts]
+    high = [interval(int(count) + missing, inputs, CONFIDENCE)[1] for count in counts]
+    axes.fill_between(radii, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _right(axes: Axes) -> float:
+    """A little beyond the largest radius of any curve."""
+    return 1.03 * max(float(np.max(line.get_xdata())) for line in axes.lines) or 1.0
+
+
+def _legend(axes: Axes, labels: Sequence[str], **place: Any) -> None:
+    handles: list[Any] = [*axes.lines, *axes.collections, *axes.containers]
+    legend = axes.legend(handles, labels, frameon=False, fontsize=10, **place)
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set_parse_math(False)
+        text.set_text(label)
+
+
+def _short(name: str, length: int = 40) -> str:
+    return name if len(name) <= length else name[: length - 3] + "..."

@@ -1,0 +1,242 @@
+"""The report of a certification: certified accuracy, average certified radius, and what must stand beside them; a pure
+function of the stored rows.
+
+Certified accuracy as in Cohen et al. 2019, arXiv 1902.02918, ACR as in Zhai et al. 2020, arXiv 2001.02378. Inputs that
+abstained, failed or are still missing stay in every denominator. Intervals are Clopper-Pearson over inputs, pointwise.
+The sums are made in ``tally``; reading and writing rows is left to ``tsv`` and the store, text to ``report_text``,
+pictures to ``plots``.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rs_core.certify.bounds import max_radius
+from rs_core.certify.decision import UNKNOWN_LABEL, Certificate
+from rs_core.errors import InvalidResults
+from rs_core.tally import CONFIDENCE, Columns, CurvePoint, columns, curve, grid, point, radii_up_to, sums_of
+
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantiles:
+    """Observed values below or at which the named share of inputs lies."""
+
+    minimum: float
+    p5: float
+    p25: float
+    median: float
+    p75: float
+    p95: float
+    maximum: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRow:
+    """The evaluated inputs of one label. ``accuracy`` is certified accuracy at radius 0."""
+
+    label: int
+    name: str | None
+    inputs: int
+    acr: float
+    accuracy: float
+    abstention_rate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that is said of one certification. Shares are of ``inputs``, the fixed denominator; radii in pixel l2 units.
+
+    ``None`` stands for what the rows do not tell. ``abstained`` includes ``errors``. ``radius_quantiles`` are those of
+    radius x correct over all inputs, ``p_lower_quantiles`` those over evaluated inputs without an error.
+    """
+
+    inputs: int
+    evaluated: int
+    complete: bool
+    acr: float
+    accuracy_at_0: CurvePoint
+    certified_accuracy: tuple[CurvePoint, ...]
+    confidence: float
+    abstained: int
+    abstention_rate: float
+    errors: int
+    at_cap: int | None
+    share_at_cap: float | None
+    cap: float | None
+    radius_quantiles: Quantiles
+    p_lower_quantiles: Quantiles | None
+    classes: tuple[ClassRow, ...]
+    n0: int | None
+    n: int | None
+    alpha: float | None
+    sigma: float | None
+    seed: int | None
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain dicts and lists, free of NaN."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+
+def summarize(
+    certificates: Sequence[Certificate],
+    *,
+    radii: Sequence[float] | None = None,
+    total: int | None = None,
+    cap: float | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Report:
+    """The report of ``certificates``, in any order.
+
+    ``total``: inputs of the job, where some may still be missing; ``radii``: the grid, else a round one up to the cap
+    or, where that is unknown, to the largest radius; ``cap``: the largest radius possible, else taken from n, alpha and
+    sigma of the rows. Raises :class:`InvalidResults` where there is nothing to report, an index comes twice, rows come
+    from different procedures or there are more rows than ``total``; :class:`InvalidSpec` for radii that are none.
+    """
+    rows = columns(certificates)
+    inputs = _denominator(rows, total)
+    certified = [row for row in certificates if row.error is None] or certificates
+    n0 = _agreed("n0", [row.n0 for row in certified])
+    n = _agreed("n", [row.n for row in certified])
+    alpha = _agreed("alpha", [row.alpha for row in certified])
+    sigma = _agreed("sigma", [row.sigma for row in certified])
+    if cap is None and n and alpha and sigma:
+        cap = max(0.0, max_radius(n, alpha, sigma))
+    limit = cap if cap is not None else float(rows.radius.max(initial=0.0))
+    sums = sums_of(rows, grid(radii) if radii is not None else radii_up_to(limit), cap)
+    missing = inputs - sums.evaluated
+    return Report(
+        inputs=inputs,
+        evaluated=sums.evaluated,
+        complete=missing == 0,
+        acr=sums.radius_sum / inputs,
+        accuracy_at_0=point(0.0, sums.correct, inputs, missing),
+        certified_accuracy=curve(sums, inputs),
+        confidence=CONFIDENCE,
+        abstained=sums.abstained,
+        abstention_rate=sums.abstained / inputs,
+        errors=sums.errors,
+        at_cap=sums.at_cap,
+        share_at_cap=None if sums.at_cap is None else sums.at_cap / inputs,
+        cap=cap,
+        radius_quantiles=_quantiles(np.append(rows.certified_radius, np.zeros(missing))),
+        p_lower_quantiles=_p_lower_quantiles(rows),
+        classes=_classes(rows, class_names),
+        n0=n0,
+        n=n,
+        alpha=alpha,
+        sigma=sigma,
+        seed=_agreed("seed", [row.seed for row in certified]),
+        notes=_notes(rows, inputs, alpha, cap),
+    )
+
+
+def _quantiles(values: NDArray[np.float64]) -> Quantiles:
+    observed = np.quantile(values, (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1), method="inverted_cdf")
+    return Quantiles(**dict(zip(Quantiles.__annotations__, observed.tolist(), strict=True)))
+
+
+def _p_lower_quantiles(rows: Columns) -> Quantiles | None:
+    known = rows.p_lower[~rows.failed & np.isfinite(rows.p_lower)]
+    return _quantiles(known) if len(known) else None
+
+
+def _classes(rows: Columns, names: Sequence[str] | None) -> tuple[ClassRow, ...]:
+    labelled = rows.label != UNKNOWN_LABEL
+    labels, place, sizes = np.unique(rows.label[labelled], return_inverse=True, return_counts=True)
+    acr, correct, abstained = (
+        np.bincount(place, values[labelled], len(labels)) / sizes
+        for values in (rows.certified_radius, rows.correct, rows.abstained)
+    )
+    return tuple(
+        ClassRow(
+            label=label,
+            name=names[label] if names is not None and label < len(names) else None,
+            inputs=size,
+            acr=float(acr[i]),
+            accuracy=float(correct[i]),
+            abstention_rate=float(abstained[i]),
+        )
+        for i, (label, size) in enumerate(zip(labels.tolist(), sizes.tolist(), strict=True))
+    )
+
+
+def _notes(rows: Columns, inputs: int, alpha: float | None, cap: float | None) -> tuple[str, ...]:
+    """Plain sentences that a reader of the numbers needs."""
+    evaluated, errors, unlabelled = len(rows.index), int(rows.failed.sum()), int((rows.label == UNKNOWN_LABEL).sum())
+    found = (
+        f"Intervals are Clopper-Pearson over inputs at {100 * CONFIDENCE:.0f} %, "
+        "and pointwise: each holds for its radius alone.",
+        _alpha_note(alpha, evaluated) if alpha is not None else None,
+        _partial_note(evaluated, inputs) if evaluated < inputs else None,
+        f"Inputs not certified because of an error, counted as abstentions: {errors:,}." if errors else None,
+        f"Inputs without a label, which never count as correct: {unlabelled:,}." if unlabelled else None,
+        _constant_note(rows, cap),
+    )
+    return tuple(note for note in found if note is not None)
+
+
+def _alpha_note(alpha: float, evaluated: int) -> str:
+    return (
+        f"Each certificate is wrong with probability at most alpha = {alpha:g}: "
+        f"at most {alpha * evaluated:g} wrong ones are expected among {evaluated:,}."
+    )
+
+
+def _partial_note(evaluated: int, inputs: int) -> str:
+    return (
+        f"Partial: {evaluated:,} of {inputs:,} inputs are evaluated. The others count as not certified, so that ACR "
+        "and certified accuracy can only grow; the intervals' upper ends count them as certified. Per-class rows are "
+        "about evaluated inputs."
+    )
+
+
+def _constant_note(rows: Columns, cap: float | None) -> str | None:
+    """A warning where one class takes every certificate, because ACR alone does not show it."""
+    given, labels = np.unique(rows.prediction[~rows.abstained]), np.unique(rows.label[rows.label != UNKNOWN_LABEL])
+    if len(given) != 1 or len(labels) < 2:
+        return None
+    score = "the cap" if cap is None else f"the cap {cap:.4g}"
+    return (
+        f"Class {given[0]} is the only class ever certified. A classifier that always answers the same scores an ACR "
+        f"of about {score} divided by the number of classes ({len(labels)}): read ACR beside the per-class rows."
+    )
+
+
+def _denominator(rows: Columns, total: int | None) -> int:
+    evaluated = len(rows.index)
+    inputs = evaluated if total is None else total
+    if inputs < 1:
+        raise InvalidResults(expected="at least one input to report on", got="none")
+    if evaluated > inputs:
+        raise InvalidResults(expected=f"at most {inputs} rows, one per input of the job", got=f"{evaluated} rows")
+    twice = rows.index[1:][rows.index[1:] == rows.index[:-1]]
+    if len(twice):
+        raise InvalidResults(expected="every index once", got=f"index {twice[0]} more than once")
+    return inputs
+
+
+def _agreed(name: str, values: Sequence[Number]) -> Number | None:
+    """The one value of all rows; None where they say it is unknown (0, NaN, or a negative seed)."""
+    found: list[Number] = np.unique(np.array(values)).tolist()
+    if len(found) > 1:
+        shown = ", ".join(str(value) if value == value else "unknown" for value in found[:5])
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        raise InvalidResults(expected=f"rows of one procedure, all with the same {name}", got=shown + more, where=name)
+    known = [value for value in found if value > 0 or (name == "seed" and value == 0)]
+    return known[0] if known else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,118 @@
+"""A report as text: an aligned table for a terminal, and CSV with one number per line for a spreadsheet.
+
+Radii and ACR are shown rounded down and intervals outwards, so that no figure claims more than was certified; CSV
+carries full precision. The figures themselves come from ``report``.
+"""
+
+import csv
+import io
+import textwrap
+from dataclasses import astuple
+from decimal import Decimal
+
+from rs_core.report import Quantiles, Report
+from rs_core.tally import CurvePoint
+from rs_core.tsv import rounded_down
+
+WIDTH = 100
+CSV_COLUMNS = ("measure", "at", "value", "low", "high", "count", "inputs")
+
+
+def format_table(report: Report) -> str:
+    """The report as plain text, at most 100 columns wide, ending in a newline."""
+    blocks = (
+        _headline(report),
+        *_provenance(report),
+        "",
+        *_curve(report),
+        "",
+        *_quantiles(report),
+        "",
+        *_notes(report),
+    )
+    return "\n".join(line.rstrip() for line in blocks) + "\n"
+
+
+def to_csv(report: Report) -> str:
+    """The report as CSV: ``measure,at,value,low,high,count,inputs``; ``at`` is a radius, a label or a quantile."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    inputs = report.inputs
+    writer.writerow(("acr", "", report.acr, "", "", "", inputs))
+    for p in report.certified_accuracy:
+        writer.writerow(("certified_accuracy", p.radius, p.certified_accuracy, p.low, p.high, p.count, inputs))
+    zero = report.accuracy_at_0
+    writer.writerow(("accuracy_at_0", "", zero.certified_accuracy, zero.low, zero.high, zero.count, inputs))
+    writer.writerow(("abstention_rate", "", report.abstention_rate, "", "", report.abstained, inputs))
+    writer.writerow(("share_at_cap", "", report.share_at_cap, "", "", report.at_cap, inputs))
+    for name in ("evaluated", "errors", "cap", "n0", "n", "alpha", "sigma", "seed"):
+        writer.writerow((name, "", getattr(report, name), "", "", "", ""))
+    for measure, quantiles in (("radius", report.radius_quantiles), ("p_lower", report.p_lower_quantiles)):
+        for at, value in _named(quantiles):
+            writer.writerow((f"{measure}_quantile", at, value, "", "", "", ""))
+    for row in report.classes:
+        for measure in ("acr", "accuracy", "abstention_rate"):
+            writer.writerow((f"class_{measure}", row.label, getattr(row, measure), "", "", "", row.inputs))
+    return text.getvalue()
+
+
+def _headline(report: Report) -> str:
+    cap = "" if report.cap is None else f" ({rounded_down(report.cap, 4)})"
+    share = "unknown" if report.share_at_cap is None else _percent(report.share_at_cap)
+    items = (
+        f"ACR {rounded_down(report.acr, 4)}",
+        f"accuracy at 0 {_percent(report.accuracy_at_0.certified_accuracy)}",
+        f"abstained {_percent(report.abstention_rate)}",
+        f"at the cap{cap} {share}",
+    )
+    return "   ".join(items)
+
+
+def _provenance(report: Report) -> tuple[str, str]:
+    of = f"{report.inputs:,}" if report.complete else f"{report.evaluated:,} of {report.inputs:,} (partial)"
+    known = {"n0": report.n0, "n": report.n, "alpha": report.alpha, "sigma": report.sigma}
+    seed = "unknown" if report.seed is None else report.seed
+    return "   ".join(f"{name} {_number(value)}" for name, value in known.items()), f"inputs {of}   seed {seed}"
+
+
+def _curve(report: Report) -> list[str]:
+    decimals = min(6, max([2, *(_decimals(point.radius) for point in report.certified_accuracy)]))
+    head = f"{'radius':>8}   certified accuracy   {100 * report.confidence:.0f} % interval       inputs"
+    return [head, *(_curve_row(point, decimals) for point in report.certified_accuracy)]
+
+
+def _curve_row(point: CurvePoint, decimals: int) -> str:
+    low, high = rounded_down(100 * point.low, 2), f"{-float(rounded_down(-100 * point.high, 2)):.2f}"
+    share = _percent(point.certified_accuracy)
+    return f"{point.radius:>8.{decimals}f}   {share:>18}   [{low:>6}, {high:>6}]   {point.count:>9,}"
+
+
+def _decimals(value: float) -> int:
+    return len(format(Decimal(repr(value)).normalize(), "f").partition(".")[2])
+
+
+def _quantiles(report: Report) -> list[str]:
+    lines = [("quantiles", ["min", "5 %", "25 %", "50 %", "75 %", "95 %", "max"])]
+    for name, quantiles in (("radius x correct", report.radius_quantiles), ("p_lower", report.p_lower_quantiles)):
+        lines.append((name, [rounded_down(value, 4) for _, value in _named(quantiles)] or ["unknown"]))
+    return [f"{name:<16}" + "".join(f"{cell:>10}" for cell in cells) for name, cells in lines]
+
+
+def _named(quantiles: Quantiles | None) -> list[tuple[str, float]]:
+    names = ("0", "0.05", "0.25", "0.5", "0.75", "0.95", "1")
+    return [] if quantiles is None else list(zip(names, astuple(quantiles), strict=True))
+
+
+def _notes(report: Report) -> list[str]:
+    return [textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in report.notes]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
