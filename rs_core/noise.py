@@ -31,6 +31,7 @@ class Stage(IntEnum):
     AUGMENTATION = 5
     TRAINING = 6
     TEST = 7
+    LAYERS = 8
 
 
 def generator(

@@ -26,6 +26,8 @@ def record(cls: type[T]) -> type[T]:
 
 
 MAX_SAMPLES = 100_000_000
+DEFAULT_BATCH = 100
+"""Noise samples per forward pass where nobody chose: as many as one part of a noise stream has."""
 MAX_SEED = 2**63 - 1
 
 Sigma = Annotated[float, Field(gt=0, le=100, description="noise level: standard deviation, in [0, 1]-pixel units")]

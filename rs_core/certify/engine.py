@@ -27,6 +27,7 @@ class Progress:
     """How far the unfinished input ``index`` has come: the votes of each stage begun so far, by the stage's number."""
 
     index: int
+    label: int
     votes: Mapping[int, Votes]
     seconds: float
 
@@ -41,7 +42,7 @@ def certify(
 ) -> Iterator[Progress | Certificate]:
     """CERTIFY of Cohen et al. 2019 for each input: n0 samples select the class, n fresh ones bound its probability."""
     for index, x, label in inputs:
-        tally = _Tally(index, resume)
+        tally = _Tally(index, label, resume)
         yield tally.progress()
         yield from tally.count(sampler, x, n0, Stage.SELECTION)
         yield from tally.count(sampler, x, n, Stage.ESTIMATION)
@@ -69,7 +70,7 @@ def predict(
 ) -> Iterator[Progress | Prediction]:
     """PREDICT of Cohen et al. 2019 for each input: the top class of n samples, or an abstention."""
     for index, x, label in inputs:
-        tally = _Tally(index, resume)
+        tally = _Tally(index, label, resume)
         yield tally.progress()
         yield from tally.count(sampler, x, n, Stage.PREDICTION)
         counts = tally.counts(Stage.PREDICTION)
@@ -91,9 +92,9 @@ def predict(
 class _Tally:
     """The votes of one input, stage by stage, and the time they took."""
 
-    def __init__(self, index: int, resume: Progress | None) -> None:
+    def __init__(self, index: int, label: int, resume: Progress | None) -> None:
         mine = resume if resume is not None and resume.index == index else None
-        self.index = index
+        self.index, self.label = index, label
         self._votes = dict(mine.votes) if mine else {}
         self._before = mine.seconds if mine else 0.0
         self._started = self._reported = time.monotonic()
@@ -103,7 +104,7 @@ class _Tally:
         return self._before + time.monotonic() - self._started
 
     def progress(self) -> Progress:
-        return Progress(index=self.index, votes=dict(self._votes), seconds=self.seconds)
+        return Progress(index=self.index, label=self.label, votes=dict(self._votes), seconds=self.seconds)
 
     def counts(self, stage: Stage) -> tuple[int, ...]:
         return self._votes[stage].counts

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from rs_core.errors import Mismatch, NotFinite
 from rs_core.noise import CHUNK, Stage, fill_gaussian
-
-DEFAULT_BATCH = 100
+from rs_core.spec import DEFAULT_BATCH
 
 
 @dataclass(frozen=True, kw_only=True)

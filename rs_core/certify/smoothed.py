@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from rs_core.certify import engine
 from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
-from rs_core.certify.sampling import DEFAULT_BATCH, Sampler
+from rs_core.certify.sampling import Sampler
 from rs_core.errors import InvalidSpec
+from rs_core.spec import DEFAULT_BATCH
 
 Record = TypeVar("Record", Certificate, Prediction)
 

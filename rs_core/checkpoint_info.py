@@ -1,0 +1,135 @@
+"""What a checkpoint says of itself, and whether it fits a data set. Needs no torch.
+
+The record is kept as JSON in the metadata of the safetensors file that holds the weights; ``checkpoint`` writes and
+loads that file, ``research`` makes the record out of foreign files and the hints of whoever brings them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from rs_core.errors import InvalidCheckpoint, Mismatch
+from rs_core.spec import Normalization, NormalizationChoice, Sigma, dump_spec, invalid_spec, record
+from rs_core.tensorfile import Header, read_header
+
+KIND = "checkpoint"
+VERSION = 1
+
+NumClasses = Annotated[int, Field(ge=2, le=100_000)]
+Side = Annotated[int, Field(ge=1, le=4096)]
+InputShape = Annotated[tuple[Side, Side, Side], Field(description="channels, height, width")]
+ClassNames = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=100_000)]
+
+
+@record
+class CheckpointInfo:
+    """Everything but the weights. ``sigma`` and ``method`` are the training's; ``epoch`` counts finished epochs."""
+
+    architecture: Annotated[str, Field(min_length=1, max_length=100)]
+    num_classes: NumClasses
+    input_shape: InputShape
+    normalization: Normalization | None = None
+    class_names: Annotated[ClassNames, Field(description="in the order of the labels; empty where unknown")] = ()
+    sigma: Sigma | None = None
+    method: Annotated[str | None, Field(max_length=100)] = None
+    epoch: Annotated[int | None, Field(ge=0)] = None
+    dataset_hash: Annotated[str | None, Field(max_length=100, description="content hash of the training set")] = None
+    provenance: dict[str, Any] = Field(default_factory=dict, description="library versions, origin, device")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "CheckpointInfo":
+        if self.class_names and len(self.class_names) != self.num_classes:
+            raise InvalidCheckpoint(expected=f"{self.num_classes} class names", got=str(len(self.class_names)))
+        if self.normalization is not None and len(self.normalization.mean) != self.input_shape[0]:
+            raise InvalidCheckpoint(
+                expected=f"a normalisation of {self.input_shape[0]} channels",
+                got=f"one of {len(self.normalization.mean)}",
+            )
+        return self
+
+
+@record
+class Hints:
+    """What a person may add to a file that does not say it all; ``None`` means not given.
+
+    ``normalization`` "none" states that there is none, as opposed to nothing being known.
+    """
+
+    architecture: Annotated[str | None, Field(max_length=100)] = None
+    num_classes: NumClasses | None = None
+    input_shape: InputShape | None = None
+    normalization: NormalizationChoice | None = None
+    class_names: ClassNames | None = None
+    sigma: Sigma | None = None
+    method: Annotated[str | None, Field(max_length=100)] = None
+
+
+_RECORD = TypeAdapter(CheckpointInfo)
+
+
+class Labelled(Protocol):
+    """A data set, or what is known of one."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+
+def read_info(path: Path) -> CheckpointInfo:
+    """The record in the file's metadata; no tensor is read. :class:`InvalidCheckpoint` where there is none."""
+    return info_in(read_header(path, InvalidCheckpoint), path.name)
+
+
+def info_in(header: Header, where: str) -> CheckpointInfo:
+    """The record in a header that was read already."""
+    body = header.ours() or {}
+    if body.get("kind") != KIND or body.get("version") != VERSION or not isinstance(body.get("info"), dict):
+        said = f"kind {body.get('kind')!r}, version {body.get('version')!r}"[:200]
+        raise InvalidCheckpoint(
+            expected=f"a checkpoint stored by this software, version {VERSION}",
+            got=said if body else "a safetensors file without its metadata",
+            where=where,
+        )
+    return make_info(where, body["info"])
+
+
+def metadata_of(info: CheckpointInfo) -> dict[str, Any]:
+    """What is written beside the tensors."""
+    return {"kind": KIND, "version": VERSION, "info": dump_spec(info)}
+
+
+def make_info(where: str, fields: Mapping[str, Any]) -> CheckpointInfo:
+    """The record; :class:`InvalidCheckpoint` says which field is wrong."""
+    try:
+        return _RECORD.validate_python(dict(fields))
+    except ValidationError as error:
+        own = error.errors()[0].get("ctx", {}).get("error")
+        fault = own if isinstance(own, InvalidCheckpoint) else invalid_spec(error)
+        raise InvalidCheckpoint(expected=fault.expected[:500], got=fault.got[:500], where=where) from None
+
+
+def check_fits(info: CheckpointInfo, data: Labelled) -> None:
+    """Raises :class:`Mismatch` where images or classes are not those of the model.
+
+    Equal class names in another order are a mismatch too: every label would mean something else.
+    """
+    wanted, found = _described(info), _described(data)
+    if wanted != found:
+        raise Mismatch(expected=f"{wanted}, as the model takes them", got=f"{found} in the data set")
+    same_names = sorted(info.class_names) == sorted(data.class_names)
+    if same_names and info.class_names != data.class_names:
+        place = next(i for i in range(info.num_classes) if info.class_names[i] != data.class_names[i])
+        raise Mismatch(
+            expected=f"classes in the model's order, {info.class_names[place]!r} at {place}",
+            got=f"{data.class_names[place]!r} there in the data set",
+        )
+
+
+def _described(thing: "CheckpointInfo | Labelled") -> str:
+    shape = thing.input_shape if isinstance(thing, CheckpointInfo) else thing.shape
+    return f"images of shape {tuple(shape)} and {thing.num_classes} classes"

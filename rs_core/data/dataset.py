@@ -1,0 +1,60 @@
+"""A data set ready for use: images, labels and the names of its classes.
+
+Images stay as they were stored (uint8, or float32 in [0, 1]) in one NumPy array, which may lie in memory or be mapped
+from a file, and become float32 tensors in [0, 1] when they are asked for. Reading is left to ``readers`` and
+``canonical``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rs_core.data.info import Shape
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """Images (N, C, H, W), uint8 or float32 in [0, 1]; labels (N,) int64 in 0 .. num_classes - 1.
+
+    ``source`` is the format that it was read from.
+    """
+
+    images: NDArray[Any]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    name: str
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, those without an image included."""
+        return len(self.class_names)
+
+    @property
+    def shape(self) -> Shape:
+        """(C, H, W) of one image."""
+        _, c, h, w = self.images.shape
+        return c, h, w
+
+    def image(self, index: int) -> Tensor:
+        """Image ``index``: float32 (C, H, W) in [0, 1]."""
+        return _pixels(self.images[index])
+
+    def batch(self, indices: Sequence[int] | NDArray[np.int64] | Tensor) -> tuple[Tensor, Tensor]:
+        """Images float32 (B, C, H, W) in [0, 1] and labels int64 (B,), in the order of ``indices``."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        return _pixels(self.images[chosen]), torch.from_numpy(self.labels[chosen])
+
+
+def _pixels(stored: NDArray[Any]) -> Tensor:
+    # A copy, because a mapped file cannot be written to and torch has no such arrays.
+    pixels = torch.from_numpy(np.array(stored))
+    return pixels.to(torch.float32).div_(255) if pixels.dtype == torch.uint8 else pixels

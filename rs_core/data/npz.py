@@ -1,0 +1,212 @@
+"""Images and labels from a NumPy archive (.npz). Torch-free.
+
+The pair of arrays may be called images and labels, x and y, X and Y, x_train and y_train, or x_test and y_test; exactly
+one pair must be there. An optional array ``class_names`` of texts names the classes. Other arrays are ignored, but an
+array of Python objects anywhere is refused by its header: reading one means running a pickle.
+
+Layouts: (N, H, W) is greyscale. Of four axes, the second is the channels if it is 1 or 3 (N, C, H, W), else the last if
+it is 1 or 3 (N, H, W, C). Pixels are uint8, or floats in [0, 1] (kept as float32). Labels are integers (N,) or (N, 1).
+"""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from rs_core.data.info import Arrays, DatasetInfo, Shape, check_counts, check_size, classes, listed, one
+from rs_core.errors import InvalidDataset
+
+PAIRS = (("images", "labels"), ("x", "y"), ("X", "Y"), ("x_train", "y_train"), ("x_test", "y_test"))
+CLASS_NAMES = "class_names"
+MAX_ARRAYS = 1000
+MAX_NAMES_BYTES = 2**26
+
+
+@dataclass(frozen=True)
+class _Array:
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the headers say is to be read: keys of the pair, images' number and shape, and where their channels are."""
+
+    images: str
+    labels: str
+    has_names: bool
+    count: int
+    shape: Shape
+    channels_last: bool
+    dtype: str
+
+
+def inspect_npz(paths: Sequence[Path]) -> DatasetInfo:
+    """From the headers and the labels; the images are not read."""
+    path = one(paths, ".npz file")
+    plan = _plan(path)
+    _, names = classes(_flat(_load(path, plan.labels)), _class_names(path, plan), path.name)
+    return DatasetInfo(
+        format="npz",
+        count=plan.count,
+        shape=plan.shape,
+        num_classes=len(names),
+        class_names=names,
+        dtype=plan.dtype,
+    )
+
+
+def read_npz(paths: Sequence[Path]) -> Arrays:
+    """All of it, checked."""
+    path = one(paths, ".npz file")
+    plan = _plan(path)
+    images = _pixels(_load(path, plan.images), path)
+    images = np.moveaxis(images, -1, 1) if plan.channels_last else images
+    return Arrays(
+        images=np.ascontiguousarray(images.reshape(plan.count, *plan.shape)),
+        labels=_flat(_load(path, plan.labels)),
+        class_names=_class_names(path, plan),
+    )
+
+
+def _plan(path: Path) -> _Plan:
+    headers = _headers(path)
+    pairs = [pair for pair in PAIRS if set(pair) <= set(headers)]
+    if len(pairs) != 1:
+        raise InvalidDataset(
+            expected="one pair of arrays out of " + ", ".join(" and ".join(pair) for pair in PAIRS),
+            got=listed(list(headers)) or "no array",
+            where=path.name,
+        )
+    images, labels = pairs[0]
+    count, shape, channels_last = _layout(headers[images], images, path)
+    dtype = _pixel_type(headers[images].dtype, path)
+    check_size(count, shape, max(headers[images].dtype.itemsize, np.dtype(dtype).itemsize), path.name)
+    _check_labels(headers[labels], count, path)
+    if CLASS_NAMES in headers:
+        _check_names(headers[CLASS_NAMES], path)
+    return _Plan(images, labels, CLASS_NAMES in headers, count, shape, channels_last, dtype)
+
+
+def _headers(path: Path) -> dict[str, _Array]:
+    """Shape and type of every array in the archive, by name; no array is allocated."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            if len(members) > MAX_ARRAYS:
+                raise InvalidDataset(expected=f"at most {MAX_ARRAYS} arrays", got=f"{len(members):,}", where=path.name)
+            found = {info.filename.removesuffix(".npy"): (_header(archive, info, path), info) for info in members}
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, zlib.error, OSError, EOFError) as error:
+        raise InvalidDataset(expected="a whole .npz file", got=f"a broken one ({error})", where=path.name) from None
+    for name, (array, info) in found.items():
+        if prod(array.shape) * array.dtype.itemsize > info.file_size:
+            raise InvalidDataset(
+                expected=f"an array {name!r} of shape {array.shape}, as its header says",
+                got=f"{info.file_size:,} bytes",
+                where=path.name,
+            )
+    return {name: array for name, (array, _) in found.items()}
+
+
+def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> _Array:
+    name = info.filename.removesuffix(".npy")
+    try:
+        with archive.open(info) as file:
+            shape, _, dtype = _read_header(file)
+    except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+        raise InvalidDataset(
+            expected=f"an array {name!r} with a .npy header", got=str(error)[:200], where=path.name
+        ) from None
+    if dtype.hasobject:
+        raise InvalidDataset(
+            expected="arrays of numbers", got=f"an array {name!r} of Python objects, which is a pickle", where=path.name
+        )
+    return _Array(shape, dtype)
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    return read(file)
+
+
+def _layout(array: _Array, name: str, path: Path) -> tuple[int, Shape, bool]:
+    """Number of images, (C, H, W), and whether the channels come last."""
+    match array.shape:
+        case (n, h, w):
+            return n, (1, h, w), False
+        case (n, (1 | 3) as c, h, w):
+            return n, (c, h, w), False
+        case (n, h, w, (1 | 3) as c):
+            return n, (c, h, w), True
+    raise InvalidDataset(
+        expected="images (N, H, W), (N, C, H, W) or (N, H, W, C) with 1 or 3 channels",
+        got=f"an array {name!r} of shape {array.shape}",
+        where=path.name,
+    )
+
+
+def _pixel_type(dtype: np.dtype[Any], path: Path) -> str:
+    if dtype != np.uint8 and dtype.kind != "f":
+        raise InvalidDataset(expected="pixels as uint8, or floats in [0, 1]", got=str(dtype), where=path.name)
+    return "uint8" if dtype == np.uint8 else "float32"
+
+
+def _check_labels(labels: _Array, count: int, path: Path) -> None:
+    match labels.shape:
+        case (n,) | (n, 1) if labels.dtype.kind in "iu":
+            return check_counts(count, n, path.name)
+    raise InvalidDataset(
+        expected="integer labels of shape (N,) or (N, 1)",
+        got=f"{labels.dtype} of shape {labels.shape}",
+        where=path.name,
+    )
+
+
+def _check_names(names: _Array, path: Path) -> None:
+    if names.dtype.kind != "U" or len(names.shape) != 1 or names.shape[0] * names.dtype.itemsize > MAX_NAMES_BYTES:
+        raise InvalidDataset(
+            expected=f"{CLASS_NAMES} as texts of shape (K,)",
+            got=f"{names.dtype} of shape {names.shape}",
+            where=path.name,
+        )
+
+
+def _class_names(path: Path, plan: _Plan) -> tuple[str, ...] | None:
+    return tuple(str(name) for name in _load(path, CLASS_NAMES)) if plan.has_names else None
+
+
+def _load(path: Path, name: str) -> NDArray[Any]:
+    """One array, after its header was checked: the only place that opens this format."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:  # noqa: TID251
+            return np.asarray(archive[f"{name}.npy"])
+    except (ValueError, RuntimeError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+        raise InvalidDataset(
+            expected=f"a whole array {name!r}", got=f"a broken one ({error})"[:300], where=path.name
+        ) from None
+
+
+def _pixels(images: NDArray[Any], path: Path) -> NDArray[Any]:
+    """uint8 as it is; floats as float32 once they are known to lie in [0, 1]."""
+    if images.dtype == np.uint8:
+        return images
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and high <= 1):
+        raise InvalidDataset(
+            expected="float pixels in [0, 1], or pixels as uint8",
+            got="NaN" if np.isnan(low) else f"floats from {low:g} to {high:g}",
+            where=path.name,
+        )
+    return images.astype(np.float32, copy=False)
+
+
+def _flat(labels: NDArray[Any]) -> NDArray[Any]:
+    return labels.reshape(-1)

@@ -1,0 +1,85 @@
+"""The header of a stored data set: the one form in which the worker keeps images and labels. Torch-free.
+
+It is a safetensors file with the tensors ``images`` (N, C, H, W), U8 or F32, and ``labels`` (N,), I64, and with class
+names and source format in its metadata. ``canonical`` writes and opens it; this module says what is where.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from rs_core.data.info import DatasetInfo, Shape, check_counts, check_names, check_size, one
+from rs_core.errors import InvalidDataset
+from rs_core.tensorfile import ITEM_SIZES, Header, TensorEntry, read_header
+
+KIND = "dataset"
+VERSION = 1
+DTYPES = {"U8": "uint8", "F32": "float32"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """Where the bytes of images and labels are, and what the file says of them."""
+
+    images: TensorEntry
+    labels: TensorEntry
+    class_names: tuple[str, ...]
+    source: str
+
+
+def stored_metadata(class_names: Sequence[str], source: str) -> dict[str, Any]:
+    """What is written beside the tensors."""
+    return {"kind": KIND, "version": VERSION, "class_names": list(class_names), "source": source}
+
+
+def inspect_stored(paths: Sequence[Path]) -> DatasetInfo:
+    """From the header."""
+    stored = read_stored(one(paths, "stored data set"))
+    count, *shape = stored.images.shape
+    return DatasetInfo(
+        format="safetensors",
+        count=count,
+        shape=cast(Shape, tuple(shape)),
+        num_classes=len(stored.class_names),
+        class_names=stored.class_names,
+        dtype=DTYPES[stored.images.dtype],
+    )
+
+
+def read_stored(path: Path) -> Stored:
+    """The header, checked; :class:`InvalidDataset` where the file is not one of ours."""
+    header = read_header(path, InvalidDataset)
+    body = header.ours() or {}
+    if body.get("kind") != KIND or body.get("version") != VERSION:
+        raise InvalidDataset(
+            expected=f"a data set stored by this software, version {VERSION}",
+            got="a safetensors file without its metadata" if not body else _said(body),
+            where=path.name,
+        )
+    images, labels = _tensors(header, path)
+    names = body.get("class_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidDataset(expected="class names as texts", got=repr(names)[:100], where=path.name)
+    return Stored(
+        images=images, labels=labels, class_names=check_names(names, path.name), source=str(body.get("source", ""))
+    )
+
+
+def _tensors(header: Header, path: Path) -> tuple[TensorEntry, TensorEntry]:
+    found = {name: (entry.dtype, len(entry.shape)) for name, entry in header.tensors.items()}
+    if found not in [{"images": (dtype, 4), "labels": ("I64", 1)} for dtype in DTYPES]:
+        raise InvalidDataset(
+            expected="images (N, C, H, W) of type U8 or F32 and labels (N,) of type I64",
+            got=repr(found)[:300],
+            where=path.name,
+        )
+    images, labels = header.tensors["images"], header.tensors["labels"]
+    count, *shape = images.shape
+    check_size(count, cast(Shape, tuple(shape)), ITEM_SIZES[images.dtype], path.name)
+    check_counts(count, labels.shape[0], path.name)
+    return images, labels
+
+
+def _said(body: dict[str, Any]) -> str:
+    return f"kind {body.get('kind')!r}, version {body.get('version')!r}"[:200]

@@ -1,0 +1,183 @@
+"""Checkpoints of the public research code, as PyTorch files: what the converter runs, in a process of its own.
+
+A file is either a state dict or ``{"arch", "state_dict", "epoch", ...}``, written by ``torch.save``. It is looked at as
+an archive first and then loaded with ``weights_only=True``, which is no boundary by itself: isolation, limits and time
+are the caller's business. Whole models, TorchScript and exported programs are refused. Names are understood by
+``research_names``; the result is written by ``checkpoint``.
+"""
+
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rs_core.checkpoint import empty, fit_state, load, read_tensors, save_state
+from rs_core.checkpoint_info import CheckpointInfo, Hints, make_info
+from rs_core.data.info import listed
+from rs_core.errors import InvalidCheckpoint
+from rs_core.models.table import architecture, names
+from rs_core.research_names import choose_classes, choose_normalization, choose_shape, missing, take_apart
+from rs_core.spec import normalization
+from rs_core.tensorfile import is_tensorfile, read_header
+
+LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How torch.save began its files before version 1.6: a pickled constant."""
+WANTED = "a state dict, saved by torch.save(model.state_dict(), path) or as safetensors"
+
+
+def convert(path: Path, hints: Hints, out: Path) -> CheckpointInfo:
+    """Reads a checkpoint of either format, told by its content, and writes ours to ``out``."""
+    state, info = _read_tensorfile(path, hints) if is_tensorfile(path) else read_research(path, hints)
+    save_state(state, info, out)
+    return info
+
+
+def read_research(path: Path, hints: Hints | None = None) -> tuple[dict[str, Tensor], CheckpointInfo]:
+    """The network's state dict, under our names, float32 and finite, and its record.
+
+    Raises :class:`InvalidCheckpoint`, also where neither the file nor ``hints`` say something that is needed, and
+    :class:`UnknownArchitecture`.
+    """
+    _check_container(path)
+    body = _load(path)
+    nested = body.get("state_dict") if isinstance(body, dict) else None
+    said = body if isinstance(nested, dict) else {}
+    return _understood(_tensors(nested if said else body, path.name), said, hints or Hints(), path.name)
+
+
+def _read_tensorfile(path: Path, hints: Hints) -> tuple[dict[str, Tensor], CheckpointInfo]:
+    """Ours, whose record the hints may complete and must not contradict; or a bare one, which they must explain."""
+    if read_header(path, InvalidCheckpoint).ours() is None:
+        return _understood(read_tensors(path), {}, hints, path.name)
+    model, info = load(path)
+    return model.network.state_dict(), _completed(info, hints, path.name)
+
+
+def _understood(
+    state: Mapping[str, Tensor], said: Mapping[str, Any], hints: Hints, where: str
+) -> tuple[dict[str, Tensor], CheckpointInfo]:
+    """The network's tensors and the record, out of names, shapes, what the file says and what its bringer says."""
+    parts = take_apart(state, where)
+    row = architecture(_architecture(said, hints, where))
+    classes = choose_classes(parts, row, hints, where)
+    known = {
+        "architecture": row.name,
+        "num_classes": classes,
+        "input_shape": choose_shape(row, classes, hints, where),
+        "class_names": hints.class_names or (),
+        "sigma": hints.sigma,
+        "method": hints.method,
+        "epoch": said["epoch"] if type(said.get("epoch")) is int and said["epoch"] >= 0 else None,
+        "provenance": {"origin": "converted", "torch": torch.__version__},
+    }
+    # Names before normalisation: of a wrong network, that is what a person should hear first.
+    network = fit_state(parts.network, empty(make_info(where, known), where), where)
+    chosen = choose_normalization(parts, row, classes, hints, where)
+    return network, make_info(where, known | {"normalization": chosen})
+
+
+def _architecture(said: Mapping[str, Any], hints: Hints, where: str) -> str:
+    name = hints.architecture or said.get("arch")
+    if not isinstance(name, str):
+        raise missing("architecture", "no name in it", where, choice=f", one of {', '.join(names())}")
+    return name
+
+
+def _completed(info: CheckpointInfo, hints: Hints, where: str) -> CheckpointInfo:
+    stated = {field.name: getattr(hints, field.name) for field in fields(hints)}
+    stated = {name: value for name, value in stated.items() if value is not None}
+    if "normalization" in stated:
+        stated["normalization"] = normalization(stated["normalization"])
+    for name, value in stated.items():
+        found = getattr(info, name)
+        unknown = name in {"class_names", "sigma", "method"} and not found
+        if not unknown and found != value:
+            raise InvalidCheckpoint(expected=f"{name} {value!r}, as stated", got=f"{found!r}"[:300], where=where)
+    return make_info(where, {field.name: getattr(info, field.name) for field in fields(info)} | stated)
+
+
+def _check_container(path: Path) -> None:
+    """Refuses, before torch looks at it, what is no file of ``torch.save``."""
+    if not path.is_file():
+        raise InvalidCheckpoint(
+            expected="a file", got="a folder" if path.is_dir() else "nothing there", where=str(path)
+        )
+    with path.open("rb") as file:
+        start = file.read(len(LEGACY_MAGIC))
+    if start[:2] == b"PK":
+        _check_archive(path)
+    elif start[:1] == b"\x80" and start != LEGACY_MAGIC:
+        raise InvalidCheckpoint(expected=WANTED, got="a pickle that torch.save did not write", where=path.name)
+    elif start != LEGACY_MAGIC:
+        got = f"{path.stat().st_size:,} bytes that start with {start[:8]!r}"
+        raise InvalidCheckpoint(expected=WANTED, got=got, where=path.name)
+
+
+def _check_archive(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
+        raise InvalidCheckpoint(
+            expected="a whole file of torch.save", got="one that is cut short or broken", where=path.name
+        ) from None
+    fault = next((fault for info in members if (fault := _outside(info.filename))), None) or _foreign(members)
+    if fault is None and sum(info.file_size for info in members) > path.stat().st_size:
+        fault = "an archive whose members are together larger than it"
+    if fault is not None:
+        raise InvalidCheckpoint(expected=WANTED, got=fault, where=path.name)
+
+
+def _outside(name: str) -> str | None:
+    leads_out = name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name)
+    return f"an archive with the path {name!r}, which leads outside" if leads_out else None
+
+
+def _foreign(members: Sequence[zipfile.ZipInfo]) -> str | None:
+    """What an archive is that torch.save of a state dict did not write."""
+    below = {info.filename.partition("/")[2] for info in members}
+    if "constants.pkl" in below or any(name.startswith("code/") for name in below):
+        return "a TorchScript archive, which is a program"
+    if "archive_format" in below or any(info.filename.endswith("exported_program.json") for info in members):
+        return "a .pt2 archive of torch.export, which is a program"
+    if "data.pkl" not in below:
+        return f"a zip archive of something else: {listed([info.filename for info in members]) or 'nothing'}"
+    packed = [info.filename for info in members if info.compress_type != zipfile.ZIP_STORED]
+    return f"an archive with the compressed member {packed[0]!r}" if packed else None
+
+
+def _load(path: Path) -> Any:
+    """The only place that opens this format."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+    except Exception as error:  # torch names no types, and the bytes decide what is raised
+        got = _reason(str(error)) or f"one that is cut short or broken ({type(error).__name__})"
+        raise InvalidCheckpoint(expected=WANTED, got=got, where=path.name) from None
+
+
+def _reason(message: str) -> str | None:
+    """Which Python object the file wanted to make."""
+    if found := re.search(r"GLOBAL (\S+) whose module (\S+) is blocked", message):
+        return f"a pickle that calls {found[1]}"
+    if found := re.search(r"GLOBAL (\S+) was not an allowed global", message):
+        return f"a pickle of Python objects, {found[1]} among them, as when a whole model is saved"
+    return None
+
+
+def _tensors(body: Any, where: str) -> dict[str, Tensor]:
+    """``body`` if it is a state dict."""
+    if not isinstance(body, dict) or not body:
+        raise InvalidCheckpoint(expected=WANTED, got=f"a {type(body).__name__} without tensors"[:100], where=where)
+    strange = [str(name) for name, value in body.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
+    if strange:
+        raise InvalidCheckpoint(
+            expected=WANTED + ", perhaps under the key 'state_dict'",
+            got=f"a dict in which these are no tensors: {listed(strange)}"[:500],
+            where=where,
+        )
+    return body
