@@ -1,0 +1,65 @@
+"""Shared fixtures: databases and a broker. A running server is used where there is one, else one is started from the
+binaries that are found, else the test is skipped loudly; under ``CI=true`` such a skip is a failure.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests_support import servers
+
+from worker.settings import Settings
+from worker.store import schema
+from worker.store.session import Database
+
+
+def _missing(what: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is neither running nor installed, and in CI it must be")
+    pytest.skip(f"{what} is neither running nor installed: this part of radii was NOT tested")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postgres]:
+    """A Postgres server; tests make databases of their own on it."""
+    with servers.postgres(tmp_path_factory.mktemp("postgres")) as server:
+        if server is None:
+            _missing("PostgreSQL")
+        else:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Redis server; tests use key prefixes of their own on it."""
+    with servers.redis(tmp_path_factory.mktemp("redis")) as url:
+        if url is None:
+            _missing("Redis")
+        else:
+            yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database, on SQLite and on Postgres in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'radii.db'}"
+    else:
+        with request.getfixturevalue("postgres").database() as url:
+            yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A database with the schema."""
+    database = Database(database_url)
+    schema.migrate(database.engine)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    """Settings of a radii in a folder of its own, with short intervals."""
+    return Settings(data=tmp_path, database_url=database_url, sweep=0.5, poll=0.05, commit=0.2, keep_warm=5.0)

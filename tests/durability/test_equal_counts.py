@@ -1,0 +1,110 @@
+"""The same job gives the same counts, however and by how many it is done, and however it is cut."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+from tests_support import processes, things
+
+from rs_core.certify import engine
+from rs_core.certify.decision import Certificate
+from rs_core.certify.sampling import Sampler
+from rs_core.data.builtin import digits
+from worker import broker
+from worker.settings import Settings
+from worker.store import jobs, results
+from worker.store.session import Database
+from worker.store.tables import Job, JobSummary
+
+START, COUNT, N0, N, SEED = 1_500, 24, 100, 4_000, 9
+
+Evidence = list[tuple[object, ...]]
+
+
+def _evidence(certificates: list[Certificate]) -> Evidence:
+    return [(c.index, c.label, c.prediction, c.radius, c.p_lower, c.counts0, c.counts) for c in certificates]
+
+
+@pytest.fixture(scope="module")
+def library() -> Evidence:
+    """The job as a call of the library."""
+    data = digits()
+    inputs = [(i, data.image(i), int(data.labels[i])) for i in range(START, START + COUNT)]
+    records = engine.certify(Sampler(things.model(), 0.25, 10, seed=SEED), inputs, n0=N0, n=N, alpha=0.001)
+    return _evidence([record for record in records if isinstance(record, Certificate)])
+
+
+def _job(database: Database, settings: Settings) -> str:
+    tenant_id = things.tenant(database)
+    body = {
+        "kind": "certify",
+        "dataset": things.dataset(database, settings.blobs, tenant_id),
+        "checkpoint": things.checkpoint_of(database, settings.blobs, tenant_id),
+        "inputs": {"start": START, "count": COUNT},
+        "n0": N0,
+        "n": N,
+        "seed": SEED,
+    }
+    return things.submit(database, tenant_id, body)
+
+
+def _outcome(database: Database, job_id: str) -> Evidence:
+    """The job's rows, once it is certain that it succeeded and that its summary is theirs."""
+    with database.read() as session:
+        job, summary = session.get_one(Job, job_id), session.get_one(JobSummary, job_id)
+        rows = list(results.certificates(session, job_id))
+    assert (job.state, job.problem) == (jobs.SUCCEEDED, None)
+    assert (summary.done, summary.work_done) == (COUNT, COUNT * (N0 + N))
+    assert summary.radius_sum / COUNT == pytest.approx(sum(r.radius for r in rows if r.correct) / COUNT, rel=1e-12)
+    return _evidence(rows)
+
+
+def _settings(tmp_path: Path, url: str, **more: object) -> Settings:
+    # One thread each: three workers share two cores, and the counts must not depend on threads anyway.
+    fields = {"sweep": 0.5, "poll": 0.05, "commit": 0.1, "lease": 3.0, "threads": 1, "shard_seconds": 0.2}
+    return Settings(data=tmp_path, database_url=url, **fields | more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_embedded_workers_give_the_counts_of_a_library_call(
+    database: Database, database_url: str, tmp_path: Path, library: Evidence, workers: int
+) -> None:
+    settings = _settings(tmp_path, database_url)
+    job_id = _job(database, settings)
+    with processes.fleet(settings, "worker.local", workers):
+        processes.until(lambda: processes.ended(database, job_id), 60, "the job ends")
+    assert _outcome(database, job_id) == library
+
+
+def test_a_kill_in_the_middle_changes_no_count(
+    database: Database, database_url: str, tmp_path: Path, library: Evidence
+) -> None:
+    settings = _settings(tmp_path, database_url)
+    job_id = _job(database, settings)
+    with processes.fleet(settings, "worker.local", 1) as fleet:
+        for share in (1, COUNT // 2):
+            processes.until(lambda share=share: processes.stored(database, job_id) >= share, 60, "results")  # type: ignore[misc]
+            fleet.kill(fleet.processes[0])
+            fleet.start()
+        assert processes.stored(database, job_id) < COUNT, "killed too late to mean anything"
+        processes.until(lambda: processes.ended(database, job_id), 60, "the job ends")
+    assert _outcome(database, job_id) == library
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_celery_workers_on_postgres_and_redis_give_the_counts_of_a_library_call(
+    postgres: object, redis_url: str, tmp_path: Path, library: Evidence, workers: int
+) -> None:
+    with postgres.database() as url:  # type: ignore[attr-defined]
+        settings = _settings(tmp_path, url, broker_url=redis_url, queue=f"radii-test-{secrets.token_hex(4)}")
+        database = things.migrated(url)
+        job_id = _job(database, settings)
+        broker.ring(settings, 3)
+        with processes.fleet(settings, "worker.remote", workers) as fleet:
+            if workers == 1:
+                processes.until(lambda: processes.stored(database, job_id) >= 1, 60, "the first result")
+                fleet.kill(fleet.processes[0])
+                fleet.start()
+            processes.until(lambda: processes.ended(database, job_id), 90, "the job ends")
+        assert _outcome(database, job_id) == library
+        database.close()

@@ -1,0 +1,86 @@
+"""A child that speaks the protocol of ``worker.child`` without torch, and misbehaves as FAKE_CHILD tells it to.
+
+FAKE_CHILD is a comma-separated list of ``index:act``; the act is done when the input of that index begins: ``die``
+(a segfault), ``die-late`` (after some progress), ``hang`` (silence), ``fail`` (a problem), ``full`` (a full disk).
+``start:die`` and ``start:hang`` misbehave at once, ``all:slow`` takes its time.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+ACTS = dict(part.split(":") for part in os.environ.get("FAKE_CHILD", "").split(",") if part)
+
+
+def main() -> None:
+    """Serves tasks until the input closes."""
+    answers = os.fdopen(int(sys.argv[1]), "w", buffering=1)
+    stop = threading.Event()
+    tasks: list[dict] = []
+    arrived = threading.Condition()
+
+    def say(**message: object) -> None:
+        answers.write(json.dumps(message) + "\n")
+
+    def listen() -> None:
+        for line in sys.stdin:
+            message = json.loads(line)
+            if message["type"] == "stop":
+                stop.set()
+            else:
+                with arrived:
+                    tasks.append(message)
+                    arrived.notify()
+        os._exit(0)
+
+    _act(ACTS.get("start", ""), say)
+    say(type="ready", provenance={"device": "fake"}, device_type="cpu")
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        with arrived:
+            arrived.wait_for(lambda: tasks)
+            task = tasks.pop()
+        stop.clear()
+        _serve(task, say, stop)
+
+
+def _serve(task: dict, say, stop: threading.Event) -> None:  # type: ignore[no-untyped-def]
+    spec = task["spec"]
+    for index in range(spec["inputs"]["start"] + task["first"], spec["inputs"]["start"] + task["stop"]):
+        if index in task["done"]:
+            continue
+        say(type="progress", index=index, label=7, votes={}, seconds=0.0)
+        if _act(ACTS.get(str(index), ""), say, index):
+            return
+        time.sleep(0.3 if ACTS.get("all") == "slow" else 0.01)
+        if stop.is_set() and ACTS.get("all") != "deaf":
+            say(type="stopped")
+            return
+        evidence = {"index": index, "label": 7, "prediction": 7, "radius": 0.1, "p_lower": 0.9, "seconds": 0.1}
+        evidence |= {"counts0": [0] * 7 + [10], "counts": [0] * 7 + [100], "error": None}
+        evidence |= {name: spec[name] for name in ("n0", "n", "sigma", "alpha", "seed")}
+        say(type="certificate", **evidence)
+    say(type="done")
+
+
+def _act(act: str, say, index: int = 0) -> bool:  # type: ignore[no-untyped-def]
+    if act == "die":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif act == "die-late":
+        say(type="progress", index=index, label=7, votes={"0": {"drawn": 5, "counts": [5]}}, seconds=0.1)
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif act == "hang":
+        time.sleep(3600)
+    elif act in ("fail", "full"):
+        problem = {"type": "urn:radii:problem:test", "title": "No.", "status": 422, "detail": "It does not work."}
+        say(type="failed", problem=problem, retry=act == "full")
+        return True
+    return False
+
+
+if __name__ == "__main__":
+    main()

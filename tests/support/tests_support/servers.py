@@ -1,0 +1,165 @@
+"""Finds or starts the servers that tests need. Postgres refuses to run as root, so root starts it as another user."""
+
+import contextlib
+import glob
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import redis as redis_client
+
+UNPRIVILEGED = ("postgres", "nobody")
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A server, and whether it was started here (and may be stopped, killed or filled up)."""
+
+    host: str
+    port: int
+    user: str
+    own: bool
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://{self.user}@{self.host}:{self.port}"
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a fresh database, dropped afterwards."""
+        name = f"radii_test_{secrets.token_hex(6)}"
+        self._run(f"CREATE DATABASE {name}")
+        try:
+            yield f"{self.url}/{name}"
+        finally:
+            self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def _run(self, statement: str) -> None:
+        with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[Postgres | None]:
+    """A running server on the usual port, else one started in ``folder``, else None."""
+    for user in dict.fromkeys(("postgres", pwd.getpwuid(os.getuid()).pw_name)):
+        server = Postgres("127.0.0.1", 5432, user, own=False)
+        with contextlib.suppress(psycopg.Error), psycopg.connect(f"{server.url}/postgres", connect_timeout=3):
+            yield server
+            return
+    with own_postgres(folder) as started:
+        yield started
+
+
+@contextmanager
+def own_postgres(folder: Path) -> Iterator[Postgres | None]:
+    """A server of the test's own, or None where the binaries are not installed."""
+    initdb, server = _binary("initdb"), _binary("postgres")
+    if initdb is None or server is None:
+        yield None
+        return
+    user, data, port = _unprivileged(), folder / "data", free_port()
+    if os.getuid() == 0:
+        shutil.chown(folder, user)
+        _open_parents(folder)
+    subprocess.run(
+        _as(user, [initdb, "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync"]),
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
+    options = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-c", "fsync=off"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(_as(user, [server, *options]), stdout=log, stderr=log, cwd=folder)
+    try:
+        yield _answering(Postgres("127.0.0.1", port, "postgres", own=True))
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@contextmanager
+def redis(folder: Path) -> Iterator[str | None]:
+    """A running server on the usual port, else one started in ``folder``, else None."""
+    url = "redis://127.0.0.1:6379/0"
+    with contextlib.suppress(redis_client.RedisError):
+        redis_client.from_url(url, socket_connect_timeout=1).ping()
+        yield url
+        return
+    with own_redis(folder) as started:
+        yield started
+
+
+@contextmanager
+def own_redis(folder: Path) -> Iterator[str | None]:
+    """A server of the test's own, or None where the binary is not installed."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        yield None
+        return
+    port = free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    process = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL)
+    url = f"redis://127.0.0.1:{port}/0"
+    try:
+        _until(lambda: redis_client.from_url(url).ping(), redis_client.RedisError)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _answering(server: Postgres) -> Postgres:
+    _until(lambda: psycopg.connect(f"{server.url}/postgres").close(), psycopg.Error)
+    return server
+
+
+def _until(attempt: object, error: type[Exception], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            attempt()  # type: ignore[operator]
+            return
+        except error:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _binary(name: str) -> str | None:
+    found = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), reverse=True)
+    return shutil.which(name) or (found[0] if found else None)
+
+
+def _unprivileged() -> str:
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in UNPRIVILEGED if name in names)
+
+
+def _as(user: str, command: list[str]) -> list[str]:
+    if os.getuid() != 0:
+        return command
+    return ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups", *command]
+
+
+def _open_parents(folder: Path) -> None:
+    """Lets the other user reach a folder inside pytest's private ones."""
+    for parent in folder.parents:
+        if parent.owner() == "root" and "pytest" in str(parent):
+            parent.chmod(parent.stat().st_mode | 0o011)

@@ -1,0 +1,92 @@
+"""Ready-made things to test with: a tenant, a stored data set and a stored checkpoint of a small, briefly trained model."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from rs_core import checkpoint
+from rs_core.checkpoint import CheckpointInfo
+from rs_core.data import canonical
+from rs_core.data.builtin import digits
+from rs_core.models.normalize import BaseClassifier
+from rs_core.spec import CertifySpec, PredictSpec, TrainSpec, parse_spec
+from rs_core.training import Trained, train
+from worker.store import blobs, jobs, registry, schema, tenants
+from worker.store.planning import plan
+from worker.store.session import Database
+from worker.store.tables import Checkpoint, Dataset
+
+INFO = CheckpointInfo(
+    architecture="digits_cnn", num_classes=10, input_shape=(1, 8, 8), sigma=0.25, method="gaussian", epoch=2
+)
+
+
+@lru_cache(maxsize=1)
+def model() -> BaseClassifier:
+    """A digits classifier after two epochs: right often, unsure often."""
+    spec = TrainSpec(
+        dataset="digits", architecture="digits_cnn", sigma=0.25, epochs=2, batch_size=64, learning_rate=0.05, seed=1
+    )
+    return next(record.model for record in train(spec, digits()) if isinstance(record, Trained))
+
+
+def tenant(database: Database, name: str = "default") -> str:
+    """The tenant's identifier."""
+    with database.write() as session:
+        return tenants.tenant(session, name).id
+
+
+def dataset(database: Database, root: Path, tenant_id: str) -> str:
+    """The digits as a ready data set; its identifier."""
+    path = blobs.new_path(root)
+    canonical.save(digits(), path)
+    columns = {"content_hash": canonical.content_hash(digits()), "count": 1797, "shape": [1, 8, 8]}
+    columns |= {"num_classes": 10, "class_names": [str(digit) for digit in range(10)]}
+    return _ready(database, Dataset, root, tenant_id, path, columns)
+
+
+def checkpoint_of(database: Database, root: Path, tenant_id: str) -> str:
+    """The model as a ready checkpoint; its identifier."""
+    path = blobs.new_path(root)
+    checkpoint.save(model(), INFO, path)
+    columns = {"architecture": "digits_cnn", "num_classes": 10, "input_shape": [1, 8, 8], "sigma": 0.25}
+    return _ready(database, Checkpoint, root, tenant_id, path, columns)
+
+
+def submit(database: Database, tenant_id: str, body: dict[str, object]) -> str:
+    """A job by its specification; its identifier."""
+    spec = parse_spec(dict(body))
+    with database.write() as session:
+        data = session.get_one(Dataset, spec.dataset)
+        model_row = None if isinstance(spec, TrainSpec) else session.get_one(Checkpoint, spec.checkpoint)
+        assert isinstance(spec, TrainSpec | CertifySpec | PredictSpec)
+        new, _ = plan(spec, tenant_id=tenant_id, dataset=data, checkpoint=model_row)
+        job = jobs.submit(session, new)
+        if isinstance(spec, TrainSpec):
+            registry.create_trained(session, tenant_id, "trained", job.id)
+        return job.id
+
+
+def _ready(
+    database: Database, kind: type[Dataset] | type[Checkpoint], root: Path, tenant_id: str, path: Path, columns: dict
+) -> str:
+    with database.write() as session:
+        row, job = registry.create(session, kind, tenant_id, "digits", {"files": []})
+        sealed = blobs.seal_file(path)
+        registry.put_blob(session, root, sealed)
+        registry.make_ready(session, row, columns | {"sha256": sealed.sha256})
+        jobs.cancel(session, job.id)
+        return row.id
+
+
+def tenant_in(session: Session, name: str = "default") -> str:
+    """The tenant's identifier, inside a transaction."""
+    return tenants.tenant(session, name).id
+
+
+def migrated(url: str) -> Database:
+    """A database with the schema."""
+    database = Database(url)
+    schema.migrate(database.engine)
+    return database

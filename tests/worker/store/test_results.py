@@ -1,0 +1,143 @@
+"""Results are stored once, and the summary is the sum of the rows, on SQLite and on Postgres."""
+
+import dataclasses
+
+import pytest
+from tests_support import things
+
+from rs_core.certify.decision import ABSTAIN, Certificate, Prediction
+from rs_core.report import summarize
+from worker.store import jobs, results
+from worker.store.jobs import NewJob
+from worker.store.session import Database
+from worker.store.tables import JobSummary
+
+SPEC = {"kind": "certify", "n0": 10, "n": 100, "sigma": 0.25, "alpha": 0.001, "seed": 3}
+
+
+def _certificate(index: int, **changes: object) -> Certificate:
+    base = Certificate(
+        index=index,
+        label=1,
+        prediction=1,
+        radius=0.125 * index,
+        p_lower=0.9,
+        counts0=(1, 9),
+        counts=(5, 95),
+        n0=10,
+        n=100,
+        sigma=0.25,
+        alpha=0.001,
+        seed=3,
+        seconds=0.5,
+    )
+    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def job_id(database: Database) -> str:
+    tenant_id = things.tenant(database)
+    with database.write() as session:
+        new = NewJob(
+            tenant_id=tenant_id,
+            kind="certify",
+            spec=SPEC,
+            shards=[(0, 8)],
+            total=8,
+            work_total=880,
+            radii=(0.0, 0.25, 0.5),
+        )
+        return jobs.submit(session, new).id
+
+
+def _store(database: Database, job_id: str, *certificates: Certificate) -> int:
+    with database.write() as session:
+        return results.store_certificates(session, job_id, certificates)
+
+
+def _summary(database: Database, job_id: str) -> JobSummary:
+    with database.read() as session:
+        return session.get_one(JobSummary, job_id)
+
+
+def test_certificates_come_back_as_they_went_in_by_index(database: Database, job_id: str) -> None:
+    stored = [_certificate(index) for index in (4, 0, 2)]
+    _store(database, job_id, *stored)
+    with database.read() as session:
+        assert list(results.certificates(session, job_id)) == sorted(stored, key=lambda c: c.index)
+        assert [c.index for c in results.certificates(session, job_id, after=0, limit=1)] == [2]
+
+
+def test_a_certificate_that_comes_twice_is_counted_once(database: Database, job_id: str) -> None:
+    assert _store(database, job_id, _certificate(1), _certificate(2)) == 2
+    assert _store(database, job_id, _certificate(2), _certificate(3)) == 1
+    summary = _summary(database, job_id)
+    assert (summary.done, summary.work_done, summary.correct) == (3, 330, 3)
+
+
+def test_the_summary_equals_the_report_of_the_rows(database: Database, job_id: str) -> None:
+    rows = [
+        _certificate(0),
+        _certificate(1, prediction=0),
+        _certificate(2, prediction=ABSTAIN, radius=0.0),
+        _certificate(3, counts=(0, 100)),
+        _certificate(4),
+    ]
+    for row in rows:
+        _store(database, job_id, row)
+    with database.write() as session:
+        results.store_failure(session, job_id, SPEC, 5, 1, "It ended three times.")
+    with database.read() as session:
+        report = summarize(list(results.certificates(session, job_id)), radii=(0.0, 0.25, 0.5))
+    summary = _summary(database, job_id)
+    assert summary.radius_sum / summary.done == pytest.approx(report.acr, rel=1e-12)
+    assert summary.correct_at == [point.count for point in report.certified_accuracy]
+    assert (
+        (summary.abstained, summary.at_cap, summary.errors)
+        == (report.abstained, report.at_cap, report.errors)
+        == (2, 1, 1)
+    )
+
+
+def test_predictions_are_stored_once_and_counted(database: Database, job_id: str) -> None:
+    prediction = Prediction(
+        index=0, label=1, prediction=1, p_value=1e-9, counts=(10, 90), n=100, sigma=0.25, alpha=0.001, seed=3
+    )
+    for _ in range(2):
+        with database.write() as session:
+            results.store_predictions(
+                session, job_id, [prediction, dataclasses.replace(prediction, index=1, prediction=-1)]
+            )
+    summary = _summary(database, job_id)
+    assert (summary.done, summary.correct, summary.abstained, summary.work_done) == (2, 1, 1, 200)
+    with database.read() as session:
+        assert next(results.predictions(session, job_id)) == prediction
+
+
+def test_an_epoch_is_stored_once(database: Database, job_id: str) -> None:
+    metric = {"epoch": 0, "steps": 4, "learning_rate": 0.1, "loss": 2.0, "terms": {"a": 1.0}, "accuracy": 0.5}
+    for _ in range(2):
+        with database.write() as session:
+            results.store_epoch(session, job_id, metric | {"test_accuracy": None, "seconds": 1.0})
+    with database.read() as session:
+        assert [row.terms for row in results.epochs(session, job_id)] == [{"a": 1.0}]
+    assert _summary(database, job_id).done == 1
+
+
+def test_deaths_of_an_input_are_counted_beside_its_progress(database: Database, job_id: str) -> None:
+    votes = {"0": {"drawn": 10, "counts": [1, 9]}, "1": {"drawn": 30, "counts": [0, 30]}}
+    with database.write() as session:
+        results.store_progress(session, job_id, 3, votes, 1.5)
+        assert [results.count_death(session, job_id, 3) for _ in range(2)] == [1, 2]
+    with database.write() as session:
+        (row,) = results.progress_of(session, job_id, range(8))
+        assert (row.votes, row.drawn, row.deaths) == (votes, 40, 2)
+        results.drop_progress(session, job_id, [3])
+        assert results.progress_of(session, job_id, range(8)) == []
+
+
+def test_done_inputs_are_found_within_a_range(database: Database, job_id: str) -> None:
+    _store(database, job_id, *[_certificate(index) for index in (0, 3, 6, 9)])
+    with database.read() as session:
+        assert results.done_among(session, job_id, "certify", range(3, 9, 3)) == {3, 6}
+        assert results.done_among(session, job_id, "certify", range(0)) == set()

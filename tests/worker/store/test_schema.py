@@ -1,0 +1,59 @@
+"""Migrations run up and down on SQLite and Postgres, and end where the tables of the code are."""
+
+import threading
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from worker.store import schema
+from worker.store.session import Database
+from worker.store.tables import Base
+
+
+def test_the_migrated_schema_is_the_one_of_the_tables(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_migrations_run_down_to_nothing_and_up_again(database: Database) -> None:
+    schema.migrate(database.engine, "base")
+    assert set(inspect(database.engine).get_table_names()) <= {"alembic_version"}
+    schema.migrate(database.engine)
+    assert schema.current(database.engine) == schema.head()
+
+
+def test_an_empty_database_is_refused_with_the_way_out(database_url: str) -> None:
+    database = Database(database_url)
+    with pytest.raises(schema.WrongSchema, match=r"expected \d+, got none. Run `radii migrate`"):
+        schema.require(database.engine)
+    database.close()
+
+
+def test_a_newer_database_is_refused_by_an_older_worker_and_by_an_older_migrate(database: Database) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for act in (schema.require, schema.migrate):
+        with pytest.raises(schema.WrongSchema, match="got 9999"):
+            act(database.engine)
+
+
+def test_several_that_migrate_at_once_take_turns(database_url: str) -> None:
+    errors: list[Exception] = []
+
+    def migrate() -> None:
+        database = Database(database_url)
+        try:
+            schema.migrate(database.engine)
+        except Exception as error:
+            errors.append(error)
+        database.close()
+
+    threads = [threading.Thread(target=migrate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []

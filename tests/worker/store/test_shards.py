@@ -1,0 +1,213 @@
+"""Shards: one worker at a time, by lease and fence, on SQLite and on Postgres."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+from tests_support import things
+
+from worker.store import jobs, shards
+from worker.store.jobs import NewJob
+from worker.store.session import Database
+from worker.store.shards import Claim, LeaseLost
+from worker.store.tables import Job, Shard
+
+CPU = {"device_type": "cpu", "execution": {"threads": 1}, "provenance": {"device": "a"}}
+
+
+def _submit(database: Database, count: int = 3, tenant: str = "default", **changes: object) -> str:
+    tenant_id = things.tenant(database, tenant)
+    with database.write() as session:
+        fields = {
+            "tenant_id": tenant_id,
+            "kind": "certify",
+            "spec": {"batch_size": None},
+            "total": count,
+            "work_total": count,
+        }
+        new = NewJob(**fields | {"shards": [(i, i + 1) for i in range(count)]} | changes)  # type: ignore[arg-type]
+        return jobs.submit(session, new).id
+
+
+def _claim(database: Database, lease: float = 60.0, **changes: object) -> Claim | None:
+    with database.write() as session:
+        return shards.claim(session, lease=lease, **CPU | changes)  # type: ignore[arg-type]
+
+
+def _taken(database: Database, lease: float = 60.0) -> Claim:
+    claim = _claim(database, lease)
+    assert claim is not None
+    return claim
+
+
+def _state(database: Database, job_id: str) -> str:
+    with database.read() as session:
+        return session.get_one(Job, job_id).state
+
+
+def test_a_claim_takes_the_oldest_ready_shard_and_starts_the_job(database: Database) -> None:
+    job_id = _submit(database)
+    claim = _taken(database)
+    assert (claim.job_id, claim.number, claim.fence, claim.attempt) == (job_id, 0, 1, 1)
+    assert _state(database, job_id) == jobs.RUNNING
+    assert _taken(database).number == 1
+
+
+def test_no_shard_is_claimed_twice_by_workers_that_claim_at_once(database: Database) -> None:
+    _submit(database, count=24)
+    taken: list[Claim] = []
+
+    def work() -> None:
+        while (claim := _claim(database)) is not None:
+            taken.append(claim)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(claim.number for claim in taken) == list(range(24))
+
+
+def test_finishing_the_last_shards_at_once_ends_the_job(database: Database) -> None:
+    for _ in range(5):
+        job_id = _submit(database, count=4)
+        claims = [_taken(database) for _ in range(4)]
+
+        def finish(claim: Claim) -> None:
+            with database.write() as session:
+                shards.finish(session, claim)
+
+        workers = [threading.Thread(target=finish, args=(claim,)) for claim in claims]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert _state(database, job_id) == jobs.SUCCEEDED
+
+
+def test_a_worker_that_lost_its_lease_can_write_nothing(database: Database) -> None:
+    _submit(database, count=1)
+    stale = _taken(database, lease=-1.0)
+    with database.write() as session:
+        assert shards.sweep(session) == 1
+    fresh = _taken(database)
+    assert fresh.fence == stale.fence + 1
+    for act in (
+        lambda session: shards.renew(session, stale, 60.0),
+        lambda session: shards.extend(session, stale, 60.0),
+        lambda session: shards.keep(session, stale, {"sha256": "x"}),
+        lambda session: shards.finish(session, stale),
+        lambda session: shards.release(session, stale),
+        lambda session: shards.lose(session, stale),
+        lambda session: shards.fail(session, stale, {}),
+    ):
+        with pytest.raises(LeaseLost), database.write() as session:
+            act(session)
+    with database.write() as session:
+        shards.finish(session, fresh)
+    assert _state(database, fresh.job_id) == jobs.SUCCEEDED
+
+
+def test_a_lease_that_is_renewed_is_not_swept(database: Database) -> None:
+    _submit(database, count=1)
+    claim = _taken(database, lease=-1.0)
+    with database.write() as session:
+        assert shards.renew(session, claim, 60.0) is False
+        assert shards.sweep(session) == 0
+
+
+def test_a_released_shard_is_taken_up_by_the_next_worker_and_counts_no_loss(database: Database) -> None:
+    _submit(database, count=1)
+    with database.write() as session:
+        shards.release(session, shards.claim(session, lease=60.0, **CPU))  # type: ignore[arg-type]
+    assert _taken(database).attempt == 2
+    with database.read() as session:
+        assert session.query(Shard).one().lost == 0
+
+
+def test_a_shard_that_is_lost_ten_times_without_a_commit_fails_its_job(database: Database) -> None:
+    job_id = _submit(database, count=2)
+    for _ in range(shards.MAX_LOST):
+        with database.write() as session:
+            claim = shards.claim(session, lease=60.0, **CPU)  # type: ignore[arg-type]
+            assert claim is not None and claim.number == 0
+            shards.lose(session, claim)
+    assert _state(database, job_id) == jobs.FAILED
+    assert _claim(database) is None
+    with database.read() as session:
+        assert "begun 10 times in a row" in session.get_one(Job, job_id).problem["detail"]
+
+
+def test_a_commit_forgets_earlier_losses(database: Database) -> None:
+    _submit(database, count=1)
+    for _ in range(3 * shards.MAX_LOST):
+        with database.write() as session:
+            claim = shards.claim(session, lease=60.0, **CPU)  # type: ignore[arg-type]
+            shards.renew(session, claim, 60.0)
+            shards.lose(session, claim)
+    with database.read() as session:
+        assert session.query(Shard).one().state == "ready"
+
+
+def test_a_job_that_is_being_cancelled_says_so_at_the_next_renewal_and_ends_with_the_release(
+    database: Database,
+) -> None:
+    job_id = _submit(database)
+    claim = _taken(database)
+    with database.write() as session:
+        jobs.cancel(session, job_id)
+    assert _claim(database) is None, "nothing of it is given out any more"
+    with database.write() as session:
+        assert shards.renew(session, claim, 60.0) is True
+        shards.release(session, claim)
+    assert _state(database, job_id) == jobs.CANCELLED
+
+
+def test_the_first_claim_fixes_how_the_job_is_run(database: Database) -> None:
+    _submit(database)
+    first = _taken(database)
+    second = _claim(database, execution={"threads": 7}, provenance={"device": "b"})
+    assert second is not None
+    assert first.execution == second.execution == {"threads": 1, "batch_size": 100}
+    with database.read() as session:
+        job = session.query(Job).one()
+    assert job.provenance == {"workers": [{"device": "a"}, {"device": "b"}]}
+
+
+def test_a_worker_of_another_device_type_gets_nothing_of_a_job_that_has_begun(database: Database) -> None:
+    _submit(database)
+    _taken(database)
+    assert _claim(database, device_type="cuda") is None
+
+
+def test_conversions_go_first_and_the_tenant_that_used_less_goes_before_the_other(database: Database) -> None:
+    busy = _submit(database, tenant="busy")
+    idle = _submit(database, tenant="idle")
+    with database.write() as session:
+        shards.charge(session, things.tenant_in(session, "busy"), 5.0)
+        shards.charge(session, things.tenant_in(session, "busy"), 5.0)
+    assert _taken(database).job_id == idle
+    convert = _submit(database, tenant="busy", kind="convert", count=1)
+    assert [_taken(database).job_id for _ in range(4)] == [convert, idle, idle, busy]
+
+
+def test_bells_are_rung_once_an_interval_for_shards_that_are_ready(database: Database) -> None:
+    job_id = _submit(database)
+    _taken(database)
+    with database.write() as session:
+        assert shards.unrung(session, 10.0) == 2
+        assert shards.unrung(session, 10.0) == 0
+        session.execute(update(Shard).where(Shard.job_id == job_id).values(rung=0.0))
+        assert shards.unrung(session, 10.0) == 2
+
+
+def test_a_swept_shard_of_a_cancelled_job_ends_the_job(database: Database, tmp_path: Path) -> None:
+    job_id = _submit(database, count=1)
+    _taken(database, lease=-1.0)
+    with database.write() as session:
+        jobs.cancel(session, job_id)
+    with database.write() as session:
+        shards.sweep(session)
+    assert _state(database, job_id) == jobs.CANCELLED

@@ -1,0 +1,231 @@
+"""The loop against a child that misbehaves: nothing is lost, nothing is doubled, and nothing is waited for for ever."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests_support import fake_child, processes, things
+
+from worker import process
+from worker.loop import CannotStart, Slot, end
+from worker.settings import Settings
+from worker.store import jobs, results, shards
+from worker.store.schema import WrongSchema
+from worker.store.session import Database
+from worker.store.tables import Job, JobSummary, Shard, Worker
+
+START = 1_500
+
+SlotMaker = Callable[..., Slot]
+
+
+@pytest.fixture
+def slot(database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlotMaker]:
+    """Makes a slot whose child is the fake one, behaving as told."""
+    made: list[Slot] = []
+
+    def make(behaviour: str = "", **changes: object) -> Slot:
+        monkeypatch.setattr(process, "COMMAND", (sys.executable, fake_child.__file__))
+        monkeypatch.setenv("FAKE_CHILD", behaviour)
+        fields = {"data": tmp_path, "database_url": database_url, "commit": 0.05, "child_start": 10.0}
+        made.append(Slot(Settings(**fields | changes), database))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for one in made:
+        end(one)
+
+
+def _submit(database: Database, tmp_path: Path, count: int) -> str:
+    tenant_id = things.tenant(database)
+    body = {
+        "kind": "certify",
+        "dataset": things.dataset(database, tmp_path / "blobs", tenant_id),
+        "checkpoint": things.checkpoint_of(database, tmp_path / "blobs", tenant_id),
+        "inputs": {"start": START, "count": count},
+        "n": 100,
+    }
+    return things.submit(database, tenant_id, body)
+
+
+def _job(database: Database, job_id: str) -> Job:
+    with database.read() as session:
+        return session.get_one(Job, job_id)
+
+
+def _work(slot: Slot) -> None:
+    while slot.work_once():
+        pass
+
+
+def test_a_well_behaved_child_ends_the_job(database: Database, tmp_path: Path, slot: SlotMaker) -> None:
+    job_id = _submit(database, tmp_path, 20)
+    _work(slot())
+    assert _job(database, job_id).state == jobs.SUCCEEDED
+    assert processes.stored(database, job_id) == 20
+
+
+def test_an_input_that_kills_its_child_three_times_is_stored_as_not_certified(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = _submit(database, tmp_path, 20)
+    _work(slot(f"{START + 5}:die"))
+    assert _job(database, job_id).state == jobs.SUCCEEDED
+    with database.read() as session:
+        rows = list(results.certificates(session, job_id))
+        summary = session.get_one(JobSummary, job_id)
+    assert len(rows) == 20
+    assert [(row.index, row.label, row.prediction, row.radius) for row in rows if row.error] == [
+        (START + 5, 7, -1, 0.0)
+    ]
+    assert "signal 11 (SIGSEGV), 3 times" in next(row.error for row in rows if row.error)
+    assert (summary.errors, summary.abstained) == (1, 1)
+
+
+def test_a_child_that_dies_after_progress_is_no_mark_against_its_input(
+    database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = _submit(database, tmp_path, 3)
+    worker = slot(f"{START}:die-late")
+    for _ in range(5):
+        worker.work_once()
+    monkeypatch.setenv("FAKE_CHILD", "")
+    _work(worker)
+    with database.read() as session:
+        assert [row.error for row in results.certificates(session, job_id)] == [None] * 3
+
+
+def test_a_child_that_falls_silent_is_ended(database: Database, tmp_path: Path, slot: SlotMaker) -> None:
+    job_id = _submit(database, tmp_path, 4)
+    _work(slot(f"{START + 1}:hang", child_silence=0.5))
+    with database.read() as session:
+        errors = [row.error for row in results.certificates(session, job_id)]
+    assert [error is not None for error in errors] == [False, True, False, False]
+    assert "was ended, 3 times" in (errors[1] or "")
+
+
+def test_a_problem_that_the_child_tells_of_fails_the_job_with_it(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = _submit(database, tmp_path, 4)
+    _work(slot(f"{START + 1}:fail"))
+    job = _job(database, job_id)
+    assert (job.state, job.problem["detail"]) == (jobs.FAILED, "It does not work.")  # type: ignore[index]
+
+
+def test_a_full_disk_is_tried_again_before_the_job_is_given_up(
+    database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = _submit(database, tmp_path, 1)
+    worker = slot(f"{START}:full")
+    for _ in range(shards.MAX_LOST - 1):
+        worker.work_once()
+    assert _job(database, job_id).state == jobs.RUNNING
+    worker.drop_child()
+    monkeypatch.setenv("FAKE_CHILD", "")
+    _work(worker)
+    assert _job(database, job_id).state == jobs.SUCCEEDED
+
+
+def test_cancel_takes_effect_within_a_commit_and_keeps_what_there_is(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = _submit(database, tmp_path, 40)
+    worker = slot("all:slow")
+    thread = threading.Thread(target=_work, args=(worker,))
+    thread.start()
+    processes.until(lambda: processes.stored(database, job_id) >= 1, 20, "a result")
+    asked = time.monotonic()
+    with database.write() as session:
+        jobs.cancel(session, job_id)
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    assert time.monotonic() - asked < 5
+    assert _job(database, job_id).state == jobs.CANCELLED
+    assert 1 <= processes.stored(database, job_id) < 40
+
+
+def test_a_child_that_does_not_heed_a_cancel_is_ended_after_the_grace(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = _submit(database, tmp_path, 8)
+    worker = slot(f"{START}:hang", cancel_grace=0.5)
+    thread = threading.Thread(target=_work, args=(worker,))
+    thread.start()
+    processes.until(lambda: _job(database, job_id).state == jobs.RUNNING, 20, "the job runs")
+    with database.write() as session:
+        jobs.cancel(session, job_id)
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    assert _job(database, job_id).state == jobs.CANCELLED
+
+
+def test_a_worker_that_is_told_to_stop_hands_its_shard_back_without_a_loss(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = _submit(database, tmp_path, 8)
+    worker = slot("all:slow")
+    thread = threading.Thread(target=worker.work_once)
+    thread.start()
+    processes.until(lambda: _job(database, job_id).state == jobs.RUNNING, 20, "the job runs")
+    worker.stop.set()
+    thread.join(timeout=20)
+    with database.read() as session:
+        held = session.query(Shard).filter_by(job_id=job_id).order_by(Shard.number).first()
+        assert held is not None
+        assert (held.state, held.lost) == ("ready", 0)
+
+
+def test_a_worker_that_slept_past_its_lease_writes_nothing_more(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = _submit(database, tmp_path, 8)
+    worker = slot("all:slow", commit=1.0)
+    thread = threading.Thread(target=worker.work_once)
+    thread.start()
+    processes.until(lambda: _job(database, job_id).state == jobs.RUNNING, 20, "the job runs")
+    with database.write() as session:
+        for shard in session.query(Shard).filter_by(state="leased"):
+            shard.lease_until = 0.0
+        session.flush()
+        assert shards.sweep(session) == 1
+    thread.join(timeout=20)
+    assert processes.stored(database, job_id) == 0
+
+
+def test_an_idle_child_is_ended_after_a_while(database: Database, tmp_path: Path, slot: SlotMaker) -> None:
+    _submit(database, tmp_path, 1)
+    worker = slot(keep_warm=0.2)
+    _work(worker)
+    assert worker.child is not None
+    time.sleep(0.3)
+    assert worker.work_once() is False
+    assert worker.child is None
+
+
+@pytest.mark.parametrize(("behaviour", "message"), [("start:die", "SIGSEGV"), ("start:hang", "not ready in 0")])
+def test_a_worker_whose_child_does_not_come_up_says_why(slot: SlotMaker, behaviour: str, message: str) -> None:
+    with pytest.raises(CannotStart, match=message):
+        slot(behaviour, child_start=0.4).start()
+
+
+def test_a_worker_refuses_a_database_of_another_schema(slot: SlotMaker, database: Database) -> None:
+    from sqlalchemy import text
+
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(WrongSchema, match="got 9999"):
+        slot().start()
+
+
+def test_a_worker_is_seen_while_it_is_there(slot: SlotMaker, database: Database) -> None:
+    worker = slot()
+    worker.start()
+    with database.read() as session:
+        assert session.get_one(Worker, worker.id).info["device_type"] == "cpu"
+    end(worker)
+    with database.read() as session:
+        assert session.get(Worker, worker.id) is None

@@ -1,0 +1,58 @@
+"""The bell: Celery over Redis, where a broker is configured. A message is permission to work, and carries nothing.
+
+Acknowledged early, no result, no arguments: a message that is lost costs one sweep, a message that comes twice finds
+nothing to do. Who answers the bell stands in ``remote``.
+"""
+
+import logging
+from functools import lru_cache
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from worker.settings import Settings
+
+log = logging.getLogger("radii.broker")
+
+TASK = "radii.work"
+MAX_RING = 64
+"""Bells at once: a worker that is awake goes on until nothing is ready."""
+
+
+@lru_cache(maxsize=4)
+def app(url: str, queue: str) -> Celery:
+    """The Celery application of a broker; every key there begins with ``queue``."""
+    celery = Celery("radii", broker=url)
+    celery.conf.update(
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_soft_shutdown_timeout=30.0,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=2.0,
+        broker_transport_options={
+            "global_keyprefix": f"{queue}:",
+            "socket_timeout": 5.0,
+            "socket_connect_timeout": 2.0,
+            "retry_on_timeout": True,
+        },
+        task_default_queue="radii",
+        enable_utc=True,
+    )
+    return celery
+
+
+def ring(settings: Settings, count: int = 1) -> None:
+    """Wakes up to ``count`` workers after a commit. A broker that is away is no error: the sweep rings again."""
+    if settings.broker_url is None or count < 1:
+        return
+    try:
+        celery = app(settings.broker_url, settings.queue)
+        for _ in range(min(count, MAX_RING)):
+            celery.send_task(TASK, retry=False, ignore_result=True)
+    except (OperationalError, OSError) as error:
+        log.warning("the broker cannot be reached; the next sweep rings again", extra={"error": str(error)[:300]})

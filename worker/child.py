@@ -1,0 +1,85 @@
+"""The process that does the work: ``python -m worker.child FD``, kept warm between shards.
+
+It reads one task a line from its standard input and writes messages, one a line, to the file descriptor FD. It knows
+blobs and the library, no database. A task runs in the main thread; a second thread reads the input, so that a request
+to stop is seen between two records and the end of the loop's process ends this one.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from rs_core.errors import RadiiError
+from worker import run
+from worker.run.environment import configure, provenance, resolve_device
+from worker.run.task import Task
+
+Message = dict[str, Any]
+
+
+def main() -> None:
+    """Serves tasks until the standard input closes."""
+    answers = os.fdopen(int(sys.argv[1]), "w", buffering=1)
+
+    def say(message: Message) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    device = resolve_device(os.environ.get("RADII_DEVICE", "auto"))
+    say({"type": "ready", "provenance": provenance(device), "device_type": device.type})
+    tasks: queue.Queue[Message] = queue.Queue()
+    stop = threading.Event()
+    threading.Thread(target=_listen, args=(tasks, stop), daemon=True).start()
+    while True:
+        task = tasks.get()
+        stop.clear()
+        for message in _work(task, device):
+            say(message)
+            if stop.is_set() and message["type"] not in ("done", "failed"):
+                say({"type": "stopped"})
+                break
+
+
+def _work(body: Message, device: Any) -> Iterator[Message]:
+    """A task's messages; whatever goes wrong becomes the last one."""
+    try:
+        task = Task.read(body, device)
+        configure(task.execution)
+        yield from run.runner(task.kind)(task)
+    except RadiiError as error:
+        yield {"type": "failed", "problem": error.problem()}
+    except OSError as error:
+        yield {"type": "failed", "problem": _unexpected(error), "retry": True}
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        yield {"type": "failed", "problem": _unexpected(error)}
+
+
+def _unexpected(error: Exception) -> Message:
+    return {
+        "type": "urn:radii:problem:unexpected",
+        "title": "The work failed in a way that radii does not know.",
+        "status": 500,
+        "detail": f"{type(error).__name__}: {error}"[:2000],
+    }
+
+
+def _listen(tasks: "queue.Queue[Message]", stop: threading.Event) -> None:
+    """Sorts what the loop says; the end of the input is the end of the loop, and of this process."""
+    for line in sys.stdin:
+        message = json.loads(line)
+        if message["type"] == "stop":
+            stop.set()
+        else:
+            tasks.put(message)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""One commit: everything that a child has sent since the last one, in a single transaction that checks the fence.
+
+Results, progress, summary, lease and the shard's end go together or not at all.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
+from worker.settings import Settings
+from worker.store import registry, results, shards
+from worker.store.blobs import Sealed
+from worker.store.shards import Claim
+from worker.store.tables import Checkpoint, Dataset, Job, Shard
+
+Message = dict[str, Any]
+
+MAX_DEATHS = 3
+"""How often an input may end the child that works on it before it is stored as not certified."""
+
+
+@dataclass
+class Pending:
+    """What has come from the child and is not yet stored. ``at`` is the input that it works on."""
+
+    certificates: list[Certificate] = field(default_factory=list)
+    predictions: list[Prediction] = field(default_factory=list)
+    epochs: list[Message] = field(default_factory=list)
+    snapshots: list[Message] = field(default_factory=list)
+    progress: Message | None = None
+    work_done: int | None = None
+    at: int | None = None
+    label: int = UNKNOWN_LABEL
+    death: str | None = None
+
+    def add(self, message: Message) -> None:
+        """Takes in one message."""
+        kind = message.pop("type")
+        if kind == "certificate":
+            certificate = Certificate(**_tuples(message))
+            self.certificates.append(certificate)
+            self.progress, self.at = None, None
+        elif kind == "prediction":
+            self.predictions.append(Prediction(**_tuples(message)))
+            self.progress, self.at = None, None
+        elif kind == "progress":
+            self.at, self.label = message["index"], message.pop("label")
+            self.progress = message if message["votes"] else None
+        elif kind == "epoch":
+            self.epochs.append(message)
+        elif kind == "snapshot":
+            self.snapshots.append(message)
+        elif kind == "step":
+            self.work_done = message["work_done"] or self.work_done
+
+    def holds_results(self) -> bool:
+        """Whether a commit of this brings the shard forward."""
+        return bool(self.certificates or self.predictions or self.snapshots or self.progress)
+
+
+def write(
+    session: Session,
+    settings: Settings,
+    claim: Claim,
+    pending: Pending,
+    seconds: float,
+    *,
+    done: Message | None = None,
+    failed: dict[str, Any] | None = None,
+    retry: bool = False,
+    release: bool = False,
+) -> bool:
+    """Writes one commit; True where the job wants to stop. Raises ``LeaseLost`` before anything is written."""
+    touch = shards.renew if pending.holds_results() or done else shards.extend
+    wants_stop = touch(session, claim, settings.lease)
+    _results(session, settings, claim, pending)
+    results.add_device_seconds(session, claim.job_id, seconds)
+    shards.charge(session, claim.tenant_id, seconds)
+    if pending.death is not None:
+        _death(session, settings, claim, pending)
+    elif failed is not None and retry:
+        shards.lose(session, claim, failed)
+    elif failed is not None:
+        shards.fail(session, claim, failed)
+    elif done is not None:
+        shards.finish(session, claim, _made(session, settings, claim, done))
+    elif release:
+        shards.release(session, claim)
+    return wants_stop
+
+
+def abandon(pending: Pending, done: Message | None) -> None:
+    """Removes the files that a commit would have named, when it is certain that it will not happen."""
+    made = [done["made"]] if done and "made" in done else []
+    for file in [*pending.snapshots, *made]:
+        Path(file["sealed"]["path"]).unlink(missing_ok=True)
+
+
+def _results(session: Session, settings: Settings, claim: Claim, pending: Pending) -> None:
+    job_id = claim.job_id
+    if pending.certificates or pending.predictions:
+        results.store_certificates(session, job_id, pending.certificates)
+        results.store_predictions(session, job_id, pending.predictions)
+        finished = {record.index for record in pending.certificates} | {record.index for record in pending.predictions}
+        results.drop_progress(session, job_id, finished)
+    if pending.progress is not None:
+        part = pending.progress
+        results.store_progress(session, job_id, part["index"], part["votes"], part["seconds"])
+    for metric in pending.epochs:
+        results.store_epoch(session, job_id, metric)
+    if pending.work_done is not None:
+        results.set_work(session, job_id, pending.work_done)
+    if pending.snapshots:
+        *older, last = pending.snapshots
+        for file in older:
+            Path(file["sealed"]["path"]).unlink(missing_ok=True)
+        sealed = _sealed(last)
+        registry.put_blob(session, settings.blobs, sealed)
+        shards.keep(session, claim, {"sha256": sealed.sha256, **last["place"]})
+
+
+def _made(session: Session, settings: Settings, claim: Claim, done: Message) -> dict[str, Any] | None:
+    """Gives the data set or checkpoint that the job made its blob and what is known of it."""
+    if "made" not in done:
+        return None
+    results.finish_work(session, claim.job_id)
+    job = session.get_one(Job, claim.job_id)
+    sealed = _sealed(done["made"])
+    registry.put_blob(session, settings.blobs, sealed)
+    columns = done["made"]["columns"] | {"sha256": sealed.sha256}
+    if claim.kind == "convert" and job.dataset_id is not None:
+        registry.make_ready(session, session.get_one(Dataset, job.dataset_id), columns)
+        return {"dataset": job.dataset_id}
+    checkpoint = session.get_one(Checkpoint, job.checkpoint_id)
+    registry.make_ready(session, checkpoint, columns)
+    if claim.kind == "train":
+        shard = session.get_one(Shard, (claim.job_id, claim.number), populate_existing=True)
+        shard.resume = None
+    return {"checkpoint": checkpoint.id}
+
+
+def _death(session: Session, settings: Settings, claim: Claim, pending: Pending) -> None:
+    """A child died before it brought the shard forward: the input it was at is counted, and in the end given up."""
+    if pending.at is not None and results.count_death(session, claim.job_id, pending.at) >= MAX_DEATHS:
+        error = f"The process that worked on this input {pending.death}, {MAX_DEATHS} times."
+        label = pending.label
+        results.store_failure(session, claim.job_id, claim.spec, pending.at, label, error)
+        shards.renew(session, claim, settings.lease)
+        shards.release(session, claim)
+    else:
+        shards.lose(session, claim)
+
+
+def _sealed(file: Message) -> Sealed:
+    sealed = file["sealed"]
+    return Sealed(sha256=sealed["sha256"], size=sealed["size"], path=Path(sealed["path"]))
+
+
+def _tuples(message: Message) -> Message:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in message.items()}

@@ -1,0 +1,135 @@
+"""The embedded mode: the same loop in worker processes of this machine, without a broker.
+
+``python -m worker.local`` is one such process; it ends when it is told to, or when the process that started it is gone
+(its standard input closes). ``Workers`` starts several and starts those again that die.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from types import TracebackType
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker import logs
+from worker.loop import REFUSED, CannotStart, Slot, end
+from worker.settings import Settings
+from worker.store.schema import WrongSchema
+from worker.store.session import Database
+from worker.sweep import Sweeper
+
+log = logging.getLogger("radii.local")
+
+RESTART_PAUSE = 1.0
+SEEN_INTERVAL = 10.0
+
+
+def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
+    """Works until ``stop`` is set. Raises ``WrongSchema`` or ``CannotStart`` where no work can be done."""
+    slot = Slot(settings, Database(settings.url), stop or threading.Event())
+    slot.start()
+    sweeper = Sweeper(slot.database, settings)
+    seen = time.monotonic()
+    try:
+        while not slot.stop.is_set():
+            try:
+                sweeper.sweep_if_due()
+                if time.monotonic() - seen > SEEN_INTERVAL:
+                    seen = time.monotonic()
+                    slot.register()
+                worked = slot.work_once()
+            except SQLAlchemyError as error:
+                log.warning("database away, trying again", extra={"error": str(error)[:300]})
+                worked = False
+            if not worked:
+                slot.stop.wait(settings.poll)
+    finally:
+        end(slot)
+
+
+class Workers:
+    """As many local workers as the settings say, for as long as the ``with`` block lasts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stop = threading.Event()
+        self._guards = [threading.Thread(target=self._guard, daemon=True) for _ in range(settings.local_workers)]
+
+    def __enter__(self) -> "Workers":
+        for guard in self._guards:
+            guard.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for guard in self._guards:
+            guard.join()
+
+    def _guard(self) -> None:
+        """Keeps one worker running."""
+        while not self._stop.is_set():
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "worker.local"],
+                stdin=subprocess.PIPE,
+                env=os.environ | environment(self._settings),
+                start_new_session=True,  # a Ctrl-C is for the parent, which ends its workers in order
+            )
+            while worker.poll() is None and not self._stop.wait(0.1):
+                pass
+            if worker.poll() is None:
+                _end(worker, self._settings.cancel_grace)
+            elif worker.returncode == REFUSED:
+                return
+            else:
+                log.warning("a local worker ended and is started again", extra={"code": worker.returncode})
+                self._stop.wait(RESTART_PAUSE)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as the variables that they are read from."""
+    values = settings.model_dump(mode="json")
+    return {f"RADII_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+
+
+def _end(worker: "subprocess.Popen[bytes]", grace: float) -> None:
+    """Closes its input, which asks it to hand back its shard; ends it where it does not in time."""
+    assert worker.stdin is not None
+    with contextlib.suppress(OSError):
+        worker.stdin.close()
+    try:
+        worker.wait(timeout=grace + 5.0)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+
+
+def _until_parent_is_gone(stop: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    stop.set()
+
+
+def main() -> None:
+    """One worker process."""
+    settings = Settings()
+    logs.configure(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    threading.Thread(target=_until_parent_is_gone, args=(stop,), daemon=True).start()
+    try:
+        run_worker(settings, stop)
+    except (WrongSchema, CannotStart) as error:
+        log.error("%s", error)
+        sys.exit(REFUSED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Logging: standard library, one line per record, as text or as JSON, with the ids that a record carries."""
+
+import json
+import logging
+import sys
+import threading
+import time
+
+from worker.settings import Settings
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonLines(logging.Formatter):
+    """A record as one JSON object: time, level, logger, message, and whatever was given as ``extra``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        body = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **extra(record),
+        }
+        if record.exc_info:
+            body["error"] = self.formatException(record.exc_info)
+        return json.dumps(body, default=str)
+
+
+class Text(logging.Formatter):
+    """The same for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        more = "".join(f" {name}={value}" for name, value in extra(record).items())
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        line = f"{clock} {record.levelname.lower():7} {record.name}: {record.getMessage()}{more}"
+        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+def configure(settings: Settings) -> None:
+    """Sends every record of radii from level INFO, and warnings of everything else, to the standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if settings.log_format == "json" else Text())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("radii").setLevel(logging.INFO)
+
+
+def extra(record: logging.LogRecord) -> dict[str, object]:
+    """What was given as ``extra``."""
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def name_thread(name: str) -> None:
+    """Names the present thread, for logs."""
+    threading.current_thread().name = name

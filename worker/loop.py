@@ -1,0 +1,275 @@
+"""Claim, drive a child, commit: the same for every kind of job, embedded or under Celery. Loads no torch.
+
+One ``Slot`` is one place where work can be done (a GPU, or some cores), with at most one child. The loop renews the
+shard's lease while the child is heard of, writes its results in small transactions that check the fence, and ends the
+child when it must. Where the loop itself loses its lease it writes nothing more.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from worker.commit import Pending, abandon, write
+from worker.process import Child, ChildEnded, Message, describe
+from worker.settings import Settings
+from worker.store import results, schema, shards
+from worker.store.clock import clock
+from worker.store.session import Database, new_id
+from worker.store.shards import Claim, LeaseLost
+from worker.store.tables import Checkpoint, Dataset, Job, Worker
+
+log = logging.getLogger("radii.worker")
+
+PRECISION = "fp32"
+REFUSED = 3
+"""Return code of a worker process that cannot work here; it is not to be started again."""
+
+
+class CannotStart(RuntimeError):
+    """A child process did not come up: the worker cannot do any work on this machine."""
+
+
+@dataclass
+class Slot:
+    """One place where work is done. ``stop`` asks it to hand back its shard and return."""
+
+    settings: Settings
+    database: Database
+    stop: threading.Event = field(default_factory=threading.Event)
+    id: str = field(default_factory=lambda: new_id("worker"))
+    environment: dict[str, Any] = field(default_factory=dict)
+    child: Child | None = None
+    idle_since: float = field(default_factory=time.monotonic)
+
+    def work_once(self) -> bool:
+        """Does one shard, if there is one to do; True where there was."""
+        child = self._ready_child() if not self.environment else None
+        with self.database.write() as session:
+            claim = shards.claim(
+                session,
+                lease=self.settings.lease,
+                device_type=self.environment["device_type"],
+                execution={"precision": PRECISION, "threads": self._threads(), "device_type": self._device_type()},
+                provenance=self.environment["provenance"],
+            )
+        if claim is None:
+            self._cool_down()
+            return False
+        log.info("claimed", extra={"job": claim.job_id, "shard": claim.number, "attempt": claim.attempt})
+        try:
+            child = child or self._ready_child()
+            Drive(self, claim, child).run()
+        except LeaseLost:
+            log.warning("lease lost", extra={"job": claim.job_id, "shard": claim.number})
+            self.drop_child()
+        finally:
+            self.idle_since = time.monotonic()
+        return True
+
+    def drop_child(self) -> None:
+        """Ends the child, if there is one."""
+        if self.child is not None:
+            self.child.end()
+            self.child = None
+
+    def register(self) -> None:
+        """Writes, or renews, the row by which the worker is seen."""
+        with self.database.write() as session:
+            row = session.get(Worker, self.id)
+            if row is None:
+                session.add(Worker(id=self.id, host=socket.gethostname(), pid=os.getpid(), info=self.environment))
+            else:
+                row.seen, row.info = clock(), self.environment
+
+    def start(self) -> None:
+        """Checks the schema and that a child comes up; raises ``schema.WrongSchema`` or :class:`CannotStart`."""
+        schema.require(self.database.engine)
+        self._ready_child()
+        self.register()
+
+    def _ready_child(self) -> Child:
+        """The warm child, or a new one once it has said that it is ready."""
+        if self.child is not None and self.child.alive():
+            return self.child
+        self.drop_child()
+        self.child = Child(self.settings)
+        try:
+            hello = self.child.receive(self.settings.child_start)
+        except ChildEnded as ended:
+            raise CannotStart(f"the worker's child process {describe(ended.code)} when it started") from None
+        if hello is None:
+            self.drop_child()
+            raise CannotStart(f"the worker's child process was not ready in {self.settings.child_start:.0f} s")
+        self.environment = {"provenance": hello["provenance"], "device_type": hello["device_type"]}
+        return self.child
+
+    def _cool_down(self) -> None:
+        if self.child is not None and time.monotonic() - self.idle_since > self.settings.keep_warm:
+            self.drop_child()
+
+    def _threads(self) -> int:
+        share = (os.cpu_count() or 1) // max(1, self.settings.local_workers)
+        return self.settings.threads or max(1, share)
+
+    def _device_type(self) -> str:
+        return str(self.environment["device_type"])
+
+
+class Drive:
+    """One shard's way through a child."""
+
+    def __init__(self, slot: Slot, claim: Claim, child: Child) -> None:
+        self.slot, self.claim, self.child = slot, claim, child
+        self.settings, self.database = slot.settings, slot.database
+        self.pending = Pending()
+        self.committed = self.begun = time.monotonic()
+        self.progressed = False
+        self.stopping_since: float | None = None
+
+    def run(self) -> None:
+        """Sends the task and commits what comes back, until the shard is done, handed back, lost or failed."""
+        try:
+            self.child.heard = time.monotonic()
+            self.child.send(self._task())
+            last = self._listen()
+        except ChildEnded as ended:
+            self._child_died(ended)
+            return
+        if last["type"] == "failed":
+            self._commit(failed=last["problem"], retry=last.get("retry", False))
+        elif last["type"] == "done":
+            self._commit(done=last)
+        else:
+            self._commit(release=True)
+
+    def _listen(self) -> Message:
+        """Messages up to the last one of the shard."""
+        while True:
+            message = self.child.receive(timeout=min(0.2, self.settings.commit))
+            if message is not None:
+                if message["type"] in ("done", "failed", "stopped"):
+                    return message
+                self.pending.add(message)
+            if time.monotonic() - self.committed >= self.settings.commit:
+                self._commit()
+            self._watch()
+
+    def _watch(self) -> None:
+        """Stops the child where it is wanted, and ends it where it does not stop or is not heard of."""
+        if self.slot.stop.is_set():
+            self._ask_to_stop()
+        waited = time.monotonic() - self.stopping_since if self.stopping_since is not None else 0.0
+        if waited > self.settings.cancel_grace or self.child.silent_for() > self.settings.child_silence:
+            log.warning("child ended", extra={"job": self.claim.job_id, "silent": self.child.silent_for()})
+            self.slot.drop_child()
+            raise ChildEnded(None)
+
+    def _ask_to_stop(self) -> None:
+        if self.stopping_since is None:
+            self.stopping_since = time.monotonic()
+            self.child.send({"type": "stop"})
+
+    def _commit(
+        self,
+        *,
+        done: Message | None = None,
+        failed: dict[str, Any] | None = None,
+        retry: bool = False,
+        release: bool = False,
+    ) -> None:
+        """Writes what is pending; a database that is away is asked again until two thirds of the lease are over."""
+        while True:
+            try:
+                spent = time.monotonic() - self.begun
+                with self.database.write() as session:
+                    wants_stop = write(
+                        session,
+                        self.settings,
+                        self.claim,
+                        self.pending,
+                        spent,
+                        done=done,
+                        failed=failed,
+                        retry=retry,
+                        release=release,
+                    )
+                break
+            except LeaseLost:
+                abandon(self.pending, done)
+                raise
+            except SQLAlchemyError as error:
+                if time.monotonic() - self.committed > self.settings.lease * 2 / 3:
+                    abandon(self.pending, done)
+                    raise LeaseLost(f"no renewal of {self.claim.job_id}: {error}") from error
+                log.warning("database away, trying again", extra={"error": str(error)[:300]})
+                time.sleep(min(1.0, self.settings.lease / 20))
+        self.progressed = self.progressed or self.pending.holds_results()
+        self.pending = Pending(at=self.pending.at, label=self.pending.label)
+        self.committed = self.begun = time.monotonic()
+        if wants_stop and not (done or failed or release):
+            self._ask_to_stop()
+
+    def _child_died(self, ended: ChildEnded) -> None:
+        """Keeps what it had sent, counts the death against the input it was at, and hands the shard back."""
+        self.slot.drop_child()
+        asked = self.stopping_since is not None
+        log.warning("child died", extra={"job": self.claim.job_id, "how": describe(ended.code), "at": self.pending.at})
+        held = self.progressed or self.pending.holds_results()
+        self._commit()
+        if held or asked:
+            self._commit(release=True)
+        else:
+            self.pending.death = describe(ended.code)
+            self._commit()
+
+    def _task(self) -> Message:
+        """Everything that the child needs to know of the shard."""
+        with self.database.read() as session:
+            job = session.get_one(Job, self.claim.job_id)
+            files = _files(session, job)
+            done, progress = results.standing(session, self.claim)
+        return {
+            "type": "task",
+            "kind": self.claim.kind,
+            "spec": self.claim.spec,
+            "execution": self.claim.execution,
+            "blobs": str(self.settings.blobs.absolute()),
+            "first": self.claim.first,
+            "stop": self.claim.stop,
+            "done": sorted(done),
+            "progress": progress,
+            "resume": self.claim.resume,
+            "files": files,
+            "limits": {
+                "snapshot": self.settings.snapshot,
+                "convert": self.settings.convert_limit,
+                "convert_memory": self.settings.convert_memory,
+            },
+        }
+
+
+def _files(session: Session, job: Job) -> dict[str, str]:
+    """The blobs that a job reads: what each is for, and its SHA-256."""
+    rows: dict[str, Dataset | Checkpoint | None] = {
+        "dataset": session.get(Dataset, job.dataset_id) if job.dataset_id else None,
+        "test_dataset": session.get(Dataset, job.test_dataset_id) if job.test_dataset_id else None,
+        "checkpoint": session.get(Checkpoint, job.checkpoint_id) if job.checkpoint_id else None,
+    }
+    return {name: row.sha256 for name, row in rows.items() if row is not None and row.sha256 is not None}
+
+
+def end(slot: Slot) -> None:
+    """The slot's last act: no child and no row stay behind."""
+    slot.drop_child()
+    with contextlib.suppress(SQLAlchemyError), slot.database.write() as session:
+        row = session.get(Worker, slot.id)
+        if row is not None:
+            session.delete(row)

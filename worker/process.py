@@ -1,0 +1,116 @@
+"""The loop's end of the pipe to a child process: lines of JSON both ways, no torch on this side.
+
+The child (``worker.child``) does the work. It may crash, hang or hold a GPU's memory; all of that ends with it. It reads
+tasks from its standard input and answers on a pipe of its own, so that what libraries print cannot be taken for an
+answer. Its life ends with the loop's: when its standard input closes, it exits.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import IO, Any
+
+from worker.settings import Settings
+
+Message = dict[str, Any]
+
+COMMAND = (sys.executable, "-m", "worker.child")
+
+
+class ChildEnded(Exception):
+    """The child has ended by itself, or was ended: with which return code (negative: a signal)."""
+
+    def __init__(self, code: int | None) -> None:
+        self.code = code
+        super().__init__(describe(code))
+
+
+def describe(code: int | None) -> str:
+    """How a process ended, in words."""
+    if code is None:
+        return "was ended"
+    if code < 0:
+        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
+    return f"ended with code {code}"
+
+
+class Child:
+    """A running ``worker.child``. Not safe for several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        read_end, write_end = os.pipe()
+        self._process = subprocess.Popen(
+            [*COMMAND, str(write_end)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            pass_fds=(write_end,),
+            env=os.environ | {"RADII_DEVICE": settings.device},
+            start_new_session=True,  # a Ctrl-C is for the loop, which ends the child in order
+        )
+        os.close(write_end)
+        self._messages: queue.Queue[Message | None] = queue.Queue()
+        threading.Thread(target=self._read, args=(os.fdopen(read_end),), daemon=True).start()
+        self.heard = time.monotonic()
+
+    @property
+    def pid(self) -> int:
+        """The child's process number."""
+        return self._process.pid
+
+    def send(self, message: Message) -> None:
+        """Raises :class:`ChildEnded` where nobody listens any more."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise ChildEnded(self._code()) from None
+
+    def receive(self, timeout: float) -> Message | None:
+        """The next message, or None after ``timeout`` seconds; raises :class:`ChildEnded`."""
+        try:
+            message = self._messages.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        if message is None:
+            raise ChildEnded(self._code())
+        self.heard = time.monotonic()
+        return message
+
+    def silent_for(self) -> float:
+        """Seconds since the last message."""
+        return time.monotonic() - self.heard
+
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        """Ends the child at once, with everything that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+
+    def _code(self) -> int | None:
+        try:
+            return self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def _read(self, lines: IO[str]) -> None:
+        with lines:
+            for line in lines:
+                try:
+                    self._messages.put(json.loads(line))
+                except ValueError:
+                    break  # a line cut in the middle: the child died while it wrote
+        self._messages.put(None)

@@ -1,0 +1,55 @@
+"""The machine that a child runs on: which device, how many threads, and what of it belongs into a job's provenance."""
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from rs_core.errors import InvalidSpec
+
+PACKAGES = ("radii", "torch", "torchvision", "numpy", "scipy", "safetensors")
+
+
+def resolve_device(wanted: str) -> torch.device:
+    """``auto`` is the first CUDA device where there is one, else the CPU; raises :class:`InvalidSpec`."""
+    if wanted == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise InvalidSpec(expected="auto, cpu, cuda or cuda:N", got=repr(wanted), where="device") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InvalidSpec(expected="auto, cpu, cuda or cuda:N", got=repr(wanted), where="device")
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise InvalidSpec(expected=f"one of {count} CUDA devices", got=wanted, where="device")
+    return device
+
+
+def configure(execution: dict[str, Any]) -> None:
+    """Sets what is fixed for a job: the number of threads, and no reduced precision behind its back."""
+    torch.set_num_threads(int(execution.get("threads", 1)))
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """What counts depend on beside the job itself: versions, device model, precision."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+    return {
+        "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
+        "device": name,
+        "device_type": device.type,
+        "precision": "fp32",
+    }
+
+
+def cpu_name() -> str:
+    """The processor's model, where the system tells."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return f"{names[0] if names else platform.processor() or 'CPU'} ({torch.backends.cpu.get_cpu_capability()})"

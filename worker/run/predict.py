@@ -1,0 +1,19 @@
+"""A predict shard: the engine's records as messages."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rs_core.certify import engine
+from rs_core.certify.engine import Progress
+from worker.run.certify import progress
+from worker.run.task import Task
+
+
+def run(task: Task) -> Iterator[dict[str, Any]]:
+    """Messages ``progress`` and ``prediction``; then ``done``."""
+    spec = task.spec
+    records = engine.predict(task.sampler(), task.inputs(), n=spec["n"], alpha=spec["alpha"], resume=task.unfinished())
+    for record in records:
+        yield progress(record) if isinstance(record, Progress) else {"type": "prediction", **asdict(record)}
+    yield {"type": "done"}

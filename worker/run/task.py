@@ -1,0 +1,93 @@
+"""A task as the child sees it: the shard's part of the job, and the blobs it needs, opened and kept warm."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rs_core import checkpoint
+from rs_core.certify.engine import Input, Progress
+from rs_core.certify.sampling import Sampler, Votes
+from rs_core.checkpoint import CheckpointInfo
+from rs_core.data.canonical import open_dataset
+from rs_core.data.dataset import Dataset
+from rs_core.models.normalize import BaseClassifier
+from rs_core.spec import Selection
+from worker.store import blobs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One shard's work. ``todo`` are positions of the job's selection; ``done`` are inputs that have their result."""
+
+    kind: str
+    spec: dict[str, Any]
+    execution: dict[str, Any]
+    blobs: Path
+    device: torch.device
+    first: int
+    stop: int
+    done: frozenset[int]
+    progress: dict[str, Any] | None
+    resume: dict[str, Any] | None
+    files: dict[str, str]
+    limits: dict[str, float]
+
+    @classmethod
+    def read(cls, body: dict[str, Any], device: torch.device) -> "Task":
+        """The task out of a message."""
+        fields = {name: body[name] for name in cls.__dataclass_fields__ if name in body}
+        return cls(**fields | {"device": device, "blobs": Path(body["blobs"]), "done": frozenset(body["done"])})
+
+    def path(self, name: str) -> Path:
+        """Where the named blob of the task lies (``dataset``, ``checkpoint``, ...)."""
+        with blobs.open_blob(self.blobs, self.files[name]) as file:
+            return Path(file.name)
+
+    def dataset(self, name: str = "dataset") -> Dataset:
+        """The named data set, mapped from its blob."""
+        return _dataset(self.path(name))
+
+    def inputs(self) -> Iterator[Input]:
+        """The shard's inputs that have no result yet."""
+        data = self.dataset()
+        chosen = Selection(**self.spec["inputs"]).indices(len(data))[self.first : self.stop]
+        for index in chosen:
+            if index not in self.done:
+                yield index, data.image(index), int(data.labels[index])
+
+    def sampler(self) -> Sampler:
+        """The base classifier under the job's noise, on the task's device."""
+        model, info = _model(self.path("checkpoint"), str(self.device))
+        return Sampler(
+            model,
+            self.spec["sigma"],
+            info.num_classes,
+            seed=self.spec["seed"],
+            batch_size=self.execution["batch_size"],
+        )
+
+    def unfinished(self) -> Progress | None:
+        """The votes of the input that was cut."""
+        if self.progress is None:
+            return None
+        votes = {
+            int(stage): Votes(drawn=part["drawn"], counts=tuple(part["counts"]))
+            for stage, part in self.progress["votes"].items()
+        }
+        return Progress(index=self.progress["index"], label=-1, votes=votes, seconds=self.progress["seconds"])
+
+
+@lru_cache(maxsize=2)
+def _dataset(path: Path) -> Dataset:
+    return open_dataset(path)
+
+
+@lru_cache(maxsize=1)
+def _model(path: Path, device: str) -> tuple[BaseClassifier, CheckpointInfo]:
+    """The last model stays loaded; the path is named by content, so an equal path is an equal model."""
+    model, info = checkpoint.load(path)
+    return model.to(device).eval(), info

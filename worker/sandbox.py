@@ -1,0 +1,161 @@
+"""The converter's walls: strangers' files are opened in a process of its own, ``python -m worker.sandbox``.
+
+That process has an empty environment (no credentials), no network where the system lets it give that up, limits on
+memory, processor time, file size and open files, and a time limit kept by its parent. It reads one request from its
+standard input, writes one file and answers with one line. ``weights_only`` loading and header checks happen inside;
+these walls are for the day when they do not suffice.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rs_core.checkpoint_info import CheckpointInfo, Hints
+from rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
+from rs_core.spec import dump_spec
+
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+MAX_OPEN_FILES = 256
+MAX_OUTPUT = 64 * 2**30
+
+
+def convert(request: dict[str, Any], *, seconds: float, memory: int) -> dict[str, Any]:
+    """Runs one request and returns its answer.
+
+    ``request``: ``what`` ("dataset" or "checkpoint"), ``files`` (name -> path), ``out``, and what the caller knows of
+    them. Raises the converter's own error, or :class:`InvalidDataset` / :class:`InvalidCheckpoint` where it ran into a
+    wall.
+    """
+    kind = InvalidDataset if request["what"] == "dataset" else InvalidCheckpoint
+    body = json.dumps(request | {"seconds": seconds, "memory": memory}).encode()
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "worker.sandbox"],
+            input=body,
+            capture_output=True,
+            env={"PATH": os.defpath, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"},
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise kind(
+            expected=f"a file that can be converted within {seconds:.0f} s", got="one that takes longer"
+        ) from None
+    try:
+        answer: dict[str, Any] = json.loads(ended.stdout)
+    except ValueError:
+        raise kind(expected="a file that the converter can read within its limits", got=_how(ended)) from None
+    if "problem" in answer:
+        raise RadiiError.from_problem(answer["problem"])
+    return answer
+
+
+def _how(ended: "subprocess.CompletedProcess[bytes]") -> str:
+    last = ended.stderr.decode(errors="replace").strip().splitlines()[-1:]
+    if last and "MemoryError" in last[0]:
+        return "one that needs more memory than it is given"
+    return f"one that ended it (return code {ended.returncode})" + (f": {last[0][:300]}" if last else "")
+
+
+def main() -> None:
+    """The sandboxed side."""
+    request = json.load(sys.stdin)
+    _wall_in(request["memory"], request["seconds"])
+    try:
+        answer = _dataset(request) if request["what"] == "dataset" else _checkpoint(request)
+    except RadiiError as error:
+        answer = {"problem": error.problem()}
+    json.dump(answer, sys.stdout)
+
+
+def _wall_in(memory: int, seconds: float) -> None:
+    """Limits first, then the network; before torch is imported, while there is one thread."""
+    for limit, value in (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CPU, int(seconds) + 1),
+        (resource.RLIMIT_FSIZE, MAX_OUTPUT),
+        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(limit, (value, value))
+    # Where user namespaces are not allowed this fails, and the other walls stand alone.
+    ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER | CLONE_NEWNET)
+
+
+def _dataset(request: dict[str, Any]) -> dict[str, Any]:
+    from rs_core.data import canonical
+    from rs_core.data.builtin import BUILTIN
+    from rs_core.data.readers import read
+
+    if request.get("builtin"):
+        data = BUILTIN[request["builtin"]]()
+    else:
+        with _named(request["files"]) as paths:
+            data = read(paths, format=request.get("format"), class_names=request.get("class_names"))
+    out = Path(request["out"])
+    canonical.save(data, out)
+    return {
+        "columns": {
+            "content_hash": canonical.content_hash(data),
+            "count": len(data),
+            "shape": list(data.shape),
+            "num_classes": data.num_classes,
+            "class_names": list(data.class_names),
+        }
+    }
+
+
+def _checkpoint(request: dict[str, Any]) -> dict[str, Any]:
+    from pydantic import TypeAdapter
+
+    from rs_core.research import convert as convert_file
+
+    given = {name: request[name] for name in Hints.__dataclass_fields__ if request.get(name) is not None}
+    hints = TypeAdapter(Hints).validate_python(given)
+    with _named(request["files"]) as paths:
+        if len(paths) != 1:
+            raise InvalidCheckpoint(expected="one file", got=f"{len(paths)} files")
+        info = convert_file(paths[0], hints, Path(request["out"]))
+    return {"columns": checkpoint_columns(info)}
+
+
+def checkpoint_columns(info: CheckpointInfo) -> dict[str, Any]:
+    """A checkpoint's row, as far as it follows from what the checkpoint says of itself."""
+    return {
+        "architecture": info.architecture,
+        "num_classes": info.num_classes,
+        "input_shape": list(info.input_shape),
+        "sigma": info.sigma,
+        "method": info.method,
+        "info": dump_spec(info),
+    }
+
+
+class _named:
+    """Links to the files under the names that their owner gave them, so that messages speak of those."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self._files = files
+        self._folder = tempfile.TemporaryDirectory(prefix="radii-")
+
+    def __enter__(self) -> list[Path]:
+        folder = Path(self._folder.name)
+        paths = []
+        for name, target in self._files.items():
+            link = folder / (Path(name).name or "file")
+            link.symlink_to(Path(target).absolute())
+            paths.append(link)
+        return paths
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+
+if __name__ == "__main__":
+    main()

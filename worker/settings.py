@@ -1,0 +1,61 @@
+"""The only reader of the environment: every setting of a running radii, as ``RADII_...`` variables.
+
+Times are in seconds. The defaults are for one machine with nothing beside Python: a folder, SQLite, no broker.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where things are, how often things happen, how much is allowed."""
+
+    model_config = SettingsConfigDict(env_prefix="RADII_", extra="ignore", frozen=True)
+
+    data: Path = Field(default=Path("radii-data"), description="folder of the blobs and of the SQLite database")
+    database_url: str | None = Field(default=None, description="SQLAlchemy URL; unset: SQLite inside the data folder")
+    broker_url: str | None = Field(default=None, description="Redis URL; unset: local workers, no broker")
+    queue: str = Field(default="radii", description="prefix of every key in the broker, so that several can share one")
+
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads per worker; unset: cores / local workers")
+    local_workers: int = Field(default=1, ge=0, le=64, description="worker processes that `radii up` starts")
+
+    lease: float = Field(default=60.0, gt=0, description="a worker that is silent this long has lost its shard")
+    sweep: float = Field(default=10.0, gt=0, description="between two sweeps for expired leases and unrung bells")
+    poll: float = Field(default=0.5, gt=0, description="between two looks for ready shards without a broker")
+    commit: float = Field(default=2.0, gt=0, description="between two commits of results")
+    child_silence: float = Field(default=300.0, gt=0, description="a child that says nothing this long is ended")
+    child_start: float = Field(default=120.0, gt=0, description="a child has this long to start")
+    cancel_grace: float = Field(default=30.0, gt=0, description="a child that does not stop in this time is ended")
+    keep_warm: float = Field(default=60.0, ge=0, description="an idle child keeps its model this long")
+    snapshot: float = Field(default=60.0, gt=0, description="between two snapshots of a training job")
+    convert_limit: float = Field(default=600.0, gt=0, description="time limit of one conversion of an upload")
+    convert_memory: int = Field(default=16 * 2**30, gt=0, description="bytes of address space of one conversion")
+
+    shard_seconds: float = Field(default=60.0, gt=0, description="estimated work of one shard")
+    max_upload: int = Field(default=64 * 2**30, gt=0, description="bytes of one upload")
+    min_free: int = Field(default=256 * 2**20, ge=0, description="bytes that uploads leave free on the disk")
+    max_job_seconds: float = Field(default=90 * 86_400.0, gt=0, description="estimated work that one job may ask for")
+    upload_ttl: float = Field(default=7 * 86_400.0, gt=0, description="an upload that nothing uses is deleted after")
+
+    log_format: Literal["text", "json"] = "text"
+
+    @cached_property
+    def url(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{self.data.absolute() / 'radii.db'}"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether jobs reach workers without a broker."""
+        return self.broker_url is None
+
+    @property
+    def blobs(self) -> Path:
+        """Folder of the content-addressed blobs."""
+        return self.data / "blobs"

@@ -1,0 +1,160 @@
+"""Jobs and the states they go through. No other code changes a job's state.
+
+    queued -> running -> succeeded | failed | cancelled        (terminal states are final)
+                 \\-> cancelling -> cancelled
+
+Every change is a compare-and-set on the state and leaves an event in the same transaction. Functions take a session and
+never commit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from worker.store.clock import clock
+from worker.store.session import new_id
+from worker.store.tables import Checkpoint, Dataset, Event, Job, JobSummary, Shard
+
+QUEUED, RUNNING, CANCELLING = "queued", "running", "cancelling"
+SUCCEEDED, FAILED, CANCELLED, EXPIRED = "succeeded", "failed", "cancelled", "expired"
+TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED, EXPIRED})
+ACTIVE = frozenset({QUEUED, RUNNING, CANCELLING})
+
+SOURCES = {
+    RUNNING: (QUEUED,),
+    CANCELLING: (RUNNING,),
+    SUCCEEDED: (RUNNING,),
+    FAILED: (QUEUED, RUNNING, CANCELLING),
+    CANCELLED: (QUEUED, CANCELLING),
+    EXPIRED: (QUEUED, RUNNING),
+}
+"""For each state, the states that may become it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """What a submission needs beside its specification: what it is about, and how it is cut."""
+
+    tenant_id: str
+    kind: str
+    spec: dict[str, Any]
+    shards: Sequence[tuple[int, int]]
+    total: int
+    work_total: int
+    radii: Sequence[float] = ()
+    dataset_id: str | None = None
+    test_dataset_id: str | None = None
+    checkpoint_id: str | None = None
+    priority: int = 0
+
+
+def submit(session: Session, new: NewJob) -> Job:
+    """Writes the job, its shards, its summary and its first event."""
+    job = Job(
+        id=new_id("job"),
+        tenant_id=new.tenant_id,
+        kind=new.kind,
+        state=QUEUED,
+        spec=new.spec,
+        dataset_id=new.dataset_id,
+        test_dataset_id=new.test_dataset_id,
+        checkpoint_id=new.checkpoint_id,
+        priority=new.priority,
+    )
+    session.add(job)
+    session.flush()
+    session.add(
+        JobSummary(
+            job_id=job.id,
+            total=new.total,
+            work_total=new.work_total,
+            radii=list(new.radii),
+            correct_at=[0] * len(new.radii),
+        )
+    )
+    session.add_all(
+        Shard(job_id=job.id, number=number, first=first, stop=stop) for number, (first, stop) in enumerate(new.shards)
+    )
+    _record(session, job.id, 0, QUEUED, {})
+    session.flush()
+    return job
+
+
+def change(session: Session, job_id: str, state: str, data: dict[str, Any] | None = None, **columns: Any) -> bool:
+    """Moves a job to ``state`` if it stands in one of that state's sources; False where it does not.
+
+    ``columns`` (``problem``, ``output``, ...) are set together with the state; ``data`` goes into the event.
+    """
+    if state == RUNNING:
+        columns["started"] = clock()
+    if state in TERMINAL:
+        columns["finished"] = clock()
+    revision = session.scalar(
+        update(Job)
+        .where(Job.id == job_id, Job.state.in_(SOURCES[state]))
+        .values(state=state, revision=Job.revision + 1, **columns)
+        .returning(Job.revision)
+        .execution_options(synchronize_session=False)
+    )
+    if revision is None:
+        return False
+    _record(session, job_id, revision, state, data or {})
+    if state in TERMINAL - {SUCCEEDED}:
+        _reject_what_it_was_to_make(session, job_id, columns.get("problem") or {"detail": f"The job was {state}."})
+    return True
+
+
+def cancel(session: Session, job_id: str) -> None:
+    """Asks a job to stop: at once where no worker holds a part of it, else within a commit. Final states stay."""
+    _lock(session, job_id)
+    if not change(session, job_id, CANCELLED):
+        change(session, job_id, CANCELLING)
+    settle(session, job_id)
+
+
+def settle(session: Session, job_id: str, output: dict[str, Any] | None = None) -> None:
+    """Ends a job whose shards leave nothing to do: all done, one failed, or cancelling with none in work."""
+    state = _lock(session, job_id)
+    counts = _shard_counts(session, job_id)
+    open_shards, leased, failed = counts.get("ready", 0), counts.get("leased", 0), counts.get("failed", 0)
+    if state == CANCELLING and not leased:
+        change(session, job_id, CANCELLED)
+    elif state == RUNNING and not (open_shards or leased or failed):
+        change(session, job_id, SUCCEEDED, **({"output": output} if output else {}))
+
+
+def fail(session: Session, job_id: str, problem: dict[str, Any]) -> bool:
+    """Ends a job with the problem that stopped it; its shards are no more to be claimed."""
+    _lock(session, job_id)
+    session.execute(update(Shard).where(Shard.job_id == job_id, Shard.state == "ready").values(state="failed"))
+    return change(session, job_id, FAILED, {"detail": problem.get("detail", "")}, problem=problem)
+
+
+def _reject_what_it_was_to_make(session: Session, job_id: str, problem: dict[str, Any]) -> None:
+    """A conversion or training that did not succeed leaves no data set or checkpoint pending."""
+    job = session.get_one(Job, job_id, populate_existing=True)
+    for table, key, kinds in (
+        (Dataset, job.dataset_id, ("convert",)),
+        (Checkpoint, job.checkpoint_id, ("convert", "train")),
+    ):
+        if key is not None and job.kind in kinds:
+            pending = update(table).where(table.id == key, table.state == "pending")
+            session.execute(pending.values(state="rejected", problem=problem))
+
+
+def _lock(session: Session, job_id: str) -> str | None:
+    """The job's state, and its row held until the transaction ends, so that two last shards see each other."""
+    return session.scalar(select(Job.state).where(Job.id == job_id).with_for_update())
+
+
+def _shard_counts(session: Session, job_id: str) -> dict[str, int]:
+    rows = session.execute(select(Shard.state, func.count()).where(Shard.job_id == job_id).group_by(Shard.state))
+    return {state: count for state, count in rows}
+
+
+def _record(session: Session, job_id: str, seq: int, kind: str, data: dict[str, Any]) -> None:
+    session.add(Event(job_id=job_id, seq=seq, type=kind, data=data))
+    session.flush()

@@ -1,0 +1,130 @@
+"""Uploads, data sets and checkpoints: what tenants own, and which blob each rests on.
+
+A data set or a checkpoint is ``pending`` until the job that makes it ends, then ``ready`` or ``rejected`` with its
+problem; ``deleted`` rows stay for the jobs that name them and are shown to nobody. Functions take a session and never
+commit.
+"""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from worker.store import blobs, jobs
+from worker.store.clock import clock
+from worker.store.session import new_id
+from worker.store.tables import Blob, Checkpoint, Dataset, Job, Shard, Upload
+
+PENDING, READY, REJECTED, DELETED = "pending", "ready", "rejected", "deleted"
+BLOB_GRACE = 3600.0
+"""Seconds for which a blob is kept though nothing refers to it: something that was just put may be about to."""
+
+Made = TypeVar("Made", Dataset, Checkpoint)
+
+
+def put_blob(session: Session, root: Path, sealed: blobs.Sealed) -> None:
+    """Writes the blob's row and gives its file its name; the row's lock keeps a collector away until the commit."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(Blob).values(sha256=sealed.sha256, size=sealed.size, created=clock())
+    session.execute(statement.on_conflict_do_update(index_elements=["sha256"], set_={"created": clock()}))
+    blobs.place(root, sealed)
+
+
+def put_upload(session: Session, tenant_id: str, name: str, sha256: str) -> Upload:
+    """Names a blob; a name that is taken is given to the new blob."""
+    upload = session.scalar(select(Upload).where(Upload.tenant_id == tenant_id, Upload.name == name))
+    if upload is None:
+        upload = Upload(id=new_id("up"), tenant_id=tenant_id, name=name, sha256=sha256)
+        session.add(upload)
+    else:
+        upload.sha256 = sha256
+    session.flush()
+    return upload
+
+
+def find_upload(session: Session, tenant_id: str, reference: str) -> Upload | None:
+    """The tenant's upload by its name, its identifier or the SHA-256 of its content."""
+    mine = select(Upload).where(Upload.tenant_id == tenant_id)
+    for column in (Upload.name, Upload.id, Upload.sha256):
+        if found := session.scalars(mine.where(column == reference).limit(1)).first():
+            return found
+    return None
+
+
+def create(session: Session, kind: type[Made], tenant_id: str, name: str, source: dict[str, Any]) -> tuple[Made, Job]:
+    """A pending data set or checkpoint and the job that converts ``source`` into it."""
+    word, prefix = ("dataset", "ds") if kind is Dataset else ("checkpoint", "ckpt")
+    row = kind(id=new_id(prefix), tenant_id=tenant_id, name=name, state=PENDING, source=source)
+    session.add(row)
+    session.flush()
+    new = jobs.NewJob(
+        tenant_id=tenant_id,
+        kind="convert",
+        spec={"kind": "convert", word: row.id, "source": source},
+        shards=[(0, 1)],
+        total=1,
+        work_total=1,
+        dataset_id=row.id if kind is Dataset else None,
+        checkpoint_id=row.id if kind is Checkpoint else None,
+    )
+    return row, jobs.submit(session, new)
+
+
+def create_trained(session: Session, tenant_id: str, name: str, job_id: str) -> Checkpoint:
+    """The pending checkpoint that a training job will make."""
+    row = Checkpoint(id=new_id("ckpt"), tenant_id=tenant_id, name=name, state=PENDING, source={"job": job_id})
+    session.add(row)
+    session.flush()
+    session.get_one(Job, job_id).checkpoint_id = row.id
+    return row
+
+
+def make_ready(session: Session, row: Dataset | Checkpoint, columns: dict[str, Any]) -> None:
+    """What a data set or a checkpoint turned out to be."""
+    if row.state == PENDING:
+        row.state = READY
+        for name, value in columns.items():
+            setattr(row, name, value)
+        session.flush()
+
+
+def users_of(session: Session, row: Dataset | Checkpoint) -> list[str]:
+    """Jobs that have not ended and need the row."""
+    columns = (Job.dataset_id, Job.test_dataset_id) if isinstance(row, Dataset) else (Job.checkpoint_id,)
+    condition = columns[0] == row.id
+    for column in columns[1:]:
+        condition = condition | (column == row.id)
+    return list(session.scalars(select(Job.id).where(Job.state.in_(jobs.ACTIVE), condition)))
+
+
+def remove(session: Session, row: Dataset | Checkpoint) -> None:
+    """Hides the row for good and lets go of its blob; reports on jobs that used it still name the blob's hash."""
+    row.source = row.source | {"sha256": row.sha256}
+    row.state, row.sha256 = DELETED, None
+    session.flush()
+
+
+def collect(session: Session, root: Path, grace: float = BLOB_GRACE) -> int:
+    """Deletes the blobs that nothing refers to and that are older than ``grace``; returns how many."""
+    used = [
+        select(column).where(column.is_not(None))
+        for column in (Upload.sha256, Dataset.sha256, Checkpoint.sha256, Shard.resume["sha256"].as_string())
+    ]
+    condition = Blob.created < clock() - grace
+    for query in used:
+        condition = condition & Blob.sha256.not_in(query)
+    gone = list(session.scalars(delete(Blob).where(condition).returning(Blob.sha256)))
+    for sha256 in gone:
+        blobs.delete(root, sha256)
+    return len(gone)
+
+
+def expire_uploads(session: Session, ttl: float) -> int:
+    """Forgets uploads older than ``ttl`` seconds that no pending data set or checkpoint is waiting to be made from."""
+    busy = session.scalar(select(Job.id).where(Job.kind == "convert", Job.state.in_(jobs.ACTIVE)).limit(1))
+    if busy is not None:
+        return 0
+    gone = session.execute(delete(Upload).where(Upload.created < clock() - ttl).returning(Upload.id))
+    return len(gone.all())

@@ -1,0 +1,246 @@
+"""Shards: the parts of a job that workers claim, hold by a lease, and hand back or finish.
+
+A claim raises the shard's fence. Every later write of that worker names the fence; where it no longer matches, another
+worker has the shard and nothing is written (:class:`LeaseLost`). The lease runs by the database's clock.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, case, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from rs_core.spec import DEFAULT_BATCH
+from worker.store import jobs
+from worker.store.clock import clock
+from worker.store.session import new_id
+from worker.store.tables import DeviceTime, Job, Shard
+
+FAIR_WINDOW = 3600
+SLICE = 300
+"""Seconds over which device time is compared between tenants, and of one stored slice of it."""
+
+MAX_LOST = 10
+"""Claims in a row without one commit after which a shard, and with it the job, is given up."""
+
+
+class LeaseLost(Exception):
+    """The shard belongs to another worker now: stop, and write nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The right to work on one shard, and what the shard is."""
+
+    job_id: str
+    tenant_id: str
+    number: int
+    fence: int
+    owner: str
+    first: int
+    stop: int
+    kind: str
+    spec: dict[str, Any]
+    execution: dict[str, Any]
+    resume: dict[str, Any] | None
+    attempt: int
+
+
+def claim(
+    session: Session, *, lease: float, device_type: str, execution: dict[str, Any], provenance: dict[str, Any]
+) -> Claim | None:
+    """Takes the next ready shard, or None. ``execution`` is fixed for the job by its first claim; ``provenance`` is noted.
+
+    Conversions go first, then the tenant with the least device time of late, then priority, then age.
+    """
+    found = session.execute(_next(device_type)).first()
+    if found is None:
+        return None
+    shard, job = found
+    if provenance not in (job.provenance or {}).get("workers", []):
+        # The row lock makes two first claims agree on one execution.
+        job = session.get_one(Job, job.id, with_for_update=True, populate_existing=True)
+        if job.execution is None:
+            job.execution, job.device_type = _chosen(job, execution), device_type
+        known = (job.provenance or {}).get("workers", [])
+        job.provenance = {"workers": known if provenance in known else [*known, provenance]}
+    jobs.change(session, job.id, jobs.RUNNING)
+    shard.state, shard.owner = "leased", new_id("claim")
+    shard.fence, shard.attempt = shard.fence + 1, shard.attempt + 1
+    shard.lease_until = clock() + lease
+    session.flush()
+    return Claim(
+        job_id=job.id,
+        tenant_id=job.tenant_id,
+        number=shard.number,
+        fence=shard.fence,
+        owner=shard.owner,
+        first=shard.first,
+        stop=shard.stop,
+        kind=job.kind,
+        spec=job.spec,
+        execution=job.execution or execution,
+        resume=shard.resume,
+        attempt=shard.attempt,
+    )
+
+
+def _chosen(job: Job, execution: dict[str, Any]) -> dict[str, Any]:
+    """How the job's first worker means to run it, and what the job itself asks for."""
+    if "batch_size" not in job.spec or job.kind == "train":
+        return execution
+    return execution | {"batch_size": job.spec["batch_size"] or DEFAULT_BATCH}
+
+
+def renew(session: Session, held: Claim, lease: float) -> bool:
+    """Extends the lease and forgets earlier losses; True where the job wants to stop. Raises :class:`LeaseLost`."""
+    _fenced(session, held, lease_until=clock() + lease, lost=0)
+    state = session.scalar(select(Job.state).where(Job.id == held.job_id))
+    return state != jobs.RUNNING
+
+
+def extend(session: Session, held: Claim, lease: float) -> bool:
+    """Extends the lease of a child that is alive but has nothing to commit; losses stay as they are."""
+    _fenced(session, held, lease_until=clock() + lease)
+    state = session.scalar(select(Job.state).where(Job.id == held.job_id))
+    return state != jobs.RUNNING
+
+
+def keep(session: Session, held: Claim, resume: dict[str, Any]) -> dict[str, Any] | None:
+    """Stores where a training job stands; returns where it stood before."""
+    before = session.scalar(select(Shard.resume).where(Shard.job_id == held.job_id, Shard.number == held.number))
+    _fenced(session, held, resume=resume)
+    return before
+
+
+def finish(session: Session, held: Claim, output: dict[str, Any] | None = None) -> None:
+    """Ends the shard, and the job with it where it was the last."""
+    _fenced(session, held, state="done", owner=None, lease_until=0.0)
+    jobs.settle(session, held.job_id, output)
+
+
+def release(session: Session, held: Claim) -> None:
+    """Hands the shard back in order: nothing is lost, and the next worker goes on from the last commit."""
+    _fenced(session, held, state="ready", owner=None, lease_until=0.0, rung=0.0)
+    jobs.settle(session, held.job_id)
+
+
+def lose(session: Session, held: Claim, problem: dict[str, Any] | None = None) -> int:
+    """Hands back a shard that could not be worked on; returns how many claims in a row ended without a commit.
+
+    After ``MAX_LOST`` of them the job fails, with ``problem`` where there is one.
+    """
+    _fenced(session, held, state="ready", owner=None, lease_until=0.0, rung=0.0, lost=Shard.lost + 1)
+    lost = session.scalar(select(Shard.lost).where(Shard.job_id == held.job_id, Shard.number == held.number)) or 0
+    if lost >= MAX_LOST:
+        _give_up(session, held.job_id, held.number, lost, problem)
+    jobs.settle(session, held.job_id)
+    return lost
+
+
+def fail(session: Session, held: Claim, problem: dict[str, Any]) -> None:
+    """Ends the shard and the whole job with the problem that stopped it."""
+    _fenced(session, held, state="failed", owner=None, lease_until=0.0)
+    jobs.fail(session, held.job_id, problem)
+
+
+def sweep(session: Session) -> int:
+    """Takes back the shards whose lease has run out; returns how many there were."""
+    expired = session.execute(
+        update(Shard)
+        .where(Shard.state == "leased", Shard.lease_until < clock())
+        .values(state="ready", owner=None, rung=0.0, lost=Shard.lost + 1)
+        .returning(Shard.job_id, Shard.number, Shard.lost)
+    ).all()
+    for job_id, number, lost in expired:
+        if lost >= MAX_LOST:
+            _give_up(session, job_id, number, lost)
+        jobs.settle(session, job_id)
+    return len(expired)
+
+
+def unrung(session: Session, interval: float) -> int:
+    """How many ready shards have had no bell for ``interval`` seconds; from now on they have."""
+    rung = session.execute(
+        update(Shard)
+        .where(
+            Shard.state == "ready",
+            Shard.rung < clock() - interval,
+            Shard.job_id.in_(select(Job.id).where(Job.state.in_((jobs.QUEUED, jobs.RUNNING)))),
+        )
+        .values(rung=clock())
+        .returning(Shard.number)
+        .execution_options(synchronize_session=False)
+    )
+    return len(rung.all())
+
+
+def charge(session: Session, tenant_id: str, seconds: float) -> None:
+    """Adds device time to the tenant's account of the present slice."""
+    now = session.scalar(select(clock())) or 0.0
+    key = (tenant_id, int(now // SLICE))
+    account = session.get(DeviceTime, key, with_for_update=True)
+    if account is None:
+        session.add(DeviceTime(tenant_id=key[0], slice=key[1], seconds=seconds))
+    else:
+        account.seconds += seconds
+    session.flush()
+
+
+def _next(device_type: str) -> Select[Shard, Job]:
+    recent = (
+        select(DeviceTime.tenant_id, func.sum(DeviceTime.seconds).label("seconds"))
+        .where(DeviceTime.slice >= (clock() - FAIR_WINDOW) / SLICE)
+        .group_by(DeviceTime.tenant_id)
+        .subquery()
+    )
+    return (
+        select(Shard, Job)
+        .join(Job, Job.id == Shard.job_id)
+        .outerjoin(recent, recent.c.tenant_id == Job.tenant_id)
+        .where(
+            Shard.state == "ready",
+            Job.state.in_((jobs.QUEUED, jobs.RUNNING)),
+            or_(Job.device_type.is_(None), Job.device_type == device_type),
+        )
+        .order_by(
+            case((Job.kind == "convert", 0), else_=1),
+            func.coalesce(recent.c.seconds, 0.0),
+            Job.priority.desc(),
+            Job.id,
+            Shard.number,
+        )
+        .limit(1)
+        .with_for_update(of=Shard, skip_locked=True)
+    )
+
+
+def _fenced(session: Session, held: Claim, **columns: Any) -> None:
+    written = session.execute(
+        update(Shard)
+        .where(
+            Shard.job_id == held.job_id,
+            Shard.number == held.number,
+            Shard.fence == held.fence,
+            Shard.state == "leased",
+        )
+        .values(**columns)
+        .returning(Shard.fence)
+        .execution_options(synchronize_session=False)
+    ).first()
+    if written is None:
+        raise LeaseLost(f"job {held.job_id}, shard {held.number}, fence {held.fence}")
+
+
+def _give_up(session: Session, job_id: str, number: int, lost: int, problem: dict[str, Any] | None = None) -> None:
+    jobs.fail(
+        session,
+        job_id,
+        problem
+        or {
+            "type": "urn:radii:problem:shard-lost",
+            "title": "A part of the job could not be done.",
+            "status": 500,
+            "detail": f"Part {number} was begun {lost} times in a row and its worker was lost each time without a result.",
+        },
+    )

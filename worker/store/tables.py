@@ -1,0 +1,308 @@
+"""The tables. Times are seconds since 1970 by the database's clock; identifiers are sortable by creation.
+
+Results are rows (``certificate``, ``prediction``, ``epoch_metric``), state is in few places (``job.state``,
+``shard.state``), and ``job_summary`` is what a poll needs, updated in the transaction that stores the results.
+"""
+
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Float,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from worker.store.clock import clock
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+Id = String(40)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        dict[str, Any]: Json,
+        list[Any]: Json,
+        float: Float(53),
+        int: BigInteger,
+    }
+
+
+def _created() -> Mapped[float]:
+    return mapped_column(default=clock())
+
+
+class Tenant(Base):
+    """Who owns things. The embedded mode has one, named ``default``."""
+
+    __tablename__ = "tenant"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    created: Mapped[float] = _created()
+
+
+class ApiKey(Base):
+    """A key's hash; the key itself is shown once, when it is made."""
+
+    __tablename__ = "api_key"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
+    name: Mapped[str] = mapped_column(String(200))
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    created: Mapped[float] = _created()
+    revoked: Mapped[float | None]
+
+
+class DeviceTime(Base):
+    """Seconds of device time that a tenant used in one slice of time, for fair shares."""
+
+    __tablename__ = "device_time"
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), primary_key=True)
+    slice: Mapped[int] = mapped_column(primary_key=True)
+    seconds: Mapped[float]
+
+
+class Blob(Base):
+    """A file of the blob folder, named by the SHA-256 of its content."""
+
+    __tablename__ = "blob"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size: Mapped[int]
+    created: Mapped[float] = _created()
+
+
+class Upload(Base):
+    """A tenant's name for a blob."""
+
+    __tablename__ = "upload"
+    __table_args__ = (UniqueConstraint("tenant_id", "name"),)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
+    name: Mapped[str] = mapped_column(String(255))
+    sha256: Mapped[str] = mapped_column(ForeignKey("blob.sha256"), index=True)
+    created: Mapped[float] = _created()
+
+
+class Dataset(Base):
+    """A data set: pending until its conversion ends, then ready (what it is) or rejected (why)."""
+
+    __tablename__ = "dataset"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(16))
+    source: Mapped[dict[str, Any]]
+    problem: Mapped[dict[str, Any] | None]
+    sha256: Mapped[str | None] = mapped_column(ForeignKey("blob.sha256"), index=True)
+    content_hash: Mapped[str | None] = mapped_column(String(64))
+    count: Mapped[int | None]
+    shape: Mapped[list[Any] | None]
+    num_classes: Mapped[int | None]
+    class_names: Mapped[list[Any] | None]
+    created: Mapped[float] = _created()
+
+
+class Checkpoint(Base):
+    """A trained base classifier: pending until its conversion or training ends, then ready or rejected."""
+
+    __tablename__ = "checkpoint"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(16))
+    source: Mapped[dict[str, Any]]
+    problem: Mapped[dict[str, Any] | None]
+    sha256: Mapped[str | None] = mapped_column(ForeignKey("blob.sha256"), index=True)
+    architecture: Mapped[str | None] = mapped_column(String(100))
+    input_shape: Mapped[list[Any] | None]
+    num_classes: Mapped[int | None]
+    sigma: Mapped[float | None]
+    method: Mapped[str | None] = mapped_column(String(100))
+    info: Mapped[dict[str, Any] | None]
+    created: Mapped[float] = _created()
+
+
+class Job(Base):
+    """One piece of work that somebody asked for. Only ``store.jobs`` changes ``state``."""
+
+    __tablename__ = "job"
+    __table_args__ = (Index("ix_job_tenant_id_id", "tenant_id", "id"), Index("ix_job_state", "state"))
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
+    kind: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))
+    spec: Mapped[dict[str, Any]]
+    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"), index=True)
+    test_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"), index=True)
+    checkpoint_id: Mapped[str | None] = mapped_column(ForeignKey("checkpoint.id"), index=True)
+    priority: Mapped[int] = mapped_column(default=0)
+    revision: Mapped[int] = mapped_column(default=0)
+    device_type: Mapped[str | None] = mapped_column(String(16))
+    execution: Mapped[dict[str, Any] | None]
+    provenance: Mapped[dict[str, Any] | None]
+    output: Mapped[dict[str, Any] | None]
+    problem: Mapped[dict[str, Any] | None]
+    created: Mapped[float] = _created()
+    started: Mapped[float | None]
+    finished: Mapped[float | None]
+
+
+class JobSummary(Base):
+    """What a poll or a report of a large job needs, kept up to date as results arrive.
+
+    ``work`` is in noise samples (certify, predict), optimiser steps (train) or conversions; ``correct_at`` counts the
+    inputs that are correct at each of ``radii``.
+    """
+
+    __tablename__ = "job_summary"
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    total: Mapped[int]
+    done: Mapped[int] = mapped_column(default=0)
+    work_total: Mapped[int]
+    work_done: Mapped[int] = mapped_column(default=0)
+    device_seconds: Mapped[float] = mapped_column(default=0.0)
+    radii: Mapped[list[Any]]
+    correct_at: Mapped[list[Any]]
+    radius_sum: Mapped[float] = mapped_column(default=0.0)
+    correct: Mapped[int] = mapped_column(default=0)
+    abstained: Mapped[int] = mapped_column(default=0)
+    at_cap: Mapped[int] = mapped_column(default=0)
+    errors: Mapped[int] = mapped_column(default=0)
+    updated: Mapped[float] = mapped_column(default=clock(), onupdate=clock())
+
+
+class Shard(Base):
+    """A part of a job that one worker does at a time: positions ``first <= p < stop`` of the job's inputs.
+
+    ``fence`` grows with every claim; a commit that carries an old one writes nothing. ``lost`` counts claims in a row
+    that ended without a commit. ``resume`` is where a training job stands.
+    """
+
+    __tablename__ = "shard"
+    __table_args__ = (Index("ix_shard_state_lease_until", "state", "lease_until"),)
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    first: Mapped[int]
+    stop: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16), default="ready")
+    fence: Mapped[int] = mapped_column(default=0)
+    attempt: Mapped[int] = mapped_column(default=0)
+    lost: Mapped[int] = mapped_column(default=0)
+    lease_until: Mapped[float] = mapped_column(default=0.0)
+    owner: Mapped[str | None] = mapped_column(Id)
+    rung: Mapped[float] = mapped_column(default=0.0)
+    resume: Mapped[dict[str, Any] | None]
+
+
+class CertificateRow(Base):
+    """A stored certificate; ``prediction`` -1 is an abstention."""
+
+    __tablename__ = "certificate"
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    label: Mapped[int]
+    prediction: Mapped[int]
+    radius: Mapped[float]
+    p_lower: Mapped[float]
+    counts0: Mapped[list[Any]]
+    counts: Mapped[list[Any]]
+    n0: Mapped[int]
+    n: Mapped[int]
+    sigma: Mapped[float]
+    alpha: Mapped[float]
+    seed: Mapped[int]
+    seconds: Mapped[float]
+    error: Mapped[str | None]
+
+
+class PredictionRow(Base):
+    """A stored prediction; ``prediction`` -1 is an abstention."""
+
+    __tablename__ = "prediction"
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    label: Mapped[int]
+    prediction: Mapped[int]
+    p_value: Mapped[float]
+    counts: Mapped[list[Any]]
+    n: Mapped[int]
+    sigma: Mapped[float]
+    alpha: Mapped[float]
+    seed: Mapped[int]
+    seconds: Mapped[float]
+    error: Mapped[str | None]
+
+
+class SampleProgress(Base):
+    """The unfinished input: votes so far by stage, and how often it ended the child that worked on it."""
+
+    __tablename__ = "sample_progress"
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    votes: Mapped[dict[str, Any]]
+    drawn: Mapped[int]
+    seconds: Mapped[float]
+    deaths: Mapped[int] = mapped_column(default=0)
+
+
+class EpochMetric(Base):
+    """What one epoch of a training job came to."""
+
+    __tablename__ = "epoch_metric"
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    steps: Mapped[int]
+    learning_rate: Mapped[float]
+    loss: Mapped[float]
+    terms: Mapped[dict[str, Any]]
+    accuracy: Mapped[float]
+    test_accuracy: Mapped[float | None]
+    seconds: Mapped[float]
+
+
+class Event(Base):
+    """A state change of a job, in order."""
+
+    __tablename__ = "event"
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    type: Mapped[str] = mapped_column(String(40))
+    data: Mapped[dict[str, Any]]
+    created: Mapped[float] = _created()
+
+
+class Worker(Base):
+    """A worker process that was seen."""
+
+    __tablename__ = "worker"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    started: Mapped[float] = mapped_column(default=clock())
+    seen: Mapped[float] = mapped_column(default=clock())
+    info: Mapped[dict[str, Any]]
+
+
+class Idempotency(Base):
+    """What a tenant's ``Idempotency-Key`` made, so that a repeated request makes nothing new."""
+
+    __tablename__ = "idempotency"
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    body_hash: Mapped[str] = mapped_column(String(64))
+    resource_id: Mapped[str] = mapped_column(Id)
+    created: Mapped[float] = _created()

@@ -1,0 +1,61 @@
+"""Tenants and their API keys. A key is stored as its SHA-256 (it is 256 random bits, so no slow hash is needed) and can
+be shown only when it is made. Functions take a session and never commit.
+"""
+
+import hashlib
+import secrets
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from worker.store.clock import clock
+from worker.store.session import new_id
+from worker.store.tables import ApiKey, Tenant
+
+DEFAULT_TENANT = "default"
+
+
+def tenant(session: Session, name: str) -> Tenant:
+    """The tenant of that name, made where there was none."""
+    found = session.scalar(select(Tenant).where(Tenant.name == name))
+    if found is None:
+        found = Tenant(id=new_id("tenant"), name=name)
+        session.add(found)
+        session.flush()
+    return found
+
+
+def create_key(session: Session, tenant_name: str, key_name: str) -> tuple[ApiKey, str]:
+    """A new key of a tenant: its row, and the key itself."""
+    secret = f"radii_{secrets.token_urlsafe(32)}"
+    row = ApiKey(id=new_id("key"), tenant_id=tenant(session, tenant_name).id, name=key_name, hash=_hash(secret))
+    session.add(row)
+    session.flush()
+    return row, secret
+
+
+def keys(session: Session) -> list[tuple[ApiKey, Tenant]]:
+    """Every key with its tenant, oldest first."""
+    query = select(ApiKey, Tenant).join(Tenant, Tenant.id == ApiKey.tenant_id).order_by(ApiKey.id)
+    return [(key, owner) for key, owner in session.execute(query)]
+
+
+def revoke_key(session: Session, key_id: str) -> bool:
+    """Ends a key; False where there is none of that identifier or it has ended."""
+    query = update(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked.is_(None)).values(revoked=clock())
+    return session.execute(query.returning(ApiKey.id)).first() is not None
+
+
+def tenant_of_key(session: Session, secret: str) -> Tenant | None:
+    """Whose key this is; None where it is nobody's or has been revoked."""
+    query = select(Tenant).join(ApiKey, ApiKey.tenant_id == Tenant.id)
+    return session.scalar(query.where(ApiKey.hash == _hash(secret), ApiKey.revoked.is_(None)))
+
+
+def any_key(session: Session) -> bool:
+    """Whether there is a key that works."""
+    return session.scalar(select(ApiKey.id).where(ApiKey.revoked.is_(None)).limit(1)) is not None
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
