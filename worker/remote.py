@@ -71,7 +71,7 @@ def _work(slot: Slot, turn: Any) -> None:
 def _look_around(slot: Slot, turn: Any, sweeper: Sweeper) -> None:
     """Sweeps, shows that the worker is there, and works where a bell was missed."""
     logs.name_thread("timer")
-    while not slot.stop.wait(min(slot.settings.sweep, 5.0)):
+    while not slot.stop.wait(slot.settings.look):
         sweeper.sweep_if_due()
         try:
             slot.register()

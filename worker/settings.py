@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     lease: float = Field(default=60.0, gt=0, description="a worker that is silent this long has lost its shard")
     sweep: float = Field(default=10.0, gt=0, description="between two sweeps for expired leases and unrung bells")
     poll: float = Field(default=0.5, gt=0, description="between two looks for ready shards without a broker")
+    look: float = Field(default=5.0, gt=0, description="between two looks for ready shards with a broker, bell or not")
     commit: float = Field(default=2.0, gt=0, description="between two commits of results")
     child_silence: float = Field(default=300.0, gt=0, description="a child that says nothing this long is ended")
     child_start: float = Field(default=120.0, gt=0, description="a child has this long to start")

@@ -116,6 +116,8 @@ def _check_members(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
 def _fault(info: zipfile.ZipInfo) -> str | None:
     """Why a member is not to be opened, judged by the directory listing alone."""
     name = repr(info.filename)[:200]
+    if not info.filename:
+        return "a file without a name"
     if re.match(r"[/\\]|[A-Za-z]:", info.filename):
         return f"the absolute path {name}"
     if ".." in re.split(r"[/\\]", info.filename):

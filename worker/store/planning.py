@@ -8,7 +8,8 @@ import math
 from typing import Any
 
 from rs_core.errors import InvalidSpec, Mismatch
-from rs_core.spec import CertifySpec, PredictSpec, Selection, TrainSpec, dump_spec
+from rs_core.models import table as architectures
+from rs_core.spec import CertifySpec, PredictSpec, Selection, TrainSpec, dump_spec, normalization
 from rs_core.tally import default_radii
 from worker.store.jobs import NewJob
 from worker.store.tables import Checkpoint, Dataset
@@ -121,16 +122,14 @@ def check_fit(checkpoint: Checkpoint, dataset: Dataset) -> None:
 
 
 def check_training(spec: TrainSpec, dataset: Dataset, test_dataset: Dataset | None) -> None:
-    """Raises where the architecture cannot read the images, or where the test set is of another kind."""
-    from rs_core.models.table import architecture
-
-    wanted = architecture(spec.architecture).input_shape
-    if wanted is not None and list(wanted) != list(dataset.shape or []):
-        raise Mismatch(
-            expected=f"images of shape {_shape(wanted)} for architecture {spec.architecture}",
-            got=f"shape {_shape(dataset.shape)} in data set {dataset.id}",
-            where="architecture",
-        )
+    """Raises where the architecture cannot be built for the images, or where the test set is of another kind."""
+    channels, height, width = dataset.shape or (0, 0, 0)
+    architectures.check(
+        spec.architecture,
+        num_classes=dataset.num_classes or 0,
+        input_shape=(channels, height, width),
+        normalization=normalization(spec.normalization),
+    )
     if test_dataset is not None and (test_dataset.shape, test_dataset.num_classes) != (
         dataset.shape,
         dataset.num_classes,

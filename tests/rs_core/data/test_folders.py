@@ -197,6 +197,16 @@ def test_an_unusual_compression_is_refused(tmp_path: Path) -> None:
     assert found == PLAIN + "the file 'cat/1.png', compressed neither by deflate nor not at all."
 
 
+def test_a_file_without_a_name_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path, {"x": b""} | TWO)[0]
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"PK\x01\x02")
+    # The name's one byte becomes a comment.
+    data[entry + 28], data[entry + 32] = 0, 1
+    path.write_bytes(data)
+    assert sentence([path]) == PLAIN + "a file without a name."
+
+
 def test_an_encrypted_file_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path, TWO)[0]
     data = bytearray(path.read_bytes())

@@ -1,0 +1,47 @@
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+
+.PHONY: help demo up test lint format arch bench migrate clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+
+demo: .venv/ready ## upload, train, certify and report through a service of its own; the report goes to demo-report/
+	@$(BIN)/python -m service.demo --out demo-report
+
+up: .venv/ready ## start the embedded service at http://127.0.0.1:8000, data in radii-data/
+	@$(BIN)/radii up
+
+test: .venv/ready ## pass the tests, on real Postgres and Redis where they run or can be started
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/ready arch ## style, types and import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: .venv/ready ## bring the code into its one style
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+arch: .venv/ready ## the import contracts of pyproject.toml
+	@$(BIN)/lint-imports
+
+bench: .venv/ready ## the measurements of benchmarks/, the short ones
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
+
+migrate: .venv/ready ## bring the database of RADII_DATABASE_URL to this version's schema
+	@$(BIN)/radii migrate
+
+clean: ## remove what the other targets made, the virtual environment included
+	rm -rf .venv *.egg-info demo-report .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+.venv/ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "radii needs Python 3.11 or newer; set PYTHON to one" >&2; exit 1; }
+	@echo "Building .venv with $(PYTHON) (about a minute and a half)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[worker,dev]'
+	@touch $@

@@ -1,0 +1,91 @@
+"""The converter's walls: a stranger's file ends in a sentence, never in the caller."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rs_core.data.canonical import open_dataset
+from rs_core.errors import InvalidCheckpoint, InvalidDataset
+from worker import sandbox
+
+MEMORY = 16 * 2**30
+
+
+def _convert(tmp_path: Path, files: dict[str, Path], **more: Any) -> dict[str, Any]:
+    limits = {"seconds": more.pop("seconds", 60.0), "memory": more.pop("memory", MEMORY)}
+    named = {name: str(path) for name, path in files.items()}
+    return sandbox.convert({"what": "dataset", "files": named, "out": str(tmp_path / "out"), **more}, **limits)
+
+
+@pytest.fixture
+def npz(tmp_path: Path) -> Path:
+    path = tmp_path / "0123abcd"
+    with path.open("wb") as file:
+        np.savez(file, images=np.zeros((4, 8, 8), np.uint8), labels=np.array([0, 1, 1, 0]))
+    return path
+
+
+def test_a_good_file_is_converted_and_described(tmp_path: Path, npz: Path) -> None:
+    answer = _convert(tmp_path, {"mine.npz": npz})
+    assert {name: answer["columns"][name] for name in ("count", "shape", "num_classes")} == {
+        "count": 4,
+        "shape": [1, 8, 8],
+        "num_classes": 2,
+    }
+    assert len(open_dataset(tmp_path / "out")) == 4
+
+
+def test_an_error_speaks_of_the_file_by_its_owners_name(tmp_path: Path, npz: Path) -> None:
+    npz.write_bytes(npz.read_bytes()[:100])
+    with pytest.raises(InvalidDataset, match=r"mine\.npz"):
+        _convert(tmp_path, {"mine.npz": npz})
+
+
+def test_a_name_cannot_lead_out_of_the_folder(tmp_path: Path, npz: Path) -> None:
+    assert _convert(tmp_path, {"../../evil.npz": npz})["columns"]["count"] == 4
+
+
+def test_a_pickle_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "model.pt"
+    code = f"import torch; torch.save(type('E', (), {{'__reduce__': lambda s: (open, ({str(victim)!r}, 'w'))}})(), {str(path)!r})"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(InvalidCheckpoint, match="expected a state dict"):
+        _convert(tmp_path, {"model.pt": path}, what="checkpoint")
+    assert not victim.exists()
+
+
+def test_time_is_limited(tmp_path: Path, npz: Path) -> None:
+    with pytest.raises(InvalidDataset, match=r"within 0 s, got one that takes longer"):
+        _convert(tmp_path, {"mine.npz": npz}, seconds=0.05)
+
+
+def test_memory_is_limited(tmp_path: Path, npz: Path) -> None:
+    with pytest.raises(InvalidDataset, match="within its limits, got one that"):
+        _convert(tmp_path, {"mine.npz": npz}, memory=200 * 2**20)
+
+
+def test_inside_there_are_no_credentials_and_where_the_system_allows_no_network(
+    tmp_path: Path, npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADII_DATABASE_URL", "secret")
+    seen: dict[str, Any] = {}
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: seen.update(kwargs) or run(*args, **kwargs))
+    _convert(tmp_path, {"mine.npz": npz})
+    assert "RADII_DATABASE_URL" not in seen["env"] and set(seen["env"]) <= {"PATH", "LANG", "OMP_NUM_THREADS"}
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        reach = (
+            "import socket; from worker.sandbox import _wall_in; _wall_in(2**34, 60)\n"
+            f"try: socket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 2); print('reached')\n"
+            "except OSError: print('walled')"
+        )
+        said = subprocess.run([sys.executable, "-c", reach], capture_output=True, text=True, check=True).stdout.strip()
+    allowed = os.geteuid() == 0 or Path("/proc/self/ns/user").exists()
+    assert said == "walled" or not allowed
