@@ -1,0 +1,71 @@
+"""The HTTP service as one application: routes, errors, access, metrics. Imports no torch, reads no environment."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from service import openapi, problems
+from service.auth import Guard
+from service.metrics import QueueCollector, RequestMetrics
+from service.reports import VERSION
+from service.routes import (
+    architectures,
+    blobs,
+    certificates,
+    checkpoints,
+    datasets,
+    health,
+    jobs,
+    methods,
+    pages,
+    plots,
+    reports,
+    uploads,
+)
+from service.watch import Watch
+from worker.settings import Settings
+from worker.store.session import Database
+
+NOUNS = (uploads, blobs, datasets, checkpoints, architectures, methods, jobs, certificates, reports, plots)
+DESCRIPTION = """Trains and certifies randomized-smoothing classifiers.
+
+Upload a data set and a checkpoint (or train one), submit a job, poll it, download a report in which every number can be
+computed again from stored counts. Errors are RFC 9457 problems that say what was expected and what came."""
+
+
+def create_app(settings: Settings, database: Database | None = None, *, require_key: bool = False) -> FastAPI:
+    """The application over a migrated database.
+
+    Without ``require_key`` everybody is the default tenant and only requests to a loopback host name are served.
+    """
+    app = FastAPI(
+        title="radii", version=VERSION, description=DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
+    )
+    app.state.settings = settings
+    app.state.database = database or Database(settings.url)
+    app.state.owns_database = database is None
+    app.state.require_key = require_key
+    app.state.default_tenant = None
+    app.state.watch = Watch(app.state.database)
+    app.state.registry = CollectorRegistry()
+    app.state.registry.register(QueueCollector(app.state.database))
+    # The last one added is the first to see a request.
+    app.add_middleware(Guard, require_key=require_key)
+    app.add_middleware(RequestMetrics, registry=app.state.registry)
+    problems.install(app)
+    openapi.install(app)
+    for noun in NOUNS:
+        app.include_router(noun.router, responses=openapi.problems())
+    app.include_router(health.router)
+    app.include_router(pages.router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.watch.close()
+    if app.state.owns_database:
+        app.state.database.close()

@@ -1,0 +1,202 @@
+"""The Python client: ``Client(url).certify(checkpoint=..., dataset=...).wait().report()``.
+
+Answers are the records of ``service.schemas``; certificates are those of ``rs_core``, so that ``rs_core.report`` and
+``rs_core.plots`` read them. Requests are tried again where that is safe (``client_http``), a job is submitted once
+however often its request had to be sent, and files are streamed. Neither torch nor the server is needed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from urllib.parse import quote
+
+import httpx
+
+from service import schemas
+from service.client_errors import ApiError, ClientError, JobNotSucceeded, JobTimeout, Unreachable
+from service.client_http import Content, Http
+from service.client_job import Job, url_part
+from service.schemas import Checkpoint, Dataset, Plan, Upload
+
+if TYPE_CHECKING:
+    from rs_core.spec import CertifySpec, PredictSpec, TrainSpec
+
+__all__ = ["ApiError", "Client", "ClientError", "Job", "JobNotSucceeded", "JobTimeout", "Unreachable"]
+
+Resource = TypeVar("Resource", Dataset, Checkpoint)
+
+
+class Client:
+    """One service.
+
+    ``url`` is its address, ``api_key`` a key of ``radii key create``, ``timeout`` the seconds that it may stay silent,
+    ``retries`` how often a request is sent again. Every method raises :class:`ApiError` where the service answers with
+    a problem, and :class:`Unreachable` where it does not answer. A context manager, which closes its connections.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        retries: int = 5,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.http = Http(url, api_key=api_key, timeout=timeout, retries=retries, transport=transport)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.http.close()
+
+    def upload(self, file: Path | str | bytes, name: str | None = None) -> Upload:
+        """Streams a file (a path), or sends bytes, which need a ``name``; a name that is taken gets the new content."""
+        if isinstance(file, bytes):
+            if name is None:
+                raise ValueError("expected a name for an upload of bytes, got none")
+            data = file
+            content: Content = lambda: nullcontext(data)  # noqa: E731
+        else:
+            path = Path(file)
+            name = name or path.name
+            content = lambda: path.open("rb")  # noqa: E731
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = self.http.send("PUT", f"/v1/uploads/{quote(name, safe='')}", content=content, headers=headers)
+        return Upload.model_validate_json(answer.content)
+
+    def add_dataset(
+        self,
+        name: str,
+        files: Sequence[Path | str | Upload] | None = None,
+        *,
+        builtin: str | None = None,
+        format: str | None = None,
+        class_names: Sequence[str] | None = None,
+        wait: bool = True,
+    ) -> Dataset:
+        """Uploads ``files`` where they are paths, makes a data set of them or of the built-in ``digits``, and waits
+        until it is ready. Raises :class:`ApiError` with the service's reason where it is rejected.
+        """
+        body = _given(builtin=builtin, format=format, class_names=list(class_names) if class_names else None)
+        if files is not None:
+            body["files"] = [self._uploaded(file) for file in files]
+        return self._add(Dataset, "datasets", {"name": name, **body}, wait)
+
+    def add_checkpoint(self, name: str, file: Path | str | Upload, *, wait: bool = True, **known: Any) -> Checkpoint:
+        """Uploads ``file`` where it is a path, makes a checkpoint of it, and waits until it is ready.
+
+        ``known`` is what the file does not say of itself: ``architecture``, ``num_classes``, ``input_shape``,
+        ``normalization``, ``sigma``, ``method``. Raises :class:`ApiError` where it is rejected.
+        """
+        body = {"name": name, "file": self._uploaded(file), **_given(**known)}
+        return self._add(Checkpoint, "checkpoints", body, wait)
+
+    def dataset(self, id: str) -> Dataset:
+        """A data set as it stands."""
+        return self._get(Dataset, f"/v1/datasets/{url_part(id)}")
+
+    def checkpoint(self, id: str) -> Checkpoint:
+        """A checkpoint as it stands."""
+        return self._get(Checkpoint, f"/v1/checkpoints/{url_part(id)}")
+
+    def datasets(self) -> Iterator[Dataset]:
+        """The tenant's data sets."""
+        return (Dataset.model_validate(item) for item in self.http.items("/v1/datasets"))
+
+    def checkpoints(self) -> Iterator[Checkpoint]:
+        """The tenant's checkpoints."""
+        return (Checkpoint.model_validate(item) for item in self.http.items("/v1/checkpoints"))
+
+    def delete(self, thing: Dataset | Checkpoint) -> None:
+        """Deletes a data set or a checkpoint; 409 while a job needs it."""
+        noun = "datasets" if isinstance(thing, Dataset) else "checkpoints"
+        self.http.send("DELETE", f"/v1/{noun}/{url_part(thing.id)}")
+
+    def train(self, *, dataset: Dataset | str, **fields: Any) -> Job:
+        """Submits a training job; the other fields are those of ``rs_core.spec.TrainSpec``, and ``name``."""
+        return self.submit({"kind": "train", "dataset": _id(dataset), **_ids(fields)})
+
+    def certify(self, *, checkpoint: Checkpoint | str, dataset: Dataset | str, **fields: Any) -> Job:
+        """Submits a certification; the other fields are those of ``rs_core.spec.CertifySpec``."""
+        return self.submit({"kind": "certify", "checkpoint": _id(checkpoint), "dataset": _id(dataset), **_ids(fields)})
+
+    def predict(self, *, checkpoint: Checkpoint | str, dataset: Dataset | str, **fields: Any) -> Job:
+        """Submits a prediction; the other fields are those of ``rs_core.spec.PredictSpec``."""
+        return self.submit({"kind": "predict", "checkpoint": _id(checkpoint), "dataset": _id(dataset), **_ids(fields)})
+
+    @overload
+    def submit(self, spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec") -> Job: ...
+    @overload
+    def submit(
+        self, spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec", *, validate_only: Literal[True]
+    ) -> Plan: ...
+    @overload
+    def submit(
+        self, spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec", *, validate_only: bool
+    ) -> Job | Plan: ...
+
+    def submit(
+        self, spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec", *, validate_only: bool = False
+    ) -> Job | Plan:
+        """Submits a specification, a record or its JSON-like body; with ``validate_only`` returns the plan alone."""
+        from rs_core.spec import dump_spec
+
+        body = dict(spec) if isinstance(spec, Mapping) else dump_spec(spec)
+        if validate_only:
+            answer = self.http.send("POST", "/v1/jobs", json=body | {"validate_only": True})
+            return Plan.model_validate_json(answer.content)
+        return Job.read(self.http, self.http.send("POST", "/v1/jobs", json=body))
+
+    def job(self, id: str) -> Job:
+        """A job as it stands."""
+        return Job.read(self.http, self.http.send("GET", f"/v1/jobs/{url_part(id)}"))
+
+    def jobs(self, **filters: str) -> Iterator[Job]:
+        """The tenant's jobs, newest first."""
+        return (Job(self.http, schemas.Job.model_validate(item)) for item in self.http.items("/v1/jobs", **filters))
+
+    def _add(self, kind: type[Resource], noun: str, body: dict[str, Any], wait: bool) -> Resource:
+        made = kind.model_validate_json(self.http.send("POST", f"/v1/{noun}", json=body).content)
+        if not wait:
+            return made
+        if made.job is not None:
+            self.job(made.job).wait()
+        found = self._get(kind, f"/v1/{noun}/{url_part(made.id)}")
+        if found.state == "rejected" and found.problem is not None:
+            raise ApiError(found.problem.status, found.problem.model_dump(exclude_none=True))
+        return found
+
+    def _uploaded(self, file: Path | str | Upload) -> str:
+        """An upload by its content, because its name may be given to another one at any time."""
+        return file.sha256 if isinstance(file, Upload) else self.upload(file).sha256
+
+    def _get(self, kind: type[Resource], path: str) -> Resource:
+        return kind.model_validate_json(self.http.send("GET", path).content)
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _id(thing: Any) -> str:
+    return str(getattr(thing, "id", thing))
+
+
+def _ids(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as JSON: what is a data set becomes its identifier, what is a record of ``rs_core.spec`` its body."""
+    from rs_core.spec import dump_spec
+
+    plain: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Dataset | Checkpoint):
+            plain[name] = value.id
+        else:
+            plain[name] = dump_spec(value) if hasattr(value, "__dataclass_fields__") else value
+    return plain

@@ -1,0 +1,179 @@
+"""Requests that are tried again: the HTTP half of the Python client.
+
+Connection failures and the statuses 429, 502, 503 and 504 are tried again, with pauses that double from half a second
+to 30 s, or as long as the answer's ``Retry-After`` says. A request that makes something carries an ``Idempotency-Key``
+that stays the same over its tries, so that it makes one thing however often it arrives.
+"""
+
+import contextlib
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from service.client_errors import ApiError, Unreachable
+
+RETRIED = frozenset({429, 502, 503, 504})
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+LONGEST_RETRY_AFTER = 300.0
+
+Content = Callable[[], AbstractContextManager[Any]]
+"""Opens a request's body, once for every try."""
+
+
+class Http:
+    """One service's address, key and connections."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None,
+        timeout: float,
+        retries: int,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
+        self._timeout, self._retries = timeout, retries
+        try:
+            self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise Unreachable(f"{url!r} is not the address of a service: {error}.") from None
+        self.url = url
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._client.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        content: Content | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        patience: float = 0.0,
+    ) -> httpx.Response:
+        """The answer, read in full; 304 is one. ``patience``: seconds that the service may take on purpose.
+
+        Raises :class:`ApiError` for a problem and :class:`Unreachable` where no answer comes.
+        """
+        with self.stream(
+            method, path, json=json, content=content, params=params, headers=headers, patience=patience
+        ) as response:
+            response.read()
+            return response
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        content: Content | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        patience: float = 0.0,
+    ) -> Iterator[httpx.Response]:
+        """The answer, its body still to be read; what goes wrong while it is read is not tried again."""
+        made = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
+        with contextlib.ExitStack() as stack:
+            for tried in range(self._retries + 1):
+                last = tried == self._retries
+                body = stack.enter_context(content()) if content else None
+                request = self._client.build_request(
+                    method,
+                    path,
+                    json=json,
+                    content=body,
+                    params=params,
+                    headers={**made, **(headers or {})},
+                    timeout=httpx.Timeout(self._timeout, read=self._timeout + patience),
+                )
+                try:
+                    response = self._client.send(request, stream=True)
+                except httpx.TransportError as error:
+                    if last or isinstance(error, httpx.UnsupportedProtocol):
+                        raise Unreachable(f"No answer from {self.url}: {_reason(error)}.") from error
+                    time.sleep(pause(tried))
+                    continue
+                stack.callback(response.close)
+                if response.status_code not in RETRIED or last:
+                    break
+                response.close()
+                time.sleep(pause(tried, response.headers.get("Retry-After")))
+            _raise_for(response)
+            try:
+                yield response
+            except httpx.TransportError as error:
+                raise Unreachable(f"The answer from {self.url} broke off: {_reason(error)}.") from error
+
+    def download(self, path: str, target: Path) -> None:
+        """Writes what is at ``path`` of the service to a file, which is whole or not there."""
+        part = target.with_name(target.name + ".part")
+        try:
+            with self.stream("GET", path, headers={"Accept": "*/*"}) as response, part.open("wb") as file:
+                for chunk in response.iter_bytes():
+                    file.write(chunk)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def items(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """The items of a list, page after page; the service's cursors say where each begins."""
+        cursor: str | None = None
+        while True:
+            asked = params | ({"cursor": cursor} if cursor else {})
+            page = self.send("GET", path, params=asked).json()
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                return
+
+
+def pause(tried: int, retry_after: str | None = None) -> float:
+    """Seconds until the next try: as the service says, else a random part of a doubling time."""
+    if (said := _seconds(retry_after)) is not None:
+        return min(said, LONGEST_RETRY_AFTER)
+    longest = min(FIRST_PAUSE * 2**tried, LONGEST_PAUSE)
+    return random.uniform(longest / 2, longest)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """``Retry-After`` as seconds from now: a number or a date."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    with contextlib.suppress(ValueError):
+        then = parsedate_to_datetime(retry_after)
+        return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    return None
+
+
+def _raise_for(response: httpx.Response) -> None:
+    if response.is_success or response.status_code == 304:
+        return
+    response.read()
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        reason = f"{response.status_code} {response.reason_phrase}".strip()
+        problem = {"title": reason, "detail": f"The service at {response.url} answered {reason}."}
+    raise ApiError(response.status_code, problem)
+
+
+def _reason(error: httpx.TransportError) -> str:
+    return str(error).rstrip(".") or type(error).__name__

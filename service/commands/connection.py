@@ -1,0 +1,98 @@
+"""How remote commands reach the service, and how a job is shown."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.commands.console import bar, note
+
+if TYPE_CHECKING:
+    from service import schemas
+    from service.client import Client, Job
+
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+INTERRUPTED = 130
+SERVICE = "Service"
+
+Server = Annotated[
+    str, typer.Option("--server", metavar="URL", envvar="RADII_SERVER", rich_help_panel=SERVICE, help="The service.")
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        metavar="KEY",
+        envvar="RADII_API_KEY",
+        rich_help_panel=SERVICE,
+        help="A key of the service; better given by the variable, which no process list shows. (default: none)",
+    ),
+]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's identifier.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON. (default: text)")]
+
+
+def connect(server: str, api_key: str | None) -> "Client":
+    """The client of a service; an address without a scheme is HTTP."""
+    from service.client import Client
+
+    return Client(server if "://" in server else f"http://{server}", api_key=api_key)
+
+
+def follow(job: "Job") -> None:
+    """Shows a job's progress until it ends; Ctrl-C leaves the job running."""
+    try:
+        with bar(job.kind) as progress:
+            job.wait(progress=lambda seen: progress.show(seen.progress.fraction, 1.0, progress_text(seen.info)))
+    except KeyboardInterrupt:
+        note(f"The job goes on: `radii watch {job.id}` shows it again, `radii cancel {job.id}` ends it.")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def job_text(job: "schemas.Job") -> str:
+    """What there is to say about a job, some lines."""
+    from service.client_job import describe
+
+    lines = [describe(job), *_times(job), f"Progress: {progress_text(job)}.", *_summary(job.summary)]
+    made = job.checkpoint or (job.output or {}).get("checkpoint")
+    if job.kind == "train" and made:
+        lines.append(f"Checkpoint: {made}.")
+    return "\n".join(lines)
+
+
+def progress_text(job: "schemas.Job") -> str:
+    """How far, how fast, how long still."""
+    progress = job.progress
+    parts = [f"{progress.done:,} of {progress.total:,} {progress.unit}"]
+    if progress.rate:
+        parts.append(f"{progress.rate:,.0f} {progress.work_unit}/s")
+    if progress.eta_seconds is not None:
+        parts.append(f"about {timedelta(seconds=round(progress.eta_seconds))} left")
+    return ", ".join(parts)
+
+
+def _times(job: "schemas.Job") -> list[str]:
+    times = {"submitted": job.created, "started": job.started, "ended": job.finished}
+    known = [f"{name} {when.astimezone():%Y-%m-%d %H:%M:%S}" for name, when in times.items() if when is not None]
+    return [", ".join(known).capitalize() + "."]
+
+
+def _summary(summary: Any) -> list[str]:
+    """The running sums of each kind of job."""
+    if summary is None:
+        return []
+    if summary.kind == "certify":
+        from rs_core.tsv import rounded_down
+
+        so_far = " so far (what is missing counts as not certified)" if summary.partial else ""
+        share = 100 * summary.correct / summary.inputs_total
+        return [
+            f"ACR {rounded_down(summary.acr, 4)}{so_far}, certified accuracy at 0 {share:.2f} %, "
+            f"{summary.abstained:,} abstained, {summary.at_cap:,} at the cap."
+        ]
+    if summary.kind == "predict":
+        return [f"Accuracy {100 * summary.accuracy:.2f} %, {summary.abstained:,} abstained."]
+    test = "" if summary.test_accuracy is None else f", test accuracy {100 * summary.test_accuracy:.2f} %"
+    if summary.loss is None or summary.accuracy is None:
+        return []
+    return [f"Loss {summary.loss:.4f}, accuracy under noise {100 * summary.accuracy:.2f} %{test}."]

@@ -1,0 +1,98 @@
+"""How commands speak: results on stdout, progress and mistakes on stderr.
+
+On a terminal progress is a bar; elsewhere it is a plain line at every tenth of the way and at least every 5 s, so that
+a log stays readable.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+SECONDS_BETWEEN_LINES = 5.0
+TENTHS = 10
+
+
+class CommandError(Exception):
+    """A command cannot do what it was asked for; the message is the sentence that a person reads."""
+
+
+def say(text: str) -> None:
+    """A line of the command's result, on stdout."""
+    typer.echo(text)
+
+
+def note(text: str) -> None:
+    """A line beside the result, on stderr."""
+    typer.echo(text, err=True)
+
+
+class Bar:
+    """Progress of one piece of work: ``show`` may be called as often as there is news."""
+
+    def __init__(self, title: str, rich: "Progress | None") -> None:
+        self._title = title
+        self._rich = rich
+        self._task: TaskID | None = rich.add_task(title, total=None, text="") if rich else None
+        self._tenth, self._at, self._last = 0, time.monotonic(), ""
+
+    def show(self, done: float, total: float, text: str = "") -> None:
+        """``done`` of ``total`` is behind us; ``text`` stands beside it."""
+        if self._rich is not None and self._task is not None:
+            self._rich.update(self._task, completed=done, total=total or None, text=text)
+            return
+        tenth = int(TENTHS * done / total) if total else 0
+        if tenth > self._tenth or time.monotonic() - self._at >= SECONDS_BETWEEN_LINES:
+            self._tenth, self._at = tenth, time.monotonic()
+            self._line(done, total, text)
+
+    def _line(self, done: float, total: float, text: str) -> None:
+        share = f"{100 * done / total:.0f} %" if total else "..."
+        line = f"{self._title}: {share}" + (f"  {text}" if text else "")
+        if line != self._last:
+            self._last = line
+            note(line)
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Bar]:
+    """A :class:`Bar` for the length of a block."""
+    if not sys.stderr.isatty():
+        yield Bar(title, None)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}", markup=False),
+    )
+    # rich sends what is written to a redirected stdout to its own console: right on a terminal, wrong for a file.
+    to_terminal = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=to_terminal) as rich:
+        yield Bar(title, rich)
+
+
+def table(columns: list[str], rows: list[list[str]]) -> str:
+    """Rows as aligned text below their column names."""
+    cells = [columns, *rows]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(columns))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,155 @@
+"""Commands that work on local files, with no service: ``train``, ``certify`` and ``predict``.
+
+What they run is in ``training_run`` and ``smoothed_run``, which need torch and are imported on use.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.commands import options as o
+from service.commands.specs import spec_of
+
+Results = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE.tsv",
+        help="Results, written as they come; all votes go to FILE.ndjson. The same command again goes on from there.",
+    ),
+]
+
+
+def train(
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Checkpoint to write (.safetensors). A run that was stopped goes on from FILE.snapshot beside it.",
+        ),
+    ],
+    spec: o.SpecFile = None,
+    dataset: o.Dataset = None,
+    test_dataset: o.TestDataset = None,
+    sigma: o.TrainSigma = None,
+    seed: o.Seed = None,
+    architecture: o.Architecture = None,
+    normalization: o.Normalization = None,
+    method: o.Method = None,
+    epochs: o.Epochs = None,
+    batch_size: o.TrainBatch = None,
+    learning_rate: o.LearningRate = None,
+    momentum: o.Momentum = None,
+    weight_decay: o.WeightDecay = None,
+    lr_step: o.LrStep = None,
+    lr_gamma: o.LrGamma = None,
+    augmentation: o.Augmentation = None,
+    start: o.Start = None,
+    step: o.Step = None,
+    count: o.Count = None,
+    device: o.Device = "auto",
+    threads: o.Threads = None,
+) -> None:
+    """Train a base classifier under noise, and write its checkpoint."""
+    flags = {
+        "dataset": dataset,
+        "test_dataset": test_dataset,
+        "sigma": sigma,
+        "seed": seed,
+        "architecture": architecture,
+        "normalization": normalization,
+        "method": method,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "lr_step": lr_step,
+        "lr_gamma": lr_gamma,
+        "augmentation": augmentation,
+        "start": start,
+        "step": step,
+        "count": count,
+    }
+    from rs_core.spec import TrainSpec
+    from service.commands.training_run import run
+
+    run(spec_of(TrainSpec, spec, flags), out, device=device, threads=threads)
+
+
+def certify(
+    out: Results,
+    spec: o.SpecFile = None,
+    checkpoint: o.Checkpoint = None,
+    dataset: o.Dataset = None,
+    sigma: o.Sigma = None,
+    seed: o.Seed = None,
+    n0: o.N0 = None,
+    n: o.N = None,
+    alpha: o.Alpha = None,
+    batch_size: o.SampleBatch = None,
+    start: o.Start = None,
+    step: o.Step = None,
+    count: o.Count = None,
+    architecture: o.KnownArchitecture = None,
+    normalization: o.KnownNormalization = None,
+    device: o.Device = "auto",
+    threads: o.Threads = None,
+) -> None:
+    """Certify inputs: class and l2 radius of each, true with probability 1 - alpha; then print the report."""
+    flags = {
+        "checkpoint": checkpoint,
+        "dataset": dataset,
+        "sigma": sigma,
+        "seed": seed,
+        "n0": n0,
+        "n": n,
+        "alpha": alpha,
+        "batch_size": batch_size,
+        "start": start,
+        "step": step,
+        "count": count,
+    }
+    from rs_core.spec import CertifySpec
+    from service.commands.smoothed_run import run
+
+    hints = {"architecture": architecture, "normalization": normalization}
+    run(spec_of(CertifySpec, spec, flags), out, device=device, threads=threads, hints=hints)
+
+
+def predict(
+    out: Results,
+    spec: o.SpecFile = None,
+    checkpoint: o.Checkpoint = None,
+    dataset: o.Dataset = None,
+    sigma: o.Sigma = None,
+    seed: o.Seed = None,
+    n: o.PredictN = None,
+    alpha: o.Alpha = None,
+    batch_size: o.SampleBatch = None,
+    start: o.Start = None,
+    step: o.Step = None,
+    count: o.Count = None,
+    architecture: o.KnownArchitecture = None,
+    normalization: o.KnownNormalization = None,
+    device: o.Device = "auto",
+    threads: o.Threads = None,
+) -> None:
+    """Predict inputs: the smoothed classifier's class of each, or an abstention; then print the accuracy."""
+    flags = {
+        "checkpoint": checkpoint,
+        "dataset": dataset,
+        "sigma": sigma,
+        "seed": seed,
+        "n": n,
+        "alpha": alpha,
+        "batch_size": batch_size,
+        "start": start,
+        "step": step,
+        "count": count,
+    }
+    from rs_core.spec import PredictSpec
+    from service.commands.smoothed_run import run
+
+    hints = {"architecture": architecture, "normalization": normalization}
+    run(spec_of(PredictSpec, spec, flags), out, device=device, threads=threads, hints=hints)

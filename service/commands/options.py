@@ -1,0 +1,155 @@
+"""The flags of a job, shared by the local commands and ``submit``. Names, units and defaults are those of
+``rs_core.spec``; a flag that is not given leaves the file's value, else the default, which its help text tells.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JOB = "Job"
+NETWORK = "Training"
+SAMPLING = "Sampling"
+INPUTS = "Inputs"
+MACHINE = "Machine"
+
+SpecFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--spec",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="TOML or JSON file with the job's fields; flags go before it, paths in it start here. (default: none)",
+    ),
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATA",
+        rich_help_panel=JOB,
+        help="Data set: `digits`, or files: an .npz, idx or CIFAR .bin files (joined by commas), a CIFAR .tar.gz, "
+        "a zip of class folders.",
+    ),
+]
+TestDataset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATA", rich_help_panel=JOB, help="Data set for accuracy under noise after each epoch. (default: none)"
+    ),
+]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", rich_help_panel=JOB, help="Checkpoint: a .safetensors file, or a research .pth.tar."),
+]
+Sigma = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=JOB,
+        help="Noise level: standard deviation, in [0, 1]-pixel units. (default: the checkpoint's, if it says)",
+    ),
+]
+TrainSigma = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=JOB, help="Noise level: standard deviation, in [0, 1]-pixel units. (required)"),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=JOB, help="Names every noise stream: equal seeds, equal counts. (default: 0)"),
+]
+
+N0 = Annotated[
+    int | None,
+    typer.Option("--n0", rich_help_panel=SAMPLING, help="Noise samples for selection, per input. (default: 100)"),
+]
+N = Annotated[
+    int | None,
+    typer.Option("--n", rich_help_panel=SAMPLING, help="Noise samples for estimation, per input. (default: 100000)"),
+]
+PredictN = Annotated[
+    int | None, typer.Option("--n", rich_help_panel=SAMPLING, help="Noise samples per input. (default: 1000)")
+]
+Alpha = Annotated[
+    float | None, typer.Option(rich_help_panel=SAMPLING, help="Failure probability, per input. (default: 0.001)")
+]
+SampleBatch = Annotated[
+    int | None,
+    typer.Option("--batch-size", rich_help_panel=SAMPLING, help="Noise samples per forward pass. (default: 100)"),
+]
+
+Start = Annotated[int | None, typer.Option(rich_help_panel=INPUTS, help="Index of the first input. (default: 0)")]
+Step = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=INPUTS, help="Take every STEP-th input; 20 on CIFAR-10 gives Cohen's 500. (default: 1)"
+    ),
+]
+Count = Annotated[int | None, typer.Option(rich_help_panel=INPUTS, help="At most this many inputs. (default: all)")]
+
+Architecture = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=NETWORK,
+        help="Network: lenet, cifar_resnet20, cifar_resnet110, resnet50 or digits_cnn. (required)",
+    ),
+]
+Normalization = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=NETWORK,
+        help="First layer of the model, after the noise: none, cifar10, cifar100 or imagenet. (default: none)",
+    ),
+]
+Method = Annotated[
+    str | None, typer.Option(rich_help_panel=NETWORK, help="Training method, by name. (default: gaussian)")
+]
+Epochs = Annotated[
+    int | None, typer.Option(rich_help_panel=NETWORK, help="Passes over the training inputs. (default: 150)")
+]
+TrainBatch = Annotated[
+    int | None, typer.Option("--batch-size", rich_help_panel=NETWORK, help="Images per loader batch. (default: 256)")
+]
+LearningRate = Annotated[
+    float | None, typer.Option(rich_help_panel=NETWORK, help="Learning rate of the first epochs. (default: 0.1)")
+]
+Momentum = Annotated[float | None, typer.Option(rich_help_panel=NETWORK, help="Momentum of SGD. (default: 0.9)")]
+WeightDecay = Annotated[
+    float | None, typer.Option(rich_help_panel=NETWORK, help="Weight decay, on all parameters. (default: 0.0001)")
+]
+LrStep = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=NETWORK, help="Epochs between two drops of the learning rate. (default: 50)"),
+]
+LrGamma = Annotated[float | None, typer.Option(rich_help_panel=NETWORK, help="Factor of one drop. (default: 0.1)")]
+Augmentation = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=NETWORK,
+        help="none, or crop_flip: random crops after 4 pixels of padding, then mirror images. (default: none)",
+    ),
+]
+
+KnownArchitecture = Annotated[
+    str | None,
+    typer.Option(
+        "--architecture",
+        rich_help_panel=JOB,
+        help="Network of a checkpoint that does not say it, such as a bare state dict. (default: what the file says)",
+    ),
+]
+KnownNormalization = Annotated[
+    str | None,
+    typer.Option(
+        "--normalization",
+        rich_help_panel=JOB,
+        help="First layer of a checkpoint that does not say it: none, cifar10, cifar100 or imagenet. "
+        "(default: what the file says)",
+    ),
+]
+
+Device = Annotated[
+    str, typer.Option(rich_help_panel=MACHINE, help="auto (a GPU where there is one), cpu, cuda or cuda:N.")
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, rich_help_panel=MACHINE, help="CPU threads. (default: as many as cores)")
+]

@@ -1,0 +1,183 @@
+"""Commands about the jobs of a service: ``submit``, ``status``, ``watch``, ``jobs``, ``cancel``.
+
+Files and results travel in ``transfer``.
+"""
+
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.commands import options as o
+from service.commands.connection import DEFAULT_SERVER, ApiKey, AsJson, JobId, Server, connect, follow, job_text
+from service.commands.console import note, say, table
+from service.commands.specs import merged
+
+Kind = Annotated[
+    str | None,
+    typer.Option(metavar="KIND", rich_help_panel=o.JOB, help="train, certify or predict. (default: what SPEC says)"),
+]
+CheckpointId = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint", metavar="ID", rich_help_panel=o.JOB, help="Checkpoint of the service. (certify, predict)"
+    ),
+]
+DatasetId = Annotated[
+    str | None, typer.Option("--dataset", metavar="ID", rich_help_panel=o.JOB, help="Data set of the service.")
+]
+TestDatasetId = Annotated[
+    str | None,
+    typer.Option(
+        "--test-dataset",
+        metavar="ID",
+        rich_help_panel=o.NETWORK,
+        help="Data set for accuracy under noise after each epoch. (default: none)",
+    ),
+]
+AnyN = Annotated[
+    int | None,
+    typer.Option(
+        "--n", rich_help_panel=o.SAMPLING, help="Noise samples per input. (default: 100000 to certify, 1000 to predict)"
+    ),
+]
+AnyBatch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        rich_help_panel=o.JOB,
+        help="Images per loader batch (train; default: 256) or noise samples per forward pass (default: 100).",
+    ),
+]
+
+
+def submit(
+    spec: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SPEC]",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+            help="TOML or JSON file with the fields of the job; flags go before it.",
+        ),
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Show progress until the job ends; exit code as of `watch`.")
+    ] = False,
+    validate_only: Annotated[
+        bool, typer.Option("--validate-only", help="Check and estimate the job, and submit nothing.")
+    ] = False,
+    kind: Kind = None,
+    checkpoint: CheckpointId = None,
+    dataset: DatasetId = None,
+    sigma: o.Sigma = None,
+    seed: o.Seed = None,
+    batch_size: AnyBatch = None,
+    n0: o.N0 = None,
+    n: AnyN = None,
+    alpha: o.Alpha = None,
+    start: o.Start = None,
+    step: o.Step = None,
+    count: o.Count = None,
+    name: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=o.NETWORK, help="Name of the checkpoint that is made. (default: what it is)"),
+    ] = None,
+    test_dataset: TestDatasetId = None,
+    architecture: o.Architecture = None,
+    normalization: o.Normalization = None,
+    method: o.Method = None,
+    epochs: o.Epochs = None,
+    learning_rate: o.LearningRate = None,
+    momentum: o.Momentum = None,
+    weight_decay: o.WeightDecay = None,
+    lr_step: o.LrStep = None,
+    lr_gamma: o.LrGamma = None,
+    augmentation: o.Augmentation = None,
+) -> None:
+    """Submit a job and print its identifier. It is submitted once, however often the request has to be sent."""
+    flags = {
+        "checkpoint": checkpoint,
+        "dataset": dataset,
+        "sigma": sigma,
+        "seed": seed,
+        "batch_size": batch_size,
+        "n0": n0,
+        "n": n,
+        "alpha": alpha,
+        "start": start,
+        "step": step,
+        "count": count,
+        "name": name,
+        "test_dataset": test_dataset,
+        "architecture": architecture,
+        "normalization": normalization,
+        "method": method,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "lr_step": lr_step,
+        "lr_gamma": lr_gamma,
+        "augmentation": augmentation,
+    }
+    body = merged(kind, spec, flags)
+    if "kind" not in body:
+        raise typer.BadParameter("expected --kind train, certify or predict, or a SPEC with a kind")
+    with connect(server, api_key) as client:
+        if validate_only:
+            say(client.submit(body, validate_only=True).model_dump_json(indent=2))
+            return
+        job = client.submit(body)
+        say(job.id)
+        if wait:
+            follow(job)
+            _finish(job)
+
+
+def status(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None, as_json: AsJson = False) -> None:
+    """Print how a job stands."""
+    with connect(server, api_key) as client:
+        info = client.job(job).info
+    say(info.model_dump_json(indent=2) if as_json else job_text(info))
+
+
+def watch(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) -> None:
+    """Show a job's progress until it ends. Exit code 0 where it succeeded, 1 where it did not."""
+    with connect(server, api_key) as client:
+        found = client.job(job)
+        follow(found)
+        _finish(found)
+
+
+def cancel(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) -> None:
+    """Ask a job to stop. What it has done stays readable."""
+    with connect(server, api_key) as client:
+        say(job_text(client.job(job).cancel().info).splitlines()[0])
+
+
+def jobs(
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many jobs.")] = 20,
+) -> None:
+    """List jobs, newest first."""
+    with connect(server, api_key) as client:
+        found = [job.info for job in islice(client.jobs(), limit)]
+    rows = [
+        [job.id, job.kind, job.state, f"{job.progress.done:,} of {job.progress.total:,} {job.progress.unit}",
+         f"{job.created.astimezone():%Y-%m-%d %H:%M:%S}"]
+        for job in found
+    ]  # fmt: skip
+    say(table(["job", "kind", "state", "progress", "submitted"], rows) if rows else "There are no jobs.")
+
+
+def _finish(job: Any) -> None:
+    """Says how the job ended, and ends with its exit code."""
+    note(job_text(job.info))
+    if job.state != "succeeded":
+        raise typer.Exit(1)

@@ -1,0 +1,121 @@
+"""``radii report``: certified accuracy and ACR of anybody's results file."""
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service import records
+from service.commands.console import CommandError, note, say
+from service.commands.results import read_run
+from service.commands.summaries import predictions_table, summarize_predictions
+
+if TYPE_CHECKING:
+    from rs_core.certify.decision import Certificate, Prediction
+
+KNOWN = "What a TSV file does not say"
+
+
+def report(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", exists=True, dir_okay=False, help="Results: the field's TSV, or .ndjson with all votes."
+        ),
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with every number in full. (default: text)")
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one number per line. (default: text)")] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also draw the certified-accuracy curve (.png or .svg). (default: none)"),
+    ] = None,
+    radii: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R,R,...", help="Radii of the table, in [0, 1]-pixel l2 units. (default: a grid up to the cap)"
+        ),
+    ] = None,
+    total: Annotated[
+        int | None,
+        typer.Option(min=1, help="Inputs of the whole run, where rows are still missing. (default: the rows)"),
+    ] = None,
+    sigma: Annotated[
+        float | None,
+        typer.Option(rich_help_panel=KNOWN, help="Noise level, in [0, 1]-pixel units. (default: unknown)"),
+    ] = None,
+    n0: Annotated[
+        int | None, typer.Option("--n0", rich_help_panel=KNOWN, help="Noise samples for selection. (default: unknown)")
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", rich_help_panel=KNOWN, help="Noise samples for estimation. (default: unknown)")
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(rich_help_panel=KNOWN, help="Failure probability, per input. (default: unknown)"),
+    ] = None,
+) -> None:
+    """Print certified accuracy and ACR of a results file, of radii or of any other tool that writes the field's TSV."""
+    if as_json and as_csv:
+        raise typer.BadParameter("expected --json or --csv, got both")
+    grid = _grid(radii)
+    run = read_run(file) or {}
+    rows = _rows(file, sigma=sigma, n0=n0, n=n, alpha=alpha)
+    inputs = total or max(int(run.get("inputs") or 0), len(rows))
+    from rs_core.certify.decision import Prediction
+
+    if isinstance(rows[0], Prediction):
+        _print_predictions(rows, inputs, as_json=as_json, refused=as_csv or plot is not None or grid is not None)
+        return
+    from rs_core.report import summarize
+    from rs_core.report_text import format_table, to_csv
+
+    made = summarize(rows, radii=grid, total=inputs, class_names=run.get("class_names"))
+    if as_json:
+        say(json.dumps(made.to_json(), indent=2))
+    else:
+        say((to_csv(made) if as_csv else format_table(made)).rstrip("\n"))
+    if plot is not None:
+        _draw(plot, file.stem, rows, inputs)
+
+
+def _rows(
+    file: Path, *, sigma: float | None, n0: int | None, n: int | None, alpha: float | None
+) -> "list[Certificate] | list[Prediction]":
+    from rs_core.tsv import read_tsv
+
+    if file.suffix not in (".ndjson", ".jsonl"):
+        known = {"sigma": math.nan if sigma is None else sigma, "alpha": math.nan if alpha is None else alpha}
+        return read_tsv(file, n0=n0 or 0, n=n or 0, **known)
+    if any(value is not None for value in (sigma, n0, n, alpha)):
+        raise typer.BadParameter("expected --sigma, --n0, --n and --alpha with a TSV file only: the rows say them")
+    return records.read_ndjson(file)
+
+
+def _grid(radii: str | None) -> list[float] | None:
+    if radii is None:
+        return None
+    try:
+        return [float(part) for part in radii.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"expected radii joined by commas, got {radii!r}", param_hint="--radii") from None
+
+
+def _draw(path: Path, name: str, rows: "list[Certificate]", inputs: int) -> None:
+    from rs_core.plots import certified_accuracy, render
+
+    if path.suffix not in (".png", ".svg"):
+        raise CommandError(f"--plot must end in .png or .svg, got {str(path)!r}.")
+    figure = certified_accuracy({name: rows}, totals={name: inputs})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(render(figure, "png" if path.suffix == ".png" else "svg"))
+    note(f"The curve is in {path}.")
+
+
+def _print_predictions(rows: Any, inputs: int, *, as_json: bool, refused: bool) -> None:
+    if refused:
+        raise CommandError("The file holds predictions, which have no radii: expected no --csv, --plot or --radii.")
+    say(json.dumps(summarize_predictions(rows, inputs), indent=2) if as_json else predictions_table(rows, inputs))

@@ -1,0 +1,153 @@
+"""The files of a local certify or predict run, and going on with one that was stopped.
+
+``NAME.tsv`` is for reading, ``NAME.ndjson`` holds every record with its votes and is what a later run goes on from,
+``NAME.run.json`` says which run it is, ``NAME.progress.json`` holds the votes of the unfinished input. A line that was
+cut is dropped and its input done again; keyed noise makes that the same work.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from service import records
+from service.commands.console import CommandError
+
+if TYPE_CHECKING:
+    from rs_core.certify.decision import Certificate, Prediction
+
+    Record = Certificate | Prediction
+
+Lines = Callable[[Iterable[Any]], Iterator[str]]
+"""Header and rows of a TSV file, as ``rs_core.tsv.tsv_lines`` gives them."""
+
+
+class Results:
+    """An open run: ``done`` are the records that it has, ``add`` appends one."""
+
+    def __init__(self, tsv: Path, ndjson: TextIO, lines: Lines, done: "list[Record]") -> None:
+        self.done = done
+        self.progress_path = sidecar(tsv, ".progress.json")
+        self._ndjson, self._lines = ndjson, lines
+        _replace(tsv, "".join(lines(done)))
+        self._tsv = tsv.open("a", encoding="utf-8")
+
+    def add(self, record: "Record") -> None:
+        """Appends a record to both files, so that it outlives this process."""
+        self.done.append(record)
+        self._ndjson.write(json.dumps(records.to_json(record)) + "\n")
+        self._ndjson.flush()
+        _, row = self._lines([record])
+        self._tsv.write(row)
+        self._tsv.flush()
+
+    def keep(self, progress: Mapping[str, Any]) -> None:
+        """Stores the votes of the unfinished input."""
+        _replace(self.progress_path, json.dumps(progress))
+
+    def unfinished(self) -> dict[str, Any] | None:
+        """What :meth:`keep` stored last, if it is whole and its input has no record."""
+        try:
+            body: dict[str, Any] = json.loads(self.progress_path.read_text())
+        except (OSError, ValueError):
+            return None
+        return body if body["index"] not in {record.index for record in self.done} else None
+
+    def close(self) -> None:
+        """Closes the TSV file."""
+        self._tsv.close()
+
+
+@contextmanager
+def opened(tsv: Path, run: Mapping[str, Any], lines: Lines) -> Iterator[Results]:
+    """The files of ``run``, new or continued; raises :class:`CommandError` where they are those of another run.
+
+    ``run`` has ``spec``, ``execution`` and the hashes ``checkpoint`` and ``dataset``, which tell runs apart, and what
+    else a reader should find.
+    """
+    if tsv.suffix != ".tsv":
+        raise CommandError(f"--out must end in .tsv, got {str(tsv)!r}: the evidence is written beside it.")
+    tsv.parent.mkdir(parents=True, exist_ok=True)
+    with sidecar(tsv, ".ndjson").open("a+", encoding="utf-8") as ndjson:
+        _hold(ndjson, tsv)
+        known = read_run(tsv)
+        if known is None:
+            _check_unused(tsv, ndjson)
+            _replace(sidecar(tsv, ".run.json"), json.dumps(run, indent=2) + "\n")
+        else:
+            check_same(tsv, known, run)
+        results = Results(tsv, ndjson, lines, _whole_records(Path(ndjson.name)))
+        try:
+            yield results
+        finally:
+            results.close()
+        results.progress_path.unlink(missing_ok=True)
+
+
+def read_run(results: Path) -> dict[str, Any] | None:
+    """What stands beside a results file about its run; ``None`` where nothing does."""
+    path = sidecar(results, ".run.json")
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise CommandError(f"The file {path} cannot be read: {error}.") from None
+    if not isinstance(body, dict):
+        raise CommandError(f"The file {path} cannot be read: expected an object, got {type(body).__name__}.")
+    return body
+
+
+def check_same(tsv: Path, known: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    """Refuses to go on with the files of another run, and says what differs."""
+    there, now = _identity(known), _identity(run)
+    other = [name for name in {**there, **now} if there.get(name) != now.get(name)]
+    if other:
+        differences = ", ".join(f"{name} {there.get(name)!r} there and {now.get(name)!r} now" for name in other[:5])
+        raise CommandError(
+            f"The file {tsv} holds the results of another run ({differences}): choose another --out, or remove "
+            f"{tsv.stem}.* to begin anew."
+        )
+
+
+def sidecar(results: Path, ending: str) -> Path:
+    """``results.tsv`` -> ``results.ndjson`` and its like."""
+    return results.with_suffix(ending)
+
+
+def _identity(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal, flat. Paths are not among it: files are told by their content."""
+    files = {"checkpoint": run.get("checkpoint"), "dataset": run.get("dataset")}
+    return {**(run.get("spec") or {}), **(run.get("execution") or {}), **files}
+
+
+def _hold(file: TextIO, tsv: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise CommandError(f"The file {tsv} is being written by another radii.") from None
+
+
+def _check_unused(tsv: Path, ndjson: TextIO) -> None:
+    if tsv.exists() or os.fstat(ndjson.fileno()).st_size:
+        raise CommandError(
+            f"The file {tsv} exists, and nothing beside it says which run it is: choose another --out, or remove it."
+        )
+
+
+def _whole_records(ndjson: Path) -> "list[Record]":
+    """The records of the file, which is cut behind its last whole line."""
+    with ndjson.open("rb+") as file:
+        whole = file.read().rfind(b"\n") + 1
+        file.truncate(whole)
+    return list(records.read_ndjson(ndjson)) if whole else []
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file that is whole at every moment."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

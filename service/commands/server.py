@@ -1,0 +1,219 @@
+"""Commands of whoever runs the service: ``up``, ``worker``, ``migrate`` and ``key``.
+
+Settings come from ``RADII_...`` variables, read in ``worker.settings`` alone; a flag goes before its variable.
+"""
+
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.commands.console import CommandError, note, say, table
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+    from worker.store.session import Database
+
+Data = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Folder of blobs and SQLite database. (default: RADII_DATA or radii-data)"),
+]
+
+keys = typer.Typer(help="API keys: create, list, revoke.", no_args_is_help=True)
+
+
+def up(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; another than loopback needs an API key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port; 0 takes a free one.")] = 8000,
+    data: Data = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, max=64, help="Local worker processes. (default: RADII_LOCAL_WORKERS or 1)"),
+    ] = None,
+    require_key: Annotated[
+        bool, typer.Option("--require-key", help="Ask for an API key on loopback too, as behind a proxy.")
+    ] = False,
+) -> None:
+    """Run the service: the HTTP interface and, where no broker is set, local workers.
+
+    The first line on stdout is `radii is listening on URL`. Ctrl-C or SIGTERM ends everything in order.
+    """
+    from service.commands import serving
+
+    settings = read_settings(data=data, local_workers=workers)
+    with serving.folder_lock(settings):
+        with database(settings) as db:
+            _migrate(db)
+            closed = require_key or not loopback(host)
+            if closed and not _any_key(db):
+                raise CommandError(
+                    f"Listening on {host} needs an API key, and there is none: create one with "
+                    f"`radii key create --tenant NAME --data {settings.data}`, or listen on 127.0.0.1 without one."
+                )
+        serving.serve(settings, host, port, require_key=closed)
+
+
+def worker(data: Data = None) -> None:
+    """Run one worker: on the broker of RADII_BROKER_URL, or on the folder's own queue where there is none."""
+    from service.commands import serving
+
+    settings = read_settings(data=data)
+    with database(settings) as db:
+        _require(db)
+    serving.work(settings)
+
+
+def migrate(
+    down: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="Go down to this revision; `base` empties the database. (default: up)"),
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Bring the database's tables to this version of radii, or down to an older one."""
+    from worker.store import schema
+
+    with database(read_settings(data=data)) as db:
+        before = schema.current(db.engine)
+        schema.migrate(db.engine, down or "head")
+        after = schema.current(db.engine)
+    say(f"The schema was {before or 'empty'} and is {after or 'empty'} now.")
+
+
+@keys.command("create")
+def create_key(
+    tenant: Annotated[str, typer.Option(help="Whose key it is; a new name makes a new tenant.")],
+    name: Annotated[str, typer.Option(help="What the key is for; shown in lists.")] = "",
+    data: Data = None,
+) -> None:
+    """Make a key. It is printed once, alone on stdout; only its hash is stored."""
+    from worker.store import tenants
+
+    with database(read_settings(data=data)) as db:
+        _prepared(db)
+        with db.write() as session:
+            row, secret = tenants.create_key(session, tenant, name)
+            made = row.id
+    note(f"Key {made} of tenant {tenant}; it cannot be shown again:")
+    say(secret)
+
+
+@keys.command("list")
+def list_keys(data: Data = None) -> None:
+    """List the keys, oldest first."""
+    from datetime import UTC, datetime
+
+    from worker.store import tenants
+
+    with database(read_settings(data=data)) as db:
+        _prepared(db)
+        with db.read() as session:
+            rows = [
+                [
+                    key.id,
+                    tenant.name,
+                    key.name or "-",
+                    datetime.fromtimestamp(key.created, UTC).strftime("%Y-%m-%d %H:%M UTC"),
+                    "revoked" if key.revoked else "works",
+                ]
+                for key, tenant in tenants.keys(session)
+            ]
+    say(table(["key", "tenant", "name", "created", "state"], rows) if rows else "There are no keys.")
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's identifier, from `radii key list`.")],
+    data: Data = None,
+) -> None:
+    """End a key."""
+    from worker.store import tenants
+
+    with database(read_settings(data=data)) as db:
+        _prepared(db)
+        with db.write() as session:
+            revoked = tenants.revoke_key(session, key_id)
+    if not revoked:
+        raise CommandError(f"There is no key {key_id} that works: see `radii key list`.")
+    say(f"Key {key_id} is revoked.")
+
+
+def loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_settings(**flags: Any) -> "Settings":
+    """The settings, with the flags that were given."""
+    from pydantic import ValidationError
+
+    from worker.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False)[0]
+        name = "RADII_" + "_".join(str(part) for part in fault["loc"]).upper()
+        raise CommandError(f"The setting {name} is not valid: {fault['msg']}, got {fault['input']!r}.") from None
+
+
+@contextmanager
+def database(settings: "Settings") -> Iterator["Database"]:
+    """The database for the length of a block; what it says becomes one sentence."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from worker.store.schema import WrongSchema
+    from worker.store.session import Database
+
+    if settings.url.startswith("sqlite"):
+        settings.data.mkdir(parents=True, exist_ok=True)
+    db = None
+    try:
+        db = Database(settings.url)
+        yield db
+    except WrongSchema as error:
+        raise CommandError(str(error)) from None
+    except (SQLAlchemyError, ModuleNotFoundError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise CommandError(f"The database cannot be used: {reason}.") from None
+    finally:
+        if db is not None:
+            db.close()
+
+
+def _migrate(db: "Database") -> None:
+    from worker.store import schema
+
+    schema.migrate(db.engine)
+
+
+def _require(db: "Database") -> None:
+    from worker.store import schema
+
+    schema.require(db.engine)
+
+
+def _prepared(db: "Database") -> None:
+    """An empty database gets its tables; one that has some must have the right ones."""
+    from worker.store import schema
+
+    if schema.current(db.engine) is None:
+        schema.migrate(db.engine)
+    schema.require(db.engine)
+
+
+def _any_key(db: "Database") -> bool:
+    from worker.store import tenants
+
+    with db.read() as session:
+        return tenants.any_key(session)

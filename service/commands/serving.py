@@ -1,0 +1,151 @@
+"""What ``radii up`` runs: one service per folder, its listening socket, its local workers, and an orderly end."""
+
+import errno
+import fcntl
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from service.commands.console import CommandError, say
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+
+LOCK = "radii.lock"
+SECONDS_FOR_REQUESTS = 5
+BACKLOG = 2048
+
+
+@contextmanager
+def folder_lock(settings: "Settings") -> Iterator[None]:
+    """Holds the folder for this process; raises :class:`CommandError` where another one serves it.
+
+    With a broker, several services may share database and folder, and nothing is held.
+    """
+    if not settings.embedded:
+        yield
+        return
+    settings.data.mkdir(parents=True, exist_ok=True)
+    # Opened for appending, because the pid of whoever holds the lock must not be emptied by those who do not get it.
+    with (settings.data / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            pid = file.read().strip() or "unknown"
+            raise CommandError(
+                f"The folder {settings.data} is already served by another radii (process {pid}): "
+                "end that one, or choose another folder with --data."
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> None:
+    """Listens, starts the local workers, serves until SIGINT or SIGTERM, then ends the workers."""
+    import uvicorn
+
+    from service.app import create_app
+    from worker import logs
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            say(f"radii is listening on {url}")
+            sys.stdout.flush()
+
+    listener = listen(host, port)
+    url = url_of(listener)
+    logs.configure(settings)
+    with listener, _terminated(), _workers(settings):
+        config = uvicorn.Config(
+            create_app(settings, require_key=require_key),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=SECONDS_FOR_REQUESTS,
+        )
+        Server(config).run(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 takes a free one. Raises :class:`CommandError` where the address cannot be had."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        listener = socket.socket(family, kind)
+    except OSError as error:
+        raise CommandError(f"Cannot listen on {host}: {error.strerror or error}.") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        reason = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        raise CommandError(f"Cannot listen on {host}, port {port}: {reason}.") from None
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address of a bound socket as a URL."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """SIGTERM and Ctrl-C leave the block in order, so that what it holds is let go; uvicorn sees them first."""
+
+    def leave(*_: Any) -> NoReturn:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _workers(settings: "Settings") -> Any:
+    if not settings.embedded:
+        return nullcontext()
+    from worker.local import Workers
+
+    return Workers(settings)
+
+
+def work(settings: "Settings") -> None:
+    """One worker in this process, until SIGINT or SIGTERM."""
+    from worker import logs
+    from worker.loop import CannotStart
+    from worker.store.schema import WrongSchema
+
+    logs.configure(settings)
+    try:
+        if settings.embedded:
+            _work_locally(settings)
+        else:
+            from worker.remote import run_worker
+
+            run_worker(settings)
+    except (WrongSchema, CannotStart) as error:
+        raise CommandError(str(error)) from None
+
+
+def _work_locally(settings: "Settings") -> None:
+    from worker.local import run_worker
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run_worker(settings, stop)

@@ -1,0 +1,225 @@
+"""A local certify or predict run: model and data from files, ``rs_core`` over them, results into files as they come."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service.commands import results as files
+from service.commands.console import CommandError, bar, note, say
+from service.commands.summaries import predictions_table, predictions_tsv
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from rs_core.certify.decision import Certificate, Prediction
+    from rs_core.certify.engine import Progress
+    from rs_core.certify.sampling import Sampler
+    from rs_core.checkpoint_info import CheckpointInfo
+    from rs_core.data.dataset import Dataset
+    from rs_core.models.normalize import BaseClassifier
+    from rs_core.spec import CertifySpec, PredictSpec
+
+    Spec = CertifySpec | PredictSpec
+
+CONVERT_SECONDS, CONVERT_MEMORY = 600.0, 16 * 2**30
+INTERRUPTED = 130
+
+
+def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]) -> None:
+    """Certifies or predicts the chosen inputs that have no result in ``out`` yet, then prints what they come to."""
+    from rs_core.checkpoint import check_fits
+    from rs_core.data.canonical import content_hash
+    from rs_core.data.readers import load
+    from rs_core.tsv import tsv_lines
+    from worker.run.environment import configure, provenance, resolve_device
+
+    data = load(spec.dataset)
+    model, info = load_checkpoint(Path(spec.checkpoint), hints)
+    check_fits(info, data)
+    spec, chosen = _resolved(spec, info), _chosen(spec, data)
+    place = resolve_device(device)
+    execution = _execution(spec, files.read_run(out), place, threads)
+    configure(execution)
+    identity = {
+        "spec": _comparable(spec),
+        "checkpoint": _sha256(Path(spec.checkpoint)),
+        "dataset": content_hash(data),
+        "execution": execution,
+        "files": {"checkpoint": spec.checkpoint, "dataset": spec.dataset},
+        "inputs": len(chosen),
+        "class_names": list(data.class_names),
+        "provenance": provenance(place),
+    }
+    lines = tsv_lines if spec.kind == "certify" else predictions_tsv
+    with files.opened(out, identity, lines) as results:
+        _measure(spec, model.to(place), data, chosen, execution, results)
+        done = results.done
+    say(_summary(done, len(chosen), data.class_names))
+    note(f"Results are in {out}, with all votes in {files.sidecar(out, '.ndjson').name}.")
+
+
+def load_checkpoint(path: Path, hints: Mapping[str, str | None]) -> "tuple[BaseClassifier, CheckpointInfo]":
+    """The model in a checkpoint of ours, or in a file of another kind, which is converted first."""
+    from rs_core import checkpoint
+
+    with _ours(path, hints) as ours:
+        return checkpoint.load(ours)
+
+
+@contextmanager
+def _ours(path: Path, hints: Mapping[str, str | None]) -> Iterator[Path]:
+    from rs_core.errors import InvalidCheckpoint
+    from rs_core.tensorfile import is_tensorfile, read_header
+    from worker.sandbox import convert
+
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing there"
+        raise InvalidCheckpoint(expected="a file", got=found, where=str(path))
+    given = {name: value for name, value in hints.items() if value is not None}
+    if not given and is_tensorfile(path) and read_header(path, InvalidCheckpoint).ours() is not None:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="radii-") as folder:
+        out = Path(folder) / "converted.safetensors"
+        request = {"what": "checkpoint", "files": {path.name: str(path)}, "out": str(out), **given}
+        convert(request, seconds=CONVERT_SECONDS, memory=CONVERT_MEMORY)
+        yield out
+
+
+def _measure(
+    spec: "Spec",
+    model: "BaseClassifier",
+    data: "Dataset",
+    chosen: range,
+    execution: Mapping[str, Any],
+    results: files.Results,
+) -> None:
+    """The engine over what is left, every record stored before the next is asked for."""
+    from rs_core.certify.engine import Progress
+    from rs_core.certify.sampling import Sampler
+
+    assert spec.sigma is not None
+    sampler = Sampler(model, spec.sigma, data.num_classes, seed=spec.seed, batch_size=execution["batch_size"])
+    have = {record.index for record in results.done}
+    if have:
+        note(f"Going on: {len(have):,} of {len(chosen):,} inputs have their result.")
+    todo = [index for index in chosen if index not in have]
+    with _stoppable(results, len(chosen)), bar(spec.kind) as progress:
+        for record in _records(spec, sampler, data, todo, results.unfinished()):
+            part = 0.0
+            if not isinstance(record, Progress):
+                results.add(record)
+            elif record.votes:
+                results.keep({"index": record.index, "votes": _votes(record), "seconds": record.seconds})
+                part = record.drawn / _samples(spec)
+            count = len(results.done)
+            progress.show(count + part, len(chosen), f"{count:,} of {len(chosen):,} inputs")
+
+
+def _records(
+    spec: "Spec", sampler: "Sampler", data: "Dataset", todo: "Sequence[int]", unfinished: dict[str, Any] | None
+) -> "Iterator[Progress | Certificate | Prediction]":
+    from rs_core.certify import engine
+    from rs_core.certify.engine import Progress
+    from rs_core.certify.sampling import Votes
+
+    resume = None
+    if unfinished is not None:
+        votes = {
+            int(stage): Votes(drawn=part["drawn"], counts=tuple(part["counts"]))
+            for stage, part in unfinished["votes"].items()
+        }
+        index = unfinished["index"]
+        resume = Progress(index=index, label=int(data.labels[index]), votes=votes, seconds=unfinished["seconds"])
+    inputs = ((index, data.image(index), int(data.labels[index])) for index in todo)
+    if spec.kind == "certify":
+        return engine.certify(sampler, inputs, n0=spec.n0, n=spec.n, alpha=spec.alpha, resume=resume)
+    return engine.predict(sampler, inputs, n=spec.n, alpha=spec.alpha, resume=resume)
+
+
+@contextmanager
+def _stoppable(results: files.Results, total: int) -> Iterator[None]:
+    """Ctrl-C and a full GPU as sentences: nothing that was done is lost."""
+    import typer
+    from torch import OutOfMemoryError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"Stopped after {len(results.done):,} of {total:,} inputs; the same command goes on from there.")
+        raise typer.Exit(INTERRUPTED) from None
+    except OutOfMemoryError:
+        raise CommandError("The device's memory is full: give a smaller --batch-size and another --out.") from None
+
+
+def _resolved(spec: "Spec", info: "CheckpointInfo") -> "Spec":
+    """The same with a noise level: its own, else the checkpoint's."""
+    from rs_core.errors import InvalidSpec
+
+    sigma = spec.sigma if spec.sigma is not None else info.sigma
+    if sigma is None:
+        wanted = "a noise level, since the checkpoint does not say with which one it was trained"
+        raise InvalidSpec(expected=wanted, got="none", where="sigma")
+    return replace(spec, sigma=sigma)
+
+
+def _chosen(spec: "Spec", data: "Dataset") -> range:
+    from rs_core.errors import InvalidSpec
+
+    chosen = spec.inputs.indices(len(data))
+    if not chosen:
+        wanted = f"at least one input of a data set of {len(data):,}"
+        raise InvalidSpec(expected=wanted, got=f"none from index {spec.inputs.start} on", where="inputs")
+    return chosen
+
+
+def _execution(
+    spec: "Spec", known: Mapping[str, Any] | None, place: "torch.device", threads: int | None
+) -> dict[str, Any]:
+    """What counts depend on beside the job: fixed by the first run, and taken over by those that go on with it."""
+    import torch
+
+    from rs_core.spec import DEFAULT_BATCH
+
+    before = (known or {}).get("execution") or {}
+    return {
+        "batch_size": spec.batch_size or before.get("batch_size") or DEFAULT_BATCH,
+        "threads": threads or before.get("threads") or torch.get_num_threads(),
+        "device_type": place.type,
+    }
+
+
+def _comparable(spec: "Spec") -> dict[str, Any]:
+    from rs_core.spec import dump_spec
+
+    body = dump_spec(spec)
+    return {name: value for name, value in body.items() if name not in ("checkpoint", "dataset", "batch_size")}
+
+
+def _votes(record: "Progress") -> dict[str, Any]:
+    return {str(int(stage)): asdict(votes) for stage, votes in record.votes.items()}
+
+
+def _samples(spec: "Spec") -> int:
+    return spec.n + (spec.n0 if spec.kind == "certify" else 0)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _summary(done: "list[Any]", total: int, class_names: "Sequence[str]") -> str:
+    from rs_core.certify.decision import Prediction
+    from rs_core.report import summarize
+    from rs_core.report_text import format_table
+
+    if isinstance(done[0], Prediction):
+        return predictions_table(done, total)
+    return format_table(summarize(done, total=total, class_names=class_names)).rstrip()

@@ -1,0 +1,51 @@
+"""Predictions as text: their results file, and what they come to. Certifications have ``rs_core.report`` for that."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from service.commands.console import table
+
+if TYPE_CHECKING:
+    from rs_core.certify.decision import Prediction
+
+COLUMNS = ("idx", "label", "predict", "correct", "time")
+
+
+def predictions_tsv(predictions: "Iterable[Prediction]") -> Iterator[str]:
+    """Header and rows, tab-separated, as Cohen et al. 2019's script writes them; time in seconds."""
+    yield "\t".join(COLUMNS) + "\n"
+    for row in predictions:
+        yield f"{row.index}\t{row.label}\t{row.prediction}\t{int(row.correct)}\t{row.seconds:.6f}\n"
+
+
+def summarize_predictions(predictions: "Sequence[Prediction]", total: int) -> dict[str, Any]:
+    """Counts and shares; inputs that abstained or are missing stay in the denominator."""
+    correct = sum(row.correct for row in predictions)
+    errors = sum(row.error is not None for row in predictions)
+    abstained = sum(row.prediction == -1 for row in predictions)
+    return {
+        "inputs": total,
+        "evaluated": len(predictions),
+        "correct": correct,
+        "accuracy": correct / total,
+        "abstained": abstained,
+        "abstention_rate": abstained / total,
+        "errors": errors,
+        "n": predictions[0].n,
+        "alpha": predictions[0].alpha,
+        "sigma": predictions[0].sigma,
+        "seed": predictions[0].seed,
+    }
+
+
+def predictions_table(predictions: "Sequence[Prediction]", total: int) -> str:
+    """The same as a few lines of text."""
+    sums = summarize_predictions(predictions, total)
+    rows = [
+        ["inputs", f"{sums['evaluated']:,} of {total:,}"],
+        ["accuracy", f"{100 * sums['accuracy']:.2f} %  ({sums['correct']:,} correct)"],
+        ["abstained", f"{100 * sums['abstention_rate']:.2f} %  ({sums['abstained']:,})"],
+        ["n, alpha", f"{sums['n']:,}, {sums['alpha']:g}"],
+        ["sigma, seed", f"{sums['sigma']:g}, {sums['seed']}"],
+    ]
+    return table(["smoothed classifier", ""], rows)

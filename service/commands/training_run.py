@@ -1,0 +1,133 @@
+"""A local training run: data from files, ``rs_core.training`` in between, snapshots and the checkpoint into files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from service.commands.console import CommandError, bar, note, say
+
+if TYPE_CHECKING:
+    import torch
+
+    from rs_core.data.dataset import Dataset
+    from rs_core.snapshots import Snapshot
+    from rs_core.spec import TrainSpec
+    from rs_core.training import EpochRecord, Trained
+
+INTERRUPTED = 130
+
+
+def run(spec: "TrainSpec", out: Path, *, device: str, threads: int | None) -> None:
+    """Trains to the end, from the snapshot beside ``out`` where there is one, and writes the checkpoint."""
+    import torch
+
+    from rs_core.data.readers import load
+    from worker.run.environment import configure, resolve_device
+
+    snapshot = out.with_name(out.name + ".snapshot")
+    _check_out(out)
+    data = load(spec.dataset)
+    test_data = load(spec.test_dataset) if spec.test_dataset else None
+    _check_chosen(spec, data)
+    place = resolve_device(device)
+    configure({"threads": threads or torch.get_num_threads()})
+    out.parent.mkdir(parents=True, exist_ok=True)
+    trained = _train(spec, data, test_data, place, snapshot)
+    _save(spec, data, trained, place, out)
+    snapshot.unlink(missing_ok=True)
+    say(f"The checkpoint is in {out}.")
+
+
+def _train(
+    spec: "TrainSpec", data: "Dataset", test_data: "Dataset | None", place: "torch.device", snapshot: Path
+) -> "Trained":
+    import typer
+    from torch import OutOfMemoryError
+
+    from rs_core.errors import InvalidCheckpoint
+
+    try:
+        return _loop(spec, data, test_data, place, snapshot)
+    except KeyboardInterrupt:
+        kept = "goes on from its last snapshot" if snapshot.exists() else "begins anew"
+        note(f"Stopped; the same command {kept}.")
+        raise typer.Exit(INTERRUPTED) from None
+    except InvalidCheckpoint as error:
+        raise CommandError(f"{error} Choose another --out, or remove {snapshot} to begin anew.") from None
+    except OutOfMemoryError:
+        raise CommandError("The device's memory is full: give a smaller --batch-size.") from None
+
+
+def _loop(
+    spec: "TrainSpec", data: "Dataset", test_data: "Dataset | None", place: "torch.device", snapshot: Path
+) -> "Trained":
+    from rs_core.snapshots import Snapshot
+    from rs_core.training import EpochRecord, StepRecord, train
+
+    resume = snapshot if snapshot.exists() else None
+    if resume:
+        note(f"Going on from {snapshot}.")
+    with bar("train") as progress:
+        for record in train(spec, data, test_data=test_data, device=place, resume=resume):
+            if isinstance(record, StepRecord):
+                progress.show(record.done, record.total, f"epoch {record.epoch + 1}, loss {record.loss:.4f}")
+            elif isinstance(record, EpochRecord):
+                say(_epoch(record, spec.epochs))
+            elif isinstance(record, Snapshot):
+                _keep(record, snapshot)
+            else:
+                return record
+    raise AssertionError("training ended without its last record")
+
+
+def _epoch(record: "EpochRecord", epochs: int) -> str:
+    test = "" if record.test_accuracy is None else f", test accuracy {100 * record.test_accuracy:.2f} %"
+    return (
+        f"epoch {record.epoch + 1} of {epochs}: loss {record.loss:.4f}, "
+        f"accuracy under noise {100 * record.accuracy:.2f} %{test}"
+    )
+
+
+def _keep(record: "Snapshot", path: Path) -> None:
+    """Replaces the last snapshot by this one, whole at every moment."""
+    part = path.with_name(path.name + ".part")
+    record.save(part)
+    part.replace(path)
+
+
+def _save(spec: "TrainSpec", data: "Dataset", trained: "Trained", place: "torch.device", out: Path) -> None:
+    from rs_core import checkpoint
+    from rs_core.checkpoint_info import CheckpointInfo
+    from rs_core.data.canonical import content_hash
+    from rs_core.spec import dump_spec, normalization
+    from worker.run.environment import provenance
+
+    info = CheckpointInfo(
+        architecture=spec.architecture,
+        num_classes=data.num_classes,
+        input_shape=data.shape,
+        normalization=normalization(spec.normalization),
+        class_names=data.class_names,
+        sigma=spec.sigma,
+        method=spec.method.name,
+        epoch=trained.epochs,
+        dataset_hash=content_hash(data),
+        provenance=provenance(place) | {"spec": dump_spec(spec)},
+    )
+    part = out.with_name(out.name + ".part")
+    checkpoint.save(trained.model, info, part)
+    part.replace(out)
+
+
+def _check_out(out: Path) -> None:
+    if out.suffix != ".safetensors":
+        raise CommandError(f"--out must end in .safetensors, got {str(out)!r}.")
+    if out.exists():
+        raise CommandError(f"The file {out} exists: choose another --out, or remove it.")
+
+
+def _check_chosen(spec: "TrainSpec", data: "Dataset") -> None:
+    from rs_core.errors import InvalidSpec
+
+    if not spec.inputs.indices(len(data)):
+        wanted = f"at least one input of a data set of {len(data):,}"
+        raise InvalidSpec(expected=wanted, got=f"none from index {spec.inputs.start} on", where="inputs")

@@ -1,0 +1,111 @@
+"""What routes are given: settings, database, and small helpers for lists, lookups and conditional requests.
+
+A route opens ``database.read()`` or ``database.write()`` itself, so that its changes are committed before it returns.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Query, Request
+from sqlalchemy.orm import Session
+
+from service.auth import TenantId as TenantId
+from service.errors import InvalidRequest, NotFound
+from worker.settings import Settings
+from worker.store.registry import DELETED
+from worker.store.session import Database
+from worker.store.tables import Checkpoint, Dataset, Job, Upload
+
+Row = TypeVar("Row", Dataset, Checkpoint, Job, Upload)
+Item = TypeVar("Item")
+
+IDENTIFIER = re.compile(r"[a-z]{1,10}_[0-9a-f]{28}")
+MAX_INDEX = 2**62
+WORDS: dict[type[Any], str] = {Dataset: "data set", Checkpoint: "checkpoint", Job: "job", Upload: "upload"}
+
+
+def _settings(request: Request) -> Settings:
+    found: Settings = request.app.state.settings
+    return found
+
+
+def _database(request: Request) -> Database:
+    found: Database = request.app.state.database
+    return found
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+DatabaseDep = Annotated[Database, Depends(_database)]
+Limit = Annotated[int, Query(ge=1, le=200, description="items of one page")]
+RowLimit = Annotated[int, Query(ge=1, le=1000, description="rows of one page")]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
+
+
+def find(session: Session, kind: type[Row], tenant_id: str, identifier: str) -> Row | None:
+    """The tenant's row of that identifier; None where there is none, or where it is somebody else's."""
+    row = session.get(kind, identifier) if IDENTIFIER.fullmatch(identifier) else None
+    if row is None or row.tenant_id != tenant_id or getattr(row, "state", None) == DELETED:
+        return None
+    return row
+
+
+def get(session: Session, kind: type[Row], tenant_id: str, identifier: str) -> Row:
+    """The same; raises :class:`NotFound`."""
+    row = find(session, kind, tenant_id, identifier)
+    if row is None:
+        raise NotFound(expected=f"the identifier of a {WORDS[kind]} of yours", got=shown(identifier))
+    return row
+
+
+def shown(text: str) -> str:
+    """Any text from outside as it may stand in a message."""
+    return repr(text if len(text) <= 100 else text[:97] + "...")
+
+
+def encode_cursor(place: str | int) -> str:
+    """An opaque word for a place in a list."""
+    return base64.urlsafe_b64encode(str(place).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None) -> str | None:
+    """The identifier in a cursor of :func:`encode_cursor`; raises :class:`InvalidRequest`."""
+    if cursor is None:
+        return None
+    try:
+        place = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        place = ""
+    if not IDENTIFIER.fullmatch(place) and not re.fullmatch(r"[0-9]{1,18}", place):
+        raise InvalidRequest(expected="the next_cursor of a page before", got=shown(cursor), where="cursor")
+    return place
+
+
+def decode_index(cursor: str | None) -> int:
+    """The index in a cursor over rows; -1 before the first."""
+    place = decode_cursor(cursor)
+    if place is not None and not place.isdecimal():
+        raise InvalidRequest(expected="the next_cursor of a page of rows", got=shown(cursor or ""), where="cursor")
+    return -1 if place is None else int(place)
+
+
+def cut_page(rows: Sequence[Item], limit: int) -> tuple[list[Item], Item | None]:
+    """Out of ``limit + 1`` rows the page, and its last row if more follow."""
+    page = list(rows[:limit])
+    return page, page[-1] if len(rows) > limit else None
+
+
+def etag_of(*parts: object) -> str:
+    """A weak entity tag of whatever an answer depends on."""
+    digest = hashlib.sha256("\0".join(str(part) for part in parts).encode("utf-8", "backslashreplace")).hexdigest()
+    return f'W/"{digest[:32]}"'
+
+
+def matches(request: Request, etag: str) -> bool:
+    """Whether the client has this state already (``If-None-Match``)."""
+    header = request.headers.get("if-none-match", "")
+    known = {tag.strip().removeprefix("W/") for tag in header.split(",")}
+    return header.strip() == "*" or etag.removeprefix("W/") in known

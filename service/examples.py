@@ -1,0 +1,293 @@
+"""The examples of the OpenAPI document: one session from the upload of a data set to the report, seen from outside.
+
+Requests by operation and title; answers by operation, status and media type.
+"""
+
+from typing import Any
+
+DIGITS = "ds_0193c1a5d2f04b7f6a1c9e3d5b82"
+LENET = "ckpt_0193c1a5e8107d20c4f1a9b35e66"
+CONVERT = "job_0193c1a5d2f1a0b1c2d3e4f5a6b7"
+TRAIN = "job_0193c1a5e80f5c6d7e8f90a1b2c3"
+CERTIFY = "job_0193c1a6021b0c1d2e3f4a5b6c7d"
+PREDICT = "job_0193c1a6110a99aa88bb77cc66dd"
+UPLOAD = "up_0193c1a5c0aa0f1e2d3c4b5a6978"
+SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+CREATED = "2026-02-03T09:15:00Z"
+STARTED = "2026-02-03T09:15:01Z"
+FINISHED = "2026-02-03T09:18:20Z"
+
+CERTIFY_SPEC: dict[str, Any] = {
+    "kind": "certify",
+    "checkpoint": LENET,
+    "dataset": DIGITS,
+    "inputs": {"start": 0, "step": 1, "count": 200},
+    "sigma": 0.25,
+    "n0": 100,
+    "n": 10_000,
+    "alpha": 0.001,
+    "seed": 0,
+    "batch_size": None,
+}
+PREDICT_SPEC: dict[str, Any] = {name: CERTIFY_SPEC[name] for name in CERTIFY_SPEC if name != "n0"} | {
+    "kind": "predict",
+    "n": 1_000,
+}
+TRAIN_REQUEST: dict[str, Any] = {
+    "kind": "train",
+    "dataset": DIGITS,
+    "architecture": "digits_cnn",
+    "sigma": 0.25,
+    "epochs": 30,
+    "batch_size": 128,
+    "learning_rate": 0.05,
+    "name": "digits under noise 0.25",
+}
+
+UPLOAD_ANSWER = {"id": UPLOAD, "name": "digits.npz", "sha256": SHA256, "size": 118_204, "created": CREATED}
+DATASET_PENDING: dict[str, Any] = {
+    "id": DIGITS,
+    "name": "digits",
+    "state": "pending",
+    "created": CREATED,
+    "job": CONVERT,
+    "source": {
+        "format": None,
+        "files": [{"name": "digits.npz", "sha256": SHA256}],
+        "builtin": None,
+        "class_names": None,
+    },
+}
+DATASET: dict[str, Any] = DATASET_PENDING | {
+    "state": "ready",
+    "count": 1797,
+    "shape": [1, 8, 8],
+    "num_classes": 10,
+    "class_names": [str(digit) for digit in range(10)],
+    "content_hash": SHA256[::-1],
+    "sha256": SHA256,
+}
+CHECKPOINT_PENDING: dict[str, Any] = {
+    "id": LENET,
+    "name": "digits under noise 0.25",
+    "state": "pending",
+    "created": CREATED,
+    "job": CONVERT,
+    "source": {"files": [{"name": "model.pt", "sha256": SHA256}], "architecture": "digits_cnn"},
+}
+CHECKPOINT: dict[str, Any] = CHECKPOINT_PENDING | {
+    "state": "ready",
+    "architecture": "digits_cnn",
+    "input_shape": [1, 8, 8],
+    "num_classes": 10,
+    "sigma": 0.25,
+    "method": "gaussian",
+    "sha256": SHA256,
+}
+PROGRESS: dict[str, Any] = {
+    "done": 50,
+    "total": 200,
+    "unit": "inputs",
+    "work_done": 505_000,
+    "work_total": 2_020_000,
+    "work_unit": "noise samples",
+    "fraction": 0.25,
+    "rate": 20_200.0,
+    "eta_seconds": 75.0,
+    "device_seconds": 25.0,
+}
+CERTIFY_JOB: dict[str, Any] = {
+    "id": CERTIFY,
+    "kind": "certify",
+    "state": "running",
+    "created": CREATED,
+    "started": STARTED,
+    "spec": CERTIFY_SPEC,
+    "dataset": DIGITS,
+    "checkpoint": LENET,
+    "progress": PROGRESS,
+    "summary": {
+        "kind": "certify",
+        "partial": True,
+        "inputs_total": 200,
+        "inputs_done": 50,
+        "acr": 0.12,
+        "acr_over_done": 0.48,
+        "correct": 47,
+        "abstained": 2,
+        "at_cap": 11,
+        "errors": 0,
+        "certified_accuracy": [
+            {"radius": 0.0, "count": 47, "certified_accuracy": 0.235, "certified_accuracy_over_done": 0.94},
+            {"radius": 0.25, "count": 41, "certified_accuracy": 0.205, "certified_accuracy_over_done": 0.82},
+        ],
+    },
+    "execution": {"batch_size": 1024, "device_type": "cpu", "precision": "fp32", "threads": 2},
+    "links": {"self": f"/v1/jobs/{CERTIFY}", "report": f"/v1/jobs/{CERTIFY}/report"},
+}
+CANCELLED_JOB = CERTIFY_JOB | {"state": "cancelled", "finished": FINISHED}
+PLAN = {
+    "valid": True,
+    "kind": "certify",
+    "spec": CERTIFY_SPEC,
+    "inputs": 200,
+    "work": 2_020_000,
+    "work_unit": "noise samples",
+    "shards": 8,
+    "estimated_seconds": 101.0,
+}
+CERTIFICATE = {
+    "index": 0,
+    "label": 0,
+    "prediction": 0,
+    "correct": True,
+    "radius": 0.7991,
+    "p_lower": 0.9993,
+    "counts0": [100, *[0] * 9],
+    "counts": [10_000, *[0] * 9],
+    "at_cap": True,
+    "n0": 100,
+    "n": 10_000,
+    "sigma": 0.25,
+    "alpha": 0.001,
+    "seed": 0,
+    "seconds": 0.5,
+    "error": None,
+}
+PREDICTION = {
+    "index": 0,
+    "label": 0,
+    "prediction": None,
+    "correct": False,
+    "p_value": 0.31,
+    "counts": [480, 520, *[0] * 8],
+    "n": 1_000,
+    "sigma": 0.25,
+    "alpha": 0.001,
+    "seed": 0,
+    "seconds": 0.05,
+    "error": None,
+}
+EPOCH = {
+    "epoch": 1,
+    "steps": 12,
+    "learning_rate": 0.05,
+    "loss": 1.92,
+    "terms": {"cross_entropy": 1.92},
+    "accuracy": 0.41,
+    "test_accuracy": None,
+    "seconds": 0.8,
+}
+REPORT: dict[str, Any] = {
+    "job": {"id": CERTIFY, "kind": "certify", "state": "succeeded", "spec": CERTIFY_SPEC},
+    "complete": True,
+    "model": {"id": LENET, "name": "digits under noise 0.25", "sha256": SHA256, "architecture": "digits_cnn"},
+    "dataset": {"id": DIGITS, "name": "digits", "content_hash": SHA256[::-1], "selection": CERTIFY_SPEC["inputs"]},
+    "procedure": {"sigma": 0.25, "n0": 100, "n": 10_000, "alpha": 0.001, "seed": 0},
+    "execution": CERTIFY_JOB["execution"],
+    "provenance": {"report": {"radii": "0.1.0"}, "workers": [{"device": "CPU", "versions": {"torch": "2.14.1"}}]},
+    "results": {"inputs": 200, "evaluated": 200, "acr": 0.4913, "abstention_rate": 0.03},
+    "recompute": ["The class is the one most voted for in counts0, the lowest index where several are equal."],
+}
+CERTIFICATE_CSV = (
+    "index,label,prediction,correct,radius,p_lower,counts0,counts,n0,n,sigma,alpha,seed,seconds,error\n"
+    "0,0,0,1,0.7991,0.9993,100 0,10000 0,100,10000,0.25,0.001,0,0.5,\n"
+)
+PREDICTION_CSV = (
+    "index,label,prediction,correct,p_value,counts,n,sigma,alpha,seed,seconds,error\n"
+    "0,0,-1,0,0.31,480 520,1000,0.25,0.001,0,0.05,\n"
+)
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "create_dataset": {
+        "from an upload": {"name": "digits", "files": ["digits.npz"]},
+        "built in": {"name": "digits", "builtin": "digits"},
+    },
+    "create_checkpoint": {
+        "a state dict": {
+            "name": "digits under noise 0.25",
+            "file": "model.pt",
+            "architecture": "digits_cnn",
+            "num_classes": 10,
+            "input_shape": [1, 8, 8],
+            "normalization": "none",
+            "sigma": 0.25,
+        },
+        "a file that says what it is": {"name": "digits under noise 0.25", "file": "model.safetensors"},
+    },
+    "create_job": {
+        "train": TRAIN_REQUEST,
+        "certify": CERTIFY_SPEC,
+        "predict": PREDICT_SPEC,
+        "check only": CERTIFY_SPEC | {"validate_only": True},
+    },
+}
+
+JSON = "application/json"
+TEXT = "text/plain"
+
+
+def _page(item: Any) -> dict[str, Any]:
+    return {"items": [item], "next_cursor": None}
+
+
+RESPONSES: dict[tuple[str, int, str], Any] = {
+    ("put_upload", 201, JSON): UPLOAD_ANSWER,
+    ("list_uploads", 200, JSON): _page(UPLOAD_ANSWER),
+    ("get_upload", 200, JSON): UPLOAD_ANSWER,
+    ("get_blob", 200, "application/octet-stream"): "the bytes of the file",
+    ("create_dataset", 202, JSON): DATASET_PENDING,
+    ("list_datasets", 200, JSON): _page(DATASET),
+    ("get_dataset", 200, JSON): DATASET,
+    ("create_checkpoint", 202, JSON): CHECKPOINT_PENDING,
+    ("list_checkpoints", 200, JSON): _page(CHECKPOINT),
+    ("get_checkpoint", 200, JSON): CHECKPOINT,
+    ("list_architectures", 200, JSON): _page(
+        {
+            "name": "lenet",
+            "input_shape": [1, 28, 28],
+            "description": "two 5x5 convolutions (20, 50) and two linear layers (500); MNIST and Fashion-MNIST",
+            "reference": "LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998",
+        }
+    ),
+    ("list_methods", 200, JSON): _page(
+        {
+            "name": "gaussian",
+            "description": "Gaussian augmentation, Cohen et al. 2019",
+            "hyper_parameters": {
+                "type": "object",
+                "properties": {"name": {"const": "gaussian", "default": "gaussian"}},
+            },
+        }
+    ),
+    ("create_job", 200, JSON): PLAN,
+    ("create_job", 202, JSON): CERTIFY_JOB,
+    ("list_jobs", 200, JSON): _page(CERTIFY_JOB),
+    ("get_job", 200, JSON): CERTIFY_JOB,
+    ("cancel_job", 200, JSON): CANCELLED_JOB,
+    ("cancel_job", 202, JSON): CERTIFY_JOB | {"state": "cancelling"},
+    ("list_epochs", 200, JSON): {"items": [EPOCH]},
+    ("list_certificates", 200, JSON): _page(CERTIFICATE),
+    ("download_certificates", 200, "text/csv"): CERTIFICATE_CSV,
+    ("download_certificates", 200, "text/tab-separated-values"): (
+        "idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t0\t0\t0.799100\t1\t0:00:00.500000\n"
+    ),
+    ("download_certificates", 200, "application/x-ndjson"): '{"index": 0, "prediction": 0, "radius": 0.7991}\n',
+    ("list_predictions", 200, JSON): _page(PREDICTION),
+    ("download_predictions", 200, "text/csv"): PREDICTION_CSV,
+    ("download_predictions", 200, "application/x-ndjson"): '{"index": 0, "prediction": null, "p_value": 0.31}\n',
+    ("get_report", 200, JSON): REPORT,
+    ("download_report", 200, JSON): REPORT,
+    ("download_report", 200, "text/html"): "<!doctype html><title>Certification report</title>",
+    ("download_report", 200, "text/csv"): "measure,at,value,low,high,count,inputs\nacr,,0.4913,,,,200\n",
+    ("get_plot", 200, "image/png"): "the bytes of the picture",
+    ("get_plot", 200, "image/svg+xml"): "<svg>the picture</svg>",
+    ("get_health", 200, JSON): {"status": "ok"},
+    ("get_readiness", 200, JSON): {
+        "ready": True,
+        "checks": {"database": {"ok": True, "detail": "sqlite answers"}},
+        "workers": [],
+    },
+    ("get_metrics", 200, TEXT): '# TYPE radii_jobs gauge\nradii_jobs{kind="certify",state="running"} 1.0\n',
+    ("get_version", 200, JSON): {"version": "0.1.0", "schema_revision": "0001", "python": "3.11.9"},
+}

@@ -1,0 +1,96 @@
+"""Results as files: CSV, the field's TSV, and one JSON object per line; constant memory, however many rows there are.
+
+Rows are read in batches, each in a session of its own, so that a slow download holds no connection.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from rs_core.certify.decision import Certificate, Prediction
+from rs_core.tsv import tsv_lines
+from service import views
+from worker.store import results
+from worker.store.session import Database
+
+Record = TypeVar("Record", Certificate, Prediction)
+
+BATCH = 1000
+PIECE = 2**16
+CERTIFICATE_COLUMNS = (
+    *("index", "label", "prediction", "correct", "radius", "p_lower", "counts0", "counts"),
+    *("n0", "n", "sigma", "alpha", "seed", "seconds", "error"),
+)
+PREDICTION_COLUMNS = (
+    *("index", "label", "prediction", "correct", "p_value", "counts"),
+    *("n", "sigma", "alpha", "seed", "seconds", "error"),
+)
+MEDIA_TYPES = {"csv": "text/csv", "tsv": "text/tab-separated-values", "ndjson": "application/x-ndjson"}
+
+
+def certificates(database: Database, job_id: str, format: str) -> Iterator[str]:
+    """A job's certificates as the pieces of a file; in CSV and TSV an abstention is -1."""
+    rows = _rows(database, job_id, results.certificates)
+    if format == "tsv":
+        return _pieces(tsv_lines(rows))
+    if format == "csv":
+        return _pieces(_csv_lines(rows, CERTIFICATE_COLUMNS))
+    return _pieces(_json_lines(rows, views.certificate))
+
+
+def predictions(database: Database, job_id: str, format: str) -> Iterator[str]:
+    """A job's predictions as the pieces of a file."""
+    rows = _rows(database, job_id, results.predictions)
+    if format == "csv":
+        return _pieces(_csv_lines(rows, PREDICTION_COLUMNS))
+    return _pieces(_json_lines(rows, views.prediction))
+
+
+def _rows(database: Database, job_id: str, read: Callable[..., Iterator[Record]]) -> Iterator[Record]:
+    after = -1
+    while True:
+        with database.read() as session:
+            batch = list(read(session, job_id, after=after, limit=BATCH))
+        yield from batch
+        if len(batch) < BATCH:
+            return
+        after = batch[-1].index
+
+
+def _csv_lines(rows: Iterable[Record], columns: tuple[str, ...]) -> Iterator[str]:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(getattr(row, column)) for column in columns])
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return int(value) if isinstance(value, bool) else value
+
+
+def _json_lines(rows: Iterable[Record], view: Callable[[Record], BaseModel]) -> Iterator[str]:
+    for row in rows:
+        yield view(row).model_dump_json() + "\n"
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    """The same text in fewer parts, since each part is a hop between threads."""
+    held: list[str] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if size >= PIECE:
+            yield "".join(held)
+            held, size = [], 0
+    yield "".join(held)

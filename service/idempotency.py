@@ -1,0 +1,68 @@
+"""``Idempotency-Key``: a repeated request makes nothing new and is answered with what the first one made.
+
+The key's row is written in the transaction that makes the resource; its primary key lets one of two equal requests at
+the same time through, and the other one finds what it made.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Header
+from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from service.errors import KeyReused
+from worker.store.session import Database
+from worker.store.tables import Idempotency
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x20-\x7e]+$",
+        description="any text of your choice: a second request with it makes nothing new",
+    ),
+]
+REPLAYED = {"Idempotency-Replayed": "true"}
+
+
+def once(
+    database: Database, tenant_id: str, key: str | None, body: Any, make: Callable[[Session], str]
+) -> tuple[str, bool]:
+    """Runs ``make`` in a transaction, or finds what it made before; returns the identifier and whether it was found.
+
+    ``body`` is the JSON-like request. Raises :class:`KeyReused` where the key came with another one.
+    """
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    for attempt in (1, 2):
+        try:
+            with database.write() as session:
+                if found := _found(session, tenant_id, key, digest):
+                    return found, True
+                made = make(session)
+                if key is not None:
+                    session.add(Idempotency(tenant_id=tenant_id, key=key, body_hash=digest, resource_id=made))
+            return made, False
+        except IntegrityError:
+            # An equal request was faster: its row is there now. A second collision is about something else.
+            if key is None or attempt == 2:
+                raise
+    raise AssertionError
+
+
+def forget(session: Session, resource_id: str) -> None:
+    """Lets go of the keys of something that is deleted."""
+    session.execute(delete(Idempotency).where(Idempotency.resource_id == resource_id))
+
+
+def _found(session: Session, tenant_id: str, key: str | None, digest: str) -> str | None:
+    row = None if key is None else session.get(Idempotency, (tenant_id, key))
+    if row is not None and row.body_hash != digest:
+        raise KeyReused(
+            expected="the request that this key came with first", got="another one", where="Idempotency-Key"
+        )
+    return row.resource_id if row else None

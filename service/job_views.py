@@ -1,0 +1,206 @@
+"""Jobs as they are shown: state, progress, rate, remaining time, running sums. A few indexed queries for any number of
+jobs; no result row is read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from service import schemas
+from service.dependencies import etag_of
+from service.views import problem, time
+from worker.store.clock import clock
+from worker.store.jobs import RUNNING, TERMINAL
+from worker.store.tables import EpochMetric, Job, JobSummary, SampleProgress, Shard
+
+UNITS: dict[str, tuple[str, str]] = {
+    "certify": ("inputs", "noise samples"),
+    "predict": ("inputs", "noise samples"),
+    "train": ("epochs", "optimiser steps"),
+    "convert": ("conversions", "conversions"),
+}
+"""By kind of job: what ``done`` counts and what ``work`` counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What there is to say about a job beside its own row."""
+
+    summary: JobSummary
+    drawn: int
+    leased: int
+    epoch: EpochMetric | None
+    now: float
+
+
+def view(session: Session, job: Job) -> schemas.Job:
+    """One job."""
+    return views(session, [job])[0]
+
+
+def views(session: Session, jobs: Sequence[Job]) -> list[schemas.Job]:
+    """Jobs, in the given order."""
+    ids = [job.id for job in jobs]
+    summaries = {row.job_id: row for row in session.scalars(select(JobSummary).where(JobSummary.job_id.in_(ids)))}
+    drawn = _by_job(session, SampleProgress, func.sum(SampleProgress.drawn), SampleProgress.job_id.in_(ids))
+    leased = _by_job(session, Shard, func.count(), Shard.job_id.in_(ids), Shard.state == "leased")
+    epochs = _last_epochs(session, ids)
+    now = session.scalar(select(clock())) or 0.0
+    return [
+        _view(
+            job,
+            Facts(
+                summary=summaries[job.id],
+                drawn=int(drawn.get(job.id) or 0),
+                leased=leased.get(job.id, 0),
+                epoch=epochs.get(job.id),
+                now=now,
+            ),
+        )
+        for job in jobs
+    ]
+
+
+def etag(body: schemas.Job) -> str:
+    """Changes with everything that a job's answer says, the estimates of speed and time excepted."""
+    return etag_of(body.model_dump_json(exclude={"progress": {"rate", "eta_seconds"}}))
+
+
+def _view(job: Job, facts: Facts) -> schemas.Job:
+    return schemas.Job(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        created=time(job.created),
+        started=None if job.started is None else time(job.started),
+        finished=None if job.finished is None else time(job.finished),
+        spec=job.spec,
+        dataset=job.dataset_id,
+        test_dataset=job.test_dataset_id,
+        checkpoint=job.checkpoint_id,
+        progress=progress(job, facts),
+        summary=summary(job, facts),
+        execution=job.execution,
+        provenance=job.provenance,
+        output=job.output,
+        problem=problem(job.problem),
+        links=links(job),
+    )
+
+
+def progress(job: Job, facts: Facts) -> schemas.Progress:
+    """Done and still to do; the rate is that of the workers that hold a part of the job now."""
+    row = facts.summary
+    work = min(row.work_done + facts.drawn, row.work_total)
+    rate = _rate(job, facts, row.work_done + facts.drawn)
+    unit, work_unit = UNITS[job.kind]
+    return schemas.Progress(
+        done=row.done,
+        total=row.total,
+        unit=unit,
+        work_done=work,
+        work_total=row.work_total,
+        work_unit=work_unit,
+        fraction=1.0 if job.state == "succeeded" else work / row.work_total,
+        rate=rate,
+        eta_seconds=(row.work_total - work) / rate if rate and job.state == RUNNING else None,
+        device_seconds=row.device_seconds,
+    )
+
+
+def _rate(job: Job, facts: Facts, work: int) -> float | None:
+    """Work units per second: while it runs, per second of device time and worker; in the end, over the whole time."""
+    if job.started is None or work == 0:
+        return None
+    if job.state == RUNNING and facts.summary.device_seconds > 0:
+        return work / facts.summary.device_seconds * facts.leased or None
+    elapsed = (job.finished or facts.now) - job.started
+    return work / elapsed if elapsed > 0 else None
+
+
+def summary(job: Job, facts: Facts) -> schemas.Summary | None:
+    """The running sums of the job's kind."""
+    row = facts.summary
+    partial = row.done < row.total
+    if job.kind == "certify":
+        return certify_summary(row)
+    if job.kind == "predict":
+        return schemas.PredictSummary(
+            partial=partial,
+            inputs_total=row.total,
+            inputs_done=row.done,
+            correct=row.correct,
+            accuracy=row.correct / row.total,
+            accuracy_over_done=_over(row.correct, row.done),
+            abstained=row.abstained,
+            errors=row.errors,
+        )
+    if job.kind == "train":
+        last = {name: getattr(facts.epoch, name, None) for name in ("loss", "accuracy", "test_accuracy")}
+        return schemas.TrainSummary(partial=partial, epochs_total=row.total, epochs_done=row.done, **last)
+    return None
+
+
+def certify_summary(row: JobSummary) -> schemas.CertifySummary:
+    """ACR and certified accuracy so far, over all inputs and over those that are done."""
+    return schemas.CertifySummary(
+        partial=row.done < row.total,
+        inputs_total=row.total,
+        inputs_done=row.done,
+        acr=row.radius_sum / row.total,
+        acr_over_done=_over(row.radius_sum, row.done),
+        correct=row.correct,
+        abstained=row.abstained,
+        at_cap=row.at_cap,
+        errors=row.errors,
+        certified_accuracy=[
+            schemas.RadiusCount(
+                radius=radius,
+                count=count,
+                certified_accuracy=count / row.total,
+                certified_accuracy_over_done=_over(count, row.done),
+            )
+            for radius, count in zip(row.radii, row.correct_at, strict=True)
+        ],
+    )
+
+
+def links(job: Job) -> dict[str, str]:
+    """Where the job's parts are."""
+    base = f"/v1/jobs/{job.id}"
+    parts = {
+        "certify": {
+            "certificates": f"{base}/certificates",
+            "report": f"{base}/report",
+            "report_html": f"{base}/report.html",
+            "certified_accuracy": f"{base}/plots/certified-accuracy.svg",
+            "radius_histogram": f"{base}/plots/radius-histogram.svg",
+        },
+        "predict": {"predictions": f"{base}/predictions"},
+        "train": {"epochs": f"{base}/epochs"},
+    }.get(job.kind, {})
+    cancel = {} if job.state in TERMINAL else {"cancel": f"{base}/cancel"}
+    return {"self": base, "page": f"/jobs/{job.id}"} | cancel | parts
+
+
+def _over(value: float, done: int) -> float | None:
+    return value / done if done else None
+
+
+def _by_job(session: Session, table: type[Any], value: Any, *conditions: Any) -> dict[str, Any]:
+    rows = session.execute(select(table.job_id, value).where(*conditions).group_by(table.job_id))
+    return {job_id: found for job_id, found in rows}
+
+
+def _last_epochs(session: Session, ids: Sequence[str]) -> dict[str, EpochMetric]:
+    last = (
+        select(EpochMetric.job_id, func.max(EpochMetric.epoch).label("epoch"))
+        .where(EpochMetric.job_id.in_(ids))
+        .group_by(EpochMetric.job_id)
+        .subquery()
+    )
+    condition = (EpochMetric.job_id == last.c.job_id) & (EpochMetric.epoch == last.c.epoch)
+    return {row.job_id: row for row in session.scalars(select(EpochMetric).join(last, condition))}

@@ -1,0 +1,83 @@
+"""The OpenAPI document: every error as ``application/problem+json``, and an example on every operation."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from service.examples import REQUESTS, RESPONSES
+from service.schemas import PROBLEM_MEDIA_TYPE, Problem
+
+MEANINGS = {
+    400: "The body cannot be read",
+    401: "A valid API key is needed",
+    404: "There is nothing here that is yours",
+    409: "Not now: something is in use, or not ready yet",
+    413: "The body is too large",
+    415: "The body has a form that is not taken",
+    422: "The request is not valid: what was expected, and what came",
+    503: "The database cannot be reached; try again",
+    507: "The disk is full",
+}
+Responses = dict[int | str, dict[str, Any]]
+
+NOT_MODIFIED: Responses = {304: {"description": "Not modified"}}
+ACCEPTED: Responses = {
+    202: {
+        "description": "Accepted; what is made can be seen at Location",
+        "headers": {
+            "Location": {"description": "where it can be seen", "schema": {"type": "string"}},
+            "Retry-After": {"description": "seconds until it is worth looking", "schema": {"type": "integer"}},
+        },
+    }
+}
+
+
+def files(*media_types: str) -> Responses:
+    """The ``responses`` of an operation that answers in one of several forms, or that nothing has changed."""
+    return {200: {"content": {media_type: {} for media_type in media_types}}, **NOT_MODIFIED}
+
+
+def problems(*statuses: int) -> Responses:
+    """The ``responses`` of an operation that may end so; every operation may end in 401, 422 and 503."""
+    return {status: {"model": Problem, "description": MEANINGS[status]} for status in (*statuses, 401, 422, 503)}
+
+
+def install(app: FastAPI) -> None:
+    """Gives the application its document, made once."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+                tags=app.openapi_tags,
+            )
+            app.openapi_schema = _finished(made)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _finished(document: dict[str, Any]) -> dict[str, Any]:
+    for path in document["paths"].values():
+        for operation in path.values():
+            _examples(operation)
+            for status, response in operation["responses"].items():
+                content = response.get("content", {})
+                if int(status) >= 400 and "application/json" in content:
+                    response["content"] = {PROBLEM_MEDIA_TYPE: content["application/json"]}
+    return document
+
+
+def _examples(operation: dict[str, Any]) -> None:
+    name = operation["operationId"]
+    for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+        if media_type == "application/json":
+            content["examples"] = {title: {"value": value} for title, value in REQUESTS[name].items()}
+    for status, response in operation["responses"].items():
+        for media_type, content in response.get("content", {}).items():
+            if int(status) < 300 and (found := RESPONSES.get((name, int(status), media_type))) is not None:
+                content["example"] = found

@@ -1,0 +1,101 @@
+"""Certificates and predictions as JSON objects and back: the lines of ``.ndjson`` files and of the service's answers.
+
+An abstention and an unknown label are ``null``, and so is a number that is not known. ``correct`` and ``at_cap`` follow
+from the other fields: they are written for readers and not read.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rs_core.certify.decision import Certificate, Prediction
+
+MINUS_ONE = ("label", "prediction")
+COUNTS = ("counts0", "counts")
+
+
+def to_json(record: "Certificate | Prediction") -> dict[str, Any]:
+    """The record as an object without NaN."""
+    body = {name: _plain(value) for name, value in asdict(record).items()}
+    for name in MINUS_ONE:
+        body[name] = None if body[name] == -1 else body[name]
+    body["correct"] = record.correct
+    return body | ({"at_cap": record.at_cap} if hasattr(record, "at_cap") else {})
+
+
+def certificate(body: Mapping[str, Any]) -> "Certificate":
+    """The certificate that an object holds. Raises :class:`InvalidResults` where it is none."""
+    from rs_core.certify.decision import Certificate
+
+    record: Certificate = _read(Certificate, body)
+    return record
+
+
+def prediction(body: Mapping[str, Any]) -> "Prediction":
+    """The prediction that an object holds. Raises :class:`InvalidResults` where it is none."""
+    from rs_core.certify.decision import Prediction
+
+    record: Prediction = _read(Prediction, body)
+    return record
+
+
+def read_ndjson(path: Path) -> "list[Certificate] | list[Prediction]":
+    """The records of a file with one object per line, all of one kind; :class:`InvalidResults` names the wrong line."""
+    from rs_core.errors import InvalidResults
+
+    bodies = list(_objects(path))
+    if not bodies:
+        raise InvalidResults(expected="at least one line", got="an empty file", where=path.name)
+    read = prediction if "p_value" in bodies[0][1] else certificate
+    records: list[Any] = []
+    for number, body in bodies:
+        try:
+            records.append(read(body))
+        except InvalidResults as error:
+            where = f"{path.name}, line {number}"
+            raise InvalidResults(expected=error.expected, got=error.got, where=where) from None
+    return records
+
+
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    from rs_core.errors import InvalidResults
+
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                body = json.loads(line)
+            except ValueError:
+                body = None
+            if not isinstance(body, dict):
+                got = repr(line[:100])
+                raise InvalidResults(expected="a JSON object", got=got, where=f"{path.name}, line {number}")
+            yield number, body
+
+
+def _read(kind: type[Any], body: Mapping[str, Any]) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    from rs_core.errors import InvalidResults
+
+    names = {field.name for field in fields(kind)}
+    values = {name: value for name, value in body.items() if name in names}
+    for name in names & set(values):
+        if values[name] is None and name != "error":
+            values[name] = -1 if name in MINUS_ONE else math.nan
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        got = "none" if fault["type"] == "missing" else repr(fault["input"])[:100]
+        raise InvalidResults(expected=f"{place}: {fault['msg']}", got=got) from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,80 @@
+"""Pages out of templates: everything inside one file, nothing fetched from elsewhere, and a policy that holds it so."""
+
+import base64
+import hashlib
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from rs_core.tsv import rounded_down
+
+WEB = Path(__file__).parent / "web"
+STYLE = (WEB / "radii.css").read_text()
+SCRIPT = (WEB / "radii.js").read_text()
+
+_SCRIPT_HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{_SCRIPT_HASH}'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Vary": "Authorization",
+}
+
+
+def render(template: str, **values: Any) -> str:
+    """The template with its values, all of them escaped."""
+    return _ENVIRONMENT.get_template(template).render(**values)
+
+
+def percent(share: float | None) -> str:
+    """A share with two decimals."""
+    return "–" if share is None else f"{100 * share:.2f} %"
+
+
+def down(value: float, decimals: int = 4) -> str:
+    """Rounded down, so that no figure claims more than was certified."""
+    return rounded_down(value, decimals)
+
+
+def up(value: float, decimals: int = 4) -> str:
+    """Rounded up, for the upper end of an interval."""
+    return rounded_down(-value, decimals).removeprefix("-") if value > 0 else rounded_down(0.0, decimals)
+
+
+def duration(seconds: float | None) -> str:
+    """Hours, minutes and seconds, the two largest parts."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def moment(time: datetime | None) -> str:
+    """A time to the second, in UTC."""
+    return "–" if time is None else f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def amount(value: float | None) -> str:
+    """A number with thousands divided, short where it is large."""
+    return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:,.3g}"
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+_ENVIRONMENT.filters |= {
+    "percent": percent,
+    "down": down,
+    "up": up,
+    "duration": duration,
+    "moment": moment,
+    "amount": amount,
+}
+_ENVIRONMENT.globals |= {"style": Markup(STYLE), "script": Markup(SCRIPT)}

@@ -1,0 +1,102 @@
+"""The report as one self-contained HTML file: figures inside, nothing fetched, readable on screen and on paper."""
+
+import base64
+import json
+from dataclasses import astuple
+from typing import Any
+
+from rs_core import plots
+from rs_core.certify.decision import Certificate
+from rs_core.report import Report
+from rs_core.tsv import rounded_down
+from service import reports
+from service.rendering import render
+from service.reports import Sources
+
+QUANTILES = ("minimum", "5 %", "25 %", "median", "75 %", "95 %", "maximum")
+
+
+def page(found: Sources, report: Report, rows: list[Certificate]) -> str:
+    """The whole file."""
+    body = reports.body(found, report)
+    return render(
+        "report.html",
+        body=body,
+        report=report,
+        quantiles=quantiles(report),
+        curve=figure(found, rows, "certified-accuracy"),
+        histogram=figure(found, rows, "radius-histogram"),
+        identity=identity(found),
+        machine=machine(found),
+        spec=json.dumps(found.job.spec, indent=2, sort_keys=True),
+    )
+
+
+def figure(found: Sources, rows: list[Certificate], name: str) -> str:
+    """A plot as a data URL."""
+    return "data:image/svg+xml;base64," + base64.b64encode(plot(found, rows, name, "svg")).decode()
+
+
+def plot(found: Sources, rows: list[Certificate], name: str, form: Any) -> bytes:
+    """A plot as a file; ``form`` is png or svg."""
+    spec = found.job.spec
+    about = f"{found.checkpoint.architecture}, σ = {spec['sigma']:g}, n = {spec['n']:,}, α = {spec['alpha']:g}"
+    if found.summary.done < found.summary.total:
+        about += f" (partial: {found.summary.done:,} of {found.summary.total:,} inputs)"
+    if name == "radius-histogram":
+        return plots.render(plots.radius_histogram(rows, title=f"Certified radii: {about}"), form)
+    label = found.checkpoint.name
+    drawn = plots.certified_accuracy(
+        {label: rows}, totals={label: found.summary.total}, title=f"Certified accuracy: {about}"
+    )
+    return plots.render(drawn, form)
+
+
+def quantiles(report: Report) -> list[tuple[str, str, str]]:
+    """Rows of a table: name, radius x correct, p_lower; rounded down."""
+    radii = astuple(report.radius_quantiles)
+    bounds = astuple(report.p_lower_quantiles) if report.p_lower_quantiles else ()
+    shown = [rounded_down(value, 4) for value in bounds] or ["–"] * len(radii)
+    return [(name, rounded_down(radius, 4), bound) for name, radius, bound in zip(QUANTILES, radii, shown, strict=True)]
+
+
+def identity(found: Sources) -> list[tuple[str, str]]:
+    """What was certified with what, as names and values."""
+    model, data, spec = reports.model_part(found.checkpoint), reports.dataset_part(found.dataset), found.job.spec
+    selection = spec["inputs"]
+    count = "all" if selection["count"] is None else f"at most {selection['count']:,}"
+    shape = "×".join(str(side) for side in data["shape"] or [])
+    return [
+        ("Model", f"{model['name']} ({model['id']})"),
+        ("Model file, SHA-256", str(model["sha256"])),
+        ("Architecture", f"{model['architecture']}, {model['num_classes']} classes"),
+        ("Normalisation", json.dumps(model["normalization"]) if model["normalization"] else "none"),
+        ("Trained with", f"{model['method'] or 'unknown method'}, sigma {_known(model['sigma'])}"),
+        ("Data set", f"{data['name']} ({data['id']}), {data['count']:,} images of {shape}"),
+        ("Data content, SHA-256", str(data["content_hash"])),
+        ("Data file, SHA-256", str(data["sha256"])),
+        ("Inputs", f"{count}, from index {selection['start']}, every {selection['step']}"),
+        ("Noise level sigma", f"{spec['sigma']:g}"),
+        ("Noise samples", f"n0 = {spec['n0']:,} (selection), n = {spec['n']:,} (estimation)"),
+        ("Failure probability alpha", f"{spec['alpha']:g}, per input"),
+        ("Seed", str(spec["seed"])),
+    ]
+
+
+def machine(found: Sources) -> list[tuple[str, str]]:
+    """What the votes depend on beside the specification: the fixed execution, and each machine that took part."""
+    execution = [(name.replace("_", " "), str(value)) for name, value in sorted((found.job.execution or {}).items())]
+    workers = (found.job.provenance or {}).get("workers", [])
+    rows = [*execution]
+    for number, worker in enumerate(workers, start=1):
+        title = "machine" if len(workers) == 1 else f"machine {number}"
+        versions = ", ".join(f"{name} {value}" for name, value in worker.get("versions", {}).items())
+        rows += [
+            (title, f"{worker.get('device', 'unknown')}, {worker.get('precision', 'unknown precision')}"),
+            (f"{title}: versions", versions),
+        ]
+    return [*rows, ("report made by", f"radii {reports.VERSION}")]
+
+
+def _known(value: object) -> str:
+    return "unknown" if value is None else str(value)

@@ -1,0 +1,129 @@
+"""A certify job's report out of its rows: the numbers, and everything that is needed to compute them again.
+
+The numbers are those of ``rs_core.report``; here they are put beside the hashes of model and data, the procedure, and
+the machine that drew the noise. The HTML form is in ``report_page``.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from rs_core.certify.bounds import max_radius
+from rs_core.certify.decision import Certificate
+from rs_core.report import Report, summarize
+from service import schemas
+from service.dependencies import etag_of
+from service.views import time
+from worker.store import results
+from worker.store.tables import Checkpoint, Dataset, Job, JobSummary
+
+VERSION = version("radii")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """The rows that a report speaks of, beside the certificates themselves."""
+
+    job: Job
+    summary: JobSummary
+    dataset: Dataset
+    checkpoint: Checkpoint
+
+
+def sources(session: Session, job: Job) -> Sources:
+    """What a certify job read; data sets and checkpoints that were deleted since keep their hashes."""
+    return Sources(
+        job=job,
+        summary=session.get_one(JobSummary, job.id),
+        dataset=session.get_one(Dataset, job.dataset_id),
+        checkpoint=session.get_one(Checkpoint, job.checkpoint_id),
+    )
+
+
+def etag(found: Sources, form: str) -> str:
+    """Changes with every result and every change of state."""
+    return etag_of(VERSION, form, found.job.id, found.job.revision, found.summary.done)
+
+
+def certificates(session: Session, job_id: str) -> list[Certificate]:
+    """All certificates so far."""
+    return list(results.certificates(session, job_id))
+
+
+def numbers(found: Sources, rows: list[Certificate]) -> Report:
+    """The report's numbers; inputs that are not done stay in every denominator."""
+    spec = found.job.spec
+    return summarize(
+        rows,
+        radii=found.summary.radii,
+        total=found.summary.total,
+        cap=max(0.0, max_radius(spec["n"], spec["alpha"], spec["sigma"])),
+        class_names=found.dataset.class_names,
+    )
+
+
+def body(found: Sources, report: Report) -> schemas.Report:
+    """The report as JSON."""
+    job = found.job
+    return schemas.Report(
+        job=job_part(job),
+        complete=report.complete,
+        model=model_part(found.checkpoint),
+        dataset=dataset_part(found.dataset) | {"selection": job.spec["inputs"]},
+        procedure={name: job.spec.get(name) for name in ("sigma", "n0", "n", "alpha", "seed")},
+        execution=job.execution or {},
+        provenance={"report": {"radii": VERSION}, **(job.provenance or {})},
+        results=report.to_json(),
+        recompute=recompute(found),
+    )
+
+
+def job_part(job: Job) -> dict[str, Any]:
+    """The job, as far as a report needs it."""
+    times = {name: getattr(job, name) for name in ("created", "started", "finished")}
+    shown = {name: None if value is None else time(value).isoformat() for name, value in times.items()}
+    return {"id": job.id, "kind": job.kind, "state": job.state, **shown, "spec": job.spec}
+
+
+def model_part(row: Checkpoint) -> dict[str, Any]:
+    """Which model, by its hash and by what is known of it."""
+    fields = ("id", "name", "architecture", "input_shape", "num_classes", "sigma", "method")
+    info = row.info or {}
+    return {
+        **{field: getattr(row, field) for field in fields},
+        "sha256": row.sha256 or row.source.get("sha256"),
+        "normalization": info.get("normalization"),
+        "dataset_hash": info.get("dataset_hash"),
+        "source": row.source,
+        "provenance": info.get("provenance"),
+    }
+
+
+def dataset_part(row: Dataset) -> dict[str, Any]:
+    """Which data, by the hash of its content and of its file."""
+    fields = ("id", "name", "content_hash", "count", "shape", "num_classes")
+    return {
+        **{field: getattr(row, field) for field in fields},
+        "sha256": row.sha256 or row.source.get("sha256"),
+        "source": {name: value for name, value in row.source.items() if name != "class_names"},
+    }
+
+
+def recompute(found: Sources) -> list[str]:
+    """How to check the report, in sentences."""
+    job = found.job
+    base = f"/v1/jobs/{job.id}/certificates.csv"
+    return [
+        f"The rows are at {base}: for each input the votes of n0 selection samples (counts0) and of n estimation "
+        "samples (counts).",
+        "The class is the one most voted for in counts0, the lowest index where several are equal.",
+        "p_lower is the one-sided Clopper-Pearson lower bound at confidence 1 - alpha on counts[class] of n: the alpha "
+        "quantile of Beta(k, n - k + 1), and alpha^(1/n) where k = n.",
+        "The radius is sigma times the standard normal quantile of p_lower; below 1/2 the answer is an abstention.",
+        "ACR is the sum of radius over inputs whose class is the label, divided by all inputs of the job; certified "
+        "accuracy at r is the share of all inputs that are correct with radius at least r.",
+        "The votes follow from the model file, the data set and the specification: a certify job with the same "
+        "specification, batch size, precision, threads and device type draws the same noise and gives the same votes.",
+    ]

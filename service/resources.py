@@ -1,0 +1,73 @@
+"""What data sets and checkpoints have in common: made out of uploads, listed, deleted; and pages of any list."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from fastapi import Response
+from pydantic import BaseModel
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from service.dependencies import WORDS, Row, cut_page, decode_cursor, encode_cursor, get, shown
+from service.errors import RETRY_SECONDS, InUse, NotFound, UnknownResource
+from service.idempotency import REPLAYED, forget
+from worker.store import registry
+from worker.store.session import Database
+from worker.store.tables import Checkpoint, Dataset, Job
+
+Made = TypeVar("Made", Dataset, Checkpoint)
+
+
+def page(
+    session: Session, kind: type[Row], tenant_id: str, cursor: str | None, limit: int, *conditions: Any
+) -> tuple[list[Row], str | None]:
+    """The tenant's rows, newest first, and the cursor of the next page."""
+    query: Select[Row] = select(kind).where(kind.tenant_id == tenant_id, *conditions).order_by(kind.id.desc())
+    if (last := decode_cursor(cursor)) is not None:
+        query = query.where(kind.id < last)
+    rows, last_row = cut_page(list(session.scalars(query.limit(limit + 1))), limit)
+    return rows, None if last_row is None else encode_cursor(last_row.id)
+
+
+def files_of(session: Session, tenant_id: str, references: Sequence[str]) -> list[dict[str, str]]:
+    """Name and SHA-256 of each upload that is named; raises :class:`UnknownResource`."""
+    found = []
+    for reference in references:
+        upload = registry.find_upload(session, tenant_id, reference) if reference.isprintable() else None
+        if upload is None:
+            raise UnknownResource(expected="the name of an upload of yours", got=shown(reference), where="files")
+        found.append({"name": upload.name, "sha256": upload.sha256})
+    return found
+
+
+def remove(database: Database, kind: type[Made], tenant_id: str, identifier: str) -> None:
+    """Deletes a data set or checkpoint; raises :class:`InUse` while a job needs it."""
+    with database.write() as session:
+        row = get(session, kind, tenant_id, identifier)
+        users = registry.users_of(session, row)
+        if users:
+            named = ", ".join(users[:5]) + (f" and {len(users) - 5} more" if len(users) > 5 else "")
+            raise InUse(expected=f"a {WORDS[kind]} that no active job needs", got=f"one that {named} needs", jobs=users)
+        registry.remove(session, row)
+        forget(session, identifier)
+
+
+def accepted(response: Response, location: str, replayed: bool) -> None:
+    """The headers of a 202."""
+    response.headers["Location"] = location
+    response.headers["Retry-After"] = str(RETRY_SECONDS)
+    if replayed:
+        response.headers.update(REPLAYED)
+
+
+def json_answer(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A model as a response."""
+    return Response(body.model_dump_json(), status_code=status, media_type="application/json", headers=headers)
+
+
+def of_kind(session: Session, tenant_id: str, job_id: str, kind: str, part: str) -> Job:
+    """The tenant's job, if it is of the kind that has this part; raises :class:`NotFound`."""
+    job = get(session, Job, tenant_id, job_id)
+    if job.kind != kind:
+        raise NotFound(expected=f"a {kind} job, since only these have {part}", got=f"a {job.kind} job")
+    return job

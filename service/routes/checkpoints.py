@@ -1,0 +1,72 @@
+"""Checkpoints: trained base classifiers, out of an upload by a conversion or out of a training job."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Response
+from sqlalchemy.orm import Session
+
+from rs_core.models.table import architecture
+from service import requests, schemas, views
+from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, get
+from service.idempotency import IdempotencyKey, once
+from service.openapi import ACCEPTED, problems
+from service.resources import accepted, files_of, page, remove
+from worker import broker
+from worker.store import registry
+from worker.store.tables import Checkpoint
+
+router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
+
+STATED = ("architecture", "num_classes", "input_shape", "normalization", "sigma", "method")
+
+
+@router.post("", operation_id="create_checkpoint", status_code=202, responses={**ACCEPTED, **problems()})
+def create_checkpoint(
+    body: Annotated[requests.CheckpointRequest, Body()],
+    response: Response,
+    tenant_id: TenantId,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    idempotency_key: IdempotencyKey = None,
+) -> schemas.Checkpoint:
+    """Starts a conversion. The checkpoint is `pending` until its job ends; then `ready`, or `rejected`."""
+    if body.architecture is not None:
+        architecture(body.architecture)
+
+    def make(session: Session) -> str:
+        return registry.create(session, Checkpoint, tenant_id, body.name, _source(session, tenant_id, body))[0].id
+
+    request = {"make": "checkpoint", **body.model_dump(mode="json")}
+    identifier, replayed = once(database, tenant_id, idempotency_key, request, make)
+    broker.ring(settings)
+    accepted(response, f"/v1/checkpoints/{identifier}", replayed)
+    return get_checkpoint(identifier, tenant_id, database)
+
+
+@router.get("", operation_id="list_checkpoints")
+def list_checkpoints(
+    tenant_id: TenantId, database: DatabaseDep, limit: Limit = 50, cursor: Cursor = None
+) -> schemas.Page[schemas.Checkpoint]:
+    """Your checkpoints, newest first."""
+    with database.read() as session:
+        rows, following = page(session, Checkpoint, tenant_id, cursor, limit, Checkpoint.state != registry.DELETED)
+        return schemas.Page(items=views.checkpoints(session, rows), next_cursor=following)
+
+
+@router.get("/{checkpoint_id}", operation_id="get_checkpoint", responses=problems(404))
+def get_checkpoint(checkpoint_id: str, tenant_id: TenantId, database: DatabaseDep) -> schemas.Checkpoint:
+    """One checkpoint."""
+    with database.read() as session:
+        return views.checkpoints(session, [get(session, Checkpoint, tenant_id, checkpoint_id)])[0]
+
+
+@router.delete("/{checkpoint_id}", operation_id="delete_checkpoint", status_code=204, responses=problems(404, 409))
+def delete_checkpoint(checkpoint_id: str, tenant_id: TenantId, database: DatabaseDep) -> None:
+    """Deletes a checkpoint; refused while an active job needs it. Results that were got from it stay."""
+    remove(database, Checkpoint, tenant_id, checkpoint_id)
+
+
+def _source(session: Session, tenant_id: str, body: requests.CheckpointRequest) -> dict[str, Any]:
+    files = body.files or [body.file or ""]
+    stated = body.model_dump(mode="json", include=set(STATED))
+    return {"files": files_of(session, tenant_id, files), **stated}

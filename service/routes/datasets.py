@@ -1,0 +1,70 @@
+"""Data sets: made out of uploads by a conversion, or built in."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Response
+from sqlalchemy.orm import Session
+
+from service import requests, schemas, views
+from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, get
+from service.idempotency import IdempotencyKey, once
+from service.openapi import ACCEPTED, problems
+from service.resources import accepted, files_of, page, remove
+from worker import broker
+from worker.store import registry
+from worker.store.tables import Dataset
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+
+@router.post("", operation_id="create_dataset", status_code=202, responses={**ACCEPTED, **problems()})
+def create_dataset(
+    body: Annotated[requests.DatasetRequest, Body()],
+    response: Response,
+    tenant_id: TenantId,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    idempotency_key: IdempotencyKey = None,
+) -> schemas.Dataset:
+    """Starts a conversion. The data set is `pending` until its job ends; then `ready`, or `rejected`."""
+
+    def make(session: Session) -> str:
+        return registry.create(session, Dataset, tenant_id, body.name, _source(session, tenant_id, body))[0].id
+
+    request = {"make": "dataset", **body.model_dump(mode="json")}
+    identifier, replayed = once(database, tenant_id, idempotency_key, request, make)
+    broker.ring(settings)
+    accepted(response, f"/v1/datasets/{identifier}", replayed)
+    return get_dataset(identifier, tenant_id, database)
+
+
+@router.get("", operation_id="list_datasets")
+def list_datasets(
+    tenant_id: TenantId, database: DatabaseDep, limit: Limit = 50, cursor: Cursor = None
+) -> schemas.Page[schemas.Dataset]:
+    """Your data sets, newest first."""
+    with database.read() as session:
+        rows, following = page(session, Dataset, tenant_id, cursor, limit, Dataset.state != registry.DELETED)
+        return schemas.Page(items=views.datasets(session, rows), next_cursor=following)
+
+
+@router.get("/{dataset_id}", operation_id="get_dataset", responses=problems(404))
+def get_dataset(dataset_id: str, tenant_id: TenantId, database: DatabaseDep) -> schemas.Dataset:
+    """One data set."""
+    with database.read() as session:
+        return views.datasets(session, [get(session, Dataset, tenant_id, dataset_id)])[0]
+
+
+@router.delete("/{dataset_id}", operation_id="delete_dataset", status_code=204, responses=problems(404, 409))
+def delete_dataset(dataset_id: str, tenant_id: TenantId, database: DatabaseDep) -> None:
+    """Deletes a data set; refused while an active job needs it. Results that were got from it stay."""
+    remove(database, Dataset, tenant_id, dataset_id)
+
+
+def _source(session: Session, tenant_id: str, body: requests.DatasetRequest) -> dict[str, Any]:
+    return {
+        "format": "builtin" if body.builtin else body.format,
+        "files": files_of(session, tenant_id, body.files or []),
+        "builtin": body.builtin,
+        "class_names": body.class_names,
+    }

@@ -1,0 +1,156 @@
+"""Health, readiness, metrics, version: for whoever runs the service. They need no key and name no tenant."""
+
+import logging
+import platform
+import secrets
+from collections.abc import Callable
+from functools import cache
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import select, text
+
+from service.dependencies import DatabaseDep, SettingsDep
+from service.metrics import SEEN_LATELY
+from service.reports import VERSION
+from service.resources import json_answer
+from service.schemas import Answer
+from worker.settings import Settings
+from worker.store import schema
+from worker.store.clock import clock
+from worker.store.session import Database
+from worker.store.tables import Worker
+
+router = APIRouter(tags=["health"])
+log = logging.getLogger("radii.service")
+
+head = cache(schema.head)
+
+
+class Version(Answer):
+    """What runs here."""
+
+    version: str
+    schema_revision: str
+    python: str
+
+
+class Check(Answer):
+    """One thing that the service needs, and whether it has it."""
+
+    ok: bool
+    detail: str
+
+
+class SeenWorker(Answer):
+    """A worker process that was seen lately."""
+
+    id: str
+    host: str
+    pid: int
+    seen_seconds_ago: float
+    device_type: str | None = None
+
+
+class Readiness(Answer):
+    """Whether requests can be served; workers are shown for information."""
+
+    ready: bool
+    checks: dict[str, Check]
+    workers: list[SeenWorker]
+
+
+class Health(Answer):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/healthz", operation_id="get_health")
+async def get_health() -> Health:
+    """The process answers."""
+    return Health()
+
+
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "Something that is needed is missing"}},
+)
+def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Response:
+    """Database, schema and blob folder; workers that were seen lately are told for information."""
+    checks = {
+        "database": _check(lambda: _reach(database)),
+        "schema": _check(lambda: _schema(database)),
+        "blobs": _check(lambda: _writable(settings)),
+    }
+    ready = all(check.ok for check in checks.values())
+    workers = _workers(database) if checks["database"].ok and checks["schema"].ok else []
+    return json_answer(Readiness(ready=ready, checks=checks, workers=workers), 200 if ready else 503)
+
+
+@router.get(
+    "/metrics", operation_id="get_metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+)
+def get_metrics(request: Request) -> Response:
+    """Metrics in the text format of Prometheus."""
+    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/version", operation_id="get_version")
+def get_version() -> Version:
+    """What runs here."""
+    return Version(version=VERSION, schema_revision=head(), python=platform.python_version())
+
+
+def _check(look: Callable[[], str]) -> Check:
+    try:
+        return Check(ok=True, detail=look())
+    except schema.WrongSchema as error:
+        return Check(ok=False, detail=str(error))
+    except Exception as error:
+        log.warning("not ready: %s", error)
+        return Check(ok=False, detail=f"{type(error).__name__}; the service's log tells more")
+
+
+def _reach(database: Database) -> str:
+    with database.engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    return f"{database.engine.dialect.name} answers"
+
+
+def _schema(database: Database) -> str:
+    found = schema.current(database.engine)
+    if found != head():
+        raise schema.WrongSchema(found)
+    return f"revision {found}"
+
+
+def _writable(settings: Settings) -> str:
+    folder = settings.blobs / "new"
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f"probe-{secrets.token_hex(8)}"
+    try:
+        probe.write_bytes(b"radii")
+    finally:
+        probe.unlink(missing_ok=True)
+    return "the blob folder takes files"
+
+
+def _workers(database: Database) -> list[SeenWorker]:
+    with database.read() as session:
+        rows = session.execute(
+            select(Worker, (clock() - Worker.seen).label("ago")).where(Worker.seen > clock() - SEEN_LATELY)
+        )
+        return [
+            SeenWorker(
+                id=row.id,
+                host=row.host,
+                pid=row.pid,
+                seen_seconds_ago=max(0.0, ago),
+                device_type=row.info.get("device_type"),
+            )
+            for row, ago in rows
+        ]

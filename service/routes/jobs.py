@@ -1,0 +1,148 @@
+"""Jobs: submit, list, poll, wait, cancel, delete; and a training job's epochs."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Request, Response
+from pydantic import TypeAdapter
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from service import job_views, requests, schemas, views
+from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, get, matches
+from service.errors import RETRY_SECONDS, InUse
+from service.idempotency import REPLAYED, IdempotencyKey, forget, once
+from service.openapi import ACCEPTED, NOT_MODIFIED, Responses, problems
+from service.resources import json_answer, of_kind, page
+from service.submission import plan, plan_view, spec_of, submit
+from worker import broker
+from worker.store import jobs, results
+from worker.store.session import Database
+from worker.store.tables import Job
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+_REQUEST: TypeAdapter[Any] = TypeAdapter(requests.JobRequest)
+_PLANNED: Responses = {200: {"model": schemas.Plan, "description": "Valid; no job was made"}}
+_ENDED: Responses = {200: {"model": schemas.Job, "description": "It had ended already"}}
+
+Wait = Annotated[
+    float,
+    Query(ge=0, allow_inf_nan=False, description=f"wait so many seconds (at most {schemas.MAX_WAIT:g}) for its end"),
+]
+
+
+@router.post(
+    "",
+    operation_id="create_job",
+    status_code=202,
+    response_model=schemas.Job,
+    responses={**ACCEPTED, **_PLANNED, **problems(409)},
+)
+def create_job(
+    body: Annotated[requests.JobRequest, Body()],
+    tenant_id: TenantId,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Submits a job, or with `validate_only` says what it would be. The specification stands at the top level."""
+    spec = spec_of(body)
+    if body.validate_only:
+        with database.read() as session:
+            return json_answer(plan_view(plan(session, tenant_id, spec, settings)))
+    bells = 0
+
+    def make(session: Session) -> str:
+        nonlocal bells
+        planned = plan(session, tenant_id, spec, settings)
+        bells = len(planned.new.shards)
+        return submit(session, planned, body.name if isinstance(body, requests.TrainJob) else None).id
+
+    request = {"make": "job", **_REQUEST.dump_python(body, mode="json")}
+    identifier, replayed = once(database, tenant_id, idempotency_key, request, make)
+    broker.ring(settings, bells)
+    headers = {"Location": f"/v1/jobs/{identifier}", "Retry-After": str(RETRY_SECONDS)}
+    return json_answer(_read(database, tenant_id, identifier), 202, headers | (REPLAYED if replayed else {}))
+
+
+@router.get("", operation_id="list_jobs")
+def list_jobs(
+    tenant_id: TenantId,
+    database: DatabaseDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    state: Annotated[schemas.JobState | None, Query()] = None,
+    kind: Annotated[schemas.JobKind | None, Query(description="conversions are listed only when asked for")] = None,
+) -> schemas.Page[schemas.Job]:
+    """Your jobs, newest first."""
+    conditions = [Job.kind == kind if kind else Job.kind != "convert"] + ([Job.state == state] if state else [])
+    with database.read() as session:
+        rows, following = page(session, Job, tenant_id, cursor, limit, *conditions)
+        return schemas.Page(items=job_views.views(session, rows), next_cursor=following)
+
+
+@router.get(
+    "/{job_id}", operation_id="get_job", response_model=schemas.Job, responses={**NOT_MODIFIED, **problems(404)}
+)
+async def get_job(
+    job_id: str, request: Request, tenant_id: TenantId, database: DatabaseDep, wait: Wait = 0.0
+) -> Response:
+    """State, progress and running sums; with `wait`, as soon as the job has ended or the time is up."""
+    body = await run_in_threadpool(_read, database, tenant_id, job_id)
+    if wait > 0 and body.state in jobs.ACTIVE:
+        await request.app.state.watch.ended(job_id, min(wait, schemas.MAX_WAIT))
+        body = await run_in_threadpool(_read, database, tenant_id, job_id)
+    headers = {"ETag": job_views.etag(body)}
+    return (
+        Response(status_code=304, headers=headers)
+        if matches(request, headers["ETag"])
+        else json_answer(body, 200, headers)
+    )
+
+
+@router.post(
+    "/{job_id}/cancel",
+    operation_id="cancel_job",
+    status_code=202,
+    response_model=schemas.Job,
+    responses={**ACCEPTED, **_ENDED, **problems(404)},
+)
+def cancel_job(job_id: str, tenant_id: TenantId, database: DatabaseDep) -> Response:
+    """Asks a job to stop; what it has found so far stays. A job that has ended is answered unchanged (200)."""
+    asked = cancel(database, tenant_id, job_id)
+    headers = {"Location": f"/v1/jobs/{job_id}", "Retry-After": str(RETRY_SECONDS)} if asked else {}
+    return json_answer(_read(database, tenant_id, job_id), 202 if asked else 200, headers)
+
+
+@router.delete("/{job_id}", operation_id="delete_job", status_code=204, responses=problems(404, 409))
+def delete_job(job_id: str, tenant_id: TenantId, database: DatabaseDep) -> None:
+    """Deletes a job that has ended, with all its results. A checkpoint that it made stays."""
+    with database.write() as session:
+        job = get(session, Job, tenant_id, job_id)
+        gone = session.scalar(delete(Job).where(Job.id == job_id, Job.state.in_(jobs.TERMINAL)).returning(Job.id))
+        if gone is None:
+            raise InUse(expected="a job that has ended; cancel it first", got=f"one that is {job.state}", jobs=[job_id])
+        forget(session, job_id)
+
+
+@router.get("/{job_id}/epochs", operation_id="list_epochs", responses=problems(404))
+def list_epochs(job_id: str, tenant_id: TenantId, database: DatabaseDep) -> schemas.Epochs:
+    """A training job's epochs so far, in order."""
+    with database.read() as session:
+        of_kind(session, tenant_id, job_id, "train", "epochs")
+        return schemas.Epochs(items=[views.epoch(row) for row in results.epochs(session, job_id)])
+
+
+def cancel(database: Database, tenant_id: str, job_id: str) -> bool:
+    """Cancels the tenant's job; False where it has ended already."""
+    with database.write() as session:
+        if get(session, Job, tenant_id, job_id).state in jobs.TERMINAL:
+            return False
+        jobs.cancel(session, job_id)
+        return True
+
+
+def _read(database: Database, tenant_id: str, job_id: str) -> schemas.Job:
+    with database.read() as session:
+        return job_views.view(session, get(session, Job, tenant_id, job_id))

@@ -1,0 +1,43 @@
+"""Pages for people: the list of jobs, and one job with its progress. They show what the API says, no more."""
+
+import json
+
+from fastapi import APIRouter, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from service import job_views
+from service.auth import PageTenantId
+from service.dependencies import Cursor, DatabaseDep, get
+from service.rendering import PAGE_HEADERS, render
+from service.resources import page
+from service.routes.jobs import cancel
+from worker.store.tables import Job
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+JOBS_PER_PAGE = 50
+
+
+@router.get("/")
+def jobs_page(tenant_id: PageTenantId, database: DatabaseDep, cursor: Cursor = None) -> Response:
+    """The tenant's jobs, newest first."""
+    with database.read() as session:
+        rows, following = page(session, Job, tenant_id, cursor, JOBS_PER_PAGE, Job.kind != "convert")
+        jobs = job_views.views(session, rows)
+    return HTMLResponse(render("jobs.html", jobs=jobs, following=following), headers=PAGE_HEADERS)
+
+
+@router.get("/jobs/{job_id}")
+def job_page(job_id: str, tenant_id: PageTenantId, database: DatabaseDep) -> Response:
+    """One job."""
+    with database.read() as session:
+        job = job_views.view(session, get(session, Job, tenant_id, job_id))
+    spec = json.dumps(job.spec, indent=2, sort_keys=True)
+    return HTMLResponse(render("job.html", job=job, spec=spec), headers=PAGE_HEADERS)
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel_from_page(job_id: str, tenant_id: PageTenantId, database: DatabaseDep) -> Response:
+    """The button: cancels, and shows the job again."""
+    cancel(database, tenant_id, job_id)
+    return RedirectResponse(f"/jobs/{job_id}", status_code=303)

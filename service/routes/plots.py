@@ -1,0 +1,40 @@
+"""Plots of certify jobs, drawn from the rows."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Request, Response
+
+from service import reports
+from service.dependencies import DatabaseDep, TenantId, matches
+from service.openapi import files, problems
+from service.resources import of_kind
+
+router = APIRouter(prefix="/v1/jobs", tags=["plots"])
+
+MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
+Name = Annotated[Literal["certified-accuracy", "radius-histogram"], Path()]
+Format = Annotated[Literal["png", "svg"], Path()]
+
+
+@router.get(
+    "/{job_id}/plots/{name}.{format}",
+    operation_id="get_plot",
+    response_class=Response,
+    responses={**files("image/png", "image/svg+xml"), **problems(404)},
+)
+def get_plot(
+    job_id: str, name: Name, format: Format, request: Request, tenant_id: TenantId, database: DatabaseDep
+) -> Response:
+    """Certified accuracy over the radius, or the histogram of radii; of what is done so far."""
+    with database.read() as session:
+        found = reports.sources(session, of_kind(session, tenant_id, job_id, "certify", "plots"))
+        headers = {
+            "ETag": reports.etag(found, f"{name}.{format}"),
+            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+        }
+        if matches(request, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        rows = reports.certificates(session, job_id)
+    from service.report_page import plot  # with matplotlib, which takes a while to import
+
+    return Response(plot(found, rows, name, format), media_type=MEDIA_TYPES[format], headers=headers)

@@ -1,0 +1,58 @@
+"""Reports of certify jobs: JSON, HTML, CSV. While a job is not finished they are partial and say so."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Request, Response
+
+from rs_core.report_text import to_csv
+from service import reports, schemas
+from service.dependencies import DatabaseDep, TenantId, matches
+from service.openapi import NOT_MODIFIED, files, problems
+from service.rendering import PAGE_HEADERS
+from service.resources import json_answer, of_kind
+
+router = APIRouter(prefix="/v1/jobs", tags=["reports"])
+
+Format = Annotated[Literal["json", "html", "csv"], Path()]
+
+
+@router.get(
+    "/{job_id}/report",
+    operation_id="get_report",
+    response_model=schemas.Report,
+    responses={**NOT_MODIFIED, **problems(404)},
+)
+def get_report(job_id: str, request: Request, tenant_id: TenantId, database: DatabaseDep) -> Response:
+    """The report with its evidence: hashes, procedure, machine, and how to compute it again."""
+    return _report(job_id, "json", request, tenant_id, database)
+
+
+@router.get(
+    "/{job_id}/report.{format}",
+    operation_id="download_report",
+    response_model=schemas.Report,
+    responses={**files("text/html", "text/csv"), **problems(404)},
+)
+def download_report(
+    job_id: str, format: Format, request: Request, tenant_id: TenantId, database: DatabaseDep
+) -> Response:
+    """The same as a file: `html` stands alone and prints well, `csv` has one number per line."""
+    return _report(job_id, format, request, tenant_id, database)
+
+
+def _report(job_id: str, form: str, request: Request, tenant_id: str, database: DatabaseDep) -> Response:
+    with database.read() as session:
+        found = reports.sources(session, of_kind(session, tenant_id, job_id, "certify", "a report"))
+        headers = {"ETag": reports.etag(found, form)}
+        if matches(request, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        rows = reports.certificates(session, job_id)
+    report = reports.numbers(found, rows)
+    if form == "json":
+        return json_answer(reports.body(found, report), 200, headers)
+    if form == "csv":
+        disposition = {"Content-Disposition": f'attachment; filename="{job_id}-report.csv"'}
+        return Response(to_csv(report), media_type="text/csv", headers=headers | disposition)
+    from service.report_page import page  # with matplotlib, which takes a while to import
+
+    return Response(page(found, report, rows), media_type="text/html", headers=headers | PAGE_HEADERS)

@@ -1,0 +1,114 @@
+"""Uploads: raw bytes under a name of the tenant's choice. Data sets and checkpoints are made out of them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from service import schemas, views
+from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, shown
+from service.errors import InUse, NotFound
+from service.openapi import problems
+from service.resources import page
+from service.uploading import take
+from worker.store import registry
+from worker.store.blobs import Sealed
+from worker.store.jobs import ACTIVE
+from worker.store.tables import Job, Upload
+
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+
+NAME = r"^([^\x00-\x1f\x7f/\\.]|\.+[^\x00-\x1f\x7f/\\.])[^\x00-\x1f\x7f/\\]*$"
+UploadName = Annotated[str, Path(pattern=NAME, max_length=255, description="1 to 255 characters without slashes")]
+RAW_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.put(
+    "/{name}",
+    operation_id="put_upload",
+    status_code=201,
+    openapi_extra=RAW_BODY,
+    responses=problems(413, 415, 507),
+)
+async def put_upload(
+    name: UploadName,
+    request: Request,
+    response: Response,
+    tenant_id: TenantId,
+    database: DatabaseDep,
+    settings: SettingsDep,
+) -> schemas.Upload:
+    """Stores the body under a name; a name that is taken is given to the new bytes.
+
+    The body is the file itself, never multipart. `Content-Digest: sha-256=:BASE64:` is checked where it is given.
+    """
+
+    def store(sealed: Sealed) -> schemas.Upload:
+        with database.write() as session:
+            registry.put_blob(session, settings.blobs, sealed)
+        try:
+            return name_it(sealed)
+        except IntegrityError:  # the same name at the same time: the row is there now
+            return name_it(sealed)
+
+    def name_it(sealed: Sealed) -> schemas.Upload:
+        with database.write() as session:
+            return views.uploads(session, [registry.put_upload(session, tenant_id, name, sealed.sha256)])[0]
+
+    stored = await take(request, settings, store)
+    response.headers["Location"] = f"/v1/uploads/{stored.id}"
+    return stored
+
+
+@router.get("", operation_id="list_uploads")
+def list_uploads(
+    tenant_id: TenantId, database: DatabaseDep, limit: Limit = 50, cursor: Cursor = None
+) -> schemas.Page[schemas.Upload]:
+    """Your uploads, newest first."""
+    with database.read() as session:
+        rows, following = page(session, Upload, tenant_id, cursor, limit)
+        return schemas.Page(items=views.uploads(session, rows), next_cursor=following)
+
+
+@router.get("/{name}", operation_id="get_upload", responses=problems(404))
+def get_upload(name: str, tenant_id: TenantId, database: DatabaseDep) -> schemas.Upload:
+    """One upload, by its name or identifier."""
+    with database.read() as session:
+        return views.uploads(session, [_find(session, tenant_id, name)])[0]
+
+
+@router.delete("/{name}", operation_id="delete_upload", status_code=204, responses=problems(404, 409))
+def delete_upload(name: str, tenant_id: TenantId, database: DatabaseDep) -> None:
+    """Forgets an upload; refused while a conversion reads it. What was made out of it stays."""
+    with database.write() as session:
+        upload = _find(session, tenant_id, name)
+        users = _readers(session, upload)
+        if users:
+            raise InUse(expected="an upload that no conversion reads", got=f"one that {users[0]} reads", jobs=users)
+        session.delete(upload)
+
+
+def _find(session: Session, tenant_id: str, name: str) -> Upload:
+    mine = select(Upload).where(Upload.tenant_id == tenant_id)
+    for column in (Upload.name, Upload.id):
+        found = session.scalar(mine.where(column == name)) if name.isprintable() else None
+        if found is not None:
+            return found
+    raise NotFound(expected="the name of an upload of yours", got=shown(name))
+
+
+def _readers(session: Session, upload: Upload) -> list[str]:
+    """The conversions in work that were told to read the upload's bytes."""
+    query = select(Job).where(Job.tenant_id == upload.tenant_id, Job.kind == "convert", Job.state.in_(ACTIVE))
+    return [
+        job.id
+        for job in session.scalars(query)
+        if any(file["sha256"] == upload.sha256 for file in job.spec["source"].get("files") or [])
+    ]

@@ -1,0 +1,300 @@
+"""What the service answers: records shared by the routes and the Python client. Request bodies are in ``requests``.
+
+Unknown fields are ignored, so that an older client reads a newer service. Times are RFC 3339 in UTC, durations seconds,
+radii [0, 1]-pixel l2 units in full precision; an abstention is ``null``.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Item = TypeVar("Item")
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+MAX_WAIT = 60.0
+"""Seconds that ``?wait=`` waits at most."""
+
+JobKind = Literal["train", "certify", "predict", "convert"]
+JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
+ResourceState = Literal["pending", "ready", "rejected"]
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Fault(Answer):
+    """One wrong field of a request."""
+
+    location: str
+    expected: str
+    got: str
+
+
+class Problem(Answer):
+    """Any error, as RFC 9457 has it; ``detail`` is one sentence that says what was expected and what came."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    expected: str | None = None
+    got: str | None = None
+    where: str | None = None
+    errors: list[Fault] | None = None
+
+
+class Page(Answer, Generic[Item]):
+    """Some items of a list; ``next_cursor`` asks for those that follow, and is null on the last page."""
+
+    items: list[Item]
+    next_cursor: str | None = None
+
+
+class Upload(Answer):
+    """A file of a tenant, by name; its content is named by its SHA-256."""
+
+    id: str
+    name: str
+    sha256: str
+    size: Annotated[int, Field(description="bytes")]
+    created: datetime
+
+
+class Dataset(Answer):
+    """A data set. While it is ``pending``, ``job`` is the conversion to wait for; ``ready``, it says what it is."""
+
+    id: str
+    name: str
+    state: ResourceState
+    created: datetime
+    job: Annotated[str | None, Field(description="the job that makes it")] = None
+    count: int | None = None
+    shape: Annotated[list[int] | None, Field(description="channels, height, width")] = None
+    num_classes: int | None = None
+    class_names: list[str] | None = None
+    content_hash: Annotated[str | None, Field(description="SHA-256 of images, labels and class names")] = None
+    sha256: Annotated[str | None, Field(description="of the stored file, see /v1/blobs")] = None
+    source: dict[str, Any] = {}
+    problem: Problem | None = None
+
+
+class Checkpoint(Answer):
+    """A trained base classifier, from an upload or from a training job."""
+
+    id: str
+    name: str
+    state: ResourceState
+    created: datetime
+    job: Annotated[str | None, Field(description="the job that makes it")] = None
+    architecture: str | None = None
+    input_shape: Annotated[list[int] | None, Field(description="channels, height, width")] = None
+    num_classes: int | None = None
+    sigma: Annotated[float | None, Field(description="noise level it was trained with, [0, 1]-pixel units")] = None
+    method: str | None = None
+    sha256: Annotated[str | None, Field(description="of the stored file, see /v1/blobs")] = None
+    info: dict[str, Any] | None = None
+    source: dict[str, Any] = {}
+    problem: Problem | None = None
+
+
+class Architecture(Answer):
+    """A network that this service can build."""
+
+    name: str
+    input_shape: Annotated[list[int] | None, Field(description="channels, height, width; null: any")] = None
+    description: str
+    reference: str
+
+
+class Method(Answer):
+    """A training method and the JSON schema of its hyper-parameters, defaults included."""
+
+    name: str
+    description: str
+    hyper_parameters: dict[str, Any]
+
+
+class Progress(Answer):
+    """How far a job is. ``fraction``, ``rate`` and ``eta_seconds`` count unfinished inputs too."""
+
+    done: int
+    total: int
+    unit: Literal["inputs", "epochs", "conversions"]
+    work_done: int
+    work_total: int
+    work_unit: Literal["noise samples", "optimiser steps", "conversions"]
+    fraction: float
+    rate: Annotated[float | None, Field(description="work units per second")] = None
+    eta_seconds: float | None = None
+    device_seconds: float = 0.0
+
+
+class RadiusCount(Answer):
+    """How many inputs are certified at one radius; shares of all inputs of the job, and of those that are done."""
+
+    radius: float
+    count: int
+    certified_accuracy: float
+    certified_accuracy_over_done: float | None = None
+
+
+class CertifySummary(Answer):
+    """Running sums. ``acr`` and shares are over all inputs of the job: what is not done counts as not certified.
+
+    The ``..._over_done`` values are over the inputs that are done, and are null before the first. ``abstained``
+    includes ``errors``.
+    """
+
+    kind: Literal["certify"] = "certify"
+    partial: bool
+    inputs_total: int
+    inputs_done: int
+    acr: float
+    acr_over_done: float | None = None
+    correct: int
+    abstained: int
+    at_cap: int
+    errors: int
+    certified_accuracy: list[RadiusCount]
+
+
+class PredictSummary(Answer):
+    """Running sums; ``accuracy`` is over all inputs of the job, ``accuracy_over_done`` over those that are done."""
+
+    kind: Literal["predict"] = "predict"
+    partial: bool
+    inputs_total: int
+    inputs_done: int
+    correct: int
+    accuracy: float
+    accuracy_over_done: float | None = None
+    abstained: int
+    errors: int
+
+
+class TrainSummary(Answer):
+    """The last epoch's numbers."""
+
+    kind: Literal["train"] = "train"
+    partial: bool
+    epochs_total: int
+    epochs_done: int
+    loss: float | None = None
+    accuracy: Annotated[float | None, Field(description="on the noisy training inputs")] = None
+    test_accuracy: Annotated[float | None, Field(description="under noise, on the test data set")] = None
+
+
+Summary = Annotated[CertifySummary | PredictSummary | TrainSummary, Field(discriminator="kind")]
+
+
+class Job(Answer):
+    """A job: what was asked for, how far it is, what came of it. ``spec`` has every default filled in."""
+
+    id: str
+    kind: JobKind
+    state: JobState
+    created: datetime
+    started: datetime | None = None
+    finished: datetime | None = None
+    spec: dict[str, Any]
+    dataset: str | None = None
+    test_dataset: str | None = None
+    checkpoint: Annotated[str | None, Field(description="the one it reads; of a training job, the one it makes")] = None
+    progress: Progress
+    summary: Summary | None = None
+    execution: Annotated[
+        dict[str, Any] | None, Field(description="device, precision, batch size, threads: fixed at the first claim")
+    ] = None
+    provenance: dict[str, Any] | None = None
+    output: dict[str, Any] | None = None
+    problem: Problem | None = None
+    links: dict[str, str] = {}
+
+
+class Plan(Answer):
+    """What a job would be: the answer to ``validate_only``."""
+
+    valid: Literal[True] = True
+    kind: JobKind
+    spec: dict[str, Any]
+    inputs: Annotated[int, Field(description="inputs of the data set that the job would look at")]
+    work: int
+    work_unit: Literal["noise samples", "optimiser steps", "conversions"]
+    shards: int
+    estimated_seconds: Annotated[float, Field(description="on two CPU cores")]
+
+
+class Certificate(Answer):
+    """What is certified about one input, with the votes it rests on: each radius can be computed again."""
+
+    index: int
+    label: int | None
+    prediction: Annotated[int | None, Field(description="null: abstained")]
+    correct: bool
+    radius: Annotated[float, Field(description="certified l2 radius, [0, 1]-pixel units")]
+    p_lower: float
+    counts0: list[int]
+    counts: list[int]
+    at_cap: bool
+    n0: int
+    n: int
+    sigma: float
+    alpha: float
+    seed: int
+    seconds: float
+    error: str | None = None
+
+
+class Prediction(Answer):
+    """The smoothed classifier's answer for one input, with the votes it rests on."""
+
+    index: int
+    label: int | None
+    prediction: Annotated[int | None, Field(description="null: abstained")]
+    correct: bool
+    p_value: float
+    counts: list[int]
+    n: int
+    sigma: float
+    alpha: float
+    seed: int
+    seconds: float
+    error: str | None = None
+
+
+class Epoch(Answer):
+    """What one epoch of a training job came to."""
+
+    epoch: int
+    steps: int
+    learning_rate: float
+    loss: float
+    terms: dict[str, float]
+    accuracy: float
+    test_accuracy: float | None = None
+    seconds: float
+
+
+class Epochs(Answer):
+    """A training job's epochs so far, in order."""
+
+    items: list[Epoch]
+
+
+class Report(Answer):
+    """A certification's report and all that is needed to compute it again; ``results`` is ``rs_core.report.Report``."""
+
+    job: dict[str, Any]
+    complete: bool
+    model: dict[str, Any]
+    dataset: dict[str, Any]
+    procedure: dict[str, Any]
+    execution: dict[str, Any]
+    provenance: dict[str, Any]
+    results: dict[str, Any]
+    recompute: list[str]

@@ -1,0 +1,106 @@
+"""Taking a stream of bytes into the blob folder: in bounded memory, and with nothing left behind when it fails.
+
+The digest of RFC 9530 (``Content-Digest: sha-256=:...:``) is checked where it is given.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+
+from service.dependencies import shown
+from service.errors import DigestMismatch, DiskFull, InvalidRequest, TooLarge, UnsupportedMedia
+from worker.settings import Settings
+from worker.store import blobs
+from worker.store.blobs import Sealed, Writer
+
+Stored = TypeVar("Stored")
+
+PIECE = 2**20
+"""Bytes that are written at once."""
+
+_SHA256 = re.compile(r"sha-256\s*=\s*:([^:]*):")
+
+
+async def take(request: Request, settings: Settings, store: Callable[[Sealed], Stored]) -> Stored:
+    """Writes the body to the disk, then calls ``store`` with it in a thread.
+
+    Raises :class:`UnsupportedMedia`, :class:`TooLarge`, :class:`DiskFull`, :class:`DigestMismatch`, and OSError.
+    """
+    announced = _check_headers(request.headers, settings)
+    with blobs.writing(settings.blobs) as writer:
+        async for piece in _pieces(request.stream()):
+            await run_in_threadpool(_write, writer, piece, settings)
+        sealed = await run_in_threadpool(writer.seal)
+        if announced is not None and announced != sealed.sha256:
+            raise DigestMismatch(
+                expected=f"bytes of SHA-256 {announced}, as Content-Digest says",
+                got=f"bytes of SHA-256 {sealed.sha256}",
+            )
+        return await run_in_threadpool(store, sealed)
+
+
+def announced_digest(header: str | None) -> str | None:
+    """The SHA-256 (hex) in a ``Content-Digest`` header; None where it names none. Other algorithms are ignored."""
+    found = _SHA256.search(header or "")
+    if found is None:
+        return None
+    try:
+        digest = base64.b64decode(found[1], validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != 32:
+        expected = "sha-256=:BASE64: with 32 bytes in base64"
+        raise InvalidRequest(expected=expected, got=shown(header or ""), where="Content-Digest")
+    return digest.hex()
+
+
+def _check_headers(headers: Headers, settings: Settings) -> str | None:
+    """What can be refused before the first byte; returns the announced digest."""
+    media_type = headers.get("content-type", "")
+    if media_type.lower().startswith("multipart/"):
+        raise UnsupportedMedia(
+            expected="the file's bytes as the request's body (application/octet-stream)", got=shown(media_type)
+        )
+    length = headers.get("content-length", "")
+    if length.isdecimal():
+        _check_size(int(length[:20]), settings)
+        _check_room(int(length[:20]), settings)
+    return announced_digest(headers.get("content-digest"))
+
+
+async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in fewer pieces."""
+    held = bytearray()
+    async for part in stream:
+        held += part
+        if len(held) >= PIECE:
+            yield bytes(held)
+            held.clear()
+    if held:
+        yield bytes(held)
+
+
+def _write(writer: Writer, piece: bytes, settings: Settings) -> None:
+    _check_size(writer.size + len(piece), settings)
+    _check_room(len(piece), settings)
+    writer.write(piece)
+
+
+def _check_size(size: int, settings: Settings) -> None:
+    if size > settings.max_upload:
+        raise TooLarge(expected=f"an upload of at most {settings.max_upload} bytes", got=f"{size} bytes or more")
+
+
+def _check_room(size: int, settings: Settings) -> None:
+    free = blobs.free_bytes(settings.blobs)
+    if free - size < settings.min_free:
+        raise DiskFull(
+            expected=f"room for {size} bytes beside the {settings.min_free} bytes that stay free",
+            got=f"{free} free bytes",
+        )

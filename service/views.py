@@ -1,0 +1,119 @@
+"""From rows of the store to the answers of ``schemas``. Jobs are in ``job_views``, reports in ``reports``."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from rs_core.certify.decision import ABSTAIN, UNKNOWN_LABEL
+from rs_core.certify.decision import Certificate as CertificateRecord
+from rs_core.certify.decision import Prediction as PredictionRecord
+from service import schemas
+from worker.store.tables import Blob, Checkpoint, Dataset, EpochMetric, Job, Upload
+
+RESOURCE_FIELDS = {
+    Dataset: ("id", "name", "state", "count", "shape", "num_classes", "class_names", "content_hash", "sha256"),
+    Checkpoint: (
+        "id",
+        "name",
+        "state",
+        "architecture",
+        "input_shape",
+        "num_classes",
+        "sigma",
+        "method",
+        "sha256",
+        "info",
+    ),
+}
+
+
+def time(seconds: float) -> datetime:
+    """A time of the store, as a date in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def problem(stored: dict[str, Any] | None) -> schemas.Problem | None:
+    """A stored problem, with the members that every problem has."""
+    usual = {"type": "about:blank", "title": "It failed.", "status": 500, "detail": ""}
+    return None if stored is None else schemas.Problem.model_validate(usual | stored)
+
+
+def uploads(session: Session, rows: Sequence[Upload]) -> list[schemas.Upload]:
+    """Uploads with the sizes of their blobs."""
+    found = session.execute(select(Blob.sha256, Blob.size).where(Blob.sha256.in_({row.sha256 for row in rows})))
+    sizes = {sha256: size for sha256, size in found}
+    return [
+        schemas.Upload(id=row.id, name=row.name, sha256=row.sha256, size=sizes[row.sha256], created=time(row.created))
+        for row in rows
+    ]
+
+
+def datasets(session: Session, rows: Sequence[Dataset]) -> list[schemas.Dataset]:
+    """Data sets with the conversions that make them."""
+    column = Job.dataset_id
+    found = session.execute(select(column, Job.id).where(Job.kind == "convert", column.in_([row.id for row in rows])))
+    jobs = {resource: job for resource, job in found}
+    return [schemas.Dataset.model_validate(_resource(row, jobs.get(row.id))) for row in rows]
+
+
+def checkpoints(session: Session, rows: Sequence[Checkpoint]) -> list[schemas.Checkpoint]:
+    """Checkpoints with the conversions or trainings that make them."""
+    column = Job.checkpoint_id
+    found = session.execute(select(column, Job.id).where(Job.kind == "convert", column.in_([row.id for row in rows])))
+    jobs = {resource: job for resource, job in found}
+    return [
+        schemas.Checkpoint.model_validate(_resource(row, jobs.get(row.id) or row.source.get("job"))) for row in rows
+    ]
+
+
+def _resource(row: Dataset | Checkpoint, job: str | None) -> dict[str, Any]:
+    fields = {field: getattr(row, field) for field in RESOURCE_FIELDS[type(row)]}
+    return fields | {"created": time(row.created), "job": job, "source": row.source, "problem": problem(row.problem)}
+
+
+def certificate(row: CertificateRecord) -> schemas.Certificate:
+    """One certificate; what is unknown or abstained is null."""
+    return schemas.Certificate(
+        index=row.index,
+        label=None if row.label == UNKNOWN_LABEL else row.label,
+        prediction=None if row.prediction == ABSTAIN else row.prediction,
+        correct=row.correct,
+        radius=row.radius,
+        p_lower=row.p_lower,
+        counts0=list(row.counts0),
+        counts=list(row.counts),
+        at_cap=row.at_cap,
+        n0=row.n0,
+        n=row.n,
+        sigma=row.sigma,
+        alpha=row.alpha,
+        seed=row.seed,
+        seconds=row.seconds,
+        error=row.error,
+    )
+
+
+def prediction(row: PredictionRecord) -> schemas.Prediction:
+    """One prediction; what is unknown or abstained is null."""
+    return schemas.Prediction(
+        index=row.index,
+        label=None if row.label == UNKNOWN_LABEL else row.label,
+        prediction=None if row.prediction == ABSTAIN else row.prediction,
+        correct=row.correct,
+        p_value=row.p_value,
+        counts=list(row.counts),
+        n=row.n,
+        sigma=row.sigma,
+        alpha=row.alpha,
+        seed=row.seed,
+        seconds=row.seconds,
+        error=row.error,
+    )
+
+
+def epoch(row: EpochMetric) -> schemas.Epoch:
+    """One epoch of a training job."""
+    return schemas.Epoch(**{field: getattr(row, field) for field in schemas.Epoch.model_fields})

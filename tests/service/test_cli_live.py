@@ -1,0 +1,258 @@
+"""The main job against a real service: `radii up` in a process of its own, with one local worker, over real files.
+
+Through the Python client and through the commands; what both say must be what the rows say.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from typer.testing import CliRunner, Result
+
+from rs_core.report import summarize
+from service import records
+from service.cli import app
+from service.client import ApiError, Client, Job
+
+SECONDS = 90.0
+
+
+@contextmanager
+def running(data: Path, *flags: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """A service on a free port; its address and process."""
+    log = (data.parent / f"{data.name}.log").open("w")
+    environment = {**os.environ, "RADII_POLL": "0.1", "RADII_COMMIT": "0.3", "RADII_DEVICE": "cpu"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", "up", "--port", "0", "--data", str(data), *flags],
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        env=environment,
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        found = re.fullmatch(r"radii is listening on (http://127\.0\.0\.1:\d+)\n", line)
+        assert found is not None, f"{line!r}: {Path(log.name).read_text()}"
+        yield found[1], process
+    finally:
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(tmp_path_factory.mktemp("service") / "data") as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    bunch = load_digits()
+    np.savez(path, images=(bunch.images / 16).astype(np.float32)[:, None], labels=bunch.target)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(url: str, digits: Path) -> tuple[str, str]:
+    """Identifiers of a data set and of a checkpoint that was trained on it."""
+    with Client(url) as client:
+        dataset = client.add_dataset("digits", [digits])
+        job = client.train(
+            dataset=dataset, architecture="digits_cnn", sigma=0.25, epochs=2, batch_size=64, learning_rate=0.05
+        )
+        job.wait(timeout=SECONDS, check=True)
+        assert job.checkpoint_id is not None and [epoch.epoch for epoch in job.epochs()] == [0, 1]
+        return dataset.id, job.checkpoint_id
+
+
+@pytest.fixture(scope="module")
+def certified(url: str, trained: tuple[str, str]) -> str:
+    """A finished certification of 12 inputs."""
+    with Client(url) as client:
+        job = client.certify(
+            checkpoint=trained[1], dataset=trained[0], n0=20, n=400, inputs={"step": 150, "count": 12}, seed=5
+        )
+        return job.wait(timeout=SECONDS, check=True).id
+
+
+def radii(url: str, *arguments: str | Path) -> Result:
+    return CliRunner(env={"RADII_SERVER": url}).invoke(app, [str(argument) for argument in arguments])
+
+
+def done(url: str, *arguments: str | Path) -> str:
+    result = radii(url, *arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+class TestClient:
+    def test_the_report_is_that_of_the_certificates(self, url: str, certified: str) -> None:
+        with Client(url) as client:
+            job = client.job(certified)
+            rows = list(job.certificates())
+            report = job.report()
+            assert job.info.summary is not None and job.info.summary.kind == "certify"
+            running_acr = job.info.summary.acr
+        assert [row.index for row in rows] == list(range(0, 1800, 150))
+        assert all((sum(row.counts0), sum(row.counts), row.sigma) == (20, 400, 0.25) for row in rows)
+        own = summarize(rows)
+        assert report.complete and report.results["acr"] == own.acr == pytest.approx(running_acr, abs=1e-12)
+
+    def test_one_line_does_it_all(self, url: str, trained: tuple[str, str]) -> None:
+        job = Client(url).certify(checkpoint=trained[1], dataset=trained[0], n0=10, n=50, inputs={"count": 2})
+        assert job.wait().report().results["inputs"] == 2
+
+    def test_a_repeated_key_makes_no_second_job(self, url: str, trained: tuple[str, str]) -> None:
+        body = {"kind": "predict", "checkpoint": trained[1], "dataset": trained[0], "n": 20, "inputs": {"count": 1}}
+        with Client(url) as client:
+            answers = [client.http.send("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": "k"}) for _ in "ab"]
+            assert answers[0].json()["id"] == answers[1].json()["id"]
+            assert client.submit(body).id != client.submit(body).id
+
+    def test_a_plan_makes_no_job(self, url: str, trained: tuple[str, str]) -> None:
+        body = {"kind": "certify", "checkpoint": trained[1], "dataset": trained[0], "inputs": {"count": 3}}
+        with Client(url) as client:
+            before = [job.id for job in client.jobs()]
+            plan = client.submit(body, validate_only=True)
+            assert (plan.inputs, plan.work) == (3, 3 * 100_100)
+            assert [job.id for job in client.jobs()] == before
+
+    def test_a_cancelled_job_ends_and_keeps_what_it_has(self, url: str, trained: tuple[str, str]) -> None:
+        with Client(url) as client:
+            job = client.certify(checkpoint=trained[1], dataset=trained[0], n=20_000)
+            ended = job.cancel().wait(timeout=SECONDS)
+            assert ended.state == "cancelled"
+            assert len(list(ended.certificates())) == ended.progress.done < 1797
+
+    def test_mistakes_carry_the_services_sentence(self, url: str, trained: tuple[str, str]) -> None:
+        with Client(url) as client:
+            with pytest.raises(ApiError, match="sigma") as caught:
+                client.certify(checkpoint=trained[1], dataset=trained[0], sigma=-1)
+            assert caught.value.status == 422
+            with pytest.raises(ApiError) as missing:
+                client.job("job_" + "0" * 28)
+            assert missing.value.status == 404
+
+    def test_a_file_that_is_no_data_set_is_rejected_with_the_reason(self, url: str, tmp_path: Path) -> None:
+        (tmp_path / "set.npz").write_bytes(b"nonsense")
+        with Client(url) as client, pytest.raises(ApiError, match=r"The data set cannot be read \(set\.npz\)"):
+            client.add_dataset("nonsense", [tmp_path / "set.npz"])
+
+    def test_bytes_can_be_uploaded_under_any_name(self, url: str) -> None:
+        with Client(url) as client:
+            made = client.upload(b"abc", name="a b%c?.bin")
+            assert (made.name, made.size) == ("a b%c?.bin", 3)
+            assert client.http.send("GET", f"/v1/blobs/{made.sha256}").content == b"abc"
+
+    def test_figures_and_pages_come(self, url: str, certified: str) -> None:
+        with Client(url) as client:
+            job: Job = client.job(certified)
+            assert job.plot().startswith(b"\x89PNG") and b"<svg" in job.plot("svg", "radius-histogram")
+            assert "<html" in job.report_html()
+
+
+class TestCommands:
+    def test_the_main_job_through_commands(self, url: str, digits: Path, tmp_path: Path) -> None:
+        dataset = done(url, "add-dataset", "digits", digits).strip()
+        training = ["--kind", "train", "--architecture", "digits_cnn", "--sigma", "0.25", "--epochs", "1"]
+        job = done(url, "submit", *training, "--dataset", dataset, "--wait").strip()
+        fetched = done(url, "fetch", job, "--out", tmp_path / "trained")
+        weights = tmp_path / "trained" / "checkpoint.safetensors"
+        assert str(weights) in fetched and weights.stat().st_size > 10_000
+        checkpoint = done(url, "add-checkpoint", "again", weights).strip()
+        spec = tmp_path / "job.toml"
+        spec.write_text(f'kind = "predict"\ndataset = "{dataset}"\nn = 50\n[inputs]\ncount = 3\n')
+        submitted = radii(url, "submit", spec, "--checkpoint", checkpoint, "--wait")
+        assert submitted.exit_code == 0 and "has succeeded" in submitted.stderr
+        done(url, "fetch", submitted.stdout.strip(), "--out", tmp_path / "predicted")
+        assert len(records.read_ndjson(tmp_path / "predicted" / "predictions.ndjson")) == 3
+
+    def test_fetched_files_agree_with_each_other(self, url: str, certified: str, tmp_path: Path) -> None:
+        done(url, "fetch", certified, "--out", tmp_path)
+        names = "report.html report.json report.csv certificates.tsv certificates.ndjson certified-accuracy.png"
+        assert {path.name for path in tmp_path.iterdir()} == set(names.split())
+        acr = json.loads((tmp_path / "report.json").read_text())["results"]["acr"]
+        for name, precision in (("certificates.tsv", 1e-6), ("certificates.ndjson", 1e-15)):
+            assert json.loads(done(url, "report", tmp_path / name, "--json"))["acr"] == pytest.approx(
+                acr, abs=precision
+            )
+
+    def test_status_and_watch_tell_how_a_job_stands(self, url: str, certified: str) -> None:
+        assert "has succeeded" in done(url, "status", certified)
+        assert json.loads(done(url, "status", certified, "--json"))["state"] == "succeeded"
+        watched = radii(url, "watch", certified)
+        assert watched.exit_code == 0 and "ACR" in watched.stderr
+        assert certified in done(url, "jobs", "--limit", "200")
+
+    def test_watch_ends_with_1_where_the_job_was_cancelled(self, url: str, trained: tuple[str, str]) -> None:
+        flags = ["submit", "--kind", "certify", "--n", "20000"]
+        job = done(url, *flags, "--dataset", trained[0], "--checkpoint", trained[1]).strip()
+        done(url, "cancel", job)
+        watched = radii(url, "watch", job)
+        assert watched.exit_code == 1 and "was cancelled" in watched.stderr
+
+    def test_mistakes_are_one_sentence(self, url: str, trained: tuple[str, str]) -> None:
+        for arguments in (
+            ["status", "job_1"],
+            ["submit", "--kind", "certify", "--dataset", "ds_1", "--checkpoint", "ckpt_1"],
+            ["submit", "--kind", "certify", "--dataset", trained[0], "--checkpoint", trained[1], "--alpha", "1"],
+            ["add-dataset", "x", "--builtin", "letters"],
+        ):
+            result = radii(url, *arguments)
+            assert result.exit_code == 1, result.output
+            assert result.stderr.startswith("radii: ") and result.stderr.count("\n") == 1
+
+
+class TestUp:
+    def test_a_second_service_on_folder_or_port_is_refused_and_the_first_one_lives(self, tmp_path: Path) -> None:
+        with running(tmp_path / "data", "--workers", "0") as (url, process):
+            second = CliRunner().invoke(app, ["up", "--port", "0", "--data", str(tmp_path / "data")])
+            assert second.exit_code == 1 and f"(process {process.pid})" in second.stderr
+            port = ["--port", url.rpartition(":")[2], "--data", str(tmp_path / "other")]
+            third = CliRunner().invoke(app, ["up", *port])
+            assert third.exit_code == 1 and "the port is taken" in third.stderr
+            assert httpx.get(f"{url}/healthz").status_code == 200
+        with running(tmp_path / "data", "--workers", "0") as (url, _):
+            assert httpx.get(f"{url}/healthz").status_code == 200
+
+    def test_keys_open_another_tenant_on_loopback_and_are_needed_when_asked_for(self, tmp_path: Path) -> None:
+        made = CliRunner().invoke(app, ["key", "create", "--tenant", "acme", "--data", str(tmp_path / "data")])
+        key = made.stdout.strip()
+        with running(tmp_path / "data", "--workers", "0", "--require-key") as (url, _):
+            with Client(url, api_key=key) as client:
+                assert list(client.jobs()) == []
+            with Client(url) as client, pytest.raises(ApiError, match="API key"):
+                list(client.jobs())
+
+    def test_ctrl_c_ends_it_in_order_with_everything_that_it_started(self, tmp_path: Path) -> None:
+        with running(tmp_path / "data", "--workers", "1") as (_, process):
+            workers = children(process.pid)
+            assert workers
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 0
+        deadline = time.monotonic() + 10
+        while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started, and theirs."""
+    found = [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+    return [*found, *(grandchild for child in found for grandchild in children(child))]

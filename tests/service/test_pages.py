@@ -1,0 +1,61 @@
+"""The pages for people: what the API says, as HTML, with a working button."""
+
+import re
+
+from tests_support.over_http import Service
+
+
+def test_the_list_shows_jobs_with_state_and_progress(service: Service) -> None:
+    assert "There are no jobs yet" in service.client.get("/").text
+    job_id = service.submitted()
+    service.work(job_id, most=5)
+    html = service.client.get("/").text
+    assert f'href="/jobs/{job_id}"' in html
+    assert '<span class="state running">running</span>' in html
+    assert 'value="0.25"' in html
+    assert "5 of 20 inputs" in html
+
+
+def test_older_jobs_are_on_further_pages(service: Service) -> None:
+    dataset = service.dataset()
+    made = [service.submitted(dataset=dataset) for _ in range(51)]
+    first = service.client.get("/").text
+    following = re.search(r'href="(/\?cursor=[^"]+)"', first)
+    assert following is not None
+    assert made[0] not in first
+    assert made[0] in service.client.get(following[1]).text
+
+
+def test_a_job_can_be_watched_and_cancelled(service: Service) -> None:
+    job_id = service.submitted()
+    html = service.client.get(f"/jobs/{job_id}").text
+    assert 'data-active="yes"' in html
+    assert f'action="/jobs/{job_id}/cancel"' in html
+    answer = service.client.post(f"/jobs/{job_id}/cancel", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/jobs/{job_id}")
+    html = service.client.get(f"/jobs/{job_id}").text
+    assert '<span class="state cancelled">cancelled</span>' in html
+    assert 'data-active="no"' in html
+    assert "<form" not in html
+
+
+def test_every_kind_and_state_can_be_shown(service: Service) -> None:
+    done = service.finished()
+    assert f'href="/v1/jobs/{done}/report.html"' in service.client.get(f"/jobs/{done}").text
+    pair = {"dataset": service.dataset(), "checkpoint": service.checkpoint()}
+    train = {"kind": "train", "dataset": pair["dataset"], "architecture": "digits_cnn", "sigma": 0.25}
+    bodies = [train, {"kind": "predict", **pair}]
+    made = [service.client.post("/v1/jobs", json=body).json()["id"] for body in bodies]
+    conversion = service.client.get(f"/v1/datasets/{service.dataset(state='rejected')}").json()["job"]
+    for job_id in (*made, conversion):
+        assert service.client.get(f"/jobs/{job_id}").status_code == 200
+    assert "The data set cannot be read: it is empty." in service.client.get(f"/jobs/{conversion}").text
+
+
+def test_nothing_is_fetched_from_elsewhere_and_only_our_script_may_run(service: Service) -> None:
+    answer = service.client.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'sha256-" in policy
+    assert "unsafe-inline'; script" not in policy.replace("style-src 'unsafe-inline'", "")
+    assert not re.search(r'(src|href)="(https?:)?//', answer.text)

@@ -1,0 +1,64 @@
+"""Records as JSON: the local files and the service's answers have one form, and reading gives back what was written."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rs_core.certify.decision import Certificate, Prediction
+from rs_core.errors import InvalidResults
+from service import records, views
+
+CERTIFICATE = Certificate(
+    index=4,
+    label=1,
+    prediction=1,
+    radius=0.1 + 0.2,
+    p_lower=0.9,
+    counts0=(1, 19),
+    counts=(0, 400),
+    n0=20,
+    n=400,
+    sigma=0.25,
+    alpha=0.001,
+    seed=2**63 - 1,
+    seconds=0.25,
+)
+PREDICTION = Prediction(
+    index=4, label=1, prediction=1, p_value=1e-12, counts=(0, 50), n=50, sigma=0.25, alpha=0.001, seed=0
+)
+ABSTAINED = {"prediction": -1, "label": -1}
+
+
+@pytest.mark.parametrize("record", [CERTIFICATE, replace(CERTIFICATE, **ABSTAINED, radius=0.0, error="too bad")])
+def test_a_certificate_has_the_form_of_the_services_answers(record: Certificate) -> None:
+    assert records.to_json(record) == views.certificate(record).model_dump(mode="json")
+
+
+@pytest.mark.parametrize("record", [PREDICTION, replace(PREDICTION, **ABSTAINED)])
+def test_a_prediction_has_the_form_of_the_services_answers(record: Prediction) -> None:
+    assert records.to_json(record) == views.prediction(record).model_dump(mode="json")
+
+
+def test_reading_gives_back_what_was_written() -> None:
+    for record in (CERTIFICATE, replace(CERTIFICATE, **ABSTAINED)):
+        assert records.certificate(json.loads(json.dumps(records.to_json(record)))) == record
+    assert records.prediction(json.loads(json.dumps(records.to_json(PREDICTION)))) == PREDICTION
+
+
+def test_what_is_unknown_is_null_in_json_and_nan_in_the_record() -> None:
+    body = records.to_json(replace(CERTIFICATE, p_lower=math.nan))
+    assert body["p_lower"] is None
+    assert math.isnan(records.certificate(body).p_lower)
+
+
+@pytest.mark.parametrize(("field", "value"), [("index", "x"), ("counts", 5), ("radius", [1]), ("n", 0.5)])
+def test_a_wrong_field_is_named_with_its_line(field: str, value: object, tmp_path: Path) -> None:
+    path = tmp_path / "x.ndjson"
+    good = json.dumps(records.to_json(CERTIFICATE))
+    path.write_text(good + "\n" + json.dumps(records.to_json(CERTIFICATE) | {field: value}) + "\n")
+    with pytest.raises(InvalidResults, match=rf"x\.ndjson, line 2\): expected {field}") as caught:
+        records.read_ndjson(path)
+    assert repr(value) in str(caught.value)

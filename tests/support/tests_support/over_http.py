@@ -1,0 +1,161 @@
+"""A service under test: its client, its database, and stand-ins for what a worker would have done. Loads no torch."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from rs_core.certify.decision import ABSTAIN, Certificate, Prediction, certify
+from service.app import create_app
+from worker.settings import Settings
+from worker.store import blobs, jobs, registry, results, shards, tenants
+from worker.store.session import Database
+from worker.store.shards import Claim
+from worker.store.tables import Checkpoint, Dataset, Job
+
+HOST = "http://127.0.0.1"
+DIGITS = {"count": 200, "shape": [1, 8, 8], "num_classes": 10, "class_names": [f"digit {i}" for i in range(10)]}
+MODEL = {
+    "architecture": "digits_cnn",
+    "input_shape": [1, 8, 8],
+    "num_classes": 10,
+    "sigma": 0.25,
+    "method": "gaussian",
+    "info": {"normalization": None},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """Everything that a test touches."""
+
+    app: FastAPI
+    client: TestClient
+    database: Database
+    settings: Settings
+
+    def tenant(self, name: str = "default") -> str:
+        """A tenant's identifier."""
+        with self.database.write() as session:
+            return tenants.tenant(session, name).id
+
+    def key(self, tenant: str) -> dict[str, str]:
+        """Headers with a new API key of a tenant."""
+        with self.database.write() as session:
+            return {"Authorization": f"Bearer {tenants.create_key(session, tenant, 'test')[1]}"}
+
+    def dataset(self, *, state: str = "ready", tenant: str = "default", **columns: Any) -> str:
+        """A data set of the given state; its identifier."""
+        return self._resource(Dataset, state, tenant, DIGITS | {"content_hash": "c" * 64} | columns)
+
+    def checkpoint(self, *, state: str = "ready", tenant: str = "default", **columns: Any) -> str:
+        """A checkpoint of the given state; its identifier."""
+        return self._resource(Checkpoint, state, tenant, MODEL | columns)
+
+    def certify(self, **fields: Any) -> dict[str, Any]:
+        """A certify body over a ready pair."""
+        body = {"kind": "certify", "n": 1000, "inputs": {"count": 20}} | fields
+        return {"dataset": fields.get("dataset") or self.dataset(), "checkpoint": self.checkpoint()} | body
+
+    def submitted(self, **fields: Any) -> str:
+        """A certify job in the queue; its identifier."""
+        answer = self.client.post("/v1/jobs", json=self.certify(**fields))
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def claim(self) -> Claim | None:
+        """The next shard, as a worker takes it."""
+        machine = {"device": "test CPU", "device_type": "cpu", "precision": "fp32", "versions": {"torch": "2.14.1"}}
+        with self.database.write() as session:
+            execution = {"threads": 1, "precision": "fp32", "device_type": "cpu"}
+            return shards.claim(session, lease=60, device_type="cpu", execution=execution, provenance=machine)
+
+    def work(self, job_id: str, *, most: int | None = None) -> int:
+        """Does a certify job's shards with made-up votes, at most so many inputs; returns how many."""
+        done = 0
+        while (claim := self.claim()) is not None:
+            assert claim.job_id == job_id
+            for position in range(claim.first, claim.stop):
+                if most is not None and done >= most:
+                    return done
+                with self.database.write() as session:
+                    results.store_certificates(session, job_id, [certificate(position, claim.spec)])
+                    results.add_device_seconds(session, job_id, 0.5)
+                done += 1
+            with self.database.write() as session:
+                shards.finish(session, claim)
+        return done
+
+    def finished(self, **fields: Any) -> str:
+        """A certify job with all its results; its identifier."""
+        job_id = self.submitted(**fields)
+        self.work(job_id)
+        return job_id
+
+    def job(self, job_id: str) -> Job:
+        """The job's row."""
+        with self.database.read() as session:
+            return session.get_one(Job, job_id)
+
+    def _resource(self, kind: type[Any], state: str, tenant: str, columns: dict[str, Any]) -> str:
+        tenant_id = self.tenant(tenant)
+        with blobs.writing(self.settings.blobs) as writer:
+            writer.write(json.dumps([kind.__name__, columns]).encode())
+            sealed = writer.seal()
+        with self.database.write() as session:
+            row, job = registry.create(session, kind, tenant_id, f"a {kind.__name__.lower()}", {"files": []})
+            registry.put_blob(session, self.settings.blobs, sealed)
+            if state == "ready":
+                registry.make_ready(session, row, columns | {"sha256": sealed.sha256})
+                jobs.cancel(session, job.id)
+            elif state == "rejected":
+                problem = {"type": "urn:radii:problem:invalid-dataset", "title": "The data set cannot be read."}
+                jobs.fail(
+                    session, job.id, problem | {"status": 422, "detail": "The data set cannot be read: it is empty."}
+                )
+            return str(row.id)
+
+
+@contextmanager
+def serving(database: Database, settings: Settings, *, require_key: bool = False) -> Iterator[Service]:
+    """A service over a migrated database."""
+    app = create_app(settings, database, require_key=require_key)
+    with TestClient(app, base_url=HOST, raise_server_exceptions=False) as client:
+        yield Service(app=app, client=client, database=database, settings=settings)
+
+
+def certificate(index: int, spec: dict[str, Any]) -> Certificate:
+    """Made-up votes and the certificate that follows from them: every fifth input abstains, every seventh is wrong."""
+    label = index % 10
+    top = spec["n"] // 2 if index % 5 == 4 else spec["n"] - index
+    voted = (label + 1) % 10 if index % 7 == 6 else label
+    counts0, counts = [0] * 10, [0] * 10
+    counts0[voted], counts[voted], counts[(voted + 1) % 10] = spec["n0"], top, spec["n"] - top
+    prediction, radius, p_lower = certify(counts0, counts, sigma=spec["sigma"], alpha=spec["alpha"])
+    return Certificate(
+        index=index,
+        label=label,
+        prediction=prediction,
+        radius=radius,
+        p_lower=p_lower,
+        counts0=tuple(counts0),
+        counts=tuple(counts),
+        seconds=0.5,
+        **{name: spec[name] for name in ("n0", "n", "sigma", "alpha", "seed")},
+    )
+
+
+def prediction(index: int, spec: dict[str, Any]) -> Prediction:
+    """A made-up prediction; every fifth abstains."""
+    return Prediction(
+        index=index,
+        label=index % 10,
+        prediction=ABSTAIN if index % 5 == 4 else index % 10,
+        p_value=0.0001,
+        counts=(spec["n"], *[0] * 9),
+        **{name: spec[name] for name in ("n", "sigma", "alpha", "seed")},
+    )
