@@ -72,6 +72,10 @@ class Workers:
         for guard in self._guards:
             guard.join()
 
+    def any_left(self) -> bool:
+        """Whether any worker is kept running; none is once each has said that it cannot work here."""
+        return any(guard.is_alive() for guard in self._guards)
+
     def _guard(self) -> None:
         """Keeps one worker running."""
         while not self._stop.is_set():
@@ -112,7 +116,9 @@ def _end(worker: "subprocess.Popen[bytes]", grace: float) -> None:
 
 
 def _until_parent_is_gone(stop: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    # Not through sys.stdin: a thread that waits inside a buffered reader makes the interpreter abort when it ends.
+    while os.read(0, 4096):
+        pass
     stop.set()
 
 

@@ -142,18 +142,14 @@ def done_among(session: Session, job_id: str, kind: str, indices: Sequence[int])
 
 def certificates(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[Certificate]:
     """A job's certificates in the order of their index, beyond index ``after``."""
-    query = _rows(CertificateRow, job_id, after, limit)
-    for row in session.execute(query.execution_options(yield_per=1000)).scalars():
-        fields = {field: getattr(row, field) for field in Certificate.__dataclass_fields__}
-        yield Certificate(**fields | {"counts0": tuple(row.counts0), "counts": tuple(row.counts)})
+    for fields in _rows(session, CertificateRow, Certificate, job_id, after, limit):
+        yield Certificate(**fields | {"counts0": tuple(fields["counts0"]), "counts": tuple(fields["counts"])})
 
 
 def predictions(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[Prediction]:
     """A job's predictions in the order of their index, beyond index ``after``."""
-    query = _rows(PredictionRow, job_id, after, limit)
-    for row in session.execute(query.execution_options(yield_per=1000)).scalars():
-        fields = {field: getattr(row, field) for field in Prediction.__dataclass_fields__}
-        yield Prediction(**fields | {"counts": tuple(row.counts)})
+    for fields in _rows(session, PredictionRow, Prediction, job_id, after, limit):
+        yield Prediction(**fields | {"counts": tuple(fields["counts"])})
 
 
 def epochs(session: Session, job_id: str) -> list[EpochMetric]:
@@ -161,9 +157,14 @@ def epochs(session: Session, job_id: str) -> list[EpochMetric]:
     return list(session.scalars(select(EpochMetric).where(EpochMetric.job_id == job_id).order_by(EpochMetric.epoch)))
 
 
-def _rows(table: type[Any], job_id: str, after: int, limit: int | None) -> Any:
-    query = select(table).where(table.job_id == job_id, table.index > after).order_by(table.index)
-    return query if limit is None else query.limit(limit)
+def _rows(
+    session: Session, table: type[Any], record: type[Any], job_id: str, after: int, limit: int | None
+) -> Iterator[dict[str, Any]]:
+    """The record's fields of each row; columns and not entities, since a report reads very many of them."""
+    names = list(record.__dataclass_fields__)
+    query = select(*(getattr(table, name) for name in names)).where(table.job_id == job_id, table.index > after)
+    for row in session.execute(query.order_by(table.index).limit(limit).execution_options(yield_per=1000)):
+        yield dict(zip(names, row, strict=True))
 
 
 def _between(column: Any, indices: Sequence[int]) -> list[Any]:

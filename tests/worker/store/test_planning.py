@@ -68,7 +68,7 @@ def test_images_that_the_model_cannot_read_are_refused_with_both_shapes() -> Non
 
 
 def test_another_number_of_classes_is_refused_with_both_numbers() -> None:
-    with pytest.raises(Mismatch, match="expected 10 classes.* got 100 in data set ds_1"):
+    with pytest.raises(Mismatch, match=r"expected 10 classes.* got 100 in data set ds_1"):
         _certify(_dataset(num_classes=100))
 
 
@@ -83,11 +83,11 @@ def test_a_training_is_one_shard_counted_in_loader_batches() -> None:
 
 
 def test_a_training_that_cannot_be_built_is_refused_before_it_is_queued() -> None:
-    with pytest.raises(UnknownArchitecture, match="expected one of lenet, .* got 'vgg'"):
+    with pytest.raises(UnknownArchitecture, match=r"expected one of lenet, .* got 'vgg'"):
         _train(architecture="vgg")
     with pytest.raises(Mismatch, match=r"\(lenet\): expected images of shape \(1, 28, 28\).* got \(3, 32, 32\)"):
         _train(_dataset(shape=[3, 32, 32]))
-    with pytest.raises(Mismatch, match="normalisation of 1 channel.* got one of 3"):
+    with pytest.raises(Mismatch, match=r"normalisation of 1 channel.* got one of 3"):
         _train(normalization="cifar10")
     with pytest.raises(Mismatch, match=r"test set of shape 1x28x28 with 10 classes, got shape 1x28x28 with 5"):
         _train(test=_dataset(num_classes=5))

@@ -1,0 +1,21 @@
+# The HTTP service: no torch, no GPU. Build from the repository's root: docker build -f docker/service.Dockerfile .
+FROM python:3.11-slim
+
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /radii
+COPY pyproject.toml constraints.txt README.md ./
+COPY rs_core rs_core
+COPY worker worker
+COPY service service
+COPY migrations migrations
+RUN pip install -c constraints.txt -e . \
+ && useradd --system --uid 10001 radii \
+ && install -d -o radii -g radii /data
+
+USER radii
+ENV RADII_DATA=/data RADII_LOG_FORMAT=json
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
+  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+CMD ["radii", "up", "--host", "0.0.0.0", "--port", "8000"]

@@ -1,0 +1,81 @@
+"""A training job that is killed in the middle of an epoch ends with the weights of an unbroken run."""
+
+from pathlib import Path
+
+import torch
+from tests_support import processes, things
+
+from rs_core import checkpoint
+from rs_core.data.builtin import digits
+from rs_core.spec import TrainSpec
+from rs_core.training import EpochRecord, Trained, train
+from worker.settings import Settings
+from worker.store import blobs, jobs, registry, results
+from worker.store.session import Database
+from worker.store.tables import Checkpoint, Job, Shard
+
+BODY = {
+    "kind": "train",
+    "architecture": "digits_cnn",
+    "sigma": 0.25,
+    "epochs": 12,
+    "batch_size": 16,
+    "learning_rate": 0.02,
+    "lr_step": 8,
+    "seed": 5,
+}
+
+
+def _unbroken() -> tuple[dict[str, torch.Tensor], list[tuple[float, float]]]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the workers: sums of gradients depend on how they are divided
+    try:
+        records = list(train(TrainSpec(dataset="digits", **BODY), digits()))  # type: ignore[arg-type]
+    finally:
+        torch.set_num_threads(threads)
+    model = next(record.model for record in records if isinstance(record, Trained))
+    metrics = [(record.loss, record.accuracy) for record in records if isinstance(record, EpochRecord)]
+    return model.state_dict(), metrics
+
+
+def _place(database: Database, job_id: str) -> tuple[int, int]:
+    """Epoch and step of the last snapshot."""
+    with database.read() as session:
+        resume = session.get_one(Shard, (job_id, 0)).resume or {"epoch": 0, "step": 0}
+    return resume["epoch"], resume["step"]
+
+
+def test_a_training_killed_twice_ends_with_the_weights_of_an_unbroken_run(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data=tmp_path, database_url=database_url, lease=3.0, sweep=0.3, commit=0.1, poll=0.05, snapshot=0.1, threads=1
+    )
+    tenant_id = things.tenant(database)
+    dataset_id = things.dataset(database, settings.blobs, tenant_id)
+    job_id = things.submit(database, tenant_id, BODY | {"dataset": dataset_id})
+    seen: list[tuple[int, int]] = []
+    with processes.fleet(settings, "worker.local", 1) as fleet:
+        for epoch in (2, 6):
+            processes.until(lambda epoch=epoch: _place(database, job_id) >= (epoch, 1), 60, "a snapshot")  # type: ignore[misc]
+            fleet.kill(fleet.processes[0])
+            seen.append(_place(database, job_id))
+            fleet.start()
+        assert not processes.ended(database, job_id), "killed too late to mean anything"
+        processes.until(lambda: processes.ended(database, job_id), 90, "the job ends")
+
+    with database.read() as session:
+        job = session.get_one(Job, job_id)
+        row = session.get_one(Checkpoint, job.checkpoint_id)
+        metrics = [(epoch.loss, epoch.accuracy) for epoch in results.epochs(session, job_id)]
+    assert (job.state, job.problem, row.state) == (jobs.SUCCEEDED, None, "ready")
+    assert any(step > 0 for _, step in seen), "at least one kill fell into an epoch"
+    model, info = checkpoint.load(blobs.path_of(settings.blobs, row.sha256 or ""))
+    weights, whole = _unbroken()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+    assert metrics == whole
+    assert (info.epoch, info.sigma, info.method) == (12, 0.25, "gaussian")
+    with database.write() as session:
+        registry.collect(session, settings.blobs, grace=-60.0)
+    kept = [path for path in settings.blobs.rglob("*") if path.is_file() and path.parent.name != "new"]
+    assert len(kept) == 2, "data set and checkpoint stay, every snapshot goes"

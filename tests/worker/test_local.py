@@ -1,0 +1,80 @@
+"""Local workers: started again when they die, and gone when whoever started them is gone."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests_support import processes
+
+from worker.local import Workers, environment
+from worker.settings import Settings
+from worker.store import schema
+from worker.store.session import Database
+from worker.store.tables import Worker
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings(data=tmp_path, poll=0.05, sweep=0.5, threads=1)
+    database = Database(settings.url)
+    schema.migrate(database.engine)
+    database.close()
+    return settings
+
+
+def _pids(settings: Settings) -> set[int]:
+    database = Database(settings.url)
+    with database.read() as session:
+        pids = {worker.pid for worker in session.query(Worker)}
+    database.close()
+    return pids
+
+
+def _gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+
+
+def test_a_worker_that_is_killed_is_started_again_and_none_is_left_at_the_end(settings: Settings) -> None:
+    with Workers(settings):
+        processes.until(lambda: len(_pids(settings)) == 1, 60, "a worker")
+        (first,) = _pids(settings)
+        os.kill(first, signal.SIGKILL)
+        processes.until(lambda: len(_pids(settings)) == 2, 60, "another worker")
+        pids = _pids(settings)
+    assert all(_gone(pid) for pid in pids)
+
+
+def test_workers_end_when_the_process_that_started_them_is_killed(settings: Settings) -> None:
+    code = "from worker.local import Workers; from worker.settings import Settings; import time\nwith Workers(Settings()): time.sleep(600)"
+    parent = subprocess.Popen([sys.executable, "-c", code], env=os.environ | environment(settings))
+    try:
+        processes.until(lambda: len(_pids(settings)) == 1, 60, "a worker")
+        (pid,) = _pids(settings)
+    finally:
+        parent.kill()
+        parent.wait()
+    processes.until(lambda: _gone(pid), 30, "the worker is gone")
+
+
+def test_a_worker_that_cannot_work_here_is_not_started_again(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    database = Database(settings.url)
+    schema.migrate(database.engine, "base")
+    database.close()
+    with Workers(settings) as workers:
+        processes.until(lambda: not workers.any_left(), 60, "the guard gives up")
+    assert capfd.readouterr().err.count("another schema than this version of radii works with") == 1
+
+
+def test_settings_travel_through_the_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == settings
