@@ -112,7 +112,7 @@ def _check_names(state: Mapping[str, Tensor], model: BaseClassifier, where: str)
     }
     if any(faults.values()):
         raise InvalidCheckpoint(
-            expected=f"the {len(expected)} tensors of {type(model.network).__name__}",
+            expected=f"the {len(expected)} tensors of {model.architecture}",
             got="; ".join(f"{len(names)} {fault}: {listed(names)}" for fault, names in faults.items() if names),
             where=where,
         )

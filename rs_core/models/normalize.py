@@ -30,10 +30,14 @@ class Normalize(nn.Module):
 
 
 class BaseClassifier(nn.Module):
-    """``network(normalize(x))``: (B, C, H, W) in [0, 1], noise included -> logits (B, K)."""
+    """``network(normalize(x))``: (B, C, H, W) in [0, 1], noise included -> logits (B, K).
 
-    def __init__(self, network: nn.Module, normalization: Normalization | None) -> None:
+    ``architecture`` is the network's name in the table, for messages.
+    """
+
+    def __init__(self, network: nn.Module, normalization: Normalization | None, architecture: str = "") -> None:
         super().__init__()
+        self.architecture = architecture or type(network).__name__
         self.normalize: nn.Module = nn.Identity() if normalization is None else Normalize(normalization)
         self.network = network
 

@@ -132,7 +132,7 @@ def build(
     """
     from rs_core.models.normalize import BaseClassifier
 
-    return BaseClassifier(_network(name, num_classes, input_shape, normalization), normalization)
+    return BaseClassifier(_network(name, num_classes, input_shape, normalization), normalization, name)
 
 
 def skeleton(
@@ -145,7 +145,7 @@ def skeleton(
 
     with torch.device("meta"):
         network = _network(name, num_classes, input_shape, normalization)
-    return BaseClassifier(network, normalization)
+    return BaseClassifier(network, normalization, name)
 
 
 def _network(name: str, num_classes: int, input_shape: Shape, normalization: Normalization | None) -> "nn.Module":

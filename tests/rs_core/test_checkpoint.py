@@ -117,7 +117,7 @@ def test_a_bare_file_is_loaded_with_a_record_from_the_caller(tmp_path: Path) -> 
     assert loaded(torch.rand(2, 1, 8, 8)).shape == (2, 10)
 
 
-TENSORS = "(x): expected the 8 tensors of DigitsCNN, got "
+TENSORS = "(x): expected the 8 tensors of digits_cnn, got "
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_tensors_of_another_network_are_refused(
 def test_another_architecture_is_refused_by_its_names(tmp_path: Path) -> None:
     info = CheckpointInfo(architecture="lenet", num_classes=10, input_shape=(1, 28, 28))
     found = sentence(digits(tmp_path, {}, info))
-    assert found.startswith("(x): expected the 8 tensors of LeNet, got 7 of another shape: conv1.weight (16, 1,")
+    assert found.startswith("(x): expected the 8 tensors of lenet, got 7 of another shape: conv1.weight (16, 1,")
     assert found.endswith("and 2 more.")
 
 
@@ -195,7 +195,7 @@ def test_metadata_of_another_kind_or_version_are_refused(tmp_path: Path) -> None
 
 
 def test_weights_that_are_not_of_their_record_are_not_saved(tmp_path: Path) -> None:
-    with pytest.raises(InvalidCheckpoint, match="expected the 8 tensors of DigitsCNN, got 7 of another shape"):
+    with pytest.raises(InvalidCheckpoint, match="expected the 8 tensors of digits_cnn, got 7 of another shape"):
         save(model(replace(DIGITS, architecture="lenet", input_shape=(1, 28, 28))), DIGITS, tmp_path / "x")
     assert not (tmp_path / "x").exists()
 

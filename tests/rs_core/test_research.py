@@ -241,7 +241,7 @@ def test_weights_that_are_nan_are_refused(tmp_path: Path) -> None:
 def test_another_architecture_is_refused_by_its_names(tmp_path: Path) -> None:
     found = sentence(saved(tmp_path, published(prefixed("1.", lenet()), "cifar_resnet20")))
     assert found == (
-        "expected the 128 tensors of CifarResNet, got 127 missing: bn1.weight, bn1.bias, bn1.running_mean, "
+        "expected the 128 tensors of cifar_resnet20, got 127 missing: bn1.weight, bn1.bias, bn1.running_mean, "
         "bn1.running_var, bn1.num_batches_tracked and 122 more; 7 extra: conv1.bias, conv2.weight, conv2.bias, "
         "fc1.weight, fc1.bias and 2 more; 1 of another shape: conv1.weight (20, 1, 5, 5), not (16, 3, 3, 3)."
     )
@@ -251,7 +251,7 @@ def test_another_architecture_is_refused_by_its_names(tmp_path: Path) -> None:
     ("change", "expected"),
     [
         ({"0.conv.weight": torch.zeros(1)}, "missing: "),
-        ({"1.extra": torch.zeros(1)}, "expected the 8 tensors of LeNet, got 1 extra: extra."),
+        ({"1.extra": torch.zeros(1)}, "expected the 8 tensors of lenet, got 1 extra: extra."),
         (
             {"module.1.fc2.bias": torch.zeros(10)},
             "expected each tensor once, got 1.fc2.bias with and without 'module'.",

@@ -4,20 +4,16 @@ Through the Python client and through the commands; what both say must be what t
 """
 
 import json
-import os
-import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from tests_support.live import running
 from typer.testing import CliRunner, Result
 
 from rs_core.report import summarize
@@ -26,30 +22,6 @@ from service.cli import app
 from service.client import ApiError, Client, Job
 
 SECONDS = 90.0
-
-
-@contextmanager
-def running(data: Path, *flags: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """A service on a free port; its address and process."""
-    log = (data.parent / f"{data.name}.log").open("w")
-    environment = {**os.environ, "RADII_POLL": "0.1", "RADII_COMMIT": "0.3", "RADII_DEVICE": "cpu"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "up", "--port", "0", "--data", str(data), *flags],
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        env=environment,
-    )
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        found = re.fullmatch(r"radii is listening on (http://127\.0\.0\.1:\d+)\n", line)
-        assert found is not None, f"{line!r}: {Path(log.name).read_text()}"
-        yield found[1], process
-    finally:
-        process.terminate()
-        assert process.wait(timeout=60) == 0
-        log.close()
 
 
 @pytest.fixture(scope="module")
