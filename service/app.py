@@ -55,7 +55,7 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.add_middleware(Guard, require_key=require_key)
     app.add_middleware(RequestMetrics, registry=app.state.registry)
     problems.install(app)
-    openapi.install(app)
+    openapi.install(app, require_key=require_key)
     for noun in NOUNS:
         app.include_router(noun.router, responses=openapi.problems())
     app.include_router(health.router)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.exc import IntegrityError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -86,10 +87,17 @@ def _password(value: str) -> str:
 
 def _default_tenant(state: Any) -> str:
     if state.default_tenant is None:
-        with state.database.write() as session:
-            state.default_tenant = tenants.tenant(session, tenants.DEFAULT_TENANT).id
+        try:
+            state.default_tenant = _made_or_found(state.database)
+        except IntegrityError:  # another first request was faster: it is there now
+            state.default_tenant = _made_or_found(state.database)
     found: str = state.default_tenant
     return found
+
+
+def _made_or_found(database: Database) -> str:
+    with database.write() as session:
+        return tenants.tenant(session, tenants.DEFAULT_TENANT).id
 
 
 class Guard:
@@ -172,7 +180,7 @@ def _with_headers(send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers.setdefault("X-Content-Type-Options", "nosniff")
-            headers.setdefault("Referrer-Policy", "no-referrer")
+            headers.setdefault("Referrer-Policy", "same-origin")
             headers.setdefault("Cache-Control", "no-cache")
         await send(message)
 

@@ -24,7 +24,7 @@ Row = TypeVar("Row", Dataset, Checkpoint, Job, Upload)
 Item = TypeVar("Item")
 
 IDENTIFIER = re.compile(r"[a-z]{1,10}_[0-9a-f]{28}")
-MAX_INDEX = 2**62
+INDEX = re.compile(r"[0-9]{1,18}")
 WORDS: dict[type[Any], str] = {Dataset: "data set", Checkpoint: "checkpoint", Job: "job", Upload: "upload"}
 
 
@@ -71,24 +71,22 @@ def encode_cursor(place: str | int) -> str:
     return base64.urlsafe_b64encode(str(place).encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str | None) -> str | None:
-    """The identifier in a cursor of :func:`encode_cursor`; raises :class:`InvalidRequest`."""
+def decode_cursor(cursor: str | None, shape: re.Pattern[str] = IDENTIFIER) -> str | None:
+    """The place in a cursor of :func:`encode_cursor`; raises :class:`InvalidRequest` unless it has that shape."""
     if cursor is None:
         return None
     try:
         place = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         place = ""
-    if not IDENTIFIER.fullmatch(place) and not re.fullmatch(r"[0-9]{1,18}", place):
+    if not shape.fullmatch(place):
         raise InvalidRequest(expected="the next_cursor of a page before", got=shown(cursor), where="cursor")
     return place
 
 
 def decode_index(cursor: str | None) -> int:
     """The index in a cursor over rows; -1 before the first."""
-    place = decode_cursor(cursor)
-    if place is not None and not place.isdecimal():
-        raise InvalidRequest(expected="the next_cursor of a page of rows", got=shown(cursor or ""), where="cursor")
+    place = decode_cursor(cursor, INDEX)
     return -1 if place is None else int(place)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 DIGITS = "ds_0193c1a5d2f04b7f6a1c9e3d5b82"
 LENET = "ckpt_0193c1a5e8107d20c4f1a9b35e66"
 CONVERT = "job_0193c1a5d2f1a0b1c2d3e4f5a6b7"
-TRAIN = "job_0193c1a5e80f5c6d7e8f90a1b2c3"
 CERTIFY = "job_0193c1a6021b0c1d2e3f4a5b6c7d"
 PREDICT = "job_0193c1a6110a99aa88bb77cc66dd"
 UPLOAD = "up_0193c1a5c0aa0f1e2d3c4b5a6978"

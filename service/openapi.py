@@ -43,7 +43,7 @@ def problems(*statuses: int) -> Responses:
     return {status: {"model": Problem, "description": MEANINGS[status]} for status in (*statuses, 401, 422, 503)}
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, *, require_key: bool) -> None:
     """Gives the application its document, made once."""
 
     def document() -> dict[str, Any]:
@@ -55,16 +55,18 @@ def install(app: FastAPI) -> None:
                 routes=app.routes,
                 tags=app.openapi_tags,
             )
-            app.openapi_schema = _finished(made)
+            app.openapi_schema = _finished(made, require_key)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
 
 
-def _finished(document: dict[str, Any]) -> dict[str, Any]:
+def _finished(document: dict[str, Any], require_key: bool) -> dict[str, Any]:
     for path in document["paths"].values():
         for operation in path.values():
             _examples(operation)
+            if "security" in operation and not require_key:
+                operation["security"].append({})
             for status, response in operation["responses"].items():
                 content = response.get("content", {})
                 if int(status) >= 400 and "application/json" in content:

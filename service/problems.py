@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from rs_core.errors import RadiiError
-from service.errors import Collision, CutShort, DiskFull, InvalidRequest, Unavailable
+from service.errors import Collision, CutShort, DiskFull, InvalidRequest, TooLarge, Unavailable
 from service.faults import fault
 from service.schemas import PROBLEM_MEDIA_TYPE
 from worker.store.schema import WrongSchema
@@ -76,12 +76,17 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    titles = {404: "There is nothing here.", 405: "This method is not offered here."}
+    titles = {
+        400: "The body cannot be read.",
+        404: "There is nothing here.",
+        405: "This method is not offered here.",
+        413: TooLarge.__doc__ or "",
+    }
     title = titles.get(error.status_code, str(error.detail))
     detail = {
         404: f"There is nothing at {request.url.path!r}.",
         405: f"{request.method} is not offered at {request.url.path!r}.",
-        400: f"The body cannot be read: expected JSON in UTF-8, got something else ({error.detail}).",
+        400: "The body cannot be read: expected JSON in UTF-8, got something else.",
     }.get(error.status_code, str(error.detail))
     problem = {"type": "about:blank", "title": title, "status": error.status_code, "detail": detail[:1000]}
     return answer(request, problem, dict(error.headers or {}))

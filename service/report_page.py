@@ -39,16 +39,14 @@ def figure(found: Sources, rows: list[Certificate], name: str) -> str:
 
 def plot(found: Sources, rows: list[Certificate], name: str, form: Any) -> bytes:
     """A plot as a file; ``form`` is png or svg."""
-    spec = found.job.spec
-    about = f"{found.checkpoint.architecture}, σ = {spec['sigma']:g}, n = {spec['n']:,}, α = {spec['alpha']:g}"
-    if found.summary.done < found.summary.total:
-        about += f" (partial: {found.summary.done:,} of {found.summary.total:,} inputs)"
+    spec, done, total = found.job.spec, found.summary.done, found.summary.total
+    about = f"σ = {spec['sigma']:g}, n = {spec['n']:,}"  # a title of the plot's width has about 65 characters
+    if done < total:
+        about += f" (partial: {done:,} of {total:,} inputs)"
     if name == "radius-histogram":
-        return plots.render(plots.radius_histogram(rows, title=f"Certified radii: {about}"), form)
+        return plots.render(plots.radius_histogram(rows, title=f"Certified radii, {about}"), form)
     label = found.checkpoint.name
-    drawn = plots.certified_accuracy(
-        {label: rows}, totals={label: found.summary.total}, title=f"Certified accuracy: {about}"
-    )
+    drawn = plots.certified_accuracy({label: rows}, totals={label: total}, title=f"Certified accuracy, {about}")
     return plots.render(drawn, form)
 
 
@@ -75,7 +73,7 @@ def identity(found: Sources) -> list[tuple[str, str]]:
         ("Data set", f"{data['name']} ({data['id']}), {data['count']:,} images of {shape}"),
         ("Data content, SHA-256", str(data["content_hash"])),
         ("Data file, SHA-256", str(data["sha256"])),
-        ("Inputs", f"{count}, from index {selection['start']}, every {selection['step']}"),
+        ("Inputs", f"{count}, from index {selection['start']:,} in steps of {selection['step']:,}"),
         ("Noise level sigma", f"{spec['sigma']:g}"),
         ("Noise samples", f"n0 = {spec['n0']:,} (selection), n = {spec['n']:,} (estimation)"),
         ("Failure probability alpha", f"{spec['alpha']:g}, per input"),

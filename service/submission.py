@@ -98,4 +98,4 @@ def plan_view(planned: Planned) -> schemas.Plan:
 def _checkpoint_name(planned: Planned) -> str:
     spec = planned.spec
     assert isinstance(spec, TrainSpec)
-    return f"{spec.architecture} on {planned.dataset_name}, {spec.method.name}, sigma {spec.sigma:g}"[:200]
+    return f"{spec.architecture} ({spec.method.name}, sigma {spec.sigma:g}, {planned.dataset_name})"[:200]

@@ -27,12 +27,15 @@ PIECE = 2**20
 _SHA256 = re.compile(r"sha-256\s*=\s*:([^:]*):")
 
 
-async def take(request: Request, settings: Settings, store: Callable[[Sealed], Stored]) -> Stored:
+async def take(
+    request: Request, settings: Settings, content_digest: str | None, store: Callable[[Sealed], Stored]
+) -> Stored:
     """Writes the body to the disk, then calls ``store`` with it in a thread.
 
     Raises :class:`UnsupportedMedia`, :class:`TooLarge`, :class:`DiskFull`, :class:`DigestMismatch`, and OSError.
     """
-    announced = _check_headers(request.headers, settings)
+    announced = announced_digest(content_digest)
+    _check_headers(request.headers, settings)
     with blobs.writing(settings.blobs) as writer:
         async for piece in _pieces(request.stream()):
             await run_in_threadpool(_write, writer, piece, settings)
@@ -60,8 +63,8 @@ def announced_digest(header: str | None) -> str | None:
     return digest.hex()
 
 
-def _check_headers(headers: Headers, settings: Settings) -> str | None:
-    """What can be refused before the first byte; returns the announced digest."""
+def _check_headers(headers: Headers, settings: Settings) -> None:
+    """What can be refused before the first byte."""
     media_type = headers.get("content-type", "")
     if media_type.lower().startswith("multipart/"):
         raise UnsupportedMedia(
@@ -71,7 +74,6 @@ def _check_headers(headers: Headers, settings: Settings) -> str | None:
     if length.isdecimal():
         _check_size(int(length[:20]), settings)
         _check_room(int(length[:20]), settings)
-    return announced_digest(headers.get("content-digest"))
 
 
 async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -50,8 +50,14 @@ class Slot:
     idle_since: float = field(default_factory=time.monotonic)
 
     def work_once(self) -> bool:
-        """Does one shard, if there is one to do; True where there was."""
-        child = self._ready_child() if not self.environment else None
+        """Does one shard, if there is one to do; True where there was.
+
+        The child is started before the claim: a lease is not to run out while a child loads its libraries.
+        """
+        if self.environment and not self._waiting():
+            self._cool_down()
+            return False
+        child = self._ready_child()
         with self.database.write() as session:
             claim = shards.claim(
                 session,
@@ -61,11 +67,9 @@ class Slot:
                 provenance=self.environment["provenance"],
             )
         if claim is None:
-            self._cool_down()
             return False
         log.info("claimed", extra={"job": claim.job_id, "shard": claim.number, "attempt": claim.attempt})
         try:
-            child = child or self._ready_child()
             Drive(self, claim, child).run()
         except LeaseLost:
             log.warning("lease lost", extra={"job": claim.job_id, "shard": claim.number})
@@ -110,6 +114,10 @@ class Slot:
             raise CannotStart(f"the worker's child process was not ready in {self.settings.child_start:.0f} s")
         self.environment = {"provenance": hello["provenance"], "device_type": hello["device_type"]}
         return self.child
+
+    def _waiting(self) -> bool:
+        with self.database.read() as session:
+            return shards.waiting(session, self._device_type())
 
     def _cool_down(self) -> None:
         if self.child is not None and time.monotonic() - self.idle_since > self.settings.keep_warm:

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
 STATED = ("architecture", "num_classes", "input_shape", "normalization", "sigma", "method")
 
 
-@router.post("", operation_id="create_checkpoint", status_code=202, responses={**ACCEPTED, **problems()})
+@router.post("", operation_id="create_checkpoint", status_code=202, responses={**ACCEPTED, **problems(400, 413)})
 def create_checkpoint(
     body: Annotated[requests.CheckpointRequest, Body()],
     response: Response,

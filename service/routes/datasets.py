@@ -17,7 +17,7 @@ from worker.store.tables import Dataset
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
-@router.post("", operation_id="create_dataset", status_code=202, responses={**ACCEPTED, **problems()})
+@router.post("", operation_id="create_dataset", status_code=202, responses={**ACCEPTED, **problems(400, 413)})
 def create_dataset(
     body: Annotated[requests.DatasetRequest, Body()],
     response: Response,

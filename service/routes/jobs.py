@@ -37,7 +37,7 @@ Wait = Annotated[
     operation_id="create_job",
     status_code=202,
     response_model=schemas.Job,
-    responses={**ACCEPTED, **_PLANNED, **problems(409)},
+    responses={**ACCEPTED, **_PLANNED, **problems(400, 409, 413)},
 )
 def create_job(
     body: Annotated[requests.JobRequest, Body()],

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -22,6 +22,7 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 NAME = r"^([^\x00-\x1f\x7f/\\.]|\.+[^\x00-\x1f\x7f/\\.])[^\x00-\x1f\x7f/\\]*$"
 UploadName = Annotated[str, Path(pattern=NAME, max_length=255, description="1 to 255 characters without slashes")]
+ContentDigest = Annotated[str | None, Header(description="RFC 9530; `sha-256=:BASE64:` is checked against the body")]
 RAW_BODY = {
     "requestBody": {
         "required": True,
@@ -35,7 +36,7 @@ RAW_BODY = {
     operation_id="put_upload",
     status_code=201,
     openapi_extra=RAW_BODY,
-    responses=problems(413, 415, 507),
+    responses=problems(400, 413, 415, 507),
 )
 async def put_upload(
     name: UploadName,
@@ -44,10 +45,11 @@ async def put_upload(
     tenant_id: TenantId,
     database: DatabaseDep,
     settings: SettingsDep,
+    content_digest: ContentDigest = None,
 ) -> schemas.Upload:
     """Stores the body under a name; a name that is taken is given to the new bytes.
 
-    The body is the file itself, never multipart. `Content-Digest: sha-256=:BASE64:` is checked where it is given.
+    The body is the file itself, never multipart.
     """
 
     def store(sealed: Sealed) -> schemas.Upload:
@@ -62,7 +64,7 @@ async def put_upload(
         with database.write() as session:
             return views.uploads(session, [registry.put_upload(session, tenant_id, name, sealed.sha256)])[0]
 
-    stored = await take(request, settings, store)
+    stored = await take(request, settings, content_digest, store)
     response.headers["Location"] = f"/v1/uploads/{stored.id}"
     return stored
 

@@ -1,6 +1,7 @@
 """Who may see what: keys, tenants, and the guard of the mode without keys."""
 
 import base64
+import threading
 
 import httpx
 import pytest
@@ -16,6 +17,21 @@ def assert_refused(answer: httpx.Response, status: int) -> None:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["detail"].endswith(".")
+
+
+def test_first_requests_at_once_find_one_default_tenant(either: Service) -> None:
+    start, seen = threading.Barrier(8), []
+
+    def ask() -> None:
+        start.wait()
+        seen.append(either.client.get("/v1/jobs").status_code)
+
+    askers = [threading.Thread(target=ask) for _ in range(8)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert seen == [200] * 8
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/uploads", "/v1/datasets", "/v1/architectures", "/v1/methods"])

@@ -1,6 +1,8 @@
 """What bad input gets: a problem with one sentence that says what was expected and what came, never a 500."""
 
+import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,19 +63,31 @@ def assert_problem(answer: httpx.Response, status: int, words: tuple[str, ...] =
     return body
 
 
-@pytest.fixture
-def small(fresh: Database, tmp_path: Path) -> Any:
-    """A service that takes jobs of at most an hour."""
-    with serving(fresh, Settings(data=tmp_path, max_job_seconds=3600.0, min_free=0)) as found:
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Iterator[Service]:
+    """A service that refuses everything it is asked here, so that all may ask it; jobs may take an hour at most."""
+    folder = tmp_path_factory.mktemp("still")
+    shutil.copy(migrated_file, folder / "radii.db")
+    database = Database(f"sqlite:///{folder / 'radii.db'}")
+    with serving(database, Settings(data=folder, max_job_seconds=3600.0, min_free=0)) as found:
         yield found
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def pair(still: Service) -> dict[str, str]:
+    """A data set and a checkpoint that fit."""
+    return {"dataset": still.dataset(), "checkpoint": still.checkpoint()}
 
 
 @pytest.mark.parametrize(("changes", "status", "words"), [row[1:] for row in JOBS], ids=[row[0] for row in JOBS])
-def test_a_bad_certify_job_is_refused(small: Service, changes: dict[str, Any], status: int, words: Any) -> None:
-    body = {"kind": "certify", "dataset": small.dataset(), "checkpoint": small.checkpoint(), "sigma": 0.25}
-    assert_problem(small.client.post("/v1/jobs", json=body | changes), status, words)
-    assert_problem(small.client.post("/v1/jobs", json=body | {"validate_only": True} | changes), status, words)
-    assert small.client.get("/v1/jobs").json()["items"] == []
+def test_a_bad_certify_job_is_refused(
+    still: Service, pair: dict[str, str], changes: dict[str, Any], status: int, words: Any
+) -> None:
+    body = {"kind": "certify", "sigma": 0.25, **pair}
+    assert_problem(still.client.post("/v1/jobs", json=body | changes), status, words)
+    assert_problem(still.client.post("/v1/jobs", json=body | {"validate_only": True} | changes), status, words)
+    assert still.client.get("/v1/jobs").json()["items"] == []
 
 
 TRAINING: list[tuple[dict[str, Any], tuple[str, ...]]] = [
@@ -90,10 +104,12 @@ TRAINING: list[tuple[dict[str, Any], tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("changes", "words"), TRAINING)
-def test_a_bad_training_job_is_refused(service: Service, changes: dict[str, Any], words: tuple[str, ...]) -> None:
-    body = {"kind": "train", "dataset": service.dataset(), "architecture": "digits_cnn", "sigma": 0.25}
-    assert_problem(service.client.post("/v1/jobs", json=body | changes), 422, words)
-    assert service.client.get("/v1/checkpoints").json()["items"] == []
+def test_a_bad_training_job_is_refused(
+    still: Service, pair: dict[str, str], changes: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    body = {"kind": "train", "dataset": pair["dataset"], "architecture": "digits_cnn", "sigma": 0.25}
+    assert_problem(still.client.post("/v1/jobs", json=body | changes), 422, words)
+    assert [row["id"] for row in still.client.get("/v1/checkpoints").json()["items"]] == [pair["checkpoint"]]
 
 
 def test_a_model_and_data_that_do_not_fit_are_refused(service: Service) -> None:
@@ -141,11 +157,10 @@ def test_a_pending_pair_is_409_and_a_rejected_one_422_with_its_reason(service: S
         ("checkpoints", {"name": "c", "file": "x", "sigma": 0}, ("body.sigma", "greater than 0", "got 0")),
     ],
 )
-def test_a_bad_registration_is_refused(
-    service: Service, path: str, body: dict[str, Any], words: tuple[str, ...]
-) -> None:
-    assert_problem(service.client.post(f"/v1/{path}", json=body), 422, words)
-    assert service.client.get(f"/v1/{path}").json()["items"] == []
+def test_a_bad_registration_is_refused(still: Service, path: str, body: dict[str, Any], words: tuple[str, ...]) -> None:
+    before = still.client.get(f"/v1/{path}").json()
+    assert_problem(still.client.post(f"/v1/{path}", json=body), 422, words)
+    assert still.client.get(f"/v1/{path}").json() == before
 
 
 @pytest.mark.parametrize(
@@ -173,21 +188,21 @@ def test_a_bad_registration_is_refused(
     ],
 )
 def test_a_body_that_is_no_json_object_is_refused(
-    service: Service, content: bytes, status: int, words: tuple[str, ...]
+    still: Service, content: bytes, status: int, words: tuple[str, ...]
 ) -> None:
     headers = {"Content-Type": "application/json"}
-    assert_problem(service.client.post("/v1/jobs", content=content, headers=headers), status, words)
+    assert_problem(still.client.post("/v1/jobs", content=content, headers=headers), status, words)
 
 
-def test_a_body_of_another_type_is_refused(service: Service) -> None:
-    answer = service.client.post("/v1/jobs", content=b'{"kind": "certify"}', headers={"Content-Type": "text/plain"})
+def test_a_body_of_another_type_is_refused(still: Service) -> None:
+    answer = still.client.post("/v1/jobs", content=b'{"kind": "certify"}', headers={"Content-Type": "text/plain"})
     assert_problem(answer, 422, ("body", "bytes that are no JSON"))
 
 
-def test_a_huge_body_is_refused(service: Service) -> None:
-    whole = service.client.post("/v1/jobs", content=b" " * (2**24 + 1), headers={"Content-Type": "application/json"})
+def test_a_huge_body_is_refused(still: Service) -> None:
+    whole = still.client.post("/v1/jobs", content=b" " * (2**24 + 1), headers={"Content-Type": "application/json"})
     assert_problem(whole, 413, ("too large", "16777216 bytes"))
-    parts = service.client.post(
+    parts = still.client.post(
         "/v1/jobs", content=(b" " * 2**20 for _ in range(17)), headers={"Content-Type": "application/json"}
     )
     assert_problem(parts, 413, ("too large", "16777216 bytes"))
@@ -242,11 +257,12 @@ def test_a_job_has_only_the_parts_of_its_kind(service: Service) -> None:
         ("/v1/jobs?state=asleep", ("query.state", "'queued'", "'asleep'")),
         ("/v1/jobs?cursor=nonsense", ("(cursor)", "next_cursor of a page before", "'nonsense'")),
         ("/v1/jobs?cursor=%C3%A9%00", ("(cursor)", "next_cursor of a page before")),
+        ("/v1/datasets?cursor=MTA", ("(cursor)", "next_cursor of a page before", "'MTA'")),
         ("/v1/datasets?cursor=AAAA", ("(cursor)", "next_cursor of a page before", "'AAAA'")),
     ],
 )
-def test_bad_queries_are_refused(service: Service, path: str, words: tuple[str, ...]) -> None:
-    assert_problem(service.client.get(path), 422, words)
+def test_bad_queries_are_refused(still: Service, path: str, words: tuple[str, ...]) -> None:
+    assert_problem(still.client.get(path), 422, words)
 
 
 def test_bad_waits_and_formats_are_refused(service: Service) -> None:
@@ -258,8 +274,8 @@ def test_bad_waits_and_formats_are_refused(service: Service) -> None:
     assert_problem(service.client.post("/v1/jobs", json={}, headers={"Idempotency-Key": "\t"}), 422)
 
 
-def test_a_method_that_is_not_offered_is_405(service: Service) -> None:
-    assert_problem(service.client.patch("/v1/jobs"), 405, ("PATCH is not offered at '/v1/jobs'",))
+def test_a_method_that_is_not_offered_is_405(still: Service) -> None:
+    assert_problem(still.client.patch("/v1/jobs"), 405, ("PATCH is not offered at '/v1/jobs'",))
 
 
 def test_a_database_that_is_away_is_503_with_a_time_to_come_back(

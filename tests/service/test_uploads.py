@@ -167,12 +167,15 @@ def test_an_upload_that_is_cut_leaves_nothing(service: Service, caplog: pytest.L
 
 
 def test_a_refused_upload_is_answered_before_its_bytes_are_sent(fresh: Database, tmp_path: Path) -> None:
-    with serving(fresh, Settings(data=tmp_path, max_upload=1000, min_free=0)) as service, listening(service) as port:
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            head = f"PUT /v1/uploads/x HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 1001\r\n"
-            connection.sendall(head.encode() + b"Expect: 100-continue\r\n\r\n")
-            connection.settimeout(10)
-            assert connection.recv(100).startswith(b"HTTP/1.1 413")
+    settings = Settings(data=tmp_path, max_upload=1000, min_free=0)
+    with (
+        serving(fresh, settings) as service,
+        listening(service) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
+    ):
+        head = f"PUT /v1/uploads/x HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 1001\r\n"
+        connection.sendall(head.encode() + b"Expect: 100-continue\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
 
 
 @contextmanager

@@ -85,6 +85,11 @@ def claim(
     )
 
 
+def waiting(session: Session, device_type: str) -> bool:
+    """Whether there is a shard that a worker of this device type could claim."""
+    return session.execute(_next(device_type, lock=False)).first() is not None
+
+
 def _chosen(job: Job, execution: dict[str, Any]) -> dict[str, Any]:
     """How the job's first worker means to run it, and what the job itself asks for."""
     if "batch_size" not in job.spec or job.kind == "train":
@@ -187,14 +192,14 @@ def charge(session: Session, tenant_id: str, seconds: float) -> None:
     session.flush()
 
 
-def _next(device_type: str) -> Select[Shard, Job]:
+def _next(device_type: str, *, lock: bool = True) -> Select[Shard, Job]:
     recent = (
         select(DeviceTime.tenant_id, func.sum(DeviceTime.seconds).label("seconds"))
         .where(DeviceTime.slice >= (clock() - FAIR_WINDOW) / SLICE)
         .group_by(DeviceTime.tenant_id)
         .subquery()
     )
-    return (
+    query = (
         select(Shard, Job)
         .join(Job, Job.id == Shard.job_id)
         .outerjoin(recent, recent.c.tenant_id == Job.tenant_id)
@@ -211,8 +216,8 @@ def _next(device_type: str) -> Select[Shard, Job]:
             Shard.number,
         )
         .limit(1)
-        .with_for_update(of=Shard, skip_locked=True)
     )
+    return query.with_for_update(of=Shard, skip_locked=True) if lock else query
 
 
 def _fenced(session: Session, held: Claim, **columns: Any) -> None:
