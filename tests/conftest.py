@@ -3,14 +3,14 @@ binaries that are found, else the test is skipped loudly; under ``CI=true`` such
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests_support import servers
+from tests_support import servers, things
 
 from worker.settings import Settings
-from worker.store import schema
 from worker.store.session import Database
 
 
@@ -41,7 +41,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database, on SQLite and on Postgres in turn."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'radii.db'}"
@@ -50,11 +50,38 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
             yield url
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with the schema, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "radii.db"
+    things.migrated(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_name(postgres: servers.Postgres) -> Iterator[str]:
+    """The name of a Postgres database with the schema, to be copied."""
+    with postgres.database() as url:
+        things.migrated(url).close()
+        yield url.rsplit("/", 1)[-1]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database with the schema, on SQLite and on Postgres in turn."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "radii.db")
+        yield f"sqlite:///{tmp_path / 'radii.db'}"
+    else:
+        template = request.getfixturevalue("migrated_name")
+        with request.getfixturevalue("postgres").database(template) as url:
+            yield url
+
+
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """A database with the schema."""
+    """The same, connected."""
     database = Database(database_url)
-    schema.migrate(database.engine)
     yield database
     database.close()
 

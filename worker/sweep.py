@@ -56,5 +56,6 @@ def clean_once(database: Database, settings: Settings) -> int:
     with database.write() as session:
         registry.expire_uploads(session, settings.upload_ttl)
         gone = registry.collect(session, settings.blobs)
+        gone += registry.collect_orphans(session, settings.blobs, older_than=UNFINISHED)
     blobs.clean_new(settings.blobs, older_than=UNFINISHED, now=time.time())
     return gone

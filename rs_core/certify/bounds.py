@@ -6,7 +6,6 @@ for shares over a test set. How votes become a certificate is told in ``decision
 """
 
 from scipy.special import betaincinv, ndtri
-from statsmodels.stats.proportion import proportion_confint
 
 
 def lower_bound(k: int, n: int, alpha: float) -> float:
@@ -25,6 +24,9 @@ def lower_bound(k: int, n: int, alpha: float) -> float:
 
 def interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Two-sided Clopper-Pearson interval for a proportion of which ``k`` of ``n`` were seen."""
+    # Imported on use: pandas comes with it, and a second of every process's start.
+    from statsmodels.stats.proportion import proportion_confint
+
     _check(k, n)
     low, high = proportion_confint(k, n, alpha=1 - confidence, method="beta")
     return float(low), float(high)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from tests_support.live import running
 
 from rs_core.tsv import rounded_down
 from service.client import Client
-from tests_support.live import running
 
 FLAGS = (
     "--no-sandbox",

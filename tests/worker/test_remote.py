@@ -15,8 +15,8 @@ from worker.store.tables import Job, Worker
 
 
 @pytest.fixture
-def database_url(postgres: servers.Postgres) -> Iterator[str]:
-    with postgres.database() as url:
+def database_url(postgres: servers.Postgres, migrated_name: str) -> Iterator[str]:
+    with postgres.database(migrated_name) as url:
         yield url
 
 

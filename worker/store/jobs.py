@@ -103,6 +103,7 @@ def change(session: Session, job_id: str, state: str, data: dict[str, Any] | Non
         return False
     _record(session, job_id, revision, state, data or {})
     if state in TERMINAL - {SUCCEEDED}:
+        _drop_ready_shards(session, job_id)
         _reject_what_it_was_to_make(session, job_id, columns.get("problem") or {"detail": f"The job was {state}."})
     return True
 
@@ -116,12 +117,14 @@ def cancel(session: Session, job_id: str) -> None:
 
 
 def settle(session: Session, job_id: str, output: dict[str, Any] | None = None) -> None:
-    """Ends a job whose shards leave nothing to do: all done, one failed, or cancelling with none in work."""
+    """Ends a job whose shards leave nothing to do: all done, or cancelling with none in work."""
     state = _lock(session, job_id)
     counts = _shard_counts(session, job_id)
     open_shards, leased, failed = counts.get("ready", 0), counts.get("leased", 0), counts.get("failed", 0)
     if state == CANCELLING and not leased:
         change(session, job_id, CANCELLED)
+    elif state in TERMINAL:
+        _drop_ready_shards(session, job_id)
     elif state == RUNNING and not (open_shards or leased or failed):
         change(session, job_id, SUCCEEDED, **({"output": output} if output else {}))
 
@@ -129,8 +132,12 @@ def settle(session: Session, job_id: str, output: dict[str, Any] | None = None) 
 def fail(session: Session, job_id: str, problem: dict[str, Any]) -> bool:
     """Ends a job with the problem that stopped it; its shards are no more to be claimed."""
     _lock(session, job_id)
-    session.execute(update(Shard).where(Shard.job_id == job_id, Shard.state == "ready").values(state="failed"))
     return change(session, job_id, FAILED, {"detail": problem.get("detail", "")}, problem=problem)
+
+
+def _drop_ready_shards(session: Session, job_id: str) -> None:
+    """Nobody is to work on what is left of a job that has ended."""
+    session.execute(update(Shard).where(Shard.job_id == job_id, Shard.state == "ready").values(state="dropped"))
 
 
 def _reject_what_it_was_to_make(session: Session, job_id: str, problem: dict[str, Any]) -> None:

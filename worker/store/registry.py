@@ -5,6 +5,7 @@ problem; ``deleted`` rows stay for the jobs that name them and are shown to nobo
 commit.
 """
 
+import time
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -119,6 +120,16 @@ def collect(session: Session, root: Path, grace: float = BLOB_GRACE) -> int:
     for sha256 in gone:
         blobs.delete(root, sha256)
     return len(gone)
+
+
+def collect_orphans(session: Session, root: Path, older_than: float) -> int:
+    """Deletes files that no row knows of: a commit failed after the file had got its name. Returns how many."""
+    files = [path for path in root.glob("??/*") if time.time() - path.stat().st_mtime > older_than]
+    known = set(session.scalars(select(Blob.sha256)))
+    orphans = [path for path in files if path.name not in known]
+    for path in orphans:
+        path.unlink(missing_ok=True)
+    return len(orphans)
 
 
 def expire_uploads(session: Session, ttl: float) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 
 from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from worker.store.clock import clock
@@ -16,13 +17,12 @@ DEFAULT_TENANT = "default"
 
 
 def tenant(session: Session, name: str) -> Tenant:
-    """The tenant of that name, made where there was none."""
-    found = session.scalar(select(Tenant).where(Tenant.name == name))
-    if found is None:
-        found = Tenant(id=new_id("tenant"), name=name)
-        session.add(found)
-        session.flush()
-    return found
+    """The tenant of that name, made where there was none; callers at once get the same one."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    new = dialect.insert(Tenant).values(id=new_id("tenant"), name=name, created=clock())
+    if session.scalar(select(Tenant.id).where(Tenant.name == name)) is None:
+        session.execute(new.on_conflict_do_nothing(index_elements=["name"]))
+    return session.scalars(select(Tenant).where(Tenant.name == name)).one()
 
 
 def create_key(session: Session, tenant_name: str, key_name: str) -> tuple[ApiKey, str]:

@@ -34,10 +34,10 @@ class Postgres:
         return f"postgresql://{self.user}@{self.host}:{self.port}"
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of a fresh database, dropped afterwards."""
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """The URL of a fresh database, a copy of ``template``, dropped afterwards."""
         name = f"radii_test_{secrets.token_hex(6)}"
-        self._run(f"CREATE DATABASE {name}")
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
             yield f"{self.url}/{name}"
         finally:

@@ -100,3 +100,17 @@ def test_the_checkpoint_of_a_training_is_its_jobs(database: Database, tmp_path: 
         assert (row.state, registry.users_of(session, row)) == ("pending", [job_id])
         jobs.cancel(session, job_id)
         assert session.get_one(Checkpoint, row.id, populate_existing=True).state == "rejected"
+
+
+def test_files_that_no_row_knows_of_are_deleted_when_they_are_old(
+    database: Database, tmp_path: Path, tenant_id: str
+) -> None:
+    kept = _upload(database, tmp_path, tenant_id, "a", b"a")
+    with blobs.writing(tmp_path) as writer:
+        writer.write(b"its commit failed")
+        orphan = writer.seal()
+    blobs.place(tmp_path, orphan)
+    with database.read() as session:
+        assert registry.collect_orphans(session, tmp_path, older_than=60.0) == 0
+        assert registry.collect_orphans(session, tmp_path, older_than=-60.0) == 1
+    assert blobs.path_of(tmp_path, kept).exists() and not blobs.path_of(tmp_path, orphan.sha256).exists()

@@ -25,8 +25,8 @@ def test_migrations_run_down_to_nothing_and_up_again(database: Database) -> None
     assert schema.current(database.engine) == schema.head()
 
 
-def test_an_empty_database_is_refused_with_the_way_out(database_url: str) -> None:
-    database = Database(database_url)
+def test_an_empty_database_is_refused_with_the_way_out(empty_url: str) -> None:
+    database = Database(empty_url)
     with pytest.raises(schema.WrongSchema, match=r"expected \d+, got none. Run `radii migrate`"):
         schema.require(database.engine)
     database.close()
@@ -40,11 +40,11 @@ def test_a_newer_database_is_refused_by_an_older_worker_and_by_an_older_migrate(
             act(database.engine)
 
 
-def test_several_that_migrate_at_once_take_turns(database_url: str) -> None:
+def test_several_that_migrate_at_once_take_turns(empty_url: str) -> None:
     errors: list[Exception] = []
 
     def migrate() -> None:
-        database = Database(database_url)
+        database = Database(empty_url)
         try:
             schema.migrate(database.engine)
         except Exception as error:

@@ -1,5 +1,7 @@
 """API keys: stored as hashes, shown once, and ended for good."""
 
+import threading
+
 from worker.store import tenants
 from worker.store.session import Database
 
@@ -27,3 +29,18 @@ def test_the_key_itself_is_not_stored(database: Database) -> None:
 def test_a_wrong_key_is_nobodys(database: Database) -> None:
     with database.read() as session:
         assert tenants.tenant_of_key(session, "radii_guess") is None
+
+
+def test_callers_at_once_get_the_same_tenant(database: Database) -> None:
+    found: list[str] = []
+
+    def ask() -> None:
+        with database.write() as session:
+            found.append(tenants.tenant(session, "lab").id)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8 and len(set(found)) == 1
