@@ -136,8 +136,18 @@ def fail(session: Session, job_id: str, problem: dict[str, Any]) -> bool:
 
 
 def _drop_ready_shards(session: Session, job_id: str) -> None:
-    """Nobody is to work on what is left of a job that has ended."""
-    session.execute(update(Shard).where(Shard.job_id == job_id, Shard.state == "ready").values(state="dropped"))
+    """Nobody is to work on what is left of a job that has ended.
+
+    Everywhere else a shard's row is locked before its job's. Here it is the other way round, so rows that a claim holds
+    are left alone: it finds the job ended, or its worker does at the first commit.
+    """
+    ready = select(Shard.number).where(Shard.job_id == job_id, Shard.state == "ready")
+    session.execute(
+        update(Shard)
+        .where(Shard.job_id == job_id, Shard.number.in_(ready.with_for_update(skip_locked=True)))
+        .values(state="dropped")
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _reject_what_it_was_to_make(session: Session, job_id: str, problem: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, case, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from rs_core.spec import DEFAULT_BATCH
@@ -65,6 +66,11 @@ def claim(
         known = (job.provenance or {}).get("workers", [])
         job.provenance = {"workers": known if provenance in known else [*known, provenance]}
     jobs.change(session, job.id, jobs.RUNNING)
+    if session.scalar(select(Job.state).where(Job.id == job.id)) != jobs.RUNNING:
+        shard.state = "dropped"  # the job was ended while this claim waited for its row
+        session.flush()
+        jobs.settle(session, job.id)
+        return None
     shard.state, shard.owner = "leased", new_id("claim")
     shard.fence, shard.attempt = shard.fence + 1, shard.attempt + 1
     shard.lease_until = clock() + lease
@@ -157,7 +163,9 @@ def sweep(session: Session) -> int:
         .values(state="ready", owner=None, rung=0.0, lost=Shard.lost + 1)
         .returning(Shard.job_id, Shard.number, Shard.lost)
     ).all()
-    for job_id, number, lost in expired:
+    for job_id, number, lost in sorted(
+        expired, key=lambda row: row[0]
+    ):  # in one order, so that two sweeps cannot cross
         if lost >= MAX_LOST:
             _give_up(session, job_id, number, lost)
         jobs.settle(session, job_id)
@@ -182,14 +190,11 @@ def unrung(session: Session, interval: float) -> int:
 
 def charge(session: Session, tenant_id: str, seconds: float) -> None:
     """Adds device time to the tenant's account of the present slice."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     now = session.scalar(select(clock())) or 0.0
-    key = (tenant_id, int(now // SLICE))
-    account = session.get(DeviceTime, key, with_for_update=True)
-    if account is None:
-        session.add(DeviceTime(tenant_id=key[0], slice=key[1], seconds=seconds))
-    else:
-        account.seconds += seconds
-    session.flush()
+    new = dialect.insert(DeviceTime).values(tenant_id=tenant_id, slice=int(now // SLICE), seconds=seconds)
+    more = DeviceTime.seconds + new.excluded.seconds
+    session.execute(new.on_conflict_do_update(index_elements=["tenant_id", "slice"], set_={"seconds": more}))
 
 
 def _next(device_type: str, *, lock: bool = True) -> Select[Shard, Job]:

@@ -1,6 +1,7 @@
 """Shards: one worker at a time, by lease and fence, on SQLite and on Postgres."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from worker.store import jobs, shards
 from worker.store.jobs import NewJob
 from worker.store.session import Database
 from worker.store.shards import Claim, LeaseLost
-from worker.store.tables import Job, Shard
+from worker.store.tables import DeviceTime, Job, Shard
 
 CPU = {"device_type": "cpu", "execution": {"threads": 1}, "provenance": {"device": "a"}}
 
@@ -211,3 +212,54 @@ def test_a_swept_shard_of_a_cancelled_job_ends_the_job(database: Database, tmp_p
     with database.write() as session:
         shards.sweep(session)
     assert _state(database, job_id) == jobs.CANCELLED
+
+
+def test_cancelling_while_workers_claim_neither_deadlocks_nor_leaves_a_shard_in_work(database: Database) -> None:
+    errors: list[Exception] = []
+
+    def guarded(act: Callable[[], object]) -> threading.Thread:
+        def run() -> None:
+            try:
+                act()
+            except Exception as error:
+                errors.append(error)
+
+        return threading.Thread(target=run)
+
+    def claim_and_release() -> None:
+        while (claim := _claim(database)) is not None:
+            with database.write() as session:
+                shards.release(session, claim)
+
+    def cancel(job_id: str) -> None:
+        with database.write() as session:
+            jobs.cancel(session, job_id)
+
+    for _ in range(10):
+        job_id = _submit(database, count=8)
+        threads = [guarded(claim_and_release) for _ in range(3)] + [guarded(lambda job_id=job_id: cancel(job_id))]  # type: ignore[misc]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+        assert errors == []
+        assert _state(database, job_id) == jobs.CANCELLED
+        with database.read() as session:
+            assert {shard.state for shard in session.query(Shard).filter_by(job_id=job_id)} == {"dropped"}
+
+
+def test_device_time_of_workers_at_once_adds_up(database: Database) -> None:
+    tenant_id = things.tenant(database)
+
+    def charge() -> None:
+        for _ in range(5):
+            with database.write() as session:
+                shards.charge(session, tenant_id, 1.0)
+
+    threads = [threading.Thread(target=charge) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.read() as session:
+        assert sum(account.seconds for account in session.query(DeviceTime)) == 20.0
