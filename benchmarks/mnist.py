@@ -50,7 +50,7 @@ def main() -> None:
         "training_seconds": round(_seconds(training), 1),
         "certification_seconds": round(_seconds(certification), 1),
     }
-    _show(report, figures, json.dumps(provenance), options.out)
+    _show(report, figures, json.dumps(provenance), options.data, options.out)
 
 
 def _run(client: Client, options: argparse.Namespace) -> tuple[Job, Job]:
@@ -81,8 +81,9 @@ def _seconds(job: Job) -> float:
     return (job.info.finished - job.info.started).total_seconds()
 
 
-def _show(report: Report, figures: dict[str, object], provenance: str, out: Path | None) -> None:
-    command = shlex.join([".venv/bin/python", *[a for a in sys.argv if a != "--out" and a != str(out)]])
+def _show(report: Report, figures: dict[str, object], provenance: str, data: Path, out: Path | None) -> None:
+    given = [part for part in sys.argv if part not in ("--out", str(out), "--data", str(data))]
+    command = shlex.join([".venv/bin/python", *given, "--data", data.name])
     line = json.dumps(figures)
     print(f"\n{format_table(report)}\n\n{line}")
     if out is not None:

@@ -14,6 +14,7 @@ import pytest
 from tests_support import servers
 from tests_support.live import running
 
+from rs_core.certify.decision import predict
 from service.client import ApiError, Client
 
 
@@ -77,5 +78,13 @@ def test_the_main_job_runs_on_postgres_redis_and_celery(
             assert report.results["acr"] == pytest.approx(sum(r.radius for r in rows if r.correct) / 20, rel=1e-12)
             assert certification.info.summary is not None
             assert certification.info.summary.acr == pytest.approx(report.results["acr"], rel=1e-12)
+            prediction = client.predict(
+                checkpoint=training.checkpoint_id or "", dataset=data, n=500, inputs={"start": 1_500, "count": 20}
+            ).wait(check=True)
+            answers = list(prediction.predictions())
+            assert [answer.index for answer in answers] == list(range(1_500, 1_520))
+            for answer in answers:
+                assert sum(answer.counts) == 500
+                assert (answer.prediction, answer.p_value) == predict(answer.counts, alpha=0.001)
             with Client(address, api_key="radii_wrong") as stranger, pytest.raises(ApiError, match="key"):
                 list(stranger.jobs())
