@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from service.auth import TenantId as TenantId
 from service.errors import InvalidRequest, NotFound
+from service.schemas import MAX_WAIT
 from worker.settings import Settings
 from worker.store.registry import DELETED
 from worker.store.session import Database
@@ -43,6 +44,10 @@ DatabaseDep = Annotated[Database, Depends(_database)]
 Limit = Annotated[int, Query(ge=1, le=200, description="items of one page")]
 RowLimit = Annotated[int, Query(ge=1, le=1000, description="rows of one page")]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
+Wait = Annotated[
+    float,
+    Query(ge=0, allow_inf_nan=False, description=f"wait so many seconds (at most {MAX_WAIT:g}) for its end"),
+]
 
 
 def find(session: Session, kind: type[Row], tenant_id: str, identifier: str) -> Row | None:

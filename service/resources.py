@@ -1,13 +1,15 @@
 """What data sets and checkpoints have in common: made out of uploads, listed, deleted; and pages of any list."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from fastapi import Response
+from fastapi import Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
+from service import schemas
 from service.dependencies import WORDS, Row, cut_page, decode_cursor, encode_cursor, get, shown
 from service.errors import RETRY_SECONDS, InUse, NotFound, UnknownResource
 from service.idempotency import REPLAYED, forget
@@ -16,6 +18,7 @@ from worker.store.session import Database
 from worker.store.tables import Checkpoint, Dataset, Job
 
 Made = TypeVar("Made", Dataset, Checkpoint)
+View = TypeVar("View", schemas.Dataset, schemas.Checkpoint)
 
 
 def page(
@@ -50,6 +53,15 @@ def remove(database: Database, kind: type[Made], tenant_id: str, identifier: str
             raise InUse(expected=f"a {WORDS[kind]} that no active job needs", got=f"one that {named} needs", jobs=users)
         registry.remove(session, row)
         forget(session, identifier)
+
+
+async def when_made(request: Request, read: Callable[[], View], wait: float) -> View:
+    """What ``read`` gives: at once, or once the job that makes it has ended, or after ``wait`` seconds."""
+    found = await run_in_threadpool(read)
+    if wait > 0 and found.state == registry.PENDING and found.job is not None:
+        await request.app.state.watch.ended(found.job, min(wait, schemas.MAX_WAIT))
+        found = await run_in_threadpool(read)
+    return found
 
 
 def accepted(response: Response, location: str, replayed: bool) -> None:

@@ -1,18 +1,20 @@
 """Checkpoints: trained base classifiers, out of an upload by a conversion or out of a training job."""
 
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Request, Response
 from sqlalchemy.orm import Session
 
 from rs_core.models.table import architecture
 from service import requests, schemas, views
-from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, get
+from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get
 from service.idempotency import IdempotencyKey, once
 from service.openapi import ACCEPTED, problems
-from service.resources import accepted, files_of, page, remove
+from service.resources import accepted, files_of, page, remove, when_made
 from worker import broker
 from worker.store import registry
+from worker.store.session import Database
 from worker.store.tables import Checkpoint
 
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
@@ -40,7 +42,7 @@ def create_checkpoint(
     identifier, replayed = once(database, tenant_id, idempotency_key, request, make)
     broker.ring(settings)
     accepted(response, f"/v1/checkpoints/{identifier}", replayed)
-    return get_checkpoint(identifier, tenant_id, database)
+    return _read(database, tenant_id, identifier)
 
 
 @router.get("", operation_id="list_checkpoints")
@@ -54,10 +56,11 @@ def list_checkpoints(
 
 
 @router.get("/{checkpoint_id}", operation_id="get_checkpoint", responses=problems(404))
-def get_checkpoint(checkpoint_id: str, tenant_id: TenantId, database: DatabaseDep) -> schemas.Checkpoint:
-    """One checkpoint."""
-    with database.read() as session:
-        return views.checkpoints(session, [get(session, Checkpoint, tenant_id, checkpoint_id)])[0]
+async def get_checkpoint(
+    checkpoint_id: str, request: Request, tenant_id: TenantId, database: DatabaseDep, wait: Wait = 0.0
+) -> schemas.Checkpoint:
+    """One checkpoint; with `wait`, as soon as it is pending no more or the time is up."""
+    return await when_made(request, partial(_read, database, tenant_id, checkpoint_id), wait)
 
 
 @router.delete("/{checkpoint_id}", operation_id="delete_checkpoint", status_code=204, responses=problems(404, 409))
@@ -70,3 +73,8 @@ def _source(session: Session, tenant_id: str, body: requests.CheckpointRequest) 
     files = body.files or [body.file or ""]
     stated = body.model_dump(mode="json", include=set(STATED))
     return {"files": files_of(session, tenant_id, files), **stated}
+
+
+def _read(database: Database, tenant_id: str, checkpoint_id: str) -> schemas.Checkpoint:
+    with database.read() as session:
+        return views.checkpoints(session, [get(session, Checkpoint, tenant_id, checkpoint_id)])[0]

@@ -1,17 +1,19 @@
 """Data sets: made out of uploads by a conversion, or built in."""
 
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Request, Response
 from sqlalchemy.orm import Session
 
 from service import requests, schemas, views
-from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, get
+from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get
 from service.idempotency import IdempotencyKey, once
 from service.openapi import ACCEPTED, problems
-from service.resources import accepted, files_of, page, remove
+from service.resources import accepted, files_of, page, remove, when_made
 from worker import broker
 from worker.store import registry
+from worker.store.session import Database
 from worker.store.tables import Dataset
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -35,7 +37,7 @@ def create_dataset(
     identifier, replayed = once(database, tenant_id, idempotency_key, request, make)
     broker.ring(settings)
     accepted(response, f"/v1/datasets/{identifier}", replayed)
-    return get_dataset(identifier, tenant_id, database)
+    return _read(database, tenant_id, identifier)
 
 
 @router.get("", operation_id="list_datasets")
@@ -49,10 +51,11 @@ def list_datasets(
 
 
 @router.get("/{dataset_id}", operation_id="get_dataset", responses=problems(404))
-def get_dataset(dataset_id: str, tenant_id: TenantId, database: DatabaseDep) -> schemas.Dataset:
-    """One data set."""
-    with database.read() as session:
-        return views.datasets(session, [get(session, Dataset, tenant_id, dataset_id)])[0]
+async def get_dataset(
+    dataset_id: str, request: Request, tenant_id: TenantId, database: DatabaseDep, wait: Wait = 0.0
+) -> schemas.Dataset:
+    """One data set; with `wait`, as soon as it is pending no more or the time is up."""
+    return await when_made(request, partial(_read, database, tenant_id, dataset_id), wait)
 
 
 @router.delete("/{dataset_id}", operation_id="delete_dataset", status_code=204, responses=problems(404, 409))
@@ -68,3 +71,8 @@ def _source(session: Session, tenant_id: str, body: requests.DatasetRequest) -> 
         "builtin": body.builtin,
         "class_names": body.class_names,
     }
+
+
+def _read(database: Database, tenant_id: str, dataset_id: str) -> schemas.Dataset:
+    with database.read() as session:
+        return views.datasets(session, [get(session, Dataset, tenant_id, dataset_id)])[0]

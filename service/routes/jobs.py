@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from service import job_views, requests, schemas, views
-from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, get, matches
+from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get, matches
 from service.errors import RETRY_SECONDS, InUse
 from service.idempotency import REPLAYED, IdempotencyKey, forget, once
 from service.openapi import ACCEPTED, NOT_MODIFIED, Responses, problems
@@ -25,11 +25,6 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _REQUEST: TypeAdapter[Any] = TypeAdapter(requests.JobRequest)
 _PLANNED: Responses = {200: {"model": schemas.Plan, "description": "Valid; no job was made"}}
 _ENDED: Responses = {200: {"model": schemas.Job, "description": "It had ended already"}}
-
-Wait = Annotated[
-    float,
-    Query(ge=0, allow_inf_nan=False, description=f"wait so many seconds (at most {schemas.MAX_WAIT:g}) for its end"),
-]
 
 
 @router.post(

@@ -1,8 +1,12 @@
 """Data sets and checkpoints over HTTP."""
 
+import threading
+import time
 from typing import Any
 
 from tests_support.over_http import Service
+
+from worker.store import jobs
 
 
 def test_a_data_set_is_pending_with_the_job_that_makes_it(either: Service) -> None:
@@ -84,3 +88,27 @@ def test_architectures_and_methods_are_told(service: Service) -> None:
     methods = {row["name"]: row for row in service.client.get("/v1/methods").json()["items"]}
     assert methods["gaussian"]["hyper_parameters"]["properties"]["name"]["default"] == "gaussian"
     assert "Cohen" in methods["gaussian"]["description"]
+
+
+def test_waiting_for_a_data_set_ends_when_its_conversion_does(service: Service) -> None:
+    made = service.client.post("/v1/datasets", json={"name": "digits", "builtin": "digits"}).json()
+
+    def convert() -> None:
+        with service.database.write() as session:
+            jobs.fail(session, made["job"], {"title": "No.", "status": 422, "type": "x", "detail": "It is broken."})
+
+    worker = threading.Timer(0.3, convert)
+    began = time.monotonic()
+    worker.start()
+    body = service.client.get(f"/v1/datasets/{made['id']}", params={"wait": 30}).json()
+    worker.join()
+    assert (body["state"], body["problem"]["detail"]) == ("rejected", "It is broken.")
+    assert 0.2 < time.monotonic() - began < 15
+
+
+def test_waiting_for_a_checkpoint_ends_when_the_time_is_up(service: Service) -> None:
+    service.client.put("/v1/uploads/model.pt", content=b"bytes")
+    made = service.client.post("/v1/checkpoints", json={"name": "m", "file": "model.pt"}).json()
+    began = time.monotonic()
+    assert service.client.get(f"/v1/checkpoints/{made['id']}", params={"wait": 0.5}).json()["state"] == "pending"
+    assert 0.4 < time.monotonic() - began < 10
