@@ -3,21 +3,26 @@
 The generators need no state of their own: their streams are named by seed, epoch and step (``noise``), which are here.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from rs_core.data.dataset import Dataset
 from rs_core.errors import InvalidCheckpoint
 from rs_core.methods.terms import Terms
 from rs_core.models.normalize import BaseClassifier
 from rs_core.spec import TrainSpec, dump_spec
+from rs_core.tensorfile import usual_mode
 
 FORMAT = "radii-snapshot-1"
+SAMPLED = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +72,7 @@ START = Place(epoch=0, step=0, sums=Sums())
 class Snapshot:
     """A run as it stands now. It refers to the living model: save it before training goes on."""
 
-    spec: TrainSpec
+    run: str
     model: BaseClassifier
     optimizer: torch.optim.SGD
     epoch: int
@@ -82,18 +87,21 @@ class Snapshot:
             if momentum is not None:
                 tensors[f"momentum.{name}"] = momentum.detach().cpu()
         place = {"epoch": self.epoch, "step": self.step, "sums": asdict(self.sums)}
-        metadata = {"format": FORMAT, "spec": _identity(self.spec), "place": json.dumps(place)}
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata)
+        metadata = {"format": FORMAT, "run": self.run, "place": json.dumps(place)}
+        with usual_mode(path):
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata)
 
 
-def load(path: Path, spec: TrainSpec, model: BaseClassifier, optimizer: torch.optim.SGD) -> Place:
+def load(path: Path, run: str, model: BaseClassifier, optimizer: torch.optim.SGD) -> Place:
     """Puts weights and momentum back and returns the place; raises :class:`InvalidCheckpoint` for another run's file."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT or metadata.get("spec") != _identity(spec):
+        if metadata.get("format") != FORMAT or metadata.get("run") != run:
             raise InvalidCheckpoint(
                 expected="a snapshot of this very training run",
-                got="a file of another kind" if metadata.get("format") != FORMAT else "one of another specification",
+                got="a file of another kind"
+                if metadata.get("format") != FORMAT
+                else "one of another specification or data set",
                 where=path.name,
             )
         names = list(file.keys())
@@ -108,7 +116,14 @@ def load(path: Path, spec: TrainSpec, model: BaseClassifier, optimizer: torch.op
     return Place(epoch=place["epoch"], step=place["step"], sums=Sums(**place["sums"]))
 
 
-def _identity(spec: TrainSpec) -> str:
-    """The specification without the names of files, which may move between two runs."""
+def identity(spec: TrainSpec, data: Dataset) -> str:
+    """What a run is: its specification without the names of files, which may move, and a fingerprint of its data.
+
+    The fingerprint is of labels, class names, shape and a few images: a huge set is not read for it.
+    """
     body = {name: value for name, value in dump_spec(spec).items() if name not in ("dataset", "test_dataset")}
-    return json.dumps(body, sort_keys=True)
+    digest = hashlib.sha256(np.ascontiguousarray(data.labels).tobytes())
+    digest.update(json.dumps([data.class_names, data.images.shape, str(data.images.dtype)]).encode())
+    for index in np.linspace(0, len(data) - 1, min(len(data), SAMPLED), dtype=np.int64):
+        digest.update(np.ascontiguousarray(data.images[index]).tobytes())
+    return json.dumps({"spec": body, "data": digest.hexdigest()}, sort_keys=True)

@@ -31,7 +31,8 @@ DEFAULT_BATCH = 100
 MAX_SEED = 2**63 - 1
 
 Sigma = Annotated[float, Field(gt=0, le=100, description="noise level: standard deviation, in [0, 1]-pixel units")]
-Alpha = Annotated[float, Field(gt=0, lt=1, description="failure probability, per input")]
+MAX_ALPHA = 0.5
+Alpha = Annotated[float, Field(gt=0, le=MAX_ALPHA, description="failure probability, per input")]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="names every noise stream of the job")]
 Reference = Annotated[str, Field(min_length=1, max_length=4096)]
 

@@ -6,7 +6,8 @@ sentence of the error class that the caller names. Reading and writing tensors i
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -48,6 +49,18 @@ class Header:
         except (KeyError, ValueError, RecursionError):
             return None
         return body if isinstance(body, dict) else None
+
+
+@contextmanager
+def usual_mode(path: Path) -> Iterator[None]:
+    """Gives the file that the block writes the permissions that this process gives its files.
+
+    The package writes files that only their owner can read, and a service may run as another user than its workers.
+    """
+    path.touch()
+    mode = path.stat().st_mode
+    yield
+    path.chmod(mode)
 
 
 def metadata(body: Mapping[str, Any]) -> dict[str, str]:

@@ -83,7 +83,8 @@ def train(
     """
     _check(data, test_data)
     model, optimizer = _fresh(spec, data, torch.device(device))
-    place = snapshots.load(resume, spec, model, optimizer) if resume else snapshots.START
+    run = snapshots.identity(spec, data)
+    place = snapshots.load(resume, run, model, optimizer) if resume else snapshots.START
     indices = torch.tensor(spec.inputs.indices(len(data)))
     per_epoch = math.ceil(len(indices) / spec.batch_size)
     clock = _Clock(snapshot_seconds)
@@ -99,10 +100,18 @@ def train(
                 yield StepRecord(epoch=epoch, done=done, total=spec.epochs * per_epoch, loss=sums.mean_loss)
             if clock.snapshot_due() and batch + 1 < per_epoch:
                 spent = sums.with_seconds(time.monotonic() - begun)
-                yield Snapshot(spec=spec, model=model, optimizer=optimizer, epoch=epoch, step=batch + 1, sums=spent)
-        accuracy = _test(spec, model, test_data, epoch, torch.device(device)) if test_data is not None else None
+                yield Snapshot(run=run, model=model, optimizer=optimizer, epoch=epoch, step=batch + 1, sums=spent)
+        accuracy = None
+        if test_data is not None:
+            right = 0
+            for correct in _tested(spec, model, test_data, epoch, torch.device(device)):
+                right += correct
+                if clock.record_due():
+                    done = (epoch + 1) * per_epoch
+                    yield StepRecord(epoch=epoch, done=done, total=spec.epochs * per_epoch, loss=sums.mean_loss)
+            accuracy = right / len(test_data)
         yield _epoch_record(spec, epoch, sums.with_seconds(time.monotonic() - begun), accuracy)
-        yield Snapshot(spec=spec, model=model, optimizer=optimizer, epoch=epoch + 1, step=0, sums=Sums())
+        yield Snapshot(run=run, model=model, optimizer=optimizer, epoch=epoch + 1, step=0, sums=Sums())
     yield Trained(model=model.eval(), epochs=spec.epochs)
 
 
@@ -173,17 +182,16 @@ def crop_flip(x: Tensor, stream: torch.Generator) -> Tensor:
     return cropped.permute(0, 3, 1, 2).contiguous()
 
 
-@torch.no_grad()
-def _test(spec: TrainSpec, model: BaseClassifier, data: Dataset, epoch: int, device: torch.device) -> float:
-    """Share of test images classified right under one noise draw each."""
+def _tested(spec: TrainSpec, model: BaseClassifier, data: Dataset, epoch: int, device: torch.device) -> Iterator[int]:
+    """How many test images of each part are classified right under one noise draw each."""
     model.eval()
-    right = 0
     for part, start in enumerate(range(0, len(data), TEST_BATCH)):
         x, y = data.batch(torch.arange(start, min(start + TEST_BATCH, len(data))))
         stream = generator(spec.seed, epoch, Stage.TEST, part, device=device)
         noise = torch.randn(x.shape, generator=stream, device=device)
-        right += int((model(x.to(device) + spec.sigma * noise).argmax(1) == y.to(device)).sum())
-    return right / len(data)
+        with torch.no_grad():
+            logits = model(x.to(device) + spec.sigma * noise)
+        yield int((logits.argmax(1) == y.to(device)).sum())
 
 
 def _fresh(spec: TrainSpec, data: Dataset, device: torch.device) -> tuple[BaseClassifier, torch.optim.SGD]:

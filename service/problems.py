@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -98,6 +98,9 @@ def _database_error(request: Request, error: Exception) -> Response:
     if isinstance(error, IntegrityError):
         collision = Collision(expected="a request that goes alone", got="two at once; try again")
         return answer_error(request, collision)
+    if isinstance(error, DataError):
+        expected = "text without NUL characters, and numbers of at most 64 bits"
+        return answer_error(request, InvalidRequest(expected=expected, got="a value that the database refused"))
     if any(sign in text for sign in NO_ROOM):
         return answer_error(request, DiskFull(expected="room for the database", got="none"))
     if isinstance(error, WrongSchema):

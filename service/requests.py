@@ -57,7 +57,8 @@ class DatasetRequest(Request):
     builtin: Literal["digits"] | None = None
     format: Literal["npz", "idx", "cifar", "zip"] | None = None
     class_names: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=200)]] | None, Field(min_length=2, max_length=100_000)
+        list[Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]] | None,
+        Field(min_length=2, max_length=100_000),
     ] = None
 
     @model_validator(mode="after")

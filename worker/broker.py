@@ -16,7 +16,7 @@ log = logging.getLogger("radii.broker")
 
 TASK = "radii.work"
 MAX_RING = 64
-"""Bells at once: a worker that is awake goes on until nothing is ready."""
+"""Bells that wait to be heard, at most: a worker that is awake goes on until nothing is ready."""
 
 
 @lru_cache(maxsize=4)
@@ -33,6 +33,7 @@ def app(url: str, queue: str) -> Celery:
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
         broker_connection_timeout=2.0,
         broker_transport_options={
             "global_keyprefix": f"{queue}:",
@@ -52,7 +53,9 @@ def ring(settings: Settings, count: int = 1) -> None:
         return
     try:
         celery = app(settings.broker_url, settings.queue)
-        for _ in range(min(count, MAX_RING)):
-            celery.send_task(TASK, retry=False, ignore_result=True)
+        with celery.connection_for_write() as connection:
+            unheard = connection.default_channel.queue_declare("radii").message_count
+            for _ in range(min(count, MAX_RING) - unheard):
+                celery.send_task(TASK, retry=False, ignore_result=True, connection=connection)
     except (OperationalError, OSError) as error:
         log.warning("the broker cannot be reached; the next sweep rings again", extra={"error": str(error)[:300]})

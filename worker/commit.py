@@ -24,7 +24,11 @@ MAX_DEATHS = 3
 
 @dataclass
 class Pending:
-    """What has come from the child and is not yet stored. ``at`` is the input that it works on."""
+    """What has come from the child and is not yet stored.
+
+    ``at`` is the input that it works on; ``resumed`` are index and samples at which the claim took up an unfinished
+    input: until the child gets beyond them, it has brought nothing forward.
+    """
 
     certificates: list[Certificate] = field(default_factory=list)
     predictions: list[Prediction] = field(default_factory=list)
@@ -35,6 +39,7 @@ class Pending:
     at: int | None = None
     label: int = UNKNOWN_LABEL
     death: str | None = None
+    resumed: tuple[int, int] | None = None
 
     def add(self, message: Message) -> None:
         """Takes in one message."""
@@ -48,13 +53,18 @@ class Pending:
             self.progress, self.at = None, None
         elif kind == "progress":
             self.at, self.label = message["index"], message.pop("label")
-            self.progress = message if message["votes"] else None
+            drawn = sum(stage["drawn"] for stage in message["votes"].values())
+            self.progress = message if drawn and (self.at, drawn) != self.resumed else None
         elif kind == "epoch":
             self.epochs.append(message)
         elif kind == "snapshot":
             self.snapshots.append(message)
         elif kind == "step":
             self.work_done = message["work_done"] or self.work_done
+
+    def emptied(self) -> "Pending":
+        """The same place in the work, with nothing left to store."""
+        return Pending(at=self.at, label=self.label, resumed=self.resumed)
 
     def holds_results(self) -> bool:
         """Whether a commit of this brings the shard forward."""

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from types import TracebackType
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,30 +20,29 @@ from worker.loop import REFUSED, CannotStart, Slot, end
 from worker.settings import Settings
 from worker.store.schema import WrongSchema
 from worker.store.session import Database
-from worker.sweep import Sweeper
+from worker.sweep import Rounds
 
 log = logging.getLogger("radii.local")
 
-RESTART_PAUSE = 1.0
-SEEN_INTERVAL = 10.0
+RESTART_PAUSE = 2.0
 
 
 def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     """Works until ``stop`` is set. Raises ``WrongSchema`` or ``CannotStart`` where no work can be done."""
     slot = Slot(settings, Database(settings.url), stop or threading.Event())
     slot.start()
-    sweeper = Sweeper(slot.database, settings)
-    seen = time.monotonic()
+    slot.tick = Rounds(slot).go_if_due
     try:
         while not slot.stop.is_set():
             try:
-                sweeper.sweep_if_due()
-                if time.monotonic() - seen > SEEN_INTERVAL:
-                    seen = time.monotonic()
-                    slot.register()
+                slot.tick()
                 worked = slot.work_once()
             except SQLAlchemyError as error:
                 log.warning("database away, trying again", extra={"error": str(error)[:300]})
+                worked = False
+            except CannotStart as error:
+                log.error("%s; trying again", error)
+                slot.stop.wait(RESTART_PAUSE)
                 worked = False
             if not worked:
                 slot.stop.wait(settings.poll)
@@ -132,9 +130,12 @@ def main() -> None:
     threading.Thread(target=_until_parent_is_gone, args=(stop,), daemon=True).start()
     try:
         run_worker(settings, stop)
-    except (WrongSchema, CannotStart) as error:
+    except WrongSchema as error:
         log.error("%s", error)
         sys.exit(REFUSED)
+    except CannotStart as error:
+        log.error("%s", error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

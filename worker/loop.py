@@ -11,10 +11,11 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from worker.commit import Pending, abandon, write
@@ -48,6 +49,8 @@ class Slot:
     environment: dict[str, Any] = field(default_factory=dict)
     child: Child | None = None
     idle_since: float = field(default_factory=time.monotonic)
+    tick: Callable[[], None] = lambda: None
+    """Called now and then, also while a shard is in work: sweeping and being seen must not wait for its end."""
 
     def work_once(self) -> bool:
         """Does one shard, if there is one to do; True where there was.
@@ -153,6 +156,8 @@ class Drive:
             return
         if last["type"] == "failed":
             self._commit(failed=last["problem"], retry=last.get("retry", False))
+            if last.get("retry"):
+                self.slot.stop.wait(self.settings.retry_pause)
         elif last["type"] == "done":
             self._commit(done=last)
         else:
@@ -166,6 +171,7 @@ class Drive:
                 if message["type"] in ("done", "failed", "stopped"):
                     return message
                 self.pending.add(message)
+            self.slot.tick()
             if time.monotonic() - self.committed >= self.settings.commit:
                 self._commit()
             self._watch()
@@ -213,6 +219,13 @@ class Drive:
             except LeaseLost:
                 abandon(self.pending, done)
                 raise
+            except (DataError, IntegrityError, ProgrammingError) as error:
+                abandon(self.pending, done)
+                if failed:
+                    raise
+                self.pending = self.pending.emptied()
+                self._commit(failed=_refused(error))
+                return
             except SQLAlchemyError as error:
                 if time.monotonic() - self.committed > self.settings.lease * 2 / 3:
                     abandon(self.pending, done)
@@ -220,7 +233,7 @@ class Drive:
                 log.warning("database away, trying again", extra={"error": str(error)[:300]})
                 time.sleep(min(1.0, self.settings.lease / 20))
         self.progressed = self.progressed or self.pending.holds_results()
-        self.pending = Pending(at=self.pending.at, label=self.pending.label)
+        self.pending = self.pending.emptied()
         self.committed = self.begun = time.monotonic()
         if wants_stop and not (done or failed or release):
             self._ask_to_stop()
@@ -244,6 +257,9 @@ class Drive:
             job = session.get_one(Job, self.claim.job_id)
             files = _files(session, job)
             done, progress = results.standing(session, self.claim)
+        if progress is not None:
+            drawn = sum(stage["drawn"] for stage in progress["votes"].values())
+            self.pending.resumed = (progress["index"], drawn)
         return {
             "type": "task",
             "kind": self.claim.kind,
@@ -262,6 +278,16 @@ class Drive:
                 "convert_memory": self.settings.convert_memory,
             },
         }
+
+
+def _refused(error: Exception) -> dict[str, Any]:
+    """The problem of results that the database will never take."""
+    return {
+        "type": "urn:radii:problem:unstorable",
+        "title": "The results cannot be stored.",
+        "status": 500,
+        "detail": f"The database refused the results: {str(error).splitlines()[0]}"[:1000],
+    }
 
 
 def _files(session: Session, job: Job) -> dict[str, str]:

@@ -16,7 +16,7 @@ from worker.loop import REFUSED, CannotStart, Slot, end
 from worker.settings import Settings
 from worker.store.schema import WrongSchema
 from worker.store.session import Database
-from worker.sweep import Sweeper
+from worker.sweep import Rounds
 
 log = logging.getLogger("radii.remote")
 
@@ -34,10 +34,10 @@ def run_worker(settings: Settings) -> None:
     def work() -> None:
         _work(slot, turn)
 
-    sweeper = Sweeper(slot.database, settings)
-    timer = threading.Thread(target=_look_around, args=(slot, turn, sweeper), daemon=True)
-    signals.worker_ready.connect(lambda **_: timer.start(), weak=False)
+    slot.tick = Rounds(slot).go_if_due
     signals.worker_shutting_down.connect(lambda **_: slot.stop.set(), weak=False)
+    # Not when the worker is ready: it never is while the broker is away, and there is work all the same.
+    threading.Thread(target=_look_around, args=(slot, turn), daemon=True).start()
     try:
         celery.worker_main(
             [
@@ -68,15 +68,13 @@ def _work(slot: Slot, turn: Any) -> None:
         turn.release()
 
 
-def _look_around(slot: Slot, turn: Any, sweeper: Sweeper) -> None:
-    """Sweeps, shows that the worker is there, and works where a bell was missed."""
+def _look_around(slot: Slot, turn: Any) -> None:
+    """Makes the rounds, and works where a bell was missed."""
     logs.name_thread("timer")
     while not slot.stop.wait(slot.settings.look):
-        sweeper.sweep_if_due()
-        try:
-            slot.register()
-        except Exception as error:
-            log.warning("not seen", extra={"error": str(error)[:300]})
+        if turn.acquire(blocking=False):
+            turn.release()
+            slot.tick()
         _work(slot, turn)
 
 

@@ -13,6 +13,8 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from rs_core.spec import dump_spec
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 MAX_OPEN_FILES = 256
+STEP = 1.0
 MAX_OUTPUT = 64 * 2**30
 
 
@@ -32,35 +35,51 @@ def convert(request: dict[str, Any], *, seconds: float, memory: int) -> dict[str
     them. Raises the converter's own error, or :class:`InvalidDataset` / :class:`InvalidCheckpoint` where it ran into a
     wall.
     """
+    return next(answer for answer in steps(request, seconds=seconds, memory=memory) if answer is not None)
+
+
+def steps(request: dict[str, Any], *, seconds: float, memory: int) -> Iterator[dict[str, Any] | None]:
+    """The same, yielding None about once a second until the answer; whoever closes the iterator ends the converter."""
     kind = InvalidDataset if request["what"] == "dataset" else InvalidCheckpoint
-    body = json.dumps(request | {"seconds": seconds, "memory": memory}).encode()
+    body: bytes | None = json.dumps(request | {"seconds": seconds, "memory": memory}).encode()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker.sandbox"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PATH": os.defpath, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + seconds
     try:
-        ended = subprocess.run(
-            [sys.executable, "-m", "worker.sandbox"],
-            input=body,
-            capture_output=True,
-            env={"PATH": os.defpath, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"},
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise kind(
-            expected=f"a file that can be converted within {seconds:.0f} s", got="one that takes longer"
-        ) from None
+        while True:
+            try:
+                said, errors = process.communicate(body, timeout=max(0.0, min(STEP, deadline - time.monotonic())))
+                break
+            except subprocess.TimeoutExpired:
+                body = None  # it has been sent
+            if time.monotonic() >= deadline:
+                raise kind(
+                    expected=f"a file that can be converted within {seconds:.0f} s", got="one that takes longer"
+                ) from None
+            yield None
+    finally:
+        process.kill()
+        process.wait()
     try:
-        answer: dict[str, Any] = json.loads(ended.stdout)
+        answer: dict[str, Any] = json.loads(said)
     except ValueError:
-        raise kind(expected="a file that the converter can read within its limits", got=_how(ended)) from None
+        got = _how(process.returncode, errors)
+        raise kind(expected="a file that the converter can read within its limits", got=got) from None
     if "problem" in answer:
         raise RadiiError.from_problem(answer["problem"])
-    return answer
+    yield answer
 
 
-def _how(ended: "subprocess.CompletedProcess[bytes]") -> str:
-    last = ended.stderr.decode(errors="replace").strip().splitlines()[-1:]
+def _how(code: int, errors: bytes) -> str:
+    last = errors.decode(errors="replace").strip().splitlines()[-1:]
     if last and "MemoryError" in last[0]:
         return "one that needs more memory than it is given"
-    return f"one that ended it (return code {ended.returncode})" + (f": {last[0][:300]}" if last else "")
+    return f"one that ended it (return code {code})" + (f": {last[0][:300]}" if last else "")
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     commit: float = Field(default=2.0, gt=0, description="between two commits of results")
     child_silence: float = Field(default=300.0, gt=0, description="a child that says nothing this long is ended")
     child_start: float = Field(default=120.0, gt=0, description="a child has this long to start")
+    retry_pause: float = Field(default=10.0, ge=0, description="after a full disk and the like, before the next try")
     cancel_grace: float = Field(default=30.0, gt=0, description="a child that does not stop in this time is ended")
     keep_warm: float = Field(default=60.0, ge=0, description="an idle child keeps its model this long")
     snapshot: float = Field(default=60.0, gt=0, description="between two snapshots of a training job")
@@ -42,7 +43,9 @@ class Settings(BaseSettings):
     max_upload: int = Field(default=64 * 2**30, gt=0, description="bytes of one upload")
     min_free: int = Field(default=256 * 2**20, ge=0, description="bytes that uploads leave free on the disk")
     max_job_seconds: float = Field(default=90 * 86_400.0, gt=0, description="estimated work that one job may ask for")
-    upload_ttl: float = Field(default=7 * 86_400.0, gt=0, description="an upload that nothing uses is deleted after")
+    upload_ttl: float = Field(
+        default=7 * 86_400.0, gt=0, description="an upload is forgotten after; what was made of it stays"
+    )
 
     log_format: Literal["text", "json"] = "text"
 

@@ -3,9 +3,8 @@
 import logging
 import time
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from worker import broker
+from worker.loop import Slot
 from worker.settings import Settings
 from worker.store import blobs, registry, shards
 from worker.store.session import Database
@@ -17,27 +16,32 @@ UNFINISHED = 86_400.0
 """Seconds between two rounds of housekeeping, and age at which an unfinished file is a crash's remains."""
 
 
-class Sweeper:
-    """Sweeps when a sweep is due; a database that is away is tried again at the next."""
+class Rounds:
+    """A worker's rounds: sweep, be seen, and now and then clean, each when it is due and also while a shard is in work.
 
-    def __init__(self, database: Database, settings: Settings) -> None:
-        self._database, self._settings = database, settings
+    Whatever goes wrong in a round is logged and tried again in the next one: a worker must not die of it.
+    """
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
         self._swept = float("-inf")
         self._cleaned = time.monotonic()
 
-    def sweep_if_due(self) -> None:
-        """Sweeps if the interval of the settings is over."""
+    def go_if_due(self) -> None:
+        """Makes a round if the interval of the settings is over."""
         now = time.monotonic()
-        if now - self._swept < self._settings.sweep:
+        settings, database = self._slot.settings, self._slot.database
+        if now - self._swept < settings.sweep:
             return
         self._swept = now
         try:
-            sweep_once(self._database, self._settings)
+            sweep_once(database, settings)
+            self._slot.register()
             if now - self._cleaned > HOUSEKEEPING:
                 self._cleaned = now
-                clean_once(self._database, self._settings)
-        except SQLAlchemyError as error:
-            log.warning("database away, no sweep", extra={"error": str(error)[:300]})
+                clean_once(database, settings)
+        except Exception as error:
+            log.warning("a round was cut short", extra={"error": f"{type(error).__name__}: {error}"[:300]})
 
 
 def sweep_once(database: Database, settings: Settings) -> int:

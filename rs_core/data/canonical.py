@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from rs_core.data.dataset import Dataset
 from rs_core.data.info import classes
 from rs_core.data.stored import DTYPES, read_stored, stored_metadata
-from rs_core.tensorfile import metadata
+from rs_core.tensorfile import metadata, usual_mode
 
 CHUNK = 2**24
 
@@ -25,7 +25,8 @@ CHUNK = 2**24
 def save(dataset: Dataset, path: Path) -> None:
     """Writes the data set to ``path``; the same data set always gives the same bytes."""
     tensors = {"images": np.ascontiguousarray(dataset.images), "labels": np.ascontiguousarray(dataset.labels)}
-    save_file(tensors, path, metadata=metadata(stored_metadata(dataset.class_names, dataset.source)))
+    with usual_mode(path):
+        save_file(tensors, path, metadata=metadata(stored_metadata(dataset.class_names, dataset.source)))
 
 
 def open_dataset(path: Path, name: str | None = None) -> Dataset:

@@ -47,7 +47,7 @@ def read(
     be among them, they set that order. Raises :class:`InvalidDataset`.
     """
     check_files(paths)
-    kind = detect(paths) if format is None else format
+    kind = _kind(paths, format)
     title = name or paths[0].name.split(".")[0] or paths[0].name
     source = kind
     if kind == "safetensors":
@@ -63,6 +63,18 @@ def read(
         labels = _relabelled(arrays, class_names, paths[0].name)
     labels, names = classes(labels, arrays.class_names if class_names is None else class_names, paths[0].name)
     return Dataset(images=arrays.images, labels=labels, class_names=names, name=title, source=source)
+
+
+def _kind(paths: Sequence[Path], format: str | None) -> str:
+    """The key of ``READERS`` that was asked for: "cifar" is any of its forms, "zip" one of class folders."""
+    if format is None or format == "cifar":
+        found = detect(paths)
+        if format == "cifar" and not found.startswith("cifar"):
+            raise InvalidDataset(
+                expected="CIFAR-10 or CIFAR-100, binary version", got=f"the format {found}", where=paths[0].name
+            )
+        return found
+    return "folders" if format == "zip" else format
 
 
 def load(reference: str | Sequence[str]) -> Dataset:

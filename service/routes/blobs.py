@@ -34,7 +34,7 @@ def get_blob(
     """The bytes themselves; ranges are served, so that a download can go on where it was cut."""
     with database.read() as session:
         name = _name(session, tenant_id, sha256) if SHA256.fullmatch(sha256) else None
-    path = blobs.path_of(settings.blobs, sha256)
+    path = blobs.path_of(settings.blobs, sha256)  # FileResponse serves ranges of a path
     if name is None or not path.is_file():
         raise NotFound(expected="the SHA-256 of an upload, data set or checkpoint of yours", got=shown(sha256))
     headers = {"ETag": f'"{sha256}"', "Cache-Control": "private, max-age=31536000, immutable"}

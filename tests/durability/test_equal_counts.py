@@ -4,6 +4,7 @@ import secrets
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 from tests_support import processes, things
 
 from rs_core.certify import engine
@@ -14,7 +15,7 @@ from worker import broker
 from worker.settings import Settings
 from worker.store import jobs, results
 from worker.store.session import Database
-from worker.store.tables import Job, JobSummary
+from worker.store.tables import Job, JobSummary, SampleProgress
 
 START, COUNT, N0, N, SEED = 1_500, 24, 100, 4_000, 9
 
@@ -108,3 +109,38 @@ def test_celery_workers_on_postgres_and_redis_give_the_counts_of_a_library_call(
             processes.until(lambda: processes.ended(database, job_id), 90, "the job ends")
         assert _outcome(database, job_id) == library
         database.close()
+
+
+def test_a_kill_inside_an_input_loses_at_most_a_commit_and_changes_no_count(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    n = 600_000
+    settings = _settings(tmp_path, database_url)
+    tenant_id = things.tenant(database)
+    body = {
+        "kind": "certify",
+        "dataset": things.dataset(database, settings.blobs, tenant_id),
+        "checkpoint": things.checkpoint_of(database, settings.blobs, tenant_id),
+        "inputs": {"start": START, "count": 1},
+        "n": n,
+        "seed": SEED,
+    }
+    job_id = things.submit(database, tenant_id, body)
+
+    def drawn() -> int:
+        with database.read() as session:
+            return session.scalar(select(func.max(SampleProgress.drawn))) or 0
+
+    with processes.fleet(settings, "worker.local", 1) as fleet:
+        processes.until(lambda: drawn() > 0, 60, "progress inside the input")
+        fleet.kill(fleet.processes[0])
+        kept = drawn()
+        assert 0 < kept < n
+        fleet.start()
+        processes.until(lambda: processes.ended(database, job_id), 90, "the job ends")
+    with database.read() as session:
+        (row,) = results.certificates(session, job_id)
+    sampler = Sampler(things.model(), 0.25, 10, seed=SEED)
+    image = digits().image(START)
+    records = engine.certify(sampler, [(START, image, int(digits().labels[START]))], n0=N0, n=n, alpha=0.001)
+    assert _evidence([row]) == _evidence([record for record in records if isinstance(record, Certificate)])

@@ -1,5 +1,6 @@
 """Checkpoints: what is saved comes back, and a file that is not of its architecture is refused with its sentence."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,12 @@ def test_a_header_that_the_package_does_not_accept_is_refused(tmp_path: Path) ->
     header = b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4], "more": NaN}}'
     (tmp_path / "x").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     assert sentence(tmp_path / "x", info=DIGITS).startswith("(x): expected a safetensors file, got Error while")
+
+
+def test_a_saved_file_can_be_read_by_whom_the_process_lets_read_its_files(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        save(model(DIGITS), DIGITS, tmp_path / "m.safetensors")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "m.safetensors").stat().st_mode & 0o777 == 0o644

@@ -216,3 +216,10 @@ def test_a_model_whose_answers_are_not_finite_fails_the_job_with_a_sentence(clie
     assert job.state == "failed"
     assert job.info.problem is not None
     assert "expected finite logits" in job.info.problem.detail
+
+
+def test_a_format_that_is_named_is_read(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "two.zip").write_bytes(_zip({"a/1.png": _png(), "b/2.png": _png()}))
+    assert client.add_dataset("two", [tmp_path / "two.zip"], format="zip").count == 2
+    (tmp_path / "data.bin").write_bytes(b"".join(bytes([label]) + bytes(3072) for label in (0, 1, 9)))
+    assert client.add_dataset("cifar", [tmp_path / "data.bin"], format="cifar").num_classes == 10

@@ -112,3 +112,10 @@ def test_waiting_for_a_checkpoint_ends_when_the_time_is_up(service: Service) -> 
     began = time.monotonic()
     assert service.client.get(f"/v1/checkpoints/{made['id']}", params={"wait": 0.5}).json()["state"] == "pending"
     assert 0.4 < time.monotonic() - began < 10
+
+
+def test_class_names_that_no_database_can_hold_are_refused(either: Service) -> None:
+    body = {"name": "digits", "builtin": "digits", "class_names": ["a\u0000", "b"]}
+    answer = either.client.post("/v1/datasets", json=body)
+    assert answer.status_code == 422
+    assert "class_names" in answer.json()["detail"]

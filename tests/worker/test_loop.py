@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DataError
 from tests_support import fake_child, processes, things
 
 from worker import process
@@ -31,6 +32,7 @@ def slot(database: Database, database_url: str, tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(process, "COMMAND", (sys.executable, fake_child.__file__))
         monkeypatch.setenv("FAKE_CHILD", behaviour)
         fields = {"data": tmp_path, "database_url": database_url, "commit": 0.05, "child_start": 10.0}
+        fields |= {"retry_pause": 0.0}
         made.append(Slot(Settings(**fields | changes), database))  # type: ignore[arg-type]
         return made[-1]
 
@@ -89,13 +91,50 @@ def test_a_child_that_dies_after_progress_is_no_mark_against_its_input(
     database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = _submit(database, tmp_path, 3)
-    worker = slot(f"{START}:die-late")
-    for _ in range(5):
+    worker = slot(f"{START}:die-further")
+    for _ in range(6):
         worker.work_once()
     monkeypatch.setenv("FAKE_CHILD", "")
     _work(worker)
     with database.read() as session:
         assert [row.error for row in results.certificates(session, job_id)] == [None] * 3
+
+
+def test_an_input_that_always_dies_at_the_same_sample_is_given_up(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = _submit(database, tmp_path, 3)
+    _work(slot(f"{START}:die-late"))
+    assert _job(database, job_id).state == jobs.SUCCEEDED
+    with database.read() as session:
+        assert [row.error is not None for row in results.certificates(session, job_id)] == [True, False, False]
+
+
+def test_results_that_the_database_never_takes_fail_the_job_at_once(
+    database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = _submit(database, tmp_path, 3)
+
+    def refuse(session: object, job_id: str, certificates: list[object]) -> int:
+        if certificates:
+            raise DataError("INSERT", {}, Exception("cannot be stored"))
+        return 0
+
+    monkeypatch.setattr(results, "store_certificates", refuse)
+    _work(slot())
+    job = _job(database, job_id)
+    assert job.state == jobs.FAILED
+    assert "The database refused the results" in job.problem["detail"]  # type: ignore[index]
+
+
+def test_a_worker_makes_its_rounds_while_a_shard_is_in_work(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    _submit(database, tmp_path, 1)
+    worker, ticks = slot("all:slow"), []
+    worker.tick = lambda: ticks.append(1)
+    worker.work_once()
+    assert ticks
 
 
 def test_a_child_that_falls_silent_is_ended(database: Database, tmp_path: Path, slot: SlotMaker) -> None:

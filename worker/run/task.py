@@ -44,8 +44,7 @@ class Task:
 
     def path(self, name: str) -> Path:
         """Where the named blob of the task lies (``dataset``, ``checkpoint``, ...)."""
-        with blobs.open_blob(self.blobs, self.files[name]) as file:
-            return Path(file.name)
+        return blobs.local_path(self.blobs, self.files[name])
 
     def dataset(self, name: str = "dataset") -> Dataset:
         """The named data set, mapped from its blob."""

@@ -27,7 +27,7 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
         data,
         test_data=task.dataset("test_dataset") if "test_dataset" in task.files else None,
         device=task.device,
-        resume=blobs.path_of(task.blobs, task.resume["sha256"]) if task.resume else None,
+        resume=blobs.local_path(task.blobs, task.resume["sha256"]) if task.resume else None,
         snapshot_seconds=task.limits["snapshot"],
     )
     for record in records:

@@ -101,6 +101,12 @@ def open_blob(root: Path, sha256: str) -> BinaryIO:
     return path_of(root, sha256).open("rb")
 
 
+def local_path(root: Path, sha256: str) -> Path:
+    """A path on this machine by which a library can open the blob; raises FileNotFoundError."""
+    with open_blob(root, sha256) as file:
+        return Path(file.name)
+
+
 def delete(root: Path, sha256: str) -> None:
     """Removes the blob; it may be gone already."""
     path_of(root, sha256).unlink(missing_ok=True)
@@ -113,10 +119,18 @@ def path_of(root: Path, sha256: str) -> Path:
 
 def clean_new(root: Path, older_than: float, now: float) -> int:
     """Removes unfinished files that nobody has touched for ``older_than`` seconds; returns how many."""
-    stale = [path for path in (root / "new").glob("*") if now - path.stat().st_mtime > older_than]
+    stale = [path for path in (root / "new").glob("*") if age_of(path, now) > older_than]
     for path in stale:
         path.unlink(missing_ok=True)
     return len(stale)
+
+
+def age_of(path: Path, now: float) -> float:
+    """Seconds since the file was written; 0 where it has been moved or deleted meanwhile."""
+    try:
+        return now - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def free_bytes(root: Path) -> int:

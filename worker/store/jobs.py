@@ -164,7 +164,8 @@ def _reject_what_it_was_to_make(session: Session, job_id: str, problem: dict[str
 
 def _lock(session: Session, job_id: str) -> str | None:
     """The job's state, and its row held until the transaction ends, so that two last shards see each other."""
-    return session.scalar(select(Job.state).where(Job.id == job_id).with_for_update())
+    # "No key" leaves alone the locks by which new results refer to their job.
+    return session.scalar(select(Job.state).where(Job.id == job_id).with_for_update(key_share=True))
 
 
 def _shard_counts(session: Session, job_id: str) -> dict[str, int]:

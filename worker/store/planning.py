@@ -119,6 +119,18 @@ def check_fit(checkpoint: Checkpoint, dataset: Dataset) -> None:
             got=f"{dataset.num_classes} in data set {dataset.id}",
             where="dataset",
         )
+    _check_names(checkpoint, dataset)
+
+
+def _check_names(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    """Equal names in another order would give every label another meaning."""
+    known, found = (checkpoint.info or {}).get("class_names") or [], dataset.class_names or []
+    if known and sorted(known) == sorted(found) and list(known) != list(found):
+        raise Mismatch(
+            expected=f"classes in the order of checkpoint {checkpoint.id} ({', '.join(known[:5])}, ...)",
+            got=f"{', '.join(found[:5])}, ... in data set {dataset.id}",
+            where="dataset",
+        )
 
 
 def check_training(spec: TrainSpec, dataset: Dataset, test_dataset: Dataset | None) -> None:

@@ -40,7 +40,7 @@ def put_upload(session: Session, tenant_id: str, name: str, sha256: str) -> Uplo
         upload = Upload(id=new_id("up"), tenant_id=tenant_id, name=name, sha256=sha256)
         session.add(upload)
     else:
-        upload.sha256 = sha256
+        upload.sha256, upload.created = sha256, clock()
     session.flush()
     return upload
 
@@ -116,6 +116,9 @@ def collect(session: Session, root: Path, grace: float = BLOB_GRACE) -> int:
     condition = Blob.created < clock() - grace
     for query in used:
         condition = condition & Blob.sha256.not_in(query)
+    waiting = session.scalars(select(Job.spec).where(Job.kind == "convert", Job.state.in_(jobs.ACTIVE)))
+    sources = {file["sha256"] for spec in waiting for file in spec.get("source", {}).get("files", [])}
+    condition = condition & Blob.sha256.not_in(sources)
     gone = list(session.scalars(delete(Blob).where(condition).returning(Blob.sha256)))
     for sha256 in gone:
         blobs.delete(root, sha256)
@@ -124,7 +127,8 @@ def collect(session: Session, root: Path, grace: float = BLOB_GRACE) -> int:
 
 def collect_orphans(session: Session, root: Path, older_than: float) -> int:
     """Deletes files that no row knows of: a commit failed after the file had got its name. Returns how many."""
-    files = [path for path in root.glob("??/*") if time.time() - path.stat().st_mtime > older_than]
+    now = time.time()
+    files = [path for path in root.glob("??/*") if blobs.age_of(path, now) > older_than]
     known = set(session.scalars(select(Blob.sha256)))
     orphans = [path for path in files if path.name not in known]
     for path in orphans:

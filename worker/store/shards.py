@@ -25,6 +25,10 @@ MAX_LOST = 10
 """Claims in a row without one commit after which a shard, and with it the job, is given up."""
 
 
+PINNED = ("certify", "predict")
+"""Kinds of jobs that stay on one type of device, because their noise depends on it."""
+
+
 class LeaseLost(Exception):
     """The shard belongs to another worker now: stop, and write nothing."""
 
@@ -60,9 +64,12 @@ def claim(
     shard, job = found
     if provenance not in (job.provenance or {}).get("workers", []):
         # The row lock makes two first claims agree on one execution.
-        job = session.get_one(Job, job.id, with_for_update=True, populate_existing=True)
+        job = session.get_one(Job, job.id, with_for_update={"key_share": True}, populate_existing=True)
+        if job.device_type not in (None, device_type):
+            return None  # another kind of device was faster
         if job.execution is None:
-            job.execution, job.device_type = _chosen(job, execution), device_type
+            job.execution = _chosen(job, execution)
+            job.device_type = device_type if job.kind in PINNED else None
         known = (job.provenance or {}).get("workers", [])
         job.provenance = {"workers": known if provenance in known else [*known, provenance]}
     jobs.change(session, job.id, jobs.RUNNING)

@@ -22,6 +22,12 @@ def test_equal_calls_give_equal_counts_and_another_seed_gives_others(model: nn.M
     assert SmoothedClassifier(model, 0.5, 3, seed=2).certify(x, 100, 1_000).counts != first.counts
 
 
+def test_calls_without_an_index_share_no_noise_and_calls_with_one_repeat_it(model: nn.Module) -> None:
+    x, smoothed = torch.rand(1, 4, 4), SmoothedClassifier(model, 0.5, 3)
+    assert smoothed.certify(x, 100, 1_000).counts != smoothed.certify(x, 100, 1_000).counts
+    assert smoothed.certify(x, 100, 1_000, index=7).counts == smoothed.certify(x, 100, 1_000, index=7).counts
+
+
 def test_a_classifier_that_never_changes_its_mind_reaches_the_cap() -> None:
     class Constant(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -52,7 +58,7 @@ def test_a_noise_level_that_is_not_above_zero_is_refused(model: nn.Module, sigma
 
 def test_impossible_requests_say_what_was_expected(model: nn.Module) -> None:
     smoothed = SmoothedClassifier(model, 0.25, 3)
-    with pytest.raises(InvalidSpec, match=r"\(0, 1\), got 1"):
+    with pytest.raises(InvalidSpec, match=r"\(0, 0\.5\], got 1"):
         smoothed.certify(torch.rand(1, 4, 4), alpha=1)
     with pytest.raises(InvalidSpec, match=r"n0\): expected at least 1 noise sample, got 0"):
         smoothed.certify(torch.rand(1, 4, 4), n0=0)

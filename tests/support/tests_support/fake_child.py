@@ -1,7 +1,7 @@
 """A child that speaks the protocol of ``worker.child`` without torch, and misbehaves as FAKE_CHILD tells it to.
 
 FAKE_CHILD is a comma-separated list of ``index:act``; the act is done when the input of that index begins: ``die``
-(a segfault), ``die-late`` (after some progress), ``hang`` (silence), ``fail`` (a problem), ``full`` (a full disk).
+(a segfault), ``die-late`` (always after the same progress), ``die-further`` (after new progress), ``hang`` (silence), ``fail`` (a problem), ``full`` (a full disk).
 ``start:die`` and ``start:hang`` misbehave at once, ``all:slow`` takes its time.
 """
 
@@ -53,7 +53,7 @@ def _serve(task: dict, say, stop: threading.Event) -> None:  # type: ignore[no-u
         if index in task["done"]:
             continue
         say(type="progress", index=index, label=7, votes={}, seconds=0.0)
-        if _act(ACTS.get(str(index), ""), say, index):
+        if _act(ACTS.get(str(index), ""), say, index, task["progress"]):
             return
         time.sleep(0.3 if ACTS.get("all") == "slow" else 0.01)
         if stop.is_set() and ACTS.get("all") != "deaf":
@@ -66,11 +66,12 @@ def _serve(task: dict, say, stop: threading.Event) -> None:  # type: ignore[no-u
     say(type="done")
 
 
-def _act(act: str, say, index: int = 0) -> bool:  # type: ignore[no-untyped-def]
+def _act(act: str, say, index: int = 0, progress: dict | None = None) -> bool:  # type: ignore[no-untyped-def]
     if act == "die":
         os.kill(os.getpid(), signal.SIGSEGV)
-    elif act == "die-late":
-        say(type="progress", index=index, label=7, votes={"0": {"drawn": 5, "counts": [5]}}, seconds=0.1)
+    elif act in ("die-late", "die-further"):
+        before = progress["votes"]["0"]["drawn"] if progress and act == "die-further" else 0
+        say(type="progress", index=index, label=7, votes={"0": {"drawn": before + 5, "counts": [5]}}, seconds=0.1)
         time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGSEGV)
     elif act == "hang":
