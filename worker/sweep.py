@@ -6,7 +6,7 @@ import time
 from worker import broker
 from worker.loop import Slot
 from worker.settings import Settings
-from worker.store import blobs, registry, shards
+from worker.store import blobs, registry, schema, shards
 from worker.store.session import Database
 
 log = logging.getLogger("radii.sweep")
@@ -19,7 +19,8 @@ UNFINISHED = 86_400.0
 class Rounds:
     """A worker's rounds: sweep, be seen, and now and then clean, each when it is due and also while a shard is in work.
 
-    Whatever goes wrong in a round is logged and tried again in the next one: a worker must not die of it.
+    A worker whose database has got another schema stops. Whatever else goes wrong in a round is logged and tried again
+    in the next one: a worker must not die of it.
     """
 
     def __init__(self, slot: Slot) -> None:
@@ -35,11 +36,15 @@ class Rounds:
             return
         self._swept = now
         try:
+            schema.require(database.engine)
             sweep_once(database, settings)
             self._slot.register()
             if now - self._cleaned > HOUSEKEEPING:
                 self._cleaned = now
                 clean_once(database, settings)
+        except schema.WrongSchema as error:
+            log.error("%s", error)
+            self._slot.stop.set()
         except Exception as error:
             log.warning("a round was cut short", extra={"error": f"{type(error).__name__}: {error}"[:300]})
 

@@ -1,0 +1,80 @@
+"""A worker's rounds: leases, bells, being seen, old files, and a schema that has changed under a running worker."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from tests_support import things
+
+from worker import sweep
+from worker.loop import Slot
+from worker.settings import Settings
+from worker.store import blobs, shards
+from worker.store.session import Database
+from worker.store.tables import Shard, Worker
+
+CPU = {"device_type": "cpu", "execution": {"threads": 1}, "provenance": {"device": "a"}}
+
+
+@pytest.fixture
+def slot(database: Database, database_url: str, tmp_path: Path) -> Slot:
+    return Slot(Settings(data=tmp_path, database_url=database_url, sweep=0.001), database)
+
+
+def test_a_round_takes_back_expired_leases_and_shows_the_worker(slot: Slot, database: Database, tmp_path: Path) -> None:
+    tenant_id = things.tenant(database)
+    things.submit(
+        database,
+        tenant_id,
+        {
+            "kind": "train",
+            "dataset": things.dataset(database, tmp_path / "blobs", tenant_id),
+            "architecture": "digits_cnn",
+            "sigma": 0.25,
+            "epochs": 1,
+        },
+    )
+    with database.write() as session:
+        assert shards.claim(session, lease=-1.0, **CPU) is not None  # type: ignore[arg-type]
+    sweep.Rounds(slot).go_if_due()
+    with database.read() as session:
+        assert {shard.state for shard in session.query(Shard).filter(Shard.attempt > 0)} == {"ready"}
+        assert session.get(Worker, slot.id) is not None
+
+
+def test_rounds_are_made_once_an_interval(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(sweep, "sweep_once", lambda *_: made.append(1))
+    slot.settings = slot.settings.model_copy(update={"sweep": 600.0})
+    rounds = sweep.Rounds(slot)
+    for _ in range(3):
+        rounds.go_if_due()
+    assert made == [1]
+
+
+def test_an_error_in_a_round_does_not_end_the_worker(
+    slot: Slot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise FileNotFoundError("moved meanwhile")
+
+    monkeypatch.setattr(sweep, "sweep_once", fail)
+    sweep.Rounds(slot).go_if_due()
+    assert "a round was cut short" in caplog.text
+    assert not slot.stop.is_set()
+
+
+def test_a_worker_stops_when_its_database_has_got_another_schema(slot: Slot, database: Database) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    sweep.Rounds(slot).go_if_due()
+    assert slot.stop.is_set()
+
+
+def test_a_cleaning_leaves_what_is_young_and_what_is_used(slot: Slot, database: Database, tmp_path: Path) -> None:
+    dataset_id = things.dataset(database, slot.settings.blobs, things.tenant(database))
+    young = blobs.new_path(slot.settings.blobs)
+    young.write_bytes(b"in work")
+    assert dataset_id
+    assert sweep.clean_once(database, slot.settings) == 0
+    assert young.exists()
