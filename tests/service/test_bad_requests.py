@@ -21,7 +21,7 @@ JOBS: list[tuple[str, dict[str, Any], int, tuple[str, ...]]] = [
     ("sigma negative", {"sigma": -0.25}, 422, ("body.sigma", "greater than 0", "got -0.25")),
     ("sigma a word", {"sigma": "much"}, 422, ("body.sigma", "number", "'much'")),
     ("alpha 0", {"alpha": 0}, 422, ("body.alpha", "greater than 0", "got 0")),
-    ("alpha 1", {"alpha": 1}, 422, ("body.alpha", "less than 1", "got 1")),
+    ("alpha 1", {"alpha": 1}, 422, ("body.alpha", "less than or equal to 0.5", "got 1")),
     ("n 0", {"n": 0}, 422, ("body.n", "greater than or equal to 1", "got 0")),
     ("n 10^12", {"n": 10**12}, 422, ("body.n", "less than or equal to 100000000", "got 1000000000000")),
     ("n0 not whole", {"n0": 1.5}, 422, ("body.n0", "integer", "1.5")),
