@@ -17,7 +17,7 @@ from worker.store import jobs, results
 from worker.store.session import Database
 from worker.store.tables import Job, JobSummary, SampleProgress
 
-START, COUNT, N0, N, SEED = 1_500, 24, 100, 4_000, 9
+START, COUNT, N0, N, SEED = 1_500, 24, 100, 10_000, 9
 
 Evidence = list[tuple[object, ...]]
 
