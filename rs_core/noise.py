@@ -32,6 +32,8 @@ class Stage(IntEnum):
     TRAINING = 6
     TEST = 7
     LAYERS = 8
+    SOFT_LABELS = 9
+    LABEL_VIEW = 10
 
 
 def generator(
@@ -94,3 +96,21 @@ def _cpu_generator(sequence: np.random.SeedSequence) -> torch.Generator:
     state[len(filled) :] = 0
     stream.set_state(torch.from_numpy(state))
     return stream
+
+
+def draw(x: torch.Tensor, m: int, sigma: float, stream: torch.Generator) -> torch.Tensor:
+    """m noise samples for each image of a training batch: x (B, C, H, W) -> (m, B, C, H, W) of N(0, sigma^2)."""
+    return sigma * torch.randn((m, *x.shape), generator=stream, device=x.device)
+
+
+def noisy(x: torch.Tensor, noises: torch.Tensor) -> torch.Tensor:
+    """All noisy copies of a batch, copy by copy: x (B, C, H, W), noises (m, B, C, H, W) -> (m * B, C, H, W).
+
+    Labels for it are ``y.repeat(m)``. Nothing is clamped: a noisy image may leave [0, 1].
+    """
+    return (x + noises).flatten(0, 1)
+
+
+def by_copy(rows: torch.Tensor, m: int) -> torch.Tensor:
+    """What :func:`noisy` made one of, apart again: (m * B, ...) -> (m, B, ...)."""
+    return rows.view(m, -1, *rows.shape[1:])

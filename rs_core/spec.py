@@ -8,33 +8,51 @@ Cohen et al. 2019 is "Certified Adversarial Robustness via Randomized Smoothing"
 of the Jeong et al. line of work (arXiv 2006.04062, 2111.09277, 2212.09000) are called "published" below.
 """
 
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from rs_core.errors import InvalidSpec
+from rs_core.fields import MAX_ALPHA as MAX_ALPHA
+from rs_core.fields import MAX_SAMPLES, MAX_SEED, Alpha, Reference, Seed, Sigma, record
+from rs_core.method_spec import CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
 
-T = TypeVar("T")
+__all__ = [
+    "DEFAULT_BATCH",
+    "MAX_ALPHA",
+    "MAX_SAMPLES",
+    "MAX_SEED",
+    "Alpha",
+    "CatRs",
+    "CertifySpec",
+    "Consistency",
+    "Gaussian",
+    "JobSpec",
+    "Macer",
+    "Method",
+    "Normalization",
+    "NormalizationChoice",
+    "PeriodicCertification",
+    "PredictSpec",
+    "Reference",
+    "Seed",
+    "Selection",
+    "Sigma",
+    "SmoothAdv",
+    "SmoothMix",
+    "SoftLabelSpec",
+    "Spec",
+    "Stability",
+    "TrainSpec",
+    "dump_spec",
+    "invalid_spec",
+    "normalization",
+    "parse_spec",
+    "record",
+]
 
-
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field,))
-def record(cls: type[T]) -> type[T]:
-    """A frozen, keyword-only record that refuses unknown fields, infinities and NaN."""
-    config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    return dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
-
-
-MAX_SAMPLES = 100_000_000
 DEFAULT_BATCH = 100
 """Noise samples per forward pass where nobody chose: as many as one part of a noise stream has."""
-MAX_SEED = 2**63 - 1
-
-Sigma = Annotated[float, Field(gt=0, le=100, description="noise level: standard deviation, in [0, 1]-pixel units")]
-MAX_ALPHA = 0.5
-Alpha = Annotated[float, Field(gt=0, le=MAX_ALPHA, description="failure probability, per input")]
-Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="names every noise stream of the job")]
-Reference = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 @record
@@ -85,14 +103,21 @@ def normalization(choice: str | Normalization) -> Normalization | None:
     return NORMALIZATIONS[choice] if isinstance(choice, str) else choice
 
 
+Method = Annotated[
+    Gaussian | Stability | SmoothAdv | Macer | Consistency | SmoothMix | CatRs,
+    Field(discriminator="name", description="the training method and its hyper-parameters, chosen by its name"),
+]
+
+
 @record
-class Gaussian:
-    """Gaussian augmentation, Cohen et al. 2019: cross-entropy at ``x + sigma * noise``, one draw per image and step."""
+class PeriodicCertification:
+    """A small certification on the test data set during training. What it finds depends on nothing else."""
 
-    name: Literal["gaussian"] = "gaussian"
-
-
-Method = Annotated[Gaussian, Field(description="the training method and its hyper-parameters, chosen by its name")]
+    every: Annotated[int, Field(ge=1, le=10_000, description="after every so many epochs, and after the last one")] = 10
+    inputs: Annotated[Selection, Field(description="which inputs of the test data set")] = Selection(count=100)
+    n0: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples for selection")] = 100
+    n: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples for estimation")] = 1_000
+    alpha: Alpha = 0.001
 
 
 @record
@@ -121,10 +146,64 @@ class TrainSpec:
         ),
     ] = "published"
     augmentation: Annotated[
-        Literal["none", "crop_flip"],
-        Field(description="crop_flip: random crop after 4 pixels of zero padding, then a mirror image with p = 1/2"),
+        Literal["none", "crop_flip", "resized_crop_flip"],
+        Field(
+            description="crop_flip: random crop after 4 pixels of zero padding, then a mirror image with p = 1/2 "
+            "(published for CIFAR); resized_crop_flip: a random part of the image, resized, then the same (ImageNet)"
+        ),
     ] = "none"
+    crop_size: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=4096,
+            description="side of what resized_crop_flip gives, in pixels; null: the images' own. Test images have it",
+        ),
+    ] = None
+    start_from: Annotated[
+        Reference | None,
+        Field(description="checkpoint to fine-tune; its last layer starts anew where the classes differ in number"),
+    ] = None
+    keep: Annotated[
+        Literal["last", "test_accuracy", "acr", "loss"],
+        Field(
+            description="weights that the checkpoint holds: of the last epoch (published), or of the epoch best in "
+            "accuracy under noise on the test data set, in the periodic certification's ACR, or in training loss"
+        ),
+    ] = "last"
+    certification: Annotated[
+        PeriodicCertification | None, Field(description="a small certification every so many epochs; null: none")
+    ] = None
+    precision: Annotated[
+        Literal["fp32", "bf16"], Field(description="of the forward and backward passes; weights and losses are fp32")
+    ] = "fp32"
+    memory_format: Annotated[
+        Literal["contiguous", "channels_last"], Field(description="order of the activations in memory")
+    ] = "contiguous"
+    forward_batch: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="keep the activations of at most so many noisy images, and compute the others again for the "
+            "gradient: less memory, more time, the same mathematics; null: keep all",
+        ),
+    ] = None
+    loader_processes: Annotated[
+        int, Field(ge=0, le=64, description="processes that read and augment images ahead; 0: none. No result changes")
+    ] = 0
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _complete(self) -> "TrainSpec":
+        needs_test = self.certification is not None or self.keep == "test_accuracy"
+        if needs_test and self.test_dataset is None:
+            raise ValueError("test_dataset is needed for the certification, or the accuracy, that is asked for")
+        if self.keep == "acr" and self.certification is None:
+            raise ValueError("keep = acr needs a periodic certification")
+        if self.crop_size is not None and self.augmentation != "resized_crop_flip":
+            raise ValueError("crop_size goes with augmentation = resized_crop_flip")
+        return self
 
 
 @record
@@ -172,11 +251,41 @@ class PredictSpec:
     ] = None
 
 
-JobSpec = Annotated[TrainSpec | CertifySpec | PredictSpec, Field(discriminator="kind")]
-_JOB_SPEC: TypeAdapter[TrainSpec | CertifySpec | PredictSpec] = TypeAdapter(JobSpec)
+@record
+class SoftLabelSpec:
+    """Votes of a base classifier under noise on each chosen input of a training set: the soft labels of CAT-RS
+    (arXiv 2212.09000) are their frequencies."""
+
+    kind: Literal["soft_labels"] = "soft_labels"
+    checkpoint: Reference
+    dataset: Reference
+    inputs: Selection = Selection()
+    sigma: Annotated[
+        Sigma | None, Field(description="null: the noise level that the checkpoint was trained with, if it says")
+    ] = None
+    n: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="votes per input")] = 10_000
+    augmentation: Annotated[
+        Literal["none", "crop_flip", "resized_crop_flip"],
+        Field(
+            description="votes are on one augmented view of each input, as the public code has it; none: on the input"
+        ),
+    ] = "none"
+    crop_size: Annotated[int | None, Field(ge=1, le=4096, description="as in a training job")] = None
+    seed: Seed = 0
+    batch_size: Annotated[
+        int | None,
+        Field(
+            ge=1, le=65_536, description="noise samples per forward pass; null: chosen at the first claim, then fixed"
+        ),
+    ] = None
 
 
-def parse_spec(body: dict[str, Any]) -> TrainSpec | CertifySpec | PredictSpec:
+Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec
+JobSpec = Annotated[Spec, Field(discriminator="kind")]
+_JOB_SPEC: TypeAdapter[Spec] = TypeAdapter(JobSpec)
+
+
+def parse_spec(body: dict[str, Any]) -> Spec:
     """The record that ``body`` (JSON-like) describes, by its ``kind``; :class:`InvalidSpec` names every wrong field."""
     try:
         return _JOB_SPEC.validate_python(body)

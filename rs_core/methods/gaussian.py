@@ -2,16 +2,15 @@
 1902.02918, section 3.3. The mean cross-entropy at ``x + sigma * noise``, one fresh draw per image and step.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rs_core.methods.terms import Step, Terms
+from rs_core.methods.terms import Step, Terms, share_right
+from rs_core.noise import draw, noisy
 from rs_core.spec import Gaussian
 
 
 def loss(hp: Gaussian, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:
     """Terms for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
-    noise = torch.randn(x.shape, generator=step.generator, device=x.device)
-    logits = model(x + step.sigma * noise)
-    return Terms(total=F.cross_entropy(logits, y), accuracy=(logits.argmax(1) == y).float().mean())
+    logits = model(noisy(x, draw(x, 1, step.sigma, step.generator)))
+    return Terms(total=F.cross_entropy(logits, y), accuracy=share_right(logits, y))

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from rs_core.errors import UnknownMethod
-from rs_core.spec import Gaussian
+from rs_core.spec import CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
 
 if TYPE_CHECKING:
     from rs_core.methods.terms import Terms
@@ -23,8 +23,8 @@ class MethodRow:
     function: str
     record: type[Any]
     chunks: Callable[[Any], int]
-    needs_soft_labels: bool
     reference: str
+    needs_soft_labels: bool = False
 
 
 METHODS: dict[str, MethodRow] = {
@@ -35,8 +35,55 @@ METHODS: dict[str, MethodRow] = {
             function="rs_core.methods.gaussian:loss",
             record=Gaussian,
             chunks=lambda hp: 1,
-            needs_soft_labels=False,
             reference="Cohen et al., Certified Adversarial Robustness via Randomized Smoothing, 2019, arXiv 1902.02918",
+        ),
+        MethodRow(
+            name="stability",
+            function="rs_core.methods.stability:loss",
+            record=Stability,
+            chunks=lambda hp: 1,
+            reference="Li et al., Certified Adversarial Robustness with Additive Noise, 2019, arXiv 1809.03113",
+        ),
+        MethodRow(
+            name="smoothadv",
+            function="rs_core.methods.smoothadv:loss",
+            record=SmoothAdv,
+            chunks=lambda hp: hp.m if hp.copies == "all" else 1,
+            reference="Salman et al., Provably Robust Deep Learning via Adversarially Trained Smoothed Classifiers, "
+            "2019, arXiv 1906.04584",
+        ),
+        MethodRow(
+            name="macer",
+            function="rs_core.methods.macer:loss",
+            record=Macer,
+            chunks=lambda hp: 1,
+            reference="Zhai et al., MACER: Attack-free and Scalable Robust Training via Maximizing Certified Radius, "
+            "2020, arXiv 2001.02378",
+        ),
+        MethodRow(
+            name="consistency",
+            function="rs_core.methods.consistency:loss",
+            record=Consistency,
+            chunks=lambda hp: hp.m,
+            reference="Jeong and Shin, Consistency Regularization for Certified Robustness of Smoothed Classifiers, "
+            "2020, arXiv 2006.04062",
+        ),
+        MethodRow(
+            name="smoothmix",
+            function="rs_core.methods.smoothmix:loss",
+            record=SmoothMix,
+            chunks=lambda hp: hp.m,
+            reference="Jeong et al., SmoothMix: Training Confidence-calibrated Smoothed Classifiers for Certified "
+            "Robustness, 2021, arXiv 2111.09277",
+        ),
+        MethodRow(
+            name="cat_rs",
+            function="rs_core.methods.cat_rs:loss",
+            record=CatRs,
+            chunks=lambda hp: hp.m,
+            needs_soft_labels=True,
+            reference="Jeong, Kim and Shin, Confidence-aware Training of Smoothed Classifiers for Certified Robustness, "
+            "2023, arXiv 2212.09000",
         ),
     )
 }

@@ -23,6 +23,10 @@ class Step:
     generator: torch.Generator
     soft_labels: Tensor | None = None
 
+    def warmed_up(self, epochs: int) -> float:
+        """How far a quantity that grows over so many epochs has come: in (0, 1], and above 0 in the first epoch."""
+        return min(1.0, (self.epoch + 1) / epochs)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
@@ -31,3 +35,8 @@ class Terms:
     total: Tensor
     accuracy: Tensor
     parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def share_right(logits: Tensor, y: Tensor) -> Tensor:
+    """The share of rows classified right: logits (B, K), labels (B,) -> scalar."""
+    return (logits.detach().argmax(1) == y).float().mean()

@@ -46,7 +46,7 @@ def require(engine: Engine) -> None:
 
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Brings the database to ``revision``, up or down ("base" is empty); several callers at once take turns."""
-    with _turn(engine), engine.connect() as connection:
+    with _turn(engine), engine.connect() as connection, _rebuilding(connection):
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
@@ -55,8 +55,28 @@ def migrate(engine: Engine, revision: str = "head") -> None:
         if found is not None and found not in known:
             raise WrongSchema(found)
         connection.rollback()
-        (command.upgrade if revision == "head" else command.downgrade)(config, revision)
+        upward = revision == "head" or (found or "") < revision != "base"
+        (command.upgrade if upward else command.downgrade)(config, revision)
         connection.commit()
+
+
+@contextmanager
+def _rebuilding(connection: Connection) -> Iterator[None]:
+    """SQLite changes a table by building it anew: with foreign keys on, dropping the old one would delete its children."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    sqlite = connection.connection.driver_connection
+    assert sqlite is not None
+    sqlite.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+        broken = sqlite.execute("PRAGMA foreign_key_check").fetchall()
+        if broken:
+            raise RuntimeError(f"the migrated database has rows that refer to nothing: {broken[:5]}")
+    finally:
+        connection.rollback()
+        sqlite.execute("PRAGMA foreign_keys = ON")
 
 
 @contextmanager

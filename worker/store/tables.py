@@ -137,10 +137,18 @@ class Checkpoint(Base):
 
 
 class Job(Base):
-    """One piece of work that somebody asked for. Only ``store.jobs`` changes ``state``."""
+    """One piece of work that somebody asked for. Only ``store.jobs`` changes ``state``.
+
+    ``needs_id`` is a job that must succeed before this one can be claimed; ``auto`` says that a job was made because
+    another one needs it; ``content_key`` names what a job computes, so that it is done once and found again.
+    """
 
     __tablename__ = "job"
-    __table_args__ = (Index("ix_job_tenant_id_id", "tenant_id", "id"), Index("ix_job_state", "state"))
+    __table_args__ = (
+        Index("ix_job_tenant_id_id", "tenant_id", "id"),
+        Index("ix_job_state", "state"),
+        Index("ix_job_tenant_id_content_key", "tenant_id", "content_key"),
+    )
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
     kind: Mapped[str] = mapped_column(String(16))
@@ -149,6 +157,9 @@ class Job(Base):
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"), index=True)
     test_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"), index=True)
     checkpoint_id: Mapped[str | None] = mapped_column(ForeignKey("checkpoint.id"), index=True)
+    needs_id: Mapped[str | None] = mapped_column(ForeignKey("job.id"), index=True)
+    auto: Mapped[bool] = mapped_column(default=False)
+    content_key: Mapped[str | None] = mapped_column(String(64))
     priority: Mapped[int] = mapped_column(default=0)
     revision: Mapped[int] = mapped_column(default=0)
     device_type: Mapped[str | None] = mapped_column(String(16))
@@ -271,6 +282,7 @@ class EpochMetric(Base):
     terms: Mapped[dict[str, Any]]
     accuracy: Mapped[float]
     test_accuracy: Mapped[float | None]
+    certification: Mapped[dict[str, Any] | None]
     seconds: Mapped[float]
 
 

@@ -6,6 +6,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from worker.store import schema
 from worker.store.session import Database
@@ -57,3 +58,31 @@ def test_several_that_migrate_at_once_take_turns(empty_url: str) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+def test_rows_of_the_first_schema_survive_the_way_to_the_present_one(empty_url: str) -> None:
+    database = Database(empty_url)
+    schema.migrate(database.engine, "0001")
+    rows = {
+        "tenant": {"id": "t", "name": "t", "created": 1.0},
+        "job": {"id": "j", "tenant_id": "t", "kind": "train", "state": "running", "spec": "{}", "priority": 0}
+        | {"revision": 1, "created": 1.0},
+        "shard": {"job_id": "j", "number": 0, "first": 0, "stop": 1, "state": "ready", "fence": 1, "attempt": 1}
+        | {"lost": 0, "lease_until": 0.0, "rung": 0.0},
+        "epoch_metric": {"job_id": "j", "epoch": 0, "steps": 1, "learning_rate": 0.1, "loss": 1.0, "terms": "{}"}
+        | {"accuracy": 0.5, "seconds": 1.0},
+    }
+    with database.engine.begin() as connection:
+        for table, row in rows.items():
+            names = ", ".join(row)
+            values = ", ".join(f":{name}" for name in row)
+            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+    schema.migrate(database.engine)
+    with database.engine.connect() as connection:
+        for table in rows:
+            assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 1, table
+        assert connection.scalar(text("SELECT auto FROM job")) in (False, 0)
+    with database.engine.connect() as connection, pytest.raises(IntegrityError):
+        connection.execute(text("UPDATE shard SET job_id = 'nobody'"))
+        connection.commit()
+    database.close()

@@ -1,0 +1,194 @@
+"""Attacks in l2 on the noise-averaged prediction of a base classifier: PGD, DDN and the unrestricted ascent.
+
+Salman et al. 2019, "Provably Robust Deep Learning via Adversarially Trained Smoothed Classifiers", arXiv 1906.04584,
+section 3.1, equation (6): the objective is J(x) = -log mean_i F_y(x + noise_i), with the same noise in every step. PGD is
+their SmoothAdv-PGD; DDN is Rony et al. 2018, arXiv 1811.09600, judged by the majority of the noisy copies. The
+unrestricted ascent is that of SmoothMix, Jeong et al. 2021, arXiv 2111.09277, equation (5).
+
+Images and results lie in [0, 1]; radii are in [0, 1]-pixel units. Nothing here gives a gradient to the weights: use
+these inside :func:`frozen`.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rs_core.errors import Mismatch
+from rs_core.noise import by_copy, noisy
+
+SMALLEST_PROBABILITY = 1e-20
+SMALLEST_NORM = 1e-8
+LEVELS = 255
+"""Steps between black and white of an 8-bit image, on whose grid DDN looks for its examples."""
+
+Objective = Callable[[Tensor], Tensor]
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode and without gradients for its weights; afterwards everything is as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    model.eval()
+    try:
+        for parameter, _ in wanted:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter, needed in wanted:
+            parameter.requires_grad_(needed)
+        for module, training in modes:
+            module.training = training
+
+
+def average_softmax(logits: Tensor, m: int) -> Tensor:
+    """Mean prediction over the m copies of each image: logits (m * B, K), copy by copy -> probabilities (B, K)."""
+    return by_copy(logits.softmax(1), m).mean(0)
+
+
+def smoothed_loss(model: nn.Module, noises: Tensor, y: Tensor) -> Objective:
+    """J as a function of images (B, C, H, W) -> (B,), for noises (m, B, C, H, W) and labels (B,).
+
+    For m = 1 it is the cross-entropy, as in the public code.
+    """
+
+    def loss(x: Tensor) -> Tensor:
+        logits = model(noisy(x, noises))
+        if len(noises) == 1:
+            return F.cross_entropy(logits, y, reduction="none")
+        right = average_softmax(logits, len(noises)).gather(1, y[:, None])[:, 0]
+        return -right.clamp(min=SMALLEST_PROBABILITY).log()
+
+    return loss
+
+
+def pgd(
+    objective: Objective,
+    x: Tensor,
+    *,
+    epsilon: float,
+    steps: int,
+    generator: torch.Generator,
+    order: Literal["clamp_first", "project_first"] = "clamp_first",
+) -> Tensor:
+    """Ascends ``objective`` from x in steps of 2 epsilon / steps, in the epsilon-ball and in [0, 1]: (B, C, H, W).
+
+    ``clamp_first`` is Salman's code: [0, 1], then the ball; a gradient of exactly zero is replaced by Gaussian noise from
+    ``generator``. ``project_first`` is the copy in the Consistency code: the ball, then [0, 1]; gradients are divided by
+    their norm plus 1e-8. Both end inside both sets, since x is in [0, 1]. ``random_start`` of the public code did nothing.
+    """
+    require_pixels(x)
+    adversary = x
+    for _ in range(steps):
+        gradient = ascent(objective, adversary)
+        if order == "clamp_first":
+            moved = adversary + 2 * epsilon / steps * _direction(gradient, generator)
+            adversary = x + (moved.clamp(0, 1) - x).renorm(2, 0, epsilon)
+        else:
+            moved = adversary + 2 * epsilon / steps * unit(gradient)
+            adversary = (x + (moved - x).renorm(2, 0, epsilon)).clamp(0, 1)
+    return adversary
+
+
+def ddn(
+    model: nn.Module,
+    noises: Tensor,
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: float,
+    steps: int,
+    gamma: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """The smallest perturbation found that most noisy copies are classified wrong under, at most epsilon: (B, C, H, W).
+
+    The norm begins at ``epsilon`` and shrinks by ``gamma`` where the example is adversarial, else grows; the step of
+    unit direction falls by a cosine from 1 towards 0.01; examples lie on the 8-bit grid. Where none was found the image
+    itself is returned. The norm is bounded by that of the farthest corner of [0, 1].
+    """
+    require_pixels(x)
+    objective = smoothed_loss(model, noises, y)
+    farthest = _norms(torch.maximum(x, 1 - x))
+    norm = torch.full_like(farthest, epsilon)
+    delta, best, best_norm = torch.zeros_like(x), torch.zeros_like(x), farthest
+    for i in range(steps):
+        wrong = _majority(model, noises, x + delta) != y
+        better = wrong & (_norms(delta) < best_norm)
+        best_norm = torch.where(better, _norms(delta), best_norm)
+        best = torch.where(_column(better, x), delta, best)
+        length = 0.01 + 0.99 * (1 + math.cos(math.pi * i / steps)) / 2
+        delta = delta + length * _direction(ascent(objective, x + delta), generator)
+        norm = torch.minimum(torch.where(wrong, norm * (1 - gamma), norm * (1 + gamma)), farthest)
+        delta = delta * _column(norm / _norms(delta).clamp(min=SMALLEST_NORM), x)
+        delta = ((x + delta) * LEVELS).round().div(LEVELS).clamp(0, 1) - x
+    return x + best.renorm(2, 0, epsilon).mul(LEVELS).round().div(LEVELS)
+
+
+def unrestricted(
+    objective: Objective, x: Tensor, *, steps: int, step_size: float, max_norm: float | None = None
+) -> list[Tensor]:
+    """The iterates x_0 = x, x_1, ... x_steps of plain ascent in [0, 1], each (B, C, H, W); ``max_norm`` bounds them."""
+    require_pixels(x)
+    iterates = [x]
+    for _ in range(steps):
+        moved = iterates[-1] + step_size * unit(ascent(objective, iterates[-1]))
+        iterates.append(project(moved, x, max_norm))
+    return iterates
+
+
+def project(moved: Tensor, x: Tensor, radius: float | None) -> Tensor:
+    """``moved`` brought into the l2 ball around x, where there is one, then into [0, 1]: (B, C, H, W)."""
+    near = moved if radius is None else x + (moved - x).renorm(2, 0, radius)
+    return near.clamp(0, 1)
+
+
+def ascent(objective: Objective, at: Tensor) -> Tensor:
+    """The gradient of the summed objective: (B, ...) -> the same shape, detached."""
+    point = at.detach().requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(objective(point).sum(), [point])
+    return gradient
+
+
+def unit(gradient: Tensor) -> Tensor:
+    """Each row over its l2 norm plus 1e-8: (B, ...) -> the same shape."""
+    return gradient / _column(_norms(gradient) + SMALLEST_NORM, gradient)
+
+
+def require_pixels(x: Tensor) -> None:
+    """Raises :class:`Mismatch` where an image leaves [0, 1]: the attack's box would be another one."""
+    low, high = float(x.min()), float(x.max())
+    if low < 0 or high > 1:
+        raise Mismatch(expected="images in [0, 1]", got=f"values from {low:g} to {high:g}", where="attack")
+
+
+def _direction(gradient: Tensor, generator: torch.Generator) -> Tensor:
+    """Each row over its l2 norm; a row that is zero becomes Gaussian noise, as it is in Salman's code."""
+    norms = _norms(gradient)
+    if bool((norms == 0).any()):
+        noise = torch.randn(gradient.shape, generator=generator, device=gradient.device)
+        return torch.where(_column(norms == 0, gradient), noise, gradient / _column(norms, gradient))
+    return gradient / _column(norms, gradient)
+
+
+def _majority(model: nn.Module, noises: Tensor, x: Tensor) -> Tensor:
+    """The class that most noisy copies are taken for, the lowest index where several are: (B,)."""
+    with torch.no_grad():
+        logits = model(noisy(x, noises))
+    votes = by_copy(F.one_hot(logits.argmax(1), logits.shape[1]), len(noises)).sum(0)
+    return votes.argmax(1)
+
+
+def _norms(rows: Tensor) -> Tensor:
+    return rows.flatten(1).square().sum(1).sqrt()
+
+
+def _column(values: Tensor, like: Tensor) -> Tensor:
+    """(B,) as (B, 1, 1, 1), to go with images."""
+    return values.view(-1, *[1] * (like.dim() - 1))

@@ -1,0 +1,204 @@
+"""The hyper-parameters of the training methods, one record per method; ``spec.Method`` is their union by ``name``.
+
+Radii and steps are in [0, 1]-pixel l2 units: the public scripts divide their ``--epsilon`` by 256, here it is not done.
+Where a paper and its code differ, the default is what produced the published numbers, and the field says so.
+Hyper-parameters of whole published runs are in ``presets``.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from rs_core.fields import MAX_SAMPLES, Copies, Epsilon, Reference, Sigma, Steps, WarmUp, Weight, record
+
+
+@record
+class Gaussian:
+    """Gaussian augmentation, Cohen et al. 2019, arXiv 1902.02918: cross-entropy at one noisy copy of each image."""
+
+    name: Literal["gaussian"] = "gaussian"
+
+
+@record
+class Stability:
+    """Stability training, Li et al. 2019, arXiv 1809.03113, as the baseline of Jeong et al. has it: cross-entropy at
+    the clean image, and the cross-entropy of the noisy prediction against the clean one."""
+
+    name: Literal["stability"] = "stability"
+    weight: Annotated[Weight, Field(description="of the stability term (lambda)")] = 2.0
+
+
+@record
+class SmoothAdv:
+    """SmoothAdv, Salman et al. 2019, arXiv 1906.04584: cross-entropy at noisy copies of adversarial examples of the
+    noise-averaged prediction."""
+
+    name: Literal["smoothadv"] = "smoothadv"
+    attack: Annotated[
+        Literal["pgd", "ddn"], Field(description="projected gradient descent, or decoupled direction and norm")
+    ] = "pgd"
+    m: Copies = 4
+    steps: Steps = 10
+    epsilon: Epsilon = 1.0
+    warmup_epochs: Annotated[WarmUp, Field(description="epochs over which epsilon grows to its full size")] = 10
+    copies: Annotated[
+        Literal["all", "one"],
+        Field(
+            description="noisy copies that the weights are updated on: all m, in m optimiser steps per batch, or one of "
+            "each image, in one step (the original script without --train-multi-noise)"
+        ),
+    ] = "all"
+    ddn_gamma: Annotated[
+        float, Field(gt=0, lt=1, description="by which DDN changes the norm of the perturbation in each step")
+    ] = 0.05
+
+
+@record
+class Macer:
+    """MACER, Zhai et al. 2020, arXiv 2001.02378: cross-entropy of the noise-averaged prediction, and a hinge on a soft
+    certified radius."""
+
+    name: Literal["macer"] = "macer"
+    m: Annotated[Copies, Field(description="noise samples per training image and step (k)")] = 16
+    weight: Annotated[Weight, Field(description="of the robustness loss (lambda)")] = 12.0
+    beta: Annotated[float, Field(gt=0, le=1e4, description="inverse temperature of the robustness loss")] = 16.0
+    margin: Annotated[
+        float, Field(gt=0, le=1e4, description="of the hinge (gamma), on the difference of two normal quantiles")
+    ] = 8.0
+    deferred: Annotated[
+        bool, Field(description="no robustness loss until the first drop of the learning rate has reached training")
+    ] = False
+
+
+@record
+class AttackFirst:
+    """SmoothAdv's PGD before the loss of another method, with the noise of that loss."""
+
+    steps: Steps = 10
+    epsilon: Epsilon = 1.0
+    warmup_epochs: Annotated[WarmUp, Field(description="epochs over which epsilon grows to its full size")] = 10
+
+
+@record
+class Consistency:
+    """Consistency regularisation, Jeong and Shin 2020, arXiv 2006.04062: cross-entropy at m noisy copies, their
+    divergence from their mean prediction, and the entropy of that mean."""
+
+    name: Literal["consistency"] = "consistency"
+    m: Copies = 2
+    weight: Annotated[Weight, Field(description="of the divergence (lambda)")] = 10.0
+    eta: Annotated[Weight, Field(description="of the entropy of the mean prediction; used by kl_entropy only")] = 0.5
+    form: Annotated[
+        Literal["kl_entropy", "cross_entropy", "kl", "mse"],
+        Field(
+            description="kl_entropy: the published loss; cross_entropy: the same with eta = weight (use about 3); "
+            "kl: without entropy; mse: squared difference of the first two copies"
+        ),
+    ] = "kl_entropy"
+    attack: Annotated[
+        AttackFirst | None, Field(description="train on SmoothAdv's adversarial examples; null: on the images")
+    ] = None
+
+    @model_validator(mode="after")
+    def _two_copies(self) -> "Consistency":
+        if self.form == "mse" and self.m < 2:
+            raise ValueError(f"form = mse compares two copies: m must be at least 2, got {self.m}")
+        return self
+
+
+@record
+class SmoothMix:
+    """SmoothMix, Jeong et al. 2021, arXiv 2111.09277: mixup between an image and its unrestricted adversarial example
+    of the smoothed classifier, towards the uniform prediction."""
+
+    name: Literal["smoothmix"] = "smoothmix"
+    m: Copies = 2
+    steps: Steps = 4
+    step_size: Annotated[float, Field(gt=0, le=1e4, description="l2 length of one attack step (alpha)")] = 1.0
+    eta: Annotated[Weight, Field(description="of the mixup loss")] = 5.0
+    mix_step: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="which iterate of the attack stands in for the image, in mixup and cross-entropy: 0 the image "
+            "itself, 1 the one-step adversary. Not before the last step, or it stays the image",
+        ),
+    ] = 0
+    one_step_radius: Annotated[
+        Literal["warmed_up", "full"],
+        Field(
+            description="l2 ball for that iterate: step_size * mix_step, times the warm-up (the public code, behind the "
+            "published numbers), or at its full size from the first epoch (the paper)"
+        ),
+    ] = "warmed_up"
+    warmup_epochs: Annotated[WarmUp, Field(description="epochs over which the mixup loss grows to its full weight")] = (
+        10
+    )
+    max_norm: Annotated[
+        Epsilon | None, Field(description="l2 ball for the adversarial example; null: none, as published")
+    ] = None
+    target: Annotated[
+        Literal["attached", "detached"],
+        Field(description="whether gradients flow through the mixed target; they do in the public code"),
+    ] = "attached"
+    mix_loss: Annotated[
+        Literal["kl", "cross_entropy"],
+        Field(description="between mixed target and prediction: divergence in the public code"),
+    ] = "kl"
+
+
+@record
+class CatRs:
+    """CAT-RS, Jeong, Kim and Shin 2023, arXiv 2212.09000: the lowest of m cross-entropies, as many as the image's
+    confidence allows, and the divergence under the worst noise where the confidence is full.
+
+    It needs soft labels: the votes of a classifier trained under Gaussian noise of 0.25, for each training image.
+    """
+
+    name: Literal["cat_rs"] = "cat_rs"
+    m: Copies = 4
+    steps: Steps = 4
+    epsilon: Annotated[Epsilon, Field(description="radius of the attack on the noise, l2, in [0, 1]-pixel units")] = 1.0
+    epsilon_doubles_at: Annotated[
+        int | None, Field(ge=0, description="epoch, from 0, from which on epsilon is twice as large; null: never")
+    ] = None
+    weight: Annotated[Weight, Field(description="of the worst-case term (lambda)")] = 1.0
+    kl: Annotated[
+        Literal["labels_first", "prediction_first"],
+        Field(
+            description="KL(soft label || prediction), as in the public code, or KL(prediction || soft label), as in "
+            "print; the latter raises zeros of the soft labels to 1e-20"
+        ),
+    ] = "labels_first"
+    confidence: Annotated[
+        Literal["votes", "soft_labels"],
+        Field(
+            description="of an image: share of its m noisy copies classified right, or the soft label of its class "
+            "(published for ImageNet, where training starts cold)"
+        ),
+    ] = "votes"
+    masked_attacks: Annotated[
+        Literal["auto", "skip", "all"],
+        Field(
+            description="attack images that the worst-case term leaves out: skip saves time and changes nothing unless "
+            "the network has batch normalisation, whose statistics see these copies; all is the public code; auto skips "
+            "where nothing changes"
+        ),
+    ] = "auto"
+    soft_labels: Annotated[
+        Reference | None, Field(description="a soft_labels job, or a file of one; null: made, or found, by itself")
+    ] = None
+    soft_label_n: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="votes per training image")] = 10_000
+    soft_label_sigma: Annotated[Sigma, Field(description="noise level of the classifier that votes")] = 0.25
+    soft_label_checkpoint: Annotated[
+        Reference | None,
+        Field(description="the classifier that votes; null: one trained with this job's settings under Gaussian noise"),
+    ] = None
+    soft_label_view: Annotated[
+        Literal["augmented", "plain"],
+        Field(
+            description="augmented: votes on one augmented view of each image, as the public code has it; plain: on the "
+            "image"
+        ),
+    ] = "augmented"
