@@ -1,0 +1,249 @@
+"""Every training method on MNIST, LeNet, sigma 0.5, at one small budget, through the service: one table.
+
+The first 10,000 training images, 10 epochs of one schedule for every method, soft labels from 100 votes, the first 500
+test images, n = 10,000. Hyper-parameters are the published ones (MNIST, sigma 0.5), but for warm-ups, which are shortened
+with the schedule: 10 of 90 epochs there, 1 of 10 here.
+
+Each row is a training job and a certification job of a service whose folder is kept in ``--work``: stopped at any time,
+the same command goes on from there, and ``--rows`` makes the table in parts. The last line is one JSON object.
+
+    .venv/bin/python benchmarks/methods.py --data FOLDER --work FOLDER [--out benchmarks/results/methods.md]
+"""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rs_core.report import Report, summarize
+from service.client import Client
+from service.client_job import Job
+from service.demo import service_in
+
+FILES = {
+    "training": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+    "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+}
+SIGMA = 0.5
+RADII = (0.0, 0.5, 1.0, 1.5)
+ATTACK = {"steps": 10, "epsilon": 255 / 256, "warmup_epochs": 1}
+MIX = {"name": "smoothmix", "m": 4, "steps": 4, "step_size": 1.0, "warmup_epochs": 1}
+CHECK_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with its hyper-parameters, its published ACR at full budget, and image passes per training image:
+    forward and backward with gradients for the weights, and for the input alone."""
+
+    method: dict[str, Any]
+    published: str
+    passes: tuple[int, int]
+
+
+ROWS = {
+    "Gaussian": Row({"name": "gaussian"}, "1.558", (1, 0)),
+    "Stability": Row({"name": "stability", "weight": 2.0}, "1.572", (2, 0)),
+    "Consistency": Row({"name": "consistency", "m": 2, "weight": 5.0, "eta": 0.5}, "1.655", (2, 0)),
+    "MACER": Row({"name": "macer", "m": 16, "weight": 16.0, "deferred": True}, "1.590", (16, 0)),
+    "SmoothMix, eta 1": Row(MIX | {"eta": 1.0}, "1.678", (8, 16)),
+    "SmoothMix, eta 5": Row(MIX | {"eta": 5.0}, "1.693", (8, 16)),
+    "SmoothMix one-step, eta 1": Row(MIX | {"eta": 1.0, "mix_step": 1}, "1.693", (8, 16)),
+    "SmoothMix one-step, eta 5": Row(MIX | {"eta": 5.0, "mix_step": 1}, "1.685", (8, 16)),
+    "SmoothAdv": Row({"name": "smoothadv", "m": 4} | ATTACK, "1.687", (4, 40)),
+    "Consistency + SmoothAdv": Row(
+        {"name": "consistency", "m": 4, "weight": 1.0, "eta": 0.5, "attack": ATTACK}, "1.696", (4, 40)
+    ),
+    "CAT-RS": Row({"name": "cat_rs", "m": 4, "weight": 1.0, "soft_label_n": 100}, "1.700", (8, 16)),
+}
+
+
+def main() -> None:
+    """Runs what is missing and prints what there is."""
+    options = _options()
+    with (
+        _folder(options.work) as work,
+        service_in(work, workers=options.workers) as url,
+        Client(url) as client,
+    ):
+        ledger = Ledger(work / "jobs.json")
+        sets = _datasets(client, ledger, options.data)
+        _run(client, ledger, sets, options)
+        figures = {name: _figures(client, ledger, name) for name in ROWS if ledger.get(f"{name}/certify")}
+    done = {name: row for name, row in figures.items() if row is not None}
+    table = _table(done)
+    print(f"\n{table}\n\n{json.dumps(done)}")
+    if options.out is not None:
+        _write(options, table, done)
+
+
+class Ledger:
+    """Which jobs and data sets were made, as a JSON file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+
+    def get(self, key: str) -> str | None:
+        """The identifier, if there is one."""
+        return self._known.get(key)
+
+    def put(self, key: str, identifier: str) -> str:
+        """Writes one down, and returns it."""
+        self._known[key] = identifier
+        self._path.write_text(json.dumps(self._known, indent=1))
+        return identifier
+
+
+def _datasets(client: Client, ledger: Ledger, data: Path) -> dict[str, str]:
+    sets = {}
+    for part, files in FILES.items():
+        known = ledger.get(part)
+        sets[part] = known or ledger.put(part, client.add_dataset(f"MNIST, {part}", [data / file for file in files]).id)
+    return sets
+
+
+def _run(client: Client, ledger: Ledger, sets: dict[str, str], options: argparse.Namespace) -> None:
+    """Submits each chosen row's training, and its certification as soon as that has ended; waits for all."""
+    chosen = [name for name in ROWS if not options.rows or name in options.rows]
+    for name in chosen:
+        if ledger.get(f"{name}/train") is None:
+            ledger.put(f"{name}/train", _train(client, name, sets, options).id)
+    begun, waiting = time.monotonic(), list(chosen)
+    while waiting:
+        for name in list(waiting):
+            if _step(client, ledger, name, sets, options):
+                waiting.remove(name)
+                print(f"{time.monotonic() - begun:7.0f} s  {name} is done, {len(waiting)} to go", flush=True)
+        time.sleep(CHECK_SECONDS)
+
+
+def _step(client: Client, ledger: Ledger, name: str, sets: dict[str, str], options: argparse.Namespace) -> bool:
+    """Brings one row forward; True where it is finished."""
+    training = client.job(ledger.get(f"{name}/train") or "")
+    certification = ledger.get(f"{name}/certify")
+    if certification is not None:
+        return _succeeded(client.job(certification), name)
+    if _succeeded(training, name):
+        job = client.certify(
+            checkpoint=training.checkpoint_id or "",
+            dataset=sets["test"],
+            n=options.n,
+            inputs={"count": options.inputs},
+        )
+        ledger.put(f"{name}/certify", job.id)
+    return False
+
+
+def _succeeded(job: Job, name: str) -> bool:
+    if job.state in ("failed", "cancelled", "expired"):
+        raise SystemExit(f"{name}: {job.info.kind} {job.state}: {job.info.problem and job.info.problem.detail}")
+    return job.state == "succeeded"
+
+
+def _train(client: Client, name: str, sets: dict[str, str], options: argparse.Namespace) -> Job:
+    return client.train(
+        name=f"LeNet, {name}",
+        dataset=sets["training"],
+        architecture="lenet",
+        sigma=SIGMA,
+        method=ROWS[name].method,
+        epochs=options.epochs,
+        learning_rate=0.01,
+        lr_step=options.lr_step,
+        inputs={"count": options.images},
+    )
+
+
+def _figures(client: Client, ledger: Ledger, name: str) -> dict[str, Any] | None:
+    training = client.job(ledger.get(f"{name}/train") or "")
+    certification = client.job(ledger.get(f"{name}/certify") or "")
+    if certification.state != "succeeded":
+        return None
+    report: Report = summarize(list(certification.certificates()), radii=RADII)
+    epochs = training.epochs()
+    return {
+        "acr": report.acr,
+        "certified_accuracy": {f"{p.radius:g}": p.certified_accuracy for p in report.certified_accuracy},
+        "abstained": report.abstention_rate,
+        "published_acr": ROWS[name].published,
+        "steps": sum(epoch.steps for epoch in epochs),
+        "passes": list(ROWS[name].passes),
+        "last_loss": epochs[-1].loss,
+        "accuracy_under_noise": epochs[-1].accuracy,
+        "seconds_per_epoch": sorted(epoch.seconds for epoch in epochs)[len(epochs) // 2],
+    }
+
+
+def _table(rows: dict[str, dict[str, Any]]) -> str:
+    head = "| method | ACR | " + " | ".join(f"at {radius:g}" for radius in RADII)
+    lines = [head + " | abstained | steps | passes | published ACR |", "|---|" + "---|" * (len(RADII) + 5)]
+    for name, row in rows.items():
+        accuracies = " | ".join(f"{100 * row['certified_accuracy'][f'{radius:g}']:.1f}" for radius in RADII)
+        passes = " + ".join(map(str, row["passes"]))
+        lines.append(
+            f"| {name} | {row['acr']:.3f} | {accuracies} | {100 * row['abstained']:.1f} | {row['steps']:,} | {passes} "
+            f"| {row['published_acr']} |"
+        )
+    return "\n".join(lines)
+
+
+def _write(options: argparse.Namespace, table: str, rows: dict[str, Any]) -> None:
+    parts = ["benchmarks/methods.py", "--data", options.data.name, "--work", "FOLDER", "--out", str(options.out)]
+    text = (
+        "# Every training method, MNIST\n\n"
+        f"LeNet, sigma {SIGMA:g}, the first {options.images:,} training images, {options.epochs} epochs, learning rate "
+        f"0.01 with a drop every {options.lr_step} epochs, batch 256; soft labels of CAT-RS from 100 votes; the first "
+        f"{options.inputs} test images, n = {options.n:,}, alpha 0.001 (cap {3.1989 * SIGMA if options.n == 10_000 else 0:.3f}). "
+        "Accuracies in per cent. Passes per training image: forward and backward for the weights + for the input alone.\n\n"
+        f"```\n{shlex.join(['.venv/bin/python', *parts])}\n```\n\n"
+        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, no GPU.\n\n{table}\n\n```json\n{json.dumps(rows)}\n```\n"
+    )
+    options.out.write_text(text)
+
+
+@contextmanager
+def _folder(work: Path | None) -> Iterator[Path]:
+    if work is None:
+        with tempfile.TemporaryDirectory(prefix="radii-methods-") as scratch:
+            yield Path(scratch)
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    yield work
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, default=None, help="folder of the idx files (or RADII_TEST_DATA/mnist)")
+    parser.add_argument("--work", type=Path, default=None, help="folder that keeps the jobs, to go on from")
+    parser.add_argument("--out", type=Path, default=None, help="file for the result")
+    parser.add_argument("--rows", nargs="*", choices=list(ROWS), default=None, help="rows to make now")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--lr-step", type=int, default=4)
+    parser.add_argument("--images", type=int, default=10_000, help="training images")
+    parser.add_argument("--inputs", type=int, default=500, help="test images to certify")
+    parser.add_argument("--n", type=int, default=10_000, help="noise samples for estimation")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="a smoke run of three cheap rows")
+    options = parser.parse_args()
+    if options.data is None and "RADII_TEST_DATA" in os.environ:
+        options.data = Path(os.environ["RADII_TEST_DATA"]) / "mnist"
+    if options.data is None:
+        print("No MNIST here: give --data, or set RADII_TEST_DATA.")
+        sys.exit(0 if options.quick else 2)
+    if options.quick:
+        options.epochs, options.lr_step, options.images, options.inputs, options.n = 1, 1, 1_000, 10, 1_000
+        options.rows = ["Gaussian", "Stability", "Consistency"]
+    return options
+
+
+if __name__ == "__main__":
+    main()
