@@ -57,14 +57,15 @@ def smoothed_loss(model: nn.Module, noises: Tensor, y: Tensor) -> Objective:
     For m = 1 it is the cross-entropy, as in the public code.
     """
 
-    def loss(x: Tensor) -> Tensor:
-        logits = model(noisy(x, noises))
-        if len(noises) == 1:
-            return F.cross_entropy(logits, y, reduction="none")
-        right = average_softmax(logits, len(noises)).gather(1, y[:, None])[:, 0]
-        return -right.clamp(min=SMALLEST_PROBABILITY).log()
+    return lambda x: _loss_of(model(noisy(x, noises)), y, len(noises))
 
-    return loss
+
+def _loss_of(logits: Tensor, y: Tensor, m: int) -> Tensor:
+    """J of each image from the logits of its m copies: (m * B, K) -> (B,)."""
+    if m == 1:
+        return F.cross_entropy(logits, y, reduction="none")
+    right = average_softmax(logits, m).gather(1, y[:, None])[:, 0]
+    return -right.clamp(min=SMALLEST_PROBABILITY).log()
 
 
 def pgd(
@@ -113,17 +114,17 @@ def ddn(
     itself is returned. The norm is bounded by that of the farthest corner of [0, 1].
     """
     require_pixels(x)
-    objective = smoothed_loss(model, noises, y)
     farthest = _norms(torch.maximum(x, 1 - x))
     norm = torch.full_like(farthest, epsilon)
     delta, best, best_norm = torch.zeros_like(x), torch.zeros_like(x), farthest
     for i in range(steps):
-        wrong = _majority(model, noises, x + delta) != y
+        gradient, voted = _gradient_and_votes(model, noises, x + delta, y)
+        wrong = voted != y
         better = wrong & (_norms(delta) < best_norm)
         best_norm = torch.where(better, _norms(delta), best_norm)
         best = torch.where(_column(better, x), delta, best)
         length = 0.01 + 0.99 * (1 + math.cos(math.pi * i / steps)) / 2
-        delta = delta + length * _direction(ascent(objective, x + delta), generator)
+        delta = delta + length * _direction(gradient, generator)
         norm = torch.minimum(torch.where(wrong, norm * (1 - gamma), norm * (1 + gamma)), farthest)
         delta = delta * _column(norm / _norms(delta).clamp(min=SMALLEST_NORM), x)
         delta = ((x + delta) * LEVELS).round().div(LEVELS).clamp(0, 1) - x
@@ -177,12 +178,15 @@ def _direction(gradient: Tensor, generator: torch.Generator) -> Tensor:
     return gradient / _column(norms, gradient)
 
 
-def _majority(model: nn.Module, noises: Tensor, x: Tensor) -> Tensor:
-    """The class that most noisy copies are taken for, the lowest index where several are: (B,)."""
-    with torch.no_grad():
-        logits = model(noisy(x, noises))
+def _gradient_and_votes(model: nn.Module, noises: Tensor, at: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """From one forward pass: the gradient of J, and the class that most noisy copies are taken for (B,), the lowest
+    index where several are."""
+    point = at.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = model(noisy(point, noises))
+        (gradient,) = torch.autograd.grad(_loss_of(logits, y, len(noises)).sum(), [point])
     votes = by_copy(F.one_hot(logits.argmax(1), logits.shape[1]), len(noises)).sum(0)
-    return votes.argmax(1)
+    return gradient, votes.argmax(1)
 
 
 def _norms(rows: Tensor) -> Tensor:
