@@ -107,11 +107,12 @@ def ddn(
     gamma: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """The smallest perturbation found that most noisy copies are classified wrong under, at most epsilon: (B, C, H, W).
+    """x moved by the smallest perturbation found that most noisy copies are classified wrong under: (B, C, H, W).
 
     The norm begins at ``epsilon`` and shrinks by ``gamma`` where the example is adversarial, else grows; the step of
-    unit direction falls by a cosine from 1 towards 0.01; examples lie on the 8-bit grid. Where none was found the image
-    itself is returned. The norm is bounded by that of the farthest corner of [0, 1].
+    unit direction falls by a cosine from 1 towards 0.01; candidates lie on the 8-bit grid. What was found is brought
+    into the epsilon-ball and rounded to whole levels, which can move a pixel by half a level beyond it; where nothing
+    was found the image itself is returned. The norm is bounded by that of the farthest corner of [0, 1].
     """
     require_pixels(x)
     farthest = _norms(torch.maximum(x, 1 - x))
@@ -128,7 +129,7 @@ def ddn(
         norm = torch.minimum(torch.where(wrong, norm * (1 - gamma), norm * (1 + gamma)), farthest)
         delta = delta * _column(norm / _norms(delta).clamp(min=SMALLEST_NORM), x)
         delta = ((x + delta) * LEVELS).round().div(LEVELS).clamp(0, 1) - x
-    return x + best.renorm(2, 0, epsilon).mul(LEVELS).round().div(LEVELS)
+    return (x + best.renorm(2, 0, epsilon).mul(LEVELS).round().div(LEVELS)).clamp(0, 1)
 
 
 def unrestricted(

@@ -8,6 +8,7 @@ images. Gradients flow through Fbar in both places. With ``attack``, x is Smooth
 noise (arXiv 1906.04584), found by the variant of PGD in the public Consistency code.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,7 +29,7 @@ def loss(hp: Consistency, model: nn.Module, x: Tensor, y: Tensor, step: Step) ->
     weights = {"divergence": hp.weight, "squared_difference": hp.weight}
     weights["entropy"] = hp.weight if hp.form == "cross_entropy" else hp.eta
     total = natural
-    for name in parts.keys() & weights.keys():
+    for name in [name for name in parts if name in weights]:  # a set's order is another in each process
         total = total + weights[name] * parts[name]
     return Terms(total=total, accuracy=share_right(logits, labels), parts=parts)
 
@@ -39,7 +40,8 @@ def _regularizers(hp: Consistency, logits: Tensor) -> dict[str, Tensor]:
         first, second = by_copy(logits.softmax(1), hp.m)[:2]
         return {"squared_difference": ((second - first) ** 2).sum(1).mean()}
     mean = average_softmax(logits, hp.m)
-    divergence = F.kl_div(logits.log_softmax(1), mean.repeat(hp.m, 1), reduction="none").sum(1).mean()
+    above_zero = mean.clamp(min=torch.finfo(mean.dtype).tiny)  # the divergence's gradient at 0 is no number
+    divergence = F.kl_div(logits.log_softmax(1), above_zero.repeat(hp.m, 1), reduction="none").sum(1).mean()
     if hp.form == "kl":
         return {"divergence": divergence}
     entropy = -(mean * mean.clamp(min=SMALLEST_PROBABILITY).log()).sum(1).mean()

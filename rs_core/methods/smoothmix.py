@@ -25,7 +25,7 @@ from rs_core.spec import SmoothMix
 def loss(hp: SmoothMix, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:
     """Terms for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
     noises = draw(x, hp.m, step.sigma, step.generator)
-    ratio = torch.rand(len(x), generator=step.generator, device=x.device) / 2
+    ratio = (torch.rand(len(x), generator=step.generator, device=x.device) / 2).to(x.dtype)
     warm = step.warmed_up(hp.warmup_epochs)
     clean, adversary = _endpoints(hp, model, x, y, noises, warm)
 
@@ -64,4 +64,5 @@ def _distance(hp: SmoothMix, target: Tensor, log_prediction: Tensor) -> Tensor:
     """From the target to the prediction, per copy: two of (m * B, K) -> (m * B,)."""
     if hp.mix_loss == "cross_entropy":
         return -(target * log_prediction).sum(1)
-    return F.kl_div(log_prediction, target, reduction="none").sum(1)
+    positive = target.clamp(min=torch.finfo(target.dtype).tiny)  # at 0 the gradient of t log t is no number
+    return F.kl_div(log_prediction, positive, reduction="none").sum(1)

@@ -1,0 +1,435 @@
+"""A second derivation of every training method's loss: plain, slow, in float64, one image and one noise at a time.
+
+Written from the formulas of the papers (and, where paper and public code differ, from what the code computes), not from
+``rs_core.methods``: the two share the keyed draws, the records of hyper-parameters and nothing else. Logarithms, norms,
+projections, sorts and quantiles are written out. A loss is ``derive(hp, model, x, y, step) -> Tensor`` (scalar) for
+x (B, C, H, W) float64 in [0, 1] and y (B,); the model is in training mode before and after.
+
+Only forward passes take whole batches, because batch normalisation sees a batch; which images share a training-mode
+pass is part of a method's definition.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import scipy.special
+import torch
+from torch import Tensor, nn
+
+from rs_core.methods.terms import Step
+from rs_core.noise import draw
+from rs_core.spec import CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
+
+Noises = list[list[Tensor]]
+"""``noises[i][b]`` is the i-th noise of image b, (C, H, W)."""
+
+
+# Small parts
+
+
+def forward(model: nn.Module, images: Sequence[Tensor]) -> list[Tensor]:
+    """One pass over these images together; the logits (K,) of each."""
+    return list(model(torch.stack(list(images))))
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """log(exp z_k / sum_j exp z_j), (K,) -> (K,)."""
+    shifted = logits - max(logits.tolist())
+    return shifted - torch.log(torch.exp(shifted).sum())
+
+
+def softmax(logits: Tensor) -> Tensor:
+    """exp z_k / sum_j exp z_j, (K,) -> (K,)."""
+    powers = torch.exp(logits - max(logits.tolist()))
+    return powers / powers.sum()
+
+
+def cross_entropy(logits: Tensor, label: int) -> Tensor:
+    """-log F_label."""
+    return -log_softmax(logits)[label]
+
+
+def mean(values: Sequence[Tensor]) -> Tensor:
+    """The sum, class by class, over how many there are."""
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    return total / len(values)
+
+
+def norm(tensor: Tensor) -> float:
+    """The l2 norm over all entries."""
+    return math.sqrt(float((tensor * tensor).sum()))
+
+
+def into_ball(offset: Tensor, radius: float) -> Tensor:
+    """The nearest point of the l2 ball around zero."""
+    length = norm(offset)
+    return offset if length <= radius else offset * (radius / length)
+
+
+def into_box(image: Tensor) -> Tensor:
+    """The nearest image with pixels in [0, 1]."""
+    image = torch.where(image < 0, torch.zeros_like(image), image)
+    return torch.where(image > 1, torch.ones_like(image), image)
+
+
+def first_largest(values: Tensor) -> int:
+    """The index of the largest entry, the lowest of equals."""
+    found = values.tolist()
+    return found.index(max(found))
+
+
+def quantile(probability: Tensor) -> Tensor:
+    """The standard normal quantile; its derivative is one over the density there."""
+    at = float(scipy.special.ndtri(probability.item()))
+    density = math.exp(-at * at / 2) / math.sqrt(2 * math.pi)
+    return at + (probability - probability.detach()) / density
+
+
+def divergence(p: Tensor, q: Tensor) -> Tensor:
+    """KL(p || q) = sum_k p_k (log p_k - log q_k)."""
+    return (p * (torch.log(p) - torch.log(q))).sum()
+
+
+def drawn(x: Tensor, m: int, step: Step) -> Noises:
+    """The step's m noises for each image: the first thing that is taken from its stream."""
+    tensor = draw(x.float(), m, step.sigma, step.generator).double()
+    return [[tensor[i, b] for b in range(len(x))] for i in range(m)]
+
+
+def growth(step: Step, epochs: int) -> float:
+    """The linear warm-up: 1/epochs in the first epoch, 1 from the last of them on."""
+    return min(1.0, (step.epoch + 1) / epochs)
+
+
+def smoothed_objective(model: nn.Module, image: Tensor, noises: Sequence[Tensor], label: int) -> Tensor:
+    """J = -log of the mean over the noises of F_label(image + noise), the mean at least 1e-20."""
+    average = mean([softmax(z)[label] for z in forward(model, [image + noise for noise in noises])])
+    return -torch.log(average if average.item() >= 1e-20 else torch.full_like(average, 1e-20))
+
+
+def uphill(objective: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    """The gradient of the objective there."""
+    at = at.detach().clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(objective(at), at)
+    return gradient
+
+
+# Attacks on one image; the model is in evaluation mode
+
+
+def pgd_clamp_first(
+    model: nn.Module, image: Tensor, noises: Sequence[Tensor], label: int, epsilon: float, steps: int
+) -> Tensor:
+    """SmoothAdv's PGD: exact unit steps of 2 epsilon / T, then [0, 1], then the ball."""
+    delta = torch.zeros_like(image)
+    for _ in range(steps):
+        gradient = uphill(lambda at: smoothed_objective(model, at, noises, label), image + delta)
+        assert norm(gradient) > 0, "a zero gradient is replaced by noise, which is not derived here"
+        delta = delta + (2 * epsilon / steps) * gradient / norm(gradient)
+        delta = into_box(image + delta) - image
+        delta = into_ball(delta, epsilon)
+    return (image + delta).detach()
+
+
+def pgd_project_first(
+    model: nn.Module, image: Tensor, noises: Sequence[Tensor], label: int, epsilon: float, steps: int
+) -> Tensor:
+    """The same as the Consistency code has it: norms plus 1e-8; the ball, then [0, 1]."""
+    at = image
+    for _ in range(steps):
+        gradient = uphill(lambda at: smoothed_objective(model, at, noises, label), at)
+        at = at + (2 * epsilon / steps) * gradient / (norm(gradient) + 1e-8)
+        at = into_box(image + into_ball(at - image, epsilon))
+    return at.detach()
+
+
+def ddn(
+    model: nn.Module,
+    image: Tensor,
+    noises: Sequence[Tensor],
+    label: int,
+    epsilon: float,
+    steps: int,
+    gamma: float,
+) -> Tensor:
+    """Decoupled direction and norm, judged by the majority of the noisy copies; the image where nothing was found.
+
+    Candidates are rounded to 8 bits; so is the perturbation in the end, after its ball, as the public code has it.
+    """
+    farthest = norm(torch.where(image > 0.5, image, 1 - image))
+    delta, length = torch.zeros_like(image), epsilon
+    best, smallest = torch.zeros_like(image), farthest
+    for t in range(steps):
+        rate = 0.01 + 0.99 * (1 + math.cos(math.pi * t / steps)) / 2
+        votes = [first_largest(z) for z in forward(model, [image + delta + noise for noise in noises])]
+        winner = min(set(votes), key=lambda vote: (-votes.count(vote), vote))
+        fooled = winner != label
+        if fooled and norm(delta) < smallest:
+            best, smallest = delta, norm(delta)
+        gradient = uphill(lambda at: smoothed_objective(model, at, noises, label), image + delta)
+        assert norm(gradient) > 0, "a zero gradient is replaced by noise, which is not derived here"
+        delta = delta + rate * gradient / norm(gradient)
+        length = min(length * (1 - gamma if fooled else 1 + gamma), farthest)
+        moved = image + delta * (length / norm(delta))
+        delta = into_box(torch.round(moved * 255) / 255) - image
+    return into_box(image + torch.round(into_ball(best, epsilon) * 255) / 255).detach()
+
+
+def ascent_iterates(
+    model: nn.Module,
+    image: Tensor,
+    noises: Sequence[Tensor],
+    label: int,
+    steps: int,
+    step_size: float,
+    max_norm: float | None,
+) -> list[Tensor]:
+    """SmoothMix's ascent: x_0 = image, x_1, ... x_T, in [0, 1], without a ball unless ``max_norm`` is given."""
+    found = [image]
+    for _ in range(steps):
+        gradient = uphill(lambda at: smoothed_objective(model, at, noises, label), found[-1])
+        moved = found[-1] + step_size * gradient / (norm(gradient) + 1e-8)
+        if max_norm is not None:
+            moved = image + into_ball(moved - image, max_norm)
+        found.append(into_box(moved).detach())
+    return found
+
+
+def worst_noises(
+    model: nn.Module,
+    image: Tensor,
+    noises: Sequence[Tensor],
+    target: Tensor,
+    epsilon: float,
+    steps: int,
+    kl: str,
+) -> list[Tensor]:
+    """CAT-RS's attack on the noises of one image together; each keeps its mean, and its size as ``standardised`` says."""
+    current = list(noises)
+    for _ in range(steps):
+        at = [noise.detach().clone().requires_grad_() for noise in current]
+        answers = forward(model, [image + noise for noise in at])
+        objective = mean([label_divergence(target, z, kl) for z in answers])
+        gradients = torch.autograd.grad(objective, at)
+        for i, gradient in enumerate(gradients):
+            moved = at[i].detach() + (2 * epsilon / steps) * gradient / (norm(gradient) + 1e-8)
+            moved = noises[i] + into_ball(moved - noises[i], epsilon)
+            current[i] = standardised(moved, noises[i])
+    return current
+
+
+def standardised(moved: Tensor, original: Tensor) -> Tensor:
+    """mu0 + (d' - mu) / rms * rms0, with means and root mean squares (about zero) over all pixels."""
+    pixels = moved.numel()
+    rms, rms0 = norm(moved) / math.sqrt(pixels), norm(original) / math.sqrt(pixels)
+    return float(original.sum()) / pixels + (moved - float(moved.sum()) / pixels) / rms * rms0
+
+
+def label_divergence(target: Tensor, logits: Tensor, kl: str) -> Tensor:
+    """KL(soft label || prediction), zeros of the label adding nothing; or the other direction, zeros raised to 1e-20."""
+    if kl == "prediction_first":
+        raised = torch.tensor([max(value, 1e-20) for value in target.tolist()], dtype=torch.float64)
+        log_prediction = log_softmax(logits)
+        return (torch.exp(log_prediction) * (log_prediction - torch.log(raised))).sum()
+    log_prediction = log_softmax(logits)
+    total = torch.zeros((), dtype=torch.float64)
+    for k, share in enumerate(target.tolist()):
+        if share > 0:
+            total = total + share * (math.log(share) - log_prediction[k])
+    return total
+
+
+# Losses
+
+
+def gaussian(hp: Gaussian, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Tensor:
+    """L = mean CE(F(x + d), y)."""
+    (noise,) = drawn(x, 1, step)
+    logits = forward(model, [image + noise[b] for b, image in enumerate(x)])
+    return mean([cross_entropy(z, int(y[b])) for b, z in enumerate(logits)])
+
+
+def stability(hp: Stability, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Tensor:
+    """L = mean CE(F(x), y) + lambda H(F(x), F(x + d)), two passes, clean first, nothing detached."""
+    (noise,) = drawn(x, 1, step)
+    clean = forward(model, list(x))
+    noisy = forward(model, [image + noise[b] for b, image in enumerate(x)])
+    losses = []
+    for b in range(len(x)):
+        disagreement = -(softmax(clean[b]) * log_softmax(noisy[b])).sum()
+        losses.append(cross_entropy(clean[b], int(y[b])) + hp.weight * disagreement)
+    return mean(losses)
+
+
+def smoothadv(hp: SmoothAdv, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Tensor:
+    """L = mean over images and noises of CE(F(x_adv + d_i), y), the noises being those of the attack."""
+    noises = drawn(x, hp.m, step)
+    epsilon = hp.epsilon * growth(step, hp.warmup_epochs)
+    model.eval()
+    adversaries = []
+    for b, image in enumerate(x):
+        mine, label = [noises[i][b] for i in range(hp.m)], int(y[b])
+        if hp.attack == "pgd":
+            adversaries.append(pgd_clamp_first(model, image, mine, label, epsilon, hp.steps))
+        else:
+            adversaries.append(ddn(model, image, mine, label, epsilon, hp.steps, hp.ddn_gamma))
+    model.train()
+    used = noises if hp.copies == "all" else noises[:1]
+    return _over_copies(model, adversaries, y, used)[0]
+
+
+def _over_copies(model: nn.Module, images: Sequence[Tensor], y: Tensor, noises: Noises) -> tuple[Tensor, Noises]:
+    """Mean cross-entropy over images and noises in one pass, and the logits by copy and image."""
+    flat = forward(model, [image + copy[b] for copy in noises for b, image in enumerate(images)])
+    logits = [[flat[i * len(images) + b] for b in range(len(images))] for i in range(len(noises))]
+    losses = [cross_entropy(z, int(y[b])) for copy in logits for b, z in enumerate(copy)]
+    return mean(losses), logits
+
+
+def macer(hp: Macer, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Tensor:
+    """L = mean over images of -log(mean_j F_y + 1e-10) + lambda (sigma / 2) (gamma - xi) where the image counts."""
+    noises = drawn(x, hp.m, step)
+    _, logits = _over_copies(model, list(x), y, noises)
+    weight = 0.0 if hp.deferred and step.epoch < step.first_drop else hp.weight
+    losses = []
+    for b in range(len(x)):
+        mine, label = [logits[i][b] for i in range(hp.m)], int(y[b])
+        loss = -torch.log(mean([softmax(z)[label] for z in mine]) + 1e-10)
+        sharp = mean([softmax(hp.beta * z) for z in mine])
+        if first_largest(sharp) == label:
+            values = sharp.tolist()
+            second = max((k for k in range(len(values)) if k != label), key=lambda k: values[k])
+            xi = float(scipy.special.ndtri(values[label]) - scipy.special.ndtri(values[second]))
+            if math.isfinite(xi) and abs(xi) <= hp.margin:
+                hinge = hp.margin - (quantile(sharp[label]) - quantile(sharp[second]))
+                loss = loss + weight * (step.sigma / 2) * hinge
+        losses.append(loss)
+    return mean(losses)
+
+
+def consistency(hp: Consistency, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Tensor:
+    """L = mean CE + mean over images of lambda mean_i KL(Fbar || F_i) + eta H(Fbar), or another form of it."""
+    noises = drawn(x, hp.m, step)
+    images = list(x)
+    if hp.attack is not None:
+        epsilon = hp.attack.epsilon * growth(step, hp.attack.warmup_epochs)
+        model.eval()
+        for b, image in enumerate(x):
+            mine = [noises[i][b] for i in range(hp.m)]
+            images[b] = pgd_project_first(model, image, mine, int(y[b]), epsilon, hp.attack.steps)
+        model.train()
+    natural, logits = _over_copies(model, images, y, noises)
+    return natural + mean([_disagreement(hp, [logits[i][b] for i in range(hp.m)]) for b in range(len(x))])
+
+
+def _disagreement(hp: Consistency, logits: Sequence[Tensor]) -> Tensor:
+    """The regulariser of one image, from the logits of its copies."""
+    answers = [softmax(z) for z in logits]
+    if hp.form == "mse":
+        return hp.weight * ((answers[0] - answers[1]) ** 2).sum()
+    average = mean(answers)
+    spread = mean([divergence(average, answer) for answer in answers])
+    if hp.form == "kl":
+        return hp.weight * spread
+    raised = torch.where(average < 1e-20, torch.full_like(average, 1e-20), average)
+    entropy = -(average * torch.log(raised)).sum()
+    if hp.form == "cross_entropy":
+        return hp.weight * mean([-(average * torch.log(answer)).sum() for answer in answers])
+    return hp.weight * spread + hp.eta * entropy
+
+
+def smoothmix(hp: SmoothMix, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Tensor:
+    """L = mean CE at the clean side + eta w mean over images and noises of mask KL(y_mix || F(x_mix + d_i))."""
+    noises = drawn(x, hp.m, step)
+    ratios = (torch.rand(len(x), generator=step.generator) / 2).tolist()
+    warm = growth(step, hp.warmup_epochs)
+    model.eval()
+    clean, far = [], []
+    for b, image in enumerate(x):
+        mine = [noises[i][b] for i in range(hp.m)]
+        iterates = ascent_iterates(model, image, mine, int(y[b]), hp.steps, hp.step_size, hp.max_norm)
+        far.append(iterates[-1])
+        clean.append(_clean_side(hp, image, iterates, warm))
+    model.train()
+    natural, logits = _over_copies(model, clean, y, noises)
+    mixed, targets, counts = [], [], []
+    for b in range(len(x)):
+        average = mean([softmax(logits[i][b]) for i in range(hp.m)])
+        counts.append(1.0 if first_largest(average) == int(y[b]) else 0.0)
+        target = (1 - ratios[b]) * average + ratios[b] / len(average)
+        targets.append(target.detach() if hp.target == "detached" else target)
+        mixed.append((1 - ratios[b]) * clean[b] + ratios[b] * far[b])
+    _, again = _over_copies(model, mixed, y, noises)
+    losses = [counts[b] * _mixup_loss(hp, targets[b], again[i][b]) for i in range(hp.m) for b in range(len(x))]
+    return natural + hp.eta * warm * mean(losses)
+
+
+def _clean_side(hp: SmoothMix, image: Tensor, iterates: Sequence[Tensor], warm: float) -> Tensor:
+    """The image, or the early iterate that stands in for it, in its ball and in [0, 1]."""
+    if hp.mix_step == 0 or hp.steps <= hp.mix_step:
+        return image
+    radius = hp.step_size * hp.mix_step * (warm if hp.one_step_radius == "warmed_up" else 1.0)
+    return into_box(image + into_ball(iterates[hp.mix_step] - image, radius))
+
+
+def _mixup_loss(hp: SmoothMix, target: Tensor, logits: Tensor) -> Tensor:
+    cross = -(target * log_softmax(logits)).sum()
+    return cross if hp.mix_loss == "cross_entropy" else cross + (target * torch.log(target)).sum()
+
+
+def cat_rs(hp: CatRs, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Tensor:
+    """L = mean over images of (1/M) the K lowest cross-entropies + lambda 1[K = M] max_i KL(y_soft || F(x + d_i'))."""
+    assert step.soft_labels is not None
+    soft = step.soft_labels.double()
+    noises = drawn(x, hp.m, step)
+    _, logits = _over_copies(model, list(x), y, noises)
+    kept = _kept(hp, logits, y, soft, step)
+    doubled = hp.epsilon_doubles_at is not None and step.epoch >= hp.epsilon_doubles_at
+    epsilon = hp.epsilon * (2 if doubled else 1)
+    model.eval()
+    worst = {}
+    for b in range(len(x)):
+        worst[b] = [noises[i][b] for i in range(hp.m)]
+        if kept[b] == hp.m or _attacks_all(hp, model):
+            worst[b] = worst_noises(model, x[b], worst[b], soft[b], epsilon, hp.steps, hp.kl)
+    model.train()
+    again = forward(model, [x[b] + worst[b][i] for i in range(hp.m) for b in range(len(x))])
+    losses = []
+    for b in range(len(x)):
+        ascending = sorted([cross_entropy(logits[i][b], int(y[b])) for i in range(hp.m)], key=Tensor.item)
+        loss = mean(ascending[: kept[b]]) * kept[b] / hp.m
+        if kept[b] == hp.m:
+            mine = [again[i * len(x) + b] for i in range(hp.m)]
+            loss = loss + hp.weight * max([label_divergence(soft[b], z, hp.kl) for z in mine], key=Tensor.item)
+        losses.append(loss)
+    return mean(losses)
+
+
+def _kept(hp: CatRs, logits: Noises, y: Tensor, soft: Tensor, step: Step) -> list[int]:
+    """K of each image: binomial of M draws at its confidence, at least 1."""
+    shares = []
+    for b, label in enumerate(y.tolist()):
+        right = sum(first_largest(logits[i][b]) == label for i in range(hp.m))
+        shares.append(right / hp.m if hp.confidence == "votes" else float(soft[b, label]))
+    count = torch.full((len(shares),), float(hp.m))
+    k = torch.binomial(count, torch.tensor(shares, dtype=torch.float32), generator=step.generator)
+    return [max(int(value), 1) for value in k]
+
+
+def _attacks_all(hp: CatRs, model: nn.Module) -> bool:
+    normalised = any("BatchNorm" in type(module).__name__ for module in model.modules())
+    return hp.masked_attacks == "all" or (hp.masked_attacks == "auto" and normalised)
+
+
+DERIVATIONS: dict[str, Callable[[Any, nn.Module, Tensor, Tensor, Step], Tensor]] = {
+    "gaussian": gaussian,
+    "stability": stability,
+    "smoothadv": smoothadv,
+    "macer": macer,
+    "consistency": consistency,
+    "smoothmix": smoothmix,
+    "cat_rs": cat_rs,
+}
