@@ -5,7 +5,8 @@ test images, n = 10,000. Hyper-parameters are the published ones (MNIST, sigma 0
 with the schedule: 10 of 90 epochs there, 1 of 10 here.
 
 Each row is a training job and a certification job of a service whose folder is kept in ``--work``: stopped at any time,
-the same command goes on from there, and ``--rows`` makes the table in parts. The last line is one JSON object.
+the same command goes on from there, and ``--rows`` makes the table in parts; rows that ``--out`` holds already stay
+there unless they are made anew. The last line is one JSON object.
 
     .venv/bin/python benchmarks/methods.py --data FOLDER --work FOLDER [--out benchmarks/results/methods.md]
 """
@@ -77,12 +78,24 @@ def main() -> None:
         ledger = Ledger(work / "jobs.json")
         sets = _datasets(client, ledger, options.data)
         _run(client, ledger, sets, options)
-        figures = {name: _figures(client, ledger, name) for name in ROWS if ledger.get(f"{name}/certify")}
-    done = {name: row for name, row in figures.items() if row is not None}
+        figures = _earlier(options)
+        for name in ROWS:
+            if ledger.get(f"{name}/certify") and (row := _figures(client, ledger, name)) is not None:
+                figures[name] = row
+    done = {name: figures[name] for name in ROWS if name in figures}
     table = _table(done)
     print(f"\n{table}\n\n{json.dumps(done)}")
     if options.out is not None:
         _write(options, table, done)
+
+
+def _earlier(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The rows in the result file, which other runs of the same settings have made."""
+    if options.out is None or not options.out.exists():
+        return {}
+    line = options.out.read_text().rpartition("```json\n")[2].partition("\n")[0]
+    earlier: dict[str, dict[str, Any]] = json.loads(line)
+    return earlier
 
 
 class Ledger:

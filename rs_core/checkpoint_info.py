@@ -109,7 +109,7 @@ def make_info(where: str, fields: Mapping[str, Any]) -> CheckpointInfo:
         return _RECORD.validate_python(dict(fields))
     except ValidationError as error:
         own = error.errors()[0].get("ctx", {}).get("error")
-        fault = own if isinstance(own, InvalidCheckpoint) else invalid_spec(error)
+        fault = own if isinstance(own, InvalidCheckpoint) else invalid_spec(error, placed=True)
         raise InvalidCheckpoint(expected=fault.expected[:500], got=fault.got[:500], where=where) from None
 
 

@@ -80,8 +80,16 @@ class UnknownArchitecture(RadiiError):
     """There is no architecture of that name."""
 
 
+class BrokenArchitecture(RadiiError):
+    """The architecture cannot be built."""
+
+
 class UnknownMethod(RadiiError):
     """There is no training method of that name."""
+
+
+class UnknownPreset(RadiiError):
+    """There is no preset of that name."""
 
 
 class Mismatch(RadiiError):

@@ -1,17 +1,19 @@
-"""What pydantic says of a wrong field, as place, what was expected and what came, in words of a sentence.
+"""What pydantic says of a wrong field, as place, what was expected and what came, in words of a sentence. Torch-free.
 
 pydantic's own messages are written for one line each ("Input should be greater than 0"); its places name members of
-unions that no client knows of.
+unions that nobody who writes a request knows of, and of an unknown field it does not say which there are.
 """
 
+import difflib
 import json
 import re
-from typing import Any
-
-from service.requests import KINDS
+from collections.abc import Iterable
+from dataclasses import is_dataclass
+from typing import Any, get_args, get_type_hints
 
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
+SHOWN = 200
 
 _PHRASES = (
     (re.compile(r"^Value error, (expected )?"), ""),
@@ -28,19 +30,22 @@ _PHRASES = (
 )
 
 
-def fault(item: dict[str, Any]) -> dict[str, str]:
-    """One entry of ``ValidationError.errors()`` as ``location``, ``expected`` and ``got``."""
-    place, kind = _place(item), item["type"]
+def fault(item: dict[str, Any], records: Iterable[type[Any]] = ()) -> dict[str, str]:
+    """One entry of ``ValidationError.errors()`` as ``location``, ``expected`` and ``got``.
+
+    ``records`` are those that a body may be, told apart by their ``kind``: the fields there are get named.
+    """
+    place, record = _place(item, {_tag(known, "kind"): known for known in records})
+    kind = item["type"]
     if kind in UNKNOWN:
-        return _fault(place, "no field of this name", shown(item["input"]))
+        return _fault(place, _known_fields(record, place[-1]), shown(item["input"]))
     if kind in MISSING:
         return _fault(place, "a value, since it is required", "none")
     if kind == "json_invalid":
         return _fault(["body"], "JSON", f"text with an error at character {item['loc'][-1]}")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        expected = f"one of {', '.join(map(repr, KINDS))}"
-        return _fault([*place, "kind"], expected, shown(item["input"]["kind"]) if "kind" in item["input"] else "none")
-    return _fault(place, _phrase(item["msg"]), shown(item["input"]))
+        return _wrong_tag(item, place, record)
+    return _fault(place, _phrase(item["msg"], place, record), shown(item["input"]))
 
 
 def shown(value: Any) -> str:
@@ -48,7 +53,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bytes):
         return f"{len(value)} bytes that are no JSON"
     text = repr(value) if isinstance(value, str) else _json(value)
-    return text if len(text) <= 200 else text[:197] + "..."
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 
 def _json(value: Any) -> str:
@@ -62,18 +67,77 @@ def _fault(place: list[str], expected: str, got: str) -> dict[str, str]:
     return {"location": ".".join(place), "expected": expected, "got": got}
 
 
-def _place(item: dict[str, Any]) -> list[str]:
-    """The path to the field, without the names that pydantic gives to the members of a union."""
-    parts = [str(part) for part in item["loc"]]
-    last = parts[-1:] if item["type"] in UNKNOWN else []
-    inner = parts[: len(parts) - len(last)]
-    if inner[:1] == ["body"] and inner[1:2] and inner[1] in KINDS:
-        del inner[1]
-    return [part for part in inner if not re.search(r"[\[(]", part)] + last
+def _wrong_tag(item: dict[str, Any], place: list[str], record: type[Any] | None) -> dict[str, str]:
+    """A member of a union that is not there, or was not named."""
+    key = item["ctx"]["discriminator"].strip("'")
+    expected = item["ctx"].get("expected_tags")
+    tags = expected or ", ".join(repr(_tag(member, key)) for member in _members(record, place))
+    got = item["input"].get(key) if isinstance(item["input"], dict) else None
+    return _fault([*place, key], f"one of {tags}" if tags else f"a {key}", "none" if got is None else shown(got))
 
 
-def _phrase(message: str) -> str:
+def _place(item: dict[str, Any], records: dict[str, type[Any]]) -> tuple[list[str], type[Any] | None]:
+    """The path to the field without the names of union members, and the record that it belongs to, where known."""
+    loc = [str(part) for part in item["loc"]]
+    place = loc[:1] if loc[:1] == ["body"] else []
+    record = None
+    rest = loc[len(place) :]
+    if rest[:1] and rest[0] in records:
+        record = records[rest.pop(0)]
+    for number, part in enumerate(rest):
+        last = number == len(rest) - 1
+        if record is not None and number and part in _tags(record, rest[number - 1]):
+            record = _tags(record, rest[number - 1])[part]
+            continue
+        if re.search(r"[\[(]", part) and not (last and item["type"] in UNKNOWN):
+            continue
+        if number and record is not None and len(_tags(record, rest[number - 1])) == 1:
+            record = next(iter(_tags(record, rest[number - 1]).values()))
+        place.append(part)
+    return place, record
+
+
+def _tags(record: type[Any], field: str) -> dict[str, type[Any]]:
+    """The records that a field may hold, by their ``name``."""
+    return {_tag(member, "name"): member for member in _records_in(_hints(record).get(field))}
+
+
+def _members(record: type[Any] | None, place: list[str]) -> list[type[Any]]:
+    return _records_in(_hints(record).get(place[-1])) if record is not None and place else []
+
+
+def _tag(record: type[Any], key: str) -> str:
+    """What a record calls itself: the default of its ``kind`` or ``name``, else its class's name."""
+    field = record.__dataclass_fields__.get(key)
+    return field.default if field is not None and isinstance(field.default, str) else record.__name__
+
+
+def _hints(record: type[Any]) -> dict[str, Any]:
+    return get_type_hints(record)
+
+
+def _records_in(hint: Any) -> list[type[Any]]:
+    if isinstance(hint, type) and is_dataclass(hint):
+        return [hint]
+    return [found for part in get_args(hint) for found in _records_in(part)]
+
+
+def _known_fields(record: type[Any] | None, name: str) -> str:
+    """What to say of a field that is not there: the nearest that are, else all of them."""
+    if record is None:
+        return "no field of this name"
+    names = list(record.__dataclass_fields__)
+    near = difflib.get_close_matches(name, names, n=3)
+    return f"no field of this name ({'perhaps ' if near else 'there are '}{', '.join(near or names)})"
+
+
+def _phrase(message: str, place: list[str], record: type[Any] | None) -> str:
     for pattern, replacement in _PHRASES:
         if pattern.search(message):
-            return pattern.sub(replacement, message)
+            text = pattern.sub(replacement, message)
+            members = _members(record, place)
+            if text == "a JSON object" and len(members) > 1:
+                tags = ", ".join(f'"{_tag(member, "name")}"' for member in members)
+                text += f' such as {{"name": ...}}, with one of {tags}'
+            return text
     return message[:1].lower() + message[1:]

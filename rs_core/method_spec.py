@@ -102,7 +102,7 @@ class Consistency:
     @model_validator(mode="after")
     def _two_copies(self) -> "Consistency":
         if self.form == "mse" and self.m < 2:
-            raise ValueError(f"form = mse compares two copies: m must be at least 2, got {self.m}")
+            raise ValueError("m of at least 2, since form = mse compares two copies")
         return self
 
 

@@ -193,8 +193,8 @@ def _alpha_note(alpha: float, evaluated: int) -> str:
 def _partial_note(evaluated: int, inputs: int) -> str:
     return (
         f"Partial: {evaluated:,} of {inputs:,} inputs are evaluated. The others count as not certified, so that ACR "
-        "and certified accuracy can only grow; the intervals' upper ends count them as certified. Per-class rows are "
-        "about evaluated inputs."
+        "and certified accuracy can only grow; the intervals' upper ends count them as certified. Abstentions and "
+        "inputs at the cap are counted so far; per-class rows are about evaluated inputs."
     )
 
 

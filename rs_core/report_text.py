@@ -39,6 +39,7 @@ def to_csv(report: Report) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     inputs = report.inputs
+    writer.writerow(("complete", "", int(report.complete), "", "", report.evaluated, inputs))
     writer.writerow(("acr", "", report.acr, "", "", "", inputs))
     for p in report.certified_accuracy:
         writer.writerow(("certified_accuracy", p.radius, p.certified_accuracy, p.low, p.high, p.count, inputs))

@@ -20,7 +20,7 @@ from rs_core.checkpoint import empty, fit_state, load, read_tensors, save_state
 from rs_core.checkpoint_info import CheckpointInfo, Hints, make_info
 from rs_core.data.info import listed
 from rs_core.errors import InvalidCheckpoint
-from rs_core.models.table import architecture, names
+from rs_core.models.table import architecture, choice
 from rs_core.research_names import choose_classes, choose_normalization, choose_shape, missing, take_apart
 from rs_core.spec import normalization
 from rs_core.tensorfile import is_tensorfile, read_header
@@ -62,8 +62,8 @@ def _understood(
     state: Mapping[str, Tensor], said: Mapping[str, Any], hints: Hints, where: str
 ) -> tuple[dict[str, Tensor], CheckpointInfo]:
     """The network's tensors and the record, out of names, shapes, what the file says and what its bringer says."""
-    parts = take_apart(state, where)
     row = architecture(_architecture(said, hints, where))
+    parts = take_apart(state, where, row.head)
     classes = choose_classes(parts, row, hints, where)
     known = {
         "architecture": row.name,
@@ -84,7 +84,7 @@ def _understood(
 def _architecture(said: Mapping[str, Any], hints: Hints, where: str) -> str:
     name = hints.architecture or said.get("arch")
     if not isinstance(name, str):
-        raise missing("architecture", "no name in it", where, choice=f", one of {', '.join(names())}")
+        raise missing("architecture", "no name in it", where, choice=f", {choice()}")
     return name
 
 

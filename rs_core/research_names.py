@@ -43,12 +43,15 @@ class Parts:
     normalization: Normalization | None
 
 
-def take_apart(state: Mapping[str, Tensor], where: str) -> Parts:
-    """Names without wrappers and prefixes; :class:`InvalidCheckpoint` where two become one or constants are bad."""
+def take_apart(state: Mapping[str, Tensor], where: str, head: str = "") -> Parts:
+    """Names without wrappers and prefixes; :class:`InvalidCheckpoint` where two become one or constants are bad.
+
+    Where the last layer, ``head``, is there by its own name, nothing is taken for a prefix.
+    """
     bare = _unwrapped(state, where)
     layer = {name: tensor for name, tensor in bare.items() if _last(name) in MEANS + STDS}
     network = {name: tensor for name, tensor in bare.items() if name not in layer}
-    for prefix in NETWORK_PREFIXES:
+    for prefix in NETWORK_PREFIXES if f"{head}.weight" not in network else ():
         if network and all(name.startswith(prefix) for name in network):
             short = {name.removeprefix(prefix): tensor for name, tensor in network.items()}
             return Parts(short, True, _constants(layer, where))

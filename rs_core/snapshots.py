@@ -1,4 +1,5 @@
-"""Where a training run stands, as a safetensors file: weights, momentum, place in the run and the epoch's sums so far.
+"""Where a training run stands, as a safetensors file: weights, momentum, place in the run and the epoch's sums so far, and
+the weights of the best epoch where these are kept.
 
 The generators need no state of their own: their streams are named by seed, epoch and step (``noise``), which are here.
 """
@@ -8,21 +9,30 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
+from rs_core import fine_tuning
 from rs_core.data.dataset import Dataset
 from rs_core.errors import InvalidCheckpoint
+from rs_core.keeping import Kept
 from rs_core.methods.terms import Terms
 from rs_core.models.normalize import BaseClassifier
+from rs_core.soft_labels import SoftLabels
 from rs_core.spec import TrainSpec, dump_spec
 from rs_core.tensorfile import usual_mode
 
 FORMAT = "radii-snapshot-1"
 SAMPLED = 64
+PLACES = ("dataset", "test_dataset", "start_from", "loader_processes")
+METHOD_PLACES = ("soft_labels", "soft_label_checkpoint")
+"""Fields of a specification, and of its method, that say where something is, or how it is read, and not what."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +68,15 @@ class Sums:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The epoch and the loader batch within it that come next, and the sums of that epoch so far."""
+    """The epoch and the loader batch within it that come next, the sums of that epoch so far, and the best epoch."""
 
     epoch: int
-    step: int
-    sums: Sums
+    step: int = 0
+    sums: Sums = field(default_factory=Sums)
+    kept: Kept | None = None
 
 
-START = Place(epoch=0, step=0, sums=Sums())
+START = Place(epoch=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +89,7 @@ class Snapshot:
     epoch: int
     step: int
     sums: Sums
+    kept: Kept | None = None
 
     def save(self, path: Path) -> None:
         """Writes the file; the caller sees to it that a half-written one is never taken for a whole one."""
@@ -87,6 +99,9 @@ class Snapshot:
             if momentum is not None:
                 tensors[f"momentum.{name}"] = momentum.detach().cpu()
         place = {"epoch": self.epoch, "step": self.step, "sums": asdict(self.sums)}
+        if self.kept is not None:
+            tensors |= {f"best.{name}": tensor for name, tensor in self.kept.weights.items()}
+            place["best"] = {"epoch": self.kept.epoch, "value": self.kept.value}
         metadata = {"format": FORMAT, "run": self.run, "place": json.dumps(place)}
         with usual_mode(path):
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata)
@@ -105,25 +120,60 @@ def load(path: Path, run: str, model: BaseClassifier, optimizer: torch.optim.SGD
                 where=path.name,
             )
         names = list(file.keys())
-        model.load_state_dict(
-            {name.removeprefix("model."): file.get_tensor(name) for name in names if name.startswith("model.")}
-        )
-        for name, parameter in model.named_parameters():
-            if f"momentum.{name}" in names:
-                momentum = file.get_tensor(f"momentum.{name}").to(parameter.device)
-                optimizer.state[parameter]["momentum_buffer"] = momentum
+        tensors = {name: file.get_tensor(name) for name in names}
+    model.load_state_dict(_under("model.", tensors))
+    for name, parameter in model.named_parameters():
+        if f"momentum.{name}" in tensors:
+            # In the order of memory that the parameter has: an unbroken run's momentum has it too.
+            momentum = torch.empty_like(parameter, requires_grad=False).copy_(tensors[f"momentum.{name}"])
+            optimizer.state[parameter]["momentum_buffer"] = momentum
     place = json.loads(metadata["place"])
-    return Place(epoch=place["epoch"], step=place["step"], sums=Sums(**place["sums"]))
+    kept = Kept(**place["best"], weights=_under("best.", tensors)) if "best" in place else None
+    return Place(epoch=place["epoch"], step=place["step"], sums=Sums(**place["sums"]), kept=kept)
 
 
-def identity(spec: TrainSpec, data: Dataset) -> str:
-    """What a run is: its specification without the names of files, which may move, and a fingerprint of its data.
+def identity(
+    spec: TrainSpec,
+    data: Dataset,
+    *,
+    test_data: Dataset | None = None,
+    soft_labels: SoftLabels | None = None,
+    start: BaseClassifier | None = None,
+) -> str:
+    """What a run is: its specification without the names of files, which may move, and fingerprints of what they hold.
 
-    The fingerprint is of labels, class names, shape and a few images: a huge set is not read for it.
+    Test data are part of it where they decide which weights are kept.
     """
-    body = {name: value for name, value in dump_spec(spec).items() if name not in ("dataset", "test_dataset")}
+    body = {name: value for name, value in dump_spec(spec).items() if name not in PLACES}
+    body["method"] = {name: value for name, value in body["method"].items() if name not in METHOD_PLACES}
+    held_out = test_data if spec.keep in ("test_accuracy", "acr") else None
+    run = {
+        "spec": body,
+        "data": _data_fingerprint(data),
+        "test_data": None if held_out is None else _data_fingerprint(held_out),
+        "soft_labels": None if soft_labels is None else _votes_fingerprint(soft_labels),
+        "start": None if start is None else fine_tuning.fingerprint(start),
+    }
+    return json.dumps(run, sort_keys=True)
+
+
+def _data_fingerprint(data: Dataset) -> str:
+    """Of labels, class names, shape and a few images: a huge set is not read for it."""
     digest = hashlib.sha256(np.ascontiguousarray(data.labels).tobytes())
     digest.update(json.dumps([data.class_names, data.images.shape, str(data.images.dtype)]).encode())
     for index in np.linspace(0, len(data) - 1, min(len(data), SAMPLED), dtype=np.int64):
         digest.update(np.ascontiguousarray(data.images[index]).tobytes())
-    return json.dumps({"spec": body, "data": digest.hexdigest()}, sort_keys=True)
+    return digest.hexdigest()
+
+
+def _votes_fingerprint(labels: SoftLabels) -> str:
+    digest = hashlib.sha256(json.dumps([labels.num_classes, labels.n]).encode())
+    arrays: list[NDArray[Any]] = [labels.indices, labels.rows, labels.classes, labels.counts]
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from rs_core.errors import InvalidSpec
+from rs_core.faults import fault
 from rs_core.fields import MAX_ALPHA as MAX_ALPHA
 from rs_core.fields import MAX_SAMPLES, MAX_SEED, Alpha, Reference, Seed, Sigma, record
 from rs_core.method_spec import CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
@@ -198,11 +199,11 @@ class TrainSpec:
     def _complete(self) -> "TrainSpec":
         needs_test = self.certification is not None or self.keep == "test_accuracy"
         if needs_test and self.test_dataset is None:
-            raise ValueError("test_dataset is needed for the certification, or the accuracy, that is asked for")
+            raise ValueError("a test_dataset, for the certification or the accuracy that is asked for")
         if self.keep == "acr" and self.certification is None:
-            raise ValueError("keep = acr needs a periodic certification")
+            raise ValueError("a periodic certification, by which keep = acr goes")
         if self.crop_size is not None and self.augmentation != "resized_crop_flip":
-            raise ValueError("crop_size goes with augmentation = resized_crop_flip")
+            raise ValueError("augmentation = resized_crop_flip, since there is a crop_size")
         return self
 
 
@@ -283,6 +284,7 @@ class SoftLabelSpec:
 Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec
 JobSpec = Annotated[Spec, Field(discriminator="kind")]
 _JOB_SPEC: TypeAdapter[Spec] = TypeAdapter(JobSpec)
+_RECORDS = (TrainSpec, CertifySpec, PredictSpec, SoftLabelSpec)
 
 
 def parse_spec(body: dict[str, Any]) -> Spec:
@@ -299,18 +301,17 @@ def dump_spec(spec: Any) -> dict[str, Any]:
     return body
 
 
-def invalid_spec(error: ValidationError) -> InvalidSpec:
-    """One sentence out of pydantic's list: for each wrong field, what was expected and what came."""
-    faults = error.errors(include_url=False, include_context=False)
-    places = [".".join(str(part) for part in fault["loc"][1:] or fault["loc"]) or "the body" for fault in faults]
+def invalid_spec(error: ValidationError, *, placed: bool = False) -> InvalidSpec:
+    """One sentence out of pydantic's list: for each wrong field, what was expected and what came.
+
+    ``where`` names the fields; where there are several, or with ``placed``, each part of the sentence does so too.
+    """
+    found = [fault(dict(item), _RECORDS) for item in error.errors(include_url=False)]
+    if len(found) == 1 and not placed:
+        return InvalidSpec(expected=found[0]["expected"], got=found[0]["got"], where=found[0]["location"] or None)
+    places = [item["location"] or "the body" for item in found]
     return InvalidSpec(
-        expected="; ".join(
-            f"{place}: {_lower_first(fault['msg'])}" for place, fault in zip(places, faults, strict=True)
-        ),
-        got="; ".join(f"{place} = {fault['input']!r}"[:200] for place, fault in zip(places, faults, strict=True)),
+        expected="; ".join(f"{place}: {item['expected']}" for place, item in zip(places, found, strict=True)),
+        got="; ".join(f"{place} = {item['got']}" for place, item in zip(places, found, strict=True)),
         where=", ".join(dict.fromkeys(places)),
     )
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]

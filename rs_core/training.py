@@ -1,69 +1,55 @@
 """The one training loop: SGD with momentum and a step schedule around a method's loss, resumable at any step.
 
 Settings and their odd corners follow the public code behind Cohen et al. 2019 (arXiv 1902.02918) and Jeong et al.
-(arXiv 2006.04062, 2111.09277): weight decay on all parameters, no clipping, the last epoch's weights, and by default a
-schedule whose drops reach training one epoch late, as in the released logs.
+(arXiv 2006.04062, 2111.09277): weight decay on all parameters, no clipping, by default the last epoch's weights, and a
+schedule whose drops reach training one epoch late, as in the released logs (``schedule``).
 
 Every draw (initial weights, order, augmentation, noise, dropout) comes from a stream keyed by the seed and the place in
 the run, so a run that is cut anywhere and resumed from its last snapshot ends with the weights of an unbroken one,
-bit-equal on one kind of CPU. What a method's loss is stands in ``methods``.
+bit-equal on one kind of CPU. What a method's loss is stands in ``methods``, how it passes the network in
+``models.forward``, what is measured on the test data set in ``held_out``.
 """
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from rs_core import snapshots
+from rs_core import held_out, keeping, snapshots
+from rs_core.certify.decision import Certificate
+from rs_core.data.augment import crop_flip as crop_flip
 from rs_core.data.dataset import Dataset
+from rs_core.data.loader import batches
 from rs_core.errors import Mismatch, TrainingDiverged
+from rs_core.fine_tuning import start_from
+from rs_core.keeping import Kept
 from rs_core.methods.table import loss_function, method
 from rs_core.methods.terms import Step, Terms
 from rs_core.models import table as models
+from rs_core.models.forward import training_forward
 from rs_core.models.normalize import BaseClassifier
 from rs_core.noise import Stage, generator
-from rs_core.snapshots import Snapshot, Sums
+from rs_core.schedule import first_drop as first_drop
+from rs_core.schedule import learning_rate as learning_rate
+from rs_core.snapshots import Place, Snapshot, Sums
+from rs_core.soft_labels import SoftLabels
 from rs_core.spec import TrainSpec, normalization
+from rs_core.training_checks import check_training, model_shape
+from rs_core.training_records import EpochRecord as EpochRecord
+from rs_core.training_records import StepRecord as StepRecord
+from rs_core.training_records import Trained as Trained
 
 SECONDS_BETWEEN_RECORDS = 1.0
-TEST_BATCH = 500
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepRecord:
-    """Where a run stands; about one a second. ``done`` of ``total`` loader batches are behind it."""
-
-    epoch: int
-    done: int
-    total: int
-    loss: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochRecord:
-    """What one epoch came to: means over its images, accuracies under one noise draw per image."""
-
-    epoch: int
-    steps: int
-    learning_rate: float
-    loss: float
-    terms: dict[str, float]
-    accuracy: float
-    test_accuracy: float | None
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """The end of a run: the last epoch's model, in evaluation mode."""
-
-    model: BaseClassifier
-    epochs: int
+Record = StepRecord | EpochRecord | Snapshot | Trained
+Numbers = Generator[Record, None, float | None]
+Summary = Generator[Record, None, dict[str, Any] | None]
 
 
 def train(
@@ -71,92 +57,182 @@ def train(
     data: Dataset,
     *,
     test_data: Dataset | None = None,
+    soft_labels: SoftLabels | None = None,
+    start: BaseClassifier | None = None,
     device: torch.device | str = "cpu",
     resume: Path | None = None,
     snapshot_seconds: float = 60.0,
-) -> Iterator[StepRecord | EpochRecord | Snapshot | Trained]:
+) -> Iterator[Record]:
     """Trains on the chosen inputs of ``data``; the last record is :class:`Trained`.
 
-    A :class:`Snapshot` comes after each epoch and every ``snapshot_seconds``; save it before asking for the next
-    record. ``resume`` is a saved one of the same specification. Raises :class:`Mismatch` where images and architecture
-    do not fit and :class:`TrainingDiverged` where the loss is no number.
+    ``soft_labels`` are votes on those inputs, for methods that need them; ``start`` is the model that ``spec.start_from``
+    names. A :class:`Snapshot` comes after each epoch and every ``snapshot_seconds``; save it before asking for the next
+    record. ``resume`` is a saved one of the same specification. Raises :class:`Mismatch` where images, architecture,
+    votes or weights do not fit and :class:`TrainingDiverged` where the loss is no number.
     """
-    _check(data, test_data)
-    model, optimizer = _fresh(spec, data, torch.device(device))
-    run = snapshots.identity(spec, data)
-    place = snapshots.load(resume, run, model, optimizer) if resume else snapshots.START
-    indices = torch.tensor(spec.inputs.indices(len(data)))
-    per_epoch = math.ceil(len(indices) / spec.batch_size)
-    clock = _Clock(snapshot_seconds)
+    check_training(spec, data, test_data)
+    _check_given(spec, data, soft_labels, start)
+    run = _Run(spec, data, test_data, soft_labels, start, torch.device(device), snapshot_seconds)
+    place = snapshots.load(resume, run.name, run.model, run.optimizer) if resume else snapshots.START
+    run.kept = place.kept
     for epoch in range(place.epoch, spec.epochs):
-        _set_learning_rate(optimizer, learning_rate(spec, epoch))
-        order = indices[torch.randperm(len(indices), generator=generator(spec.seed, epoch, Stage.ORDER))]
-        sums, begun = (place.sums if epoch == place.epoch else Sums()), time.monotonic()
-        for batch in range(place.step if epoch == place.epoch else 0, per_epoch):
-            x, y = data.batch(order[batch * spec.batch_size : (batch + 1) * spec.batch_size])
-            sums = _learn(spec, model, optimizer, x.to(device), y.to(device), epoch, batch, sums)
-            done = epoch * per_epoch + batch + 1
-            if clock.record_due():
-                yield StepRecord(epoch=epoch, done=done, total=spec.epochs * per_epoch, loss=sums.mean_loss)
-            if clock.snapshot_due() and batch + 1 < per_epoch:
-                spent = sums.with_seconds(time.monotonic() - begun)
-                yield Snapshot(run=run, model=model, optimizer=optimizer, epoch=epoch, step=batch + 1, sums=spent)
-        accuracy = None
-        if test_data is not None:
-            right = 0
-            for correct in _tested(spec, model, test_data, epoch, torch.device(device)):
-                right += correct
-                if clock.record_due():
-                    done = (epoch + 1) * per_epoch
-                    yield StepRecord(epoch=epoch, done=done, total=spec.epochs * per_epoch, loss=sums.mean_loss)
-            accuracy = right / len(test_data)
-        yield _epoch_record(spec, epoch, sums.with_seconds(time.monotonic() - begun), accuracy)
-        yield Snapshot(run=run, model=model, optimizer=optimizer, epoch=epoch + 1, step=0, sums=Sums())
-    yield Trained(model=model.eval(), epochs=spec.epochs)
+        yield from run.epoch(place if epoch == place.epoch else Place(epoch=epoch))
+    yield run.trained()
 
 
-def learning_rate(spec: TrainSpec, epoch: int) -> float:
-    """The rate of ``epoch`` (from 0): one drop every ``lr_step`` epochs, by default each one epoch late."""
-    reached = max(epoch - 1, 0) if spec.lr_drop == "published" else epoch
-    return float(spec.learning_rate * spec.lr_gamma ** (reached // spec.lr_step))
+class _Run:
+    """One training run: what stays the same over its epochs, and the weights kept so far."""
 
-
-def first_drop(spec: TrainSpec) -> int:
-    """The first epoch with a lower learning rate."""
-    return spec.lr_step + (1 if spec.lr_drop == "published" else 0)
-
-
-def _learn(
-    spec: TrainSpec,
-    model: BaseClassifier,
-    optimizer: torch.optim.SGD,
-    x: Tensor,
-    y: Tensor,
-    epoch: int,
-    batch: int,
-    sums: Sums,
-) -> Sums:
-    """One loader batch: as many optimiser steps as the method cuts it into (published: leftovers are dropped)."""
-    chunks = method(spec.method.name).chunks(spec.method)
-    size = len(x) // chunks
-    model.train()
-    if spec.augmentation == "crop_flip":
-        x = crop_flip(x, generator(spec.seed, epoch, Stage.AUGMENTATION, batch))
-    for chunk in range(chunks if size else 0):
-        part = slice(chunk * size, (chunk + 1) * size)
-        step = Step(
-            sigma=spec.sigma,
-            epoch=epoch,
-            epochs=spec.epochs,
-            first_drop=first_drop(spec),
-            step=batch * chunks + chunk,
-            generator=generator(spec.seed, epoch, Stage.TRAINING, batch * chunks + chunk, device=x.device),
+    def __init__(
+        self,
+        spec: TrainSpec,
+        data: Dataset,
+        test_data: Dataset | None,
+        soft_labels: SoftLabels | None,
+        start: BaseClassifier | None,
+        device: torch.device,
+        snapshot_seconds: float,
+    ) -> None:
+        self.spec, self.data, self.test_data, self.soft_labels = spec, data, test_data, soft_labels
+        self.device, self.clock = device, _Clock(snapshot_seconds)
+        self.name = snapshots.identity(spec, data, test_data=test_data, soft_labels=soft_labels, start=start)
+        self.model = _fresh(spec, data, start).to(device)
+        self.forward = training_forward(
+            self.model,
+            precision=spec.precision,
+            memory_format=spec.memory_format,
+            forward_batch=spec.forward_batch,
         )
-        with _layer_randomness(spec.seed, epoch, step.step):
-            terms = loss_function(spec.method.name)(spec.method, model, x[part], y[part], step)
-        _update(optimizer, terms, step)
-        sums = sums.add(terms, size)
-    return sums
+        self.optimizer = torch.optim.SGD(
+            self.model.parameters(), lr=spec.learning_rate, momentum=spec.momentum, weight_decay=spec.weight_decay
+        )
+        self.indices = torch.tensor(spec.inputs.indices(len(data)))
+        self.per_epoch = math.ceil(len(self.indices) / spec.batch_size)
+        self.chunks = method(spec.method.name).chunks(spec.method)
+        self.loss = loss_function(spec.method.name)
+        self.kept: Kept | None = None
+
+    def epoch(self, place: Place) -> Iterator[Record]:
+        """The epoch from ``place`` on: its steps, its tests, its record and the snapshot after it."""
+        epoch, due = place.epoch, held_out.certification_due(self.spec, place.epoch)
+        begun = time.monotonic()
+        sums = yield from self._steps(place, begun)
+        if due:  # so that a certification that is cut costs no training
+            yield self._snapshot(epoch, self.per_epoch, sums.with_seconds(time.monotonic() - begun))
+        accuracy = yield from self._tested(epoch, sums)
+        sums = sums.with_seconds(time.monotonic() - begun)
+        certification = (yield from self._certified(epoch, sums)) if due else None
+        record = _epoch_record(self.spec, epoch, sums, accuracy, certification)
+        self.kept = keeping.better(
+            self.kept,
+            self.spec.keep,
+            self.model,
+            epoch=epoch,
+            loss=record.loss,
+            test_accuracy=accuracy,
+            certification=certification,
+        )
+        yield record
+        yield self._snapshot(epoch + 1, 0, Sums())
+
+    def trained(self) -> Trained:
+        """The end of the run, with the weights that are kept."""
+        if self.kept is not None:
+            self.model.load_state_dict(self.kept.weights)
+        epoch = self.spec.epochs if self.kept is None else self.kept.epoch + 1
+        value = None if self.kept is None else self.kept.value
+        return Trained(model=self.model.eval(), epochs=self.spec.epochs, epoch=epoch, value=value)
+
+    def _steps(self, place: Place, begun: float) -> Generator[Record, None, Sums]:
+        """Trains on the batches from ``place`` on; returns the epoch's sums."""
+        spec, epoch, sums = self.spec, place.epoch, place.sums
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(spec, epoch)
+        order = self.indices[torch.randperm(len(self.indices), generator=generator(spec.seed, epoch, Stage.ORDER))]
+        plan = torch.split(order, spec.batch_size)
+        loaded = batches(
+            self.data,
+            plan,
+            augmentation=spec.augmentation,
+            size=spec.crop_size,
+            seed=spec.seed,
+            epoch=epoch,
+            first=place.step,
+            processes=spec.loader_processes,
+        )
+        for batch, (x, y) in enumerate(loaded, place.step):
+            sums = self._learn(x, y, self._soft(plan[batch]), epoch, batch, sums)
+            if self.clock.record_due():
+                yield self._stands(epoch, batch + 1, sums)
+            if self.clock.snapshot_due() and batch + 1 < self.per_epoch:
+                yield self._snapshot(epoch, batch + 1, sums.with_seconds(time.monotonic() - begun))
+        return sums
+
+    def _learn(self, x: Tensor, y: Tensor, soft: Tensor | None, epoch: int, batch: int, sums: Sums) -> Sums:
+        """One loader batch: as many optimiser steps as the method cuts it into (published: leftovers are dropped)."""
+        size = len(x) // self.chunks
+        x, y = x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
+        soft = None if soft is None else soft.to(self.device, non_blocking=True)
+        self.forward.train()
+        for chunk in range(self.chunks if size else 0):
+            part = slice(chunk * size, (chunk + 1) * size)
+            step = self._step(epoch, batch * self.chunks + chunk, None if soft is None else soft[part])
+            with _layer_randomness(self.spec.seed, epoch, step.step, self.device):
+                terms = self.loss(self.spec.method, self.forward, x[part], y[part], step)
+            _update(self.optimizer, terms, step)
+            sums = sums.add(terms, size)
+        return sums
+
+    def _step(self, epoch: int, number: int, soft: Tensor | None) -> Step:
+        return Step(
+            sigma=self.spec.sigma,
+            epoch=epoch,
+            epochs=self.spec.epochs,
+            first_drop=first_drop(self.spec),
+            step=number,
+            generator=generator(self.spec.seed, epoch, Stage.TRAINING, number, device=self.device),
+            soft_labels=soft,
+        )
+
+    def _soft(self, indices: Tensor) -> Tensor | None:
+        return None if self.soft_labels is None else self.soft_labels.batch(indices)
+
+    def _tested(self, epoch: int, sums: Sums) -> Numbers:
+        """Accuracy under noise on the test data set, where there is one."""
+        if self.test_data is None:
+            return None
+        right = 0
+        for correct in held_out.tested(self.spec, self.model, self.test_data, epoch, self.device):
+            right += correct
+            if self.clock.record_due():
+                yield self._stands(epoch, self.per_epoch, sums)
+        return right / len(self.test_data)
+
+    def _certified(self, epoch: int, sums: Sums) -> Summary:
+        """The small certification on the test data set."""
+        plan, found = self.spec.certification, list[Certificate]()
+        assert plan is not None and self.test_data is not None
+        for certificate in held_out.certified(self.spec, plan, self.model, self.test_data, self.device):
+            if certificate is not None:
+                found.append(certificate)
+            if self.clock.record_due():
+                yield self._stands(epoch, self.per_epoch, sums)
+        return held_out.summary(self.spec, plan, found)
+
+    def _stands(self, epoch: int, batches_done: int, sums: Sums) -> StepRecord:
+        done, total = epoch * self.per_epoch + batches_done, self.spec.epochs * self.per_epoch
+        return StepRecord(epoch=epoch, done=done, total=total, loss=sums.mean_loss)
+
+    def _snapshot(self, epoch: int, step: int, sums: Sums) -> Snapshot:
+        return Snapshot(
+            run=self.name,
+            model=self.model,
+            optimizer=self.optimizer,
+            epoch=epoch,
+            step=step,
+            sums=sums,
+            kept=self.kept,
+        )
 
 
 def _update(optimizer: torch.optim.SGD, terms: Terms, step: Step) -> None:
@@ -169,61 +245,35 @@ def _update(optimizer: torch.optim.SGD, terms: Terms, step: Step) -> None:
     optimizer.step()
 
 
-def crop_flip(x: Tensor, stream: torch.Generator) -> Tensor:
-    """Random crops after 4 pixels of zero padding, then mirror images with p = 1/2: (B, C, H, W) -> the same."""
-    count, _, height, width = x.shape
-    padded = nn.functional.pad(x, (4, 4, 4, 4))
-    top, left = (torch.randint(0, 9, (count, 1), generator=stream) for _ in range(2))
-    flip = torch.randint(0, 2, (count, 1), generator=stream).bool()
-    rows = top + torch.arange(height)
-    columns = left + torch.where(flip, torch.arange(width).flip(0), torch.arange(width))
-    image = torch.arange(count)[:, None, None]
-    cropped = padded.permute(0, 2, 3, 1)[image, rows[:, :, None].to(x.device), columns[:, None, :].to(x.device)]
-    return cropped.permute(0, 3, 1, 2).contiguous()
-
-
-def _tested(spec: TrainSpec, model: BaseClassifier, data: Dataset, epoch: int, device: torch.device) -> Iterator[int]:
-    """How many test images of each part are classified right under one noise draw each."""
-    model.eval()
-    for part, start in enumerate(range(0, len(data), TEST_BATCH)):
-        x, y = data.batch(torch.arange(start, min(start + TEST_BATCH, len(data))))
-        stream = generator(spec.seed, epoch, Stage.TEST, part, device=device)
-        noise = torch.randn(x.shape, generator=stream, device=device)
-        with torch.no_grad():
-            logits = model(x.to(device) + spec.sigma * noise)
-        yield int((logits.argmax(1) == y.to(device)).sum())
-
-
-def _fresh(spec: TrainSpec, data: Dataset, device: torch.device) -> tuple[BaseClassifier, torch.optim.SGD]:
+def _fresh(spec: TrainSpec, data: Dataset, start: BaseClassifier | None) -> BaseClassifier:
+    """The model that training begins with, on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator(spec.seed, 0, Stage.INITIAL_WEIGHTS).get_state())
         model = models.build(
             spec.architecture,
             num_classes=data.num_classes,
-            input_shape=data.shape,
+            input_shape=model_shape(spec, data.shape),
             normalization=normalization(spec.normalization),
         )
-    model.to(device)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=spec.learning_rate, momentum=spec.momentum, weight_decay=spec.weight_decay
-    )
-    return model, optimizer
+    if start is not None:
+        start_from(start, spec, model)
+    return model
 
 
 @contextmanager
-def _layer_randomness(seed: int, epoch: int, step: int) -> Iterator[None]:
+def _layer_randomness(seed: int, epoch: int, step: int, device: torch.device) -> Iterator[None]:
     """Layers that draw for themselves (dropout) draw from this step's own stream; the caller's generator is left alone."""
-    with torch.random.fork_rng(devices=[]):
+    on_cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_cuda else []):
         torch.set_rng_state(generator(seed, epoch, Stage.LAYERS, step).get_state())
+        if on_cuda:
+            torch.cuda.set_rng_state(generator(seed, epoch, Stage.LAYERS, step, device=device).get_state(), device)
         yield
 
 
-def _set_learning_rate(optimizer: torch.optim.SGD, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def _epoch_record(spec: TrainSpec, epoch: int, sums: Sums, test_accuracy: float | None) -> EpochRecord:
+def _epoch_record(
+    spec: TrainSpec, epoch: int, sums: Sums, test_accuracy: float | None, certification: dict[str, Any] | None
+) -> EpochRecord:
     return EpochRecord(
         epoch=epoch,
         steps=sums.steps,
@@ -233,16 +283,22 @@ def _epoch_record(spec: TrainSpec, epoch: int, sums: Sums, test_accuracy: float 
         accuracy=sums.accuracy / max(sums.images, 1),
         test_accuracy=test_accuracy,
         seconds=sums.seconds,
+        certification=certification,
     )
 
 
-def _check(data: Dataset, test_data: Dataset | None) -> None:
-    if test_data is not None and (test_data.shape, test_data.num_classes) != (data.shape, data.num_classes):
-        raise Mismatch(
-            expected=f"a test set of shape {data.shape} with {data.num_classes} classes",
-            got=f"{test_data.shape} with {test_data.num_classes} classes",
-            where="test_dataset",
-        )
+def _check_given(spec: TrainSpec, data: Dataset, soft_labels: SoftLabels | None, start: BaseClassifier | None) -> None:
+    """Raises :class:`Mismatch` where the specification asks for votes or weights that were not given, or do not fit."""
+    if method(spec.method.name).needs_soft_labels:
+        if soft_labels is None:
+            raise Mismatch(
+                expected=f"soft labels for {spec.method.name}, the votes of a classifier on each training input",
+                got="none",
+                where="method.soft_labels",
+            )
+        soft_labels.require(spec.inputs.indices(len(data)), data.num_classes)
+    if spec.start_from is not None and start is None:
+        raise Mismatch(expected="the weights to start from", got="none", where="start_from")
 
 
 class _Clock:

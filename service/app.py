@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from rs_core.models import table as architectures_table
 from service import openapi, problems
 from service.auth import Guard
 from service.metrics import QueueCollector, RequestMetrics
@@ -21,6 +22,7 @@ from service.routes import (
     methods,
     pages,
     plots,
+    presets,
     reports,
     uploads,
 )
@@ -28,7 +30,7 @@ from service.watch import Watch
 from worker.settings import Settings
 from worker.store.session import Database
 
-NOUNS = (uploads, blobs, datasets, checkpoints, architectures, methods, jobs, certificates, reports, plots)
+NOUNS = (uploads, blobs, datasets, checkpoints, architectures, methods, presets, jobs, certificates, reports, plots)
 DESCRIPTION = """Trains and certifies randomized-smoothing classifiers.
 
 Upload a data set and a checkpoint (or train one), submit a job, poll it, download a report in which every number can be
@@ -40,6 +42,7 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
 
     Without ``require_key`` everybody is the default tenant and only requests to a loopback host name are served.
     """
+    architectures_table.use(settings.architectures)
     app = FastAPI(
         title="radii", version=VERSION, description=DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
     )

@@ -11,12 +11,13 @@ import typer
 from typer.core import TyperGroup
 
 from service.client_errors import ClientError
-from service.commands import local, remote, server, transfer
+from service.commands import local, presets, remote, server, transfer
 from service.commands.console import CommandError, note, say
 from service.commands.report import report
 
 WORKER_PACKAGES = ("torch", "torchvision", "safetensors", "sklearn")
 LOCAL, REMOTE, SERVER = "On local files, with no service", "With a service", "Run a service"
+CHOICE = "What there is to choose from"
 
 
 class Sentences(TyperGroup):
@@ -80,6 +81,7 @@ def options(
 
 for panel, functions in {
     LOCAL: (local.train, local.certify, local.predict, report),
+    CHOICE: (presets.methods, presets.presets),
     REMOTE: (
         remote.submit,
         remote.status,

@@ -17,10 +17,10 @@ from service import schemas
 from service.client_errors import ApiError, ClientError, JobNotSucceeded, JobTimeout, Unreachable
 from service.client_http import Content, Http
 from service.client_job import Job, url_part
-from service.schemas import Checkpoint, Dataset, Plan, Upload
+from service.schemas import Checkpoint, Dataset, Method, Plan, Preset, Upload
 
 if TYPE_CHECKING:
-    from rs_core.spec import CertifySpec, PredictSpec, TrainSpec
+    from rs_core.spec import CertifySpec, PredictSpec, SoftLabelSpec, TrainSpec
 
 __all__ = ["ApiError", "Client", "ClientError", "Job", "JobNotSucceeded", "JobTimeout", "Unreachable"]
 
@@ -79,12 +79,21 @@ class Client:
         builtin: str | None = None,
         format: str | None = None,
         class_names: Sequence[str] | None = None,
+        resize: int | None = None,
+        center_crop: int | None = None,
         wait: bool = True,
     ) -> Dataset:
         """Uploads ``files`` where they are paths, makes a data set of them or of the built-in ``digits``, and waits
-        until it is ready. Raises :class:`ApiError` with the service's reason where it is rejected.
+        until it is ready. ``resize`` and ``center_crop`` (pixels) bring the photographs of a zip of class folders to
+        one size. Raises :class:`ApiError` with the service's reason where it is rejected.
         """
-        body = _given(builtin=builtin, format=format, class_names=list(class_names) if class_names else None)
+        body = _given(
+            builtin=builtin,
+            format=format,
+            class_names=list(class_names) if class_names else None,
+            resize=resize,
+            center_crop=center_crop,
+        )
         if files is not None:
             body["files"] = [self._uploaded(file) for file in files]
         return self._add(Dataset, "datasets", {"name": name, **body}, wait)
@@ -114,13 +123,28 @@ class Client:
         """The tenant's checkpoints."""
         return (Checkpoint.model_validate(item) for item in self.http.items("/v1/checkpoints"))
 
+    def methods(self) -> Iterator[Method]:
+        """The training methods, with the JSON schemas of their hyper-parameters."""
+        return (Method.model_validate(item) for item in self.http.items("/v1/methods"))
+
+    def presets(self) -> Iterator[Preset]:
+        """The published settings, which :meth:`train` takes by name."""
+        return (Preset.model_validate(item) for item in self.http.items("/v1/presets"))
+
+    def preset(self, name: str) -> Preset:
+        """A published setting, such as ``cifar10/smoothmix/0.5``."""
+        return Preset.model_validate_json(self.http.send("GET", f"/v1/presets/{quote(name)}").content)
+
     def delete(self, thing: Dataset | Checkpoint) -> None:
         """Deletes a data set or a checkpoint; 409 while a job needs it."""
         noun = "datasets" if isinstance(thing, Dataset) else "checkpoints"
         self.http.send("DELETE", f"/v1/{noun}/{url_part(thing.id)}")
 
     def train(self, *, dataset: Dataset | str, **fields: Any) -> Job:
-        """Submits a training job; the other fields are those of ``rs_core.spec.TrainSpec``, and ``name``."""
+        """Submits a training job; the other fields are those of ``rs_core.spec.TrainSpec``, ``name`` and ``preset``.
+
+        With ``preset="cifar10/smoothmix/0.5"`` they are what is to differ from it: ``method={"steps": 2}``.
+        """
         return self.submit({"kind": "train", "dataset": _id(dataset), **_ids(fields)})
 
     def certify(self, *, checkpoint: Checkpoint | str, dataset: Dataset | str, **fields: Any) -> Job:
@@ -131,19 +155,30 @@ class Client:
         """Submits a prediction; the other fields are those of ``rs_core.spec.PredictSpec``."""
         return self.submit({"kind": "predict", "checkpoint": _id(checkpoint), "dataset": _id(dataset), **_ids(fields)})
 
+    def soft_labels(self, *, checkpoint: Checkpoint | str, dataset: Dataset | str, **fields: Any) -> Job:
+        """Submits votes on a training set; the other fields are those of ``rs_core.spec.SoftLabelSpec``."""
+        body = {"kind": "soft_labels", "checkpoint": _id(checkpoint), "dataset": _id(dataset)}
+        return self.submit({**body, **_ids(fields)})
+
     @overload
-    def submit(self, spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec") -> Job: ...
+    def submit(self, spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec") -> Job: ...
     @overload
     def submit(
-        self, spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec", *, validate_only: Literal[True]
+        self,
+        spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec",
+        *,
+        validate_only: Literal[True],
     ) -> Plan: ...
     @overload
     def submit(
-        self, spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec", *, validate_only: bool
+        self, spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec", *, validate_only: bool
     ) -> Job | Plan: ...
 
     def submit(
-        self, spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec", *, validate_only: bool = False
+        self,
+        spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec",
+        *,
+        validate_only: bool = False,
     ) -> Job | Plan:
         """Submits a specification, a record or its JSON-like body; with ``validate_only`` returns the plan alone."""
         from rs_core.spec import dump_spec

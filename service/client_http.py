@@ -20,6 +20,9 @@ import httpx
 
 from service.client_errors import ApiError, Unreachable
 
+FIRST_TRIES = 1
+"""How often a connection is tried again where this address has never answered: more likely wrong than restarting."""
+
 RETRIED = frozenset({429, 502, 503, 504})
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 LONGEST_RETRY_AFTER = 300.0
@@ -41,7 +44,7 @@ class Http:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
-        self._timeout, self._retries = timeout, retries
+        self._timeout, self._retries, self._reached = timeout, retries, False
         try:
             self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
         except (httpx.InvalidURL, ValueError) as error:
@@ -103,10 +106,12 @@ class Http:
                 try:
                     response = self._client.send(request, stream=True)
                 except httpx.TransportError as error:
-                    if last or isinstance(error, httpx.UnsupportedProtocol):
+                    nobody_there = isinstance(error, httpx.ConnectError) and not self._reached and tried == FIRST_TRIES
+                    if last or nobody_there or isinstance(error, httpx.UnsupportedProtocol):
                         raise Unreachable(f"No answer from {self.url}: {_reason(error)}.") from error
                     time.sleep(pause(tried))
                     continue
+                self._reached = True
                 stack.callback(response.close)
                 if response.status_code not in RETRIED or last:
                     break

@@ -45,7 +45,7 @@ class Job:
 
     @property
     def kind(self) -> schemas.JobKind:
-        """train, certify, predict or convert."""
+        """train, certify, predict, soft_labels or convert."""
         return self.info.kind
 
     @property
@@ -136,7 +136,7 @@ class Job:
         return (records.certificate(item) for item in self._items("certificates"))
 
     def predictions(self) -> "Iterator[Prediction]":
-        """The predictions so far, in the order of their inputs."""
+        """The predictions so far, in the order of their inputs; of a soft_labels job, the votes."""
         return (records.prediction(item) for item in self._items("predictions"))
 
     def epochs(self) -> list[schemas.Epoch]:

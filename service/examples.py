@@ -32,6 +32,15 @@ PREDICT_SPEC: dict[str, Any] = {name: CERTIFY_SPEC[name] for name in CERTIFY_SPE
     "kind": "predict",
     "n": 1_000,
 }
+SOFT_LABEL_SPEC: dict[str, Any] = {
+    "kind": "soft_labels",
+    "checkpoint": LENET,
+    "dataset": DIGITS,
+    "inputs": {"start": 0, "step": 1, "count": 1_500},
+    "n": 10_000,
+    "augmentation": "none",
+    "seed": 0,
+}
 TRAIN_REQUEST: dict[str, Any] = {
     "kind": "train",
     "dataset": DIGITS,
@@ -41,6 +50,14 @@ TRAIN_REQUEST: dict[str, Any] = {
     "batch_size": 128,
     "learning_rate": 0.05,
     "name": "digits under noise 0.25",
+}
+
+PRESET_REQUEST: dict[str, Any] = {
+    "kind": "train",
+    "preset": "cifar10/smoothmix/0.5",
+    "dataset": DIGITS,
+    "epochs": 10,
+    "method": {"steps": 2},
 }
 
 UPLOAD_ANSWER = {"id": UPLOAD, "name": "digits.npz", "sha256": SHA256, "size": 118_204, "created": CREATED}
@@ -177,6 +194,26 @@ EPOCH = {
     "test_accuracy": None,
     "seconds": 0.8,
 }
+PRESET: dict[str, Any] = {
+    "name": "cifar10/macer/0.5",
+    "description": "CIFAR-10 under noise 0.5: MACER as Jeong et al. ran it",
+    "source": "Jeong and Shin, jh-jeong/smoothing-consistency, EXPERIMENTS",
+    "notes": {"method.weight": "disputed: one training command says 6, the others 4"},
+    "uncertain": ["method.weight"],
+    "published": 0.691,
+    "where": "released logs, full test set",
+    "spec": {
+        "architecture": "cifar_resnet110",
+        "normalization": "cifar10",
+        "augmentation": "crop_flip",
+        "sigma": 0.5,
+        "epochs": 150,
+        "batch_size": 256,
+        "learning_rate": 0.1,
+        "lr_step": 50,
+        "method": {"name": "macer", "m": 16, "beta": 16.0, "margin": 8.0, "weight": 4.0, "deferred": False},
+    },
+}
 REPORT: dict[str, Any] = {
     "job": {"id": CERTIFY, "kind": "certify", "state": "succeeded", "spec": CERTIFY_SPEC},
     "complete": True,
@@ -216,8 +253,10 @@ REQUESTS: dict[str, dict[str, Any]] = {
     },
     "create_job": {
         "train": TRAIN_REQUEST,
+        "train from a preset": PRESET_REQUEST,
         "certify": CERTIFY_SPEC,
         "predict": PREDICT_SPEC,
+        "soft labels": SOFT_LABEL_SPEC,
         "check only": CERTIFY_SPEC | {"validate_only": True},
     },
 }
@@ -244,7 +283,12 @@ RESPONSES: dict[tuple[str, int, str], Any] = {
     ("list_architectures", 200, JSON): _page(
         {
             "name": "lenet",
+            "source": "ours",
             "input_shape": [1, 28, 28],
+            "channels": 1,
+            "smallest_side": 1,
+            "side_multiple": 1,
+            "square": False,
             "description": "two 5x5 convolutions (20, 50) and two linear layers (500); MNIST and Fashion-MNIST",
             "reference": "LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998",
         }
@@ -253,12 +297,15 @@ RESPONSES: dict[tuple[str, int, str], Any] = {
         {
             "name": "gaussian",
             "description": "Gaussian augmentation, Cohen et al. 2019",
+            "reference": "Cohen et al., Certified Adversarial Robustness via Randomized Smoothing, 2019",
             "hyper_parameters": {
                 "type": "object",
                 "properties": {"name": {"const": "gaussian", "default": "gaussian"}},
             },
         }
     ),
+    ("list_presets", 200, JSON): _page(PRESET),
+    ("get_preset", 200, JSON): PRESET,
     ("create_job", 200, JSON): PLAN,
     ("create_job", 202, JSON): CERTIFY_JOB,
     ("list_jobs", 200, JSON): _page(CERTIFY_JOB),

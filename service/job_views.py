@@ -2,7 +2,7 @@
 jobs; no result row is read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,13 @@ from service.dependencies import etag_of
 from service.views import problem, time
 from worker.store.clock import clock
 from worker.store.jobs import RUNNING, TERMINAL
+from worker.store.results import PREDICTING
 from worker.store.tables import EpochMetric, Job, JobSummary, SampleProgress, Shard
 
 UNITS: dict[str, tuple[str, str]] = {
     "certify": ("inputs", "noise samples"),
     "predict": ("inputs", "noise samples"),
+    "soft_labels": ("inputs", "noise samples"),
     "train": ("epochs", "optimiser steps"),
     "convert": ("conversions", "conversions"),
 }
@@ -33,6 +35,7 @@ class Facts:
     drawn: int
     leased: int
     epoch: EpochMetric | None
+    certified: EpochMetric | None
     now: float
 
 
@@ -43,25 +46,55 @@ def view(session: Session, job: Job) -> schemas.Job:
 
 def views(session: Session, jobs: Sequence[Job]) -> list[schemas.Job]:
     """Jobs, in the given order."""
+    needed = _needed(session, jobs)
+    facts = _facts(session, [*jobs, *needed.values()])
+    return [_view(job, facts[job.id], _brief(needed.get(job.needs_id or ""), needed, facts)) for job in jobs]
+
+
+def _facts(session: Session, jobs: Sequence[Job]) -> dict[str, Facts]:
+    """By job."""
     ids = [job.id for job in jobs]
     summaries = {row.job_id: row for row in session.scalars(select(JobSummary).where(JobSummary.job_id.in_(ids)))}
     drawn = _by_job(session, SampleProgress, func.sum(SampleProgress.drawn), SampleProgress.job_id.in_(ids))
     leased = _by_job(session, Shard, func.count(), Shard.job_id.in_(ids), Shard.state == "leased")
     epochs = _last_epochs(session, ids)
+    certified = _last_epochs(session, ids, EpochMetric.certification.is_not(None))
     now = session.scalar(select(clock())) or 0.0
-    return [
-        _view(
-            job,
-            Facts(
-                summary=summaries[job.id],
-                drawn=int(drawn.get(job.id) or 0),
-                leased=leased.get(job.id, 0),
-                epoch=epochs.get(job.id),
-                now=now,
-            ),
+    return {
+        job_id: Facts(
+            summary=summary,
+            drawn=int(drawn.get(job_id) or 0),
+            leased=leased.get(job_id, 0),
+            epoch=epochs.get(job_id),
+            certified=certified.get(job_id),
+            now=now,
         )
-        for job in jobs
-    ]
+        for job_id, summary in summaries.items()
+    }
+
+
+def _needed(session: Session, jobs: Sequence[Job]) -> dict[str, Job]:
+    """The jobs that these need, those that these need in turn, and so on, by identifier."""
+    found: dict[str, Job] = {}
+    wanted = {job.needs_id for job in jobs if job.needs_id is not None}
+    while wanted:
+        rows = list(session.scalars(select(Job).where(Job.id.in_(wanted))))
+        found |= {row.id: row for row in rows}
+        wanted = {row.needs_id for row in rows if row.needs_id is not None} - found.keys()
+    return found
+
+
+def _brief(job: Job | None, needed: Mapping[str, Job], facts: Mapping[str, Facts]) -> schemas.JobBrief | None:
+    if job is None:
+        return None
+    return schemas.JobBrief(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        auto=job.auto,
+        fraction=progress(job, facts[job.id]).fraction,
+        needs=_brief(needed.get(job.needs_id or ""), needed, facts),
+    )
 
 
 def etag(body: schemas.Job) -> str:
@@ -69,7 +102,7 @@ def etag(body: schemas.Job) -> str:
     return etag_of(body.model_dump_json(exclude={"progress": {"rate", "eta_seconds"}}))
 
 
-def _view(job: Job, facts: Facts) -> schemas.Job:
+def _view(job: Job, facts: Facts, needs: schemas.JobBrief | None) -> schemas.Job:
     return schemas.Job(
         id=job.id,
         kind=job.kind,
@@ -87,6 +120,8 @@ def _view(job: Job, facts: Facts) -> schemas.Job:
         provenance=job.provenance,
         output=job.output,
         problem=problem(job.problem),
+        auto=job.auto,
+        needs=needs,
         links=links(job),
     )
 
@@ -127,8 +162,9 @@ def summary(job: Job, facts: Facts) -> schemas.Summary | None:
     partial = row.done < row.total
     if job.kind == "certify":
         return certify_summary(row)
-    if job.kind == "predict":
+    if job.kind in PREDICTING:
         return schemas.PredictSummary(
+            kind="predict" if job.kind == "predict" else "soft_labels",
             partial=partial,
             inputs_total=row.total,
             inputs_done=row.done,
@@ -140,7 +176,10 @@ def summary(job: Job, facts: Facts) -> schemas.Summary | None:
         )
     if job.kind == "train":
         last = {name: getattr(facts.epoch, name, None) for name in ("loss", "accuracy", "test_accuracy")}
-        return schemas.TrainSummary(partial=partial, epochs_total=row.total, epochs_done=row.done, **last)
+        certification = (facts.certified.certification if facts.certified else None) or {}
+        return schemas.TrainSummary(
+            partial=partial, epochs_total=row.total, epochs_done=row.done, acr=certification.get("acr"), **last
+        )
     return None
 
 
@@ -179,7 +218,7 @@ def links(job: Job) -> dict[str, str]:
             "certified_accuracy": f"{base}/plots/certified-accuracy.svg",
             "radius_histogram": f"{base}/plots/radius-histogram.svg",
         },
-        "predict": {"predictions": f"{base}/predictions"},
+        **{kind: {"predictions": f"{base}/predictions"} for kind in PREDICTING},
         "train": {"epochs": f"{base}/epochs"},
     }.get(job.kind, {})
     cancel = {} if job.state in TERMINAL else {"cancel": f"{base}/cancel"}
@@ -195,10 +234,11 @@ def _by_job(session: Session, table: type[Any], value: Any, *conditions: Any) ->
     return {job_id: found for job_id, found in rows}
 
 
-def _last_epochs(session: Session, ids: Sequence[str]) -> dict[str, EpochMetric]:
+def _last_epochs(session: Session, ids: Sequence[str], *conditions: Any) -> dict[str, EpochMetric]:
+    """The last epoch of each job, among those that meet the conditions."""
     last = (
         select(EpochMetric.job_id, func.max(EpochMetric.epoch).label("epoch"))
-        .where(EpochMetric.job_id.in_(ids))
+        .where(EpochMetric.job_id.in_(ids), *conditions)
         .group_by(EpochMetric.job_id)
         .subquery()
     )

@@ -20,8 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from rs_core.errors import RadiiError
-from service.errors import Collision, CutShort, DiskFull, InvalidRequest, TooLarge, Unavailable
-from service.faults import fault
+from rs_core.faults import fault
+from service import requests
+from service.errors import Collision, CutShort, DiskFull, InvalidRequest, TooLarge, Unavailable, UnsupportedMedia
 from service.schemas import PROBLEM_MEDIA_TYPE
 from worker.store.schema import WrongSchema
 
@@ -61,7 +62,10 @@ def _radii_error(request: Request, error: Exception) -> Response:
 def _invalid(request: Request, error: Exception) -> Response:
     """pydantic's list as one sentence, and as a list."""
     assert isinstance(error, RequestValidationError)
-    found = [fault(item) for item in error.errors()]
+    media = request.headers.get("Content-Type", "none").partition(";")[0]
+    if any(item["loc"] == ("body",) and isinstance(item["input"], bytes) for item in error.errors()):
+        return answer_error(request, UnsupportedMedia(expected="Content-Type: application/json", got=media))
+    found = [fault(item, requests.RECORDS) for item in error.errors()]
     detail = "; ".join(f"{f['location']}: expected {f['expected']}, got {f['got']}" for f in found[:5])
     more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
     problem = {

@@ -4,7 +4,7 @@ The numbers are those of ``rs_core.report``; here they are put beside the hashes
 the machine that drew the noise. The HTML form is in ``report_page``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from rs_core.certify.bounds import max_radius
 from rs_core.certify.decision import Certificate
 from rs_core.report import Report, summarize
+from rs_core.spec import Selection
+from rs_core.trained_on import trained_on, training_note
 from service import schemas
 from service.dependencies import etag_of
 from service.views import time
@@ -55,13 +57,17 @@ def certificates(session: Session, job_id: str) -> list[Certificate]:
 def numbers(found: Sources, rows: list[Certificate]) -> Report:
     """The report's numbers; inputs that are not done stay in every denominator."""
     spec = found.job.spec
-    return summarize(
+    report = summarize(
         rows,
         radii=found.summary.radii,
         total=found.summary.total,
         cap=max(0.0, max_radius(spec["n"], spec["alpha"], spec["sigma"])),
         class_names=found.dataset.class_names,
     )
+    count = found.dataset.count or 0
+    chosen = Selection(**spec["inputs"]).indices(count)
+    seen = trained_on(found.checkpoint.info, found.dataset.content_hash, count, chosen)
+    return replace(report, notes=report.notes + training_note(seen, len(chosen)))
 
 
 def body(found: Sources, report: Report) -> schemas.Report:

@@ -3,11 +3,23 @@
 A job's body is a specification of ``rs_core.spec`` with a few fields of the request beside it, at the same level.
 """
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
-from rs_core.spec import CertifySpec, NormalizationChoice, PredictSpec, Sigma, TrainSpec, record
+from rs_core import presets
+from rs_core.errors import UnknownPreset
+from rs_core.spec import CertifySpec, NormalizationChoice, PredictSpec, Sigma, SoftLabelSpec, TrainSpec, record
 
 Name = Annotated[
     str,
@@ -16,15 +28,32 @@ Name = Annotated[
 UploadReference = Annotated[
     str, Field(min_length=1, max_length=255, description="name, identifier or SHA-256 of an upload of yours")
 ]
+PresetName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(presets.names())})]
 ValidateOnly = Annotated[bool, Field(description="check and estimate, but make no job")]
 
 
 @record
 class TrainJob(TrainSpec):
-    """A training job; ``name`` is given to the checkpoint that it makes."""
+    """A training job; ``name`` is given to the checkpoint that it makes.
+
+    With a ``preset`` every field but the data sets may be left out. What the body says goes before the preset; its
+    ``method`` is added to the preset's field by field where it has the same name or none.
+    """
 
     name: Name | None = None
+    preset: Annotated[PresetName | None, Field(description="a published setting, by its name in /v1/presets")] = None
     validate_only: ValidateOnly = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, body: Any) -> Any:
+        return _expanded(body) if isinstance(body, Mapping) and body.get("preset") is not None else body
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler(core)
+        _document_preset(handler.resolve_ref_schema(schema))
+        return schema
 
 
 @record
@@ -41,8 +70,47 @@ class PredictJob(PredictSpec):
     validate_only: ValidateOnly = False
 
 
-JobRequest = Annotated[TrainJob | CertifyJob | PredictJob, Field(discriminator="kind")]
-KINDS = ("train", "certify", "predict")
+@record
+class SoftLabelJob(SoftLabelSpec):
+    """A job of votes on a training set, for CAT-RS."""
+
+    validate_only: ValidateOnly = False
+
+
+JobRequest = Annotated[TrainJob | CertifyJob | PredictJob | SoftLabelJob, Field(discriminator="kind")]
+RECORDS = (TrainJob, CertifyJob, PredictJob, SoftLabelJob)
+KINDS = ("train", "certify", "predict", "soft_labels")
+
+
+def _expanded(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The body with its preset's fields; a preset that there is not is a fault of the field ``preset``."""
+    try:
+        return {**presets.apply(body), "preset": body["preset"]}
+    except UnknownPreset as error:
+        fault = PydanticCustomError("unknown_preset", "{choice}", {"choice": error.expected})
+        found = InitErrorDetails(type=fault, loc=("preset",), input=body["preset"])
+        raise ValidationError.from_exception_data("TrainJob", [found]) from None
+
+
+def _document_preset(schema: dict[str, Any]) -> None:
+    """What a preset fills in is not required beside one, and then ``method`` needs no name."""
+    if "anyOf" in schema:
+        return
+    filled = [name for name in schema["required"] if name not in ("dataset", "kind")]
+    schema["required"] = [name for name in schema["required"] if name not in filled]
+    schema["anyOf"] = [
+        {"title": "Written out", "required": filled},
+        {"title": "From a preset", "required": ["preset"], "properties": {"preset": {"type": "string"}}},
+    ]
+    method = schema["properties"]["method"]
+    choice = {name: method.pop(name) for name in ("oneOf", "discriminator")}
+    some = {
+        "title": "Some of the preset's method",
+        "description": "with a preset: hyper-parameters of its method, under their names",
+        "type": "object",
+        "not": {"required": ["name"]},
+    }
+    method["anyOf"] = [choice, some]
 
 
 class Request(BaseModel):
@@ -60,9 +128,31 @@ class DatasetRequest(Request):
         list[Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]] | None,
         Field(min_length=2, max_length=100_000),
     ] = None
+    resize: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=4096,
+            description="of a zip of class folders: resize each photograph so that its shorter side has so many pixels "
+            "(bilinear, antialiased; 256 published for ImageNet); null: as it is",
+        ),
+    ] = None
+    center_crop: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=4096,
+            description="then cut the square of this side, in pixels, from its middle (224 published for testing on "
+            "ImageNet); null: all of it",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
+        if self.builtin is not None and (self.resize is not None or self.center_crop is not None):
+            raise ValueError(
+                "expected resize and center_crop with files (a zip of class folders), got them with builtin"
+            )
         if (self.files is None) == (self.builtin is None):
             raise ValueError("expected exactly one of files (names of uploads) and builtin")
         return self

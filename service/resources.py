@@ -77,9 +77,9 @@ def json_answer(body: BaseModel, status: int = 200, headers: dict[str, str] | No
     return Response(body.model_dump_json(), status_code=status, media_type="application/json", headers=headers)
 
 
-def of_kind(session: Session, tenant_id: str, job_id: str, kind: str, part: str) -> Job:
-    """The tenant's job, if it is of the kind that has this part; raises :class:`NotFound`."""
+def of_kind(session: Session, tenant_id: str, job_id: str, kinds: Sequence[str], part: str) -> Job:
+    """The tenant's job, if it is of a kind that has this part; raises :class:`NotFound`."""
     job = get(session, Job, tenant_id, job_id)
-    if job.kind != kind:
-        raise NotFound(expected=f"a {kind} job, since only these have {part}", got=f"a {job.kind} job")
+    if job.kind not in kinds:
+        raise NotFound(expected=f"a {' or '.join(kinds)} job, since only these have {part}", got=f"a {job.kind} job")
     return job

@@ -15,7 +15,7 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 MAX_WAIT = 60.0
 """Seconds that ``?wait=`` waits at most."""
 
-JobKind = Literal["train", "certify", "predict", "convert"]
+JobKind = Literal["train", "certify", "predict", "soft_labels", "convert"]
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
 ResourceState = Literal["pending", "ready", "rejected"]
 
@@ -106,9 +106,36 @@ class Architecture(Answer):
     """A network that this service can build."""
 
     name: str
-    input_shape: Annotated[list[int] | None, Field(description="channels, height, width; null: any")] = None
+    source: Annotated[
+        Literal["ours", "torchvision", "registered"], Field(description="registered: added by whoever runs the service")
+    ] = "ours"
+    input_shape: Annotated[
+        list[int] | None, Field(description="channels, height, width; null: `channels` and any sides that fit")
+    ] = None
+    channels: int | None = None
+    smallest_side: Annotated[int, Field(description="where the sides are free, in pixels")] = 1
+    side_multiple: Annotated[int, Field(description="free sides are multiples of it")] = 1
+    square: Annotated[bool, Field(description="whether free sides must be equal")] = False
     description: str
     reference: str
+
+
+class Preset(Answer):
+    """A published setting; a training job takes it by its name.
+
+    ``notes`` are remarks by field of ``spec`` (``method.weight``), or on ``published``.
+    """
+
+    name: str
+    description: str
+    source: Annotated[str, Field(description="the repository, paper or log that it is from")]
+    notes: dict[str, str]
+    uncertain: Annotated[
+        list[str], Field(description="the fields whose note says that the value is a guess, recalled or disputed")
+    ]
+    published: Annotated[float | None, Field(description="average certified radius, as it was reported")] = None
+    where: Annotated[str | None, Field(description="by whom, and on which images")] = None
+    spec: Annotated[dict[str, Any], Field(description="fields of a training job; the data sets are missing")]
 
 
 class Method(Answer):
@@ -116,6 +143,7 @@ class Method(Answer):
 
     name: str
     description: str
+    reference: Annotated[str | None, Field(description="the paper")] = None
     hyper_parameters: dict[str, Any]
 
 
@@ -166,7 +194,7 @@ class CertifySummary(Answer):
 class PredictSummary(Answer):
     """Running sums; ``accuracy`` is over all inputs of the job, ``accuracy_over_done`` over those that are done."""
 
-    kind: Literal["predict"] = "predict"
+    kind: Literal["predict", "soft_labels"] = "predict"
     partial: bool
     inputs_total: int
     inputs_done: int
@@ -187,9 +215,23 @@ class TrainSummary(Answer):
     loss: float | None = None
     accuracy: Annotated[float | None, Field(description="on the noisy training inputs")] = None
     test_accuracy: Annotated[float | None, Field(description="under noise, on the test data set")] = None
+    acr: Annotated[
+        float | None, Field(description="of the last periodic certification, on its inputs of the test data set")
+    ] = None
 
 
 Summary = Annotated[CertifySummary | PredictSummary | TrainSummary, Field(discriminator="kind")]
+
+
+class JobBrief(Answer):
+    """A job that another one needs, and what that one needs in turn."""
+
+    id: str
+    kind: JobKind
+    state: JobState
+    auto: Annotated[bool, Field(description="it was made because another job needs it")] = False
+    fraction: Annotated[float, Field(description="of its work that is done")]
+    needs: "JobBrief | None" = None
 
 
 class Job(Answer):
@@ -213,11 +255,28 @@ class Job(Answer):
     provenance: dict[str, Any] | None = None
     output: dict[str, Any] | None = None
     problem: Problem | None = None
+    auto: Annotated[bool, Field(description="it was made because another job needs it")] = False
+    needs: Annotated[
+        JobBrief | None, Field(description="it stays queued until this job has succeeded, and fails where it does not")
+    ] = None
     links: dict[str, str] = {}
 
 
+class PlannedNeed(Answer):
+    """A job that has to succeed first: one that is there (``job``), or one that would be made."""
+
+    kind: JobKind
+    job: Annotated[str | None, Field(description="null: it would be made")] = None
+    state: JobState | None = None
+    spec: dict[str, Any]
+    work: Annotated[int, Field(description="that would be added")] = 0
+    work_unit: Literal["noise samples", "optimiser steps", "conversions"] | None = None
+    shards: int = 0
+    estimated_seconds: Annotated[float, Field(description="that would be added, on two CPU cores")] = 0.0
+
+
 class Plan(Answer):
-    """What a job would be: the answer to ``validate_only``."""
+    """What a job would be: the answer to ``validate_only``. The job's own work does not contain that of ``needs``."""
 
     valid: Literal[True] = True
     kind: JobKind
@@ -227,6 +286,9 @@ class Plan(Answer):
     work_unit: Literal["noise samples", "optimiser steps", "conversions"]
     shards: int
     estimated_seconds: Annotated[float, Field(description="on two CPU cores")]
+    needs: Annotated[
+        list[PlannedNeed], Field(description="what has to be done first, the last of it first of all")
+    ] = []
 
 
 class Certificate(Answer):
@@ -267,6 +329,22 @@ class Prediction(Answer):
     error: str | None = None
 
 
+class CertifiedShare(Answer):
+    """Certified accuracy at one radius."""
+
+    radius: float
+    share: float
+
+
+class EpochCertification(Answer):
+    """A periodic certification: its averages are over its own ``inputs``, those that abstained included."""
+
+    inputs: int
+    acr: float
+    abstained: int
+    certified_accuracy: list[CertifiedShare]
+
+
 class Epoch(Answer):
     """What one epoch of a training job came to."""
 
@@ -277,7 +355,10 @@ class Epoch(Answer):
     terms: dict[str, float]
     accuracy: float
     test_accuracy: float | None = None
-    seconds: float
+    certification: Annotated[
+        EpochCertification | None, Field(description="where the job asks for one, after some epochs")
+    ] = None
+    seconds: Annotated[float, Field(description="of training and test accuracy, without the certification")]
 
 
 class Epochs(Answer):

@@ -1,37 +1,28 @@
 """From a request to a job: the data and the model that it names must be the tenant's, ready, and fit each other."""
 
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from sqlalchemy.orm import Session
 
-from rs_core.spec import CertifySpec, PredictSpec, TrainSpec
-from service import requests, schemas
-from service.dependencies import WORDS, find, shown
-from service.errors import NotReady, Rejected, UnknownResource
+from rs_core.spec import CertifySpec, PredictSpec, SoftLabelSpec, TrainSpec
+from service import needs, requests, schemas
 from service.job_views import UNITS
+from service.planned import Data, Desk, Planned, Spec, plan_one, ready
 from worker.settings import Settings
 from worker.store import jobs, planning, registry
-from worker.store.jobs import NewJob
 from worker.store.tables import Checkpoint, Dataset, Job
 
-Resource = TypeVar("Resource", Dataset, Checkpoint)
-Spec = TrainSpec | CertifySpec | PredictSpec
-SPECS: dict[str, type[Any]] = {"train": TrainSpec, "certify": CertifySpec, "predict": PredictSpec}
+SPECS: dict[str, type[Any]] = {
+    "train": TrainSpec,
+    "certify": CertifySpec,
+    "predict": PredictSpec,
+    "soft_labels": SoftLabelSpec,
+}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Planned:
-    """A job that could be submitted."""
-
-    spec: Spec
-    new: NewJob
-    seconds: float
-    inputs: int
-    dataset_name: str
-
-
-def spec_of(request: requests.TrainJob | requests.CertifyJob | requests.PredictJob) -> Spec:
+def spec_of(request: requests.TrainJob | requests.CertifyJob | requests.PredictJob | requests.SoftLabelJob) -> Spec:
     """The specification in a request, without the request's own fields."""
     kind = SPECS[request.kind]
     spec: Spec = kind(**{name: getattr(request, name) for name in kind.__dataclass_fields__})
@@ -39,60 +30,83 @@ def spec_of(request: requests.TrainJob | requests.CertifyJob | requests.PredictJ
 
 
 def plan(session: Session, tenant_id: str, spec: Spec, settings: Settings) -> Planned:
-    """What would be submitted. Raises the problem where names, shapes, classes or the amount of work do not fit."""
+    """What would be submitted, with the jobs that it needs. Raises the problem where names, shapes, classes or the
+    amount of work do not fit."""
+    desk = Desk(session=session, tenant_id=tenant_id, settings=settings)
     dataset = ready(session, Dataset, tenant_id, spec.dataset, "dataset")
-    test_dataset, checkpoint = None, None
     if isinstance(spec, TrainSpec):
-        if spec.test_dataset is not None:
-            test_dataset = ready(session, Dataset, tenant_id, spec.test_dataset, "test_dataset")
-    else:
-        checkpoint = ready(session, Checkpoint, tenant_id, spec.checkpoint, "checkpoint")
-    new, seconds = planning.plan(
-        spec,
-        tenant_id=tenant_id,
-        dataset=dataset,
-        test_dataset=test_dataset,
-        checkpoint=checkpoint,
-        shard_seconds=settings.shard_seconds,
-        max_job_seconds=settings.max_job_seconds,
-    )
-    inputs = len(spec.inputs.indices(dataset.count or 0))
-    return Planned(spec=spec, new=new, seconds=seconds, inputs=inputs, dataset_name=dataset.name)
+        return _training(desk, spec, dataset)
+    checkpoint = ready(session, Checkpoint, tenant_id, spec.checkpoint, "checkpoint")
+    data = Data(dataset=dataset)
+    if not isinstance(spec, SoftLabelSpec):
+        return plan_one(desk, spec, data, checkpoint=checkpoint)
+    spec = replace(spec, sigma=planning.resolve_sigma(spec, checkpoint))
+    return plan_one(desk, spec, data, checkpoint=checkpoint, key=needs.vote_key(spec, data, needs.of_file(checkpoint)))
 
 
-def ready(session: Session, kind: type[Resource], tenant_id: str, identifier: str, field: str) -> Resource:
-    """The tenant's data set or checkpoint, if it can be used now."""
-    row, word = find(session, kind, tenant_id, identifier), WORDS[kind]
-    if row is None:
-        raise UnknownResource(expected=f"the identifier of a {word} of yours", got=shown(identifier), where=field)
-    if row.state == registry.PENDING:
-        raise NotReady(expected=f"a {word} that is ready", got=f"{identifier}, which is pending", where=field)
-    if row.state == registry.REJECTED:
-        reason = (row.problem or {}).get("detail", "no reason was kept")
-        got = f"{identifier}, which was rejected ({str(reason).rstrip('.')})"
-        raise Rejected(expected=f"a {word} that is ready", got=got, where=field, problem=row.problem)
-    return row
-
-
-def submit(session: Session, planned: Planned, name: str | None) -> Job:
-    """Writes the job and, for a training job, the pending checkpoint that it will make."""
-    job = jobs.submit(session, planned.new)
+def submit(
+    session: Session, planned: Planned, name: str | None, *, preset: str | None = None, auto: bool = False
+) -> Job:
+    """Writes the job and, for a training job, the pending checkpoint that it will make, which says from which preset it
+    is; the jobs that it needs first."""
+    needed = submit(session, planned.needs, None, auto=True) if isinstance(planned.needs, Planned) else planned.needs
+    new = replace(planned.new, auto=auto, needs_id=needed.id if needed else None)
+    if needed is not None and needed.kind == "train":
+        voter = needed.checkpoint_id
+        new = replace(new, checkpoint_id=voter, spec=new.spec | {"checkpoint": voter})
+    job = jobs.submit(session, new)
     if isinstance(planned.spec, TrainSpec):
-        registry.create_trained(session, job.tenant_id, name or _checkpoint_name(planned), job.id)
+        made = registry.create_trained(session, job.tenant_id, name or _checkpoint_name(planned), job.id)
+        made.source = made.source | ({"preset": preset} if preset else {})
     return job
+
+
+def bells(planned: Planned) -> int:
+    """How many shards can be claimed as soon as the plan is submitted."""
+    *_, first = [planned, *planned.chain]
+    if isinstance(first, Planned):
+        return len(first.new.shards)
+    *_, waiting = [step for step in [planned, *planned.chain] if isinstance(step, Planned)]
+    return len(waiting.new.shards) if first.state == jobs.SUCCEEDED else 0
 
 
 def plan_view(planned: Planned) -> schemas.Plan:
     """The plan as an answer."""
-    return schemas.Plan(
-        kind=planned.spec.kind,
-        spec=planned.new.spec,
-        inputs=planned.inputs,
-        work=planned.new.work_total,
-        work_unit=UNITS[planned.spec.kind][1],
-        shards=len(planned.new.shards),
-        estimated_seconds=planned.seconds,
-    )
+    return schemas.Plan(**_view(planned), inputs=planned.inputs, needs=list(_needs(planned)))
+
+
+def _training(desk: Desk, spec: TrainSpec, dataset: Dataset) -> Planned:
+    test_dataset = None
+    if spec.test_dataset is not None:
+        test_dataset = ready(desk.session, Dataset, desk.tenant_id, spec.test_dataset, "test_dataset")
+    data = Data(dataset=dataset, test_dataset=test_dataset)
+    alone = plan_one(desk, spec, data)
+    needed = needs.needed(desk, spec, data)
+    whole = replace(alone, needs=needed, new=replace(alone.new, content_key=needs.train_key(desk, spec, data, needed)))
+    steps = [step for step in [whole, *whole.chain] if isinstance(step, Planned)]
+    seconds = sum(step.seconds for step in steps)
+    parts = " and ".join(f"{step.seconds:.0f} s ({step.spec.kind})" for step in steps)
+    planning.admit(seconds, desk.settings.max_job_seconds, f"with what it needs: {parts}", "inputs, epochs")
+    return whole
+
+
+def _needs(planned: Planned) -> Iterator[schemas.PlannedNeed]:
+    for step in planned.chain:
+        if isinstance(step, Planned):
+            yield schemas.PlannedNeed(**_view(step))
+        else:
+            yield schemas.PlannedNeed(kind=step.kind, job=step.id, state=step.state, spec=step.spec)
+
+
+def _view(planned: Planned) -> dict[str, Any]:
+    return {
+        "kind": planned.spec.kind,
+        "spec": planned.new.spec,
+        "work": planned.new.work_total,
+        "work_unit": UNITS[planned.spec.kind][1],
+        "shards": len(planned.new.shards),
+        "estimated_seconds": planned.seconds,
+    }
 
 
 def _checkpoint_name(planned: Planned) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rs_core.errors import RadiiError
+from rs_core.models import table
 from worker import run
 from worker.run.environment import configure, provenance, resolve_device
 from worker.run.task import Task
@@ -29,6 +30,7 @@ def main() -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
+    table.use(os.environ.get("RADII_ARCHITECTURES"))
     device = resolve_device(os.environ.get("RADII_DEVICE", "auto"))
     say({"type": "ready", "provenance": provenance(device), "device_type": device.type})
     tasks: queue.Queue[Message] = queue.Queue()

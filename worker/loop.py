@@ -18,6 +18,9 @@ from typing import Any
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from rs_core.errors import RadiiError
+from rs_core.models import table as architectures
+from worker import broker, votes
 from worker.commit import Pending, abandon, write
 from worker.process import Child, ChildEnded, Message, describe
 from worker.settings import Settings
@@ -36,6 +39,10 @@ REFUSED = 3
 
 class CannotStart(RuntimeError):
     """A child process did not come up: the worker cannot do any work on this machine."""
+
+
+class HandedBack(Exception):
+    """The shard is to be handed back before its child has begun with it."""
 
 
 @dataclass
@@ -99,6 +106,10 @@ class Slot:
     def start(self) -> None:
         """Checks the schema and that a child comes up; raises ``schema.WrongSchema`` or :class:`CannotStart`."""
         schema.require(self.database.engine)
+        try:
+            architectures.use(self.settings.architectures)
+        except RadiiError as error:
+            raise CannotStart(f"the file of RADII_ARCHITECTURES cannot be used: {error}") from None
         self._ready_child()
         self.register()
 
@@ -148,9 +159,20 @@ class Drive:
     def run(self) -> None:
         """Sends the task and commits what comes back, until the shard is done, handed back, lost or failed."""
         try:
+            task = self._task()
             self.child.heard = time.monotonic()
-            self.child.send(self._task())
+            self.child.send(task)
             last = self._listen()
+        except HandedBack:
+            self._commit(release=True)
+            return
+        except RadiiError as error:
+            self._commit(failed=error.problem())
+            return
+        except OSError as error:
+            self._commit(failed=_cannot_prepare(error), retry=True)
+            self.slot.stop.wait(self.settings.retry_pause)
+            return
         except ChildEnded as ended:
             self._child_died(ended)
             return
@@ -235,8 +257,25 @@ class Drive:
         self.progressed = self.progressed or self.pending.holds_results()
         self.pending = self.pending.emptied()
         self.committed = self.begun = time.monotonic()
+        if done:
+            self._ring_for_those_that_waited()
         if wants_stop and not (done or failed or release):
             self._ask_to_stop()
+
+    def _ring_for_those_that_waited(self) -> None:
+        """What could not be claimed until this job had succeeded; where that is not heard, the sweep rings."""
+        with contextlib.suppress(SQLAlchemyError):
+            with self.database.read() as session:
+                waited = shards.awakened(session, self.claim.job_id)
+            broker.ring(self.settings, waited)
+
+    def _beat(self) -> None:
+        """Keeps the lease during work of the loop itself; raises :class:`HandedBack` where the work is to stop."""
+        self.slot.tick()
+        if time.monotonic() - self.committed >= self.settings.commit:
+            self._commit()
+        if self.slot.stop.is_set() or self.stopping_since is not None:
+            raise HandedBack
 
     def _child_died(self, ended: ChildEnded) -> None:
         """Keeps what it had sent, counts the death against the input it was at, and hands the shard back."""
@@ -257,6 +296,9 @@ class Drive:
             job = session.get_one(Job, self.claim.job_id)
             files = _files(session, job)
             done, progress = results.standing(session, self.claim)
+            needed = votes.needed_by(session, job)
+        if needed is not None:
+            files["soft_labels"] = votes.file_for(self.database, self.settings, job, needed, self._beat)
         if progress is not None:
             drawn = sum(stage["drawn"] for stage in progress["votes"].values())
             self.pending.resumed = (progress["index"], drawn)
@@ -276,8 +318,19 @@ class Drive:
                 "snapshot": self.settings.snapshot,
                 "convert": self.settings.convert_limit,
                 "convert_memory": self.settings.convert_memory,
+                "max_dataset": self.settings.max_dataset,
             },
         }
+
+
+def _cannot_prepare(error: OSError) -> dict[str, Any]:
+    """The problem of files that cannot be written, or read, before a child can begin."""
+    return {
+        "type": "urn:radii:problem:unexpected",
+        "title": "The files of the job could not be prepared.",
+        "status": 500,
+        "detail": f"{type(error).__name__}: {error}"[:2000],
+    }
 
 
 def _refused(error: Exception) -> dict[str, Any]:
@@ -292,10 +345,12 @@ def _refused(error: Exception) -> dict[str, Any]:
 
 def _files(session: Session, job: Job) -> dict[str, str]:
     """The blobs that a job reads: what each is for, and its SHA-256."""
+    start_from = job.spec.get("start_from") if job.kind == "train" else None
     rows: dict[str, Dataset | Checkpoint | None] = {
         "dataset": session.get(Dataset, job.dataset_id) if job.dataset_id else None,
         "test_dataset": session.get(Dataset, job.test_dataset_id) if job.test_dataset_id else None,
         "checkpoint": session.get(Checkpoint, job.checkpoint_id) if job.checkpoint_id else None,
+        "start_from": session.get(Checkpoint, start_from) if start_from else None,
     }
     return {name: row.sha256 for name, row in rows.items() if row is not None and row.sha256 is not None}
 

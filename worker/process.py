@@ -31,6 +31,12 @@ class ChildEnded(Exception):
         super().__init__(describe(code))
 
 
+def _environment(settings: Settings) -> dict[str, str]:
+    """What the child reads of its environment."""
+    file = settings.architectures
+    return {"RADII_DEVICE": settings.device, "RADII_ARCHITECTURES": str(file.absolute()) if file else ""}
+
+
 def describe(code: int | None) -> str:
     """How a process ended, in words."""
     if code is None:
@@ -50,7 +56,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=(write_end,),
-            env=os.environ | {"RADII_DEVICE": settings.device},
+            env=os.environ | _environment(settings),
             start_new_session=True,  # a Ctrl-C is for the loop, which ends the child in order
         )
         os.close(write_end)

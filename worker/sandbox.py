@@ -32,7 +32,7 @@ def convert(request: dict[str, Any], *, seconds: float, memory: int) -> dict[str
     """Runs one request and returns its answer.
 
     ``request``: ``what`` ("dataset" or "checkpoint"), ``files`` (name -> path), ``out``, and what the caller knows of
-    them. Raises the converter's own error, or :class:`InvalidDataset` / :class:`InvalidCheckpoint` where it ran into a
+    them; ``max_dataset`` limits the bytes of all images, ``architectures`` is the file of registered ones. Raises the converter's own error, or :class:`InvalidDataset` / :class:`InvalidCheckpoint` where it ran into a
     wall.
     """
     return next(answer for answer in steps(request, seconds=seconds, memory=memory) if answer is not None)
@@ -85,7 +85,7 @@ def _how(code: int, errors: bytes) -> str:
 def main() -> None:
     """The sandboxed side."""
     request = json.load(sys.stdin)
-    _wall_in(request["memory"], request["seconds"])
+    _wall_in(request["memory"], request["seconds"], max(MAX_OUTPUT, 2 * request.get("max_dataset", 0)))
     try:
         answer = _dataset(request) if request["what"] == "dataset" else _checkpoint(request)
     except RadiiError as error:
@@ -93,12 +93,12 @@ def main() -> None:
     json.dump(answer, sys.stdout)
 
 
-def _wall_in(memory: int, seconds: float) -> None:
+def _wall_in(memory: int, seconds: float, output: int = MAX_OUTPUT) -> None:
     """Limits first, then the network; before torch is imported, while there is one thread."""
     for limit, value in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, int(seconds) + 1),
-        (resource.RLIMIT_FSIZE, MAX_OUTPUT),
+        (resource.RLIMIT_FSIZE, output),
         (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
         (resource.RLIMIT_CORE, 0),
     ):
@@ -108,24 +108,37 @@ def _wall_in(memory: int, seconds: float) -> None:
 
 
 def _dataset(request: dict[str, Any]) -> dict[str, Any]:
-    from rs_core.data import canonical
+    from rs_core.data import canonical, conversion
     from rs_core.data.builtin import BUILTIN
-    from rs_core.data.readers import read
+    from rs_core.data.photos import Framing
 
+    out = Path(request["out"])
     if request.get("builtin"):
         data = BUILTIN[request["builtin"]]()
-    else:
-        with _named(request["files"]) as paths:
-            data = read(paths, format=request.get("format"), class_names=request.get("class_names"))
-    out = Path(request["out"])
-    canonical.save(data, out)
+        canonical.save(data, out)
+        return _dataset_columns(canonical.content_hash(data), len(data), data.shape, data.class_names)
+    with _named(request["files"]) as paths:
+        made = conversion.convert(
+            paths,
+            out,
+            format=request.get("format"),
+            class_names=request.get("class_names"),
+            framing=Framing(resize=request.get("resize"), center_crop=request.get("center_crop")),
+            limit=request.get("max_dataset"),
+        )
+    return _dataset_columns(made.content_hash, made.count, made.shape, made.class_names)
+
+
+def _dataset_columns(
+    content_hash: str, count: int, shape: tuple[int, int, int], class_names: tuple[str, ...]
+) -> dict[str, Any]:
     return {
         "columns": {
-            "content_hash": canonical.content_hash(data),
-            "count": len(data),
-            "shape": list(data.shape),
-            "num_classes": data.num_classes,
-            "class_names": list(data.class_names),
+            "content_hash": content_hash,
+            "count": count,
+            "shape": list(shape),
+            "num_classes": len(class_names),
+            "class_names": list(class_names),
         }
     }
 
@@ -133,8 +146,10 @@ def _dataset(request: dict[str, Any]) -> dict[str, Any]:
 def _checkpoint(request: dict[str, Any]) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
+    from rs_core.models import table
     from rs_core.research import convert as convert_file
 
+    table.use(request.get("architectures"))
     given = {name: request[name] for name in Hints.__dataclass_fields__ if request.get(name) is not None}
     hints = TypeAdapter(Hints).validate_python(given)
     with _named(request["files"]) as paths:

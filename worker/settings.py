@@ -38,6 +38,10 @@ class Settings(BaseSettings):
     snapshot: float = Field(default=60.0, gt=0, description="between two snapshots of a training job")
     convert_limit: float = Field(default=600.0, gt=0, description="time limit of one conversion of an upload")
     convert_memory: int = Field(default=16 * 2**30, gt=0, description="bytes of address space of one conversion")
+    max_dataset: int = Field(
+        default=16 * 2**30, gt=0, description="bytes of one data set; beyond 16 GiB: zips of class folders alone"
+    )
+    architectures: Path | None = Field(default=None, description="TOML file of architectures that you add")
 
     shard_seconds: float = Field(default=60.0, gt=0, description="estimated work of one shard")
     max_upload: int = Field(default=64 * 2**30, gt=0, description="bytes of one upload")

@@ -66,14 +66,23 @@ def certify(
 
 
 def predict(
-    sampler: Sampler, inputs: Iterable[Input], *, n: int, alpha: float, resume: Progress | None = None
+    sampler: Sampler,
+    inputs: Iterable[Input],
+    *,
+    n: int,
+    alpha: float,
+    resume: Progress | None = None,
+    stage: Stage = Stage.PREDICTION,
 ) -> Iterator[Progress | Prediction]:
-    """PREDICT of Cohen et al. 2019 for each input: the top class of n samples, or an abstention."""
+    """PREDICT of Cohen et al. 2019 for each input: the top class of n samples, or an abstention.
+
+    ``stage`` names the noise streams: votes that are counted for another end share none with predictions.
+    """
     for index, x, label in inputs:
         tally = _Tally(index, label, resume)
         yield tally.progress()
-        yield from tally.count(sampler, x, n, Stage.PREDICTION)
-        counts = tally.counts(Stage.PREDICTION)
+        yield from tally.count(sampler, x, n, stage)
+        counts = tally.counts(stage)
         prediction, p_value = decision.predict(counts, alpha=alpha)
         yield Prediction(
             index=index,

@@ -1,41 +1,64 @@
 """The one form in which the worker keeps a data set, and the hash that identifies a data set.
 
-The file is laid out as ``stored`` says. Equal data sets give equal bytes; an opened one is mapped, so that an image
-costs its own bytes and no more. Writing to a place where nobody reads yet is the caller's business.
+The file is laid out as ``stored`` says. Equal data sets give equal bytes, those that the safetensors package writes; an
+opened one is mapped, so that an image costs its own bytes and no more. Writing, opening and hashing hold a few
+megabytes of images at a time. Writing to a place where nobody reads yet is the caller's business.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from rs_core.data.dataset import Dataset
-from rs_core.data.info import classes
-from rs_core.data.stored import DTYPES, read_stored, stored_metadata
-from rs_core.tensorfile import metadata, usual_mode
-
-CHUNK = 2**24
+from rs_core.data.info import Shape, classes
+from rs_core.data.mapped import Place, chunks
+from rs_core.data.stored import DTYPES, header, read_stored
 
 
 def save(dataset: Dataset, path: Path) -> None:
     """Writes the data set to ``path``; the same data set always gives the same bytes."""
-    tensors = {"images": np.ascontiguousarray(dataset.images), "labels": np.ascontiguousarray(dataset.labels)}
-    with usual_mode(path):
-        save_file(tensors, path, metadata=metadata(stored_metadata(dataset.class_names, dataset.source)))
+    write(
+        path,
+        shape=dataset.shape,
+        dtype=str(dataset.images.dtype),
+        labels=dataset.labels,
+        class_names=dataset.class_names,
+        source=dataset.source,
+        pixels=chunks(dataset.images),
+    )
+
+
+def write(
+    path: Path,
+    *,
+    shape: Shape,
+    dtype: str,
+    labels: NDArray[np.int64],
+    class_names: tuple[str, ...],
+    source: str,
+    pixels: Iterable[bytes],
+) -> None:
+    """The same from parts: ``pixels`` are the bytes of the images (N, C, H, W) in order, in pieces of any length."""
+    with path.open("wb") as file:
+        file.write(header(len(labels), shape, dtype, class_names, source))
+        file.write(np.ascontiguousarray(labels, dtype="<i8").tobytes())
+        for piece in pixels:
+            file.write(piece)
 
 
 def open_dataset(path: Path, name: str | None = None) -> Dataset:
     """The data set in the file, its images mapped and not read; :class:`InvalidDataset` where the file is not sound."""
     stored = read_stored(path)
     labels = np.fromfile(path, dtype="<i8", count=stored.labels.shape[0], offset=stored.labels.start)
-    images = np.memmap(path, DTYPES[stored.images.dtype], "r", stored.images.start, stored.images.shape)
+    entry = stored.images
+    place = Place(path=path.absolute(), dtype=DTYPES[entry.dtype], offset=entry.start, shape=entry.shape)
     labels, names = classes(labels, stored.class_names, path.name)
-    return Dataset(images=images, labels=labels, class_names=names, name=name or path.stem, source=stored.source)
+    return Dataset(images=place.open(), labels=labels, class_names=names, name=name or path.stem, source=stored.source)
 
 
 def content_hash(dataset: Dataset | Path) -> str:
@@ -44,16 +67,27 @@ def content_hash(dataset: Dataset | Path) -> str:
     Images are hashed as stored: uint8 pixels and the floats they stand for are different data sets.
     """
     found = open_dataset(dataset) if isinstance(dataset, Path) else dataset
-    head = {"dtype": str(found.images.dtype), "shape": found.images.shape, "class_names": found.class_names}
-    digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode() + b"\n")
-    for part in (found.labels, found.images):
-        for chunk in _chunks(part):
-            digest.update(chunk)
+    digest = ContentHash(found.images.shape, str(found.images.dtype), found.labels, found.class_names)
+    for piece in chunks(found.images):
+        digest.update(piece)
     return digest.hexdigest()
 
 
-def _chunks(array: NDArray[Any]) -> Iterator[bytes]:
-    """The array's bytes in order, little-endian, a few rows at a time."""
-    rows = max(1, CHUNK // max(1, array[:1].nbytes))
-    for start in range(0, len(array), rows):
-        yield np.ascontiguousarray(array[start : start + rows]).tobytes()
+class ContentHash:
+    """The same over images whose bytes come in pieces; ``shape`` is (N, C, H, W)."""
+
+    def __init__(
+        self, shape: tuple[int, ...], dtype: str, labels: NDArray[np.int64], class_names: tuple[str, ...]
+    ) -> None:
+        head: dict[str, Any] = {"dtype": dtype, "shape": shape, "class_names": class_names}
+        self._digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode() + b"\n")
+        for piece in chunks(labels):
+            self._digest.update(piece)
+
+    def update(self, piece: bytes) -> None:
+        """The next bytes of the images."""
+        self._digest.update(piece)
+
+    def hexdigest(self) -> str:
+        """The hash, once all images went in."""
+        return self._digest.hexdigest()

@@ -1,8 +1,8 @@
 """A data set ready for use: images, labels and the names of its classes.
 
 Images stay as they were stored (uint8, or float32 in [0, 1]) in one NumPy array, which may lie in memory or be mapped
-from a file, and become float32 tensors in [0, 1] when they are asked for. Reading is left to ``readers`` and
-``canonical``.
+from a file (``mapped``), and become float32 tensors in [0, 1] when they are asked for. A mapped data set goes to another
+process as the place of its images. Reading is left to ``readers`` and ``canonical``.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rs_core.data.info import Shape
+from rs_core.data.mapped import Place, place, take
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,15 +47,21 @@ class Dataset:
 
     def image(self, index: int) -> Tensor:
         """Image ``index``: float32 (C, H, W) in [0, 1]."""
-        return _pixels(self.images[index])
+        return _pixels(take(self.images, np.array([index]))[0])
 
     def batch(self, indices: Sequence[int] | NDArray[np.int64] | Tensor) -> tuple[Tensor, Tensor]:
         """Images float32 (B, C, H, W) in [0, 1] and labels int64 (B,), in the order of ``indices``."""
         chosen = np.asarray(indices, dtype=np.int64)
-        return _pixels(self.images[chosen]), torch.from_numpy(self.labels[chosen])
+        return _pixels(take(self.images, chosen)), torch.from_numpy(self.labels[chosen])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"images": place(self.images) or self.images}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        images = state["images"]
+        self.__dict__.update(state | {"images": images.open() if isinstance(images, Place) else images})
 
 
 def _pixels(stored: NDArray[Any]) -> Tensor:
-    # A copy, because a mapped file cannot be written to and torch has no such arrays.
-    pixels = torch.from_numpy(np.array(stored))
+    pixels = torch.from_numpy(stored)
     return pixels.to(torch.float32).div_(255) if pixels.dtype == torch.uint8 else pixels

@@ -1,13 +1,13 @@
 """Images from a zip of class folders: ``cat/0001.png``, ``dog/0001.jpg``, ... Torch-free.
 
 The folders' names, sorted as texts, are the classes; within a class the files come sorted by name. One common folder
-around all of them is allowed. Files are PNG or JPEG of one size, at most 8 bits a channel and without transparency:
-greyscale where all of them are, else three channels. EXIF rotation is not applied. Nothing is unpacked to disk, and the
-directory listing is checked before anything is read: no absolute or ``..`` paths, no links, no encryption, bounded
-number, sizes and ratio. ``__MACOSX`` and files whose names begin with a dot are left alone.
+around all of them is allowed. Files are PNG or JPEG (``photos``), of one size once they are framed, without
+transparency: greyscale where all of them are, else three channels. Nothing is unpacked to disk, and images are decoded
+one by one as they are asked for. The directory listing is checked before anything is read: no absolute or ``..`` paths,
+no links, no encryption, bounded number, sizes and ratio. ``__MACOSX`` and files whose names begin with a dot are left
+alone.
 """
 
-import io
 import re
 import stat
 import zipfile
@@ -19,17 +19,14 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from rs_core.data.info import MAX_BYTES, MAX_IMAGES, Arrays, DatasetInfo, Shape, check_size, one
-from rs_core.errors import InvalidDataset, RadiiError
+from rs_core.data.info import MAX_IMAGES, Arrays, DatasetInfo, Shape, byte_limit, check_size, one
+from rs_core.data.photos import AS_THEY_ARE, Framing, opened_image, pixels, shape_of
+from rs_core.errors import InvalidDataset
 
-FORMATS = ("PNG", "JPEG")
 MAX_FILE_BYTES = 64 * 2**20
 MAX_RATIO = 200
 """Unpacked bytes of all members over the size of the zip; images hardly shrink, so honest ones are near 1."""
-CHANNELS = {"1": 1, "L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "P": 3, "PA": 3}
-"""By Pillow's mode: 16-bit, CMYK and floating-point images are not among them."""
 
 
 @dataclass(frozen=True)
@@ -40,31 +37,103 @@ class _Listing:
     images: tuple[tuple[str, int], ...]
 
 
+class ColourFound(Exception):
+    """A colour image came after greyscale ones: all of them have to have three channels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folders:
+    """An opened zip of class folders: labels (N,) and class names; ``shape`` (C, H, W) is that of its first image."""
+
+    archive: zipfile.ZipFile
+    path: Path
+    files: tuple[str, ...]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    shape: Shape
+    framing: Framing
+    limit: float | None
+
+    def images(self, channels: int) -> Iterator[NDArray[np.uint8]]:
+        """Each image (channels, H, W), decoded when asked for; one channel fills three.
+
+        Raises :class:`ColourFound` where one channel is asked for and a colour image comes.
+        """
+        check_size(len(self.files), (channels, *self.shape[1:]), 1, self.path.name, self.limit)
+        return self._decoded(channels)
+
+    def _decoded(self, channels: int) -> Iterator[NDArray[np.uint8]]:
+        for name in self.files:
+            with opened_image(self.archive.read(name), f"{name} in {self.path.name}") as image:
+                found, *size = shape_of(image, self.framing)
+                self._check_size(name, tuple(size))
+                decoded = pixels(image, self.framing)
+            if found > channels:
+                raise ColourFound(name)
+            yield np.broadcast_to(decoded, (channels, *size))
+
+    def _check_size(self, name: str, size: tuple[int, ...]) -> None:
+        if size != self.shape[1:]:
+            advice = "" if self.framing.center_crop else "; resize and center_crop bring photographs to one size"
+            raise InvalidDataset(
+                expected=f"images of one size (height, width), {self.shape[1:]} as in {self.files[0]}",
+                got=f"{size} in {name}{advice}",
+                where=self.path.name,
+            )
+
+
+@contextmanager
+def open_folders(
+    paths: Sequence[Path], framing: Framing = AS_THEY_ARE, limit: float | None = None
+) -> Iterator[Folders]:
+    """The zip, its listing checked and its first image's header read; ``limit`` is on the bytes of all images."""
+    with _opened(paths) as archive:
+        listing = _listing(archive, paths[0], limit)
+        first = listing.images[0][0]
+        with opened_image(archive.read(first), f"{first} in {paths[0].name}") as image:
+            shape = shape_of(image, framing)
+        yield Folders(
+            archive=archive,
+            path=paths[0],
+            files=tuple(name for name, _ in listing.images),
+            labels=np.array([label for _, label in listing.images], dtype=np.int64),
+            class_names=listing.classes,
+            shape=shape,
+            framing=framing,
+            limit=limit,
+        )
+
+
 def inspect_folders(paths: Sequence[Path]) -> DatasetInfo:
     """From the directory listing and the first image's header, which gives the channels and the size."""
-    with _opened(paths) as archive:
-        listing = _listing(archive, paths[0])
-        first, _ = listing.images[0]
-        with _image(archive, first, paths[0]) as image:
-            shape = _shape(image)
-    check_size(len(listing.images), shape, 1, paths[0].name)
-    return DatasetInfo(
-        format="folders",
-        count=len(listing.images),
-        shape=shape,
-        num_classes=len(listing.classes),
-        class_names=listing.classes,
-        dtype="uint8",
-    )
+    with open_folders(paths) as found:
+        check_size(len(found.files), found.shape, 1, paths[0].name)
+        return DatasetInfo(
+            format="folders",
+            count=len(found.files),
+            shape=found.shape,
+            num_classes=len(found.class_names),
+            class_names=found.class_names,
+            dtype="uint8",
+        )
 
 
-def read_folders(paths: Sequence[Path]) -> Arrays:
-    """All of it, checked: images (N, 1 or 3, H, W) uint8."""
-    with _opened(paths) as archive:
-        listing = _listing(archive, paths[0])
-        images = _pixels(archive, [name for name, _ in listing.images], paths[0])
-    labels = np.array([label for _, label in listing.images], dtype=np.int64)
-    return Arrays(images=images, labels=labels, class_names=listing.classes)
+def read_folders(paths: Sequence[Path], framing: Framing = AS_THEY_ARE) -> Arrays:
+    """All of it in memory, checked: images (N, 1 or 3, H, W) uint8."""
+    with open_folders(paths, framing) as found:
+        try:
+            images = _stacked(found, found.shape[0])
+        except ColourFound:
+            images = _stacked(found, 3)
+        return Arrays(images=images, labels=found.labels, class_names=found.class_names)
+
+
+def _stacked(found: Folders, channels: int) -> NDArray[np.uint8]:
+    images = found.images(channels)
+    stacked = np.empty((len(found.files), channels, *found.shape[1:]), dtype=np.uint8)
+    for index, image in enumerate(images):
+        stacked[index] = image
+    return stacked
 
 
 @contextmanager
@@ -78,9 +147,9 @@ def _opened(paths: Sequence[Path]) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def _listing(archive: zipfile.ZipFile, path: Path) -> _Listing:
+def _listing(archive: zipfile.ZipFile, path: Path, limit: float | None) -> _Listing:
     members = [info for info in archive.infolist() if not _is_clutter(info.filename)]
-    _check_members(members, path)
+    _check_members(members, path, limit)
     files = sorted((PurePosixPath(info.filename).parts, info.filename) for info in members if not info.is_dir())
     depth = _depth([parts for parts, _ in files], path)
     folders = {PurePosixPath(info.filename).parts for info in members if info.is_dir()}
@@ -95,7 +164,7 @@ def _is_clutter(name: str) -> bool:
     return name.startswith("__MACOSX/") or (last.startswith(".") and last != "..")
 
 
-def _check_members(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
+def _check_members(members: Sequence[zipfile.ZipInfo], path: Path, limit: float | None) -> None:
     if len(members) > MAX_IMAGES:
         raise InvalidDataset(expected=f"at most {MAX_IMAGES:,} files", got=f"{len(members):,}", where=path.name)
     for info in members:
@@ -105,9 +174,9 @@ def _check_members(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
     if twice:
         raise InvalidDataset(expected="each file once", got=f"{twice[0]!r} twice", where=path.name)
     size = sum(info.file_size for info in members)
-    if size > min(MAX_BYTES, MAX_RATIO * path.stat().st_size):
+    if size > min(byte_limit(limit), MAX_RATIO * path.stat().st_size):
         raise InvalidDataset(
-            expected=f"at most {MAX_RATIO} times the size of the zip, and {MAX_BYTES:,} bytes, when unpacked",
+            expected=f"at most {MAX_RATIO} times the size of the zip, and {byte_limit(limit):,} bytes, when unpacked",
             got=f"{size:,} bytes from {path.stat().st_size:,}",
             where=path.name,
         )
@@ -145,57 +214,3 @@ def _depth(files: Sequence[tuple[str, ...]], path: Path) -> int:
         got=repr("/".join(odd))[:200],
         where=path.name,
     )
-
-
-def _pixels(archive: zipfile.ZipFile, names: Sequence[str], path: Path) -> NDArray[np.uint8]:
-    with _image(archive, names[0], path) as first:
-        shape = _shape(first)
-    check_size(len(names), shape, 1, path.name)
-    images = np.empty((len(names), *shape), dtype=np.uint8)
-    for index, name in enumerate(names):
-        with _image(archive, name, path) as image:
-            channels, *size = _shape(image)
-            if tuple(size) != shape[1:]:
-                raise InvalidDataset(
-                    expected=f"images of one size (height, width), {shape[1:]} as in {names[0]}",
-                    got=f"{tuple(size)} in {name}",
-                    where=path.name,
-                )
-            if channels > images.shape[1]:
-                check_size(len(names), (channels, *shape[1:]), 1, path.name)
-                images = np.repeat(images, channels, axis=1)
-            images[index] = _decoded(image)  # one channel fills three
-    return images
-
-
-@contextmanager
-def _image(archive: zipfile.ZipFile, name: str, path: Path) -> Iterator[Image.Image]:
-    """The image, its header read; whatever goes wrong until the block ends is said of this file."""
-    try:
-        data = archive.read(name)
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            image.verify()  # checksums and the end of the file, which decoding does not need; it spends the image
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            yield image
-    except RadiiError:
-        raise
-    except Exception as error:  # the decoders raise whatever the bytes led them to
-        reason = "something else" if isinstance(error, UnidentifiedImageError) else f"a broken one ({error})"
-        raise InvalidDataset(
-            expected="a whole PNG or JPEG image", got=reason[:300], where=f"{name} in {path.name}"
-        ) from None
-
-
-def _shape(image: Image.Image) -> Shape:
-    if image.mode not in CHANNELS:
-        raise ValueError(f"mode {image.mode}; 8-bit greyscale or colour can be read")
-    return CHANNELS[image.mode], image.height, image.width
-
-
-def _decoded(image: Image.Image) -> NDArray[np.uint8]:
-    """Pixels (1 or 3, H, W)."""
-    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
-        raise ValueError("it is transparent in places")
-    if CHANNELS[image.mode] == 1:
-        return np.asarray(image.convert("L"))[None]
-    return np.asarray(image.convert("RGB")).transpose(2, 0, 1)

@@ -22,7 +22,7 @@ Shape = tuple[int, int, int]
 
 MAX_IMAGES = 10_000_000
 MAX_BYTES = 16 * 2**30
-"""Of all images together, unpacked."""
+"""Of all images together, unpacked, where nobody set another limit."""
 MAX_SIDE = 4096
 MAX_CLASSES = 100_000
 CHUNK = 2**20
@@ -63,13 +63,19 @@ def check_files(paths: Sequence[Path]) -> None:
             raise InvalidDataset(expected="a file", got=found, where=str(path))
 
 
-def check_size(count: int, shape: Shape, item_size: int, where: str) -> None:
-    """Refuses an empty set and one beyond the limits, before anything is allocated."""
+def byte_limit(limit: float | None) -> float:
+    """A limit on the bytes of all images, ``MAX_BYTES`` where it was not set."""
+    return MAX_BYTES if limit is None else limit
+
+
+def check_size(count: int, shape: Shape, item_size: int, where: str, limit: float | None = None) -> None:
+    """Refuses an empty set and one beyond the limits (see :func:`byte_limit`), before anything is allocated."""
     if count < 1 or min(shape) < 1:
         raise InvalidDataset(expected="at least one image", got=f"{count} images of shape {shape}", where=where)
-    if count > MAX_IMAGES or max(shape) > MAX_SIDE or count * prod(shape) * item_size > MAX_BYTES:
+    most = byte_limit(limit)
+    if count > MAX_IMAGES or max(shape) > MAX_SIDE or count * prod(shape) * item_size > most:
         raise InvalidDataset(
-            expected=f"at most {MAX_IMAGES:,} images of side {MAX_SIDE:,}, {MAX_BYTES // 2**20:,} MiB together",
+            expected=f"at most {MAX_IMAGES:,} images of side {MAX_SIDE:,}, {most // 2**20:,} MiB together",
             got=f"{count:,} images of shape {shape}, {count * prod(shape) * item_size // 2**20:,} MiB",
             where=where,
         )

@@ -4,14 +4,16 @@ It is a safetensors file with the tensors ``images`` (N, C, H, W), U8 or F32, an
 names and source format in its metadata. ``canonical`` writes and opens it; this module says what is where.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, prod
 from pathlib import Path
 from typing import Any, cast
 
 from rs_core.data.info import DatasetInfo, Shape, check_counts, check_names, check_size, one
 from rs_core.errors import InvalidDataset
-from rs_core.tensorfile import ITEM_SIZES, Header, TensorEntry, read_header
+from rs_core.tensorfile import ITEM_SIZES, Header, TensorEntry, metadata, read_header
 
 KIND = "dataset"
 VERSION = 1
@@ -28,9 +30,19 @@ class Stored:
     source: str
 
 
-def stored_metadata(class_names: Sequence[str], source: str) -> dict[str, Any]:
-    """What is written beside the tensors."""
-    return {"kind": KIND, "version": VERSION, "class_names": list(class_names), "source": source}
+def header(count: int, shape: Shape, dtype: str, class_names: Sequence[str], source: str) -> bytes:
+    """All that stands before the labels, which come first, and the images; byte for byte as the package writes it."""
+    body = {"kind": KIND, "version": VERSION, "class_names": list(class_names), "source": source}
+    stored = {name: letters for letters, name in DTYPES.items()}[dtype]
+    between, end = 8 * count, (8 + prod(shape) * ITEM_SIZES[stored]) * count
+    tensors = {
+        "__metadata__": metadata(body),
+        "labels": {"dtype": "I64", "shape": [count], "data_offsets": [0, between]},
+        "images": {"dtype": stored, "shape": [count, *shape], "data_offsets": [between, end]},
+    }
+    text = json.dumps(tensors, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def inspect_stored(paths: Sequence[Path]) -> DatasetInfo:
@@ -76,7 +88,8 @@ def _tensors(header: Header, path: Path) -> tuple[TensorEntry, TensorEntry]:
         )
     images, labels = header.tensors["images"], header.tensors["labels"]
     count, *shape = images.shape
-    check_size(count, cast(Shape, tuple(shape)), ITEM_SIZES[images.dtype], path.name)
+    # The file holds all the bytes that its header speaks of, so there is no limit to set on them.
+    check_size(count, cast(Shape, tuple(shape)), ITEM_SIZES[images.dtype], path.name, limit=inf)
     check_counts(count, labels.shape[0], path.name)
     return images, labels
 

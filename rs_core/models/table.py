@@ -5,15 +5,21 @@ so this table can be shown by processes that hold no torch. A builder takes ``nu
 returns the bare network; :func:`build` puts the normalisation before it. Training, weights and devices are left to
 others.
 
-Layer sizes are those of the public code of the field (LeNet, CIFAR ResNet-20/110, torchvision's ResNet-50).
+There are three sources: ours, whose layer sizes are those of the public code of the field (LeNet, CIFAR ResNet-20/110,
+torchvision's ResNet-50); every classification network of torchvision, as ``torchvision/NAME``; and those that the
+operator adds by a file (``registered``), for which :func:`use` is called once when a process starts.
 """
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
 
 from rs_core.errors import Mismatch, UnknownArchitecture
+from rs_core.models.torchvision_names import FAMILIES, PREFIX
 from rs_core.spec import Normalization
 
 if TYPE_CHECKING:
@@ -26,7 +32,11 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """One row: ``input_shape`` is (C, H, W), ``None`` where the sides are free; ``head`` names the last layer."""
+    """One row: ``input_shape`` is (C, H, W), ``None`` where the sides are free; ``head`` names the last layer.
+
+    Free sides are multiples of ``side_multiple`` from ``smallest_side`` on, both the same where ``square``. ``folder``
+    is where a registered builder's module may be.
+    """
 
     name: str
     builder: str
@@ -35,6 +45,11 @@ class Architecture:
     head: str
     description: str
     reference: str
+    source: Literal["ours", "torchvision", "registered"] = "ours"
+    smallest_side: int = 1
+    side_multiple: int = 1
+    square: bool = False
+    folder: str = ""
 
 
 _HE = "He et al., Deep Residual Learning for Image Recognition, 2015, arXiv 1512.03385"
@@ -91,16 +106,76 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+TORCHVISION: dict[str, Architecture] = {
+    PREFIX + name: Architecture(
+        name=PREFIX + name,
+        builder="rs_core.models.torchvision_models:network",
+        input_shape=None,
+        channels=3,
+        head=family.head,
+        description=f"torchvision's {name}, freshly initialised",
+        reference=family.reference,
+        source="torchvision",
+        smallest_side=family.smallest,
+        side_multiple=family.multiple,
+        square=family.square,
+    )
+    for family in FAMILIES
+    for name in family.names
+}
+
+_REGISTERED: dict[str, Architecture] = {}
+_FILE: list[Path] = []
+
+
+def use(path: Path | str | None) -> None:
+    """Takes in the file of registered architectures, in place of what was registered before; ``None`` is none.
+
+    Raises :class:`InvalidSpec` where the file is not sound.
+    """
+    from rs_core.models.registered import read
+
+    rows = read(Path(path)) if path else {}
+    _REGISTERED.clear()
+    _REGISTERED.update(rows)
+    _FILE[:] = [Path(path).absolute()] if path else []
+
+
+def registered_file() -> str | None:
+    """The file that is in use, for another process to use it too."""
+    return str(_FILE[0]) if _FILE else None
+
+
 def names() -> tuple[str, ...]:
-    """Every architecture's name, in the table's order."""
-    return tuple(ARCHITECTURES)
+    """Every architecture's name: the table's, the registered ones, torchvision's."""
+    return (*ARCHITECTURES, *_REGISTERED, *TORCHVISION)
+
+
+def rows() -> tuple[Architecture, ...]:
+    """Every architecture, in the order of :func:`names`."""
+    return tuple(architecture(name) for name in names())
 
 
 def architecture(name: str) -> Architecture:
     """The row of that name; :class:`UnknownArchitecture` says which there are."""
-    if name not in ARCHITECTURES:
-        raise UnknownArchitecture(expected=f"one of {', '.join(names())}", got=repr(name)[:200], where="architecture")
-    return ARCHITECTURES[name]
+    for table in (ARCHITECTURES, _REGISTERED, TORCHVISION):
+        if name in table:
+            return table[name]
+    near = _near(name[:100])
+    advice = f" (perhaps {' or '.join(near)})" if near else ""
+    raise UnknownArchitecture(expected=f"{choice()}{advice}", got=repr(name)[:200], where="architecture")
+
+
+def choice() -> str:
+    """What there is to choose from, in words."""
+    return f"one of {', '.join((*ARCHITECTURES, *_REGISTERED))}, or torchvision/NAME"
+
+
+def _near(name: str) -> list[str]:
+    """Names that somebody who wrote ``name`` may have meant."""
+    short = {full: full.removeprefix(PREFIX) for full in names()}
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), short.values(), n=3)
+    return [full for word in dict.fromkeys(close) for full in short if short[full] == word][:3]
 
 
 def check(name: str, *, num_classes: int, input_shape: Shape, normalization: Normalization | None = None) -> None:
@@ -114,6 +189,7 @@ def check(name: str, *, num_classes: int, input_shape: Shape, normalization: Nor
         )
     if input_shape[0] != row.channels:
         raise Mismatch(expected=f"images of {row.channels} channels", got=f"shape {tuple(input_shape)}", where=name)
+    _check_sides(row, input_shape)
     if normalization is not None and len(normalization.mean) != row.channels:
         raise Mismatch(
             expected=f"a normalisation of {row.channels} channels", got=f"one of {len(normalization.mean)}", where=name
@@ -138,18 +214,57 @@ def build(
 def skeleton(
     name: str, *, num_classes: int, input_shape: Shape, normalization: Normalization | None = None
 ) -> "BaseClassifier":
-    """The same without weights: parameters have shapes but no storage (torch's meta device), and no number is drawn."""
-    import torch
+    """The same without weights: parameters have shapes but no storage (torch's meta device), and no number is drawn.
 
+    A registered network is built in full, since its builder may not know of that device; torch's generator is put back.
+    """
     from rs_core.models.normalize import BaseClassifier
 
-    with torch.device("meta"):
+    with _aside() if architecture(name).source == "registered" else _meta():
         network = _network(name, num_classes, input_shape, normalization)
     return BaseClassifier(network, normalization, name)
 
 
+@contextmanager
+def _meta() -> Iterator[None]:
+    import torch
+
+    with torch.device("meta"):
+        yield
+
+
+@contextmanager
+def _aside() -> Iterator[None]:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+def _check_sides(row: Architecture, input_shape: Shape) -> None:
+    """Whether free sides are ones that the network can take."""
+    sides = input_shape[1:]
+    fits = min(sides) >= row.smallest_side and all(side % row.side_multiple == 0 for side in sides)
+    if not fits or (row.square and len(set(sides)) > 1):
+        multiple = f", multiples of {row.side_multiple}" if row.side_multiple > 1 else ""
+        raise Mismatch(
+            expected=f"{'square ' if row.square else ''}images of at least {row.smallest_side} pixels a side{multiple}",
+            got=f"shape {tuple(input_shape)}",
+            where=row.name,
+        )
+
+
 def _network(name: str, num_classes: int, input_shape: Shape, normalization: Normalization | None) -> "nn.Module":
     check(name, num_classes=num_classes, input_shape=input_shape, normalization=normalization)
-    module, function = architecture(name).builder.split(":")
-    builder = cast("Callable[[int, Shape], nn.Module]", getattr(import_module(module), function))
-    return builder(num_classes, input_shape)
+    row = architecture(name)
+    if row.source == "registered":
+        from rs_core.models.registered import network
+
+        return network(row, num_classes, input_shape)
+    module, function = row.builder.split(":")
+    builder = getattr(import_module(module), function)
+    if row.source == "torchvision":
+        return cast("Callable[[str, int, Shape], nn.Module]", builder)(
+            name.removeprefix(PREFIX), num_classes, input_shape
+        )
+    return cast("Callable[[int, Shape], nn.Module]", builder)(num_classes, input_shape)

@@ -54,6 +54,8 @@ def job_text(job: "schemas.Job") -> str:
     from service.client_job import describe
 
     lines = [describe(job), *_times(job), f"Progress: {progress_text(job)}.", *_summary(job.summary)]
+    if job.needs is not None:
+        lines.insert(2, f"Needs {needs_text(job.needs)}.")
     made = job.checkpoint or (job.output or {}).get("checkpoint")
     if job.kind == "train" and made:
         lines.append(f"Checkpoint: {made}.")
@@ -61,7 +63,9 @@ def job_text(job: "schemas.Job") -> str:
 
 
 def progress_text(job: "schemas.Job") -> str:
-    """How far, how fast, how long still."""
+    """How far, how fast, how long still; of a job that waits for another one, for which."""
+    if job.state == "queued" and job.needs is not None and job.needs.state != "succeeded":
+        return f"needs {needs_text(job.needs)}"
     progress = job.progress
     parts = [f"{progress.done:,} of {progress.total:,} {progress.unit}"]
     if progress.rate:
@@ -69,6 +73,12 @@ def progress_text(job: "schemas.Job") -> str:
     if progress.eta_seconds is not None:
         parts.append(f"about {timedelta(seconds=round(progress.eta_seconds))} left")
     return ", ".join(parts)
+
+
+def needs_text(needed: "schemas.JobBrief") -> str:
+    """The job that has to succeed first, and what that one needs in turn."""
+    text = f"{needed.id} ({needed.kind}, {needed.state}, {100 * needed.fraction:.0f} %)"
+    return text if needed.needs is None else f"{text}, which needs {needs_text(needed.needs)}"
 
 
 def _times(job: "schemas.Job") -> list[str]:
@@ -90,7 +100,7 @@ def _summary(summary: Any) -> list[str]:
             f"ACR {rounded_down(summary.acr, 4)}{so_far}, certified accuracy at 0 {share:.2f} %, "
             f"{summary.abstained:,} abstained, {summary.at_cap:,} at the cap."
         ]
-    if summary.kind == "predict":
+    if summary.kind in ("predict", "soft_labels"):
         return [f"Accuracy {100 * summary.accuracy:.2f} %, {summary.abstained:,} abstained."]
     test = "" if summary.test_accuracy is None else f", test accuracy {100 * summary.test_accuracy:.2f} %"
     if summary.loss is None or summary.accuracy is None:

@@ -29,6 +29,8 @@ def train(
         ),
     ],
     spec: o.SpecFile = None,
+    preset: o.Preset = None,
+    sets: o.Set = None,
     dataset: o.Dataset = None,
     test_dataset: o.TestDataset = None,
     sigma: o.TrainSigma = None,
@@ -38,20 +40,29 @@ def train(
     method: o.Method = None,
     epochs: o.Epochs = None,
     batch_size: o.TrainBatch = None,
+    start_from: o.StartFrom = None,
+    keep: o.Keep = None,
     learning_rate: o.LearningRate = None,
     momentum: o.Momentum = None,
     weight_decay: o.WeightDecay = None,
     lr_step: o.LrStep = None,
     lr_gamma: o.LrGamma = None,
+    lr_drop: o.LrDrop = None,
     augmentation: o.Augmentation = None,
+    crop_size: o.CropSize = None,
     start: o.Start = None,
     step: o.Step = None,
     count: o.Count = None,
+    precision: o.Precision = None,
+    memory_format: o.MemoryFormat = None,
+    forward_batch: o.ForwardBatch = None,
+    loader_processes: o.LoaderProcesses = None,
     device: o.Device = "auto",
     threads: o.Threads = None,
 ) -> None:
     """Train a base classifier under noise, and write its checkpoint."""
     flags = {
+        "preset": preset,
         "dataset": dataset,
         "test_dataset": test_dataset,
         "sigma": sigma,
@@ -61,20 +72,28 @@ def train(
         "method": method,
         "epochs": epochs,
         "batch_size": batch_size,
+        "start_from": start_from,
+        "keep": keep,
         "learning_rate": learning_rate,
         "momentum": momentum,
         "weight_decay": weight_decay,
         "lr_step": lr_step,
         "lr_gamma": lr_gamma,
+        "lr_drop": lr_drop,
         "augmentation": augmentation,
+        "crop_size": crop_size,
         "start": start,
         "step": step,
         "count": count,
+        "precision": precision,
+        "memory_format": memory_format,
+        "forward_batch": forward_batch,
+        "loader_processes": loader_processes,
     }
     from rs_core.spec import TrainSpec
     from service.commands.training_run import run
 
-    run(spec_of(TrainSpec, spec, flags), out, device=device, threads=threads)
+    run(spec_of(TrainSpec, spec, flags, sets), out, device=device, threads=threads)
 
 
 def certify(

@@ -9,6 +9,8 @@ import typer
 
 JOB = "Job"
 NETWORK = "Training"
+OPTIMISER = "Learning rate"
+IMAGES = "Images"
 SAMPLING = "Sampling"
 INPUTS = "Inputs"
 MACHINE = "Machine"
@@ -21,6 +23,25 @@ SpecFile = Annotated[
         exists=True,
         dir_okay=False,
         help="TOML or JSON file with the job's fields; flags go before it, paths in it start here. (default: none)",
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=JOB,
+        help="Published setting, such as cifar10/smoothmix/0.5: `radii presets` lists them. Everything else that is "
+        "given goes before it, and a --method of another name replaces its method. (default: none)",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        rich_help_panel=JOB,
+        help="Any field of the job, such as method.steps=2 or certification.every=5; may be given often, and goes "
+        "before everything else. VALUE is JSON, or a word. (default: none)",
     ),
 ]
 Dataset = Annotated[
@@ -51,7 +72,10 @@ Sigma = Annotated[
 ]
 TrainSigma = Annotated[
     float | None,
-    typer.Option(rich_help_panel=JOB, help="Noise level: standard deviation, in [0, 1]-pixel units. (required)"),
+    typer.Option(
+        rich_help_panel=JOB,
+        help="Noise level: standard deviation, in [0, 1]-pixel units. (default: the preset's; without one it is needed)",
+    ),
 ]
 Seed = Annotated[
     int | None,
@@ -90,7 +114,9 @@ Architecture = Annotated[
     str | None,
     typer.Option(
         rich_help_panel=NETWORK,
-        help="Network: lenet, cifar_resnet20, cifar_resnet110, resnet50 or digits_cnn. (required)",
+        help="Network: lenet, cifar_resnet20, cifar_resnet110, resnet50, digits_cnn, or one of torchvision's, such as "
+        "torchvision/resnet18. "
+        "(default: the preset's; without one it is needed)",
     ),
 ]
 Normalization = Annotated[
@@ -101,7 +127,13 @@ Normalization = Annotated[
     ),
 ]
 Method = Annotated[
-    str | None, typer.Option(rich_help_panel=NETWORK, help="Training method, by name. (default: gaussian)")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=NETWORK,
+        help="Training method: gaussian, stability, smoothadv, macer, consistency, smoothmix or cat_rs. "
+        "`radii methods` tells their hyper-parameters, --set changes them. (default: gaussian)",
+    ),
 ]
 Epochs = Annotated[
     int | None, typer.Option(rich_help_panel=NETWORK, help="Passes over the training inputs. (default: 150)")
@@ -109,23 +141,79 @@ Epochs = Annotated[
 TrainBatch = Annotated[
     int | None, typer.Option("--batch-size", rich_help_panel=NETWORK, help="Images per loader batch. (default: 256)")
 ]
-LearningRate = Annotated[
-    float | None, typer.Option(rich_help_panel=NETWORK, help="Learning rate of the first epochs. (default: 0.1)")
+StartFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=NETWORK,
+        help="Checkpoint to fine-tune; its last layer starts anew where the classes differ in number. (default: none)",
+    ),
 ]
-Momentum = Annotated[float | None, typer.Option(rich_help_panel=NETWORK, help="Momentum of SGD. (default: 0.9)")]
-WeightDecay = Annotated[
-    float | None, typer.Option(rich_help_panel=NETWORK, help="Weight decay, on all parameters. (default: 0.0001)")
-]
-LrStep = Annotated[
-    int | None,
-    typer.Option(rich_help_panel=NETWORK, help="Epochs between two drops of the learning rate. (default: 50)"),
-]
-LrGamma = Annotated[float | None, typer.Option(rich_help_panel=NETWORK, help="Factor of one drop. (default: 0.1)")]
-Augmentation = Annotated[
+Keep = Annotated[
     str | None,
     typer.Option(
         rich_help_panel=NETWORK,
-        help="none, or crop_flip: random crops after 4 pixels of padding, then mirror images. (default: none)",
+        help="Weights of the checkpoint: of the last epoch, or of the best in test_accuracy, acr (of the certification, "
+        "see --set) or loss. (default: last)",
+    ),
+]
+LearningRate = Annotated[
+    float | None, typer.Option(rich_help_panel=OPTIMISER, help="Learning rate of the first epochs. (default: 0.1)")
+]
+Momentum = Annotated[float | None, typer.Option(rich_help_panel=OPTIMISER, help="Momentum of SGD. (default: 0.9)")]
+WeightDecay = Annotated[
+    float | None, typer.Option(rich_help_panel=OPTIMISER, help="Weight decay, on all parameters. (default: 0.0001)")
+]
+LrStep = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=OPTIMISER, help="Epochs between two drops of the learning rate. (default: 50)"),
+]
+LrGamma = Annotated[float | None, typer.Option(rich_help_panel=OPTIMISER, help="Factor of one drop. (default: 0.1)")]
+LrDrop = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=OPTIMISER,
+        help="When a drop comes: published, one epoch late as in the released logs, or exact. (default: published)",
+    ),
+]
+
+Augmentation = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=IMAGES,
+        help="none; crop_flip: random crops after 4 pixels of padding, then mirror images; or resized_crop_flip: random "
+        "parts, resized, then mirror images. (default: none)",
+    ),
+]
+CropSize = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=IMAGES, help="Side of what resized_crop_flip gives, in pixels. (default: the images' own)"
+    ),
+]
+
+Precision = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=MACHINE, help="Of the forward and backward passes: fp32 or bf16. (default: fp32)"),
+]
+MemoryFormat = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=MACHINE, help="Order of the activations: contiguous or channels_last. (default: contiguous)"
+    ),
+]
+ForwardBatch = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=MACHINE,
+        help="Keep the activations of so many noisy images and compute the others again: less memory, more time, the "
+        "same mathematics. (default: keep all)",
+    ),
+]
+LoaderProcesses = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=MACHINE, help="Processes that read and augment images ahead; no result changes. (default: 0)"
     ),
 ]
 

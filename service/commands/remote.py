@@ -16,7 +16,11 @@ from service.commands.specs import merged
 
 Kind = Annotated[
     str | None,
-    typer.Option(metavar="KIND", rich_help_panel=o.JOB, help="train, certify or predict. (default: what SPEC says)"),
+    typer.Option(
+        metavar="KIND",
+        rich_help_panel=o.JOB,
+        help="train, certify, predict or soft_labels. (default: what SPEC says; train with a preset)",
+    ),
 ]
 CheckpointId = Annotated[
     str | None,
@@ -34,6 +38,16 @@ TestDatasetId = Annotated[
         metavar="ID",
         rich_help_panel=o.NETWORK,
         help="Data set for accuracy under noise after each epoch. (default: none)",
+    ),
+]
+StartFromId = Annotated[
+    str | None,
+    typer.Option(
+        "--start-from",
+        metavar="ID",
+        rich_help_panel=o.NETWORK,
+        help="Checkpoint of the service to fine-tune; its last layer starts anew where the classes differ in number. "
+        "(default: none)",
     ),
 ]
 AnyN = Annotated[
@@ -74,6 +88,8 @@ def submit(
     kind: Kind = None,
     checkpoint: CheckpointId = None,
     dataset: DatasetId = None,
+    preset: o.Preset = None,
+    sets: o.Set = None,
     sigma: o.Sigma = None,
     seed: o.Seed = None,
     batch_size: AnyBatch = None,
@@ -92,15 +108,24 @@ def submit(
     normalization: o.Normalization = None,
     method: o.Method = None,
     epochs: o.Epochs = None,
+    start_from: StartFromId = None,
+    keep: o.Keep = None,
     learning_rate: o.LearningRate = None,
     momentum: o.Momentum = None,
     weight_decay: o.WeightDecay = None,
     lr_step: o.LrStep = None,
     lr_gamma: o.LrGamma = None,
+    lr_drop: o.LrDrop = None,
     augmentation: o.Augmentation = None,
+    crop_size: o.CropSize = None,
+    precision: o.Precision = None,
+    memory_format: o.MemoryFormat = None,
+    forward_batch: o.ForwardBatch = None,
+    loader_processes: o.LoaderProcesses = None,
 ) -> None:
     """Submit a job and print its identifier. It is submitted once, however often the request has to be sent."""
     flags = {
+        "preset": preset,
         "checkpoint": checkpoint,
         "dataset": dataset,
         "sigma": sigma,
@@ -118,16 +143,26 @@ def submit(
         "normalization": normalization,
         "method": method,
         "epochs": epochs,
+        "start_from": start_from,
+        "keep": keep,
         "learning_rate": learning_rate,
         "momentum": momentum,
         "weight_decay": weight_decay,
         "lr_step": lr_step,
         "lr_gamma": lr_gamma,
+        "lr_drop": lr_drop,
         "augmentation": augmentation,
+        "crop_size": crop_size,
+        "precision": precision,
+        "memory_format": memory_format,
+        "forward_batch": forward_batch,
+        "loader_processes": loader_processes,
     }
-    body = merged(kind, spec, flags)
+    body = merged(kind, spec, flags, sets)
     if "kind" not in body:
-        raise typer.BadParameter("expected --kind train, certify or predict, or a SPEC with a kind")
+        raise typer.BadParameter(
+            "expected --kind train, certify, predict or soft_labels, a SPEC with a kind, or a --preset"
+        )
     with connect(server, api_key) as client:
         if validate_only:
             say(client.submit(body, validate_only=True).model_dump_json(indent=2))

@@ -63,7 +63,7 @@ def report(
         raise typer.BadParameter("expected --json or --csv, got both")
     grid = _grid(radii)
     run = read_run(file) or {}
-    rows = _rows(file, sigma=sigma, n0=n0, n=n, alpha=alpha)
+    rows = _rows(file, **_known(file, run, sigma=sigma, n0=n0, n=n, alpha=alpha))
     inputs = total or max(int(run.get("inputs") or 0), len(rows))
     from rs_core.certify.decision import Prediction
 
@@ -74,12 +74,30 @@ def report(
     from rs_core.report_text import format_table, to_csv
 
     made = summarize(rows, radii=grid, total=inputs, class_names=run.get("class_names"))
+    _check_cap(made.cap, max(row.radius for row in rows))
     if as_json:
         say(json.dumps(made.to_json(), indent=2))
     else:
         say((to_csv(made) if as_csv else format_table(made)).rstrip("\n"))
     if plot is not None:
         _draw(plot, file.stem, rows, inputs)
+
+
+def _known(file: Path, run: dict[str, Any], **flags: Any) -> dict[str, Any]:
+    """What the flags say, else what stands beside a TSV file about the run that wrote it."""
+    if file.suffix in (".ndjson", ".jsonl"):
+        return flags
+    spec = run.get("spec") or {}
+    return {name: spec.get(name) if value is None else value for name, value in flags.items()}
+
+
+def _check_cap(cap: float | None, largest: float) -> None:
+    """Refuses n, alpha and sigma under which the rows cannot have come about; radii may be rounded to three digits."""
+    if cap is not None and largest > cap * 1.005:
+        raise CommandError(
+            f"The rows reach a radius of {largest:.4g}, which is more than n, alpha and sigma allow: expected at most "
+            f"{cap:.4g}."
+        )
 
 
 def _rows(

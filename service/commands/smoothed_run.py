@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.commands import results as files
 from service.commands.console import CommandError, bar, note, say
+from service.commands.registered import use_registered
 from service.commands.summaries import predictions_table, predictions_tsv
 
 if TYPE_CHECKING:
@@ -36,9 +37,12 @@ def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Map
     from rs_core.checkpoint import check_fits
     from rs_core.data.canonical import content_hash
     from rs_core.data.readers import load
+    from rs_core.spec import dump_spec
+    from rs_core.trained_on import trained_on, training_note
     from rs_core.tsv import tsv_lines
     from worker.run.environment import configure, provenance, resolve_device
 
+    use_registered()
     data = load(spec.dataset)
     model, info = load_checkpoint(Path(spec.checkpoint), hints)
     check_fits(info, data)
@@ -61,7 +65,10 @@ def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Map
         _measure(spec, model.to(place), data, chosen, execution, results)
         done = results.done
     say(_summary(done, len(chosen), data.class_names))
-    note(f"Results are in {out}, with all votes in {files.sidecar(out, '.ndjson').name}.")
+    seen = trained_on(dump_spec(info), content_hash(data), len(data), chosen)
+    for sentence in training_note(seen, len(chosen)):
+        note(sentence)
+    note(f"Results are in {out}, with all votes in {files.sidecar(out, '.ndjson')}.")
 
 
 def load_checkpoint(path: Path, hints: Mapping[str, str | None]) -> "tuple[BaseClassifier, CheckpointInfo]":
@@ -75,6 +82,7 @@ def load_checkpoint(path: Path, hints: Mapping[str, str | None]) -> "tuple[BaseC
 @contextmanager
 def _ours(path: Path, hints: Mapping[str, str | None]) -> Iterator[Path]:
     from rs_core.errors import InvalidCheckpoint
+    from rs_core.models import table
     from rs_core.tensorfile import is_tensorfile, read_header
     from worker.sandbox import convert
 
@@ -87,7 +95,8 @@ def _ours(path: Path, hints: Mapping[str, str | None]) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="radii-") as folder:
         out = Path(folder) / "converted.safetensors"
-        request = {"what": "checkpoint", "files": {path.name: str(path)}, "out": str(out), **given}
+        known = {"architectures": table.registered_file(), **given}
+        request = {"what": "checkpoint", "files": {path.name: str(path)}, "out": str(out), **known}
         convert(request, seconds=CONVERT_SECONDS, memory=CONVERT_MEMORY)
         yield out
 

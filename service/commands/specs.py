@@ -1,11 +1,11 @@
-"""From a TOML or JSON file and flags to one specification; what a flag says goes before what the file says.
+"""From a preset, a TOML or JSON file, flags and ``--set`` to one specification: each goes before those named before it.
 
 The records and their defaults are those of ``rs_core.spec``: a flag that is not given is not sent.
 """
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,24 +32,37 @@ def read_body(path: Path) -> dict[str, Any]:
     return body
 
 
-def merged(kind: str | None, path: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a job: the file's fields, then the flags that were given (not ``None``)."""
+def merged(
+    kind: str | None, path: Path | None, flags: Mapping[str, Any], sets: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """The body of a job: the file's fields, the flags that were given (not ``None``), then each ``FIELD=VALUE``.
+
+    A preset is named in it under ``preset`` and not yet filled in.
+    """
     from rs_core.errors import InvalidSpec
 
     body = read_body(path) if path else {}
-    if kind and body.setdefault("kind", kind) != kind:
-        raise InvalidSpec(expected=f'kind = "{kind}" or none', got=repr(body["kind"]), where=str(path))
     for name, value in flags.items():
         if value is not None:
             _put(body, name, value)
+    for text in sets or ():
+        _set(body, text)
+    if kind is None and body.get("preset") is not None:
+        body.setdefault("kind", "train")
+    if kind and body.setdefault("kind", kind) != kind:
+        raise InvalidSpec(expected=f'kind = "{kind}" or none', got=repr(body["kind"]), where=str(path or "--set"))
     return body
 
 
-def spec_of(record: "type[Spec]", path: Path | None, flags: Mapping[str, Any]) -> "Spec":
-    """The checked record of one kind of job."""
+def spec_of(
+    record: "type[Spec]", path: Path | None, flags: Mapping[str, Any], sets: Sequence[str] | None = None
+) -> "Spec":
+    """The checked record of one kind of job; of a training job, with its preset filled in."""
+    from rs_core import presets
     from rs_core.spec import parse_spec
 
-    spec = parse_spec(merged(record.kind, path, flags))
+    body = merged(record.kind, path, flags, sets)
+    spec = parse_spec(presets.apply(body) if record.kind == "train" else body)
     assert isinstance(spec, record)
     return spec
 
@@ -63,6 +76,30 @@ def _put(body: dict[str, Any], name: str, value: Any) -> None:
         body["method"] = method if method.get("name") == value else {"name": value}
     else:
         body[name] = value
+
+
+def _set(body: dict[str, Any], text: str) -> None:
+    """``method.steps=2`` into the body: the value is JSON, else a word."""
+    from rs_core.errors import InvalidSpec
+
+    name, equals, value = text.partition("=")
+    path = name.strip().split(".")
+    if not equals or not all(path):
+        raise InvalidSpec(expected="FIELD=VALUE, such as method.steps=2", got=repr(text), where="--set")
+    if path == ["method", "name"]:
+        _put(body, "method", _value(value))
+        return
+    for part in path[:-1]:
+        body[part] = dict(_table(body.get(part)))
+        body = body[part]
+    body[path[-1]] = _value(value)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=str)
+    except ValueError:
+        return text.strip()
 
 
 def _table(value: Any) -> dict[str, Any]:

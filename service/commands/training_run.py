@@ -1,15 +1,18 @@
 """A local training run: data from files, ``rs_core.training`` in between, snapshots and the checkpoint into files."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from service.commands.console import CommandError, bar, note, say
+from service.commands.registered import use_registered
 
 if TYPE_CHECKING:
     import torch
 
     from rs_core.data.dataset import Dataset
+    from rs_core.models.normalize import BaseClassifier
     from rs_core.snapshots import Snapshot
+    from rs_core.soft_labels import SoftLabels
     from rs_core.spec import TrainSpec
     from rs_core.training import EpochRecord, Trained
 
@@ -21,8 +24,10 @@ def run(spec: "TrainSpec", out: Path, *, device: str, threads: int | None) -> No
     import torch
 
     from rs_core.data.readers import load
+    from rs_core.training_checks import check_training
     from worker.run.environment import configure, resolve_device
 
+    use_registered()
     snapshot = out.with_name(out.name + ".snapshot")
     _check_out(out)
     data = load(spec.dataset)
@@ -31,22 +36,48 @@ def run(spec: "TrainSpec", out: Path, *, device: str, threads: int | None) -> No
     place = resolve_device(device)
     configure({"threads": threads or torch.get_num_threads()})
     out.parent.mkdir(parents=True, exist_ok=True)
-    trained = _train(spec, data, test_data, place, snapshot)
+    given: dict[str, Any] = {"test_data": test_data, "start": _start(spec)}
+    check_training(spec, data, test_data)
+    given["soft_labels"] = _soft_labels(spec, data, test_data, out, place)
+    trained = _train(spec, data, given, place, snapshot)
     _save(spec, data, trained, place, out)
     snapshot.unlink(missing_ok=True)
-    say(f"The checkpoint is in {out}.")
+    say(f"The checkpoint is in {out}{_which(spec, trained)}.")
+
+
+def _start(spec: "TrainSpec") -> "BaseClassifier | None":
+    """The model that training starts from, where the job names one."""
+    from rs_core.training_checks import check_start
+    from service.commands.smoothed_run import load_checkpoint
+
+    if spec.start_from is None:
+        return None
+    model, info = load_checkpoint(Path(spec.start_from), {})
+    check_start(spec, info.architecture, info.normalization)
+    return model
+
+
+def _soft_labels(
+    spec: "TrainSpec", data: "Dataset", test_data: "Dataset | None", out: Path, place: "torch.device"
+) -> "SoftLabels | None":
+    """The votes that the method needs: read, or made first."""
+    from rs_core.methods.table import method
+    from service.commands.soft_labels_run import ensure
+
+    return ensure(spec, data, test_data, out, place) if method(spec.method.name).needs_soft_labels else None
 
 
 def _train(
-    spec: "TrainSpec", data: "Dataset", test_data: "Dataset | None", place: "torch.device", snapshot: Path
+    spec: "TrainSpec", data: "Dataset", given: dict[str, Any], place: "torch.device", snapshot: Path
 ) -> "Trained":
+    """``given`` is what ``train`` takes beside the data."""
     import typer
     from torch import OutOfMemoryError
 
     from rs_core.errors import InvalidCheckpoint
 
     try:
-        return _loop(spec, data, test_data, place, snapshot)
+        return _loop(spec, data, given, place, snapshot)
     except KeyboardInterrupt:
         kept = "goes on from its last snapshot" if snapshot.exists() else "begins anew"
         note(f"Stopped; the same command {kept}.")
@@ -58,7 +89,7 @@ def _train(
 
 
 def _loop(
-    spec: "TrainSpec", data: "Dataset", test_data: "Dataset | None", place: "torch.device", snapshot: Path
+    spec: "TrainSpec", data: "Dataset", given: dict[str, Any], place: "torch.device", snapshot: Path
 ) -> "Trained":
     from rs_core.snapshots import Snapshot
     from rs_core.training import EpochRecord, StepRecord, train
@@ -67,7 +98,7 @@ def _loop(
     if resume:
         note(f"Going on from {snapshot}.")
     with bar("train") as progress:
-        for record in train(spec, data, test_data=test_data, device=place, resume=resume):
+        for record in train(spec, data, **given, device=place, resume=resume):
             if isinstance(record, StepRecord):
                 progress.show(record.done, record.total, f"epoch {record.epoch + 1}, loss {record.loss:.4f}")
             elif isinstance(record, EpochRecord):
@@ -81,9 +112,11 @@ def _loop(
 
 def _epoch(record: "EpochRecord", epochs: int) -> str:
     test = "" if record.test_accuracy is None else f", test accuracy {100 * record.test_accuracy:.2f} %"
+    certified = record.certification
+    acr = "" if certified is None else f", ACR {certified['acr']:.4f} on {certified['inputs']:,} test inputs"
     return (
         f"epoch {record.epoch + 1} of {epochs}: loss {record.loss:.4f}, "
-        f"accuracy under noise {100 * record.accuracy:.2f} %{test}"
+        f"accuracy under noise {100 * record.accuracy:.2f} %{test}{acr}"
     )
 
 
@@ -96,26 +129,17 @@ def _keep(record: "Snapshot", path: Path) -> None:
 
 def _save(spec: "TrainSpec", data: "Dataset", trained: "Trained", place: "torch.device", out: Path) -> None:
     from rs_core import checkpoint
-    from rs_core.checkpoint_info import CheckpointInfo
-    from rs_core.data.canonical import content_hash
-    from rs_core.spec import dump_spec, normalization
-    from worker.run.environment import provenance
+    from worker.run.train import checkpoint_info
 
-    info = CheckpointInfo(
-        architecture=spec.architecture,
-        num_classes=data.num_classes,
-        input_shape=data.shape,
-        normalization=normalization(spec.normalization),
-        class_names=data.class_names,
-        sigma=spec.sigma,
-        method=spec.method.name,
-        epoch=trained.epochs,
-        dataset_hash=content_hash(data),
-        provenance=provenance(place) | {"spec": dump_spec(spec)},
-    )
+    info = checkpoint_info(spec, data, trained, place)
     part = out.with_name(out.name + ".part")
     checkpoint.save(trained.model, info, part)
     part.replace(out)
+
+
+def _which(spec: "TrainSpec", trained: "Trained") -> str:
+    """Which epoch's weights were kept, where it was a choice."""
+    return "" if spec.keep == "last" else f", with the weights after epoch {trained.epoch} of {trained.epochs}"
 
 
 def _check_out(out: Path) -> None:

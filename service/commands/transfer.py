@@ -21,6 +21,7 @@ RESULTS = {
         "certified-accuracy.png": "plots/certified-accuracy.png",
     },
     "predict": {"predictions.csv": "predictions.csv", "predictions.ndjson": "predictions.ndjson"},
+    "soft_labels": {"predictions.csv": "predictions.csv", "predictions.ndjson": "predictions.ndjson"},
     "train": {"epochs.json": "epochs"},
 }
 """By kind of job: the files that ``fetch`` writes, and where the job has them."""

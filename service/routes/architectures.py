@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from rs_core.models.table import ARCHITECTURES
+from rs_core.models import table
 from service import schemas
 from service.dependencies import TenantId
 
@@ -16,10 +16,15 @@ def list_architectures(_: TenantId) -> schemas.Page[schemas.Architecture]:
         items=[
             schemas.Architecture(
                 name=row.name,
+                source=row.source,
                 input_shape=None if row.input_shape is None else list(row.input_shape),
+                channels=row.channels,
+                smallest_side=row.smallest_side,
+                side_multiple=row.side_multiple,
+                square=row.square,
                 description=row.description,
                 reference=row.reference,
             )
-            for row in ARCHITECTURES.values()
+            for row in table.rows()
         ]
     )

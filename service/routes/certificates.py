@@ -1,6 +1,6 @@
 """The results of a job, input by input: certificates and predictions, as JSON pages and as files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request, Response
@@ -37,7 +37,7 @@ def list_certificates(
     """A certify job's certificates so far, by index."""
     after = decode_index(cursor)
     with database.read() as session:
-        of_kind(session, tenant_id, job_id, "certify", "certificates")
+        of_kind(session, tenant_id, job_id, ("certify",), "certificates")
         rows, last = cut_page(list(results.certificates(session, job_id, after=after, limit=limit + 1)), limit)
     following = None if last is None else encode_cursor(last.index)
     return schemas.Page(items=[views.certificate(row) for row in rows], next_cursor=following)
@@ -53,7 +53,7 @@ def download_certificates(
     job_id: str, format: Format, request: Request, tenant_id: TenantId, database: DatabaseDep
 ) -> Response:
     """All certificates so far as a file; `tsv` is the field's format, radii rounded down."""
-    etag = _etag(database, tenant_id, job_id, "certify", "certificates")
+    etag = _etag(database, tenant_id, job_id, ("certify",), "certificates")
     return _file(request, etag, f"{job_id}-certificates.{format}", exports.certificates(database, job_id, format))
 
 
@@ -61,10 +61,10 @@ def download_certificates(
 def list_predictions(
     job_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 100, cursor: Cursor = None
 ) -> schemas.Page[schemas.Prediction]:
-    """A predict job's predictions so far, by index."""
+    """The predictions of a predict or soft_labels job so far, by index."""
     after = decode_index(cursor)
     with database.read() as session:
-        of_kind(session, tenant_id, job_id, "predict", "predictions")
+        of_kind(session, tenant_id, job_id, results.PREDICTING, "predictions")
         rows, last = cut_page(list(results.predictions(session, job_id, after=after, limit=limit + 1)), limit)
     following = None if last is None else encode_cursor(last.index)
     return schemas.Page(items=[views.prediction(row) for row in rows], next_cursor=following)
@@ -80,13 +80,13 @@ def download_predictions(
     job_id: str, format: PlainFormat, request: Request, tenant_id: TenantId, database: DatabaseDep
 ) -> Response:
     """All predictions so far as a file."""
-    etag = _etag(database, tenant_id, job_id, "predict", "predictions")
+    etag = _etag(database, tenant_id, job_id, results.PREDICTING, "predictions")
     return _file(request, etag, f"{job_id}-predictions.{format}", exports.predictions(database, job_id, format))
 
 
-def _etag(database: Database, tenant_id: str, job_id: str, kind: str, part: str) -> str:
+def _etag(database: Database, tenant_id: str, job_id: str, kinds: Sequence[str], part: str) -> str:
     with database.read() as session:
-        job = of_kind(session, tenant_id, job_id, kind, part)
+        job = of_kind(session, tenant_id, job_id, kinds, part)
         return etag_of(job.id, job.revision, session.get_one(JobSummary, job_id).done)
 
 

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import TypeAdapter
-from sqlalchemy import delete
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -14,6 +13,7 @@ from service.errors import RETRY_SECONDS, InUse
 from service.idempotency import REPLAYED, IdempotencyKey, forget, once
 from service.openapi import ACCEPTED, NOT_MODIFIED, Responses, problems
 from service.resources import json_answer, of_kind, page
+from service.submission import bells as claimable
 from service.submission import plan, plan_view, spec_of, submit
 from worker import broker
 from worker.store import jobs, results
@@ -51,8 +51,9 @@ def create_job(
     def make(session: Session) -> str:
         nonlocal bells
         planned = plan(session, tenant_id, spec, settings)
-        bells = len(planned.new.shards)
-        return submit(session, planned, body.name if isinstance(body, requests.TrainJob) else None).id
+        bells = claimable(planned)
+        name, preset = (body.name, body.preset) if isinstance(body, requests.TrainJob) else (None, None)
+        return submit(session, planned, name, preset=preset).id
 
     request = {"make": "job", **_REQUEST.dump_python(body, mode="json")}
     identifier, replayed = once(database, tenant_id, idempotency_key, request, make)
@@ -115,9 +116,12 @@ def delete_job(job_id: str, tenant_id: TenantId, database: DatabaseDep) -> None:
     """Deletes a job that has ended, with all its results. A checkpoint that it made stays."""
     with database.write() as session:
         job = get(session, Job, tenant_id, job_id)
-        gone = session.scalar(delete(Job).where(Job.id == job_id, Job.state.in_(jobs.TERMINAL)).returning(Job.id))
-        if gone is None:
-            raise InUse(expected="a job that has ended; cancel it first", got=f"one that is {job.state}", jobs=[job_id])
+        if not jobs.delete(session, job_id):
+            users = jobs.active_dependents(session, job_id)
+            session.refresh(job)
+            got = f"one that {', '.join(users[:5])} needs" if users else f"one that is {job.state}"
+            wanted = "a job that has ended, and that no active job needs; cancel it first"
+            raise InUse(expected=wanted, got=got, jobs=users or [job_id])
         forget(session, job_id)
 
 
@@ -125,7 +129,7 @@ def delete_job(job_id: str, tenant_id: TenantId, database: DatabaseDep) -> None:
 def list_epochs(job_id: str, tenant_id: TenantId, database: DatabaseDep) -> schemas.Epochs:
     """A training job's epochs so far, in order."""
     with database.read() as session:
-        of_kind(session, tenant_id, job_id, "train", "epochs")
+        of_kind(session, tenant_id, job_id, ("train",), "epochs")
         return schemas.Epochs(items=[views.epoch(row) for row in results.epochs(session, job_id)])
 
 

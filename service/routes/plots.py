@@ -27,7 +27,7 @@ def get_plot(
 ) -> Response:
     """Certified accuracy over the radius, or the histogram of radii; of what is done so far."""
     with database.read() as session:
-        found = reports.sources(session, of_kind(session, tenant_id, job_id, "certify", "plots"))
+        found = reports.sources(session, of_kind(session, tenant_id, job_id, ("certify",), "plots"))
         headers = {
             "ETag": reports.etag(found, f"{name}.{format}"),
             "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",

@@ -42,7 +42,7 @@ def download_report(
 
 def _report(job_id: str, form: str, request: Request, tenant_id: str, database: DatabaseDep) -> Response:
     with database.read() as session:
-        found = reports.sources(session, of_kind(session, tenant_id, job_id, "certify", "a report"))
+        found = reports.sources(session, of_kind(session, tenant_id, job_id, ("certify",), "a report"))
         headers = {"ETag": reports.etag(found, form)}
         if matches(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)

@@ -64,12 +64,12 @@ def test_what_does_not_fit_is_said_with_both_sides(changes: dict[str, Any], sent
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"num_classes": 1}, "expected num_classes: input should be greater than or equal to 2, got num_classes = 1."),
+        ({"num_classes": 1}, "expected num_classes: a value greater than or equal to 2, got num_classes = 1."),
         ({"num_classes": 10**12}, "less than or equal to 100000, got num_classes = 1000000000000."),
-        ({"input_shape": (1, 0, 8)}, "greater than or equal to 1, got 1 = 0."),
-        ({"sigma": -1}, "expected sigma: input should be greater than 0, got sigma = -1."),
-        ({"where": 3}, "expected where: unexpected keyword argument, got where = 3."),
-        ({"colour": 3}, "expected colour: unexpected keyword argument, got colour = 3."),
+        ({"input_shape": (1, 0, 8)}, "greater than or equal to 1, got input_shape.1 = 0."),
+        ({"sigma": -1}, "expected sigma: a value greater than 0, got sigma = -1."),
+        ({"where": 3}, "expected where: no field of this name, got where = 3."),
+        ({"colour": 3}, "expected colour: no field of this name, got colour = 3."),
         ({"class_names": ["a"]}, "expected 10 class names, got 1."),
         ({"normalization": NORMALIZATIONS["cifar10"]}, "expected a normalisation of 1 channels, got one of 3."),
     ],

@@ -196,7 +196,7 @@ def test_a_body_that_is_no_json_object_is_refused(
 
 def test_a_body_of_another_type_is_refused(still: Service) -> None:
     answer = still.client.post("/v1/jobs", content=b'{"kind": "certify"}', headers={"Content-Type": "text/plain"})
-    assert_problem(answer, 422, ("body", "bytes that are no JSON"))
+    assert_problem(answer, 415, ("expected Content-Type: application/json, got text/plain",))
 
 
 def test_a_huge_body_is_refused(still: Service) -> None:
@@ -244,7 +244,7 @@ def test_odd_identifiers_are_404(either: Service) -> None:
 
 def test_a_job_has_only_the_parts_of_its_kind(service: Service) -> None:
     job_id = service.submitted()
-    for part, kind in (("predictions", "predict"), ("epochs", "train")):
+    for part, kind in (("predictions", "predict or soft_labels"), ("epochs", "train")):
         answer = service.client.get(f"/v1/jobs/{job_id}/{part}")
         assert_problem(answer, 404, (f"a {kind} job", "a certify job"))
 

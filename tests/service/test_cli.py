@@ -155,6 +155,13 @@ class TestReport:
         known = ["--sigma", "0.25", "--n", "100000", "--alpha", "0.001"]
         assert json.loads(done("report", tsv, "--json", *known).stdout)["cap"] == pytest.approx(0.9526, abs=1e-3)
 
+    def test_settings_that_the_rows_contradict_are_refused(self, tsv: Path) -> None:
+        text = refused("report", tsv, "--sigma", "0.25", "--n", "10", "--alpha", "0.001")
+        assert (
+            "The rows reach a radius of 0.9, which is more than n, alpha and sigma allow: expected at most 0.0007"
+            in text
+        )
+
     @pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
     def test_plot_is_a_picture(self, tsv: Path, tmp_path: Path, ending: str, start: bytes) -> None:
         done("report", tsv, "--plot", tmp_path / f"curve.{ending}")
@@ -195,6 +202,8 @@ class TestCertify:
         assert len(lines) == 7 and lines[1].startswith("1000\t")
         acr = [json.loads(done("report", out.with_suffix(end), "--json").stdout)["acr"] for end in (".tsv", ".ndjson")]
         assert acr[0] == pytest.approx(acr[1], abs=1e-6)
+        known = json.loads(done("report", out, "--json").stdout)
+        assert (known["n0"], known["n"], known["sigma"], known["alpha"]) == (20, 400, 0.25, 0.001)
 
     def test_a_run_that_was_cut_ends_as_an_unbroken_one(self, model: Path, tmp_path: Path) -> None:
         whole, cut = tmp_path / "whole.tsv", tmp_path / "cut.tsv"
@@ -286,7 +295,7 @@ class TestCertify:
         [
             (["--checkpoint", "nothing.safetensors"], "The checkpoint cannot be read (nothing.safetensors)"),
             (["--dataset", "nothing.npz"], "The data set cannot be read (nothing.npz)"),
-            (["--n", "0"], "The specification is not valid (n): expected n: input should be greater"),
+            (["--n", "0"], "The specification is not valid (n): expected a value greater"),
             (["--alpha", "1"], "The specification is not valid (alpha)"),
             (["--sigma", "-1"], "The specification is not valid (sigma)"),
             (["--start", "5000"], "at least one input of a data set of 1,797, got none from index 5000 on"),
@@ -394,9 +403,13 @@ class TestSpecFiles:
             ("a.json", "{", "expected a JSON file, got"),
             ("a.json", "[]", "expected an object with the fields of a job, got list"),
             ("a.toml", 'kind = "train"', "expected kind = \"certify\" or none, got 'train'"),
-            ("a.toml", 'checkpoint = "c"\ndataset = "digits"\nsamples = 5', "samples: unexpected keyword argument"),
+            (
+                "a.toml",
+                'checkpoint = "c"\ndataset = "digits"\nsamples = 5',
+                "(samples): expected no field of this name",
+            ),
             ("a.toml", 'checkpoint = "c"\ndataset = "digits"\ninputs = 5', "(inputs)"),
-            ("a.toml", "n = 5", "checkpoint: field required; dataset: field required"),
+            ("a.toml", "n = 5", "checkpoint: a value, since it is required; dataset: a value"),
         ],
     )
     def test_a_wrong_file_is_one_sentence(self, tmp_path: Path, name: str, text: str, sentence: str) -> None:

@@ -123,11 +123,18 @@ def test_pauses_double_up_to_a_limit() -> None:
         assert longest / 2 <= client_http.pause(tried) <= longest
 
 
-def test_a_service_that_never_answers_is_unreachable_after_all_retries(sleeps: list[float]) -> None:
-    handler, seen = scripted(*[httpx.ConnectError("refused")] * 3)
-    with pytest.raises(Unreachable, match=r"No answer from http://radii\.test: refused"):
+def test_a_service_that_stops_answering_is_unreachable_after_all_retries(sleeps: list[float]) -> None:
+    handler, seen = scripted(*[httpx.ReadTimeout("nothing came")] * 3)
+    with pytest.raises(Unreachable, match=r"No answer from http://radii\.test: nothing came"):
         client_of(handler, retries=2).job("job_1")
     assert len(seen) == 3 and len(sleeps) == 2
+
+
+def test_an_address_that_never_answered_is_given_up_after_one_more_try(sleeps: list[float]) -> None:
+    handler, seen = scripted(*[httpx.ConnectError("refused")] * 9)
+    with pytest.raises(Unreachable, match=r"No answer from http://radii\.test: refused"):
+        client_of(handler, retries=8).job("job_1")
+    assert len(seen) == 2 and len(sleeps) == 1
 
 
 def test_a_busy_service_is_given_up_with_its_own_problem(sleeps: list[float]) -> None:

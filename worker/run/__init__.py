@@ -7,6 +7,7 @@ from typing import Any
 RUNNERS = {
     "certify": "worker.run.certify",
     "predict": "worker.run.predict",
+    "soft_labels": "worker.run.soft_labels",
     "train": "worker.run.train",
     "convert": "worker.run.convert",
 }

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from rs_core.models import table
 from worker import sandbox
 from worker.run.task import Task
 from worker.run.train import sealed
@@ -18,6 +19,8 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
         "what": "dataset" if "dataset" in task.spec else "checkpoint",
         "files": {file["name"]: str(blobs.local_path(task.blobs, file["sha256"])) for file in source.get("files", [])},
         "out": str(out),
+        "max_dataset": int(task.limits["max_dataset"]),
+        "architectures": table.registered_file(),
     }
     seconds, memory = task.limits["convert"], int(task.limits["convert_memory"])
     try:

@@ -4,13 +4,19 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+import torch
+
 from rs_core import checkpoint
 from rs_core.checkpoint import CheckpointInfo
 from rs_core.data.canonical import content_hash
 from rs_core.data.dataset import Dataset
+from rs_core.errors import InvalidCheckpoint
+from rs_core.models.normalize import BaseClassifier
 from rs_core.snapshots import Snapshot
+from rs_core.soft_labels import SoftLabels
 from rs_core.spec import TrainSpec, dump_spec, normalization, parse_spec
 from rs_core.training import EpochRecord, StepRecord, Trained, train
+from rs_core.training_checks import model_shape
 from worker.run.environment import provenance
 from worker.run.task import Task
 from worker.sandbox import checkpoint_columns
@@ -26,6 +32,8 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
         spec,
         data,
         test_data=task.dataset("test_dataset") if "test_dataset" in task.files else None,
+        soft_labels=SoftLabels.load(task.path("soft_labels")) if "soft_labels" in task.files else None,
+        start=_start(task, spec),
         device=task.device,
         resume=blobs.local_path(task.blobs, task.resume["sha256"]) if task.resume else None,
         snapshot_seconds=task.limits["snapshot"],
@@ -41,6 +49,40 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
             yield {"type": "done", "made": _checkpoint(task, spec, data, record)}
 
 
+def checkpoint_info(spec: TrainSpec, data: Dataset, trained: Trained, device: torch.device) -> CheckpointInfo:
+    """What a finished training says of its checkpoint; ``epoch`` counts the epochs behind the weights that it holds."""
+    weights = {"keep": spec.keep, "epoch": trained.epoch, "epochs": trained.epochs, "value": trained.value}
+    origin = {"precision": spec.precision, "spec": dump_spec(spec), "weights": weights}
+    return CheckpointInfo(
+        architecture=spec.architecture,
+        num_classes=data.num_classes,
+        input_shape=model_shape(spec, data.shape),
+        normalization=normalization(spec.normalization),
+        class_names=data.class_names,
+        sigma=spec.sigma,
+        method=spec.method.name,
+        epoch=trained.epoch,
+        dataset_hash=content_hash(data),
+        provenance=provenance(device) | origin,
+    )
+
+
+def sealed(path: Any) -> dict[str, Any]:
+    """A finished file of the blob folder's unfinished corner, as a message."""
+    file = blobs.seal_file(path)
+    return {"sha256": file.sha256, "size": file.size, "path": str(file.path)}
+
+
+def _start(task: Task, spec: TrainSpec) -> BaseClassifier | None:
+    """The model that training starts from, where the job names one."""
+    if spec.start_from is None:
+        return None
+    if "start_from" not in task.files:
+        wanted = f"the checkpoint {spec.start_from}, which training starts from"
+        raise InvalidCheckpoint(expected=wanted, got="one that was deleted since", where="start_from")
+    return checkpoint.load(task.path("start_from"))[0]
+
+
 def _saved(task: Task, snapshot: Snapshot) -> dict[str, Any]:
     path = blobs.new_path(task.blobs)
     snapshot.save(path)
@@ -49,24 +91,7 @@ def _saved(task: Task, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _checkpoint(task: Task, spec: TrainSpec, data: Dataset, trained: Trained) -> dict[str, Any]:
-    info = CheckpointInfo(
-        architecture=spec.architecture,
-        num_classes=data.num_classes,
-        input_shape=data.shape,
-        normalization=normalization(spec.normalization),
-        class_names=data.class_names,
-        sigma=spec.sigma,
-        method=spec.method.name,
-        epoch=trained.epochs,
-        dataset_hash=content_hash(data),
-        provenance=provenance(task.device) | {"spec": dump_spec(spec)},
-    )
+    info = checkpoint_info(spec, data, trained, task.device)
     path = blobs.new_path(task.blobs)
     checkpoint.save(trained.model, info, path)
     return {"sealed": sealed(path), "columns": checkpoint_columns(info)}
-
-
-def sealed(path: Any) -> dict[str, Any]:
-    """A finished file of the blob folder's unfinished corner, as a message."""
-    file = blobs.seal_file(path)
-    return {"sha256": file.sha256, "size": file.size, "path": str(file.path)}

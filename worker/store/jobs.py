@@ -5,12 +5,16 @@
 
 Every change is a compare-and-set on the state and leaves an event in the same transaction. Functions take a session and
 never commit.
+
+A job may need another one (``needs_id``): it is not claimable until that one has succeeded, and fails where it has not.
+Where several jobs are locked, the needed one is locked first, so that ends, cancels and submissions cannot cross.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
@@ -49,10 +53,18 @@ class NewJob:
     test_dataset_id: str | None = None
     checkpoint_id: str | None = None
     priority: int = 0
+    needs_id: str | None = None
+    auto: bool = False
+    content_key: str | None = None
 
 
 def submit(session: Session, new: NewJob) -> Job:
-    """Writes the job, its shards, its summary and its first event."""
+    """Writes the job, its shards, its summary and its first event.
+
+    Where it needs a job that has ended otherwise than well, it has failed already.
+    """
+    # Held until the commit: who ends the needed job meanwhile waits, and then finds this one.
+    needed = _lock(session, new.needs_id) if new.needs_id else None
     job = Job(
         id=new_id("job"),
         tenant_id=new.tenant_id,
@@ -63,6 +75,9 @@ def submit(session: Session, new: NewJob) -> Job:
         test_dataset_id=new.test_dataset_id,
         checkpoint_id=new.checkpoint_id,
         priority=new.priority,
+        needs_id=new.needs_id,
+        auto=new.auto,
+        content_key=new.content_key,
     )
     session.add(job)
     session.flush()
@@ -78,8 +93,11 @@ def submit(session: Session, new: NewJob) -> Job:
     session.add_all(
         Shard(job_id=job.id, number=number, first=first, stop=stop) for number, (first, stop) in enumerate(new.shards)
     )
-    _record(session, job.id, 0, QUEUED, {})
+    _record(session, job.id, 0, QUEUED, {"needs": new.needs_id} if new.needs_id else {})
     session.flush()
+    if new.needs_id and needed in TERMINAL - {SUCCEEDED}:
+        _fail_dependents(session, new.needs_id)
+        session.refresh(job)
     return job
 
 
@@ -105,15 +123,56 @@ def change(session: Session, job_id: str, state: str, data: dict[str, Any] | Non
     if state in TERMINAL - {SUCCEEDED}:
         _drop_ready_shards(session, job_id)
         _reject_what_it_was_to_make(session, job_id, columns.get("problem") or {"detail": f"The job was {state}."})
+        _fail_dependents(session, job_id)
     return True
 
 
 def cancel(session: Session, job_id: str) -> None:
-    """Asks a job to stop: at once where no worker holds a part of it, else within a commit. Final states stay."""
+    """Asks a job to stop: at once where no worker holds a part of it, else within a commit. Final states stay.
+
+    Jobs that were made for it, and that no other active job needs, stop too.
+    """
+    chain = needed_by(session, job_id)
+    for needed in reversed(chain):
+        _lock(session, needed)
+    _cancel_one(session, job_id)
+    for needed in chain:
+        if not _made_for_nobody(session, needed):
+            return
+        _cancel_one(session, needed)
+
+
+def needed_by(session: Session, job_id: str) -> list[str]:
+    """The job that this one needs, the one that that one needs, and so on."""
+    chain: list[str] = []
+    following = session.scalar(select(Job.needs_id).where(Job.id == job_id))
+    while following is not None:
+        chain.append(following)
+        following = session.scalar(select(Job.needs_id).where(Job.id == following))
+    return chain
+
+
+def active_dependents(session: Session, job_id: str) -> list[str]:
+    """The jobs that have not ended and need this one."""
+    return list(session.scalars(select(Job.id).where(Job.needs_id == job_id, Job.state.in_(ACTIVE)).order_by(Job.id)))
+
+
+def note_output(session: Session, job_id: str, output: dict[str, Any]) -> None:
+    """Adds to what a job that has succeeded says of its output."""
     _lock(session, job_id)
-    if not change(session, job_id, CANCELLED):
-        change(session, job_id, CANCELLING)
-    settle(session, job_id)
+    job = session.get_one(Job, job_id, populate_existing=True)
+    if job.state == SUCCEEDED:
+        job.output, job.revision = (job.output or {}) | output, job.revision + 1
+        session.flush()
+
+
+def delete(session: Session, job_id: str) -> bool:
+    """Deletes a job that has ended, with all its results; False where it, or a job that needs it, has not."""
+    if _lock(session, job_id) not in TERMINAL or active_dependents(session, job_id):
+        return False
+    session.execute(update(Job).where(Job.needs_id == job_id).values(needs_id=None))
+    session.execute(sql_delete(Job).where(Job.id == job_id))
+    return True
 
 
 def settle(session: Session, job_id: str, output: dict[str, Any] | None = None) -> None:
@@ -133,6 +192,42 @@ def fail(session: Session, job_id: str, problem: dict[str, Any]) -> bool:
     """Ends a job with the problem that stopped it; its shards are no more to be claimed."""
     _lock(session, job_id)
     return change(session, job_id, FAILED, {"detail": problem.get("detail", "")}, problem=problem)
+
+
+def _cancel_one(session: Session, job_id: str) -> None:
+    _lock(session, job_id)
+    if not change(session, job_id, CANCELLED):
+        change(session, job_id, CANCELLING)
+    settle(session, job_id)
+
+
+def _made_for_nobody(session: Session, job_id: str) -> bool:
+    """Whether the job was made for others, none of which still wants it."""
+    auto = session.scalar(select(Job.auto).where(Job.id == job_id))
+    wanted = select(Job.id).where(Job.needs_id == job_id, Job.state.in_((QUEUED, RUNNING))).limit(1)
+    return bool(auto) and session.scalar(wanted) is None
+
+
+def _fail_dependents(session: Session, job_id: str) -> None:
+    """Nothing can come of the jobs that need a job which did not succeed, nor of those that need them."""
+    waiting = select(Job.id).where(Job.needs_id == job_id, Job.state.in_(SOURCES[FAILED])).order_by(Job.id)
+    dependents = list(session.scalars(waiting))
+    if dependents:
+        needed = session.get_one(Job, job_id, populate_existing=True)
+        for dependent in dependents:
+            fail(session, dependent, _needed_problem(needed))
+
+
+def _needed_problem(needed: Job) -> dict[str, Any]:
+    reason = (needed.problem or {}).get("detail")
+    ended = "was cancelled" if needed.state == CANCELLED else f"has {needed.state}"
+    return {
+        "type": "urn:radii:problem:needed-job",
+        "title": "A job that this one needs did not succeed.",
+        "status": 424,
+        "detail": f"It needs job {needed.id} ({needed.kind}), which {ended}{f': {reason}' if reason else '.'}",
+        "job": needed.id,
+    }
 
 
 def _drop_ready_shards(session: Session, job_id: str) -> None:

@@ -7,10 +7,11 @@ promises nothing.
 import math
 from typing import Any
 
+from rs_core import training_checks
 from rs_core.errors import InvalidSpec, Mismatch
-from rs_core.models import table as architectures
-from rs_core.spec import CertifySpec, PredictSpec, Selection, TrainSpec, dump_spec, normalization
+from rs_core.spec import CertifySpec, Normalization, PredictSpec, Selection, SoftLabelSpec, TrainSpec, dump_spec
 from rs_core.tally import default_radii
+from rs_core.training_checks import Known
 from worker.store.jobs import NewJob
 from worker.store.tables import Checkpoint, Dataset
 
@@ -29,43 +30,44 @@ MIN_SHARDS = 8
 
 
 def plan(
-    spec: TrainSpec | CertifySpec | PredictSpec,
+    spec: TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec,
     *,
     tenant_id: str,
     dataset: Dataset,
     test_dataset: Dataset | None = None,
     checkpoint: Checkpoint | None = None,
+    maker: TrainSpec | None = None,
+    start: Checkpoint | None = None,
     shard_seconds: float = 60.0,
     max_job_seconds: float = math.inf,
     priority: int = 0,
 ) -> tuple[NewJob, float]:
-    """The job that ``spec`` asks for and its estimated seconds. Raises :class:`Mismatch` or :class:`InvalidSpec`."""
+    """The job that ``spec`` asks for and its estimated seconds. Raises :class:`Mismatch` or :class:`InvalidSpec`.
+
+    ``maker`` is the training that makes the checkpoint, where it is not ready or not even there yet; ``start`` the
+    checkpoint that a training starts from.
+    """
     chosen = len(_selected(spec.inputs, dataset))
     radii: tuple[float, ...] = ()
     if isinstance(spec, TrainSpec):
         work = spec.epochs * math.ceil(chosen / spec.batch_size)
         seconds = BACKWARD * spec.epochs * chosen / rate(spec.architecture)
-        check_training(spec, dataset, test_dataset)
+        seconds += _certification_seconds(spec, test_dataset)
+        check_training(spec, dataset, test_dataset, start)
         shards, total = [(0, chosen)], spec.epochs
         body = dump_spec(spec)
     else:
-        if checkpoint is None:
-            raise InvalidSpec(expected="a checkpoint", got="none", where="checkpoint")
-        check_fit(checkpoint, dataset)
+        architecture = _check_model(spec, dataset, checkpoint, maker)
         sigma = resolve_sigma(spec, checkpoint)
         per_input = spec.n + (spec.n0 if isinstance(spec, CertifySpec) else 0)
         work, total = chosen * per_input, chosen
-        seconds = work / rate(checkpoint.architecture or "")
+        seconds = work / rate(architecture)
         shards = cut(chosen, seconds / chosen, shard_seconds)
         if isinstance(spec, CertifySpec):
             radii = default_radii(sigma, spec.n, spec.alpha)
         body = dump_spec(spec) | {"sigma": sigma}
-    if seconds > max_job_seconds:
-        raise InvalidSpec(
-            expected=f"a job of at most {max_job_seconds:.0f} s of estimated work on two CPU cores",
-            got=f"one of {seconds:.0f} s ({work} {'optimiser steps' if spec.kind == 'train' else 'noise samples'})",
-            where="inputs, epochs" if spec.kind == "train" else "inputs, n",
-        )
+    unit = "optimiser steps" if spec.kind == "train" else "noise samples"
+    admit(seconds, max_job_seconds, f"{work} {unit}", "inputs, epochs" if spec.kind == "train" else "inputs, n")
     job = NewJob(
         tenant_id=tenant_id,
         kind=spec.kind,
@@ -82,6 +84,16 @@ def plan(
     return job, seconds
 
 
+def admit(seconds: float, most: float, work: str, where: str) -> None:
+    """Raises :class:`InvalidSpec` for more work than one job may bring."""
+    if seconds > most:
+        raise InvalidSpec(
+            expected=f"a job of at most {most:.0f} s of estimated work on two CPU cores",
+            got=f"one of {seconds:.0f} s ({work})",
+            where=where,
+        )
+
+
 def rate(architecture: str) -> float:
     """Forward passes per second on two CPU cores."""
     return SAMPLES_PER_SECOND.get(architecture, UNKNOWN_RATE)
@@ -93,9 +105,10 @@ def cut(inputs: int, seconds_per_input: float, shard_seconds: float) -> list[tup
     return [(first, min(first + size, inputs)) for first in range(0, inputs, size)]
 
 
-def resolve_sigma(spec: CertifySpec | PredictSpec, checkpoint: Checkpoint) -> float:
+def resolve_sigma(spec: CertifySpec | PredictSpec | SoftLabelSpec, checkpoint: Checkpoint | None) -> float:
     """The job's noise level: its own, else the checkpoint's."""
-    sigma = spec.sigma if spec.sigma is not None else checkpoint.sigma
+    known = checkpoint.sigma if checkpoint is not None else None
+    sigma = spec.sigma if spec.sigma is not None else known
     if sigma is None:
         raise InvalidSpec(
             expected="a noise level, since the checkpoint does not say with which one it was trained",
@@ -105,14 +118,47 @@ def resolve_sigma(spec: CertifySpec | PredictSpec, checkpoint: Checkpoint) -> fl
     return sigma
 
 
-def check_fit(checkpoint: Checkpoint, dataset: Dataset) -> None:
-    """Raises :class:`Mismatch` where the model cannot read the images or has another number of classes."""
-    if list(checkpoint.input_shape or []) != list(dataset.shape or []):
+def shape_read(dataset: Dataset, crop_size: int | None) -> list[int]:
+    """Channels, height and width of what a model reads of a data set's images: their own, or random parts resized."""
+    channels, height, width = dataset.shape or (0, 0, 0)
+    return [channels, crop_size or height, crop_size or width]
+
+
+def _check_model(
+    spec: CertifySpec | PredictSpec | SoftLabelSpec,
+    dataset: Dataset,
+    checkpoint: Checkpoint | None,
+    maker: TrainSpec | None,
+) -> str:
+    """The model's architecture; raises where it cannot read what the job shows it."""
+    crop_size = spec.crop_size if isinstance(spec, SoftLabelSpec) else None
+    if crop_size is not None and spec.augmentation != "resized_crop_flip":  # type: ignore[union-attr]
+        raise InvalidSpec(expected="a crop_size only with resized_crop_flip", got=str(crop_size), where="crop_size")
+    shown = shape_read(dataset, crop_size)
+    if maker is not None:
+        _check_shapes(shape_read(dataset, maker.crop_size), shown, "the classifier that votes", dataset)
+        return maker.architecture
+    if checkpoint is None:
+        raise InvalidSpec(expected="a checkpoint", got="none", where="checkpoint")
+    check_fit(checkpoint, dataset, shown)
+    return checkpoint.architecture or ""
+
+
+def _check_shapes(read: Any, shown: Any, who: str, dataset: Dataset) -> None:
+    if list(read or []) != list(shown or []):
         raise Mismatch(
-            expected=f"images of shape {_shape(checkpoint.input_shape)}, as checkpoint {checkpoint.id} reads them",
-            got=f"shape {_shape(dataset.shape)} in data set {dataset.id}",
+            expected=f"images of shape {_shape(read)}, as {who} reads them",
+            got=f"shape {_shape(shown)} in data set {dataset.id}",
             where="dataset",
         )
+
+
+def check_fit(checkpoint: Checkpoint, dataset: Dataset, shown: list[int] | None = None) -> None:
+    """Raises :class:`Mismatch` where the model cannot read the images or has another number of classes.
+
+    ``shown`` is the shape of what it is shown of an image; ``None``: the whole image.
+    """
+    _check_shapes(checkpoint.input_shape, shown or dataset.shape, f"checkpoint {checkpoint.id}", dataset)
     if checkpoint.num_classes != dataset.num_classes:
         raise Mismatch(
             expected=f"{checkpoint.num_classes} classes, as checkpoint {checkpoint.id} tells apart",
@@ -133,24 +179,30 @@ def _check_names(checkpoint: Checkpoint, dataset: Dataset) -> None:
         )
 
 
-def check_training(spec: TrainSpec, dataset: Dataset, test_dataset: Dataset | None) -> None:
-    """Raises where the architecture cannot be built for the images, or where the test set is of another kind."""
+def check_training(
+    spec: TrainSpec, dataset: Dataset, test_dataset: Dataset | None, start: Checkpoint | None = None
+) -> None:
+    """Raises where the architecture cannot be built for the images, where test set or starting weights are of another
+    kind, or where a batch is too small for the method."""
+    training_checks.check_training(spec, _known(dataset), _known(test_dataset) if test_dataset is not None else None)
+    if start is not None:
+        constants = (start.info or {}).get("normalization")
+        known = None if constants is None else Normalization(**constants)
+        training_checks.check_start(spec, start.architecture or "unknown", known)
+
+
+def _known(dataset: Dataset) -> Known:
     channels, height, width = dataset.shape or (0, 0, 0)
-    architectures.check(
-        spec.architecture,
-        num_classes=dataset.num_classes or 0,
-        input_shape=(channels, height, width),
-        normalization=normalization(spec.normalization),
-    )
-    if test_dataset is not None and (test_dataset.shape, test_dataset.num_classes) != (
-        dataset.shape,
-        dataset.num_classes,
-    ):
-        raise Mismatch(
-            expected=f"a test set of shape {_shape(dataset.shape)} with {dataset.num_classes} classes",
-            got=f"shape {_shape(test_dataset.shape)} with {test_dataset.num_classes} classes",
-            where="test_dataset",
-        )
+    return Known(count=dataset.count or 0, shape=(channels, height, width), num_classes=dataset.num_classes or 0)
+
+
+def _certification_seconds(spec: TrainSpec, test_dataset: Dataset | None) -> float:
+    """Of all the small certifications during a training."""
+    plan = spec.certification
+    if plan is None or test_dataset is None:
+        return 0.0
+    inputs = len(plan.inputs.indices(test_dataset.count or 0))
+    return math.ceil(spec.epochs / plan.every) * inputs * (plan.n0 + plan.n) / rate(spec.architecture)
 
 
 def _selected(inputs: Selection, dataset: Dataset) -> range:

@@ -74,11 +74,15 @@ def create(session: Session, kind: type[Made], tenant_id: str, name: str, source
 
 
 def create_trained(session: Session, tenant_id: str, name: str, job_id: str) -> Checkpoint:
-    """The pending checkpoint that a training job will make."""
+    """The checkpoint that a training job will make: pending, unless the job has ended already."""
+    job = session.get_one(Job, job_id)
     row = Checkpoint(id=new_id("ckpt"), tenant_id=tenant_id, name=name, state=PENDING, source={"job": job_id})
+    if job.state in jobs.TERMINAL:
+        row.state, row.problem = REJECTED, job.problem
     session.add(row)
     session.flush()
-    session.get_one(Job, job_id).checkpoint_id = row.id
+    job.checkpoint_id = row.id
+    session.flush()
     return row
 
 
@@ -97,6 +101,8 @@ def users_of(session: Session, row: Dataset | Checkpoint) -> list[str]:
     condition = columns[0] == row.id
     for column in columns[1:]:
         condition = condition | (column == row.id)
+    if isinstance(row, Checkpoint):
+        condition = condition | (Job.spec["start_from"].as_string() == row.id)
     return list(session.scalars(select(Job.id).where(Job.state.in_(jobs.ACTIVE), condition)))
 
 
@@ -111,7 +117,13 @@ def collect(session: Session, root: Path, grace: float = BLOB_GRACE) -> int:
     """Deletes the blobs that nothing refers to and that are older than ``grace``; returns how many."""
     used = [
         select(column).where(column.is_not(None))
-        for column in (Upload.sha256, Dataset.sha256, Checkpoint.sha256, Shard.resume["sha256"].as_string())
+        for column in (
+            Upload.sha256,
+            Dataset.sha256,
+            Checkpoint.sha256,
+            Shard.resume["sha256"].as_string(),
+            Job.output["sha256"].as_string(),
+        )
     ]
     condition = Blob.created < clock() - grace
     for query in used:

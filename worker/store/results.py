@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from rs_core.certify.decision import ABSTAIN, Certificate, Prediction
+from rs_core.soft_labels import ALPHA
 from rs_core.spec import Selection
 from rs_core.tally import tally
 from worker.store.shards import Claim
@@ -28,6 +29,9 @@ from worker.store.tables import (
 )
 
 Record = TypeVar("Record", Certificate, Prediction)
+
+PREDICTING = ("predict", "soft_labels")
+"""Kinds of jobs whose results are predictions."""
 
 
 def store_certificates(session: Session, job_id: str, certificates: Sequence[Certificate]) -> int:
@@ -61,8 +65,8 @@ def store_epoch(session: Session, job_id: str, metric: dict[str, Any]) -> None:
 def store_failure(session: Session, job_id: str, spec: dict[str, Any], index: int, label: int, error: str) -> None:
     """Stores an input that could not be worked on: not certified, with the reason, and in the denominator."""
     known: dict[str, Any] = {"index": index, "label": label, "prediction": ABSTAIN, "counts": (), "error": error}
-    known |= {name: spec[name] for name in ("n", "sigma", "alpha", "seed")}
-    if spec["kind"] == "predict":
+    known |= {name: spec[name] for name in ("n", "sigma", "seed")} | {"alpha": spec.get("alpha", ALPHA)}
+    if spec["kind"] in PREDICTING:
         store_predictions(session, job_id, [Prediction(**known, p_value=1.0)])
     else:
         store_certificates(session, job_id, [Certificate(**known, n0=spec["n0"], counts0=(), radius=0.0, p_lower=0.0)])
@@ -123,7 +127,7 @@ def progress_of(session: Session, job_id: str, indices: Sequence[int]) -> list[S
 
 def standing(session: Session, claim: Claim) -> tuple[set[int], dict[str, Any] | None]:
     """Which inputs of a claimed shard have their result, and how far the unfinished one has come."""
-    if claim.kind not in ("certify", "predict"):
+    if claim.kind not in ("certify", *PREDICTING):
         return set(), None
     count = session.scalar(select(Dataset.count).join(Job, Job.dataset_id == Dataset.id).where(Job.id == claim.job_id))
     indices = Selection(**claim.spec["inputs"]).indices(count or 0)[claim.first : claim.stop]
@@ -136,7 +140,7 @@ def standing(session: Session, claim: Claim) -> tuple[set[int], dict[str, Any] |
 
 def done_among(session: Session, job_id: str, kind: str, indices: Sequence[int]) -> set[int]:
     """Which of ``indices`` (ascending) have their result already."""
-    table = PredictionRow if kind == "predict" else CertificateRow
+    table = PredictionRow if kind in PREDICTING else CertificateRow
     return set(session.scalars(select(table.index).where(table.job_id == job_id, *_between(table.index, indices))))
 
 
@@ -150,6 +154,23 @@ def predictions(session: Session, job_id: str, *, after: int = -1, limit: int | 
     """A job's predictions in the order of their index, beyond index ``after``."""
     for fields in _rows(session, PredictionRow, Prediction, job_id, after, limit):
         yield Prediction(**fields | {"counts": tuple(fields["counts"])})
+
+
+def votes(session: Session, job_id: str, *, after: int, limit: int) -> list[tuple[int, list[int]]]:
+    """Index and class counts of a job's predictions without an error, in the order of their index."""
+    query = select(PredictionRow.index, PredictionRow.counts).where(
+        PredictionRow.job_id == job_id, PredictionRow.index > after, PredictionRow.error.is_(None)
+    )
+    return [(index, counts) for index, counts in session.execute(query.order_by(PredictionRow.index).limit(limit))]
+
+
+def without_votes(session: Session, job_id: str, inputs: range) -> tuple[int, str] | None:
+    """The first of ``inputs`` (ascending) that a job could not vote on, and why."""
+    query = select(PredictionRow.index, PredictionRow.error).where(
+        PredictionRow.job_id == job_id, PredictionRow.error.is_not(None), *_between(PredictionRow.index, inputs)
+    )
+    found = session.execute(query.order_by(PredictionRow.index))
+    return next(((index, str(error)) for index, error in found if index in inputs), None)
 
 
 def epochs(session: Session, job_id: str) -> list[EpochMetric]:

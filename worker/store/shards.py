@@ -7,9 +7,9 @@ worker has the shard and nothing is written (:class:`LeaseLost`). The lease runs
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from rs_core.spec import DEFAULT_BATCH
 from worker.store import jobs
@@ -25,8 +25,8 @@ MAX_LOST = 10
 """Claims in a row without one commit after which a shard, and with it the job, is given up."""
 
 
-PINNED = ("certify", "predict")
-"""Kinds of jobs that stay on one type of device, because their noise depends on it."""
+PINNED = ("certify", "predict", "soft_labels", "train")
+"""Kinds of jobs that stay on one type of device once they have begun, because their noise depends on it."""
 
 
 class LeaseLost(Exception):
@@ -105,7 +105,9 @@ def waiting(session: Session, device_type: str) -> bool:
 
 def _chosen(job: Job, execution: dict[str, Any]) -> dict[str, Any]:
     """How the job's first worker means to run it, and what the job itself asks for."""
-    if "batch_size" not in job.spec or job.kind == "train":
+    if job.kind == "train":
+        return execution | {"precision": job.spec.get("precision", execution.get("precision"))}
+    if "batch_size" not in job.spec:
         return execution
     return execution | {"batch_size": job.spec["batch_size"] or DEFAULT_BATCH}
 
@@ -186,13 +188,20 @@ def unrung(session: Session, interval: float) -> int:
         .where(
             Shard.state == "ready",
             Shard.rung < clock() - interval,
-            Shard.job_id.in_(select(Job.id).where(Job.state.in_((jobs.QUEUED, jobs.RUNNING)))),
+            Shard.job_id.in_(select(Job.id).where(Job.state.in_((jobs.QUEUED, jobs.RUNNING)), _free(Job))),
         )
         .values(rung=clock())
         .returning(Shard.number)
         .execution_options(synchronize_session=False)
     )
     return len(rung.all())
+
+
+def awakened(session: Session, job_id: str) -> int:
+    """How many shards of other jobs can be claimed now that this one has succeeded: so many bells are to be rung."""
+    waiting = select(Job.id).where(Job.needs_id == job_id, Job.state == jobs.QUEUED, _free(Job))
+    query = select(func.count()).where(Shard.state == "ready", Shard.job_id.in_(waiting))
+    return session.scalar(query) or 0
 
 
 def charge(session: Session, tenant_id: str, seconds: float) -> None:
@@ -219,6 +228,7 @@ def _next(device_type: str, *, lock: bool = True) -> Select[Shard, Job]:
             Shard.state == "ready",
             Job.state.in_((jobs.QUEUED, jobs.RUNNING)),
             or_(Job.device_type.is_(None), Job.device_type == device_type),
+            _free(Job),
         )
         .order_by(
             case((Job.kind == "convert", 0), else_=1),
@@ -230,6 +240,13 @@ def _next(device_type: str, *, lock: bool = True) -> Select[Shard, Job]:
         .limit(1)
     )
     return query.with_for_update(of=Shard, skip_locked=True) if lock else query
+
+
+def _free(job: type[Job]) -> ColumnElement[bool]:
+    """That a job needs none, or that the one it needs has succeeded."""
+    needed = aliased(Job)
+    done = select(needed.id).where(needed.id == job.needs_id, needed.state == jobs.SUCCEEDED)
+    return or_(job.needs_id.is_(None), done.exists())
 
 
 def _fenced(session: Session, held: Claim, **columns: Any) -> None:

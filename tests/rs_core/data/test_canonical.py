@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save_file
 
-from rs_core.data import canonical
+from rs_core.data import mapped
 from rs_core.data.canonical import content_hash, open_dataset, save
 from rs_core.data.dataset import Dataset
 from rs_core.data.inspect import inspect
@@ -114,7 +114,7 @@ def test_the_hash_does_not_change_with_names_of_files_or_layout_in_memory() -> N
 
 def test_the_hash_does_not_depend_on_how_much_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = content_hash(dataset())
-    monkeypatch.setattr(canonical, "CHUNK", 100)
+    monkeypatch.setattr(mapped, "CHUNK", 100)
     assert content_hash(dataset()) == whole
 
 

@@ -160,7 +160,8 @@ PATHS = "(set.zip): expected paths like cat/1.png, or images/cat/1.png with one 
         ),
         (
             TWO | {"dog/2.png": grey(1, size=(4, 7))},
-            "(set.zip): expected images of one size (height, width), (4, 6) as in cat/1.png, got (4, 7) in dog/2.png.",
+            "(set.zip): expected images of one size (height, width), (4, 6) as in cat/1.png, got (4, 7) in dog/2.png; "
+            "resize and center_crop bring photographs to one size.",
         ),
         (
             TWO | {"dog/2.png": encoded(Image.new("RGBA", (6, 4), (0, 0, 0, 9)))},

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rs_core.errors import Mismatch, UnknownArchitecture
-from rs_core.models.table import Shape, architecture, build, check, names, skeleton
+from rs_core.models.table import ARCHITECTURES, Shape, architecture, build, check, skeleton
 from rs_core.spec import NORMALIZATIONS, Normalization
 
 SHAPES: dict[str, Shape] = {
@@ -48,7 +48,7 @@ def test_resnet50_takes_images_of_any_size() -> None:
 
 
 def test_the_table_covers_what_is_tested_here() -> None:
-    assert set(names()) == set(SHAPES)
+    assert set(ARCHITECTURES) == set(SHAPES)
 
 
 @pytest.mark.parametrize("name", [name for name in SHAPES if name != "resnet50"])
@@ -111,12 +111,22 @@ def test_what_does_not_fit_is_refused(
         assert str(caught.value) == f"The model and the data set do not fit together ({name}): {sentence}."
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+OURS = "lenet, cifar_resnet20, cifar_resnet110, resnet50, digits_cnn"
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("resnet18", " (perhaps torchvision/resnet18 or "),
+        ("torchvision/resnet19", " (perhaps torchvision/resnet18 or "),
+        ("cifar_resnet21", " (perhaps cifar_resnet20 or "),
+        ("zzz", ", got 'zzz'"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_known_ones_and_the_nearest(name: str, advice: str) -> None:
     with pytest.raises(UnknownArchitecture) as caught:
-        architecture("densenet")
-    assert "expected one of lenet, cifar_resnet20, cifar_resnet110, resnet50, digits_cnn, got 'densenet'" in str(
-        caught.value
-    )
+        architecture(name)
+    assert f"expected one of {OURS}, or torchvision/NAME{advice}" in str(caught.value)
 
 
 def test_the_table_can_be_read_without_torch() -> None:

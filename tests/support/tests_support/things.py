@@ -10,7 +10,7 @@ from rs_core.checkpoint import CheckpointInfo
 from rs_core.data import canonical
 from rs_core.data.builtin import digits
 from rs_core.models.normalize import BaseClassifier
-from rs_core.spec import CertifySpec, PredictSpec, TrainSpec, parse_spec
+from rs_core.spec import TrainSpec, parse_spec
 from rs_core.training import Trained, train
 from worker.store import blobs, jobs, registry, schema, tenants
 from worker.store.planning import plan
@@ -60,7 +60,6 @@ def submit(database: Database, tenant_id: str, body: dict[str, object]) -> str:
     with database.write() as session:
         data = session.get_one(Dataset, spec.dataset)
         model_row = None if isinstance(spec, TrainSpec) else session.get_one(Checkpoint, spec.checkpoint)
-        assert isinstance(spec, TrainSpec | CertifySpec | PredictSpec)
         new, _ = plan(spec, tenant_id=tenant_id, dataset=data, checkpoint=model_row)
         job = jobs.submit(session, new)
         if isinstance(spec, TrainSpec):

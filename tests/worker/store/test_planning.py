@@ -98,3 +98,37 @@ def test_equal_class_names_in_another_order_are_refused() -> None:
     with pytest.raises(Mismatch, match=r"order of checkpoint ckpt_1 \(cat, dog, ...\), got dog, cat"):
         _certify(_dataset(num_classes=2, class_names=["dog", "cat"]), checkpoint)
     assert _certify(_dataset(num_classes=2, class_names=["cat", "dog"]), checkpoint)
+
+
+def _votes(dataset: Dataset | None = None, checkpoint: Checkpoint | None = None, **body: Any) -> Any:
+    maker = body.pop("maker", None)
+    spec = parse_spec({"kind": "soft_labels", "dataset": "ds_1", "checkpoint": "ckpt_1", **body})
+    return plan(spec, tenant_id="t", dataset=dataset or _dataset(), checkpoint=checkpoint, maker=maker)
+
+
+def test_votes_count_their_noise_samples_and_are_shared_like_predictions() -> None:
+    job, seconds = _votes(checkpoint=_checkpoint(), n=500, inputs={"step": 10})
+    assert (job.kind, job.total, job.work_total, job.spec["sigma"]) == ("soft_labels", 100, 100 * 500, 0.5)
+    assert (len(job.shards), seconds) == (8, pytest.approx(100 * 500 / 15_000))
+
+
+def test_votes_are_planned_before_their_classifier_is_there() -> None:
+    maker = parse_spec({"kind": "train", "dataset": "ds_1", "architecture": "lenet", "sigma": 0.25})
+    job, _ = _votes(maker=maker, sigma=0.25)
+    assert (job.checkpoint_id, job.spec["sigma"]) == (None, 0.25)
+    with pytest.raises(InvalidSpec, match=r"\(sigma\): expected a noise level"):
+        _votes(maker=maker)
+
+
+def test_a_classifier_votes_on_parts_of_the_size_that_it_reads() -> None:
+    large = _dataset(shape=[1, 64, 64])
+    crop = {"augmentation": "resized_crop_flip", "crop_size": 28}
+    assert _votes(large, _checkpoint(), **crop)
+    with pytest.raises(Mismatch, match=r"images of shape 1x28x28, .* got shape 1x64x64"):
+        _votes(large, _checkpoint())
+    with pytest.raises(InvalidSpec, match="a crop_size only with resized_crop_flip"):
+        _votes(large, _checkpoint(), crop_size=28)
+    maker = parse_spec({"kind": "train", "dataset": "ds_1", "architecture": "lenet", "sigma": 0.25, **crop})
+    assert _votes(large, maker=maker, sigma=0.25, **crop)
+    with pytest.raises(Mismatch, match="as the classifier that votes reads them"):
+        _votes(large, maker=maker, sigma=0.25)

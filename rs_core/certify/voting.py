@@ -1,0 +1,42 @@
+"""Votes for soft labels: PREDICT's sampling on one view of each training input.
+
+The preprocessing of CAT-RS (Jeong, Kim and Shin 2023, arXiv 2212.09000) counts votes on images as the training reads
+them, so on one augmented view of each. The view of an input comes from a stream of its own, keyed by seed and index: it
+is the same whenever and wherever the input is voted on. The noise streams are those of another stage than PREDICT's.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from torch import Tensor
+
+from rs_core.certify import engine
+from rs_core.certify.decision import Prediction
+from rs_core.certify.engine import Input, Progress
+from rs_core.certify.sampling import Sampler
+from rs_core.data.augment import augment
+from rs_core.noise import Stage, generator
+from rs_core.soft_labels import ALPHA
+
+
+def vote(
+    sampler: Sampler,
+    inputs: Iterable[Input],
+    *,
+    n: int,
+    augmentation: str = "none",
+    crop_size: int | None = None,
+    resume: Progress | None = None,
+) -> Iterator[Progress | Prediction]:
+    """``n`` votes on the view of each input; the counts of the records are what soft labels are made of."""
+    seen = (
+        (index, view(image, index, seed=sampler.seed, augmentation=augmentation, crop_size=crop_size), label)
+        for index, image, label in inputs
+    )
+    return engine.predict(sampler, seen, n=n, alpha=ALPHA, resume=resume, stage=Stage.SOFT_LABELS)
+
+
+def view(image: Tensor, index: int, *, seed: int, augmentation: str, crop_size: int | None = None) -> Tensor:
+    """The one view of an input (C, H, W) on which votes are counted."""
+    if augmentation == "none":
+        return image
+    return augment(image[None], augmentation, generator(seed, index, Stage.LABEL_VIEW), crop_size)[0]

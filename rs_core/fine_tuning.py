@@ -1,0 +1,45 @@
+"""Training that starts from given weights: everything but the last layer, and that too where the classes are as many."""
+
+import hashlib
+
+from torch import Tensor
+
+from rs_core.errors import Mismatch
+from rs_core.models.normalize import BaseClassifier, Normalize
+from rs_core.models.table import architecture
+from rs_core.spec import Normalization, TrainSpec
+from rs_core.training_checks import check_start
+
+
+def start_from(start: BaseClassifier, spec: TrainSpec, model: BaseClassifier) -> None:
+    """Gives ``model``, the fresh one of ``spec``, the weights of ``start``; its last layer stays new where the number of
+    classes differs. Raises :class:`Mismatch` where they are not of one architecture and normalisation."""
+    check_start(spec, start.architecture, _normalization(start))
+    own, given = model.network.state_dict(), start.network.state_dict()
+    head = architecture(spec.architecture).head + "."
+    taken = own.keys() - ({name for name in own if name.startswith(head)} if _differ(own, given, head) else set())
+    for name in sorted(taken):
+        if name not in given or given[name].shape != own[name].shape:
+            got = f"one of {tuple(given[name].shape)}" if name in given else "none"
+            raise Mismatch(expected=f"a tensor {name} of {tuple(own[name].shape)}", got=got, where="start_from")
+        own[name].copy_(given[name])
+
+
+def fingerprint(model: BaseClassifier) -> str:
+    """A hash of all weights and their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _differ(own: dict[str, Tensor], given: dict[str, Tensor], head: str) -> bool:
+    return any(name.startswith(head) and name in given and given[name].shape != own[name].shape for name in own)
+
+
+def _normalization(model: BaseClassifier) -> Normalization | None:
+    layer = model.normalize
+    if not isinstance(layer, Normalize):
+        return None
+    return Normalization(mean=tuple(layer.mean.flatten().tolist()), std=tuple(layer.std.flatten().tolist()))

@@ -1,0 +1,66 @@
+"""What training measures on the test data set: accuracy under one noise draw per image, and a small certification.
+
+Both are of the model as its checkpoint will hold it, in evaluation mode and float32, and draw from streams of their own:
+training goes on as if they had not been.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from rs_core.certify import engine
+from rs_core.certify.decision import Certificate
+from rs_core.certify.sampling import Sampler
+from rs_core.data.dataset import Dataset
+from rs_core.models.normalize import BaseClassifier
+from rs_core.noise import Stage, generator
+from rs_core.spec import DEFAULT_BATCH, PeriodicCertification, TrainSpec
+from rs_core.tally import default_radii, tally
+
+TEST_BATCH = 500
+
+
+def tested(spec: TrainSpec, model: BaseClassifier, data: Dataset, epoch: int, device: torch.device) -> Iterator[int]:
+    """How many test images of each part are classified right under one noise draw each."""
+    model.eval()
+    for part, start in enumerate(range(0, len(data), TEST_BATCH)):
+        x, y = data.batch(torch.arange(start, min(start + TEST_BATCH, len(data))))
+        stream = generator(spec.seed, epoch, Stage.TEST, part, device=device)
+        noise = torch.randn(x.shape, generator=stream, device=device)
+        with torch.no_grad():
+            logits = model(x.to(device) + spec.sigma * noise)
+        yield int((logits.argmax(1) == y.to(device)).sum())
+
+
+def certification_due(spec: TrainSpec, epoch: int) -> bool:
+    """Whether a certification follows ``epoch`` (from 0): every so many epochs, and after the last."""
+    if spec.certification is None:
+        return False
+    return (epoch + 1) % spec.certification.every == 0 or epoch + 1 == spec.epochs
+
+
+def certified(
+    spec: TrainSpec, plan: PeriodicCertification, model: BaseClassifier, data: Dataset, device: torch.device
+) -> Iterator[Certificate | None]:
+    """The certificates of the chosen test inputs, as a certify job of the same seed draws them; None between them, about
+    once a second."""
+    batch = DEFAULT_BATCH if device.type == "cpu" else TEST_BATCH
+    sampler = Sampler(model, spec.sigma, data.num_classes, seed=spec.seed, batch_size=batch)
+    inputs = ((index, data.image(index), int(data.labels[index])) for index in plan.inputs.indices(len(data)))
+    for record in engine.certify(sampler, inputs, n0=plan.n0, n=plan.n, alpha=plan.alpha):
+        yield record if isinstance(record, Certificate) else None
+
+
+def summary(spec: TrainSpec, plan: PeriodicCertification, certificates: Sequence[Certificate]) -> dict[str, Any]:
+    """A certification in short: inputs, ACR, abstentions and certified accuracy at round radii."""
+    sums = tally(certificates, default_radii(spec.sigma, plan.n, plan.alpha))
+    return {
+        "inputs": sums.evaluated,
+        "acr": sums.radius_sum / sums.evaluated,
+        "abstained": sums.abstained,
+        "certified_accuracy": [
+            {"radius": radius, "share": count / sums.evaluated}
+            for radius, count in zip(sums.radii, sums.counts, strict=True)
+        ],
+    }

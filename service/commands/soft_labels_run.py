@@ -1,0 +1,182 @@
+"""The soft labels of a local CAT-RS training: read, or voted by a classifier that is read or trained first.
+
+What is made stands beside the checkpoint, ``OUT.voter.safetensors`` and ``OUT.soft-labels.safetensors``, and is used
+again where it is what the command asks for. Votes go into ``OUT.soft-labels.ndjson`` input by input, so that a run that
+was stopped goes on from there.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from service.commands.console import CommandError, bar, note
+
+if TYPE_CHECKING:
+    import torch
+
+    from rs_core.certify.decision import Prediction
+    from rs_core.data.dataset import Dataset
+    from rs_core.soft_labels import SoftLabels
+    from rs_core.spec import SoftLabelSpec, TrainSpec
+
+INTERRUPTED = 130
+NAMES = ("dataset", "test_dataset", "start_from", "loader_processes")
+"""Fields of a training that may differ between equal ones: names of files, and what changes no result."""
+
+
+def ensure(
+    spec: "TrainSpec", data: "Dataset", test_data: "Dataset | None", out: Path, place: "torch.device"
+) -> "SoftLabels":
+    """The votes that ``spec`` needs on ``data``, made where they are not there. ``test_data`` is for the voter.
+
+    Raises :class:`CommandError` where a file beside ``out`` holds something else.
+    """
+    from rs_core.soft_labels import SoftLabels, vote_spec
+    from rs_core.spec import CatRs
+
+    hp = spec.method
+    assert isinstance(hp, CatRs)
+    if hp.soft_labels is not None:
+        labels = SoftLabels.load(Path(hp.soft_labels))
+        _check_data(labels, data, Path(hp.soft_labels))
+    else:
+        voter = Path(hp.soft_label_checkpoint) if hp.soft_label_checkpoint else _voter(spec, data, out, place)
+        labels = _beside(vote_spec(spec, str(voter)), data, out, place)
+    labels.require(spec.inputs.indices(len(data)), data.num_classes)
+    return labels
+
+
+def _beside(votes: "SoftLabelSpec", data: "Dataset", out: Path, place: "torch.device") -> "SoftLabels":
+    from rs_core.soft_labels import SoftLabels
+
+    kept = out.with_name(f"{out.stem}.soft-labels.safetensors")
+    identity = _identity(votes, data)
+    if not kept.exists():
+        _vote(votes, data, identity, kept, place)
+    labels = SoftLabels.load(kept)
+    if labels.origin != identity:
+        raise _other(kept, "soft labels", "votes")
+    return labels
+
+
+def _voter(spec: "TrainSpec", data: "Dataset", out: Path, place: "torch.device") -> Path:
+    """The checkpoint of the classifier that votes, trained where it is not there."""
+    from rs_core.checkpoint_info import read_info
+    from rs_core.data.canonical import content_hash
+    from rs_core.soft_labels import voter_spec
+    from rs_core.spec import dump_spec
+    from service.commands.training_run import run
+
+    maker, path = voter_spec(spec), out.with_name(f"{out.stem}.voter.safetensors")
+    if not path.exists():
+        note(f"CAT-RS needs the votes of a classifier under noise {maker.sigma:g}: training it first.")
+        run(maker, path, device=str(place), threads=None)
+    info = read_info(path)
+    if info.dataset_hash != content_hash(data) or _settings(info.provenance.get("spec", {})) != _settings(
+        dump_spec(maker)
+    ):
+        raise _other(path, "classifier", "a classifier")
+    return path
+
+
+def _vote(votes: "SoftLabelSpec", data: "Dataset", identity: dict[str, Any], kept: Path, place: "torch.device") -> None:
+    """Votes on every input that has none yet, and writes the file."""
+    from rs_core.certify.engine import Progress
+    from rs_core.certify.sampling import Sampler
+    from rs_core.certify.voting import vote
+    from rs_core.soft_labels import from_counts
+    from service.commands.smoothed_run import load_checkpoint
+
+    chosen, partial = votes.inputs.indices(len(data)), kept.with_suffix(".ndjson")
+    model, info = load_checkpoint(Path(votes.checkpoint), {})
+    assert votes.sigma is not None
+    sampler = Sampler(model.to(place), votes.sigma, info.num_classes, seed=votes.seed)
+    with _opened(partial, identity) as (file, done), _stoppable(done, len(chosen)), bar("soft labels") as progress:
+        inputs = ((i, data.image(i), int(data.labels[i])) for i in chosen if i not in done)
+        records = vote(sampler, inputs, n=votes.n, augmentation=votes.augmentation, crop_size=votes.crop_size)
+        for record in records:
+            part = record.drawn / votes.n if isinstance(record, Progress) else 0.0
+            if not isinstance(record, Progress):
+                done[record.index] = _sparse(record)
+                file.write(json.dumps([record.index, *done[record.index]]) + "\n")
+                file.flush()
+            progress.show(len(done) + part, len(chosen), f"{len(done):,} of {len(chosen):,} inputs")
+    rows = (_dense(*done[index], data.num_classes) for index in chosen)
+    part_file = kept.with_name(kept.name + ".part")
+    from_counts(chosen, rows, data.num_classes, origin=identity).save(part_file)
+    part_file.replace(kept)
+    partial.unlink()
+
+
+@contextmanager
+def _opened(path: Path, identity: dict[str, Any]) -> Iterator[tuple[TextIO, dict[int, tuple[list[int], list[int]]]]]:
+    """The file of a run that goes on, or of a new one, and the votes in it; a line that was cut is dropped."""
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    if lines and json.loads(lines[0]) != identity:
+        raise _other(path, "votes", "votes")
+    rows = [json.loads(line) for line in lines[1:]]
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(b"\n".join(lines or [json.dumps(identity).encode()]) + b"\n")
+    part.replace(path)
+    with path.open("a", encoding="utf-8") as file:
+        yield file, {index: (classes, counts) for index, classes, counts in rows}
+
+
+@contextmanager
+def _stoppable(done: dict[int, Any], total: int) -> Iterator[None]:
+    """Ctrl-C and a full GPU as sentences: nothing that was done is lost."""
+    import typer
+    from torch import OutOfMemoryError
+
+    if done:
+        note(f"Going on: {len(done):,} of {total:,} inputs have their votes.")
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"Stopped after the votes on {len(done):,} of {total:,} inputs; the same command goes on from there.")
+        raise typer.Exit(INTERRUPTED) from None
+    except OutOfMemoryError:
+        raise CommandError("The device's memory is full: it does not hold 100 noisy copies of an image.") from None
+
+
+def _identity(votes: "SoftLabelSpec", data: "Dataset") -> dict[str, Any]:
+    """Everything that determines the votes."""
+    from rs_core.data.canonical import content_hash
+    from rs_core.spec import dump_spec
+
+    with Path(votes.checkpoint).open("rb") as file:
+        weights = hashlib.file_digest(file, "sha256").hexdigest()
+    return dump_spec(votes) | {"checkpoint": weights, "dataset": content_hash(data)}
+
+
+def _check_data(labels: "SoftLabels", data: "Dataset", path: Path) -> None:
+    from rs_core.data.canonical import content_hash
+    from rs_core.errors import Mismatch
+
+    known = labels.origin.get("dataset")
+    if known is not None and known != content_hash(data):
+        raise Mismatch(expected="votes on the training set", got=f"votes on another one in {path}", where="method")
+
+
+def _sparse(record: "Prediction") -> tuple[list[int], list[int]]:
+    """Classes with votes, and their counts."""
+    classes = [number for number, count in enumerate(record.counts) if count]
+    return classes, [record.counts[number] for number in classes]
+
+
+def _dense(classes: list[int], counts: list[int], num_classes: int) -> list[int]:
+    row = [0] * num_classes
+    for number, count in zip(classes, counts, strict=True):
+        row[number] = count
+    return row
+
+
+def _settings(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in NAMES}
+
+
+def _other(path: Path, what: str, word: str) -> CommandError:
+    return CommandError(f"{path} holds {word} of another run: choose another --out, or remove it for new {what}.")

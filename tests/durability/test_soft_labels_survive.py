@@ -1,0 +1,161 @@
+"""CAT-RS over the service's store: votes and training that are killed in the middle end as an undisturbed chain does."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from sqlalchemy import func, select
+from tests_support import processes, things
+
+from rs_core import checkpoint
+from rs_core.certify.decision import Prediction
+from rs_core.certify.sampling import Sampler
+from rs_core.certify.voting import vote
+from rs_core.data.builtin import digits
+from rs_core.models.normalize import BaseClassifier
+from rs_core.soft_labels import SoftLabels, from_counts, voter_spec
+from rs_core.spec import TrainSpec, parse_spec
+from rs_core.training import Trained, train
+from service import submission
+from worker.settings import Settings
+from worker.store import blobs, jobs, registry, results, shards
+from worker.store.session import Database
+from worker.store.tables import Checkpoint, Job, PredictionRow, SampleProgress, Shard
+
+COUNT = 800
+BODY = {
+    "kind": "train",
+    "architecture": "digits_cnn",
+    "sigma": 0.5,
+    "epochs": 2,
+    "batch_size": 16,
+    "learning_rate": 0.02,
+    "inputs": {"count": COUNT},
+    "augmentation": "crop_flip",
+    "method": {"name": "cat_rs", "m": 2, "steps": 1, "soft_label_n": 20},
+    "seed": 5,
+}
+
+
+@pytest.fixture
+def database_url(tmp_path: Path, migrated_file: Path) -> str:
+    """SQLite, as the embedded mode has it."""
+    (tmp_path / "radii.db").write_bytes(migrated_file.read_bytes())
+    return f"sqlite:///{tmp_path / 'radii.db'}"
+
+
+def _trained(spec: TrainSpec, labels: SoftLabels | None = None) -> BaseClassifier:
+    records = train(spec, digits(), soft_labels=labels)
+    return next(record.model for record in records if isinstance(record, Trained))
+
+
+def _undisturbed() -> tuple[SoftLabels, BaseClassifier]:
+    """The chain as three calls of the library."""
+    spec, data = parse_spec(BODY | {"dataset": "digits"}), digits()
+    assert isinstance(spec, TrainSpec)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the workers: sums of gradients depend on how they are divided
+    try:
+        voter = _trained(voter_spec(spec))
+        inputs = [(index, data.image(index), int(data.labels[index])) for index in range(COUNT)]
+        sampler = Sampler(voter, 0.25, 10, seed=5)
+        votes = [r for r in vote(sampler, inputs, n=20, augmentation="crop_flip") if isinstance(r, Prediction)]
+        labels = from_counts((row.index for row in votes), (row.counts for row in votes), 10)
+        return labels, _trained(spec, labels)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _submit(database: Database, settings: Settings) -> tuple[str, str]:
+    """The training and its soft labels, as a request makes them."""
+    tenant_id = things.tenant(database)
+    dataset = things.dataset(database, settings.blobs, tenant_id)
+    spec = parse_spec(BODY | {"dataset": dataset})
+    assert isinstance(spec, TrainSpec)
+    with database.write() as session:
+        job = submission.submit(session, submission.plan(session, tenant_id, spec, settings), None)
+        assert job.needs_id is not None
+        return job.id, job.needs_id
+
+
+def _voted(database: Database, votes: str) -> int:
+    with database.read() as session:
+        query = select(func.count()).select_from(PredictionRow).where(PredictionRow.job_id == votes)
+        return session.scalar(query) or 0
+
+
+def _inside(database: Database, training: str) -> bool:
+    with database.read() as session:
+        resume = session.get_one(Shard, (training, 0)).resume
+    return resume is not None and resume["step"] > 0
+
+
+def test_kills_during_the_votes_and_during_the_training_change_no_weight(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data=tmp_path,
+        database_url=database_url,
+        lease=3.0,
+        sweep=0.3,
+        commit=0.1,
+        poll=0.05,
+        snapshot=0.1,
+        threads=1,
+        shard_seconds=0.05,
+    )
+    training, votes = _submit(database, settings)
+    with processes.fleet(settings, "worker.local", 1) as fleet:
+
+        def kill_when(condition: Callable[[], bool], what: str) -> None:
+            processes.until(condition, 180, what)
+            fleet.kill(fleet.processes[0])
+
+        kill_when(lambda: _voted(database, votes) > 0, "the first votes")
+        assert _voted(database, votes) < COUNT, "killed too late to mean anything"
+        fleet.start()
+        kill_when(lambda: _inside(database, training), "a snapshot inside an epoch")
+        assert not processes.ended(database, training), "killed too late to mean anything"
+        fleet.start()
+        processes.until(lambda: processes.ended(database, training), 180, "the training ends")
+
+    with database.read() as session:
+        job, voted = session.get_one(Job, training), session.get_one(Job, votes)
+        row = session.get_one(Checkpoint, job.checkpoint_id)
+        counts = [row.counts for row in results.predictions(session, votes)]
+        assert session.query(SampleProgress).count() == 0
+    assert (job.state, job.problem, voted.state) == (jobs.SUCCEEDED, None, jobs.SUCCEEDED)
+    labels, model = _undisturbed()
+    assert torch.equal(labels.batch(range(COUNT)), torch.tensor(counts) / torch.tensor(20.0))
+    found, _ = checkpoint.load(blobs.path_of(settings.blobs, row.sha256 or ""))
+    weights = model.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in found.state_dict().items())
+
+
+def test_without_its_soft_labels_a_training_fails_and_says_for_which_input(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(data=tmp_path, database_url=database_url, sweep=0.3, commit=0.1, poll=0.05, threads=1)
+    training, votes = _submit(database, settings)
+    machine = {"device_type": "cpu", "execution": {"threads": 1}, "provenance": {"device": "a"}}
+    while True:
+        with database.write() as session:
+            claim = shards.claim(session, lease=60.0, **machine)  # type: ignore[arg-type]
+            assert claim is not None
+            if claim.job_id == training:
+                shards.release(session, claim)
+                break
+            if claim.kind == "train":
+                columns = {"architecture": "digits_cnn", "num_classes": 10, "input_shape": [1, 8, 8], "sigma": 0.25}
+                made = session.get_one(Checkpoint, session.get_one(Job, claim.job_id).checkpoint_id)
+                registry.make_ready(session, made, columns)
+            for index in range(claim.first, claim.stop) if claim.kind == "soft_labels" else ():
+                results.store_failure(session, votes, claim.spec, index, 0, "It died.")
+            shards.finish(session, claim)
+    with processes.fleet(settings, "worker.local", 1):
+        processes.until(lambda: processes.ended(database, training), 180, "the training ends")
+    with database.read() as session:
+        job = session.get_one(Job, training)
+    assert job.state == jobs.FAILED
+    assert "none for index 0: It died." in (job.problem or {})["detail"]

@@ -1,0 +1,169 @@
+"""Architectures that the operator adds: what the file may say, and what becomes of builders that are not sound."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from rs_core import checkpoint
+from rs_core.checkpoint import CheckpointInfo
+from rs_core.checkpoint_info import Hints
+from rs_core.errors import BrokenArchitecture, InvalidSpec, Mismatch, UnknownArchitecture
+from rs_core.models import table
+from rs_core.research import convert
+
+NETS = """
+import torch
+from torch import nn
+
+
+class Scaled(nn.Module):
+    def __init__(self, classes, pixels):
+        super().__init__()
+        self.register_buffer("scale", torch.tensor([2.0]), persistent=False)
+        self.steps = [x.item() for x in torch.linspace(0, 1, 3)]
+        self.head = nn.Linear(pixels, classes)
+
+    def forward(self, x):
+        return self.head(self.scale * x.flatten(1))
+
+
+def scaled(num_classes, input_shape):
+    return Scaled(num_classes, input_shape[0] * input_shape[1] * input_shape[2])
+
+
+def number(num_classes, input_shape):
+    return 7
+
+
+def wrong_classes(num_classes, input_shape):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes + 1))
+
+
+def wrong_images(num_classes, input_shape):
+    return nn.Sequential(nn.Flatten(), nn.Linear(63, num_classes))
+
+
+def broken(num_classes, input_shape):
+    raise RuntimeError("no such layer")
+"""
+SHAPE = (1, 8, 8)
+
+
+def _rows(module: str) -> str:
+    functions = ("scaled", "number", "wrong_classes", "wrong_images", "broken", "absent")
+    rows = [
+        f'[{name}]\nbuilder = "{module}:{name}"\ninput_shape = [1, 8, 8]\ndescription = "a test"' for name in functions
+    ]
+    return "\n\n".join([*rows, '[nowhere]\nbuilder = "no_such_package.nets:f"\nchannels = 1\ndescription = "a test"'])
+
+
+@pytest.fixture
+def registered(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    module = f"nets_{abs(hash(request.node.name))}"
+    (tmp_path / f"{module}.py").write_text(NETS)
+    file = tmp_path / "architectures.toml"
+    file.write_text(_rows(module).replace("[1, 8, 8]\ndescription", '[1, 8, 8]\nhead = "head"\ndescription', 1))
+    table.use(file)
+    yield file
+    table.use(None)
+
+
+def test_a_registered_network_is_built_checked_and_listed(registered: Path) -> None:
+    row = table.architecture("scaled")
+    assert (row.source, row.input_shape, row.channels, row.head) == ("registered", SHAPE, 1, "head")
+    assert "scaled" in table.names() and row in table.rows()
+    assert table.registered_file() == str(registered)
+    assert table.build("scaled", num_classes=4, input_shape=SHAPE)(torch.rand(3, *SHAPE)).shape == (3, 4)
+    with pytest.raises(Mismatch, match=r"expected images of shape \(1, 8, 8\)"):
+        table.check("scaled", num_classes=4, input_shape=(1, 9, 9))
+
+
+def test_without_the_file_there_is_no_such_network(registered: Path) -> None:
+    table.use(None)
+    with pytest.raises(UnknownArchitecture):
+        table.architecture("scaled")
+    assert table.registered_file() is None
+
+
+def test_equal_generator_states_give_equal_weights_and_a_skeleton_draws_nothing(registered: Path) -> None:
+    states = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        table.skeleton("scaled", num_classes=4, input_shape=SHAPE)
+        states.append(table.build("scaled", num_classes=4, input_shape=SHAPE).state_dict())
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+
+
+def test_a_checkpoint_of_a_registered_network_is_stored_loaded_and_converted(registered: Path, tmp_path: Path) -> None:
+    info = CheckpointInfo(architecture="scaled", num_classes=4, input_shape=SHAPE)
+    model = table.build("scaled", num_classes=4, input_shape=SHAPE).eval()
+    checkpoint.save(model, info, tmp_path / "a.safetensors")
+    loaded, _ = checkpoint.load(tmp_path / "a.safetensors")
+    x = torch.rand(2, *SHAPE)
+    assert torch.equal(loaded(x), model(x))
+    torch.save(model.network.state_dict(), tmp_path / "b.pt")
+    found = convert(tmp_path / "b.pt", Hints(architecture="scaled"), tmp_path / "b.safetensors")
+    assert (found.num_classes, found.input_shape) == (4, SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("number", "expected a torch.nn.Module, got a int."),
+        ("wrong_classes", "expected logits of shape (1, 4) for one image, got a tensor of shape (1, 5)."),
+        ("wrong_images", "expected a network for images (1, 8, 8), got RuntimeError: "),
+        ("broken", "expected a function that builds a network, got RuntimeError: no such layer."),
+        ("absent", "expected a function that builds a network, got AttributeError: "),
+        ("nowhere", "expected a function that builds a network, got ModuleNotFoundError: No module named 'no_such_"),
+    ],
+)
+def test_what_is_no_classifier_is_said_so(registered: Path, name: str, sentence: str) -> None:
+    with pytest.raises(BrokenArchitecture) as caught:
+        table.build(name, num_classes=4, input_shape=SHAPE)
+    assert str(caught.value).startswith(f"The architecture cannot be built ({name}, ")
+    assert sentence in str(caught.value)
+
+
+GOOD = 'builder = "nets:f"\ndescription = "a test"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (f"[lenet]\n{GOOD}channels = 1", "that is not one of the table's own, got 'lenet'"),
+        (f'["torchvision/mine"]\n{GOOD}channels = 1', "expected a name of letters, digits, _, . and -"),
+        (f"[mine]\n{GOOD}", "exactly one of input_shape and channels"),
+        (f"[mine]\n{GOOD}channels = 1\ninput_shape = [1, 8, 8]", "exactly one of input_shape and channels"),
+        ('[mine]\nbuilder = "nets"\ndescription = "a test"\nchannels = 1', "builder"),
+        (f"[mine]\n{GOOD}channels = 1\ncolour = 3", "colour"),
+        ("mine = 3", "expected a table with a builder and a description, got 3"),
+        ("[mine", "expected a TOML file of architectures"),
+    ],
+)
+def test_a_file_that_is_not_sound_is_refused_and_changes_nothing(
+    registered: Path, tmp_path: Path, text: str, sentence: str
+) -> None:
+    (tmp_path / "other.toml").write_text(text)
+    with pytest.raises(InvalidSpec) as caught:
+        table.use(tmp_path / "other.toml")
+    assert sentence in str(caught.value)
+    assert table.architecture("scaled").source == "registered"
+
+
+def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSpec, match=r"none\.toml\): expected a TOML file of architectures, got .*No such file"):
+        table.use(tmp_path / "none.toml")
+
+
+def test_the_file_is_read_without_torch_and_without_the_module(registered: Path) -> None:
+    code = (
+        f"import sys, rs_core.models.table as t; t.use({str(registered)!r}); "
+        "t.check('scaled', num_classes=4, input_shape=(1, 8, 8)); "
+        "assert 'torch' not in sys.modules and not any(name.startswith('nets_') for name in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()

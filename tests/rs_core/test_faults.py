@@ -1,0 +1,54 @@
+"""A wrong field is told of by its own name, with what was expected in its place, and with the fields that there are."""
+
+from typing import Any
+
+import pytest
+
+from rs_core.errors import InvalidSpec
+from rs_core.spec import parse_spec
+
+TRAIN = {"kind": "train", "dataset": "d", "architecture": "lenet", "sigma": 0.5}
+METHODS = "'gaussian', 'stability', 'smoothadv', 'macer', 'consistency', 'smoothmix', 'cat_rs'"
+
+
+@pytest.mark.parametrize(
+    ("fields", "where", "sentence"),
+    [
+        ({"sigma": -1}, "sigma", "expected a value greater than 0, got -1"),
+        ({"precision": "fp16"}, "precision", "expected 'fp32' or 'bf16', got 'fp16'"),
+        ({"kind": "tran"}, "kind", "expected one of 'train', 'certify', 'predict', 'soft_labels', got 'tran'"),
+        ({"epoch": 3}, "epoch", "expected no field of this name (perhaps epochs), got 3"),
+        ({"inputs": {"cnt": 3}}, "inputs.cnt", "expected no field of this name (perhaps count), got 3"),
+        ({"inputs": {"qqq": 3}}, "inputs.qqq", "expected no field of this name (there are start, step, count), got 3"),
+        ({"method": {"name": "foo"}}, "method.name", f"expected one of {METHODS}, got 'foo'"),
+        ({"method": {}}, "method.name", f"expected one of {METHODS}, got none"),
+        ({"method": "macer"}, "method", 'expected a JSON object such as {"name": ...}, with one of "gaussian"'),
+        (
+            {"method": {"name": "smoothmix", "stepz": 2}},
+            "method.stepz",
+            "expected no field of this name (perhaps steps, step_size, mix_step), got 2",
+        ),
+        (
+            {"method": {"name": "consistency", "attack": {"stps": 2}}},
+            "method.attack.stps",
+            "expected no field of this name (perhaps steps), got 2",
+        ),
+        ({"certification": {"evry": 1}}, "certification.evry", "expected no field of this name (perhaps every), got 1"),
+        ({"keep": "acr"}, None, "expected a periodic certification, by which keep = acr goes, got {"),
+    ],
+)
+def test_a_wrong_field_is_named_with_what_was_expected(
+    fields: dict[str, Any], where: str | None, sentence: str
+) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec(TRAIN | fields)
+    assert caught.value.where == where
+    assert sentence in str(caught.value)
+
+
+def test_of_several_wrong_fields_each_is_told() -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec({"kind": "train", "sigma": 0})
+    assert caught.value.where == "dataset, architecture, sigma"
+    assert "dataset: a value, since it is required; architecture: a value" in str(caught.value)
+    assert "sigma = 0" in str(caught.value)

@@ -1,0 +1,330 @@
+"""Published settings: every one is a valid training job, and says what its authors said."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from rs_core import presets
+from rs_core.errors import UnknownPreset
+from rs_core.models.table import ARCHITECTURES, check
+from rs_core.preset_tables.row import Per
+from rs_core.spec import TrainSpec, dump_spec, normalization, parse_spec
+
+SHAPES = {
+    "mnist": ((1, 28, 28), 10),
+    "fmnist": ((1, 28, 28), 10),
+    "cifar10": ((3, 32, 32), 10),
+    "cifar100": ((3, 32, 32), 100),
+    "imagenet": ((3, 224, 224), 1000),
+}
+METHODS = {"gaussian", "stability", "smoothadv", "macer", "consistency", "smoothmix", "cat_rs"}
+
+
+def spec(name: str) -> TrainSpec:
+    found = parse_spec({"kind": "train", "dataset": "d", **presets.preset(name).body()})
+    assert isinstance(found, TrainSpec)
+    return found
+
+
+def method(name: str) -> dict[str, Any]:
+    """The preset's method with every default filled in."""
+    return dict(dump_spec(spec(name))["method"])
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_every_preset_is_a_training_job_that_fits_its_data(name: str) -> None:
+    found = spec(name)
+    dataset, row, sigma = name.split("/")
+    assert found.sigma == float(sigma)
+    assert found.method.name == row.split("-")[0]
+    shape, classes = SHAPES[dataset]
+    check(found.architecture, num_classes=classes, input_shape=shape, normalization=normalization(found.normalization))
+    said = dump_spec(found)
+    for field, value in presets.preset(name).body().items():
+        if field != "method":
+            assert said[field] == value
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_notes_are_about_fields_that_the_preset_has(name: str) -> None:
+    found = presets.preset(name)
+    body = found.body()
+    for field in found.notes:
+        if field not in ("published", "start_from"):
+            *tables, last = field.split(".")
+            inner = body[tables[0]] if tables else body
+            assert last in inner, field
+    assert set(found.uncertain) <= set(found.notes)
+    assert (found.published is None) == (found.where is None)
+
+
+def test_every_method_is_published_for_every_data_set_but_stability_on_imagenet() -> None:
+    seen = {(name.split("/")[0], presets.preset(name).body()["method"]["name"]) for name in presets.names()}
+    assert {(dataset, one) for dataset in SHAPES for one in METHODS} - seen == {("imagenet", "stability")}
+
+
+def test_rows_have_one_value_per_noise_level() -> None:
+    def lengths(values: Any) -> list[int]:
+        if isinstance(values, Per):
+            return [len(values.values)]
+        return [n for value in values.values() for n in lengths(value)] if isinstance(values, dict) else []
+
+    seen = 0
+    for table in presets.TABLES:
+        for row in table.rows:
+            expected = len(row.sigmas)
+            found = [*lengths(dict(row.method)), *lengths(dict(row.training)), *lengths(dict(row.notes))]
+            found += [len(row.acr)] if row.acr else []
+            assert set(found) <= {expected}, (table.dataset, row.name)
+            seen += len(found)
+    assert seen > 80
+
+
+# Copied by hand from the settings and tables that the authors published.
+SCHEDULES: list[tuple[str, tuple[Any, ...]]] = [
+    ("mnist/gaussian/0.25", ("lenet", "none", "none", 0.01, 30, 90, 256, "published")),
+    ("mnist/cat_rs/0.5", ("lenet", "none", "none", 0.01, 50, 150, 256, "published")),
+    ("mnist/gaussian-150/0.25", ("lenet", "none", "none", 0.01, 50, 150, 256, "published")),
+    ("fmnist/smoothadv/1.0", ("lenet", "none", "none", 0.01, 30, 90, 256, "published")),
+    ("fmnist/cat_rs/1.0", ("lenet", "none", "none", 0.01, 50, 150, 256, "published")),
+    ("cifar10/smoothmix/0.5", ("cifar_resnet110", "cifar10", "crop_flip", 0.1, 50, 150, 256, "published")),
+    ("cifar10/cat_rs/0.25", ("cifar_resnet110", "cifar10", "crop_flip", 0.1, 50, 150, 256, "published")),
+    ("cifar10/gaussian-cohen/0.5", ("cifar_resnet110", "cifar10", "crop_flip", 0.1, 30, 90, 400, "exact")),
+    ("cifar10/macer-original/0.25", ("cifar_resnet110", "none", "crop_flip", 0.01, 200, 440, 64, "exact")),
+    ("cifar10/smoothadv-finetune/0.5", ("cifar_resnet110", "cifar10", "crop_flip", 0.001, 30, 30, 256, "exact")),
+    ("cifar100/macer/1.0", ("cifar_resnet110", "cifar100", "crop_flip", 0.1, 50, 150, 256, "published")),
+    ("imagenet/gaussian-cohen/1.0", ("resnet50", "imagenet", "resized_crop_flip", 0.1, 30, 90, 400, "exact")),
+    ("imagenet/cat_rs/1.0", ("resnet50", "imagenet", "resized_crop_flip", 0.1, 30, 90, 256, "published")),
+    ("imagenet/macer/0.25", ("resnet50", "imagenet", "resized_crop_flip", 0.1, 30, 120, 256, "published")),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), SCHEDULES)
+def test_schedules_are_the_published_ones(name: str, expected: tuple[Any, ...]) -> None:
+    found = spec(name)
+    assert (
+        found.architecture,
+        found.normalization,
+        found.augmentation,
+        found.learning_rate,
+        found.lr_step,
+        found.epochs,
+        found.batch_size,
+        found.lr_drop,
+    ) == expected
+    assert (found.momentum, found.lr_gamma) == (0.9, 0.1)
+    assert found.weight_decay == (5e-4 if "macer-original" in name else 1e-4)
+    assert found.crop_size == (224 if name.startswith("imagenet") else None)
+
+
+PER_SIGMA: list[tuple[str, str, tuple[Any, ...]]] = [
+    ("mnist/stability", "weight", (2, 2, 2)),
+    ("mnist/smoothadv", "m", (4, 4, 4)),
+    ("mnist/smoothadv", "epsilon", (255 / 256, 255 / 256, 255 / 256)),
+    ("mnist/macer", "weight", (16, 16, 6)),
+    ("mnist/macer", "deferred", (True, True, True)),
+    ("mnist/consistency", "weight", (10, 5, 5)),
+    ("mnist/consistency-smoothadv", "weight", (1, 1, 1)),
+    ("mnist/smoothmix-eta1", "steps", (3, 4, 8)),
+    ("mnist/smoothmix-eta5", "steps", (2, 4, 8)),
+    ("mnist/smoothmix-one-step-eta1", "mix_step", (1, 1, 1)),
+    ("mnist/smoothmix-one-step-eta5", "eta", (5, 5, 5)),
+    ("mnist/smoothmix-eta5", "m", (4, 4, 4)),
+    ("cifar10/stability", "weight", (2, 2, 1)),
+    ("cifar10/smoothadv", "m", (4, 8, 2)),
+    ("cifar10/smoothadv", "epsilon", (1, 1, 2)),
+    ("cifar10/smoothadv", "steps", (10, 10, 10)),
+    ("cifar10/smoothadv", "warmup_epochs", (10, 10, 10)),
+    ("cifar10/macer", "m", (16, 16, 16)),
+    ("cifar10/macer", "weight", (12, 4, 12)),
+    ("cifar10/macer", "deferred", (False, False, True)),
+    ("cifar10/macer", "beta", (16, 16, 16)),
+    ("cifar10/macer", "margin", (8, 8, 8)),
+    ("cifar10/consistency", "weight", (20, 10, 10)),
+    ("cifar10/consistency", "eta", (0.5, 0.5, 0.5)),
+    ("cifar10/consistency", "m", (2, 2, 2)),
+    ("cifar10/consistency-smoothadv", "m", (4, 2, 2)),
+    ("cifar10/consistency-smoothadv", "weight", (2, 1, 1)),
+    ("cifar10/smoothmix", "m", (2, 2, 2)),
+    ("cifar10/smoothmix", "steps", (4, 4, 4)),
+    ("cifar10/smoothmix", "step_size", (0.5, 1, 2)),
+    ("cifar10/smoothmix", "eta", (5, 5, 5)),
+    ("cifar10/smoothmix", "mix_step", (0, 0, 0)),
+    ("cifar10/smoothmix-one-step", "mix_step", (1, 1, 1)),
+    ("cifar10/cat_rs", "weight", (0.5, 1, 2)),
+    ("cifar10/cat_rs", "m", (4, 4, 4)),
+    ("cifar10/cat_rs", "steps", (4, 4, 4)),
+    ("cifar10/cat_rs", "epsilon", (1, 1, 1)),
+    ("cifar10/cat_rs", "soft_label_sigma", (0.25, 0.25, 0.25)),
+    ("cifar10/cat_rs", "soft_label_n", (10_000, 10_000, 10_000)),
+    ("cifar10/macer-original", "weight", (12, 4, 12)),
+    ("cifar100/stability", "weight", (2, 2, 1)),
+    ("cifar100/smoothadv", "m", (4, 8, 2)),
+    ("cifar100/macer", "weight", (12, 6, 12)),
+    ("cifar100/consistency", "weight", (20, 10, 10)),
+    ("cifar100/smoothmix", "step_size", (0.5, 1, 2)),
+    ("cifar100/smoothmix", "mix_step", (0, 1, 1)),
+    ("cifar100/cat_rs", "weight", (0.5, 1, 2)),
+    ("imagenet/macer", "m", (2, 2, 2)),
+    ("imagenet/macer", "weight", (6, 3, 3)),
+]
+
+
+@pytest.mark.parametrize(("row", "field", "expected"), PER_SIGMA)
+def test_hyper_parameters_are_the_published_ones(row: str, field: str, expected: tuple[Any, ...]) -> None:
+    assert tuple(method(f"{row}/{sigma}")[field] for sigma in ("0.25", "0.5", "1.0")) == expected
+
+
+def test_consistency_trains_on_the_published_adversarial_examples() -> None:
+    radii = [method(f"cifar10/consistency-smoothadv/{sigma}")["attack"] for sigma in ("0.25", "0.5", "1.0")]
+    assert [attack["epsilon"] for attack in radii] == [255 / 256, 2.0, 2.0]
+    assert all((attack["steps"], attack["warmup_epochs"]) == (10, 10) for attack in radii)
+    assert method("mnist/consistency-smoothadv/0.5")["attack"]["epsilon"] == 255 / 256
+    assert method("cifar10/consistency/0.5")["attack"] is None
+
+
+def test_imagenet_has_settings_of_its_own() -> None:
+    assert [method(f"imagenet/consistency/{sigma}")["eta"] for sigma in ("0.5", "1.0")] == [0.5, 0.1]
+    assert [method(f"imagenet/consistency/{sigma}")["weight"] for sigma in ("0.5", "1.0")] == [5, 5]
+    cat_rs = method("imagenet/cat_rs/1.0")
+    names = ("m", "steps", "epsilon", "epsilon_doubles_at", "weight", "confidence")
+    assert [cat_rs[name] for name in names] == [2, 1, 1.0, 80, 2.0, "soft_labels"]
+    adv = method("imagenet/smoothadv/1.0")
+    assert (adv["attack"], adv["m"], adv["steps"]) == ("pgd", 1, 1)
+    assert spec("imagenet/smoothadv/0.5").normalization.std == (1.0, 1.0, 1.0)  # type: ignore[union-attr]
+
+
+def test_noise_012_is_there_where_it_was_published() -> None:
+    small = {name.split("/")[1] for name in presets.names() if name.endswith("/0.12")}
+    assert small == {"gaussian-cohen", "smoothadv-salman", "smoothadv-ddn", "smoothadv-finetune"}
+    best = [method(f"cifar10/smoothadv-salman/{sigma}") for sigma in ("0.25", "0.5", "1.0")]
+    assert [(one["steps"], one["m"], one["epsilon"]) for one in best] == [(10, 8, 255 / 256), (2, 8, 2.0), (10, 2, 2.0)]
+
+
+PUBLISHED: list[tuple[str, tuple[float | None, ...]]] = [
+    ("mnist/gaussian", (0.911, 1.558, 1.618)),
+    ("mnist/smoothadv", (0.932, 1.687, 1.779)),
+    ("mnist/smoothmix-one-step-eta5", (0.933, 1.685, 1.821)),
+    ("mnist/cat_rs", (0.933, 1.700, 1.831)),
+    ("fmnist/gaussian", (0.670, 1.056, 1.316)),
+    ("fmnist/cat_rs", (0.757, 1.274, 1.607)),
+    ("cifar10/gaussian", (0.424, 0.525, 0.511)),
+    ("cifar10/stability", (0.421, 0.521, 0.514)),
+    ("cifar10/smoothadv", (0.544, 0.684, 0.790)),
+    ("cifar10/macer", (0.531, 0.691, 0.744)),
+    ("cifar10/consistency", (0.552, 0.720, 0.756)),
+    ("cifar10/consistency-smoothadv", (0.548, 0.726, 0.816)),
+    ("cifar10/smoothmix", (0.553, 0.715, 0.773)),
+    ("cifar10/smoothmix-one-step", (0.548, 0.737, None)),
+    ("cifar10/cat_rs", (0.562, 0.757, 0.815)),
+    ("cifar10/smoothadv-salman", (0.551, 0.738, 0.790)),
+    ("cifar10/macer-original", (0.556, 0.726, 0.792)),
+    ("cifar100/stability", (0.159, 0.078, None)),
+    ("cifar100/cat_rs", (0.312, 0.368, None)),
+    ("imagenet/gaussian-cohen", (None, 0.733, 0.875)),
+]
+
+
+@pytest.mark.parametrize(("row", "expected"), PUBLISHED)
+def test_results_are_those_that_were_reported(row: str, expected: tuple[float | None, ...]) -> None:
+    assert tuple(presets.preset(f"{row}/{sigma}").published for sigma in ("0.25", "0.5", "1.0")) == expected
+
+
+UNCERTAIN: list[tuple[str, str, str]] = [
+    ("cifar10/macer/0.5", "method.weight", "disputed: the CAT-RS training command says 6"),
+    ("cifar10/macer-original/1.0", "method.deferred", "recalled: "),
+    ("imagenet/macer/0.5", "method.weight", "recalled: "),
+    ("imagenet/smoothmix/0.5", "method.eta", "guess: "),
+    ("imagenet/smoothadv/1.0", "published", "disputed: the CAT-RS poster prints 1.003"),
+    ("mnist/cat_rs/0.5", "method.weight", "guess: "),
+    ("fmnist/cat_rs/0.25", "method.weight", "guess: "),
+]
+
+
+@pytest.mark.parametrize(("name", "field", "text"), UNCERTAIN)
+def test_what_is_not_certain_says_so(name: str, field: str, text: str) -> None:
+    found = presets.preset(name)
+    assert field in found.uncertain
+    assert found.notes[field].startswith(text)
+
+
+def test_what_is_certain_has_no_mark() -> None:
+    assert presets.preset("mnist/cat_rs/0.25").uncertain == ()
+    assert presets.preset("cifar10/macer/0.25").uncertain == ()
+
+
+class TestApply:
+    def test_the_body_goes_before_the_preset(self) -> None:
+        body = presets.apply({"kind": "train", "dataset": "d", "preset": "cifar10/smoothmix/0.5", "epochs": 10})
+        assert "preset" not in body
+        assert (body["epochs"], body["sigma"], body["lr_step"]) == (10, 0.5, 50)
+        assert body["method"] == presets.preset("cifar10/smoothmix/0.5").body()["method"]
+
+    def test_some_hyper_parameters_leave_the_others(self) -> None:
+        given: dict[str, Any] = {
+            "preset": "cifar10/consistency-smoothadv/0.25",
+            "method": {"m": 3, "attack": {"steps": 5}},
+        }
+        found = presets.apply(given)["method"]
+        assert (found["name"], found["m"], found["weight"]) == ("consistency", 3, 2.0)
+        assert found["attack"] == {"steps": 5, "epsilon": 255 / 256, "warmup_epochs": 10}
+        named = {**given, "method": {"name": "consistency", **given["method"]}}
+        assert presets.apply(named)["method"] == found
+
+    def test_null_takes_a_part_away(self) -> None:
+        body = presets.apply({"preset": "cifar10/consistency-smoothadv/0.25", "method": {"attack": None}})
+        assert body["method"]["attack"] is None
+
+    def test_another_method_replaces_the_presets(self) -> None:
+        body = presets.apply({"preset": "cifar10/smoothmix/0.5", "method": {"name": "macer"}})
+        assert body["method"] == {"name": "macer"}
+        assert body["sigma"] == 0.5
+
+    @pytest.mark.parametrize("method", [None, "macer", 5, ["macer"]])
+    def test_what_is_no_method_is_left_to_the_check_of_the_whole(self, method: Any) -> None:
+        assert presets.apply({"preset": "cifar10/smoothmix/0.5", "method": method})["method"] == method
+
+    def test_without_a_preset_nothing_changes(self) -> None:
+        assert presets.apply({"sigma": 1, "method": {"steps": 2}}) == {"sigma": 1, "method": {"steps": 2}}
+        assert presets.apply({"sigma": 1, "preset": None}) == {"sigma": 1}
+
+    def test_a_body_can_be_changed_without_changing_the_preset(self) -> None:
+        body = presets.preset("imagenet/smoothadv/0.5").body()
+        body["method"]["m"], body["normalization"]["std"][0] = 99, 99
+        again = presets.preset("imagenet/smoothadv/0.5").body()
+        assert (again["method"]["m"], again["normalization"]["std"][0]) == (1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("svhn/macer/0.25", ("mnist, fmnist, cifar10, cifar100, imagenet",)),
+        ("", ("mnist, fmnist, cifar10",)),
+        (5, ("mnist, fmnist, cifar10", "got 5")),
+        ("cifar10", ("cifar10/method/sigma", "smoothmix-one-step", "macer-original")),
+        ("cifar10/trades/0.5", ("cifar10/method/sigma", "gaussian, stability, smoothadv")),
+        ("cifar10/smoothmix/0.3", ("cifar10/smoothmix/0.25, cifar10/smoothmix/0.5, cifar10/smoothmix/1.0",)),
+        ("x" * 10_000, ("mnist", "...")),
+    ],
+)
+def test_an_unknown_preset_names_what_there_is_instead(name: Any, words: tuple[str, ...]) -> None:
+    with pytest.raises(UnknownPreset) as caught:
+        presets.preset(name)
+    assert all(word in str(caught.value) for word in words)
+    assert len(str(caught.value)) < 600
+
+
+def test_the_nearest_names_are_the_similar_ones() -> None:
+    assert presets.nearest("cifar10/smothmix/0.5")[0] == "cifar10/smoothmix/0.5"
+    assert presets.nearest("zzz") == ()
+
+
+def test_architectures_are_those_of_the_table() -> None:
+    assert {spec(name).architecture for name in presets.names()} <= set(ARCHITECTURES)
+
+
+def test_presets_need_no_torch() -> None:
+    code = "import sys, rs_core.presets; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -1,0 +1,125 @@
+"""A run that is cut in the middle of an epoch and goes on from its snapshot ends as an unbroken one, whatever it is of."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rs_core import soft_labels
+from rs_core.data.builtin import digits
+from rs_core.data.dataset import Dataset
+from rs_core.snapshots import Snapshot
+from rs_core.soft_labels import SoftLabels
+from rs_core.spec import (
+    CatRs,
+    Consistency,
+    Macer,
+    PeriodicCertification,
+    Selection,
+    SmoothAdv,
+    SmoothMix,
+    Stability,
+    TrainSpec,
+)
+from rs_core.training import EpochRecord, Trained, train
+
+SPEC = TrainSpec(
+    dataset="digits",
+    test_dataset="digits",
+    architecture="digits_cnn",
+    sigma=0.25,
+    epochs=2,
+    batch_size=24,
+    learning_rate=0.05,
+    lr_step=1,
+    inputs=Selection(count=60),
+    seed=3,
+)
+CERTIFICATION = PeriodicCertification(every=1, inputs=Selection(count=4), n0=10, n=50)
+RUNS = {
+    "gaussian": SPEC,
+    "stability": replace(SPEC, method=Stability()),
+    "smoothadv": replace(SPEC, method=SmoothAdv(m=2, steps=2)),
+    "smoothadv with ddn": replace(SPEC, method=SmoothAdv(m=2, steps=2, attack="ddn")),
+    "macer": replace(SPEC, method=Macer(m=4)),
+    "consistency": replace(SPEC, method=Consistency()),
+    "smoothmix": replace(SPEC, method=SmoothMix(steps=2, mix_step=1)),
+    "cat_rs": replace(SPEC, method=CatRs(m=2, steps=2)),
+    # MACER's second term joins in the second epoch, so that the first one has the lower loss.
+    "the best by loss": replace(SPEC, keep="loss", method=Macer(m=4, weight=100.0, deferred=True), lr_drop="exact"),
+    "the best by test accuracy": replace(SPEC, keep="test_accuracy"),
+    "the best by ACR": replace(SPEC, keep="acr", certification=CERTIFICATION),
+    "bf16, channels last": replace(SPEC, precision="bf16", memory_format="channels_last", augmentation="crop_flip"),
+    "few activations": replace(SPEC, method=Macer(m=4), forward_batch=16),
+}
+
+
+@pytest.fixture(scope="module")
+def data() -> Iterator[Dataset]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # these batches are too small to share
+    yield digits()
+    torch.set_num_threads(threads)
+
+
+def votes(data: Dataset) -> SoftLabels:
+    """Ten votes on each of the first sixty digits, eight of them for its label."""
+    rows = [[8 * (c == label) + 2 * (c == (label + 1) % 10) for c in range(10)] for label in data.labels[:60]]
+    return soft_labels.from_counts(range(60), rows, 10)
+
+
+def _run(spec: TrainSpec, data: Dataset, folder: Path, resume: Path | None = None) -> tuple[list[object], list[Path]]:
+    given = votes(data) if spec.method.name == "cat_rs" else None
+    records: list[object] = []
+    saved: list[Path] = []
+    held_out = replace(data, images=data.images[-80:], labels=data.labels[-80:])
+    for record in train(spec, data, test_data=held_out, soft_labels=given, resume=resume, snapshot_seconds=0.0):
+        if isinstance(record, Snapshot):
+            saved.append(folder / f"{record.epoch}-{record.step}.safetensors")
+            record.save(saved[-1])
+        records.append(record)
+    return records, saved
+
+
+def _metrics(records: list[object]) -> dict[int, EpochRecord]:
+    """Everything but the time."""
+    return {record.epoch: replace(record, seconds=0.0) for record in records if isinstance(record, EpochRecord)}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_cut_in_the_middle_of_an_epoch_ends_as_an_unbroken_one(data: Dataset, tmp_path: Path, name: str) -> None:
+    (tmp_path / "whole").mkdir()
+    whole, saved = _run(RUNS[name], data, tmp_path / "whole")
+    for cut in ("0-2",) if RUNS[name].keep == "last" else ("0-2", "1-1"):
+        resumed, _ = _run(RUNS[name], data, tmp_path, tmp_path / "whole" / f"{cut}.safetensors")
+        end, same_end = whole[-1], resumed[-1]
+        assert isinstance(end, Trained)
+        assert isinstance(same_end, Trained)
+        assert (end.epoch, end.value) == (same_end.epoch, same_end.value)
+        state = same_end.model.state_dict()
+        assert all(torch.equal(tensor, state[key]) for key, tensor in end.model.state_dict().items())
+        expected, found = _metrics(whole), _metrics(resumed)
+        assert found == {epoch: record for epoch, record in expected.items() if epoch >= int(cut[0])}
+    assert [path.stem for path in saved if path.stem.endswith("-0")] == ["1-0", "2-0"]
+
+
+def test_the_best_weights_so_far_survive_in_the_snapshot(data: Dataset, tmp_path: Path) -> None:
+    """The first epoch is the best one; the run is cut in the second."""
+    spec = RUNS["the best by loss"]
+    whole, _ = _run(spec, data, tmp_path)
+    losses = {epoch: record.loss for epoch, record in _metrics(whole).items()}
+    assert losses[0] < losses[1]
+    resumed, _ = _run(spec, data, tmp_path, tmp_path / "1-2.safetensors")
+    assert isinstance(resumed[-1], Trained)
+    assert (resumed[-1].epoch, resumed[-1].epochs, resumed[-1].value) == (1, 2, losses[0])
+
+
+def test_a_certification_that_was_cut_is_done_again_and_costs_no_step(data: Dataset, tmp_path: Path) -> None:
+    spec = RUNS["the best by ACR"]
+    whole, saved = _run(spec, data, tmp_path)
+    assert tmp_path / "1-3.safetensors" in saved, "a snapshot behind the last step, before the certification"
+    resumed, _ = _run(spec, data, tmp_path, tmp_path / "1-3.safetensors")
+    assert _metrics(resumed) == {1: _metrics(whole)[1]}
+    assert _metrics(resumed)[1].steps == 3

@@ -1,0 +1,277 @@
+"""`radii presets` and `radii methods`, and how preset, file, flags and ``--set`` make one training job."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner, Result
+
+from rs_core import presets
+from rs_core.methods.table import METHODS
+from rs_core.spec import TrainSpec, dump_spec, parse_spec
+from service.cli import app
+from service.commands import specs, training_run
+from service.commands.presets import toml
+
+NAME = "cifar10/smoothmix/0.5"
+
+
+def radii(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def done(*arguments: str | Path) -> str:
+    result = radii(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(*arguments: str | Path) -> str:
+    """What a command that cannot be done says: one sentence, on stderr."""
+    result = radii(*arguments)
+    assert result.exit_code == 1 and "Traceback" not in result.output, result.output
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainSpec]:
+    """What `radii train` would train."""
+    seen: list[TrainSpec] = []
+    monkeypatch.setattr(training_run, "run", lambda spec, out, **_: seen.append(spec))
+    return seen
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The bodies that `radii submit` would send."""
+    seen: list[dict[str, Any]] = []
+
+    class Answer:
+        id = "job_1"
+
+    class Scripted:
+        def __enter__(self) -> "Scripted":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def submit(self, body: dict[str, Any]) -> Answer:
+            seen.append(body)
+            return Answer()
+
+    monkeypatch.setattr("service.commands.remote.connect", lambda *_: Scripted())
+    return seen
+
+
+class TestPresets:
+    def test_every_preset_has_a_line_with_its_method_and_its_result(self) -> None:
+        lines = {line.split()[0]: line for line in done("presets").splitlines()}
+        assert set(presets.names()) <= set(lines)
+        assert lines[NAME].split()[1:] == [
+            "0.715?",
+            "smoothmix",
+            "m=2",
+            "steps=4",
+            "step_size=1",
+            "eta=5",
+            "mix_step=0",
+        ]
+        assert lines["cifar10/gaussian-cohen/0.12"].split()[1] == "-"
+
+    def test_what_is_not_certain_has_a_question_mark(self) -> None:
+        result = radii("presets", "imagenet/macer")
+        lines = {line.split()[0]: line for line in result.stdout.splitlines()}
+        assert "weight=6 deferred=false lr_step=30?" in lines["imagenet/macer/0.25"]
+        assert "weight=3? deferred=true? lr_step=30?" in lines["imagenet/macer/1.0"]
+        assert "? is a guess" in result.stderr
+
+    def test_the_beginning_of_names_chooses(self) -> None:
+        names = [line.split()[0] for line in done("presets", "cifar10/smoothmix").splitlines()[1:]]
+        assert names == [f"cifar10/smoothmix/{sigma}" for sigma in ("0.25", "0.5", "1.0")]
+        assert len(done("presets", "mnist/").splitlines()) == 1 + sum(n.startswith("mnist/") for n in presets.names())
+
+    def test_json_has_everything(self) -> None:
+        bodies = json.loads(done("presets", "--json"))
+        assert [body["name"] for body in bodies] == list(presets.names())
+        one = json.loads(done("presets", NAME, "--json"))
+        assert one["spec"] == presets.preset(NAME).body()
+        assert one in bodies
+
+    @pytest.mark.parametrize("name", presets.names())
+    def test_a_preset_is_printed_as_the_toml_that_it_is(self, name: str) -> None:
+        assert tomllib.loads(toml(presets.preset(name))) == {"kind": "train", **presets.preset(name).body()}
+
+    @pytest.mark.parametrize("name", presets.names())
+    def test_every_note_is_printed_as_a_comment(self, name: str) -> None:
+        found = presets.preset(name)
+        said = " ".join(line.lstrip("# ") for line in toml(found).splitlines() if line.startswith("#"))
+        assert found.source in said
+        assert all(note in said for note in found.notes.values())
+
+    def test_what_is_printed_can_be_trained(self, tmp_path: Path, trained: list[TrainSpec]) -> None:
+        file = tmp_path / "job.toml"
+        file.write_text(done("presets", "imagenet/cat_rs/1.0"))
+        done("train", "--spec", file, "--dataset", "d.npz", "--out", tmp_path / "m.safetensors")
+        done("train", "--preset", "imagenet/cat_rs/1.0", "--dataset", "d.npz", "--out", tmp_path / "m.safetensors")
+        assert trained[0] == trained[1]
+        assert trained[0].method.name == "cat_rs"
+
+    def test_an_unknown_name_is_one_sentence_that_names_what_there_is(self) -> None:
+        assert "one of cifar10/smoothmix/0.25, " in refused("presets", "cifar10/smoothmix/0.3")
+        assert "a method out of gaussian, stability" in refused("presets", "cifar10/smothmix")
+        assert "a data set out of mnist, fmnist" in refused("presets", "svhn", "--json")
+
+
+class TestMethods:
+    def test_every_method_is_told_with_its_hyper_parameters(self) -> None:
+        text = done("methods")
+        for name, row in METHODS.items():
+            assert f"\n{name}\n" in f"\n{text}" and row.reference in text
+        assert "    eta = 5.0\n        of the mixup loss\n" in text
+        assert "    attack.epsilon = 1.0\n" in text
+        assert "labels_first, prediction_first" in " ".join(text.split())
+
+    def test_one_method_is_told_alone(self) -> None:
+        text = done("methods", "macer")
+        assert text.startswith("macer\n") and "\nsmoothmix\n" not in text
+        fields = [field for field in METHODS["macer"].record.__dataclass_fields__ if field != "name"]
+        assert fields == [line.split()[0] for line in text.splitlines() if line.startswith("    ") and " = " in line]
+
+    def test_json_has_the_schemas(self) -> None:
+        assert [body["name"] for body in json.loads(done("methods", "--json"))] == list(METHODS)
+        assert json.loads(done("methods", "macer", "--json"))["hyper_parameters"]["properties"]["m"]["default"] == 16
+
+    def test_an_unknown_method_is_one_sentence(self) -> None:
+        assert "expected one of gaussian, stability" in refused("methods", "trades")
+
+
+class TestTrain:
+    def train(self, tmp_path: Path, trained: list[TrainSpec], *more: str | Path) -> TrainSpec:
+        done("train", "--dataset", "d.npz", "--out", tmp_path / "m.safetensors", *more)
+        return trained[-1]
+
+    def test_a_preset_needs_only_data(self, tmp_path: Path, trained: list[TrainSpec]) -> None:
+        found = self.train(tmp_path, trained, "--preset", NAME)
+        assert found == parse_spec({"kind": "train", "dataset": "d.npz", **presets.preset(NAME).body()})
+
+    def test_set_goes_before_flags_flags_before_the_file_the_file_before_the_preset(
+        self, tmp_path: Path, trained: list[TrainSpec]
+    ) -> None:
+        file = tmp_path / "job.toml"
+        file.write_text(f'preset = "{NAME}"\nepochs = 7\nlr_step = 8\nseed = 9\n[method]\nm = 3\neta = 4\n')
+        more = ["--spec", file, "--lr-step", "5", "--seed", "6", "--set", "seed=1", "--set", "method.eta=2"]
+        found = self.train(tmp_path, trained, *more)
+        assert (found.sigma, found.epochs, found.lr_step, found.seed) == (0.5, 7, 5, 1)
+        body = dump_spec(found)["method"]
+        assert (body["steps"], body["m"], body["eta"]) == (4, 3, 2)
+
+    def test_a_method_flag_replaces_the_presets_method(self, tmp_path: Path, trained: list[TrainSpec]) -> None:
+        found = self.train(tmp_path, trained, "--preset", NAME, "--method", "macer", "--set", "method.m=4")
+        assert dump_spec(found)["method"] == dump_spec(METHODS["macer"].record(m=4))
+        assert found.sigma == 0.5
+
+    def test_the_presets_own_method_stays(self, tmp_path: Path, trained: list[TrainSpec]) -> None:
+        found = self.train(tmp_path, trained, "--preset", "mnist/smoothmix-eta1/1.0", "--method", "smoothmix")
+        assert dump_spec(found)["method"]["steps"] == 8
+
+    def test_set_makes_the_tables_it_needs(self, tmp_path: Path, trained: list[TrainSpec]) -> None:
+        sets = ["certification.every=5", "certification.inputs.count=20", "test_dataset=t.npz", "keep=acr"]
+        more = [part for text in sets for part in ("--set", text)]
+        found = self.train(tmp_path, trained, "--preset", NAME, *more)
+        assert found.certification is not None
+        assert (found.certification.every, found.certification.inputs.count, found.keep) == (5, 20, "acr")
+
+    def test_set_takes_json(self, tmp_path: Path, trained: list[TrainSpec]) -> None:
+        sets = ["normalization.mean=[0.5, 0.5, 0.5]", "normalization.std=[1,1,1]", "method.max_norm=null"]
+        more = [part for text in sets for part in ("--set", text)]
+        found = self.train(tmp_path, trained, "--preset", NAME, *more)
+        assert found.normalization.mean == (0.5, 0.5, 0.5)  # type: ignore[union-attr]
+
+    def test_a_method_name_that_is_set_brings_no_hyper_parameters_of_the_files_method(
+        self, tmp_path: Path, trained: list[TrainSpec]
+    ) -> None:
+        file = tmp_path / "job.toml"
+        file.write_text('architecture = "lenet"\nsigma = 1\n[method]\nname = "smoothmix"\neta = 4\n')
+        found = self.train(tmp_path, trained, "--spec", file, "--set", "method.name=stability")
+        assert dump_spec(found)["method"] == {"name": "stability", "weight": 2.0}
+
+    FLAGS = (
+        ("--precision", "bf16", "precision", "bf16"),
+        ("--memory-format", "channels_last", "memory_format", "channels_last"),
+        ("--forward-batch", "64", "forward_batch", 64),
+        ("--loader-processes", "2", "loader_processes", 2),
+        ("--keep", "loss", "keep", "loss"),
+        ("--start-from", "m.safetensors", "start_from", "m.safetensors"),
+        ("--lr-drop", "exact", "lr_drop", "exact"),
+        ("--crop-size", "32", "crop_size", 32),
+    )
+
+    @pytest.mark.parametrize(("flag", "text", "field", "value"), FLAGS)
+    def test_every_new_field_has_a_flag_in_both_commands(
+        self,
+        tmp_path: Path,
+        trained: list[TrainSpec],
+        submitted: list[dict[str, Any]],
+        flag: str,
+        text: str,
+        field: str,
+        value: Any,
+    ) -> None:
+        preset = ["--preset", "imagenet/gaussian/0.5"]
+        assert getattr(self.train(tmp_path, trained, *preset, flag, text), field) == value
+        done("submit", *preset, "--dataset", "ds_1", flag, text)
+        assert submitted == [{"kind": "train", "preset": preset[1], "dataset": "ds_1", field: value}]
+
+    @pytest.mark.parametrize(
+        ("more", "sentence"),
+        [
+            (["--preset", "cifar10/smoothmix/2"], "(preset): expected one of cifar10/smoothmix/0.25"),
+            (["--preset", NAME, "--set", "method.steps"], "(--set): expected FIELD=VALUE"),
+            (["--preset", NAME, "--set", "=3"], "(--set): expected FIELD=VALUE"),
+            (["--preset", NAME, "--set", "method..steps=3"], "(--set): expected FIELD=VALUE"),
+            (["--preset", NAME, "--set", "method.step=3"], "step"),
+            (["--preset", NAME, "--set", "sigma=NaN"], "sigma"),
+            (["--preset", NAME, "--set", "kind=certify"], "expected kind = \"train\" or none, got 'certify'"),
+            (["--preset", NAME, "--set", "method=macer"], "method"),
+            (["--method", "smoothmix"], "architecture"),
+        ],
+    )
+    def test_mistakes_are_one_sentence(self, tmp_path: Path, more: list[str], sentence: str) -> None:
+        assert sentence in refused("train", "--dataset", "d.npz", "--out", tmp_path / "m.safetensors", *more)
+
+
+class TestSubmit:
+    def test_the_service_fills_a_preset_in(self, submitted: list[dict[str, Any]]) -> None:
+        done("submit", "--preset", NAME, "--dataset", "ds_1", "--epochs", "3", "--set", "method.steps=2")
+        body = {"kind": "train", "preset": NAME, "dataset": "ds_1", "epochs": 3, "method": {"steps": 2}}
+        assert submitted == [body]
+
+    def test_another_method_goes_with_its_name(self, submitted: list[dict[str, Any]]) -> None:
+        done("submit", "--preset", NAME, "--dataset", "ds_1", "--method", "macer")
+        assert submitted[0]["method"] == {"name": "macer"}
+
+    def test_set_is_for_every_kind_of_job(self, submitted: list[dict[str, Any]]) -> None:
+        done("submit", "--kind", "certify", "--set", "inputs.count=3", "--set", "n=50")
+        assert submitted == [{"kind": "certify", "inputs": {"count": 3}, "n": 50}]
+
+    def test_a_kind_that_is_named_is_kept(self, submitted: list[dict[str, Any]]) -> None:
+        done("submit", "--set", "kind=predict")
+        assert submitted == [{"kind": "predict"}]
+
+
+def test_a_word_is_text_and_all_else_json() -> None:
+    given = {"bf16": "bf16", "2": 2, "0.5": 0.5, "true": True, '"2"': "2", "NaN": "NaN", "ds_1": "ds_1", "a=b": "a=b"}
+    for text, value in given.items():
+        assert specs.merged(None, None, {}, [f"x={text}"]) == {"x": value}
+
+
+def test_help_names_every_method_and_where_to_read_on() -> None:
+    group: Any = get_command(app)
+    for command in ("train", "submit"):
+        options = {option.name: option.help for option in group.commands[command].params}
+        assert all(name in options["method"] for name in METHODS)
+        assert "`radii methods`" in options["method"] and "`radii presets`" in options["preset"]

@@ -1,0 +1,138 @@
+"""What the loop prepares before a child begins: it is interrupted, refused and tried again like the child's own work."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests_support import fake_child, things
+
+from rs_core.errors import InvalidResults
+from worker import broker, process, votes
+from worker.loop import Slot, end
+from worker.settings import Settings
+from worker.store import jobs
+from worker.store.session import Database
+from worker.store.tables import Job, Shard
+
+
+@pytest.fixture
+def slot(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Slot]]:
+    """Makes a slot whose jobs need a file, made as told."""
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, fake_child.__file__))
+    made: list[Slot] = []
+
+    def make(prepare: Callable[[Callable[[], None]], str], **changes: object) -> Slot:
+        monkeypatch.setattr(votes, "needed_by", lambda session, job: job)
+        monkeypatch.setattr(votes, "file_for", lambda database, settings, job, needed, beat: prepare(beat))
+        fields = {"data": tmp_path, "database_url": database_url, "commit": 0.02, "retry_pause": 0.0}
+        made.append(Slot(Settings(**fields | changes), database))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for one in made:
+        end(one)
+
+
+def _submit(database: Database, tmp_path: Path) -> str:
+    tenant_id = things.tenant(database)
+    body = {
+        "kind": "certify",
+        "dataset": things.dataset(database, tmp_path / "blobs", tenant_id),
+        "checkpoint": things.checkpoint_of(database, tmp_path / "blobs", tenant_id),
+        "inputs": {"count": 1},
+        "n": 10,
+    }
+    return things.submit(database, tenant_id, body)
+
+
+def _seen(database: Database, job_id: str) -> tuple[str, str, int]:
+    with database.read() as session:
+        shard = session.get_one(Shard, (job_id, 0))
+        return session.get_one(Job, job_id).state, shard.state, shard.lost
+
+
+def _endless(beat: Callable[[], None]) -> str:
+    for _ in range(1000):
+        time.sleep(0.01)
+        beat()
+    raise AssertionError("nobody stopped it")
+
+
+def test_a_job_that_is_cancelled_meanwhile_ends(database: Database, tmp_path: Path, slot: Callable[..., Slot]) -> None:
+    job_id = _submit(database, tmp_path)
+
+    def prepare(beat: Callable[[], None]) -> str:
+        with database.write() as session:
+            jobs.cancel(session, job_id)
+        return _endless(beat)
+
+    assert slot(prepare).work_once()
+    assert _seen(database, job_id) == (jobs.CANCELLED, "dropped", 0)
+
+
+def test_a_worker_that_is_to_stop_hands_the_shard_back(
+    database: Database, tmp_path: Path, slot: Callable[..., Slot]
+) -> None:
+    job_id = _submit(database, tmp_path)
+    worker = slot(lambda beat: worker.stop.set() or _endless(beat))  # type: ignore[func-returns-value]
+    assert worker.work_once()
+    assert _seen(database, job_id) == (jobs.RUNNING, "ready", 0)
+
+
+def test_the_lease_is_kept_meanwhile(database: Database, tmp_path: Path, slot: Callable[..., Slot]) -> None:
+    job_id = _submit(database, tmp_path)
+    leases: list[float] = []
+
+    def prepare(beat: Callable[[], None]) -> str:
+        for _ in range(10):
+            time.sleep(0.05)
+            beat()
+            with database.read() as session:
+                leases.append(session.get_one(Shard, (job_id, 0)).lease_until)
+        return "0" * 64
+
+    assert slot(prepare).work_once()
+    assert leases[0] < leases[-1]
+    assert _seen(database, job_id)[0] == jobs.SUCCEEDED
+
+
+def test_what_cannot_be_prepared_fails_the_job_with_its_problem(
+    database: Database, tmp_path: Path, slot: Callable[..., Slot]
+) -> None:
+    job_id = _submit(database, tmp_path)
+
+    def prepare(beat: Callable[[], None]) -> str:
+        raise InvalidResults(expected="votes", got="none for index 7")
+
+    assert slot(prepare).work_once()
+    assert _seen(database, job_id)[:2] == (jobs.FAILED, "failed")
+    with database.read() as session:
+        assert "none for index 7" in (session.get_one(Job, job_id).problem or {})["detail"]
+
+
+def test_a_full_disk_is_tried_again(database: Database, tmp_path: Path, slot: Callable[..., Slot]) -> None:
+    job_id = _submit(database, tmp_path)
+
+    def prepare(beat: Callable[[], None]) -> str:
+        raise OSError(28, "No space left on device")
+
+    assert slot(prepare).work_once()
+    assert _seen(database, job_id) == (jobs.RUNNING, "ready", 1)
+
+
+def test_those_that_waited_are_rung_for_as_soon_as_the_job_has_succeeded(
+    database: Database, tmp_path: Path, slot: Callable[..., Slot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = _submit(database, tmp_path)
+    with database.write() as session:
+        first = session.get_one(Job, job_id)
+        shared = {"tenant_id": first.tenant_id, "kind": "train", "spec": {}, "total": 1, "work_total": 1}
+        jobs.submit(session, jobs.NewJob(**shared, shards=[(0, 1)] * 3, needs_id=job_id))  # type: ignore[arg-type]
+    rung: list[int] = []
+    monkeypatch.setattr(broker, "ring", lambda settings, count=1: rung.append(count))
+    assert slot(lambda beat: "0" * 64).work_once()
+    assert rung == [3]

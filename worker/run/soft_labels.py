@@ -1,0 +1,26 @@
+"""A soft_labels shard: votes on one view of each input, kept as predictions."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rs_core.certify.engine import Progress
+from rs_core.certify.voting import vote
+from worker.run.certify import progress
+from worker.run.task import Task
+
+
+def run(task: Task) -> Iterator[dict[str, Any]]:
+    """Messages ``progress`` and ``prediction``; then ``done``."""
+    spec = task.spec
+    records = vote(
+        task.sampler(),
+        task.inputs(),
+        n=spec["n"],
+        augmentation=spec["augmentation"],
+        crop_size=spec["crop_size"],
+        resume=task.unfinished(),
+    )
+    for record in records:
+        yield progress(record) if isinstance(record, Progress) else {"type": "prediction", **asdict(record)}
+    yield {"type": "done"}
