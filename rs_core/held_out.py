@@ -13,6 +13,7 @@ from rs_core.certify import engine
 from rs_core.certify.decision import Certificate
 from rs_core.certify.sampling import Sampler
 from rs_core.data.dataset import Dataset
+from rs_core.data.loader import batches
 from rs_core.models.normalize import BaseClassifier
 from rs_core.noise import Stage, generator
 from rs_core.spec import DEFAULT_BATCH, PeriodicCertification, TrainSpec
@@ -24,8 +25,18 @@ TEST_BATCH = 500
 def tested(spec: TrainSpec, model: BaseClassifier, data: Dataset, epoch: int, device: torch.device) -> Iterator[int]:
     """How many test images of each part are classified right under one noise draw each."""
     model.eval()
-    for part, start in enumerate(range(0, len(data), TEST_BATCH)):
-        x, y = data.batch(torch.arange(start, min(start + TEST_BATCH, len(data))))
+    plan = torch.split(torch.arange(len(data)), TEST_BATCH)
+    read = batches(
+        data,
+        plan,
+        augmentation="none",
+        size=None,
+        seed=spec.seed,
+        epoch=epoch,
+        first=0,
+        processes=spec.loader_processes,
+    )
+    for part, (x, y) in enumerate(read):
         stream = generator(spec.seed, epoch, Stage.TEST, part, device=device)
         noise = torch.randn(x.shape, generator=stream, device=device)
         with torch.no_grad():
@@ -43,12 +54,16 @@ def certification_due(spec: TrainSpec, epoch: int) -> bool:
 def certified(
     spec: TrainSpec, plan: PeriodicCertification, model: BaseClassifier, data: Dataset, device: torch.device
 ) -> Iterator[Certificate | None]:
-    """The certificates of the chosen test inputs, as a certify job of the same seed draws them; None between them, about
-    once a second."""
+    """The certificates of the chosen test inputs; None between them, about once a second.
+
+    Their noise is none that a certify job draws, whatever its seed: weights may be chosen by these certificates, and a
+    bound holds only for noise that its model was not chosen by.
+    """
     batch = DEFAULT_BATCH if device.type == "cpu" else TEST_BATCH
     sampler = Sampler(model, spec.sigma, data.num_classes, seed=spec.seed, batch_size=batch)
-    inputs = ((index, data.image(index), int(data.labels[index])) for index in plan.inputs.indices(len(data)))
-    for record in engine.certify(sampler, inputs, n0=plan.n0, n=plan.n, alpha=plan.alpha):
+    inputs = ((index, data.image(index), int(data.labels[index])) for index in plan.indices(len(data)))
+    stages = (Stage.CHECK_SELECTION, Stage.CHECK_ESTIMATION)
+    for record in engine.certify(sampler, inputs, n0=plan.n0, n=plan.n, alpha=plan.alpha, stages=stages):
         yield record if isinstance(record, Certificate) else None
 
 

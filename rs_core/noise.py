@@ -34,6 +34,8 @@ class Stage(IntEnum):
     LAYERS = 8
     SOFT_LABELS = 9
     LABEL_VIEW = 10
+    CHECK_SELECTION = 11
+    CHECK_ESTIMATION = 12
 
 
 def generator(

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from rs_core import fine_tuning
 from rs_core.data.dataset import Dataset
-from rs_core.errors import InvalidCheckpoint
+from rs_core.errors import InvalidCheckpoint, RadiiError
 from rs_core.keeping import Kept
 from rs_core.methods.terms import Terms
 from rs_core.models.normalize import BaseClassifier
 from rs_core.soft_labels import SoftLabels
-from rs_core.spec import TrainSpec, dump_spec
+from rs_core.spec import TrainSpec, dump_spec, parse_spec
 from rs_core.tensorfile import usual_mode
 
 FORMAT = "radii-snapshot-1"
@@ -111,7 +111,7 @@ def load(path: Path, run: str, model: BaseClassifier, optimizer: torch.optim.SGD
     """Puts weights and momentum back and returns the place; raises :class:`InvalidCheckpoint` for another run's file."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT or metadata.get("run") != run:
+        if metadata.get("format") != FORMAT or not _same(metadata.get("run", ""), run):
             raise InvalidCheckpoint(
                 expected="a snapshot of this very training run",
                 got="a file of another kind"
@@ -155,6 +155,19 @@ def identity(
         "start": None if start is None else fine_tuning.fingerprint(start),
     }
     return json.dumps(run, sort_keys=True)
+
+
+def _same(stored: str, run: str) -> bool:
+    """Whether two identities are of one run; fields that came to the specification since ``stored`` have their defaults."""
+    if stored == run:
+        return True
+    try:
+        before, now = json.loads(stored), json.loads(run)
+        specs = [parse_spec(identity["spec"] | {"dataset": "-", "test_dataset": "-"}) for identity in (before, now)]
+    except (ValueError, KeyError, TypeError, RadiiError):
+        return False
+    others = (now.keys() | before.keys()) - {"spec"}
+    return specs[0] == specs[1] and all(before.get(name) == now.get(name) for name in others)
 
 
 def _data_fingerprint(data: Dataset) -> str:

@@ -16,7 +16,7 @@ from rs_core.errors import InvalidSpec
 from rs_core.faults import fault
 from rs_core.fields import MAX_ALPHA as MAX_ALPHA
 from rs_core.fields import MAX_SAMPLES, MAX_SEED, Alpha, Reference, Seed, Sigma, record
-from rs_core.method_spec import CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
+from rs_core.method_spec import AttackFirst, CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
 
 __all__ = [
     "DEFAULT_BATCH",
@@ -24,6 +24,7 @@ __all__ = [
     "MAX_SAMPLES",
     "MAX_SEED",
     "Alpha",
+    "AttackFirst",
     "CatRs",
     "CertifySpec",
     "Consistency",
@@ -112,13 +113,22 @@ Method = Annotated[
 
 @record
 class PeriodicCertification:
-    """A small certification on the test data set during training. What it finds depends on nothing else."""
+    """A small certification on the test data set during training, which goes on as if it had not been.
+
+    Its noise is its own: a certify job draws other noise, whatever its seed.
+    """
 
     every: Annotated[int, Field(ge=1, le=10_000, description="after every so many epochs, and after the last one")] = 10
-    inputs: Annotated[Selection, Field(description="which inputs of the test data set")] = Selection(count=100)
+    inputs: Annotated[
+        Selection | None, Field(description="which inputs of the test data set; null: about 100, evenly spaced")
+    ] = None
     n0: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples for selection")] = 100
     n: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples for estimation")] = 1_000
     alpha: Alpha = 0.001
+
+    def indices(self, size: int) -> range:
+        """The chosen indices of a test data set of ``size`` inputs."""
+        return (self.inputs or Selection(step=max(1, size // 100), count=100)).indices(size)
 
 
 @record

@@ -161,14 +161,14 @@ class _Run:
             processes=spec.loader_processes,
         )
         for batch, (x, y) in enumerate(loaded, place.step):
-            sums = self._learn(x, y, self._soft(plan[batch]), epoch, batch, sums)
-            if self.clock.record_due():
-                yield self._stands(epoch, batch + 1, sums)
+            sums = yield from self._learn(x, y, self._soft(plan[batch]), epoch, batch, sums)
             if self.clock.snapshot_due() and batch + 1 < self.per_epoch:
                 yield self._snapshot(epoch, batch + 1, sums.with_seconds(time.monotonic() - begun))
         return sums
 
-    def _learn(self, x: Tensor, y: Tensor, soft: Tensor | None, epoch: int, batch: int, sums: Sums) -> Sums:
+    def _learn(
+        self, x: Tensor, y: Tensor, soft: Tensor | None, epoch: int, batch: int, sums: Sums
+    ) -> Generator[Record, None, Sums]:
         """One loader batch: as many optimiser steps as the method cuts it into (published: leftovers are dropped)."""
         size = len(x) // self.chunks
         x, y = x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
@@ -176,11 +176,14 @@ class _Run:
         self.forward.train()
         for chunk in range(self.chunks if size else 0):
             part = slice(chunk * size, (chunk + 1) * size)
-            step = self._step(epoch, batch * self.chunks + chunk, None if soft is None else soft[part])
+            number = batch * self.chunks + chunk
+            step = self._step(epoch, number, None if soft is None else soft[part])
             with _layer_randomness(self.spec.seed, epoch, step.step, self.device):
                 terms = self.loss(self.spec.method, self.forward, x[part], y[part], step)
             _update(self.optimizer, terms, step)
             sums = sums.add(terms, size)
+            if self.clock.record_due():
+                yield self._stands(epoch, number + 1, sums)
         return sums
 
     def _step(self, epoch: int, number: int, soft: Tensor | None) -> Step:
@@ -205,7 +208,7 @@ class _Run:
         for correct in held_out.tested(self.spec, self.model, self.test_data, epoch, self.device):
             right += correct
             if self.clock.record_due():
-                yield self._stands(epoch, self.per_epoch, sums)
+                yield self._stands(epoch, self.per_epoch * self.chunks, sums)
         return right / len(self.test_data)
 
     def _certified(self, epoch: int, sums: Sums) -> Summary:
@@ -216,11 +219,12 @@ class _Run:
             if certificate is not None:
                 found.append(certificate)
             if self.clock.record_due():
-                yield self._stands(epoch, self.per_epoch, sums)
+                yield self._stands(epoch, self.per_epoch * self.chunks, sums)
         return held_out.summary(self.spec, plan, found)
 
-    def _stands(self, epoch: int, batches_done: int, sums: Sums) -> StepRecord:
-        done, total = epoch * self.per_epoch + batches_done, self.spec.epochs * self.per_epoch
+    def _stands(self, epoch: int, steps: int, sums: Sums) -> StepRecord:
+        per_epoch = self.per_epoch * self.chunks
+        done, total = epoch * per_epoch + steps, self.spec.epochs * per_epoch
         return StepRecord(epoch=epoch, done=done, total=total, loss=sums.mean_loss)
 
     def _snapshot(self, epoch: int, step: int, sums: Sums) -> Snapshot:

@@ -101,10 +101,11 @@ def _check_test_data(spec: TrainSpec, test_data: Sized | None) -> None:
         return
     if test_data is None:
         raise InvalidSpec(expected="a test data set for what is measured on it", got="none", where="test_dataset")
-    if spec.certification is not None and not spec.certification.inputs.indices(len(test_data)):
+    if spec.certification is not None and not spec.certification.indices(len(test_data)):
+        start = 0 if spec.certification.inputs is None else spec.certification.inputs.start
         raise InvalidSpec(
             expected=f"at least one input of a test data set of {len(test_data):,}",
-            got=f"none from index {spec.certification.inputs.start} on",
+            got=f"none from index {start} on",
             where="certification.inputs",
         )
 

@@ -8,7 +8,7 @@ from rs_core.models.normalize import BaseClassifier
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
-    """Where a run stands; about one a second. ``done`` of ``total`` loader batches are behind it."""
+    """Where a run stands; about one a second. ``done`` of ``total`` optimiser steps are behind it."""
 
     epoch: int
     done: int

@@ -38,15 +38,27 @@ class Progress:
 
 
 def certify(
-    sampler: Sampler, inputs: Iterable[Input], *, n0: int, n: int, alpha: float, resume: Progress | None = None
+    sampler: Sampler,
+    inputs: Iterable[Input],
+    *,
+    n0: int,
+    n: int,
+    alpha: float,
+    resume: Progress | None = None,
+    stages: tuple[Stage, Stage] = (Stage.SELECTION, Stage.ESTIMATION),
 ) -> Iterator[Progress | Certificate]:
-    """CERTIFY of Cohen et al. 2019 for each input: n0 samples select the class, n fresh ones bound its probability."""
+    """CERTIFY of Cohen et al. 2019 for each input: n0 samples select the class, n fresh ones bound its probability.
+
+    ``stages`` name the two noise streams. The bound holds for noise that the model was not chosen by: what a training is
+    steered by draws from others.
+    """
+    selection, estimation = stages
     for index, x, label in inputs:
         tally = _Tally(index, label, resume)
         yield tally.progress()
-        yield from tally.count(sampler, x, n0, Stage.SELECTION)
-        yield from tally.count(sampler, x, n, Stage.ESTIMATION)
-        counts0, counts = tally.counts(Stage.SELECTION), tally.counts(Stage.ESTIMATION)
+        yield from tally.count(sampler, x, n0, selection)
+        yield from tally.count(sampler, x, n, estimation)
+        counts0, counts = tally.counts(selection), tally.counts(estimation)
         prediction, radius, p_lower = decision.certify(counts0, counts, sigma=sampler.sigma, alpha=alpha)
         yield Certificate(
             index=index,

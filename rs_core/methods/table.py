@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 class MethodRow:
     """One method: its loss as ``module:function``, the record of its hyper-parameters, and what the loop must know.
 
-    ``chunks(hp)`` is the number of optimiser steps that one loader batch is cut into.
+    ``chunks(hp)`` is the number of optimiser steps that one loader batch is cut into. ``passes(hp)`` counts the passes
+    forward and backward per training image: to the weights, and to the input alone (attacks; at most).
     """
 
     name: str
     function: str
     record: type[Any]
     chunks: Callable[[Any], int]
+    passes: Callable[[Any], tuple[int, int]]
     reference: str
     needs_soft_labels: bool = False
 
@@ -35,6 +37,7 @@ METHODS: dict[str, MethodRow] = {
             function="rs_core.methods.gaussian:loss",
             record=Gaussian,
             chunks=lambda hp: 1,
+            passes=lambda hp: (1, 0),
             reference="Cohen et al., Certified Adversarial Robustness via Randomized Smoothing, 2019, arXiv 1902.02918",
         ),
         MethodRow(
@@ -42,6 +45,7 @@ METHODS: dict[str, MethodRow] = {
             function="rs_core.methods.stability:loss",
             record=Stability,
             chunks=lambda hp: 1,
+            passes=lambda hp: (2, 0),
             reference="Li et al., Certified Adversarial Robustness with Additive Noise, 2019, arXiv 1809.03113",
         ),
         MethodRow(
@@ -49,6 +53,7 @@ METHODS: dict[str, MethodRow] = {
             function="rs_core.methods.smoothadv:loss",
             record=SmoothAdv,
             chunks=lambda hp: hp.m if hp.copies == "all" else 1,
+            passes=lambda hp: (hp.m if hp.copies == "all" else 1, hp.m * hp.steps),
             reference="Salman et al., Provably Robust Deep Learning via Adversarially Trained Smoothed Classifiers, "
             "2019, arXiv 1906.04584",
         ),
@@ -57,6 +62,7 @@ METHODS: dict[str, MethodRow] = {
             function="rs_core.methods.macer:loss",
             record=Macer,
             chunks=lambda hp: 1,
+            passes=lambda hp: (hp.m, 0),
             reference="Zhai et al., MACER: Attack-free and Scalable Robust Training via Maximizing Certified Radius, "
             "2020, arXiv 2001.02378",
         ),
@@ -65,6 +71,7 @@ METHODS: dict[str, MethodRow] = {
             function="rs_core.methods.consistency:loss",
             record=Consistency,
             chunks=lambda hp: hp.m,
+            passes=lambda hp: (hp.m, 0 if hp.attack is None else hp.m * hp.attack.steps),
             reference="Jeong and Shin, Consistency Regularization for Certified Robustness of Smoothed Classifiers, "
             "2020, arXiv 2006.04062",
         ),
@@ -73,6 +80,7 @@ METHODS: dict[str, MethodRow] = {
             function="rs_core.methods.smoothmix:loss",
             record=SmoothMix,
             chunks=lambda hp: hp.m,
+            passes=lambda hp: (2 * hp.m, hp.m * hp.steps),
             reference="Jeong et al., SmoothMix: Training Confidence-calibrated Smoothed Classifiers for Certified "
             "Robustness, 2021, arXiv 2111.09277",
         ),
@@ -81,6 +89,7 @@ METHODS: dict[str, MethodRow] = {
             function="rs_core.methods.cat_rs:loss",
             record=CatRs,
             chunks=lambda hp: hp.m,
+            passes=lambda hp: (2 * hp.m, hp.m * hp.steps),
             needs_soft_labels=True,
             reference="Jeong, Kim and Shin, Confidence-aware Training of Smoothed Classifiers for Certified Robustness, "
             "2023, arXiv 2212.09000",

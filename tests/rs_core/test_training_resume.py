@@ -1,15 +1,19 @@
 """A run that is cut in the middle of an epoch and goes on from its snapshot ends as an unbroken one, whatever it is of."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from rs_core import soft_labels
 from rs_core.data.builtin import digits
 from rs_core.data.dataset import Dataset
+from rs_core.errors import InvalidCheckpoint
 from rs_core.snapshots import Snapshot
 from rs_core.soft_labels import SoftLabels
 from rs_core.spec import (
@@ -23,7 +27,7 @@ from rs_core.spec import (
     Stability,
     TrainSpec,
 )
-from rs_core.training import EpochRecord, Trained, train
+from rs_core.training import EpochRecord, StepRecord, Trained, train
 
 SPEC = TrainSpec(
     dataset="digits",
@@ -123,3 +127,35 @@ def test_a_certification_that_was_cut_is_done_again_and_costs_no_step(data: Data
     resumed, _ = _run(spec, data, tmp_path, tmp_path / "1-3.safetensors")
     assert _metrics(resumed) == {1: _metrics(whole)[1]}
     assert _metrics(resumed)[1].steps == 3
+
+
+def test_a_snapshot_of_a_version_with_fewer_settings_is_gone_on_from(data: Dataset, tmp_path: Path) -> None:
+    spec = RUNS["gaussian"]
+    whole, saved = _run(spec, data, tmp_path)
+    older = tmp_path / "older.safetensors"
+    _without(saved[0], older, "precision", "certification", "forward_batch")
+    resumed, _ = _run(spec, data, tmp_path, older)
+    assert isinstance(whole[-1], Trained) and isinstance(resumed[-1], Trained)
+    state = resumed[-1].model.state_dict()
+    assert all(torch.equal(tensor, state[key]) for key, tensor in whole[-1].model.state_dict().items())
+    with pytest.raises(InvalidCheckpoint, match="one of another specification"):
+        _run(replace(spec, precision="bf16"), data, tmp_path, older)
+
+
+def test_a_run_stands_somewhere_after_every_optimiser_step(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rs_core.training.SECONDS_BETWEEN_RECORDS", 0.0)
+    records, _ = _run(RUNS["smoothmix"], data, tmp_path)
+    stands = [record for record in records if isinstance(record, StepRecord) and record.epoch == 0]
+    assert {record.done for record in stands} >= {1, 2, 3, 4}  # two whole batches of two steps each, m = 2
+
+
+def _without(path: Path, out: Path, *fields: str) -> None:
+    """The snapshot as one would have been written before these fields of the specification were there."""
+    with safe_open(path, framework="pt") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    run = json.loads(metadata["run"])
+    for name in fields:
+        del run["spec"][name]
+    save_file(tensors, out, metadata=metadata | {"run": json.dumps(run, sort_keys=True)})

@@ -35,6 +35,7 @@ class Task:
     resume: dict[str, Any] | None
     files: dict[str, str]
     limits: dict[str, float]
+    dataset_hash: str | None = None
 
     @classmethod
     def read(cls, body: dict[str, Any], device: torch.device) -> "Task":

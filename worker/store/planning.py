@@ -9,6 +9,7 @@ from typing import Any
 
 from rs_core import training_checks
 from rs_core.errors import InvalidSpec, Mismatch
+from rs_core.methods.table import method
 from rs_core.spec import CertifySpec, Normalization, PredictSpec, Selection, SoftLabelSpec, TrainSpec, dump_spec
 from rs_core.tally import default_radii
 from rs_core.training_checks import Known
@@ -22,11 +23,13 @@ SAMPLES_PER_SECOND = {
     "cifar_resnet110": 350.0,
     "resnet50": 20.0,
 }
-"""Forward passes per second on two CPU cores; a training step costs about three per image."""
+"""Forward passes per second on two CPU cores."""
+
+FULL_PASS, INPUT_PASS = 3, 2
+"""Forward passes that one costs which goes back to the weights, or to the input alone."""
 
 UNKNOWN_RATE = 100.0
-BACKWARD = 3
-MIN_SHARDS = 8
+MIN_SHARDS, MAX_SHARDS = 8, 2_000
 
 
 def plan(
@@ -50,8 +53,11 @@ def plan(
     chosen = len(_selected(spec.inputs, dataset))
     radii: tuple[float, ...] = ()
     if isinstance(spec, TrainSpec):
-        work = spec.epochs * math.ceil(chosen / spec.batch_size)
-        seconds = BACKWARD * spec.epochs * chosen / rate(spec.architecture)
+        row = method(spec.method.name)
+        work = spec.epochs * math.ceil(chosen / spec.batch_size) * row.chunks(spec.method)
+        full, of_input = row.passes(spec.method)
+        units = FULL_PASS * full + INPUT_PASS * of_input
+        seconds = units * spec.epochs * chosen / rate(spec.architecture)
         seconds += _certification_seconds(spec, test_dataset)
         check_training(spec, dataset, test_dataset, start)
         shards, total = [(0, chosen)], spec.epochs
@@ -100,8 +106,11 @@ def rate(architecture: str) -> float:
 
 
 def cut(inputs: int, seconds_per_input: float, shard_seconds: float) -> list[tuple[int, int]]:
-    """Positions ``[first, stop)`` of each shard: about ``shard_seconds`` of work, and enough of them to share."""
+    """Positions ``[first, stop)`` of each shard: about ``shard_seconds`` of work, enough of them to share, and no more
+    than ``MAX_SHARDS``: work that would make more wants a GPU, where each takes less time, and is kept input by input.
+    """
     size = max(1, min(math.ceil(inputs / MIN_SHARDS), round(shard_seconds / seconds_per_input)))
+    size = max(size, math.ceil(inputs / MAX_SHARDS))
     return [(first, min(first + size, inputs)) for first in range(0, inputs, size)]
 
 
@@ -201,7 +210,7 @@ def _certification_seconds(spec: TrainSpec, test_dataset: Dataset | None) -> flo
     plan = spec.certification
     if plan is None or test_dataset is None:
         return 0.0
-    inputs = len(plan.inputs.indices(test_dataset.count or 0))
+    inputs = len(plan.indices(test_dataset.count or 0))
     return math.ceil(spec.epochs / plan.every) * inputs * (plan.n0 + plan.n) / rate(spec.architecture)
 
 

@@ -77,9 +77,23 @@ def test_a_selection_without_an_input_is_refused() -> None:
         _certify(inputs={"start": 1_000})
 
 
-def test_a_training_is_one_shard_counted_in_loader_batches() -> None:
+def test_a_training_is_one_shard_counted_in_optimiser_steps() -> None:
     job, _ = _train(epochs=3, batch_size=256)
     assert (job.shards, job.total, job.work_total) == ([(0, 1_000)], 3, 12)
+    job, _ = _train(epochs=3, batch_size=256, method={"name": "smoothmix", "m": 4})
+    assert job.work_total == 48
+
+
+def test_the_estimate_of_a_training_goes_by_the_passes_of_its_method() -> None:
+    _, gaussian = _train()
+    _, smoothadv = _train(method={"name": "smoothadv", "m": 4, "steps": 10})
+    assert smoothadv / gaussian == pytest.approx(4 + 40 * 2 / 3)
+
+
+def test_a_job_is_cut_into_no_more_shards_than_a_database_likes() -> None:
+    shards = cut(1_281_167, seconds_per_input=500.0, shard_seconds=60.0)
+    assert 1_000 < len(shards) <= 2_000
+    assert shards[0][0] == 0 and shards[-1][1] == 1_281_167
 
 
 def test_a_training_that_cannot_be_built_is_refused_before_it_is_queued() -> None:
