@@ -295,6 +295,7 @@ class Drive:
         with self.database.read() as session:
             job = session.get_one(Job, self.claim.job_id)
             files = _files(session, job)
+            dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
             done, progress = results.standing(session, self.claim)
             needed = votes.needed_by(session, job)
         if needed is not None:
@@ -314,6 +315,7 @@ class Drive:
             "progress": progress,
             "resume": self.claim.resume,
             "files": files,
+            "dataset_hash": dataset.content_hash if dataset is not None else None,
             "limits": {
                 "snapshot": self.settings.snapshot,
                 "convert": self.settings.convert_limit,

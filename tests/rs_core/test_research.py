@@ -312,7 +312,7 @@ def test_a_small_file_of_a_huge_tensor_costs_no_memory(tmp_path: Path) -> None:
             lenet(),
             {},
             "expected the hint 'architecture', one of lenet, cifar_resnet20, cifar_resnet110, resnet50, digits_cnn, "
-            "which this file needs, got no name in it.",
+            "or torchvision/NAME, which this file needs, got no name in it.",
         ),
         (
             prefixed("1.", state(classes=7)),

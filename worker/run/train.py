@@ -49,8 +49,13 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
             yield {"type": "done", "made": _checkpoint(task, spec, data, record)}
 
 
-def checkpoint_info(spec: TrainSpec, data: Dataset, trained: Trained, device: torch.device) -> CheckpointInfo:
-    """What a finished training says of its checkpoint; ``epoch`` counts the epochs behind the weights that it holds."""
+def checkpoint_info(
+    spec: TrainSpec, data: Dataset, trained: Trained, device: torch.device, *, dataset_hash: str | None = None
+) -> CheckpointInfo:
+    """What a finished training says of its checkpoint; ``epoch`` counts the epochs behind the weights that it holds.
+
+    ``dataset_hash`` is the data set's content hash where it is known: of a huge set it takes long to compute.
+    """
     weights = {"keep": spec.keep, "epoch": trained.epoch, "epochs": trained.epochs, "value": trained.value}
     origin = {"precision": spec.precision, "spec": dump_spec(spec), "weights": weights}
     return CheckpointInfo(
@@ -62,7 +67,7 @@ def checkpoint_info(spec: TrainSpec, data: Dataset, trained: Trained, device: to
         sigma=spec.sigma,
         method=spec.method.name,
         epoch=trained.epoch,
-        dataset_hash=content_hash(data),
+        dataset_hash=dataset_hash or content_hash(data),
         provenance=provenance(device) | origin,
     )
 
@@ -91,7 +96,7 @@ def _saved(task: Task, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _checkpoint(task: Task, spec: TrainSpec, data: Dataset, trained: Trained) -> dict[str, Any]:
-    info = checkpoint_info(spec, data, trained, task.device)
+    info = checkpoint_info(spec, data, trained, task.device, dataset_hash=task.dataset_hash)
     path = blobs.new_path(task.blobs)
     checkpoint.save(trained.model, info, path)
     return {"sealed": sealed(path), "columns": checkpoint_columns(info)}
