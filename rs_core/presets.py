@@ -64,7 +64,8 @@ def apply(body: Mapping[str, Any]) -> dict[str, Any]:
     """A training body without ``preset``: what the preset says, under what the body says itself.
 
     The body's ``method`` is added to the preset's field by field where it has the same name or none; a method of
-    another name replaces it. A body without ``preset`` (or with ``None``) is returned as it is.
+    another name replaces it. A preset's ``crop_size`` goes with its ``augmentation``: where the body has another, and no
+    size of its own, there is none. A body without ``preset`` (or with ``None``) is returned as it is.
     """
     own = {name: value for name, value in body.items() if name != "preset"}
     chosen = body.get("preset")
@@ -74,6 +75,8 @@ def apply(body: Mapping[str, Any]) -> dict[str, Any]:
     method = own.get("method")
     if isinstance(method, Mapping) and method.get("name", base["method"]["name"]) == base["method"]["name"]:
         own["method"] = _over(base["method"], method)
+    if own.get("augmentation", base.get("augmentation")) != base.get("augmentation"):
+        base.pop("crop_size", None)
     return {**base, **own}
 
 

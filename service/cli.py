@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from service.client_errors import ClientError
-from service.commands import local, presets, remote, server, transfer
+from service.commands import architectures, local, presets, remote, server, transfer
 from service.commands.console import CommandError, note, say
 from service.commands.report import report
 
@@ -81,7 +81,7 @@ def options(
 
 for panel, functions in {
     LOCAL: (local.train, local.certify, local.predict, report),
-    CHOICE: (presets.methods, presets.presets),
+    CHOICE: (presets.methods, presets.presets, architectures.architectures),
     REMOTE: (
         remote.submit,
         remote.status,

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rs_core.checkpoint_info import CheckpointInfo, Hints
 from rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
@@ -84,13 +84,22 @@ def _how(code: int, errors: bytes) -> str:
 
 def main() -> None:
     """The sandboxed side."""
+    answers = _apart()
     request = json.load(sys.stdin)
     _wall_in(request["memory"], request["seconds"], max(MAX_OUTPUT, 2 * request.get("max_dataset", 0)))
     try:
         answer = _dataset(request) if request["what"] == "dataset" else _checkpoint(request)
     except RadiiError as error:
         answer = {"problem": error.problem()}
-    json.dump(answer, sys.stdout)
+    with answers:
+        json.dump(answer, answers)
+
+
+def _apart() -> IO[str]:
+    """The standard output for the answer alone: what anybody else prints goes to the standard error from now on."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answers
 
 
 def _wall_in(memory: int, seconds: float, output: int = MAX_OUTPUT) -> None:

@@ -1,7 +1,7 @@
 """Images and labels from a NumPy archive (.npz). Torch-free.
 
-The pair of arrays may be called images and labels, x and y, X and Y, x_train and y_train, or x_test and y_test; exactly
-one pair must be there. An optional array ``class_names`` of texts names the classes. Other arrays are ignored, but an
+The pair of arrays may be called images and labels, x and y, X and y (as scikit-learn does), X and Y, x_train and y_train,
+or x_test and y_test; exactly one pair must be there. An optional array ``class_names`` of texts names the classes. Other arrays are ignored, but an
 array of Python objects anywhere is refused by its header: reading one means running a pickle.
 
 Layouts: (N, H, W) is greyscale. Of four axes, the second is the channels if it is 1 or 3 (N, C, H, W), else the last if
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rs_core.data.info import Arrays, DatasetInfo, Shape, check_counts, check_size, classes, listed, one
 from rs_core.errors import InvalidDataset
 
-PAIRS = (("images", "labels"), ("x", "y"), ("X", "Y"), ("x_train", "y_train"), ("x_test", "y_test"))
+PAIRS = (("images", "labels"), ("x", "y"), ("X", "y"), ("X", "Y"), ("x_train", "y_train"), ("x_test", "y_test"))
 CLASS_NAMES = "class_names"
 MAX_ARRAYS = 1000
 MAX_NAMES_BYTES = 2**26

@@ -21,6 +21,8 @@ from rs_core.errors import InvalidDataset, RadiiError
 FORMATS = ("PNG", "JPEG")
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "P": 3, "PA": 3, "CMYK": 3}
 """By Pillow's mode: 16-bit and floating-point images are not among them."""
+MAX_RESIZED = 2**27
+"""Pixels of one photograph after resizing and before cropping: a long strip would fill any memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,10 @@ class Framing:
     center_crop: int | None = None
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width afterwards; ``ValueError`` where the square would not fit."""
+        """Height and width afterwards; ``ValueError`` where the square would not fit.
+
+        Raises :class:`InvalidDataset` where the photograph would have more than ``MAX_RESIZED`` pixels before the crop.
+        """
         height, width = self._resized(height, width)
         if self.center_crop is None:
             return height, width
@@ -58,8 +63,15 @@ class Framing:
         if self.resize is None:
             return height, width
         if height <= width:
-            return self.resize, int(self.resize * width / height)
-        return int(self.resize * height / width), self.resize
+            size = self.resize, int(self.resize * width / height)
+        else:
+            size = int(self.resize * height / width), self.resize
+        if size[0] * size[1] > MAX_RESIZED:
+            raise InvalidDataset(
+                expected=f"at most {MAX_RESIZED:,} pixels in a photograph after resize = {self.resize}",
+                got=f"{size[0]:,}x{size[1]:,}, from {height:,}x{width:,}",
+            )
+        return size
 
 
 AS_THEY_ARE = Framing()
@@ -73,8 +85,8 @@ def opened_image(data: bytes, where: str) -> Iterator[Image.Image]:
             image.verify()  # checksums and the end of the file, which decoding does not need; it spends the image
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             yield image
-    except RadiiError:
-        raise
+    except RadiiError as error:
+        raise type(error)(expected=error.expected, got=error.got, where=error.where or where) from None
     except Exception as error:  # the decoders raise whatever the bytes led them to
         reason = "something else" if isinstance(error, UnidentifiedImageError) else f"a broken one ({error})"
         raise InvalidDataset(expected="a whole PNG or JPEG image", got=reason[:300], where=where) from None

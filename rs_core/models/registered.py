@@ -11,6 +11,9 @@ A table of the file is a row; its key is the architecture's name::
 
 ``nets`` is imported from the folder of the file or from what is installed, in the processes that build networks and in
 no other. Its code runs with the rights of those processes: the file is for the operator, never for a tenant.
+
+Networks with tied weights (one tensor under two names) are refused: a stored file has no way to say that two tensors are
+one, so a network that is loaded to be trained on would no longer be tied.
 """
 
 import re
@@ -18,6 +21,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +33,7 @@ from rs_core.models.table import ARCHITECTURES, Architecture, Shape
 from rs_core.spec import invalid_spec
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 Side = Annotated[int, Field(ge=1, le=4096)]
@@ -80,6 +84,7 @@ def network(row: Architecture, num_classes: int, input_shape: Shape) -> "nn.Modu
     if not isinstance(made, nn.Module):
         raise BrokenArchitecture(expected="a torch.nn.Module", got=f"a {type(made).__name__}", where=where)
     _check_logits(made, num_classes, input_shape, where)
+    _check_memory(made, where)
     return made
 
 
@@ -140,3 +145,28 @@ def _check_logits(made: "nn.Module", num_classes: int, input_shape: Shape, where
     if shape != (1, num_classes):
         got = f"a {type(logits).__name__}" if shape is None else f"a tensor of shape {shape}"
         raise BrokenArchitecture(expected=f"logits of shape (1, {num_classes}) for one image", got=got, where=where)
+
+
+def _check_memory(made: "nn.Module", where: str) -> None:
+    """No two tensors of the state dict may overlap in memory; lying side by side in one block is no fault."""
+    import torch
+
+    spans = sorted(
+        (str(tensor.device), *_span(tensor), name)
+        for name, tensor in made.state_dict().items()
+        if isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided and tensor.numel()
+    )
+    shared = [
+        (name, next_name)
+        for (device, _, end, name), (next_device, start, _, next_name) in pairwise(spans)
+        if device == next_device and start < end
+    ]
+    if shared:
+        got = "{} and {} in the same".format(*min(shared))
+        raise BrokenArchitecture(expected="weights that each have memory of their own", got=got, where=where)
+
+
+def _span(tensor: "Tensor") -> tuple[int, int]:
+    """Addresses of its first byte, and after its last."""
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()

@@ -50,7 +50,8 @@ Dataset = Annotated[
         metavar="DATA",
         rich_help_panel=JOB,
         help="Data set: `digits`, or files: an .npz, idx or CIFAR .bin files (joined by commas), a CIFAR .tar.gz, "
-        "a zip of class folders.",
+        "a zip of class folders; photos.zip@256/224 resizes its photographs to a shorter side of 256 pixels and cuts "
+        "224x224 from the middle.",
     ),
 ]
 TestDataset = Annotated[
@@ -114,9 +115,8 @@ Architecture = Annotated[
     str | None,
     typer.Option(
         rich_help_panel=NETWORK,
-        help="Network: lenet, cifar_resnet20, cifar_resnet110, resnet50, digits_cnn, or one of torchvision's, such as "
-        "torchvision/resnet18. "
-        "(default: the preset's; without one it is needed)",
+        metavar="NAME",
+        help="Network: `radii architectures` lists them. (default: the preset's; without one it is needed)",
     ),
 ]
 Normalization = Annotated[
@@ -131,8 +131,8 @@ Method = Annotated[
     typer.Option(
         metavar="NAME",
         rich_help_panel=NETWORK,
-        help="Training method: gaussian, stability, smoothadv, macer, consistency, smoothmix or cat_rs. "
-        "`radii methods` tells their hyper-parameters, --set changes them. (default: gaussian)",
+        help="Training method: `radii methods` lists them with their hyper-parameters, --set changes those, and "
+        "`radii presets` shows what was published with which. (default: gaussian)",
     ),
 ]
 Epochs = Annotated[
@@ -222,7 +222,9 @@ KnownArchitecture = Annotated[
     typer.Option(
         "--architecture",
         rich_help_panel=JOB,
-        help="Network of a checkpoint that does not say it, such as a bare state dict. (default: what the file says)",
+        metavar="NAME",
+        help="Network of a checkpoint that does not say it, such as a bare state dict: `radii architectures` lists "
+        "them. (default: what the file says)",
     ),
 ]
 KnownNormalization = Annotated[

@@ -59,6 +59,21 @@ def add_dataset(
         str | None,
         typer.Option(metavar="A,B,...", help="All classes in the order of their labels. (default: what the files say)"),
     ] = None,
+    resize: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            min=1,
+            max=4096,
+            help="Of a zip of class folders: resize each photograph to this shorter side. (default: as it is)",
+        ),
+    ] = None,
+    center_crop: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS", min=1, max=4096, help="Then cut the square of this side from its middle. (default: all)"
+        ),
+    ] = None,
     no_wait: NoWait = False,
     server: Server = DEFAULT_SERVER,
     api_key: ApiKey = None,
@@ -67,7 +82,14 @@ def add_dataset(
     names = None if class_names is None else [part.strip() for part in class_names.split(",")]
     with connect(server, api_key) as client:
         made = client.add_dataset(
-            name, files or None, builtin=builtin, format=format, class_names=names, wait=not no_wait
+            name,
+            files or None,
+            builtin=builtin,
+            format=format,
+            class_names=names,
+            resize=resize,
+            center_crop=center_crop,
+            wait=not no_wait,
         )
     if made.state == "ready":
         note(f"{made.count:,} images of shape {made.shape}, {made.num_classes} classes.")
@@ -79,7 +101,10 @@ def add_checkpoint(
     file: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, help="A .safetensors, .pt, .pth or .pth.tar file.")
     ],
-    architecture: Annotated[str | None, typer.Option(help="Network. (default: what the file says)")] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(help="Network: `radii architectures` lists them. (default: what the file says)"),
+    ] = None,
     num_classes: Annotated[int | None, typer.Option(help="Number of classes. (default: what the file says)")] = None,
     input_shape: Annotated[
         str | None, typer.Option(metavar="C,H,W", help="Shape of an image. (default: what the file says)")

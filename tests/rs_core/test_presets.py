@@ -282,6 +282,21 @@ class TestApply:
         assert body["method"] == {"name": "macer"}
         assert body["sigma"] == 0.5
 
+    @pytest.mark.parametrize("augmentation", ["none", "crop_flip"])
+    def test_a_crop_size_goes_with_the_presets_augmentation(self, augmentation: str) -> None:
+        given = {"kind": "train", "dataset": "d", "preset": "imagenet/gaussian/0.5"}
+        body = presets.apply({**given, "augmentation": augmentation})
+        assert "crop_size" not in body
+        found = parse_spec(body)
+        assert isinstance(found, TrainSpec)
+        assert (found.augmentation, found.crop_size, found.architecture) == (augmentation, None, "resnet50")
+        assert presets.apply({**given, "augmentation": "resized_crop_flip"})["crop_size"] == 224
+        assert presets.apply({**given, "epochs": 3})["crop_size"] == 224
+
+    def test_a_crop_size_of_the_bodys_own_stays_and_is_left_to_the_check_of_the_whole(self) -> None:
+        body = presets.apply({"preset": "imagenet/gaussian/0.5", "augmentation": "none", "crop_size": 100})
+        assert (body["augmentation"], body["crop_size"]) == ("none", 100)
+
     @pytest.mark.parametrize("method", [None, "macer", 5, ["macer"]])
     def test_what_is_no_method_is_left_to_the_check_of_the_whole(self, method: Any) -> None:
         assert presets.apply({"preset": "cifar10/smoothmix/0.5", "method": method})["method"] == method

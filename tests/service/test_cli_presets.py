@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from rs_core import presets
 from rs_core.methods.table import METHODS
+from rs_core.models.table import ARCHITECTURES
 from rs_core.spec import TrainSpec, dump_spec, parse_spec
 from service.cli import app
 from service.commands import specs, training_run
@@ -269,9 +270,14 @@ def test_a_word_is_text_and_all_else_json() -> None:
         assert specs.merged(None, None, {}, [f"x={text}"]) == {"x": value}
 
 
-def test_help_names_every_method_and_where_to_read_on() -> None:
+def test_help_says_where_to_read_what_there_is_and_lists_no_names_that_go_stale() -> None:
     group: Any = get_command(app)
     for command in ("train", "submit"):
         options = {option.name: option.help for option in group.commands[command].params}
-        assert all(name in options["method"] for name in METHODS)
         assert "`radii methods`" in options["method"] and "`radii presets`" in options["preset"]
+        assert "`radii architectures`" in options["architecture"]
+        assert not [name for name in METHODS if name in options["method"].partition("(default")[0]]
+        assert not [name for name in ARCHITECTURES if name in options["architecture"]]
+    for command in ("train", "certify", "predict"):
+        options = {option.name: option.help for option in group.commands[command].params}
+        assert "photos.zip@256/224" in options["dataset"]

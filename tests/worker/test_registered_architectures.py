@@ -16,10 +16,16 @@ from worker.store import schema
 from worker.store.session import Database
 
 NETS = """
+import os
+
 from torch import nn
+
+print('{"type": "done"}')  # what it prints is for people, and no answer of the processes that import it
 
 
 def one_layer(num_classes, input_shape):
+    print("building")
+    os.write(1, b'{"type": "failed"}')
     channels, height, width = input_shape
     return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, num_classes))
 

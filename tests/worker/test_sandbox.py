@@ -8,12 +8,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from rs_core.data.canonical import open_dataset
 from rs_core.errors import InvalidCheckpoint, InvalidDataset
 from worker import sandbox
 
 MEMORY = 16 * 2**30
+TALKATIVE = """
+import atexit, os, subprocess
+from torch import nn
+
+print("imported")
+subprocess.run(["echo", "a process of its own"])
+atexit.register(print, "over")
+
+
+def net(num_classes, input_shape):
+    os.write(1, b'{"columns": {}}')
+    print("built", flush=True)
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, num_classes))
+"""
 
 
 def _convert(tmp_path: Path, files: dict[str, Path], **more: Any) -> dict[str, Any]:
@@ -57,6 +73,23 @@ def test_a_pickle_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(InvalidCheckpoint, match="expected a state dict"):
         _convert(tmp_path, {"model.pt": path}, what="checkpoint")
     assert not victim.exists()
+
+
+def test_what_a_registered_module_prints_is_not_taken_for_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "talkative_nets.py").write_text(TALKATIVE)
+    file = tmp_path / "architectures.toml"
+    file.write_text(
+        '[talkative]\nbuilder = "talkative_nets:net"\ninput_shape = [1, 2, 2]\nhead = "1"\ndescription = "one layer"\n'
+    )
+    save_file({"1.weight": torch.zeros(3, 4), "1.bias": torch.zeros(3)}, tmp_path / "bare")
+    answer = _convert(
+        tmp_path,
+        {"mine.safetensors": tmp_path / "bare"},
+        what="checkpoint",
+        architecture="talkative",
+        architectures=str(file),
+    )
+    assert (answer["columns"]["architecture"], answer["columns"]["num_classes"]) == ("talkative", 3)
 
 
 def test_time_is_limited(tmp_path: Path, npz: Path) -> None:

@@ -17,7 +17,7 @@ from torchvision import transforms
 from rs_core.data.canonical import content_hash, open_dataset, save
 from rs_core.data.conversion import convert
 from rs_core.data.dataset import Dataset
-from rs_core.data.photos import Framing
+from rs_core.data.photos import MAX_RESIZED, Framing
 from rs_core.data.readers import load, read
 from rs_core.errors import InvalidDataset
 from rs_core.tensorfile import metadata
@@ -121,6 +121,33 @@ def test_photographs_that_do_not_come_to_one_size_are_refused(
     with pytest.raises(InvalidDataset) as caught:
         convert([_zip(tmp_path / "a.zip", members)], tmp_path / "out", framing=framing)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 20_000), (20_000, 1)])
+def test_a_photograph_that_resizing_would_make_huge_is_refused_before_it_is_decoded(
+    tmp_path: Path, height: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _zip(tmp_path / "a.zip", {"cat/1.png": _photo(24, 24), "dog/long.png": _photo(height, width)})
+    monkeypatch.setattr(Image.Image, "resize", lambda *_: Image.new("RGB", (4096, 4096)))
+    sizes = {1: 4096, 20_000: 81_920_000}
+    sentence = (
+        "The data set cannot be read (dog/long.png in a.zip): expected at most 134,217,728 pixels in a photograph after "
+        f"resize = 4096, got {sizes[height]:,}x{sizes[width]:,}, from {height:,}x{width:,}."
+    )
+    with pytest.raises(InvalidDataset) as converted:
+        convert([path], tmp_path / "out", framing=Framing(resize=4096, center_crop=224))
+    with pytest.raises(InvalidDataset) as loaded:
+        load(f"{path}@4096/224")
+    assert str(converted.value) == str(loaded.value) == sentence
+
+
+def test_a_photograph_may_have_as_many_pixels_after_resizing_as_the_bound_says() -> None:
+    framing = Framing(resize=4096, center_crop=224)
+    assert MAX_RESIZED == 4096 * 32_768
+    assert framing.size(1, 8) == (224, 224)
+    with pytest.raises(InvalidDataset, match=r"got 4,096x36,864, from 1x9"):
+        framing.size(1, 9)
+    assert Framing(center_crop=224).size(13_000, 13_000) == (224, 224)
 
 
 def test_framing_is_for_photographs_alone(tmp_path: Path) -> None:

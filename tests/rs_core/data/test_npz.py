@@ -55,6 +55,16 @@ def test_both_layouts_and_all_names_give_the_same_images(
     assert dataset.class_names == ("0", "1", "2")
 
 
+def test_the_names_of_scikit_learn_are_understood(tmp_path: Path) -> None:
+    dataset = read(archive(tmp_path, X=PIXELS, y=LABELS))
+    assert (len(dataset), dataset.shape, dataset.labels.tolist()) == (4, (3, 5, 6), [0, 2, 1, 0])
+    assert inspect([tmp_path / "set.npz"]).shape == (3, 5, 6)
+
+
+def test_two_images_for_one_array_of_labels_are_one_too_many(tmp_path: Path) -> None:
+    assert sentence(archive(tmp_path, X=PIXELS, x=PIXELS, y=LABELS)).endswith("got X, x, y.")
+
+
 def test_images_without_channels_are_greyscale(tmp_path: Path) -> None:
     assert read(archive(tmp_path, x=PIXELS[:, 0], y=LABELS)).shape == (1, 5, 6)
 
@@ -104,7 +114,7 @@ def replaced(**changes: Any) -> dict[str, NDArray[Any]]:
     [
         (
             {"labels": None},
-            "expected one pair of arrays out of images and labels, x and y, X and Y, x_train and y_train, "
+            "expected one pair of arrays out of images and labels, x and y, X and y, X and Y, x_train and y_train, "
             "x_test and y_test, got images",
         ),
         (

@@ -47,6 +47,42 @@ def wrong_images(num_classes, input_shape):
     return nn.Sequential(nn.Flatten(), nn.Linear(63, num_classes))
 
 
+class Tied(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.code = nn.Linear(64, classes, bias=False)
+        self.answer = nn.Linear(64, classes, bias=False)
+        self.answer.weight = self.code.weight
+
+    def forward(self, x):
+        return self.code(x.flatten(1)) + self.answer(x.flatten(1))
+
+
+def tied(num_classes, input_shape):
+    return Tied(num_classes)
+
+
+def twice(num_classes, input_shape):
+    layer = nn.Linear(64, 64)
+    return nn.Sequential(nn.Flatten(), layer, layer, nn.Linear(64, num_classes))
+
+
+class Apart(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        both = torch.zeros(2, classes, 64)
+        self.a, self.b = nn.Parameter(both[0]), nn.Parameter(both[1])
+        self.register_buffer("nothing", torch.empty(0))
+        self.register_buffer("none", torch.empty(0))
+
+    def forward(self, x):
+        return x.flatten(1) @ (self.a + self.b).T
+
+
+def apart(num_classes, input_shape):
+    return Apart(num_classes)
+
+
 def broken(num_classes, input_shape):
     raise RuntimeError("no such layer")
 """
@@ -54,7 +90,7 @@ SHAPE = (1, 8, 8)
 
 
 def _rows(module: str) -> str:
-    functions = ("scaled", "number", "wrong_classes", "wrong_images", "broken", "absent")
+    functions = ("scaled", "number", "wrong_classes", "wrong_images", "broken", "absent", "tied", "twice", "apart")
     rows = [
         f'[{name}]\nbuilder = "{module}:{name}"\ninput_shape = [1, 8, 8]\ndescription = "a test"' for name in functions
     ]
@@ -116,6 +152,8 @@ def test_a_checkpoint_of_a_registered_network_is_stored_loaded_and_converted(reg
         ("number", "expected a torch.nn.Module, got a int."),
         ("wrong_classes", "expected logits of shape (1, 4) for one image, got a tensor of shape (1, 5)."),
         ("wrong_images", "expected a network for images (1, 8, 8), got RuntimeError: "),
+        ("tied", "expected weights that each have memory of their own, got answer.weight and code.weight in the same."),
+        ("twice", "expected weights that each have memory of their own, got 1.bias and 2.bias in the same."),
         ("broken", "expected a function that builds a network, got RuntimeError: no such layer."),
         ("absent", "expected a function that builds a network, got AttributeError: "),
         ("nowhere", "expected a function that builds a network, got ModuleNotFoundError: No module named 'no_such_"),
@@ -126,6 +164,13 @@ def test_what_is_no_classifier_is_said_so(registered: Path, name: str, sentence:
         table.build(name, num_classes=4, input_shape=SHAPE)
     assert str(caught.value).startswith(f"The architecture cannot be built ({name}, ")
     assert sentence in str(caught.value)
+
+
+def test_weights_that_lie_side_by_side_in_one_block_are_no_fault(registered: Path, tmp_path: Path) -> None:
+    info = CheckpointInfo(architecture="apart", num_classes=4, input_shape=SHAPE)
+    model = table.build("apart", num_classes=4, input_shape=SHAPE)
+    checkpoint.save(model, info, tmp_path / "a.safetensors")
+    assert torch.equal(checkpoint.load(tmp_path / "a.safetensors")[0].network.b, model.network.b)
 
 
 GOOD = 'builder = "nets:f"\ndescription = "a test"\n'

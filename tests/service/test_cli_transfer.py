@@ -1,0 +1,62 @@
+"""`radii add-dataset`: what its flags ask the client for."""
+
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from service.cli import app
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the client is asked for."""
+    seen: list[dict[str, Any]] = []
+
+    class Made:
+        id, state, count, shape, num_classes = "ds_1", "ready", 3, [3, 224, 224], 2
+
+    class Scripted:
+        def __enter__(self) -> "Scripted":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def add_dataset(self, name: str, files: Any, **options: Any) -> Made:
+            seen.append({"name": name, "files": files, **options})
+            return Made()
+
+    monkeypatch.setattr("service.commands.transfer.connect", lambda *_: Scripted())
+    return seen
+
+
+@pytest.fixture
+def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("photos") / "photos.zip"
+    path.write_bytes(b"")
+    return str(path)
+
+
+def add(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["add-dataset", *arguments])
+
+
+def test_photographs_are_framed_as_the_flags_say(asked: list[dict[str, Any]], photos: str) -> None:
+    result = add("imagenet", photos, "--resize", "256", "--center-crop", "224")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "ds_1\n"
+    assert (asked[0]["resize"], asked[0]["center_crop"]) == (256, 224)
+
+
+def test_without_the_flags_they_stay_as_they_are(asked: list[dict[str, Any]], photos: str) -> None:
+    assert add("imagenet", photos).exit_code == 0
+    assert (asked[0]["resize"], asked[0]["center_crop"]) == (None, None)
+
+
+@pytest.mark.parametrize("flag", ["--resize", "--center-crop"])
+@pytest.mark.parametrize("pixels", ["0", "4097", "half"])
+def test_a_side_that_no_service_takes_is_refused_before_anything_is_sent(
+    asked: list[dict[str, Any]], photos: str, flag: str, pixels: str
+) -> None:
+    assert add("imagenet", photos, flag, pixels).exit_code == 2
+    assert asked == []
