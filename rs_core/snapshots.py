@@ -26,13 +26,11 @@ from rs_core.methods.terms import Terms
 from rs_core.models.normalize import BaseClassifier
 from rs_core.soft_labels import SoftLabels
 from rs_core.spec import TrainSpec, dump_spec, parse_spec
+from rs_core.spec_names import settings
 from rs_core.tensorfile import usual_mode
 
 FORMAT = "radii-snapshot-1"
 SAMPLED = 64
-PLACES = ("dataset", "test_dataset", "start_from", "loader_processes")
-METHOD_PLACES = ("soft_labels", "soft_label_checkpoint")
-"""Fields of a specification, and of its method, that say where something is, or how it is read, and not what."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,11 +142,9 @@ def identity(
 
     Test data are part of it where they decide which weights are kept.
     """
-    body = {name: value for name, value in dump_spec(spec).items() if name not in PLACES}
-    body["method"] = {name: value for name, value in body["method"].items() if name not in METHOD_PLACES}
     held_out = test_data if spec.keep in ("test_accuracy", "acr") else None
     run = {
-        "spec": body,
+        "spec": settings(dump_spec(spec)),
         "data": _data_fingerprint(data),
         "test_data": None if held_out is None else _data_fingerprint(held_out),
         "soft_labels": None if soft_labels is None else _votes_fingerprint(soft_labels),

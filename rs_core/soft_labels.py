@@ -170,9 +170,12 @@ def from_counts(
 
 
 def voter_spec(spec: TrainSpec) -> TrainSpec:
-    """The training of the classifier that votes for a CAT-RS training: the same settings under Gaussian noise."""
-    hp = _method(spec)
-    return replace(spec, method=Gaussian(), sigma=hp.soft_label_sigma, keep="last", certification=None)
+    """The training of the classifier that votes for a CAT-RS training: the same settings under Gaussian noise.
+
+    It is measured on no test data: these would change nothing of it, and others make no other classifier.
+    """
+    noise = _method(spec).soft_label_sigma
+    return replace(spec, method=Gaussian(), sigma=noise, keep="last", certification=None, test_dataset=None)
 
 
 def vote_spec(spec: TrainSpec, checkpoint: str) -> SoftLabelSpec:

@@ -37,11 +37,15 @@ def needed(desk: Desk, spec: TrainSpec, data: Data) -> Planned | Job | None:
 
 
 def train_key(desk: Desk, spec: TrainSpec, data: Data, needs: Planned | Job | None = None) -> str:
-    """The content key of a training; ``needs`` is the job of its soft labels."""
+    """The content key of a training; ``needs`` is the job of its soft labels.
+
+    Test data are part of it where they decide which weights are kept.
+    """
     start = find(desk.session, Checkpoint, desk.tenant_id, spec.start_from) if spec.start_from else None
+    chosen_by_test = spec.keep in ("test_accuracy", "acr")
     things = {
         "dataset": reuse.content_of(data.dataset),
-        "test_dataset": reuse.content_of(data.test_dataset),
+        "test_dataset": reuse.content_of(data.test_dataset) if chosen_by_test else None,
         "start_from": reuse.content_of(start),
     }
     if needs is not None:
@@ -57,7 +61,8 @@ def vote_key(votes: SoftLabelSpec, data: Data, voter: str) -> str:
 
 def of_file(checkpoint: Checkpoint) -> str:
     """A classifier by its weights."""
-    return f"file {reuse.content_of(checkpoint)}"
+    network = reuse.network_of(checkpoint.architecture)
+    return f"file {reuse.content_of(checkpoint)}{f' {network}' if network else ''}"
 
 
 def of_training(key: str) -> str:
@@ -66,7 +71,7 @@ def of_training(key: str) -> str:
 
 
 def _by_training(desk: Desk, spec: TrainSpec, votes: SoftLabelSpec, data: Data) -> Planned | Job:
-    maker = voter_spec(spec)
+    maker, data = voter_spec(spec), Data(dataset=data.dataset)
     key = train_key(desk, maker, data)
     votes_key = vote_key(votes, data, of_training(key))
     if found := reuse.find(desk.session, desk.tenant_id, "soft_labels", votes_key):
@@ -74,15 +79,13 @@ def _by_training(desk: Desk, spec: TrainSpec, votes: SoftLabelSpec, data: Data) 
     training = reuse.find(desk.session, desk.tenant_id, "train", key)
     if training is None:
         making = plan_one(desk, maker, data, key=key)
-        return plan_one(desk, votes, Data(dataset=data.dataset), maker=maker, key=votes_key, needs=making)
+        return plan_one(desk, votes, data, maker=maker, key=votes_key, needs=making)
     made = desk.session.get_one(Checkpoint, training.checkpoint_id)
     votes = replace(votes, checkpoint=made.id)
     if training.state != jobs.SUCCEEDED:
-        return plan_one(
-            desk, votes, Data(dataset=data.dataset), checkpoint=made, maker=maker, key=votes_key, needs=training
-        )
+        return plan_one(desk, votes, data, checkpoint=made, maker=maker, key=votes_key, needs=training)
     found = reuse.find(desk.session, desk.tenant_id, "soft_labels", vote_key(votes, data, of_file(made)))
-    return found or plan_one(desk, votes, Data(dataset=data.dataset), checkpoint=made, key=votes_key)
+    return found or plan_one(desk, votes, data, checkpoint=made, key=votes_key)
 
 
 def _by_checkpoint(desk: Desk, votes: SoftLabelSpec, data: Data) -> Planned | Job:
@@ -106,9 +109,13 @@ def _given(desk: Desk, spec: TrainSpec, data: Data, identifier: str) -> Job:
         raise UnknownResource(expected=wanted, got=shown(identifier), where=WHERE)
     if job.kind != "soft_labels":
         raise Mismatch(expected="a soft_labels job", got=f"{job.id}, a {job.kind} job", where=WHERE)
-    if job.state not in (jobs.QUEUED, jobs.RUNNING, jobs.SUCCEEDED):
+    hopeless = jobs.hopeless(desk.session, job.id)
+    desk.session.get(Job, job.id, populate_existing=True)
+    if hopeless is not None:
+        link, state = hopeless
+        reason = f"which is {state}" if link == job.id else f"which needs {link}, which is {state}"
         wanted = "a soft_labels job that has succeeded or may yet"
-        raise Rejected(expected=wanted, got=f"{job.id}, which is {job.state}", where=WHERE, problem=job.problem)
+        raise Rejected(expected=wanted, got=f"{job.id}, {reason}", where=WHERE, problem=job.problem)
     _check_same_data(desk, job, data.dataset)
     _check_covered(desk, job, spec.inputs.indices(data.dataset.count or 0), data.dataset.count or 0)
     return job

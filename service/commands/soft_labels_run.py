@@ -18,19 +18,20 @@ if TYPE_CHECKING:
     import torch
 
     from rs_core.certify.decision import Prediction
+    from rs_core.checkpoint_info import CheckpointInfo
     from rs_core.data.dataset import Dataset
+    from rs_core.models.normalize import BaseClassifier
     from rs_core.soft_labels import SoftLabels
     from rs_core.spec import SoftLabelSpec, TrainSpec
 
 INTERRUPTED = 130
-NAMES = ("dataset", "test_dataset", "start_from", "loader_processes")
-"""Fields of a training that may differ between equal ones: names of files, and what changes no result."""
 
 
 def ensure(
-    spec: "TrainSpec", data: "Dataset", test_data: "Dataset | None", out: Path, place: "torch.device"
+    spec: "TrainSpec", data: "Dataset", out: Path, place: "torch.device", start: "BaseClassifier | None" = None
 ) -> "SoftLabels":
-    """The votes that ``spec`` needs on ``data``, made where they are not there. ``test_data`` is for the voter.
+    """The votes that ``spec`` needs on ``data``, made where they are not there. ``start`` is the model that it names as
+    its start, and the voter's too.
 
     Raises :class:`CommandError` where a file beside ``out`` holds something else.
     """
@@ -39,20 +40,35 @@ def ensure(
 
     hp = spec.method
     assert isinstance(hp, CatRs)
+    path = file_of(spec, out)
     if hp.soft_labels is not None:
-        labels = SoftLabels.load(Path(hp.soft_labels))
-        _check_data(labels, data, Path(hp.soft_labels))
+        labels = SoftLabels.load(path)
+        _check_data(labels, data, path)
     else:
-        voter = Path(hp.soft_label_checkpoint) if hp.soft_label_checkpoint else _voter(spec, data, out, place)
-        labels = _beside(vote_spec(spec, str(voter)), data, out, place)
+        voter = Path(hp.soft_label_checkpoint) if hp.soft_label_checkpoint else _voter(spec, data, out, place, start)
+        labels = _beside(vote_spec(spec, str(voter)), data, path, place)
     labels.require(spec.inputs.indices(len(data)), data.num_classes)
     return labels
 
 
-def _beside(votes: "SoftLabelSpec", data: "Dataset", out: Path, place: "torch.device") -> "SoftLabels":
+def file_of(spec: "TrainSpec", out: Path) -> Path:
+    """Where the votes of :func:`ensure` are."""
+    from rs_core.spec import CatRs
+
+    assert isinstance(spec.method, CatRs)
+    given = spec.method.soft_labels
+    return Path(given) if given is not None else out.with_name(f"{out.stem}.soft-labels.safetensors")
+
+
+def hash_of(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _beside(votes: "SoftLabelSpec", data: "Dataset", kept: Path, place: "torch.device") -> "SoftLabels":
     from rs_core.soft_labels import SoftLabels
 
-    kept = out.with_name(f"{out.stem}.soft-labels.safetensors")
     identity = _identity(votes, data)
     if not kept.exists():
         _vote(votes, data, identity, kept, place)
@@ -62,12 +78,15 @@ def _beside(votes: "SoftLabelSpec", data: "Dataset", out: Path, place: "torch.de
     return labels
 
 
-def _voter(spec: "TrainSpec", data: "Dataset", out: Path, place: "torch.device") -> Path:
+def _voter(
+    spec: "TrainSpec", data: "Dataset", out: Path, place: "torch.device", start: "BaseClassifier | None"
+) -> Path:
     """The checkpoint of the classifier that votes, trained where it is not there."""
     from rs_core.checkpoint_info import read_info
     from rs_core.data.canonical import content_hash
     from rs_core.soft_labels import voter_spec
     from rs_core.spec import dump_spec
+    from rs_core.spec_names import settings
     from service.commands.training_run import run
 
     maker, path = voter_spec(spec), out.with_name(f"{out.stem}.voter.safetensors")
@@ -75,11 +94,22 @@ def _voter(spec: "TrainSpec", data: "Dataset", out: Path, place: "torch.device")
         note(f"CAT-RS needs the votes of a classifier under noise {maker.sigma:g}: training it first.")
         run(maker, path, device=str(place), threads=None)
     info = read_info(path)
-    if info.dataset_hash != content_hash(data) or _settings(info.provenance.get("spec", {})) != _settings(
-        dump_spec(maker)
-    ):
+    same = settings(info.provenance.get("spec", {})) == settings(dump_spec(maker))
+    if not same or info.dataset_hash != content_hash(data) or _began(info) != _weights(start):
         raise _other(path, "classifier", "a classifier")
     return path
+
+
+def _began(info: "CheckpointInfo") -> str | None:
+    """The fingerprint of the weights that a checkpoint's training started from, where it started from any."""
+    start = info.provenance.get("start") or {}
+    return start.get("weights") if isinstance(start, dict) else None
+
+
+def _weights(start: "BaseClassifier | None") -> str | None:
+    from rs_core.fine_tuning import fingerprint
+
+    return None if start is None else fingerprint(start)
 
 
 def _vote(votes: "SoftLabelSpec", data: "Dataset", identity: dict[str, Any], kept: Path, place: "torch.device") -> None:
@@ -147,9 +177,7 @@ def _identity(votes: "SoftLabelSpec", data: "Dataset") -> dict[str, Any]:
     from rs_core.data.canonical import content_hash
     from rs_core.spec import dump_spec
 
-    with Path(votes.checkpoint).open("rb") as file:
-        weights = hashlib.file_digest(file, "sha256").hexdigest()
-    return dump_spec(votes) | {"checkpoint": weights, "dataset": content_hash(data)}
+    return dump_spec(votes) | {"checkpoint": hash_of(Path(votes.checkpoint)), "dataset": content_hash(data)}
 
 
 def _check_data(labels: "SoftLabels", data: "Dataset", path: Path) -> None:
@@ -172,10 +200,6 @@ def _dense(classes: list[int], counts: list[int], num_classes: int) -> list[int]
     for number, count in zip(classes, counts, strict=True):
         row[number] = count
     return row
-
-
-def _settings(body: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in body.items() if name not in NAMES}
 
 
 def _other(path: Path, what: str, word: str) -> CommandError:

@@ -38,9 +38,10 @@ def run(spec: "TrainSpec", out: Path, *, device: str, threads: int | None) -> No
     out.parent.mkdir(parents=True, exist_ok=True)
     given: dict[str, Any] = {"test_data": test_data, "start": _start(spec)}
     check_training(spec, data, test_data)
-    given["soft_labels"] = _soft_labels(spec, data, test_data, out, place)
+    given["soft_labels"] = _soft_labels(spec, data, out, place, given["start"])
+    beside = _learned_from(spec, given, out)
     trained = _train(spec, data, given, place, snapshot)
-    _save(spec, data, trained, place, out)
+    _save(spec, data, trained, place, out, beside)
     snapshot.unlink(missing_ok=True)
     say(f"The checkpoint is in {out}{_which(spec, trained)}.")
 
@@ -58,13 +59,22 @@ def _start(spec: "TrainSpec") -> "BaseClassifier | None":
 
 
 def _soft_labels(
-    spec: "TrainSpec", data: "Dataset", test_data: "Dataset | None", out: Path, place: "torch.device"
+    spec: "TrainSpec", data: "Dataset", out: Path, place: "torch.device", start: "BaseClassifier | None"
 ) -> "SoftLabels | None":
     """The votes that the method needs: read, or made first."""
     from rs_core.methods.table import method
     from service.commands.soft_labels_run import ensure
 
-    return ensure(spec, data, test_data, out, place) if method(spec.method.name).needs_soft_labels else None
+    return ensure(spec, data, out, place, start) if method(spec.method.name).needs_soft_labels else None
+
+
+def _learned_from(spec: "TrainSpec", given: dict[str, Any], out: Path) -> dict[str, Any]:
+    """What the checkpoint says of what training had beside its data."""
+    from service.commands.soft_labels_run import file_of, hash_of
+    from worker.run.train import learned_from
+
+    labels = given["soft_labels"]
+    return learned_from(labels, None if labels is None else hash_of(file_of(spec, out)), given["start"])
 
 
 def _train(
@@ -127,11 +137,13 @@ def _keep(record: "Snapshot", path: Path) -> None:
     part.replace(path)
 
 
-def _save(spec: "TrainSpec", data: "Dataset", trained: "Trained", place: "torch.device", out: Path) -> None:
+def _save(
+    spec: "TrainSpec", data: "Dataset", trained: "Trained", place: "torch.device", out: Path, beside: dict[str, Any]
+) -> None:
     from rs_core import checkpoint
     from worker.run.train import checkpoint_info
 
-    info = checkpoint_info(spec, data, trained, place)
+    info = checkpoint_info(spec, data, trained, place, beside=beside)
     part = out.with_name(out.name + ".part")
     checkpoint.save(trained.model, info, part)
     part.replace(out)

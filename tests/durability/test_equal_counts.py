@@ -106,7 +106,7 @@ def test_celery_workers_on_postgres_and_redis_give_the_counts_of_a_library_call(
                 processes.until(lambda: processes.stored(database, job_id) >= 1, 60, "the first result")
                 fleet.kill(fleet.processes[0])
                 fleet.start()
-            processes.until(lambda: processes.ended(database, job_id), 90, "the job ends")
+            processes.until(lambda: processes.ended(database, job_id), 300, "the job ends")
         assert _outcome(database, job_id) == library
         database.close()
 
@@ -137,7 +137,7 @@ def test_a_kill_inside_an_input_loses_at_most_a_commit_and_changes_no_count(
         kept = drawn()
         assert 0 < kept < n
         fleet.start()
-        processes.until(lambda: processes.ended(database, job_id), 90, "the job ends")
+        processes.until(lambda: processes.ended(database, job_id), 300, "the job ends")
     with database.read() as session:
         (row,) = results.certificates(session, job_id)
     sampler = Sampler(things.model(), 0.25, 10, seed=SEED)

@@ -24,16 +24,19 @@ from worker.store.session import Database
 from worker.store.tables import Checkpoint, Job, PredictionRow, SampleProgress, Shard
 
 COUNT = 800
+"""Votes and training take seconds and are written ten times a second: there is time to see them half done."""
+
+SECONDS = 240.0
 BODY = {
     "kind": "train",
     "architecture": "digits_cnn",
     "sigma": 0.5,
-    "epochs": 2,
+    "epochs": 3,
     "batch_size": 16,
     "learning_rate": 0.02,
     "inputs": {"count": COUNT},
     "augmentation": "crop_flip",
-    "method": {"name": "cat_rs", "m": 2, "steps": 1, "soft_label_n": 20},
+    "method": {"name": "cat_rs", "m": 4, "steps": 2, "soft_label_n": 20},
     "seed": 5,
 }
 
@@ -85,6 +88,20 @@ def _voted(database: Database, votes: str) -> int:
         return session.scalar(query) or 0
 
 
+def _until(database: Database, training: str, condition: Callable[[], bool], what: str) -> None:
+    """Waits for it; fails at once where the training has ended without."""
+
+    def met() -> bool:
+        if condition():
+            return True
+        with database.read() as session:
+            job = session.get_one(Job, training)
+        assert job.state not in jobs.TERMINAL, f"{job.state} before this was seen: {what}; {job.problem}"
+        return False
+
+    processes.until(met, SECONDS, what)
+
+
 def _inside(database: Database, training: str) -> bool:
     with database.read() as session:
         resume = session.get_one(Shard, (training, 0)).resume
@@ -107,18 +124,19 @@ def test_kills_during_the_votes_and_during_the_training_change_no_weight(
     )
     training, votes = _submit(database, settings)
     with processes.fleet(settings, "worker.local", 1) as fleet:
-
-        def kill_when(condition: Callable[[], bool], what: str) -> None:
-            processes.until(condition, 180, what)
+        _until(database, training, lambda: _voted(database, votes) > 0, "the first votes")
+        with database.write():  # while the database is held, the worker finishes nothing
+            voted_then = _voted(database, votes)
             fleet.kill(fleet.processes[0])
-
-        kill_when(lambda: _voted(database, votes) > 0, "the first votes")
-        assert _voted(database, votes) < COUNT, "killed too late to mean anything"
+        assert voted_then < COUNT, "killed too late to mean anything"
         fleet.start()
-        kill_when(lambda: _inside(database, training), "a snapshot inside an epoch")
-        assert not processes.ended(database, training), "killed too late to mean anything"
+        _until(database, training, lambda: _inside(database, training), "a snapshot inside an epoch")
+        with database.write():
+            had_ended = processes.ended(database, training)
+            fleet.kill(fleet.processes[0])
+        assert not had_ended, "killed too late to mean anything"
         fleet.start()
-        processes.until(lambda: processes.ended(database, training), 180, "the training ends")
+        processes.until(lambda: processes.ended(database, training), SECONDS, "the training ends")
 
     with database.read() as session:
         job, voted = session.get_one(Job, training), session.get_one(Job, votes)
@@ -154,7 +172,7 @@ def test_without_its_soft_labels_a_training_fails_and_says_for_which_input(
                 results.store_failure(session, votes, claim.spec, index, 0, "It died.")
             shards.finish(session, claim)
     with processes.fleet(settings, "worker.local", 1):
-        processes.until(lambda: processes.ended(database, training), 180, "the training ends")
+        processes.until(lambda: processes.ended(database, training), SECONDS, "the training ends")
     with database.read() as session:
         job = session.get_one(Job, training)
     assert job.state == jobs.FAILED

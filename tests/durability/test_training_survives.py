@@ -68,7 +68,7 @@ def test_a_training_killed_twice_ends_with_the_weights_of_an_unbroken_run(
             seen.append(_place(database, job_id))
             fleet.start()
         assert not processes.ended(database, job_id), "killed too late to mean anything"
-        processes.until(lambda: processes.ended(database, job_id), 90, "the job ends")
+        processes.until(lambda: processes.ended(database, job_id), 300, "the job ends")
 
     with database.read() as session:
         job = session.get_one(Job, job_id)

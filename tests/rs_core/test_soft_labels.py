@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from rs_core.errors import InvalidResults, Mismatch
-from rs_core.soft_labels import SoftLabels, from_counts
+from rs_core.soft_labels import SoftLabels, from_counts, voter_spec
+from rs_core.spec import CatRs, PeriodicCertification, TrainSpec
 
 INDICES = [3, 4, 9]
 COUNTS = [[0, 10, 0, 0], [2, 0, 3, 5], [1, 1, 1, 7]]
@@ -85,3 +86,13 @@ def test_writing_and_reading_need_no_torch(tmp_path: Path) -> None:
         "SoftLabels.load(path).require([1], 2); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_classifier_that_votes_has_the_settings_of_the_training_but_no_test_data_which_change_nothing_of_it() -> (
+    None
+):
+    certification = PeriodicCertification(every=1)
+    common = {"dataset": "mine", "architecture": "lenet", "epochs": 3, "start_from": "there", "seed": 4}
+    measured = {"test_dataset": "test", "keep": "acr", "certification": certification}
+    spec = TrainSpec(**common, **measured, sigma=0.5, method=CatRs(soft_label_sigma=0.12))  # type: ignore[arg-type]
+    assert voter_spec(spec) == TrainSpec(**common, sigma=0.12)  # type: ignore[arg-type]

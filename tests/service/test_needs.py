@@ -100,6 +100,26 @@ def test_a_second_training_finds_votes_and_classifier_whatever_its_sigma(service
     assert _count(service) == 4
 
 
+@pytest.mark.parametrize("done", [0, 2])
+def test_votes_and_classifier_are_found_whatever_the_test_data(service: Service, done: int) -> None:
+    dataset = service.dataset()
+    tests = [service.dataset(content_hash=letter * 64) for letter in "de"]
+    first = _post(service, _body(dataset, test_dataset=tests[0], keep="test_accuracy"))
+    assert _get(service, first["needs"]["needs"]["id"])["spec"]["test_dataset"] is None
+    for _ in range(done):
+        _work(service)
+    for test_dataset in (tests[1], None):
+        assert _post(service, _body(dataset, test_dataset=test_dataset))["needs"]["id"] == first["needs"]["id"]
+
+
+@pytest.mark.parametrize("keep", ["last", "test_accuracy"])
+def test_test_data_make_another_training_only_where_they_choose_the_weights(service: Service, keep: str) -> None:
+    dataset = service.dataset()
+    tests = [service.dataset(content_hash=letter * 64) for letter in "de"]
+    made = [_post(service, TRAIN | {"dataset": dataset, "test_dataset": test, "keep": keep}) for test in tests]
+    assert len({service.job(job["id"]).content_key for job in made}) == (1 if keep == "last" else 2)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"soft_label_n": 60}, {"soft_label_sigma": 0.12}],
@@ -160,6 +180,31 @@ def test_votes_are_on_images_as_the_training_reads_them_or_on_plain_ones(service
     job = _post(service, _body(service.dataset(), {"soft_label_view": view}, augmentation="crop_flip"))
     seen = _get(service, job["needs"]["id"])["spec"]["augmentation"]
     assert seen == {"augmented": "crop_flip", "plain": "none"}[view]
+
+
+@pytest.mark.parametrize("in_work", [1, 2], ids=["its classifier in work", "its votes in work"])
+def test_what_is_being_cancelled_is_not_used(service: Service, in_work: int) -> None:
+    dataset = service.dataset()
+    first = _post(service, _body(dataset))
+    for _ in range(in_work - 1):
+        _work(service)
+    assert service.claim() is not None
+    service.client.post(f"/v1/jobs/{first['id']}/cancel")
+    second = _post(service, _body(dataset))
+    assert (second["state"], second["needs"]["id"] != first["needs"]["id"]) == ("queued", True)
+
+
+def test_votes_whose_classifier_is_being_cancelled_are_not_used(service: Service) -> None:
+    dataset = service.dataset()
+    first = _post(service, _body(dataset))
+    votes, voter = first["needs"]["id"], first["needs"]["needs"]["id"]
+    assert service.claim() is not None
+    service.client.post(f"/v1/jobs/{voter}/cancel")
+    assert [_get(service, job_id)["state"] for job_id in (votes, voter)] == ["queued", "cancelling"]
+    second = _post(service, _body(dataset))
+    assert second["needs"]["id"] != votes and second["needs"]["needs"]["id"] != voter
+    refused = _post(service, _body(dataset, {"soft_labels": votes}), 422)
+    assert f"{votes}, which needs {voter}, which is cancelling" in refused["detail"]
 
 
 @pytest.mark.parametrize("lost", ["failed", "cancelled", "without its classifier", "with an input without votes"])

@@ -1,6 +1,6 @@
 """A training job: the loop's records as messages, snapshots and the finished checkpoint as blobs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +11,7 @@ from rs_core.checkpoint import CheckpointInfo
 from rs_core.data.canonical import content_hash
 from rs_core.data.dataset import Dataset
 from rs_core.errors import InvalidCheckpoint
+from rs_core.fine_tuning import fingerprint
 from rs_core.models.normalize import BaseClassifier
 from rs_core.snapshots import Snapshot
 from rs_core.soft_labels import SoftLabels
@@ -28,12 +29,15 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
     spec = parse_spec(task.spec)
     assert isinstance(spec, TrainSpec)
     data = task.dataset()
+    labels = SoftLabels.load(task.path("soft_labels")) if "soft_labels" in task.files else None
+    start = _start(task, spec)
+    beside = learned_from(labels, task.files.get("soft_labels"), start)
     records = train(
         spec,
         data,
         test_data=task.dataset("test_dataset") if "test_dataset" in task.files else None,
-        soft_labels=SoftLabels.load(task.path("soft_labels")) if "soft_labels" in task.files else None,
-        start=_start(task, spec),
+        soft_labels=labels,
+        start=start,
         device=task.device,
         resume=blobs.local_path(task.blobs, task.resume["sha256"]) if task.resume else None,
         snapshot_seconds=task.limits["snapshot"],
@@ -46,15 +50,40 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
         elif isinstance(record, Snapshot):
             yield _saved(task, record)
         else:
-            yield {"type": "done", "made": _checkpoint(task, spec, data, record)}
+            yield {"type": "done", "made": _checkpoint(task, spec, data, record, beside)}
+
+
+def learned_from(
+    soft_labels: SoftLabels | None, sha256: str | None, start: BaseClassifier | None
+) -> dict[str, dict[str, Any]]:
+    """What a training had beside its data, for the provenance of its checkpoint.
+
+    Of its soft labels the hash of their file, how many votes on how many inputs, and the job where one made them; of the
+    model that it started from the fingerprint of the weights.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    if soft_labels is not None:
+        found["soft_labels"] = {"sha256": sha256, "n": soft_labels.n, "inputs": len(soft_labels)}
+        if "job" in soft_labels.origin:
+            found["soft_labels"]["job"] = soft_labels.origin["job"]
+    if start is not None:
+        found["start"] = {"weights": fingerprint(start)}
+    return found
 
 
 def checkpoint_info(
-    spec: TrainSpec, data: Dataset, trained: Trained, device: torch.device, *, dataset_hash: str | None = None
+    spec: TrainSpec,
+    data: Dataset,
+    trained: Trained,
+    device: torch.device,
+    *,
+    dataset_hash: str | None = None,
+    beside: Mapping[str, Any] | None = None,
 ) -> CheckpointInfo:
     """What a finished training says of its checkpoint; ``epoch`` counts the epochs behind the weights that it holds.
 
-    ``dataset_hash`` is the data set's content hash where it is known: of a huge set it takes long to compute.
+    ``dataset_hash`` is the data set's content hash where it is known: of a huge set it takes long to compute;
+    ``beside`` is what :func:`learned_from` says.
     """
     weights = {"keep": spec.keep, "epoch": trained.epoch, "epochs": trained.epochs, "value": trained.value}
     origin = {"precision": spec.precision, "spec": dump_spec(spec), "weights": weights}
@@ -68,7 +97,7 @@ def checkpoint_info(
         method=spec.method.name,
         epoch=trained.epoch,
         dataset_hash=dataset_hash or content_hash(data),
-        provenance=provenance(device) | origin,
+        provenance=provenance(device) | origin | dict(beside or {}),
     )
 
 
@@ -95,8 +124,10 @@ def _saved(task: Task, snapshot: Snapshot) -> dict[str, Any]:
     return {"type": "snapshot", "sealed": sealed(path), "place": place}
 
 
-def _checkpoint(task: Task, spec: TrainSpec, data: Dataset, trained: Trained) -> dict[str, Any]:
-    info = checkpoint_info(spec, data, trained, task.device, dataset_hash=task.dataset_hash)
+def _checkpoint(
+    task: Task, spec: TrainSpec, data: Dataset, trained: Trained, beside: Mapping[str, Any]
+) -> dict[str, Any]:
+    info = checkpoint_info(spec, data, trained, task.device, dataset_hash=task.dataset_hash, beside=beside)
     path = blobs.new_path(task.blobs)
     checkpoint.save(trained.model, info, path)
     return {"sealed": sealed(path), "columns": checkpoint_columns(info)}

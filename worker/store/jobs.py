@@ -26,6 +26,8 @@ QUEUED, RUNNING, CANCELLING = "queued", "running", "cancelling"
 SUCCEEDED, FAILED, CANCELLED, EXPIRED = "succeeded", "failed", "cancelled", "expired"
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED, EXPIRED})
 ACTIVE = frozenset({QUEUED, RUNNING, CANCELLING})
+HOPEFUL = frozenset({QUEUED, RUNNING, SUCCEEDED})
+"""States of a job that has succeeded or may yet."""
 
 SOURCES = {
     RUNNING: (QUEUED,),
@@ -61,7 +63,8 @@ class NewJob:
 def submit(session: Session, new: NewJob) -> Job:
     """Writes the job, its shards, its summary and its first event.
 
-    Where it needs a job that has ended otherwise than well, it has failed already.
+    Where it needs a job that has ended otherwise than well, or is being cancelled, it has failed already: who chooses the
+    needed job asks :func:`hopeless` first, which keeps it as it is until the commit.
     """
     # Held until the commit: who ends the needed job meanwhile waits, and then finds this one.
     needed = _lock(session, new.needs_id) if new.needs_id else None
@@ -95,8 +98,8 @@ def submit(session: Session, new: NewJob) -> Job:
     )
     _record(session, job.id, 0, QUEUED, {"needs": new.needs_id} if new.needs_id else {})
     session.flush()
-    if new.needs_id and needed in TERMINAL - {SUCCEEDED}:
-        _fail_dependents(session, new.needs_id)
+    if new.needs_id and needed not in HOPEFUL:
+        fail(session, job.id, _needed_problem(session.get_one(Job, new.needs_id, populate_existing=True)))
         session.refresh(job)
     return job
 
@@ -150,6 +153,17 @@ def needed_by(session: Session, job_id: str) -> list[str]:
         chain.append(following)
         following = session.scalar(select(Job.needs_id).where(Job.id == following))
     return chain
+
+
+def hopeless(session: Session, job_id: str) -> tuple[str, str] | None:
+    """Why nothing will come of the job: the first one of it and those it needs that has not succeeded and will not, as
+    identifier and state. None where there is hope; then all of them stay as they are until the transaction ends.
+    """
+    for link in [*reversed(needed_by(session, job_id)), job_id]:
+        state = _lock(session, link) or "deleted"
+        if state not in HOPEFUL:
+            return link, state
+    return None
 
 
 def active_dependents(session: Session, job_id: str) -> list[str]:
@@ -220,7 +234,7 @@ def _fail_dependents(session: Session, job_id: str) -> None:
 
 def _needed_problem(needed: Job) -> dict[str, Any]:
     reason = (needed.problem or {}).get("detail")
-    ended = "was cancelled" if needed.state == CANCELLED else f"has {needed.state}"
+    ended = {CANCELLED: "was cancelled", CANCELLING: "is being cancelled"}.get(needed.state, f"has {needed.state}")
     return {
         "type": "urn:radii:problem:needed-job",
         "title": "A job that this one needs did not succeed.",

@@ -1,34 +1,42 @@
 """What a job computes, as one word, so that work that others need is done once and found again.
 
-A content key is a hash over everything that determines the result: the specification without the names of things, and
-the content of those things. Equal keys mean equal work, whoever asked for it. Functions take a session and never commit.
+A content key is a hash over everything that determines the result: the settings of the specification, the content of
+the things that it names, and of a registered architecture the row and the file of its function. Equal keys mean equal
+work, whoever asked for it. Left out on purpose: the type of device and the versions of libraries, under which results
+differ in the last digits, and what a registered function imports beside its own file. Functions take a session and
+never commit.
 """
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
+from rs_core.errors import UnknownArchitecture
+from rs_core.models.table import architecture
 from rs_core.spec import dump_spec
+from rs_core.spec_names import settings
 from worker.store import jobs
 from worker.store.tables import Checkpoint, Dataset, Job, JobSummary
 
-NAMES = ("dataset", "test_dataset", "checkpoint", "start_from")
-NAMES_OF_METHOD = ("soft_labels", "soft_label_checkpoint")
-WITHOUT_EFFECT = ("loader_processes",)
+WORDS_OF_A_ROW = ("description", "reference", "folder")
+"""What of an architecture's row says nothing of the network."""
 
 
 def content_key(spec: Any, things: Mapping[str, str | None]) -> str:
     """The key of a specification whose names stand for ``things``, by role: hashes of their content."""
-    body = dump_spec(spec)
-    kept = {name: value for name, value in body.items() if name not in (*NAMES, *WITHOUT_EFFECT)}
-    if "method" in kept:
-        kept["method"] = {name: value for name, value in kept["method"].items() if name not in NAMES_OF_METHOD}
+    body = settings(dump_spec(spec))
     known = {role: content for role, content in things.items() if content is not None}
-    return hashlib.sha256(json.dumps([kept, known], sort_keys=True).encode()).hexdigest()
+    if (network := network_of(body.get("architecture"))) is not None:
+        known["network"] = network
+    return hashlib.sha256(json.dumps([body, known], sort_keys=True).encode()).hexdigest()
 
 
 def content_of(row: Dataset | Checkpoint | None) -> str | None:
@@ -38,25 +46,72 @@ def content_of(row: Dataset | Checkpoint | None) -> str | None:
     return (row.content_hash if isinstance(row, Dataset) else None) or row.sha256 or row.id
 
 
+def network_of(name: str | None) -> str | None:
+    """What a registered architecture stands for, as a word: its row, and the file of its function where it is found.
+
+    None for every other architecture, whose name says it all.
+    """
+    try:
+        row = architecture(name or "")
+    except UnknownArchitecture:
+        return None
+    if row.source != "registered":
+        return None
+    said = {field: value for field, value in asdict(row).items() if field not in WORDS_OF_A_ROW}
+    code = _code_of(row.builder.split(":")[0], row.folder)
+    return hashlib.sha256(json.dumps([said, code], sort_keys=True).encode()).hexdigest()
+
+
 def find(session: Session, tenant_id: str, kind: str, key: str, checkpoint_id: str | None = None) -> Job | None:
     """The tenant's train or soft_labels job of that key that has succeeded, or else one that may yet.
 
-    A job whose checkpoint is gone is not found, nor one that left an input without votes.
+    A job whose checkpoint is gone is not found, nor one that left an input without votes, nor one that is cancelled while
+    it is looked for. The one that is found, and those it needs, stay as they are until the transaction ends.
     """
+    tried: list[str] = []
+    while (found := _search(session, tenant_id, kind, key, checkpoint_id, tried)) is not None:
+        # The locks on a job that is not taken are let go, or they would cross those of the next one.
+        with session.begin_nested() as savepoint:
+            if jobs.hopeless(session, found) is None:
+                return session.get_one(Job, found, populate_existing=True)
+            savepoint.rollback()
+        tried.append(found)
+    return None
+
+
+def _search(
+    session: Session, tenant_id: str, kind: str, key: str, checkpoint_id: str | None, tried: list[str]
+) -> str | None:
     conditions = [Job.checkpoint_id == checkpoint_id] if checkpoint_id is not None else []
     query = (
-        select(Job)
+        select(Job.id)
         .join(Checkpoint, Checkpoint.id == Job.checkpoint_id)
         .join(JobSummary, JobSummary.job_id == Job.id)
         .where(
             Job.tenant_id == tenant_id,
             Job.kind == kind,
             Job.content_key == key,
-            Job.state.in_((jobs.QUEUED, jobs.RUNNING, jobs.SUCCEEDED)),
+            Job.state.in_(jobs.HOPEFUL),
+            Job.id.not_in(tried),
             Checkpoint.state.in_(("pending", "ready")),
             JobSummary.errors == 0,
             *conditions,
         )
         .order_by(case((Job.state == jobs.SUCCEEDED, 0), else_=1), Job.id)
     )
-    return session.scalars(query.limit(1)).first()
+    return session.scalar(query.limit(1))
+
+
+def _code_of(module: str, folder: str) -> str | None:
+    """The SHA-256 of a module's file, found as an import would find it from that folder; nothing of it is imported."""
+    places, file = [*sys.path, folder], None
+    for part in module.split("."):
+        found = PathFinder.find_spec(part, places) if places else None
+        if found is None:
+            return None
+        places = list(found.submodule_search_locations or ())
+        file = found.origin if found.has_location else None
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file is not None else None
+    except OSError:
+        return None

@@ -11,6 +11,7 @@ from rs_core import checkpoint, soft_labels
 from rs_core.data import canonical
 from rs_core.data.builtin import digits
 from rs_core.errors import InvalidCheckpoint, Mismatch
+from rs_core.fine_tuning import fingerprint
 from worker.run import train
 from worker.run.task import Task
 from worker.store import blobs
@@ -76,7 +77,8 @@ def test_a_task_starts_from_the_named_checkpoint(root: Path, data: str) -> None:
     start = _stored(root, lambda path: checkpoint.save(things.model(), things.INFO, path))
     still = {"start_from": "ckpt_1", "learning_rate": 1e-30, "weight_decay": 0.0, "epochs": 1}
     *_, last = train.run(_task(root, {"dataset": data, "start_from": start}, **still))
-    model, _ = checkpoint.load(_made(root, last))
+    model, info = checkpoint.load(_made(root, last))
+    assert info.provenance["start"] == {"weights": fingerprint(things.model())}
     assert torch.allclose(model.network.conv1.weight, things.model().network.conv1.weight, rtol=0, atol=1e-12)
 
 
@@ -85,12 +87,17 @@ def test_a_start_that_was_deleted_meanwhile_is_named(root: Path, data: str) -> N
         next(train.run(_task(root, {"dataset": data}, start_from="ckpt_1")))
 
 
-def test_a_task_reads_its_soft_labels(root: Path, data: str) -> None:
+@pytest.mark.parametrize("origin", [{"job": "job_7", "spec": {}}, {}], ids=["of a job", "of a file"])
+def test_a_task_reads_its_soft_labels_and_the_checkpoint_says_which(
+    root: Path, data: str, origin: dict[str, Any]
+) -> None:
     method = {"name": "cat_rs", "m": 2, "steps": 1}
-    labels = soft_labels.from_counts(range(80), [[0] * 9 + [5]] * 80, 10)
+    labels = soft_labels.from_counts(range(90), [[0] * 9 + [5]] * 90, 10, origin=origin)
     votes = _stored(root, labels.save)
     *_, last = train.run(_task(root, {"dataset": data, "soft_labels": votes}, method=method, epochs=1))
-    assert _made(root, last).exists()
+    _, info = checkpoint.load(_made(root, last))
+    job = {"job": "job_7"} if origin else {}
+    assert info.provenance["soft_labels"] == {"sha256": votes, "n": 5, "inputs": 90} | job
     with pytest.raises(Mismatch, match="expected soft labels for cat_rs"):
         next(train.run(_task(root, {"dataset": data}, method=method)))
 

@@ -142,6 +142,28 @@ def test_a_job_that_needs_one_that_has_ended_otherwise_has_failed_at_once(databa
     assert row.state == "rejected"
 
 
+def test_a_job_that_needs_one_that_is_being_cancelled_has_failed_at_once_and_says_so(database: Database) -> None:
+    needed = _submit(database)
+    before = _submit(database, needed)
+    assert _claim(database) is not None
+    with database.write() as session:
+        jobs.cancel(session, needed)
+    after = _submit(database, needed)
+    assert _states(database, needed, before, after) == [jobs.CANCELLING, jobs.QUEUED, jobs.FAILED]
+    assert (_job(database, after).problem or {})["detail"].endswith("which is being cancelled.")
+
+
+def test_a_job_is_hopeless_where_one_down_the_chain_is(database: Database) -> None:
+    training, votes, voter = _chain(database)
+    claim = _claim(database)
+    assert claim is not None and claim.job_id == voter
+    with database.write() as session:
+        assert jobs.hopeless(session, training) is None
+        jobs.cancel(session, voter)
+        assert jobs.hopeless(session, training) == (voter, jobs.CANCELLING)
+    assert _states(database, votes) == [jobs.QUEUED]
+
+
 def test_a_job_that_needs_one_that_has_succeeded_can_be_claimed_at_once(database: Database) -> None:
     needed = _submit(database)
     _finish(database, needed)
@@ -233,7 +255,7 @@ def test_ends_cancels_and_submissions_at_once_neither_deadlock_nor_leave_a_job_w
             except Exception as error:
                 errors.append(error)
 
-        return threading.Thread(target=run)
+        return threading.Thread(target=run, daemon=True)
 
     def in_transaction(act: Callable[..., object], *arguments: object) -> Callable[[], None]:
         def run() -> None:
@@ -257,6 +279,7 @@ def test_ends_cancels_and_submissions_at_once_neither_deadlock_nor_leave_a_job_w
             thread.start()
         for thread in threads:
             thread.join(timeout=30)
+            assert not thread.is_alive(), "they wait for each other"
         assert errors == []
         assert set(_states(database, training, votes, voter, *late)) <= {jobs.FAILED, jobs.CANCELLED}
     with database.read() as session:
