@@ -16,19 +16,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from rs_core.errors import RadiiError
 from rs_core.models import table as architectures
-from worker import broker, votes
+from worker import assignment, broker
 from worker.commit import Pending, abandon, write
 from worker.process import Child, ChildEnded, Message, describe
 from worker.settings import Settings
-from worker.store import results, schema, shards
+from worker.store import schema, shards
 from worker.store.clock import clock
 from worker.store.session import Database, new_id
 from worker.store.shards import Claim, LeaseLost
-from worker.store.tables import Checkpoint, Dataset, Job, Worker
+from worker.store.tables import Worker
 
 log = logging.getLogger("radii.worker")
 
@@ -159,7 +158,8 @@ class Drive:
     def run(self) -> None:
         """Sends the task and commits what comes back, until the shard is done, handed back, lost or failed."""
         try:
-            task = self._task()
+            task = assignment.task(self.database, self.settings, self.claim, beat=self._beat)
+            self.pending.resumed = assignment.resumed(task)
             self.child.heard = time.monotonic()
             self.child.send(task)
             last = self._listen()
@@ -290,40 +290,6 @@ class Drive:
             self.pending.death = describe(ended.code)
             self._commit()
 
-    def _task(self) -> Message:
-        """Everything that the child needs to know of the shard."""
-        with self.database.read() as session:
-            job = session.get_one(Job, self.claim.job_id)
-            files = _files(session, job)
-            dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
-            done, progress = results.standing(session, self.claim)
-            needed = votes.needed_by(session, job)
-        if needed is not None:
-            files["soft_labels"] = votes.file_for(self.database, self.settings, job, needed, self._beat)
-        if progress is not None:
-            drawn = sum(stage["drawn"] for stage in progress["votes"].values())
-            self.pending.resumed = (progress["index"], drawn)
-        return {
-            "type": "task",
-            "kind": self.claim.kind,
-            "spec": self.claim.spec,
-            "execution": self.claim.execution,
-            "blobs": str(self.settings.blobs.absolute()),
-            "first": self.claim.first,
-            "stop": self.claim.stop,
-            "done": sorted(done),
-            "progress": progress,
-            "resume": self.claim.resume,
-            "files": files,
-            "dataset_hash": dataset.content_hash if dataset is not None else None,
-            "limits": {
-                "snapshot": self.settings.snapshot,
-                "convert": self.settings.convert_limit,
-                "convert_memory": self.settings.convert_memory,
-                "max_dataset": self.settings.max_dataset,
-            },
-        }
-
 
 def _cannot_prepare(error: OSError) -> dict[str, Any]:
     """The problem of files that cannot be written, or read, before a child can begin."""
@@ -343,18 +309,6 @@ def _refused(error: Exception) -> dict[str, Any]:
         "status": 500,
         "detail": f"The database refused the results: {str(error).splitlines()[0]}"[:1000],
     }
-
-
-def _files(session: Session, job: Job) -> dict[str, str]:
-    """The blobs that a job reads: what each is for, and its SHA-256."""
-    start_from = job.spec.get("start_from") if job.kind == "train" else None
-    rows: dict[str, Dataset | Checkpoint | None] = {
-        "dataset": session.get(Dataset, job.dataset_id) if job.dataset_id else None,
-        "test_dataset": session.get(Dataset, job.test_dataset_id) if job.test_dataset_id else None,
-        "checkpoint": session.get(Checkpoint, job.checkpoint_id) if job.checkpoint_id else None,
-        "start_from": session.get(Checkpoint, start_from) if start_from else None,
-    }
-    return {name: row.sha256 for name, row in rows.items() if row is not None and row.sha256 is not None}
 
 
 def end(slot: Slot) -> None:

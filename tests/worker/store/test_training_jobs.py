@@ -5,7 +5,7 @@ from tests_support import things
 
 from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.spec import Consistency, PeriodicCertification, Selection, TrainSpec
-from worker import loop
+from worker import assignment
 from worker.settings import Settings
 from worker.store import planning, registry, shards
 from worker.store.session import Database
@@ -45,8 +45,8 @@ def test_a_checkpoint_that_a_training_starts_from_is_in_use_and_among_its_files(
     with database.read() as session:
         row, job = session.get_one(Checkpoint, start), session.get_one(Job, job_id)
         assert registry.users_of(session, row) == [job_id]
-        assert loop._files(session, job)["start_from"] == row.sha256
-        assert "start_from" not in loop._files(session, Job(kind="train", spec={}))
+        assert assignment.files_of(session, job)["start_from"] == row.sha256
+        assert "start_from" not in assignment.files_of(session, Job(kind="train", spec={}))
 
 
 def test_the_certifications_are_part_of_the_estimate() -> None:

@@ -1,0 +1,66 @@
+"""What a child is told of its shard: the task message, with the files, results and progress that it goes on from."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from worker import votes
+from worker.process import Message
+from worker.settings import Settings
+from worker.store import results
+from worker.store.session import Database
+from worker.store.shards import Claim
+from worker.store.tables import Checkpoint, Dataset, Job
+
+
+def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable[[], None]) -> Message:
+    """Everything that the child needs to know of the shard; ``beat`` is called during the work that this may be."""
+    with database.read() as session:
+        job = session.get_one(Job, claim.job_id)
+        files = files_of(session, job)
+        dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
+        done, progress = results.standing(session, claim)
+        needed = votes.needed_by(session, job)
+    if needed is not None:
+        files["soft_labels"] = votes.file_for(database, settings, job, needed, beat)
+    return {
+        "type": "task",
+        "kind": claim.kind,
+        "spec": claim.spec,
+        "execution": claim.execution,
+        "blobs": str(settings.blobs.absolute()),
+        "first": claim.first,
+        "stop": claim.stop,
+        "done": sorted(done),
+        "progress": progress,
+        "resume": claim.resume,
+        "files": files,
+        "dataset_hash": dataset.content_hash if dataset is not None else None,
+        "limits": {
+            "snapshot": settings.snapshot,
+            "convert": settings.convert_limit,
+            "convert_memory": settings.convert_memory,
+            "max_dataset": settings.max_dataset,
+        },
+    }
+
+
+def resumed(task: Message) -> tuple[int, int] | None:
+    """The input that a task goes on inside of, and how many of its noise samples are drawn already."""
+    progress: dict[str, Any] | None = task["progress"]
+    if progress is None:
+        return None
+    return progress["index"], sum(stage["drawn"] for stage in progress["votes"].values())
+
+
+def files_of(session: Session, job: Job) -> dict[str, str]:
+    """The blobs that a job reads: what each is for, and its SHA-256."""
+    start_from = job.spec.get("start_from") if job.kind == "train" else None
+    rows: dict[str, Dataset | Checkpoint | None] = {
+        "dataset": session.get(Dataset, job.dataset_id) if job.dataset_id else None,
+        "test_dataset": session.get(Dataset, job.test_dataset_id) if job.test_dataset_id else None,
+        "checkpoint": session.get(Checkpoint, job.checkpoint_id) if job.checkpoint_id else None,
+        "start_from": session.get(Checkpoint, start_from) if start_from else None,
+    }
+    return {name: row.sha256 for name, row in rows.items() if row is not None and row.sha256 is not None}
