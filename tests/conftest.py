@@ -20,6 +20,17 @@ def _missing(what: str) -> None:
     pytest.skip(f"{what} is neither running nor installed: this part of radii was NOT tested")
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread for the test, and as many as before after it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postgres]:
     """A Postgres server; tests make databases of their own on it."""

@@ -1,6 +1,5 @@
 """The attacks: where they may go, what they raise, and what they leave alone. Fixed weights, images and noise."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -16,13 +15,7 @@ ROUNDING = 1e-6
 LEVELS = 255
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """The network is too small to share between threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")  # The network is too small to share between threads.
 
 
 def _noises(m: int = 3) -> Tensor:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests_support.cli import done, printed, refused
 from typer.main import get_command
-from typer.testing import CliRunner, Result
 
 from rs_core import presets
 from rs_core.methods.table import METHODS
@@ -18,24 +18,6 @@ from service.commands import specs, training_run
 from service.commands.presets import toml
 
 NAME = "cifar10/smoothmix/0.5"
-
-
-def radii(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def done(*arguments: str | Path) -> str:
-    result = radii(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*arguments: str | Path) -> str:
-    """What a command that cannot be done says: one sentence, on stderr."""
-    result = radii(*arguments)
-    assert result.exit_code == 1 and "Traceback" not in result.output, result.output
-    assert result.stderr.count("\n") == 1
-    return result.stderr
 
 
 @pytest.fixture
@@ -70,7 +52,7 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 class TestPresets:
     def test_every_preset_has_a_line_with_its_method_and_its_result(self) -> None:
-        lines = {line.split()[0]: line for line in done("presets").splitlines()}
+        lines = {line.split()[0]: line for line in printed("presets").splitlines()}
         assert set(presets.names()) <= set(lines)
         assert lines[NAME].split()[1:] == [
             "0.715?",
@@ -84,21 +66,23 @@ class TestPresets:
         assert lines["cifar10/gaussian-cohen/0.12"].split()[1] == "-"
 
     def test_what_is_not_certain_has_a_question_mark(self) -> None:
-        result = radii("presets", "imagenet/macer")
+        result = done("presets", "imagenet/macer")
         lines = {line.split()[0]: line for line in result.stdout.splitlines()}
         assert "weight=6 deferred=false lr_step=30?" in lines["imagenet/macer/0.25"]
         assert "weight=3? deferred=true? lr_step=30?" in lines["imagenet/macer/1.0"]
         assert "? is a guess" in result.stderr
 
     def test_the_beginning_of_names_chooses(self) -> None:
-        names = [line.split()[0] for line in done("presets", "cifar10/smoothmix").splitlines()[1:]]
+        names = [line.split()[0] for line in printed("presets", "cifar10/smoothmix").splitlines()[1:]]
         assert names == [f"cifar10/smoothmix/{sigma}" for sigma in ("0.25", "0.5", "1.0")]
-        assert len(done("presets", "mnist/").splitlines()) == 1 + sum(n.startswith("mnist/") for n in presets.names())
+        assert len(printed("presets", "mnist/").splitlines()) == 1 + sum(
+            n.startswith("mnist/") for n in presets.names()
+        )
 
     def test_json_has_everything(self) -> None:
-        bodies = json.loads(done("presets", "--json"))
+        bodies = json.loads(printed("presets", "--json"))
         assert [body["name"] for body in bodies] == list(presets.names())
-        one = json.loads(done("presets", NAME, "--json"))
+        one = json.loads(printed("presets", NAME, "--json"))
         assert one["spec"] == presets.preset(NAME).body()
         assert one in bodies
 
@@ -115,9 +99,9 @@ class TestPresets:
 
     def test_what_is_printed_can_be_trained(self, tmp_path: Path, trained: list[TrainSpec]) -> None:
         file = tmp_path / "job.toml"
-        file.write_text(done("presets", "imagenet/cat_rs/1.0"))
-        done("train", "--spec", file, "--dataset", "d.npz", "--out", tmp_path / "m.safetensors")
-        done("train", "--preset", "imagenet/cat_rs/1.0", "--dataset", "d.npz", "--out", tmp_path / "m.safetensors")
+        file.write_text(printed("presets", "imagenet/cat_rs/1.0"))
+        printed("train", "--spec", file, "--dataset", "d.npz", "--out", tmp_path / "m.safetensors")
+        printed("train", "--preset", "imagenet/cat_rs/1.0", "--dataset", "d.npz", "--out", tmp_path / "m.safetensors")
         assert trained[0] == trained[1]
         assert trained[0].method.name == "cat_rs"
 
@@ -129,7 +113,7 @@ class TestPresets:
 
 class TestMethods:
     def test_every_method_is_told_with_its_hyper_parameters(self) -> None:
-        text = done("methods")
+        text = printed("methods")
         for name, row in METHODS.items():
             assert f"\n{name}\n" in f"\n{text}" and row.reference in text
         assert "    eta = 5.0\n        of the mixup loss\n" in text
@@ -137,14 +121,14 @@ class TestMethods:
         assert "labels_first, prediction_first" in " ".join(text.split())
 
     def test_one_method_is_told_alone(self) -> None:
-        text = done("methods", "macer")
+        text = printed("methods", "macer")
         assert text.startswith("macer\n") and "\nsmoothmix\n" not in text
         fields = [field for field in METHODS["macer"].record.__dataclass_fields__ if field != "name"]
         assert fields == [line.split()[0] for line in text.splitlines() if line.startswith("    ") and " = " in line]
 
     def test_json_has_the_schemas(self) -> None:
-        assert [body["name"] for body in json.loads(done("methods", "--json"))] == list(METHODS)
-        assert json.loads(done("methods", "macer", "--json"))["hyper_parameters"]["properties"]["m"]["default"] == 16
+        assert [body["name"] for body in json.loads(printed("methods", "--json"))] == list(METHODS)
+        assert json.loads(printed("methods", "macer", "--json"))["hyper_parameters"]["properties"]["m"]["default"] == 16
 
     def test_an_unknown_method_is_one_sentence(self) -> None:
         assert "expected one of gaussian, stability" in refused("methods", "trades")
@@ -152,7 +136,7 @@ class TestMethods:
 
 class TestTrain:
     def train(self, tmp_path: Path, trained: list[TrainSpec], *more: str | Path) -> TrainSpec:
-        done("train", "--dataset", "d.npz", "--out", tmp_path / "m.safetensors", *more)
+        printed("train", "--dataset", "d.npz", "--out", tmp_path / "m.safetensors", *more)
         return trained[-1]
 
     def test_a_preset_needs_only_data(self, tmp_path: Path, trained: list[TrainSpec]) -> None:
@@ -224,7 +208,7 @@ class TestTrain:
     ) -> None:
         preset = ["--preset", "imagenet/gaussian/0.5"]
         assert getattr(self.train(tmp_path, trained, *preset, flag, text), field) == value
-        done("submit", *preset, "--dataset", "ds_1", flag, text)
+        printed("submit", *preset, "--dataset", "ds_1", flag, text)
         assert submitted == [{"kind": "train", "preset": preset[1], "dataset": "ds_1", field: value}]
 
     @pytest.mark.parametrize(
@@ -247,20 +231,20 @@ class TestTrain:
 
 class TestSubmit:
     def test_the_service_fills_a_preset_in(self, submitted: list[dict[str, Any]]) -> None:
-        done("submit", "--preset", NAME, "--dataset", "ds_1", "--epochs", "3", "--set", "method.steps=2")
+        printed("submit", "--preset", NAME, "--dataset", "ds_1", "--epochs", "3", "--set", "method.steps=2")
         body = {"kind": "train", "preset": NAME, "dataset": "ds_1", "epochs": 3, "method": {"steps": 2}}
         assert submitted == [body]
 
     def test_another_method_goes_with_its_name(self, submitted: list[dict[str, Any]]) -> None:
-        done("submit", "--preset", NAME, "--dataset", "ds_1", "--method", "macer")
+        printed("submit", "--preset", NAME, "--dataset", "ds_1", "--method", "macer")
         assert submitted[0]["method"] == {"name": "macer"}
 
     def test_set_is_for_every_kind_of_job(self, submitted: list[dict[str, Any]]) -> None:
-        done("submit", "--kind", "certify", "--set", "inputs.count=3", "--set", "n=50")
+        printed("submit", "--kind", "certify", "--set", "inputs.count=3", "--set", "n=50")
         assert submitted == [{"kind": "certify", "inputs": {"count": 3}, "n": 50}]
 
     def test_a_kind_that_is_named_is_kept(self, submitted: list[dict[str, Any]]) -> None:
-        done("submit", "--set", "kind=predict")
+        printed("submit", "--set", "kind=predict")
         assert submitted == [{"kind": "predict"}]
 
 

@@ -1,0 +1,78 @@
+"""`radii report` of results files."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tests_support.cli import done, refused
+
+TSV = (
+    "idx\tlabel\tpredict\tradius\tcorrect\ttime\n"
+    "0\t3\t3\t0.500\t1\t0:00:01.0\n"
+    "20\t8\t8\t0.250\t1\t0:00:01.0\n"
+    "40\t8\t0\t0.900\t0\t0:00:01.0\n"
+    "60\t0\t-1\t0.0\t0\t0:00:01.0\n"
+)
+
+
+class TestReport:
+    @pytest.fixture
+    def tsv(self, tmp_path: Path) -> Path:
+        path = tmp_path / "results.tsv"
+        path.write_text(TSV)
+        return path
+
+    def test_table_shows_acr_and_certified_accuracy(self, tsv: Path) -> None:
+        # (0.5 + 0.25) / 4, and 1 of 4 correct at radius 0.3.
+        text = done("report", tsv, "--radii", "0,0.3").stdout
+        assert "ACR 0.1875" in text
+        assert re.search(r"0\.30\s+25\.00 %", text) and re.search(r"0\.00\s+50\.00 %", text)
+
+    def test_json_has_every_number(self, tsv: Path) -> None:
+        body = json.loads(done("report", tsv, "--json").stdout)
+        assert (body["acr"], body["inputs"], body["abstained"]) == (0.1875, 4, 1)
+
+    def test_csv_has_one_number_per_line(self, tsv: Path) -> None:
+        assert "acr,,0.1875,,,,4" in done("report", tsv, "--csv").stdout.splitlines()
+
+    def test_missing_inputs_stay_in_the_denominator(self, tsv: Path) -> None:
+        assert json.loads(done("report", tsv, "--json", "--total", "8").stdout)["acr"] == 0.09375
+
+    def test_known_settings_give_the_cap(self, tsv: Path) -> None:
+        known = ["--sigma", "0.25", "--n", "100000", "--alpha", "0.001"]
+        assert json.loads(done("report", tsv, "--json", *known).stdout)["cap"] == pytest.approx(0.9526, abs=1e-3)
+
+    def test_settings_that_the_rows_contradict_are_refused(self, tsv: Path) -> None:
+        text = refused("report", tsv, "--sigma", "0.25", "--n", "10", "--alpha", "0.001")
+        assert (
+            "The rows reach a radius of 0.9, which is more than n, alpha and sigma allow: expected at most 0.0007"
+            in text
+        )
+
+    @pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
+    def test_plot_is_a_picture(self, tsv: Path, tmp_path: Path, ending: str, start: bytes) -> None:
+        done("report", tsv, "--plot", tmp_path / f"curve.{ending}")
+        assert (tmp_path / f"curve.{ending}").read_bytes().startswith(start)
+
+    def test_a_file_that_is_no_results_file_is_refused_in_one_sentence(self, tmp_path: Path) -> None:
+        path = tmp_path / "other.tsv"
+        path.write_text("a\tb\n1\t2\n")
+        text = refused("report", path)
+        assert text.startswith("radii: The per-input results cannot be used (other.tsv, line 1): expected")
+        assert text.count("\n") == 1
+
+    def test_broken_evidence_names_its_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.ndjson"
+        path.write_text('{"index": 0}\n')
+        assert "(x.ndjson, line 1)" in refused("report", path)
+        path.write_text("[]\n")
+        assert "expected a JSON object, got" in refused("report", path)
+        path.write_text("")
+        assert "got an empty file" in refused("report", path)
+
+    def test_wrong_flags_are_refused(self, tsv: Path, tmp_path: Path) -> None:
+        assert "does not exist" in refused("report", tmp_path / "nothing.tsv", code=2)
+        assert "--json or --csv" in refused("report", tsv, "--json", "--csv", code=2)
+        assert "joined by commas" in refused("report", tsv, "--radii", "a", code=2)
+        assert ".png or .svg" in refused("report", tsv, "--plot", tmp_path / "x.pdf")

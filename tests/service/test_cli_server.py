@@ -1,0 +1,54 @@
+"""The commands that serve: keys, migrations, `radii up` and `radii worker`, as far as they refuse or end at once."""
+
+import fcntl
+import re
+from pathlib import Path
+
+import pytest
+from tests_support.cli import done, refused
+
+
+class TestServer:
+    def test_keys_are_made_listed_and_revoked(self, tmp_path: Path) -> None:
+        made = done("key", "create", "--tenant", "acme", "--name", "laptop", "--data", tmp_path)
+        assert re.fullmatch(r"radii_\S{40,}\n", made.stdout)
+        identifier = re.search(r"key_\w+", made.stderr)
+        assert identifier is not None
+        listed = done("key", "list", "--data", tmp_path).stdout
+        assert identifier[0] in listed and "acme" in listed and "works" in listed and made.stdout.strip() not in listed
+        done("key", "revoke", identifier[0], "--data", tmp_path)
+        assert "revoked" in done("key", "list", "--data", tmp_path).stdout
+        assert "no key" in refused("key", "revoke", identifier[0], "--data", tmp_path)
+
+    def test_migrate_goes_up_and_down(self, tmp_path: Path) -> None:
+        assert re.search(r"was empty and is \w+ now", done("migrate", "--data", tmp_path).stdout)
+        assert re.search(r"was \w+ and is empty now", done("migrate", "--down", "base", "--data", tmp_path).stdout)
+
+    def test_another_address_needs_a_key(self, tmp_path: Path) -> None:
+        text = refused("up", "--host", "0.0.0.0", "--port", "0", "--data", tmp_path)
+        assert "radii key create" in text and text.count("\n") == 1
+
+    def test_one_service_per_folder(self, tmp_path: Path) -> None:
+        with (tmp_path / "radii.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write("4711\n")
+            file.flush()
+            text = refused("up", "--port", "0", "--data", tmp_path)
+        assert "already served by another radii (process 4711)" in text
+
+    def test_a_wrong_setting_is_one_sentence(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RADII_LEASE", "-3")
+        assert "The setting RADII_LEASE is not valid" in refused("up", "--data", tmp_path)
+
+    def test_a_worker_refuses_a_database_without_tables(self, tmp_path: Path) -> None:
+        assert "radii migrate" in refused("worker", "--data", tmp_path)
+
+    def test_a_database_that_is_away_is_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RADII_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+        assert refused("migrate").startswith("radii: The database cannot be used: ")
+
+
+def test_no_service_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.client_http.time.sleep", lambda seconds: None)
+    text = refused("status", "job_1", "--server", "127.0.0.1:1")
+    assert text.startswith("radii: No answer from http://127.0.0.1:1: ") and text.count("\n") == 1
