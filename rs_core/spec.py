@@ -217,6 +217,15 @@ class TrainSpec:
         return self
 
 
+ModelSigma = Annotated[
+    Sigma | None, Field(description="null: the noise level that the checkpoint was trained with, if it says")
+]
+SampleBatch = Annotated[
+    int | None,
+    Field(ge=1, le=65_536, description="noise samples per forward pass; null: chosen at the first claim, then fixed"),
+]
+
+
 @record
 class CertifySpec:
     """CERTIFY of Cohen et al. 2019 on each chosen input: class, radius and all class counts."""
@@ -225,19 +234,12 @@ class CertifySpec:
     checkpoint: Reference
     dataset: Reference
     inputs: Selection = Selection()
-    sigma: Annotated[
-        Sigma | None, Field(description="null: the noise level that the checkpoint was trained with, if it says")
-    ] = None
+    sigma: ModelSigma = None
     n0: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples for selection")] = 100
     n: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples for estimation")] = 100_000
     alpha: Alpha = 0.001
     seed: Seed = 0
-    batch_size: Annotated[
-        int | None,
-        Field(
-            ge=1, le=65_536, description="noise samples per forward pass; null: chosen at the first claim, then fixed"
-        ),
-    ] = None
+    batch_size: SampleBatch = None
 
 
 @record
@@ -248,18 +250,11 @@ class PredictSpec:
     checkpoint: Reference
     dataset: Reference
     inputs: Selection = Selection()
-    sigma: Annotated[
-        Sigma | None, Field(description="null: the noise level that the checkpoint was trained with, if it says")
-    ] = None
+    sigma: ModelSigma = None
     n: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples")] = 1_000
     alpha: Alpha = 0.001
     seed: Seed = 0
-    batch_size: Annotated[
-        int | None,
-        Field(
-            ge=1, le=65_536, description="noise samples per forward pass; null: chosen at the first claim, then fixed"
-        ),
-    ] = None
+    batch_size: SampleBatch = None
 
 
 @record
@@ -271,9 +266,7 @@ class SoftLabelSpec:
     checkpoint: Reference
     dataset: Reference
     inputs: Selection = Selection()
-    sigma: Annotated[
-        Sigma | None, Field(description="null: the noise level that the checkpoint was trained with, if it says")
-    ] = None
+    sigma: ModelSigma = None
     n: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="votes per input")] = 10_000
     augmentation: Annotated[
         Literal["none", "crop_flip", "resized_crop_flip"],
@@ -283,12 +276,7 @@ class SoftLabelSpec:
     ] = "none"
     crop_size: Annotated[int | None, Field(ge=1, le=4096, description="as in a training job")] = None
     seed: Seed = 0
-    batch_size: Annotated[
-        int | None,
-        Field(
-            ge=1, le=65_536, description="noise samples per forward pass; null: chosen at the first claim, then fixed"
-        ),
-    ] = None
+    batch_size: SampleBatch = None
 
 
 Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec

@@ -1,22 +1,14 @@
 """CIFAR-100, ResNet-110. Commands are public for three noise levels, results for 0.25 and 0.5."""
 
-from rs_core.preset_tables.row import CATRS, MACER_HP, SGD, SIGMAS, Row, Table, disputed, per, remark
+from rs_core.preset_tables.cifar10 import CIFAR10
+from rs_core.preset_tables.row import CATRS, MACER_HP, SIGMAS, Row, Table, disputed, per, remark
 
 LOGS = "released logs, full test set"
 
 CIFAR100 = Table(
     dataset="cifar100",
     title="CIFAR-100",
-    training={
-        "architecture": "cifar_resnet110",
-        "normalization": "cifar100",
-        "augmentation": "crop_flip",
-        "learning_rate": 0.1,
-        "lr_step": 50,
-        "epochs": 150,
-        "batch_size": 256,
-        **SGD,
-    },
+    training={**CIFAR10.training, "normalization": "cifar100"},
     rows=(
         Row(
             name="gaussian",

@@ -3,8 +3,8 @@
 The logs show 150 epochs for CAT-RS and 90 for everything it is compared with.
 """
 
-from rs_core.preset_tables.mnist import LONG
-from rs_core.preset_tables.row import CATRS, CATRS_LOGS, MACER_HP, SGD, SIGMAS, Row, Table, guess, per
+from rs_core.preset_tables.mnist import LONG, MNIST
+from rs_core.preset_tables.row import CATRS, CATRS_LOGS, MACER_HP, SIGMAS, Row, Table, guess, per
 
 LOGS = "released logs, full test set; CAT-RS had 150 epochs, the others 90"
 AS_MNIST = guess("not published for Fashion-MNIST: the value published for MNIST")
@@ -12,16 +12,7 @@ AS_MNIST = guess("not published for Fashion-MNIST: the value published for MNIST
 FMNIST = Table(
     dataset="fmnist",
     title="Fashion-MNIST",
-    training={
-        "architecture": "lenet",
-        "normalization": "none",
-        "augmentation": "none",
-        "learning_rate": 0.01,
-        "lr_step": 30,
-        "epochs": 90,
-        "batch_size": 256,
-        **SGD,
-    },
+    training=MNIST.training,
     rows=(
         Row(
             name="gaussian",
