@@ -96,6 +96,16 @@ def _show(report: Report, figures: dict[str, object], provenance: str, data: Pat
         )
 
 
+def data_folder(given: Path | None, *, optional: bool) -> Path:
+    """The folder of the idx files; without one the program ends, well where they are optional."""
+    if given is None and "RADII_TEST_DATA" in os.environ:
+        return Path(os.environ["RADII_TEST_DATA"]) / "mnist"
+    if given is None:
+        print("No MNIST here: give --data, or set RADII_TEST_DATA.")
+        sys.exit(0 if optional else 2)
+    return given
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=None, help="folder of the idx files (or RADII_TEST_DATA/mnist)")
@@ -107,11 +117,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="a smoke run: little training, few inputs")
     options = parser.parse_args()
-    if options.data is None and "RADII_TEST_DATA" in os.environ:
-        options.data = Path(os.environ["RADII_TEST_DATA"]) / "mnist"
-    if options.data is None:
-        print("No MNIST here: give --data, or set RADII_TEST_DATA.")
-        sys.exit(0 if options.quick else 2)
+    options.data = data_folder(options.data, optional=options.quick)
     if options.quick:
         options.epochs, options.images, options.inputs, options.n = 1, 2_000, 20, 1_000
     return options
