@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from worker.store.clock import clock
 from worker.store.jobs import QUEUED, RUNNING
 from worker.store.session import Database
+from worker.store.shards import free
 from worker.store.tables import Job, JobSummary, Shard, Worker
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -37,7 +38,7 @@ class QueueCollector(Collector):
             age = session.scalar(
                 select(clock() - func.min(Job.created))
                 .join(Shard, Shard.job_id == Job.id)
-                .where(Shard.state == "ready", Job.state.in_((QUEUED, RUNNING)))
+                .where(Shard.state == "ready", Job.state.in_((QUEUED, RUNNING)), free(Job))
             )
             done = session.scalar(
                 select(func.sum(JobSummary.done)).join(Job, Job.id == JobSummary.job_id).where(Job.kind == "certify")
@@ -50,7 +51,7 @@ class QueueCollector(Collector):
         for state in ("ready", "leased"):
             yield GaugeMetricFamily(f"radii_shards_{state}", f"Shards that are {state}.", shards.get(state, 0))
         yield GaugeMetricFamily(
-            "radii_oldest_ready_shard_seconds", "Age of the oldest job with a ready shard.", age or 0
+            "radii_oldest_ready_shard_seconds", "Age of the oldest job with a shard that could be claimed.", age or 0
         )
         yield GaugeMetricFamily("radii_certificates_stored", "Certificates of the jobs that are kept.", done or 0)
         yield GaugeMetricFamily("radii_workers", "Workers that were seen lately.", workers or 0)

@@ -67,6 +67,8 @@ class Slot:
             self._cool_down()
             return False
         child = self._ready_child()
+        if self.stop.is_set():
+            return False
         with self.database.write() as session:
             claim = shards.claim(
                 session,

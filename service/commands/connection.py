@@ -53,7 +53,7 @@ def job_text(job: "schemas.Job") -> str:
     """What there is to say about a job, some lines."""
     from service.client_job import describe
 
-    lines = [describe(job), *_times(job), f"Progress: {progress_text(job)}.", *_summary(job.summary)]
+    lines = [describe(job), *_times(job), f"Progress: {_pace(job.progress)}.", *_summary(job.summary)]
     if job.needs is not None:
         lines.insert(2, f"Needs {needs_text(job.needs)}.")
     made = job.checkpoint or (job.output or {}).get("checkpoint")
@@ -66,7 +66,10 @@ def progress_text(job: "schemas.Job") -> str:
     """How far, how fast, how long still; of a job that waits for another one, for which."""
     if job.state == "queued" and job.needs is not None and job.needs.state != "succeeded":
         return f"needs {needs_text(job.needs)}"
-    progress = job.progress
+    return _pace(job.progress)
+
+
+def _pace(progress: "schemas.Progress") -> str:
     parts = [f"{progress.done:,} of {progress.total:,} {progress.unit}"]
     if progress.rate:
         parts.append(f"{progress.rate:,.0f} {progress.work_unit}/s")

@@ -1,4 +1,4 @@
-"""Blobs: the bytes of a tenant's uploads, data sets and checkpoints, by their SHA-256."""
+"""Blobs: the bytes of a tenant's uploads, data sets, checkpoints and soft labels, by their SHA-256."""
 
 import re
 
@@ -11,7 +11,7 @@ from service.dependencies import DatabaseDep, SettingsDep, TenantId, matches, sh
 from service.errors import NotFound
 from service.openapi import problems
 from worker.store import blobs
-from worker.store.tables import Checkpoint, Dataset, Upload
+from worker.store.tables import Checkpoint, Dataset, Job, Upload
 
 router = APIRouter(prefix="/v1/blobs", tags=["blobs"])
 
@@ -36,7 +36,9 @@ def get_blob(
         name = _name(session, tenant_id, sha256) if SHA256.fullmatch(sha256) else None
     path = blobs.path_of(settings.blobs, sha256)  # FileResponse serves ranges of a path
     if name is None or not path.is_file():
-        raise NotFound(expected="the SHA-256 of an upload, data set or checkpoint of yours", got=shown(sha256))
+        raise NotFound(
+            expected="the SHA-256 of an upload, data set, checkpoint or soft_labels job of yours", got=shown(sha256)
+        )
     headers = {"ETag": f'"{sha256}"', "Cache-Control": "private, max-age=31536000, immutable"}
     if matches(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
@@ -51,4 +53,9 @@ def _name(session: Session, tenant_id: str, sha256: str) -> str | None:
     dataset = session.scalars(select(Dataset.id).where(Dataset.tenant_id == tenant_id, Dataset.sha256 == sha256))
     mine = (Checkpoint.tenant_id == tenant_id, Checkpoint.sha256 == sha256)
     made = dataset.first() or session.scalars(select(Checkpoint.id).where(*mine)).first()
+    made = made or session.scalar(
+        select(Job.id).where(
+            Job.tenant_id == tenant_id, Job.kind == "soft_labels", Job.output["sha256"].as_string() == sha256
+        )
+    )
     return None if made is None else f"{made}.safetensors"

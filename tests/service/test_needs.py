@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests_support.over_http import MODEL, Service, prediction, serving
 
-from worker.store import jobs, registry, results, shards
+from worker.store import blobs, jobs, registry, results, shards
 from worker.store.tables import Checkpoint, Job
 
 TRAIN = {"kind": "train", "architecture": "digits_cnn", "sigma": 0.5, "epochs": 2, "inputs": {"count": 40}}
@@ -351,3 +351,27 @@ def test_the_page_and_the_command_line_tell_what_a_job_waits_for(service: Servic
     assert "It waits for" in page and f'href="/jobs/{votes}"' in page and f'href="/jobs/{voter}"' in page
     assert "another job needs it" in service.client.get(f"/jobs/{votes}").text
     assert votes in service.client.get("/").text
+    assert text.count(votes) == 1 and "Progress: 0 of 2 epochs." in text
+
+
+def test_what_waits_for_another_job_is_not_waiting_for_a_worker(service: Service) -> None:
+    _post(service, _body(service.dataset()))
+    assert "radii_oldest_ready_shard_seconds 0.0\n" not in service.client.get("/metrics").text
+    assert service.claim() is not None
+    assert "radii_oldest_ready_shard_seconds 0.0\n" in service.client.get("/metrics").text
+
+
+def test_the_file_of_the_votes_can_be_fetched(either: Service) -> None:
+    votes = _post(either, _body(either.dataset()))["needs"]["id"]
+    _work(either)
+    _work(either)
+    with blobs.writing(either.settings.blobs) as writer:
+        writer.write(b"votes")
+        sealed = writer.seal()
+    with either.database.write() as session:
+        registry.put_blob(session, either.settings.blobs, sealed)
+    address = f"/v1/blobs/{sealed.sha256}"
+    assert either.client.get(address).status_code == 404
+    with either.database.write() as session:
+        jobs.note_output(session, votes, {"sha256": sealed.sha256})
+    assert either.client.get(address).content == b"votes"

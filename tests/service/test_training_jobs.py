@@ -65,3 +65,4 @@ def test_certifications_are_seen_in_the_epochs_and_the_last_one_in_the_summary(e
     assert [item["certification"] and item["certification"]["acr"] for item in items] == [0.125, 0.25, None]
     assert items[1]["certification"] == found
     assert either.client.get(f"/v1/jobs/{job['id']}").json()["summary"]["acr"] == 0.25
+    assert "<b>0.2500</b><span>ACR of the last periodic certification" in either.client.get(f"/jobs/{job['id']}").text

@@ -235,6 +235,16 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing_more(
     assert processes.stored(database, job_id) == 0
 
 
+def test_a_worker_that_is_told_to_stop_while_its_child_starts_claims_nothing(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = _submit(database, tmp_path, 1)
+    worker = slot()
+    worker.stop.set()
+    assert worker.work_once() is False
+    assert _job(database, job_id).state == jobs.QUEUED
+
+
 def test_an_idle_child_is_ended_after_a_while(database: Database, tmp_path: Path, slot: SlotMaker) -> None:
     _submit(database, tmp_path, 1)
     worker = slot(keep_warm=0.2)

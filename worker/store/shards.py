@@ -188,7 +188,7 @@ def unrung(session: Session, interval: float) -> int:
         .where(
             Shard.state == "ready",
             Shard.rung < clock() - interval,
-            Shard.job_id.in_(select(Job.id).where(Job.state.in_((jobs.QUEUED, jobs.RUNNING)), _free(Job))),
+            Shard.job_id.in_(select(Job.id).where(Job.state.in_((jobs.QUEUED, jobs.RUNNING)), free(Job))),
         )
         .values(rung=clock())
         .returning(Shard.number)
@@ -199,7 +199,7 @@ def unrung(session: Session, interval: float) -> int:
 
 def awakened(session: Session, job_id: str) -> int:
     """How many shards of other jobs can be claimed now that this one has succeeded: so many bells are to be rung."""
-    waiting = select(Job.id).where(Job.needs_id == job_id, Job.state == jobs.QUEUED, _free(Job))
+    waiting = select(Job.id).where(Job.needs_id == job_id, Job.state == jobs.QUEUED, free(Job))
     query = select(func.count()).where(Shard.state == "ready", Shard.job_id.in_(waiting))
     return session.scalar(query) or 0
 
@@ -228,7 +228,7 @@ def _next(device_type: str, *, lock: bool = True) -> Select[Shard, Job]:
             Shard.state == "ready",
             Job.state.in_((jobs.QUEUED, jobs.RUNNING)),
             or_(Job.device_type.is_(None), Job.device_type == device_type),
-            _free(Job),
+            free(Job),
         )
         .order_by(
             case((Job.kind == "convert", 0), else_=1),
@@ -242,7 +242,7 @@ def _next(device_type: str, *, lock: bool = True) -> Select[Shard, Job]:
     return query.with_for_update(of=Shard, skip_locked=True) if lock else query
 
 
-def _free(job: type[Job]) -> ColumnElement[bool]:
+def free(job: type[Job]) -> ColumnElement[bool]:
     """That a job needs none, or that the one it needs has succeeded."""
     needed = aliased(Job)
     done = select(needed.id).where(needed.id == job.needs_id, needed.state == jobs.SUCCEEDED)
