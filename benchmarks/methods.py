@@ -5,8 +5,9 @@ test images, n = 10,000. Hyper-parameters are the published ones (MNIST, sigma 0
 with the schedule: 10 of 90 epochs there, 1 of 10 here.
 
 Each row is a training job and a certification job of a service whose folder is kept in ``--work``: stopped at any time,
-the same command goes on from there, and ``--rows`` makes the table in parts; rows that ``--out`` holds already stay
-there unless they are made anew. The last line is one JSON object.
+the same command goes on from there, and ``--rows`` makes the table in parts; rows that ``--out`` and
+the JSON file beside it hold already stay there unless they are made anew, and so does what is written under the tables
+from the first heading on. The last line is one JSON object.
 
     .venv/bin/python benchmarks/methods.py --data FOLDER --work FOLDER [--out benchmarks/results/methods.md]
 """
@@ -21,6 +22,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -85,18 +87,18 @@ def main() -> None:
                 figures[name] = row
     costs = _costs(options.cost_rounds)
     done = {name: figures[name] | costs[name] for name in ROWS if name in figures}
-    table = _table(done)
-    print(f"\n{table}\n\n{json.dumps(done)}")
+    text = f"{_table(done)}\n\n{_steps_up(done)}"
+    short = {name: {key: row[key] for key in row if key != "radii"} for name, row in done.items()}
+    print(f"\n{text}\n\n{json.dumps(short)}")
     if options.out is not None:
-        _write(options, table, done)
+        _write(options, text, done)
 
 
 def _earlier(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """The rows in the result file, which other runs of the same settings have made."""
-    if options.out is None or not options.out.exists():
+    if options.out is None or not options.out.with_suffix(".json").exists():
         return {}
-    line = options.out.read_text().rpartition("```json\n")[2].partition("\n")[0]
-    earlier: dict[str, dict[str, Any]] = json.loads(line)
+    earlier: dict[str, dict[str, Any]] = json.loads(options.out.with_suffix(".json").read_text())
     return earlier
 
 
@@ -185,8 +187,10 @@ def _figures(client: Client, ledger: Ledger, name: str) -> dict[str, Any] | None
     certification = client.job(ledger.get(f"{name}/certify") or "")
     if certification.state != "succeeded":
         return None
-    report: Report = summarize(list(certification.certificates()), radii=RADII)
+    rows = list(certification.certificates())
+    report: Report = summarize(rows, radii=RADII)
     epochs = training.epochs()
+    attacked = [epoch.terms["confident"] for epoch in epochs if "confident" in epoch.terms]
     return {
         "acr": report.acr,
         "certified_accuracy": {f"{p.radius:g}": p.certified_accuracy for p in report.certified_accuracy},
@@ -196,15 +200,19 @@ def _figures(client: Client, ledger: Ledger, name: str) -> dict[str, Any] | None
         "steps": sum(epoch.steps for epoch in epochs),
         "last_loss": epochs[-1].loss,
         "accuracy_under_noise": epochs[-1].accuracy,
+        "attacked": statistics.mean(attacked) if attacked else None,
+        "radii": [round(row.radius, 5) if row.correct else 0.0 for row in rows],
     }
 
 
 def _costs(rounds: int) -> dict[str, dict[str, Any]]:
     """Passes per image and the time of an epoch beside Gaussian's, after every warm-up: whole batches of 256 in turn.
 
-    Soft labels are random there, so that CAT-RS attacks every image or every other one as ``masked_attacks`` says.
+    The network is untrained, so CAT-RS is made to attack every image, as it nearly does once the network is trained.
     """
-    records = {name: TypeAdapter(Method).validate_python(row.method) for name, row in ROWS.items()}
+    methods = {name: row.method for name, row in ROWS.items()}
+    methods["CAT-RS"] = methods["CAT-RS"] | {"masked_attacks": "all"}
+    records = {name: TypeAdapter(Method).validate_python(body) for name, body in methods.items()}
     bench = Bench("lenet", BATCH, torch.device("cpu"))
     for hp in records.values():
         bench.run(hp)
@@ -231,6 +239,17 @@ def _table(rows: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _steps_up(rows: dict[str, dict[str, Any]]) -> str:
+    """By how much each row's ACR is above the next lower one, over the same inputs, where both have their radii."""
+    lines = ["| by ACR | above the row before | standard error |", "|---|---|---|"]
+    known = sorted((row["acr"], name) for name, row in rows.items() if row.get("radii"))
+    for (_, before), (_, name) in pairwise(known):
+        differences = [b - a for a, b in zip(rows[before]["radii"], rows[name]["radii"], strict=True)]
+        error = statistics.stdev(differences) / len(differences) ** 0.5
+        lines.append(f"| {name} over {before} | {statistics.mean(differences):.4f} | {error:.4f} |")
+    return "\n".join(lines)
+
+
 def _write(options: argparse.Namespace, table: str, rows: dict[str, Any]) -> None:
     parts = ["benchmarks/methods.py", "--data", options.data.name, "--work", "FOLDER", "--out", str(options.out)]
     text = (
@@ -238,11 +257,28 @@ def _write(options: argparse.Namespace, table: str, rows: dict[str, Any]) -> Non
         f"LeNet, sigma {SIGMA:g}, the first {options.images:,} training images, {options.epochs} epochs, learning rate "
         f"0.01 with a drop every {options.lr_step} epochs, batch 256; soft labels of CAT-RS from 100 votes; the first "
         f"{options.inputs} test images, n = {options.n:,}, alpha 0.001 (cap {3.1989 * SIGMA if options.n == 10_000 else 0:.3f}). "
-        "Accuracies in per cent. Passes per training image: forward and backward for the weights + for the input alone.\n\n"
+        "Accuracies in per cent. Passes per training image: forward and backward for the weights + for the input alone, after "
+        "every warm-up; cost: time of an epoch beside Gaussian's, whole batches timed in turn "
+        f"({options.cost_rounds} rounds, medians).{_attacked(rows)}\n\n"
         f"```\n{shlex.join(['.venv/bin/python', *parts])}\n```\n\n"
-        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, no GPU.\n\n{table}\n\n```json\n{json.dumps(rows)}\n```\n"
+        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, no GPU. Every figure, and the radius of each input: "
+        f"`{options.out.with_suffix('.json').name}`.\n\n{table}\n{_remarks(options.out)}"
     )
     options.out.write_text(text)
+    options.out.with_suffix(".json").write_text(json.dumps(rows, indent=None, separators=(",", ":")) + "\n")
+
+
+def _remarks(out: Path) -> str:
+    """What a reader of the figures has written under them in the file that is there: it stays."""
+    _, heading, text = (out.read_text() if out.exists() else "").partition("\n## ")
+    return heading + text
+
+
+def _attacked(rows: dict[str, Any]) -> str:
+    share = rows.get("CAT-RS", {}).get("attacked")
+    if share is None:
+        return ""
+    return f" CAT-RS attacked {100 * share:.0f} % of the images over its epochs; its passes and cost are of all."
 
 
 @contextmanager
