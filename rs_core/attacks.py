@@ -167,7 +167,7 @@ def require_pixels(x: Tensor) -> None:
     """Raises :class:`Mismatch` where an image leaves [0, 1]: the attack's box would be another one."""
     low, high = float(x.min()), float(x.max())
     if low < 0 or high > 1:
-        raise Mismatch(expected="images in [0, 1]", got=f"values from {low:g} to {high:g}", where="attack")
+        raise Mismatch(expected="images in [0, 1]", got=f"values from {low!r} to {high!r}", where="attack")
 
 
 def _direction(gradient: Tensor, generator: torch.Generator) -> Tensor:

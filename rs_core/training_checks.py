@@ -10,6 +10,7 @@ from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.methods.table import method
 from rs_core.models import table as models
 from rs_core.models.table import Shape
+from rs_core.schedule import first_drop
 from rs_core.spec import Normalization, TrainSpec, normalization
 
 ROUNDING = 1e-6
@@ -54,6 +55,7 @@ def check_training(spec: TrainSpec, data: Sized, test_data: Sized | None) -> Non
         normalization=normalization(spec.normalization),
     )
     _check_chunks(spec, len(data))
+    _check_deferral(spec)
     if test_data is not None and (tuple(test_data.shape), test_data.num_classes) != (shape, data.num_classes):
         raise Mismatch(
             expected=f"a test set of shape {_sides(shape)} with {data.num_classes} classes",
@@ -93,6 +95,18 @@ def _check_chunks(spec: TrainSpec, count: int) -> None:
             expected=f"at least {chunks} inputs, the optimiser steps that {spec.method.name} makes of a batch",
             got=str(chosen),
             where="inputs",
+        )
+
+
+def _check_deferral(spec: TrainSpec) -> None:
+    """A deferred term has to begin before training ends: shortened presets would otherwise train without it."""
+    begins = first_drop(spec)
+    if spec.method.name == "macer" and spec.method.deferred and spec.method.weight > 0 and spec.epochs <= begins:
+        raise InvalidSpec(
+            expected=f"more than {begins} epochs, since the robustness term begins with the first drop of the learning "
+            "rate (method.deferred); or a smaller lr_step",
+            got=str(spec.epochs),
+            where="epochs",
         )
 
 

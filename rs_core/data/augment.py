@@ -79,8 +79,12 @@ def crop_boxes(count: int, height: int, width: int, stream: Generator) -> Tensor
 
 
 def resized(image: Tensor, side: tuple[int, int]) -> Tensor:
-    """(C, h, w) -> (C, *side): bilinear with antialiasing, as torchvision's ``resize`` does to a tensor."""
-    return F.interpolate(image[None], size=side, mode="bilinear", align_corners=False, antialias=True)[0]
+    """(C, h, w) in [0, 1] -> (C, *side): bilinear with antialiasing, as torchvision's ``resize`` does to a tensor.
+
+    The weights of a pixel add up to 1 only to float32, so that white areas would come out a little whiter than white.
+    """
+    found = F.interpolate(image[None], size=side, mode="bilinear", align_corners=False, antialias=True)[0]
+    return found.clamp(0.0, 1.0)
 
 
 def _uniform(stream: Generator, *shape: int) -> Tensor:

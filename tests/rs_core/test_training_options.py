@@ -21,7 +21,16 @@ from rs_core.models import table
 from rs_core.models.normalize import BaseClassifier
 from rs_core.noise import Stage, generator
 from rs_core.snapshots import Snapshot
-from rs_core.spec import CatRs, Consistency, Normalization, PeriodicCertification, Selection, SmoothAdv, TrainSpec
+from rs_core.spec import (
+    CatRs,
+    Consistency,
+    Macer,
+    Normalization,
+    PeriodicCertification,
+    Selection,
+    SmoothAdv,
+    TrainSpec,
+)
 from rs_core.training import EpochRecord, StepRecord, Trained, train
 
 SPEC = TrainSpec(
@@ -292,6 +301,13 @@ def test_a_batch_that_gives_a_method_no_step_is_refused(
 ) -> None:
     with pytest.raises(InvalidSpec, match=message):
         next(train(replace(SPEC, **changes), data))
+
+
+def test_a_robustness_term_that_would_never_begin_is_refused(data: Dataset) -> None:
+    deferred = replace(SPEC, method=Macer(m=2, deferred=True), lr_step=3, epochs=4, batch_size=8)
+    with pytest.raises(InvalidSpec, match=r"\(epochs\): expected more than 4 epochs, .* got 4"):
+        next(train(deferred, data))
+    assert len(_epochs(train(replace(deferred, epochs=5, inputs=Selection(count=8)), data))) == 5
 
 
 def test_methods_that_take_one_step_per_batch_take_small_batches(data: Dataset) -> None:

@@ -6,6 +6,7 @@ from scipy.stats import kstest
 from torch import Generator, Tensor
 from torchvision.transforms import functional as reference
 
+from rs_core.attacks import require_pixels
 from rs_core.data.augment import augment, crop_boxes, crop_flip, resized_crop_flip
 
 
@@ -50,6 +51,19 @@ def test_each_part_is_resized_as_torchvision_does_it() -> None:
         assert plain or mirrored
         flips += mirrored
     assert 0 < flips < 40  # fails by chance with probability 2 ** -39
+
+
+def test_white_stays_white_and_can_be_attacked() -> None:
+    x = torch.zeros(16, 3, 64, 64)
+    for i in range(16):
+        x[i, :, i : i + 30, 2 * i : 2 * i + 30] = 1.0
+    boxes = crop_boxes(16, 64, 64, _stream(5))
+    raw = [
+        reference.resized_crop(image, *box, [56, 56], antialias=True)
+        for image, box in zip(x, boxes.tolist(), strict=True)
+    ]
+    assert max(float(image.max()) for image in raw) > 1.0  # else this test says nothing
+    require_pixels(resized_crop_flip(x, _stream(5), 56))
 
 
 def test_parts_lie_in_the_image_and_have_the_published_areas_and_ratios() -> None:
