@@ -2,7 +2,7 @@
 
 A preset is everything that a training job says beside its data sets. The settings themselves are tables in
 ``preset_tables``, one file per data set; each value there that is not certain has a note. What is published for no
-noise level is not offered: no settings are known for SVHN, beyond that MACER ran on it.
+noise level is not offered, and of SVHN there is none: only MACER ran on it, and not all of its settings are known.
 """
 
 import copy
@@ -93,7 +93,9 @@ def _presets() -> dict[str, Preset]:
 def _of(table: Table, row: Row) -> Iterator[Preset]:
     """The presets of one row, one per noise level."""
     for place, sigma in enumerate(row.sigmas):
-        notes: dict[str, Note] = {name: note for name, note in _at(row.notes, place).items() if note is not None}
+        notes: dict[str, Note] = {
+            name: note for name, note in _at({**table.notes, **row.notes}, place).items() if note is not None
+        }
         acr = row.acr[place] if row.acr else None
         spec = {**table.training, **row.training, "sigma": sigma, "method": row.method}
         yield Preset(

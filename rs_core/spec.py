@@ -133,7 +133,7 @@ class PeriodicCertification:
 
 @record
 class TrainSpec:
-    """Train a base classifier under noise. Defaults are the published CIFAR-10 settings."""
+    """Train a base classifier under noise. The schedule is by default that of CIFAR-10 as published; whole published settings are presets."""
 
     kind: Literal["train"] = "train"
     dataset: Reference
@@ -179,7 +179,8 @@ class TrainSpec:
         Literal["last", "test_accuracy", "acr", "loss"],
         Field(
             description="weights that the checkpoint holds: of the last epoch (published), or of the epoch best in "
-            "accuracy under noise on the test data set, in the periodic certification's ACR, or in training loss"
+            "accuracy under noise on the test data set, in the periodic certification's ACR, or in training loss (which "
+            "warm-ups and deferred terms raise, so that an early epoch may win)"
         ),
     ] = "last"
     certification: Annotated[
@@ -197,7 +198,8 @@ class TrainSpec:
             ge=1,
             le=1_000_000,
             description="keep the activations of at most so many noisy images, and compute the others again for the "
-            "gradient: less memory, more time, the same mathematics; null: keep all",
+            "gradient: less memory, more time, the same mathematics; a network with batch normalisation sees them all at "
+            "once and keeps the input of each block, whatever the number; null: keep all",
         ),
     ] = None
     loader_processes: Annotated[

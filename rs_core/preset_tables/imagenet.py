@@ -22,6 +22,10 @@ TABLE = "table of the SmoothMix slides, 500 images"
 GRID = guess("one point of the published grid, whose radii are 127, 255, 512 and 1024 256ths")
 DDN_GRID = guess("as published for PGD: which radius was best under DDN was not")
 AS_CIFAR10 = guess("not published for ImageNet: the value published for CIFAR-10")
+OTHERS = "not known: that of the other ImageNet runs"
+PARTS = remark(
+    "the published parts are cut from whole photographs, these from the square in the middle that a data set keeps"
+)
 LOOSE = remark(
     "from logs whose largest radius is 3.91 sigma, which means alpha = 0.01; with alpha = 0.001 it is 3.81 sigma"
 )
@@ -40,6 +44,7 @@ IMAGENET = Table(
         "batch_size": 256,
         **SGD,
     },
+    notes={"augmentation": PARTS},
     rows=(
         Row(
             name="gaussian",
@@ -49,6 +54,7 @@ IMAGENET = Table(
             source=CATRS,
             acr=(0.472, 0.742, 0.840),
             where="logs of the replicas that Salman et al. trained",
+            notes={"published": remark("of Salman's checkpoints, not of these settings as the CAT-RS code runs them")},
         ),
         Row(
             name="gaussian-cohen",
@@ -129,7 +135,12 @@ IMAGENET = Table(
                     recalled("from the paper; in no public code"),
                 ),
                 "method.deferred": per(None, None, recalled("from the paper; the released program has no such switch")),
+                "method.beta": guess("not known for ImageNet: the value published for CIFAR-10"),
+                "method.margin": guess("not known for ImageNet: the value published for CIFAR-10"),
                 "lr_step": guess("not known for the 120 epochs: that of the other ImageNet runs"),
+                "lr_drop": guess(OTHERS),
+                "weight_decay": guess(f"{OTHERS}; on CIFAR-10 MACER's was 5e-4"),
+                "normalization": guess(f"{OTHERS}; on CIFAR-10 MACER had none"),
             },
         ),
         Row(

@@ -51,12 +51,13 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A data set: the settings that its rows share, and the rows."""
+    """A data set: the settings that its rows share, with notes by field, and the rows."""
 
     dataset: str
     title: str
     training: Mapping[str, Any]
     rows: tuple[Row, ...]
+    notes: Mapping[str, Note] = field(default_factory=dict)
 
 
 def per(*values: Any) -> Per:

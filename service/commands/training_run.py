@@ -95,7 +95,9 @@ def _train(
     except InvalidCheckpoint as error:
         raise CommandError(f"{error} Choose another --out, or remove {snapshot} to begin anew.") from None
     except OutOfMemoryError:
-        raise CommandError("The device's memory is full: give a smaller --batch-size.") from None
+        raise CommandError(
+            "The device's memory is full: give --forward-batch, which changes no result, or a smaller --batch-size."
+        ) from None
 
 
 def _loop(

@@ -68,8 +68,10 @@ class TestPresets:
     def test_what_is_not_certain_has_a_question_mark(self) -> None:
         result = done("presets", "imagenet/macer")
         lines = {line.split()[0]: line for line in result.stdout.splitlines()}
-        assert "weight=6 deferred=false lr_step=30?" in lines["imagenet/macer/0.25"]
-        assert "weight=3? deferred=true? lr_step=30?" in lines["imagenet/macer/1.0"]
+        assert (
+            "weight=6 deferred=false normalization=imagenet? lr_step=30? weight_decay" in lines["imagenet/macer/0.25"]
+        )
+        assert "weight=3? deferred=true? normalization=imagenet?" in lines["imagenet/macer/1.0"]
         assert "? is a guess" in result.stderr
 
     def test_the_beginning_of_names_chooses(self) -> None:
