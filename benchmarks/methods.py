@@ -1,8 +1,8 @@
 """Every training method on MNIST, LeNet, sigma 0.5, at one small budget, through the service: one table.
 
 The first 10,000 training images, 10 epochs of one schedule for every method, soft labels from 100 votes, the first 500
-test images, n = 10,000. Hyper-parameters are the published ones (MNIST, sigma 0.5), but for warm-ups, which are shortened
-with the schedule: 10 of 90 epochs there, 1 of 10 here.
+test images, n = 10,000. Hyper-parameters are the published ones (MNIST, sigma 0.5), but that attacks have their whole
+radius from the first epoch on, where the published runs let it grow over 10 of 90.
 
 Each row is a training job and a certification job of a service whose folder is kept in ``--work``: stopped at any time,
 the same command goes on from there, and ``--rows`` makes the table in parts; rows that ``--out`` and
@@ -31,6 +31,7 @@ from mnist import FILES, data_folder
 from pydantic import TypeAdapter
 from training_cost import Bench
 
+from rs_core.certify.bounds import max_radius
 from rs_core.report import Report, summarize
 from rs_core.spec import Method
 from service.client import Client
@@ -78,7 +79,7 @@ def main() -> None:
         service_in(work, workers=options.workers) as url,
         Client(url) as client,
     ):
-        ledger = Ledger(work / "jobs.json")
+        ledger = Ledger(work / "jobs.json", _settings(options))
         sets = _datasets(client, ledger, options.data)
         _run(client, ledger, sets, options)
         figures = _earlier(options)
@@ -98,16 +99,33 @@ def _earlier(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """The rows in the result file, which other runs of the same settings have made."""
     if options.out is None or not options.out.with_suffix(".json").exists():
         return {}
-    earlier: dict[str, dict[str, Any]] = json.loads(options.out.with_suffix(".json").read_text())
-    return earlier
+    earlier: dict[str, Any] = json.loads(options.out.with_suffix(".json").read_text())
+    _same(_settings(options), earlier["settings"], options.out)
+    rows: dict[str, dict[str, Any]] = earlier["rows"]
+    return rows
+
+
+def _settings(options: argparse.Namespace) -> dict[str, int]:
+    """What every row of one table has in common."""
+    return {name: getattr(options, name) for name in ("epochs", "lr_step", "images", "inputs", "n")}
+
+
+def _same(settings: dict[str, int], known: dict[str, int], where: Path) -> None:
+    if settings != known:
+        raise SystemExit(f"{where} holds rows of other settings: expected {known}, got {settings}")
 
 
 class Ledger:
-    """Which jobs and data sets were made, as a JSON file."""
+    """Which jobs and data sets were made under which settings, as a JSON file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settings: dict[str, int]) -> None:
         self._path = path
-        self._known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        self._settings = settings
+        self._known: dict[str, str] = {}
+        if path.exists():
+            body = json.loads(path.read_text())
+            _same(settings, body["settings"], path)
+            self._known = body["made"]
 
     def get(self, key: str) -> str | None:
         """The identifier, if there is one."""
@@ -116,7 +134,7 @@ class Ledger:
     def put(self, key: str, identifier: str) -> str:
         """Writes one down, and returns it."""
         self._known[key] = identifier
-        self._path.write_text(json.dumps(self._known, indent=1))
+        self._path.write_text(json.dumps({"settings": self._settings, "made": self._known}, indent=1))
         return identifier
 
 
@@ -252,11 +270,14 @@ def _steps_up(rows: dict[str, dict[str, Any]]) -> str:
 
 def _write(options: argparse.Namespace, table: str, rows: dict[str, Any]) -> None:
     parts = ["benchmarks/methods.py", "--data", options.data.name, "--work", "FOLDER", "--out", str(options.out)]
+    for name, value in _settings(options).items():
+        parts += [f"--{name.replace('_', '-')}", str(value)]
     text = (
         "# Every training method, MNIST\n\n"
         f"LeNet, sigma {SIGMA:g}, the first {options.images:,} training images, {options.epochs} epochs, learning rate "
         f"0.01 with a drop every {options.lr_step} epochs, batch 256; soft labels of CAT-RS from 100 votes; the first "
-        f"{options.inputs} test images, n = {options.n:,}, alpha 0.001 (cap {3.1989 * SIGMA if options.n == 10_000 else 0:.3f}). "
+        f"{options.inputs} test images, n = {options.n:,}, alpha 0.001 (cap {max_radius(options.n, 0.001, SIGMA):.3f}). "
+        "Attacks without a warm-up. The JSON file says which rows were trained channels-last. "
         "Accuracies in per cent. Passes per training image: forward and backward for the weights + for the input alone, after "
         "every warm-up; cost: time of an epoch beside Gaussian's, whole batches timed in turn "
         f"({options.cost_rounds} rounds, medians).{_attacked(rows)}\n\n"
@@ -265,7 +286,9 @@ def _write(options: argparse.Namespace, table: str, rows: dict[str, Any]) -> Non
         f"`{options.out.with_suffix('.json').name}`.\n\n{table}\n{_remarks(options.out)}"
     )
     options.out.write_text(text)
-    options.out.with_suffix(".json").write_text(json.dumps(rows, indent=None, separators=(",", ":")) + "\n")
+    options.out.with_suffix(".json").write_text(
+        json.dumps({"settings": _settings(options), "rows": rows}, separators=(",", ":")) + "\n"
+    )
 
 
 def _remarks(out: Path) -> str:

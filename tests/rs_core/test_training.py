@@ -11,7 +11,7 @@ from rs_core.data.dataset import Dataset
 from rs_core.errors import InvalidCheckpoint, TrainingDiverged
 from rs_core.models.normalize import BaseClassifier
 from rs_core.snapshots import Snapshot
-from rs_core.spec import Selection, TrainSpec
+from rs_core.spec import Consistency, Selection, TrainSpec
 from rs_core.training import EpochRecord, Trained, crop_flip, first_drop, learning_rate, train
 
 
@@ -46,6 +46,32 @@ def test_learning_rate_drops_on_time_when_asked() -> None:
     rates = [learning_rate(spec, epoch) for epoch in range(150)]
     assert [rates.count(pytest.approx(rate)) for rate in (0.1, 0.01, 0.001)] == [50, 50, 50]
     assert first_drop(spec) == 50
+
+
+def test_every_step_is_sgd_with_the_rate_of_its_epoch_momentum_and_weight_decay(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """v <- momentum * v + g + weight_decay * w, w <- w - rate * v, written out by hand beside each step."""
+    rates = []
+
+    class Watched(torch.optim.SGD):
+        velocity = 0.0
+
+        def step(self, closure: None = None) -> None:  # type: ignore[override]
+            weights = [parameter for group in self.param_groups for parameter in group["params"]]
+            before = torch.cat([weight.detach().flatten() for weight in weights])
+            gradient = torch.cat([weight.grad.flatten() for weight in weights])
+            super().step()
+            after = torch.cat([weight.detach().flatten() for weight in weights])
+            self.velocity = 0.8 * self.velocity + gradient + 0.01 * before
+            moved, wanted = before - after, self.velocity
+            rates.append(float((moved @ wanted) / (wanted @ wanted)))
+            assert torch.allclose(moved, rates[-1] * wanted, atol=1e-6)
+
+    monkeypatch.setattr(torch.optim, "SGD", Watched)
+    _final(train(_spec(epochs=4, momentum=0.8, weight_decay=0.01, lr_gamma=0.5, method=Consistency(m=2)), data))
+    steps = 8  # 350 images in batches of 100, two optimiser steps each
+    assert rates == pytest.approx(steps * [0.05] + steps * [0.05] + steps * [0.025] + steps * [0.0125], rel=1e-3)
 
 
 def test_equal_seeds_give_equal_weights_and_others_do_not(data: Dataset) -> None:
