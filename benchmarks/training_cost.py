@@ -1,8 +1,9 @@
 """What one training step costs, by method, relative to Gaussian augmentation: counted passes beside measured time.
 
-Every method sees the same images in the same network with its published CIFAR-10 hyper-parameters (sigma 0.5). One round
-runs each method over one loader batch, all its optimiser steps included; rounds are interleaved and the ratio is taken
-within a round, so that a slow moment of the machine touches all alike. Medians over the rounds.
+Every method sees the same images in the same network at sigma 0.5; copies and attack steps, which decide the cost, are
+those in the row's name, other hyper-parameters the defaults. One round runs each method over one loader batch, all its
+optimiser steps included; rounds are interleaved and the ratio is taken within a round, so that a slow moment of the
+machine touches all alike. Medians over the rounds.
 
 A pass is one forward and backward over one image: "full" has gradients for the weights, "input" for the input alone. A
 full pass is three units of work (one forward, two backward), an input pass two, which gives the expected ratio
