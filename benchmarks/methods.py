@@ -5,9 +5,9 @@ test images, n = 10,000. Hyper-parameters are the published ones (MNIST, sigma 0
 radius from the first epoch on, where the published runs let it grow over 10 of 90.
 
 Each row is a training job and a certification job of a service whose folder is kept in ``--work``: stopped at any time,
-the same command goes on from there, and ``--rows`` makes the table in parts; rows that ``--out`` and
-the JSON file beside it hold already stay there unless they are made anew, and so does what is written under the tables
-from the first heading on. The last line is one JSON object.
+the same command goes on from there, and ``--rows`` makes the table in parts. Rows that the JSON file beside ``--out`` holds
+stay unless they are made anew, and so does what is written under the tables, from the first heading on. The last line is
+one JSON object.
 
     .venv/bin/python benchmarks/methods.py --data FOLDER --work FOLDER [--out benchmarks/results/methods.md]
 """
