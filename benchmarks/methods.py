@@ -7,7 +7,7 @@ radius from the first epoch on, where the published runs let it grow over 10 of 
 Each row is a training job and a certification job of a service whose folder is kept in ``--work``: stopped at any time,
 the same command goes on from there, and ``--rows`` makes the table in parts. Rows that the JSON file beside ``--out`` holds
 stay unless they are made anew, and so does what is written under the tables, from the first heading on. The last line is
-one JSON object.
+one JSON object. ``--table cat_rs`` is of CAT-RS alone: other seeds, more epochs, other confidence, a better voter.
 
     .venv/bin/python benchmarks/methods.py --data FOLDER --work FOLDER [--out benchmarks/results/methods.md]
 """
@@ -19,95 +19,80 @@ import shlex
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
+from methods_cost import method_costs
+from methods_rows import TABLES, Row
+from methods_text import RADII, SIGMA, Figures, cat_rs_text, methods_text, write
 from mnist import FILES, data_folder
-from pydantic import TypeAdapter
-from training_cost import Bench
 
-from rs_core.certify.bounds import max_radius
 from rs_core.report import Report, summarize
-from rs_core.spec import Method
 from service.client import Client
 from service.client_job import Job
 from service.demo import service_in
 
-SIGMA = 0.5
-RADII = (0.0, 0.5, 1.0, 1.5)
-ATTACK = {"steps": 10, "epsilon": 255 / 256, "warmup_epochs": 1}
-MIX = {"name": "smoothmix", "m": 4, "steps": 4, "step_size": 1.0, "warmup_epochs": 1}
+VOTER_SIGMA = 0.25
+VOTER_EPOCHS = 30
+MACHINE = f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, no GPU."
+METHODS_OUT = Path(__file__).parent / "results" / "methods.md"
 BATCH = 256
 CHECK_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method with its hyper-parameters and its published ACR at full budget."""
-
-    method: dict[str, Any]
-    published: str
-
-
-ROWS = {
-    "Gaussian": Row({"name": "gaussian"}, "1.558"),
-    "Stability": Row({"name": "stability", "weight": 2.0}, "1.572"),
-    "Consistency": Row({"name": "consistency", "m": 2, "weight": 5.0, "eta": 0.5}, "1.655"),
-    "MACER": Row({"name": "macer", "m": 16, "weight": 16.0, "deferred": True}, "1.590"),
-    "SmoothMix, eta 1": Row(MIX | {"eta": 1.0}, "1.678"),
-    "SmoothMix, eta 5": Row(MIX | {"eta": 5.0}, "1.693"),
-    "SmoothMix one-step, eta 1": Row(MIX | {"eta": 1.0, "mix_step": 1}, "1.693"),
-    "SmoothMix one-step, eta 5": Row(MIX | {"eta": 5.0, "mix_step": 1}, "1.685"),
-    "SmoothAdv": Row({"name": "smoothadv", "m": 4} | ATTACK, "1.687"),
-    "Consistency + SmoothAdv": Row(
-        {"name": "consistency", "m": 4, "weight": 1.0, "eta": 0.5, "attack": ATTACK}, "1.696"
-    ),
-    "CAT-RS": Row({"name": "cat_rs", "m": 4, "weight": 1.0, "soft_label_n": 100}, "1.700"),
-}
 
 
 def main() -> None:
     """Runs what is missing and prints what there is."""
     options = _options()
+    rows, settings = TABLES[options.table], _settings(options)
+    figures = _earlier(options.out, settings)
     with (
         _folder(options.work) as work,
         service_in(work, workers=options.workers) as url,
         Client(url) as client,
     ):
-        ledger = Ledger(work / "jobs.json", _settings(options))
+        ledger = Ledger(work / "jobs.json", settings)
         sets = _datasets(client, ledger, options.data)
         _run(client, ledger, sets, options)
-        figures = _earlier(options)
-        for name in ROWS:
-            if ledger.get(f"{name}/certify") and (row := _figures(client, ledger, name)) is not None:
+        for name in rows:
+            if ledger.get(f"{name}/certify") and (row := _figures(client, ledger, name, rows[name])) is not None:
                 figures[name] = row
-    costs = _costs(options.cost_rounds)
-    done = {name: figures[name] | costs[name] for name in ROWS if name in figures}
-    text = f"{_table(done)}\n\n{_steps_up(done)}"
-    short = {name: {key: row[key] for key in row if key != "radii"} for name, row in done.items()}
-    print(f"\n{text}\n\n{json.dumps(short)}")
+    figures = {name: figures[name] for name in rows if name in figures}
+    if options.table == "methods":
+        costs = method_costs(rows, BATCH, options.cost_rounds)
+        figures = {name: row | costs[name] for name, row in figures.items()}
+        text = methods_text(figures, settings, options.cost_rounds)
+    else:
+        text = cat_rs_text(figures, settings, _earlier(METHODS_OUT, settings))
+    short = {name: {key: row[key] for key in row if key != "radii"} for name, row in figures.items()}
+    text = text.replace("COMMAND", f"```\n{_command(options, settings)}\n```\n\n{MACHINE}")
+    print(f"\n{text}\n{json.dumps(short)}")
     if options.out is not None:
-        _write(options, text, done)
+        write(options.out, text, {"settings": settings, "rows": figures})
 
 
-def _earlier(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def _earlier(out: Path | None, settings: dict[str, int]) -> Figures:
     """The rows in the result file, which other runs of the same settings have made."""
-    if options.out is None or not options.out.with_suffix(".json").exists():
+    if out is None or not out.with_suffix(".json").exists():
         return {}
-    earlier: dict[str, Any] = json.loads(options.out.with_suffix(".json").read_text())
-    _same(_settings(options), earlier["settings"], options.out)
-    rows: dict[str, dict[str, Any]] = earlier["rows"]
+    earlier: dict[str, Any] = json.loads(out.with_suffix(".json").read_text())
+    _same(settings, earlier["settings"], out)
+    rows: Figures = earlier["rows"]
     return rows
 
 
 def _settings(options: argparse.Namespace) -> dict[str, int]:
-    """What every row of one table has in common."""
+    """What the rows of one table have in common."""
     return {name: getattr(options, name) for name in ("epochs", "lr_step", "images", "inputs", "n")}
+
+
+def _command(options: argparse.Namespace, settings: dict[str, int]) -> str:
+    parts = ["benchmarks/methods.py", "--table", options.table, "--data", options.data.name, "--work", "FOLDER"]
+    parts += ["--out", str(options.out)]
+    for name, value in settings.items():
+        parts += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join([".venv/bin/python", *parts])
 
 
 def _same(settings: dict[str, int], known: dict[str, int], where: Path) -> None:
@@ -147,14 +132,12 @@ def _datasets(client: Client, ledger: Ledger, data: Path) -> dict[str, str]:
 
 
 def _run(client: Client, ledger: Ledger, sets: dict[str, str], options: argparse.Namespace) -> None:
-    """Submits each chosen row's training, and its certification as soon as that has ended; waits for all."""
-    chosen = [name for name in ROWS if not options.rows or name in options.rows]
-    for name in chosen:
-        if ledger.get(f"{name}/train") is None:
-            ledger.put(f"{name}/train", _train(client, name, sets, options).id)
-    begun, waiting = time.monotonic(), list(chosen)
+    """Takes as many of the chosen rows as there are workers forward at a time, until all are certified."""
+    rows = TABLES[options.table]
+    waiting = [name for name in rows if options.rows is None or name in options.rows]
+    begun = time.monotonic()
     while waiting:
-        for name in list(waiting):
+        for name in waiting[: options.workers]:
             if _step(client, ledger, name, sets, options):
                 waiting.remove(name)
                 print(f"{time.monotonic() - begun:7.0f} s  {name} is done, {len(waiting)} to go", flush=True)
@@ -162,20 +145,29 @@ def _run(client: Client, ledger: Ledger, sets: dict[str, str], options: argparse
 
 
 def _step(client: Client, ledger: Ledger, name: str, sets: dict[str, str], options: argparse.Namespace) -> bool:
-    """Brings one row forward; True where it is finished."""
-    training = client.job(ledger.get(f"{name}/train") or "")
-    certification = ledger.get(f"{name}/certify")
-    if certification is not None:
-        return _succeeded(client.job(certification), name)
-    if _succeeded(training, name):
-        job = client.certify(
-            checkpoint=training.checkpoint_id or "",
-            dataset=sets["test"],
-            n=options.n,
-            inputs={"count": options.inputs},
-        )
-        ledger.put(f"{name}/certify", job.id)
-    return False
+    """Brings one row forward, by the voter where it has its own, the training and the certification; True at its end."""
+    row = TABLES[options.table][name]
+    method = row.method
+    if row.better_voter:
+        voter = _made(client, ledger, "better voter/train", lambda: _train_voter(client, sets, options))
+        if not _succeeded(voter, "better voter"):
+            return False
+        method = method | {"soft_label_checkpoint": voter.checkpoint_id}
+    training = _made(client, ledger, f"{name}/train", lambda: _train(client, name, row, method, sets, options))
+    if not _succeeded(training, name):
+        return False
+    certification = _made(client, ledger, f"{name}/certify", lambda: _certify(client, training, sets, options))
+    return _succeeded(certification, name)
+
+
+def _made(client: Client, ledger: Ledger, key: str, submit: Callable[[], Job]) -> Job:
+    """The job written down under ``key``, submitted and written down where there is none."""
+    known = ledger.get(key)
+    if known is not None:
+        return client.job(known)
+    job = submit()
+    ledger.put(key, job.id)
+    return job
 
 
 def _succeeded(job: Job, name: str) -> bool:
@@ -184,23 +176,52 @@ def _succeeded(job: Job, name: str) -> bool:
     return job.state == "succeeded"
 
 
-def _train(client: Client, name: str, sets: dict[str, str], options: argparse.Namespace) -> Job:
+def _train(
+    client: Client, name: str, row: Row, method: dict[str, Any], sets: dict[str, str], options: argparse.Namespace
+) -> Job:
     return client.train(
         name=f"LeNet, {name}",
-        dataset=sets["training"],
-        architecture="lenet",
         sigma=SIGMA,
-        method=ROWS[name].method,
-        epochs=options.epochs,
-        batch_size=BATCH,
-        memory_format="channels_last",
-        learning_rate=0.01,
-        lr_step=options.lr_step,
+        method=method,
+        epochs=row.epochs or options.epochs,
+        lr_step=row.lr_step or options.lr_step,
+        seed=row.seed,
         inputs={"count": options.images},
+        **_common(sets),
     )
 
 
-def _figures(client: Client, ledger: Ledger, name: str) -> dict[str, Any] | None:
+def _train_voter(client: Client, sets: dict[str, str], options: argparse.Namespace) -> Job:
+    return client.train(
+        name="LeNet, better voter",
+        sigma=VOTER_SIGMA,
+        method={"name": "gaussian"},
+        epochs=VOTER_EPOCHS,
+        lr_step=VOTER_EPOCHS // 3,
+        **_common(sets),
+    )
+
+
+def _common(sets: dict[str, str]) -> dict[str, Any]:
+    return {
+        "dataset": sets["training"],
+        "architecture": "lenet",
+        "batch_size": BATCH,
+        "memory_format": "channels_last",
+        "learning_rate": 0.01,
+    }
+
+
+def _certify(client: Client, training: Job, sets: dict[str, str], options: argparse.Namespace) -> Job:
+    return client.certify(
+        checkpoint=training.checkpoint_id or "",
+        dataset=sets["test"],
+        n=options.n,
+        inputs={"count": options.inputs},
+    )
+
+
+def _figures(client: Client, ledger: Ledger, name: str, row: Row) -> dict[str, Any] | None:
     training = client.job(ledger.get(f"{name}/train") or "")
     certification = client.job(ledger.get(f"{name}/certify") or "")
     if certification.state != "succeeded":
@@ -208,100 +229,20 @@ def _figures(client: Client, ledger: Ledger, name: str) -> dict[str, Any] | None
     rows = list(certification.certificates())
     report: Report = summarize(rows, radii=RADII)
     epochs = training.epochs()
-    attacked = [epoch.terms["confident"] for epoch in epochs if "confident" in epoch.terms]
+    confident = [epoch.terms["confident"] for epoch in epochs if "confident" in epoch.terms]
     return {
         "acr": report.acr,
         "certified_accuracy": {f"{p.radius:g}": p.certified_accuracy for p in report.certified_accuracy},
         "abstained": report.abstention_rate,
-        "published_acr": ROWS[name].published,
+        "published_acr": row.published,
         "memory_format": training.info.spec["memory_format"],
         "steps": sum(epoch.steps for epoch in epochs),
         "last_loss": epochs[-1].loss,
         "accuracy_under_noise": epochs[-1].accuracy,
-        "attacked": statistics.mean(attacked) if attacked else None,
-        "radii": [round(row.radius, 5) if row.correct else 0.0 for row in rows],
+        "attacked": statistics.mean(confident) if confident else None,
+        "confident": confident,
+        "radii": [round(found.radius, 5) if found.correct else 0.0 for found in rows],
     }
-
-
-def _costs(rounds: int) -> dict[str, dict[str, Any]]:
-    """Passes per image and the time of an epoch beside Gaussian's, after every warm-up: whole batches of 256 in turn.
-
-    The network is untrained, so CAT-RS is made to attack every image, as it nearly does once the network is trained.
-    """
-    methods = {name: row.method for name, row in ROWS.items()}
-    methods["CAT-RS"] = methods["CAT-RS"] | {"masked_attacks": "all"}
-    records = {name: TypeAdapter(Method).validate_python(body) for name, body in methods.items()}
-    bench = Bench("lenet", BATCH, torch.device("cpu"))
-    for hp in records.values():
-        bench.run(hp)
-    seconds = [{name: bench.run(hp) for name, hp in records.items()} for _ in range(rounds)]
-    return {
-        name: {
-            "passes": bench.passes[repr(hp)],
-            "cost": statistics.median(turn[name] / turn["Gaussian"] for turn in seconds),
-        }
-        for name, hp in records.items()
-    }
-
-
-def _table(rows: dict[str, dict[str, Any]]) -> str:
-    head = "| method | ACR | " + " | ".join(f"at {radius:g}" for radius in RADII)
-    lines = [head + " | abstained | steps | passes | cost | published ACR |", "|---|" + "---|" * (len(RADII) + 6)]
-    for name, row in rows.items():
-        accuracies = " | ".join(f"{100 * row['certified_accuracy'][f'{radius:g}']:.1f}" for radius in RADII)
-        passes = " + ".join(f"{count:.3g}" for count in row["passes"])
-        lines.append(
-            f"| {name} | {row['acr']:.3f} | {accuracies} | {100 * row['abstained']:.1f} | {row['steps']:,} | {passes} "
-            f"| {row['cost']:.1f} | {row['published_acr']} |"
-        )
-    return "\n".join(lines)
-
-
-def _steps_up(rows: dict[str, dict[str, Any]]) -> str:
-    """By how much each row's ACR is above the next lower one, over the same inputs, where both have their radii."""
-    lines = ["| by ACR | above the row before | standard error |", "|---|---|---|"]
-    known = sorted((row["acr"], name) for name, row in rows.items() if row.get("radii"))
-    for (_, before), (_, name) in pairwise(known):
-        differences = [b - a for a, b in zip(rows[before]["radii"], rows[name]["radii"], strict=True)]
-        error = statistics.stdev(differences) / len(differences) ** 0.5
-        lines.append(f"| {name} over {before} | {statistics.mean(differences):.4f} | {error:.4f} |")
-    return "\n".join(lines)
-
-
-def _write(options: argparse.Namespace, table: str, rows: dict[str, Any]) -> None:
-    parts = ["benchmarks/methods.py", "--data", options.data.name, "--work", "FOLDER", "--out", str(options.out)]
-    for name, value in _settings(options).items():
-        parts += [f"--{name.replace('_', '-')}", str(value)]
-    text = (
-        "# Every training method, MNIST\n\n"
-        f"LeNet, sigma {SIGMA:g}, the first {options.images:,} training images, {options.epochs} epochs, learning rate "
-        f"0.01 with a drop every {options.lr_step} epochs, batch 256; soft labels of CAT-RS from 100 votes; the first "
-        f"{options.inputs} test images, n = {options.n:,}, alpha 0.001 (cap {max_radius(options.n, 0.001, SIGMA):.3f}). "
-        "Attacks without a warm-up. The JSON file says which rows were trained channels-last. "
-        "Accuracies in per cent. Passes per training image: forward and backward for the weights + for the input alone, after "
-        "every warm-up; cost: time of an epoch beside Gaussian's, whole batches timed in turn "
-        f"({options.cost_rounds} rounds, medians).{_attacked(rows)}\n\n"
-        f"```\n{shlex.join(['.venv/bin/python', *parts])}\n```\n\n"
-        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, no GPU. Every figure, and the radius of each input: "
-        f"`{options.out.with_suffix('.json').name}`.\n\n{table}\n{_remarks(options.out)}"
-    )
-    options.out.write_text(text)
-    options.out.with_suffix(".json").write_text(
-        json.dumps({"settings": _settings(options), "rows": rows}, separators=(",", ":")) + "\n"
-    )
-
-
-def _remarks(out: Path) -> str:
-    """What a reader of the figures has written under them in the file that is there: it stays."""
-    _, heading, text = (out.read_text() if out.exists() else "").partition("\n## ")
-    return heading + text
-
-
-def _attacked(rows: dict[str, Any]) -> str:
-    share = rows.get("CAT-RS", {}).get("attacked")
-    if share is None:
-        return ""
-    return f" CAT-RS attacked {100 * share:.0f} % of the images over its epochs; its passes and cost are of all."
 
 
 @contextmanager
@@ -319,7 +260,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=None, help="folder of the idx files (or RADII_TEST_DATA/mnist)")
     parser.add_argument("--work", type=Path, default=None, help="folder that keeps the jobs, to go on from")
     parser.add_argument("--out", type=Path, default=None, help="file for the result")
-    parser.add_argument("--rows", nargs="*", choices=list(ROWS), default=None, help="rows to make now")
+    parser.add_argument("--table", choices=list(TABLES), default="methods", help="which rows")
+    parser.add_argument("--rows", nargs="*", default=None, help="rows to make now")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--lr-step", type=int, default=4)
     parser.add_argument("--images", type=int, default=10_000, help="training images")
@@ -329,6 +271,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cost-rounds", type=int, default=5, help="interleaved rounds of the cost column")
     parser.add_argument("--quick", action="store_true", help="a smoke run of three cheap rows")
     options = parser.parse_args()
+    if unknown := set(options.rows or ()) - set(TABLES[options.table]):
+        parser.error(f"--rows: expected some of {list(TABLES[options.table])}, got {sorted(unknown)}")
     options.data = data_folder(options.data, optional=options.quick)
     if options.quick:
         options.epochs, options.lr_step, options.images, options.inputs, options.n = 1, 1, 1_000, 10, 1_000
