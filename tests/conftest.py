@@ -23,12 +23,10 @@ def _missing(what: str) -> None:
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """One thread for the test, and as many as before after it."""
-    import torch
+    from tests_support.threads import single
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with single():
+        yield
 
 
 @pytest.fixture(scope="session")

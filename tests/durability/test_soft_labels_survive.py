@@ -6,17 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from sqlalchemy import func, select
-from tests_support import processes, things
+from tests_support import processes, things, unbroken
 
 from rs_core import checkpoint
-from rs_core.certify.decision import Prediction
-from rs_core.certify.sampling import Sampler
-from rs_core.certify.voting import vote
-from rs_core.data.builtin import digits
-from rs_core.models.normalize import BaseClassifier
-from rs_core.soft_labels import SoftLabels, from_counts, voter_spec
 from rs_core.spec import TrainSpec, parse_spec
-from rs_core.training import Trained, train
 from service import submission
 from worker.settings import Settings
 from worker.store import blobs, jobs, registry, results, shards
@@ -46,28 +39,6 @@ def database_url(tmp_path: Path, migrated_file: Path) -> str:
     """SQLite, as the embedded mode has it."""
     (tmp_path / "radii.db").write_bytes(migrated_file.read_bytes())
     return f"sqlite:///{tmp_path / 'radii.db'}"
-
-
-def _trained(spec: TrainSpec, labels: SoftLabels | None = None) -> BaseClassifier:
-    records = train(spec, digits(), soft_labels=labels)
-    return next(record.model for record in records if isinstance(record, Trained))
-
-
-def _undisturbed() -> tuple[SoftLabels, BaseClassifier]:
-    """The chain as three calls of the library."""
-    spec, data = parse_spec(BODY | {"dataset": "digits"}), digits()
-    assert isinstance(spec, TrainSpec)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the workers: sums of gradients depend on how they are divided
-    try:
-        voter = _trained(voter_spec(spec))
-        inputs = [(index, data.image(index), int(data.labels[index])) for index in range(COUNT)]
-        sampler = Sampler(voter, 0.25, 10, seed=5)
-        votes = [r for r in vote(sampler, inputs, n=20, augmentation="crop_flip") if isinstance(r, Prediction)]
-        labels = from_counts((row.index for row in votes), (row.counts for row in votes), 10)
-        return labels, _trained(spec, labels)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _submit(database: Database, settings: Settings) -> tuple[str, str]:
@@ -144,11 +115,13 @@ def test_kills_during_the_votes_and_during_the_training_change_no_weight(
         counts = [row.counts for row in results.predictions(session, votes)]
         assert session.query(SampleProgress).count() == 0
     assert (job.state, job.problem, voted.state) == (jobs.SUCCEEDED, None, jobs.SUCCEEDED)
-    labels, model = _undisturbed()
+    spec = parse_spec(BODY | {"dataset": "digits"})
+    assert isinstance(spec, TrainSpec)
+    labels = unbroken.soft_labels(spec)
     assert torch.equal(labels.batch(range(COUNT)), torch.tensor(counts) / torch.tensor(20.0))
     found, _ = checkpoint.load(blobs.path_of(settings.blobs, row.sha256 or ""))
-    weights = model.state_dict()
-    assert all(torch.equal(tensor, weights[name]) for name, tensor in found.state_dict().items())
+    weights, _ = unbroken.training(spec, labels)
+    assert unbroken.same(found.state_dict(), weights)
 
 
 def test_without_its_soft_labels_a_training_fails_and_says_for_which_input(

@@ -2,13 +2,10 @@
 
 from pathlib import Path
 
-import torch
-from tests_support import processes, things
+from tests_support import processes, things, unbroken
 
 from rs_core import checkpoint
-from rs_core.data.builtin import digits
 from rs_core.spec import TrainSpec
-from rs_core.training import EpochRecord, Trained, train
 from worker.settings import Settings
 from worker.store import blobs, jobs, registry, results
 from worker.store.session import Database
@@ -24,18 +21,6 @@ BODY = {
     "lr_step": 8,
     "seed": 5,
 }
-
-
-def _unbroken() -> tuple[dict[str, torch.Tensor], list[tuple[float, float]]]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the workers: sums of gradients depend on how they are divided
-    try:
-        records = list(train(TrainSpec(dataset="digits", **BODY), digits()))  # type: ignore[arg-type]
-    finally:
-        torch.set_num_threads(threads)
-    model = next(record.model for record in records if isinstance(record, Trained))
-    metrics = [(record.loss, record.accuracy) for record in records if isinstance(record, EpochRecord)]
-    return model.state_dict(), metrics
 
 
 def _place(database: Database, job_id: str) -> tuple[int, int]:
@@ -77,9 +62,9 @@ def test_a_training_killed_twice_ends_with_the_weights_of_an_unbroken_run(
     assert (job.state, job.problem, row.state) == (jobs.SUCCEEDED, None, "ready")
     assert any(step > 0 for _, step in seen), "at least one kill fell into an epoch"
     model, info = checkpoint.load(blobs.path_of(settings.blobs, row.sha256 or ""))
-    weights, whole = _unbroken()
-    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
-    assert metrics == whole
+    weights, epochs = unbroken.training(TrainSpec(dataset="digits", **BODY))  # type: ignore[arg-type]
+    assert unbroken.same(model.state_dict(), weights)
+    assert metrics == [(epoch.loss, epoch.accuracy) for epoch in epochs]
     assert (info.epoch, info.sigma, info.method) == (12, 0.25, "gaussian")
     with database.write() as session:
         registry.collect(session, settings.blobs, grace=-60.0)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests_support.threads import single
 
 from rs_core import held_out, soft_labels, training
 from rs_core.certify import engine
@@ -48,10 +49,8 @@ CERTIFICATION = PeriodicCertification(every=2, inputs=Selection(start=3, step=5,
 
 @pytest.fixture(scope="module")
 def data() -> Iterator[Dataset]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # these batches are too small to share
-    yield digits()
-    torch.set_num_threads(threads)
+    with single():  # these batches are too small to share
+        yield digits()
 
 
 @pytest.fixture(scope="module")

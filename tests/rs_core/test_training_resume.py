@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tests_support.threads import single
 
 from rs_core import soft_labels
 from rs_core.data.builtin import digits
@@ -62,10 +63,8 @@ RUNS = {
 
 @pytest.fixture(scope="module")
 def data() -> Iterator[Dataset]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # these batches are too small to share
-    yield digits()
-    torch.set_num_threads(threads)
+    with single():  # these batches are too small to share
+        yield digits()
 
 
 def votes(data: Dataset) -> SoftLabels:

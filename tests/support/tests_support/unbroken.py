@@ -1,0 +1,43 @@
+"""What a job that nothing disturbs ends with: the library's own calls, on one thread as the workers have it."""
+
+import torch
+
+from rs_core.certify.decision import Prediction
+from rs_core.certify.sampling import Sampler
+from rs_core.certify.voting import vote
+from rs_core.data.builtin import digits
+from rs_core.soft_labels import SoftLabels, from_counts, voter_spec
+from rs_core.spec import CatRs, TrainSpec
+from rs_core.training import EpochRecord, Trained, train
+from tests_support.threads import single
+
+Weights = dict[str, torch.Tensor]
+
+
+def training(spec: TrainSpec, labels: SoftLabels | None = None) -> tuple[Weights, list[EpochRecord]]:
+    """The weights and the epochs of a training on the digits; one that needs soft labels is given them."""
+    with single():
+        records = list(train(spec, digits(), soft_labels=labels))
+    model = next(record.model for record in records if isinstance(record, Trained))
+    return model.state_dict(), [record for record in records if isinstance(record, EpochRecord)]
+
+
+def soft_labels(spec: TrainSpec) -> SoftLabels:
+    """The soft labels that a CAT-RS training on the first digits makes for itself: its voter's votes."""
+    hp, data = spec.method, digits()
+    assert isinstance(hp, CatRs)
+    assert spec.inputs.count is not None
+    with single():
+        voter = next(r.model for r in train(voter_spec(spec), data) if isinstance(r, Trained))
+        inputs = [(index, data.image(index), int(data.labels[index])) for index in range(spec.inputs.count)]
+        sampler = Sampler(voter, hp.soft_label_sigma, data.num_classes, seed=spec.seed)
+        votes = list(vote(sampler, inputs, n=hp.soft_label_n, augmentation=spec.augmentation))
+    rows = [record for record in votes if isinstance(record, Prediction)]
+    return from_counts((row.index for row in rows), (row.counts for row in rows), data.num_classes)
+
+
+def same(weights: Weights, others: Weights) -> bool:
+    """Whether two models agree in every bit."""
+    return weights.keys() == others.keys() and all(
+        torch.equal(tensor, others[name]) for name, tensor in weights.items()
+    )
