@@ -104,5 +104,9 @@ class TrainingDiverged(RadiiError):
     """Training diverged."""
 
 
+class OutOfMemory(RadiiError):
+    """The device's memory is too small for this work."""
+
+
 class NotFinite(RadiiError):
     """The base classifier does not answer with finite numbers."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from rs_core.errors import Mismatch
 from rs_core.methods.table import method
+from rs_core.models.network_code import network_of
 from rs_core.soft_labels import vote_spec, voter_spec
 from rs_core.spec import CatRs, Selection, SoftLabelSpec, TrainSpec
 from service.dependencies import find, shown
@@ -61,7 +62,7 @@ def vote_key(votes: SoftLabelSpec, data: Data, voter: str) -> str:
 
 def of_file(checkpoint: Checkpoint) -> str:
     """A classifier by its weights."""
-    network = reuse.network_of(checkpoint.architecture)
+    network = network_of(checkpoint.architecture)
     return f"file {reuse.content_of(checkpoint)}{f' {network}' if network else ''}"
 
 

@@ -13,7 +13,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from rs_core.errors import RadiiError
+from rs_core.errors import OutOfMemory, RadiiError
+from rs_core.memory import ran_out
 from rs_core.models import table
 from worker import run
 from worker.run.environment import configure, provenance, resolve_device
@@ -57,10 +58,22 @@ def _work(body: Message, device: Any) -> Iterator[Message]:
     except OSError as error:
         yield {"type": "failed", "problem": _unexpected(error), "retry": True}
     except Exception as error:
+        if ran_out(error):
+            yield {"type": "failed", "problem": _too_large(str(body.get("kind")), error).problem()}
+            return
         import traceback
 
         traceback.print_exc()
         yield {"type": "failed", "problem": _unexpected(error)}
+
+
+def _too_large(kind: str, error: Exception) -> OutOfMemory:
+    """What to ask for instead of work that does not fit."""
+    got = f"{type(error).__name__}: {error}"[:500].rstrip(".")
+    if kind == "train":
+        wanted = "activations that fit: give forward_batch, which changes no result, or a smaller batch_size"
+        return OutOfMemory(expected=wanted, got=got, where="forward_batch")
+    return OutOfMemory(expected="noisy copies that fit: give a smaller batch_size", got=got, where="batch_size")
 
 
 def _unexpected(error: Exception) -> Message:

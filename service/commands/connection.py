@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.commands.console import bar, note
+from service.commands.console import INTERRUPTED, bar, note
 
 if TYPE_CHECKING:
     from service import schemas
     from service.client import Client, Job
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
-INTERRUPTED = 130
 SERVICE = "Service"
 
 Server = Annotated[

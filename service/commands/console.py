@@ -6,7 +6,7 @@ a log stays readable.
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,27 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 5.0
 TENTHS = 10
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
 
 class CommandError(Exception):
     """A command cannot do what it was asked for; the message is the sentence that a person reads."""
+
+
+@contextmanager
+def stoppable(stopped: Callable[[], str], full: str) -> Iterator[None]:
+    """Long work of the library: Ctrl-C and a full memory as sentences, ``stopped()`` and ``full``."""
+    from rs_core.memory import ran_out
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(stopped())
+        raise typer.Exit(INTERRUPTED) from None
+    except (MemoryError, RuntimeError) as error:
+        if ran_out(error):
+            raise CommandError(full) from None
+        raise
 
 
 def say(text: str) -> None:

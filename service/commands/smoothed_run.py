@@ -3,13 +3,13 @@
 import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from service.commands import results as files
-from service.commands.console import CommandError, bar, note, say
+from service.commands.console import bar, note, say, stoppable
 from service.commands.registered import use_registered
 from service.commands.summaries import predictions_table, predictions_tsv
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     Spec = CertifySpec | PredictSpec
 
 CONVERT_SECONDS, CONVERT_MEMORY = 600.0, 16 * 2**30
-INTERRUPTED = 130
 
 
 def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]) -> None:
@@ -152,19 +151,12 @@ def _records(
     return engine.predict(sampler, inputs, n=spec.n, alpha=spec.alpha, resume=resume)
 
 
-@contextmanager
-def _stoppable(results: files.Results, total: int) -> Iterator[None]:
-    """Ctrl-C and a full GPU as sentences: nothing that was done is lost."""
-    import typer
-    from torch import OutOfMemoryError
-
-    try:
-        yield
-    except KeyboardInterrupt:
-        note(f"Stopped after {len(results.done):,} of {total:,} inputs; the same command goes on from there.")
-        raise typer.Exit(INTERRUPTED) from None
-    except OutOfMemoryError:
-        raise CommandError("The device's memory is full: give a smaller --batch-size and another --out.") from None
+def _stoppable(results: files.Results, total: int) -> AbstractContextManager[None]:
+    """Nothing that was done is lost."""
+    return stoppable(
+        lambda: f"Stopped after {len(results.done):,} of {total:,} inputs; the same command goes on from there.",
+        "The device's memory is full: give a smaller --batch-size and another --out.",
+    )
 
 
 def _resolved(spec: "Spec", info: "CheckpointInfo") -> "Spec":

@@ -8,11 +8,11 @@ was stopped goes on from there.
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from service.commands.console import CommandError, bar, note
+from service.commands.console import CommandError, bar, note, stoppable
 
 if TYPE_CHECKING:
     import torch
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from rs_core.models.normalize import BaseClassifier
     from rs_core.soft_labels import SoftLabels
     from rs_core.spec import SoftLabelSpec, TrainSpec
-
-INTERRUPTED = 130
 
 
 def ensure(
@@ -84,6 +82,7 @@ def _voter(
     """The checkpoint of the classifier that votes, trained where it is not there."""
     from rs_core.checkpoint_info import read_info
     from rs_core.data.canonical import content_hash
+    from rs_core.models.network_code import network_of
     from rs_core.soft_labels import voter_spec
     from rs_core.spec import dump_spec
     from rs_core.spec_names import settings
@@ -95,6 +94,7 @@ def _voter(
         run(maker, path, device=str(place), threads=None)
     info = read_info(path)
     same = settings(info.provenance.get("spec", {})) == settings(dump_spec(maker))
+    same = same and info.provenance.get("network") == network_of(maker.architecture)
     if not same or info.dataset_hash != content_hash(data) or _began(info) != _weights(start):
         raise _other(path, "classifier", "a classifier")
     return path
@@ -155,21 +155,14 @@ def _opened(path: Path, identity: dict[str, Any]) -> Iterator[tuple[TextIO, dict
         yield file, {index: (classes, counts) for index, classes, counts in rows}
 
 
-@contextmanager
-def _stoppable(done: dict[int, Any], total: int) -> Iterator[None]:
-    """Ctrl-C and a full GPU as sentences: nothing that was done is lost."""
-    import typer
-    from torch import OutOfMemoryError
-
+def _stoppable(done: dict[int, Any], total: int) -> AbstractContextManager[None]:
+    """Nothing that was done is lost."""
     if done:
         note(f"Going on: {len(done):,} of {total:,} inputs have their votes.")
-    try:
-        yield
-    except KeyboardInterrupt:
-        note(f"Stopped after the votes on {len(done):,} of {total:,} inputs; the same command goes on from there.")
-        raise typer.Exit(INTERRUPTED) from None
-    except OutOfMemoryError:
-        raise CommandError("The device's memory is full: it does not hold 100 noisy copies of an image.") from None
+    return stoppable(
+        lambda: f"Stopped after the votes on {len(done):,} of {total:,} inputs; the same command goes on from there.",
+        "The device's memory is full: it does not hold 100 noisy copies of an image.",
+    )
 
 
 def _identity(votes: "SoftLabelSpec", data: "Dataset") -> dict[str, Any]:

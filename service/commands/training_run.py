@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.commands.console import CommandError, bar, note, say
+from service.commands.console import CommandError, bar, note, say, stoppable
 from service.commands.registered import use_registered
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from rs_core.soft_labels import SoftLabels
     from rs_core.spec import TrainSpec
     from rs_core.training import EpochRecord, Trained
-
-INTERRUPTED = 130
 
 
 def run(spec: "TrainSpec", out: Path, *, device: str, threads: int | None) -> None:
@@ -81,23 +79,18 @@ def _train(
     spec: "TrainSpec", data: "Dataset", given: dict[str, Any], place: "torch.device", snapshot: Path
 ) -> "Trained":
     """``given`` is what ``train`` takes beside the data."""
-    import typer
-    from torch import OutOfMemoryError
-
     from rs_core.errors import InvalidCheckpoint
 
-    try:
-        return _loop(spec, data, given, place, snapshot)
-    except KeyboardInterrupt:
+    def stopped() -> str:
         kept = "goes on from its last snapshot" if snapshot.exists() else "begins anew"
-        note(f"Stopped; the same command {kept}.")
-        raise typer.Exit(INTERRUPTED) from None
+        return f"Stopped; the same command {kept}."
+
+    full = "The device's memory is full: give --forward-batch, which changes no result, or a smaller --batch-size."
+    try:
+        with stoppable(stopped, full):
+            return _loop(spec, data, given, place, snapshot)
     except InvalidCheckpoint as error:
         raise CommandError(f"{error} Choose another --out, or remove {snapshot} to begin anew.") from None
-    except OutOfMemoryError:
-        raise CommandError(
-            "The device's memory is full: give --forward-batch, which changes no result, or a smaller --batch-size."
-        ) from None
 
 
 def _loop(

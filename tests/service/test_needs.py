@@ -207,8 +207,8 @@ def test_votes_whose_classifier_is_being_cancelled_are_not_used(service: Service
     assert f"{votes}, which needs {voter}, which is cancelling" in refused["detail"]
 
 
-@pytest.mark.parametrize("lost", ["failed", "cancelled", "without its classifier", "with an input without votes"])
-def test_what_went_wrong_or_is_gone_is_not_used_again(service: Service, lost: str) -> None:
+@pytest.mark.parametrize("lost", ["failed", "cancelled", "with an input without votes"])
+def test_what_went_wrong_is_not_used_again(service: Service, lost: str) -> None:
     dataset = service.dataset()
     first = _post(service, _body(dataset))
     votes, voter = first["needs"]["id"], first["needs"]["needs"]["id"]
@@ -221,14 +221,26 @@ def test_what_went_wrong_or_is_gone_is_not_used_again(service: Service, lost: st
         assert _get(service, voter)["state"] == "cancelled"
     else:
         _work(service)
-        _work(service, error_at=7 if "votes" in lost else None)
-        if "classifier" in lost:
-            _work(service)
-            assert service.client.delete(f"/v1/checkpoints/{_get(service, voter)['checkpoint']}").status_code == 204
+        _work(service, error_at=7)
     second = _post(service, _body(dataset))
     assert second["needs"]["id"] != votes
     kept = "votes" in lost
-    assert (second["needs"]["needs"] is None) == kept, "a classifier that is there is used, one that is gone made anew"
+    assert (second["needs"]["needs"] is None) == kept, "the classifier that is there is used"
+
+
+def test_votes_are_used_again_after_their_classifier_is_deleted_and_other_votes_need_a_new_one(
+    service: Service,
+) -> None:
+    dataset = service.dataset()
+    first = _post(service, _body(dataset))
+    votes, voter = first["needs"]["id"], first["needs"]["needs"]["id"]
+    for _ in range(3):
+        _work(service)
+    assert service.client.delete(f"/v1/checkpoints/{_get(service, voter)['checkpoint']}").status_code == 204
+    assert _post(service, _body(dataset))["needs"]["id"] == votes
+    more = _post(service, _body(dataset, {"soft_label_n": 60}))["needs"]
+    assert more["id"] != votes
+    assert more["needs"]["id"] != voter
 
 
 def test_an_idempotent_submission_makes_one_set_of_jobs(either: Service) -> None:

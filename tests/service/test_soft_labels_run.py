@@ -130,6 +130,14 @@ def test_files_of_another_run_are_refused_with_what_to_do(made: Path, data: Data
         ensure(changed, data, made / "m.safetensors", CPU)
 
 
+def test_a_classifier_of_a_registered_network_whose_code_has_changed_is_refused(
+    made: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rs_core.models.network_code.network_of", lambda name: f"other code of {name}")
+    with pytest.raises(CommandError, match=r"of another run: choose another --out, or remove it"):
+        ensure(SPEC, data, made / "m.safetensors", CPU)
+
+
 def test_a_classifier_from_other_starting_weights_is_refused_and_one_from_equal_ones_under_another_name_is_not(
     made: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

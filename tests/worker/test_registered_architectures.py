@@ -18,6 +18,7 @@ from worker.store.session import Database
 NETS = """
 import os
 
+import torch
 from torch import nn
 
 print('{"type": "done"}')  # what it prints is for people, and no answer of the processes that import it
@@ -32,6 +33,15 @@ def one_layer(num_classes, input_shape):
 
 def nothing(num_classes, input_shape):
     return None
+
+
+class Huge(nn.Linear):
+    def forward(self, x):
+        return super().forward(x.flatten(1)) + (torch.empty(1 << 50) if len(x) > 4 else 0)
+
+
+def huge(num_classes, input_shape):
+    return Huge(64, num_classes)
 """
 ROWS = """
 [one_layer]
@@ -40,6 +50,11 @@ channels = 1
 head = "1"
 description = "one linear layer, for greyscale images of any size"
 reference = "a test"
+
+[huge]
+builder = "registered_digits_nets:huge"
+input_shape = [1, 8, 8]
+description = "no memory is large enough for it, but for a few images"
 
 [nothing]
 builder = "registered_digits_nets:nothing"
@@ -108,6 +123,22 @@ def test_a_builder_that_gives_no_network_fails_the_job_with_a_sentence(client: C
         "The architecture cannot be built (nothing, registered_digits_nets:nothing): "
         "expected a torch.nn.Module, got a NoneType."
     )
+
+
+def test_what_does_not_fit_into_memory_fails_the_job_and_names_the_field_that_helps(
+    client: Client, tmp_path: Path
+) -> None:
+    digits = client.add_dataset("digits", builtin="digits")
+    common = {"dataset": digits, "sigma": 0.25, "inputs": {"count": 10}}
+    training = client.train(architecture="huge", epochs=1, **common).wait()
+    torch.save({"weight": torch.ones(10, 64), "bias": torch.zeros(10)}, tmp_path / "huge.pt")
+    uploaded = client.add_checkpoint("huge", tmp_path / "huge.pt", architecture="huge", num_classes=10)
+    certification = client.certify(checkpoint=uploaded, n=100, **common).wait()
+    for job, field in ((training, "forward_batch"), (certification, "batch_size")):
+        assert job.state == "failed"
+        assert job.info.problem is not None
+        assert job.info.problem.type == "urn:radii:problem:out-of-memory"
+        assert f"give {field}" in job.info.problem.detail or f"a smaller {field}" in job.info.problem.detail
 
 
 def test_a_file_that_is_not_sound_keeps_a_worker_from_starting(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from rs_core.data.canonical import content_hash
 from rs_core.data.dataset import Dataset
 from rs_core.errors import InvalidCheckpoint
 from rs_core.fine_tuning import fingerprint
+from rs_core.models.network_code import network_of
 from rs_core.models.normalize import BaseClassifier
 from rs_core.snapshots import Snapshot
 from rs_core.soft_labels import SoftLabels
@@ -86,7 +87,9 @@ def checkpoint_info(
     ``beside`` is what :func:`learned_from` says.
     """
     weights = {"keep": spec.keep, "epoch": trained.epoch, "epochs": trained.epochs, "value": trained.value}
-    origin = {"precision": spec.precision, "spec": dump_spec(spec), "weights": weights}
+    origin: dict[str, Any] = {"precision": spec.precision, "spec": dump_spec(spec), "weights": weights}
+    if (network := network_of(spec.architecture)) is not None:
+        origin["network"] = network
     return CheckpointInfo(
         architecture=spec.architecture,
         num_classes=data.num_classes,

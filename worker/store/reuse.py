@@ -9,25 +9,17 @@ never commit.
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict
-from importlib.machinery import PathFinder
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import case, select
+from sqlalchemy import and_, case, or_, select
 from sqlalchemy.orm import Session
 
-from rs_core.errors import UnknownArchitecture
-from rs_core.models.table import architecture
+from rs_core.models.network_code import network_of
 from rs_core.spec import dump_spec
 from rs_core.spec_names import settings
 from worker.store import jobs
 from worker.store.tables import Checkpoint, Dataset, Job, JobSummary
-
-WORDS_OF_A_ROW = ("description", "reference", "folder")
-"""What of an architecture's row says nothing of the network."""
 
 
 def content_key(spec: Any, things: Mapping[str, str | None]) -> str:
@@ -46,27 +38,12 @@ def content_of(row: Dataset | Checkpoint | None) -> str | None:
     return (row.content_hash if isinstance(row, Dataset) else None) or row.sha256 or row.id
 
 
-def network_of(name: str | None) -> str | None:
-    """What a registered architecture stands for, as a word: its row, and the file of its function where it is found.
-
-    None for every other architecture, whose name says it all.
-    """
-    try:
-        row = architecture(name or "")
-    except UnknownArchitecture:
-        return None
-    if row.source != "registered":
-        return None
-    said = {field: value for field, value in asdict(row).items() if field not in WORDS_OF_A_ROW}
-    code = _code_of(row.builder.split(":")[0], row.folder)
-    return hashlib.sha256(json.dumps([said, code], sort_keys=True).encode()).hexdigest()
-
-
 def find(session: Session, tenant_id: str, kind: str, key: str, checkpoint_id: str | None = None) -> Job | None:
     """The tenant's train or soft_labels job of that key that has succeeded, or else one that may yet.
 
-    A job whose checkpoint is gone is not found, nor one that left an input without votes, nor one that is cancelled while
-    it is looked for. The one that is found, and those it needs, stay as they are until the transaction ends.
+    A training whose checkpoint is gone is not found, while votes that are there need their classifier no longer; nor is a
+    job that left an input without votes, or one that is cancelled while it is looked for. The one that is found, and
+    those it needs, stay as they are until the transaction ends.
     """
     tried: list[str] = []
     while (found := _search(session, tenant_id, kind, key, checkpoint_id, tried)) is not None:
@@ -82,6 +59,7 @@ def find(session: Session, tenant_id: str, kind: str, key: str, checkpoint_id: s
 def _search(
     session: Session, tenant_id: str, kind: str, key: str, checkpoint_id: str | None, tried: list[str]
 ) -> str | None:
+    votes_are_there = and_(Job.kind == "soft_labels", Job.state == jobs.SUCCEEDED)
     conditions = [Job.checkpoint_id == checkpoint_id] if checkpoint_id is not None else []
     query = (
         select(Job.id)
@@ -93,25 +71,10 @@ def _search(
             Job.content_key == key,
             Job.state.in_(jobs.HOPEFUL),
             Job.id.not_in(tried),
-            Checkpoint.state.in_(("pending", "ready")),
+            or_(Checkpoint.state.in_(("pending", "ready")), votes_are_there),
             JobSummary.errors == 0,
             *conditions,
         )
         .order_by(case((Job.state == jobs.SUCCEEDED, 0), else_=1), Job.id)
     )
     return session.scalar(query.limit(1))
-
-
-def _code_of(module: str, folder: str) -> str | None:
-    """The SHA-256 of a module's file, found as an import would find it from that folder; nothing of it is imported."""
-    places, file = [*sys.path, folder], None
-    for part in module.split("."):
-        found = PathFinder.find_spec(part, places) if places else None
-        if found is None:
-            return None
-        places = list(found.submodule_search_locations or ())
-        file = found.origin if found.has_location else None
-    try:
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file is not None else None
-    except OSError:
-        return None
