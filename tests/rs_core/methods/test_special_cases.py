@@ -222,6 +222,26 @@ def test_an_infinite_quantile_of_one_image_leaves_the_gradient_of_another_alone(
 # SmoothMix
 
 
+def test_without_a_step_the_mix_is_the_image_drawn_towards_less_confidence() -> None:
+    """T = 0: nothing to mix with, so the second term only pulls the prediction towards a part of uniform."""
+    hp = SmoothMix(m=3, steps=0, eta=4.0)
+    model = Recorded(network())
+    terms = _terms(hp, model=model)
+    natural, mixed = model.learned()
+    assert torch.allclose(mixed, natural, atol=1e-12), "the mix is the image, under the same noises"
+    stream = step().generator
+    draw(images(), 3, SIGMA, stream)
+    ratio = (torch.rand(5, generator=stream) / 2).double()[:, None]
+    with torch.no_grad():
+        prediction = network()(natural).softmax(1).view(3, 5, CLASSES)
+    target = (1 - ratio) * prediction.mean(0) + ratio / CLASSES
+    right = prediction.mean(0).argmax(1) == labels()
+    divergence = (target * (target.log() - prediction.log())).sum(2) * right
+    assert terms.parts["mixup"].item() == pytest.approx(divergence.mean().item(), rel=1e-6)
+    each_copy = _terms(SmoothMix(m=3, steps=0, eta=0.0)).total
+    assert terms.total.item() == pytest.approx(each_copy.item() + 4.0 * divergence.mean().item(), rel=1e-6)
+
+
 @pytest.mark.parametrize("mix_step", [2, 3, 10])
 def test_an_iterate_that_is_not_before_the_last_step_stays_the_image(mix_step: int) -> None:
     _same(SmoothMix(steps=2, mix_step=mix_step), SmoothMix(steps=2))
@@ -321,6 +341,19 @@ def test_a_class_without_votes_adds_nothing_to_the_divergence_and_stays_finite_t
         assert torch.isfinite(got.gradient).all() and got.loss < 1e3
     worst = _terms(CatRs(m=1, steps=0, confidence="soft_labels"), soft=certain)
     assert worst.parts["high"].item() == pytest.approx(worst.parts["low"].item(), rel=1e-6), "the cross-entropy"
+
+
+def test_without_a_step_the_worst_noise_is_the_worst_of_those_drawn() -> None:
+    """T = 0 with several copies: the second term is the largest divergence at the noises themselves."""
+    certain = F.one_hot(labels(), CLASSES).float()
+    hp = CatRs(m=3, steps=0, confidence="soft_labels", weight=2.0)
+    terms = _terms(hp, soft=certain)
+    with torch.no_grad():
+        noises = draw(images(), 3, SIGMA, step().generator)
+        at_each = torch.stack([F.cross_entropy(network()(images() + d), labels(), reduction="none") for d in noises])
+    worst = at_each.amax(0).mean().item()  # against certain labels the divergence is the cross-entropy
+    assert terms.parts["high"].item() == pytest.approx(worst, rel=1e-9)
+    assert terms.total.item() == pytest.approx(at_each.mean().item() + 2.0 * worst, rel=1e-9)
 
 
 def test_epsilon_doubles_from_its_epoch_on() -> None:
