@@ -1,14 +1,34 @@
-"""Training that starts from given weights: everything but the last layer, and that too where the classes are as many."""
+"""What a training begins with: its seed's initial weights, or given ones; of those everything but the last layer, and that
+too where the classes are as many."""
 
 import hashlib
 
+import torch
 from torch import Tensor
 
+from rs_core.data.dataset import Dataset
 from rs_core.errors import Mismatch
+from rs_core.models import table as models
 from rs_core.models.normalize import BaseClassifier, Normalize
 from rs_core.models.table import architecture
-from rs_core.spec import Normalization, TrainSpec
-from rs_core.training_checks import check_start
+from rs_core.noise import Stage, generator
+from rs_core.spec import Normalization, TrainSpec, normalization
+from rs_core.training_checks import check_start, model_shape
+
+
+def first_model(spec: TrainSpec, data: Dataset, start: BaseClassifier | None) -> BaseClassifier:
+    """The model that training begins with, on the CPU."""
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator(spec.seed, 0, Stage.INITIAL_WEIGHTS).get_state())
+        model = models.build(
+            spec.architecture,
+            num_classes=data.num_classes,
+            input_shape=model_shape(spec, data.shape),
+            normalization=normalization(spec.normalization),
+        )
+    if start is not None:
+        start_from(start, spec, model)
+    return model
 
 
 def start_from(start: BaseClassifier, spec: TrainSpec, model: BaseClassifier) -> None:

@@ -8,6 +8,8 @@ The name is hashed by ``numpy.random.SeedSequence`` (O'Neill 2014/2015, PCG's se
 CPU generator: ``manual_seed`` would keep 32 bits of it and make tens of thousands of pairs among 10^7 streams equal.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 import numpy as np
@@ -98,6 +100,17 @@ def _cpu_generator(sequence: np.random.SeedSequence) -> torch.Generator:
     state[len(filled) :] = 0
     stream.set_state(torch.from_numpy(state))
     return stream
+
+
+@contextmanager
+def layer_randomness(seed: int, epoch: int, step: int, device: torch.device) -> Iterator[None]:
+    """Layers that draw for themselves (dropout) draw from this step's own stream; the caller's generator is left alone."""
+    on_cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_cuda else []):
+        torch.set_rng_state(generator(seed, epoch, Stage.LAYERS, step).get_state())
+        if on_cuda:
+            torch.cuda.set_rng_state(generator(seed, epoch, Stage.LAYERS, step, device=device).get_state(), device)
+        yield
 
 
 def draw(x: torch.Tensor, m: int, sigma: float, stream: torch.Generator) -> torch.Tensor:

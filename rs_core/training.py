@@ -13,7 +13,6 @@ bit-equal on one kind of CPU. What a method's loss is stands in ``methods``, how
 import math
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +21,25 @@ from torch import Tensor
 
 from rs_core import held_out, keeping, snapshots
 from rs_core.certify.decision import Certificate
-from rs_core.data.augment import crop_flip as crop_flip
 from rs_core.data.dataset import Dataset
 from rs_core.data.loader import batches
 from rs_core.errors import Mismatch, TrainingDiverged
-from rs_core.fine_tuning import start_from
+from rs_core.fine_tuning import first_model
 from rs_core.keeping import Kept
 from rs_core.methods.table import loss_function, method
 from rs_core.methods.terms import Step, Terms
-from rs_core.models import table as models
 from rs_core.models.forward import training_forward
 from rs_core.models.normalize import BaseClassifier
-from rs_core.noise import Stage, generator
-from rs_core.schedule import first_drop as first_drop
-from rs_core.schedule import learning_rate as learning_rate
+from rs_core.noise import Stage, generator, layer_randomness
+from rs_core.schedule import first_drop, learning_rate
 from rs_core.snapshots import Place, Snapshot, Sums
 from rs_core.soft_labels import SoftLabels
-from rs_core.spec import TrainSpec, normalization
-from rs_core.training_checks import check_training, model_shape
+from rs_core.spec import TrainSpec
+from rs_core.training_checks import check_training
+from rs_core.training_clock import Clock
 from rs_core.training_records import EpochRecord as EpochRecord
 from rs_core.training_records import StepRecord as StepRecord
 from rs_core.training_records import Trained as Trained
-
-SECONDS_BETWEEN_RECORDS = 1.0
-
 
 Record = StepRecord | EpochRecord | Snapshot | Trained
 Numbers = Generator[Record, None, float | None]
@@ -94,9 +88,9 @@ class _Run:
         snapshot_seconds: float,
     ) -> None:
         self.spec, self.data, self.test_data, self.soft_labels = spec, data, test_data, soft_labels
-        self.device, self.clock = device, _Clock(snapshot_seconds)
+        self.device, self.clock = device, Clock(snapshot_seconds)
         self.name = snapshots.identity(spec, data, test_data=test_data, soft_labels=soft_labels, start=start)
-        self.model = _fresh(spec, data, start).to(device)
+        self.model = first_model(spec, data, start).to(device)
         self.forward = training_forward(
             self.model,
             precision=spec.precision,
@@ -178,7 +172,7 @@ class _Run:
             part = slice(chunk * size, (chunk + 1) * size)
             number = batch * self.chunks + chunk
             step = self._step(epoch, number, None if soft is None else soft[part])
-            with _layer_randomness(self.spec.seed, epoch, step.step, self.device):
+            with layer_randomness(self.spec.seed, epoch, step.step, self.device):
                 terms = self.loss(self.spec.method, self.forward, x[part], y[part], step)
             _update(self.optimizer, terms, step)
             sums = sums.add(terms, size)
@@ -249,32 +243,6 @@ def _update(optimizer: torch.optim.SGD, terms: Terms, step: Step) -> None:
     optimizer.step()
 
 
-def _fresh(spec: TrainSpec, data: Dataset, start: BaseClassifier | None) -> BaseClassifier:
-    """The model that training begins with, on the CPU."""
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(generator(spec.seed, 0, Stage.INITIAL_WEIGHTS).get_state())
-        model = models.build(
-            spec.architecture,
-            num_classes=data.num_classes,
-            input_shape=model_shape(spec, data.shape),
-            normalization=normalization(spec.normalization),
-        )
-    if start is not None:
-        start_from(start, spec, model)
-    return model
-
-
-@contextmanager
-def _layer_randomness(seed: int, epoch: int, step: int, device: torch.device) -> Iterator[None]:
-    """Layers that draw for themselves (dropout) draw from this step's own stream; the caller's generator is left alone."""
-    on_cuda = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_cuda else []):
-        torch.set_rng_state(generator(seed, epoch, Stage.LAYERS, step).get_state())
-        if on_cuda:
-            torch.cuda.set_rng_state(generator(seed, epoch, Stage.LAYERS, step, device=device).get_state(), device)
-        yield
-
-
 def _epoch_record(
     spec: TrainSpec, epoch: int, sums: Sums, test_accuracy: float | None, certification: dict[str, Any] | None
 ) -> EpochRecord:
@@ -303,25 +271,3 @@ def _check_given(spec: TrainSpec, data: Dataset, soft_labels: SoftLabels | None,
         soft_labels.require(spec.inputs.indices(len(data)), data.num_classes)
     if spec.start_from is not None and start is None:
         raise Mismatch(expected="the weights to start from", got="none", where="start_from")
-
-
-class _Clock:
-    """When the next record and the next snapshot are due."""
-
-    def __init__(self, snapshot_seconds: float) -> None:
-        self._snapshot_seconds = snapshot_seconds
-        self._recorded = self._saved = time.monotonic()
-
-    def record_due(self) -> bool:
-        now = time.monotonic()
-        if now - self._recorded < SECONDS_BETWEEN_RECORDS:
-            return False
-        self._recorded = now
-        return True
-
-    def snapshot_due(self) -> bool:
-        now = time.monotonic()
-        if now - self._saved < self._snapshot_seconds:
-            return False
-        self._saved = now
-        return True

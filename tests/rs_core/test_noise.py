@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rs_core.noise import CHUNK, Stage, fill_gaussian, generator
+from rs_core.noise import CHUNK, Stage, fill_gaussian, generator, layer_randomness
 
 
 def _draw(*, seed: int = 1, index: int = 2, stage: Stage = Stage.ESTIMATION, part: int = 0) -> torch.Tensor:
@@ -61,3 +61,15 @@ def test_samples_are_standard_normal_times_sigma() -> None:
     fill_gaussian(sample, start=0, sigma=0.25, seed=0, index=0, stage=Stage.ESTIMATION)
     assert abs(sample.mean().item()) < 5 * 0.25 / 300_000**0.5
     assert abs(sample.std().item() / 0.25 - 1) < 5 / (2 * 300_000) ** 0.5
+
+
+def test_layers_that_draw_are_keyed_by_step() -> None:
+    def draws(step: int) -> torch.Tensor:
+        with layer_randomness(1, 2, step, torch.device("cpu")):
+            return torch.rand(3)
+
+    before = torch.get_rng_state()
+    assert torch.equal(draws(5), draws(5))
+    assert not torch.equal(draws(5), draws(6))
+    assert torch.equal(draws(5), torch.rand(3, generator=generator(1, 2, Stage.LAYERS, 5)))
+    assert torch.equal(torch.get_rng_state(), before)

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from rs_core import training
+from rs_core import training_clock
 from rs_core.data.builtin import digits
 from rs_core.data.dataset import Dataset
 from rs_core.errors import InvalidCheckpoint, TrainingDiverged
 from rs_core.models.normalize import BaseClassifier
 from rs_core.snapshots import Snapshot
 from rs_core.spec import Consistency, Selection, TrainSpec
-from rs_core.training import EpochRecord, Trained, crop_flip, first_drop, learning_rate, train
+from rs_core.training import EpochRecord, StepRecord, Trained, train
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +32,6 @@ def _weights(model: BaseClassifier) -> torch.Tensor:
 
 def _final(records: object) -> torch.Tensor:
     return next(_weights(record.model) for record in records if isinstance(record, Trained))  # type: ignore[attr-defined]
-
-
-def test_learning_rate_drops_one_epoch_late_by_default_as_in_the_released_logs() -> None:
-    spec = _spec(epochs=150, learning_rate=0.1, lr_step=50)
-    rates = [learning_rate(spec, epoch) for epoch in range(150)]
-    assert [rates.count(pytest.approx(rate)) for rate in (0.1, 0.01, 0.001)] == [51, 50, 49]
-    assert first_drop(spec) == 51
-
-
-def test_learning_rate_drops_on_time_when_asked() -> None:
-    spec = _spec(epochs=150, learning_rate=0.1, lr_step=50, lr_drop="exact")
-    rates = [learning_rate(spec, epoch) for epoch in range(150)]
-    assert [rates.count(pytest.approx(rate)) for rate in (0.1, 0.01, 0.001)] == [50, 50, 50]
-    assert first_drop(spec) == 50
 
 
 def test_every_step_is_sgd_with_the_rate_of_its_epoch_momentum_and_weight_decay(
@@ -141,23 +127,6 @@ def test_a_loss_that_is_no_number_ends_training_with_the_step(data: Dataset) -> 
 
 
 def test_records_come_about_once_a_second(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_RECORDS", 0.0)
+    monkeypatch.setattr(training_clock, "SECONDS_BETWEEN_RECORDS", 0.0)
     records = list(train(_spec(epochs=1), data))
-    assert [record.done for record in records if isinstance(record, training.StepRecord)] == [1, 2, 3, 4]
-
-
-def test_crops_are_shifts_by_at_most_four_pixels_and_mirror_images() -> None:
-    image = torch.arange(1.0, 65.0).view(1, 1, 8, 8)
-    padded = torch.nn.functional.pad(image, (4, 4, 4, 4))[0, 0]
-    windows = {
-        tuple(view.flatten().tolist())
-        for top in range(9)
-        for left in range(9)
-        for view in (padded[top : top + 8, left : left + 8], padded[top : top + 8, left : left + 8].flip(1))
-    }
-    stream = torch.Generator().manual_seed(0)
-    crops = crop_flip(image.expand(300, 1, 8, 8), stream)
-    seen = {tuple(crop.flatten().tolist()) for crop in crops}
-    assert seen <= windows
-    # 162 equally likely views; 300 draws miss a given half of them with probability below 1e-80.
-    assert len(seen) > 81
+    assert [record.done for record in records if isinstance(record, StepRecord)] == [1, 2, 3, 4]

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tests_support.threads import single
 
-from rs_core import held_out, soft_labels, training
+from rs_core import held_out, soft_labels, training, training_clock
 from rs_core.certify import engine
 from rs_core.certify.decision import Certificate
 from rs_core.certify.sampling import Sampler
@@ -20,7 +19,7 @@ from rs_core.errors import InvalidCheckpoint, InvalidSpec, Mismatch
 from rs_core.keeping import Kept, better
 from rs_core.models import table
 from rs_core.models.normalize import BaseClassifier
-from rs_core.noise import Stage, generator
+from rs_core.noise import Stage
 from rs_core.snapshots import Snapshot
 from rs_core.spec import (
     CatRs,
@@ -155,7 +154,7 @@ class TestCertification:
         assert not held_out.certification_due(SPEC, 6)
 
     def test_it_says_that_it_is_at_work(self, data: Dataset, held: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(training, "SECONDS_BETWEEN_RECORDS", 0.0)
+        monkeypatch.setattr(training_clock, "SECONDS_BETWEEN_RECORDS", 0.0)
         spec = replace(SPEC, epochs=1, test_dataset="held", certification=CERTIFICATION)
         records = list(train(spec, data, test_data=held))
         behind_last_step = next(i for i, record in enumerate(records) if isinstance(record, Snapshot))
@@ -272,17 +271,6 @@ class TestSpeed:
         plain, other = _epochs(train(SPEC, data))[-1], _epochs(train(replace(SPEC, **changes), data))[-1]
         assert other.loss == pytest.approx(plain.loss, rel=1e-2 if "precision" in changes else 1e-5)
 
-    def test_layers_that_draw_are_keyed_by_step(self) -> None:
-        def draws(step: int) -> torch.Tensor:
-            with training._layer_randomness(1, 2, step, torch.device("cpu")):
-                return torch.rand(3)
-
-        before = torch.get_rng_state()
-        assert torch.equal(draws(5), draws(5))
-        assert not torch.equal(draws(5), draws(6))
-        assert torch.equal(draws(5), torch.rand(3, generator=generator(1, 2, Stage.LAYERS, 5)))
-        assert torch.equal(torch.get_rng_state(), before)
-
 
 @pytest.mark.parametrize(
     ("changes", "message"),
@@ -314,68 +302,3 @@ def test_methods_that_take_one_step_per_batch_take_small_batches(data: Dataset) 
         SPEC, method=SmoothAdv(m=8, steps=1, copies="one"), batch_size=4, inputs=Selection(count=8), epochs=1
     )
     assert _epochs(train(spec, data))[0].steps == 2
-
-
-CUDA = pytest.param(
-    "cuda",
-    marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")],
-)
-TOLERANCE = {"cpu": 0.0, "cuda": 2e-3}
-"""Largest difference of two weights after six steps. On one CPU thread there is none. A GPU may add in another order in
-each run: random changes of bf16's precision, 1 in 256, in every momentum give up to 3e-4, bf16 against fp32 throughout
-gives 1.7e-3, and going on without momentum, or one batch off, at least 7e-3 (all but after the last step)."""
-
-
-@pytest.mark.parametrize("device", ["cpu", CUDA])
-def test_with_every_option_a_run_that_goes_on_ends_as_the_unbroken_one_on(
-    data: Dataset, tmp_path: Path, device: str
-) -> None:
-    spec = replace(
-        SPEC,
-        start_from="able",
-        test_dataset="digits",
-        precision="bf16",
-        memory_format="channels_last",
-        forward_batch=16,
-        keep="acr",
-        certification=CERTIFICATION,
-        loader_processes=1,
-    )
-    able = _end(train(replace(SPEC, inputs=Selection(), epochs=3), data)).model
-    given: dict[str, Any] = {"test_data": data, "start": able, "device": device}
-    records, paths = [], list[Path]()
-    for record in train(spec, data, **given, snapshot_seconds=0.0):
-        records.append(record)
-        if isinstance(record, Snapshot):
-            paths.append(tmp_path / f"{len(paths)}.safetensors")
-            record.save(paths[-1])
-    unbroken, certifications = _end(iter(records)), {one.epoch: one.certification for one in _epochs(iter(records))}
-    assert (len(paths), list(certifications)) == (7, [0, 1])
-    assert certifications[0] is None and certifications[1] is not None
-    assert certifications[1]["acr"] > 0.1
-    for path in paths:
-        again = list(train(spec, data, **given, resume=path))
-        end = _end(iter(again))
-        assert (end.epoch, end.epochs, next(end.model.parameters()).device.type) == (2, 2, device)
-        assert _distance(end.model, unbroken.model) <= TOLERANCE[device]
-        for one in _epochs(iter(again)):
-            _assert_near(one.certification, certifications[one.epoch], device)
-
-
-def _distance(one: BaseClassifier, other: BaseClassifier) -> float:
-    """The largest difference of two weights."""
-    theirs = other.state_dict()
-    return max(float((tensor - theirs[name]).abs().max()) for name, tensor in one.state_dict().items())
-
-
-def _assert_near(one: dict[str, Any] | None, other: dict[str, Any] | None, device: str) -> None:
-    """Equal certifications; those of weights that differ a little may differ in one of their six inputs."""
-    if device == "cpu" or one is None or other is None:
-        assert one == other
-        return
-    assert one.keys() == other.keys() and one["inputs"] == other["inputs"]
-    assert abs(one["abstained"] - other["abstained"]) <= 1
-    assert one["acr"] == pytest.approx(other["acr"], abs=0.02)
-    for point, theirs in zip(one["certified_accuracy"], other["certified_accuracy"], strict=True):
-        assert point["radius"] == theirs["radius"]
-        assert abs(point["share"] - theirs["share"]) <= 1 / one["inputs"] + 1e-9

@@ -144,7 +144,7 @@ def test_a_snapshot_of_a_version_with_fewer_settings_is_gone_on_from(data: Datas
 def test_a_run_stands_somewhere_after_every_optimiser_step(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rs_core.training.SECONDS_BETWEEN_RECORDS", 0.0)
+    monkeypatch.setattr("rs_core.training_clock.SECONDS_BETWEEN_RECORDS", 0.0)
     records, _ = _run(RUNS["smoothmix"], data, tmp_path)
     stands = [record for record in records if isinstance(record, StepRecord) and record.epoch == 0]
     assert {record.done for record in stands} >= {1, 2, 3, 4}  # two whole batches of two steps each, m = 2

@@ -102,3 +102,20 @@ def test_what_an_image_draws_does_not_depend_on_the_others_tries() -> None:
 def test_an_unknown_kind_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="expected none, crop_flip or resized_crop_flip, got 'mixup'"):
         augment(_images(1), "mixup", _stream())
+
+
+def test_crops_are_shifts_by_at_most_four_pixels_and_mirror_images() -> None:
+    image = torch.arange(1.0, 65.0).view(1, 1, 8, 8)
+    padded = torch.nn.functional.pad(image, (4, 4, 4, 4))[0, 0]
+    windows = {
+        tuple(view.flatten().tolist())
+        for top in range(9)
+        for left in range(9)
+        for view in (padded[top : top + 8, left : left + 8], padded[top : top + 8, left : left + 8].flip(1))
+    }
+    stream = torch.Generator().manual_seed(0)
+    crops = crop_flip(image.expand(300, 1, 8, 8), stream)
+    seen = {tuple(crop.flatten().tolist()) for crop in crops}
+    assert seen <= windows
+    # 162 equally likely views; 300 draws miss a given half of them with probability below 1e-80.
+    assert len(seen) > 81

@@ -94,7 +94,7 @@ def twenty_steps(hp: Method, seed: int) -> dict[str, list[float]]:
         return loss
 
     with (
-        mock.patch.object(training, "_fresh", _sharp),
+        mock.patch.object(training, "first_model", _sharp),
         mock.patch.object(training, "batches", _in_float64),
         mock.patch.object(training, "loss_function", recording),
     ):
@@ -103,12 +103,12 @@ def twenty_steps(hp: Method, seed: int) -> dict[str, list[float]]:
     return {"losses": losses, "accuracies": accuracies}
 
 
-_fresh, _batches = training._fresh, training.batches
+_first, _batches = training.first_model, training.batches
 
 
 def _sharp(*given: Any) -> BaseClassifier:
     """The initial weights, doubled: predictions are sharp enough from the start for every term to count."""
-    model = _fresh(*given)
+    model = _first(*given)
     for parameter in model.parameters():
         parameter.data.mul_(2.0)
     return model.double()
