@@ -22,6 +22,11 @@ def lower_bound(k: int, n: int, alpha: float) -> float:
     return float(betaincinv(k, n - k + 1, alpha))
 
 
+def upper_bound(k: int, n: int, alpha: float) -> float:
+    """One-sided Clopper-Pearson upper bound: with probability at least 1 - alpha it is not below p."""
+    return 1.0 - lower_bound(n - k, n, alpha)
+
+
 def interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Two-sided Clopper-Pearson interval for a proportion of which ``k`` of ``n`` were seen."""
     # Imported on use: pandas comes with it, and a second of every process's start.
@@ -35,6 +40,12 @@ def interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
 def radius(p_lower: float, sigma: float) -> float:
     """Certified l2 radius ``sigma * Phi^-1(p_lower)`` in the units of ``sigma`` (Cohen et al. 2019, theorem 1)."""
     return float(sigma * ndtri(p_lower))
+
+
+def two_class_radius(p_lower: float, p_upper: float, sigma: float) -> float:
+    """Certified l2 radius ``sigma / 2 * (Phi^-1(p_lower) - Phi^-1(p_upper))`` in the units of ``sigma``, of a class that
+    has at least ``p_lower`` where no other has more than ``p_upper`` (Cohen et al. 2019, theorem 1)."""
+    return float(sigma / 2 * (ndtri(p_lower) - ndtri(p_upper)))
 
 
 def max_radius(n: int, alpha: float, sigma: float) -> float:

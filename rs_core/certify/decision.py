@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from scipy.stats import binomtest
 
-from rs_core.certify.bounds import lower_bound, radius
+from rs_core.certify.bounds import lower_bound, radius, two_class_radius, upper_bound
 
 ABSTAIN = -1
+SHARE_OF_THE_TOP = 0.9
+"""Of alpha, in a two-class bound, for the selected class; the rest is shared by all others."""
 UNKNOWN_LABEL = -1
 
 
@@ -84,6 +86,26 @@ def certify(counts0: Sequence[int], counts: Sequence[int], *, sigma: float, alph
     if p_lower < 0.5:
         return ABSTAIN, 0.0, p_lower
     return selected, radius(p_lower, sigma), p_lower
+
+
+def certify_two_class(
+    counts0: Sequence[int], counts: Sequence[int], *, sigma: float, alpha: float
+) -> tuple[int, float, float, float]:
+    """CERTIFY by both classes of theorem 1: ``(prediction, radius, p_lower, p_upper)`` from selection and estimation votes.
+
+    ``p_lower`` bounds the selected class's probability from below at 0.9 alpha, ``p_upper`` that of every other class from
+    above, each at 0.1 alpha / (classes - 1): all hold together with probability at least 1 - alpha. To bound only the
+    runner-up that was seen would choose the class on the votes that bound it. Abstains where ``p_lower <= p_upper``.
+    """
+    selected, n = argmax(counts0), sum(counts)
+    p_lower = lower_bound(counts[selected], n, SHARE_OF_THE_TOP * alpha)
+    others = [count for index, count in enumerate(counts) if index != selected]
+    share = (1 - SHARE_OF_THE_TOP) * alpha / max(len(others), 1)
+    # The bound grows with the count, so that the largest of the others' is that of the largest count.
+    p_upper = min(1 - p_lower, upper_bound(max(others), n, share) if others else 0.0)
+    if p_lower <= p_upper:
+        return ABSTAIN, 0.0, p_lower, p_upper
+    return selected, two_class_radius(p_lower, p_upper, sigma), p_lower, p_upper
 
 
 def predict(counts: Sequence[int], *, alpha: float) -> tuple[int, float]:

@@ -2,9 +2,9 @@
 
 import pytest
 from scipy.special import ndtri
-from scipy.stats import binomtest
+from scipy.stats import binomtest, multinomial
 
-from rs_core.certify.decision import ABSTAIN, Certificate, certify, predict
+from rs_core.certify.decision import ABSTAIN, Certificate, certify, certify_two_class, predict
 
 
 def test_radius_is_sigma_times_the_quantile_of_the_bound() -> None:
@@ -66,3 +66,51 @@ def test_an_abstention_is_never_correct_even_without_a_known_label() -> None:
 def test_an_input_is_at_the_cap_when_every_sample_agrees() -> None:
     assert _certificate().at_cap
     assert not _certificate(counts=(1, 9)).at_cap
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.5])
+@pytest.mark.parametrize(
+    "p", [(0.5, 0.3, 0.2), (0.4, 0.35, 0.25), (0.34, 0.33, 0.33), (0.9, 0.05, 0.05), (0.2, 0.5, 0.3)]
+)
+def test_both_bounds_of_a_two_class_certificate_hold_with_probability_at_least_one_minus_alpha(
+    p: tuple[float, ...], alpha: float
+) -> None:
+    """Summed over all votes of 40 samples among three classes, for whatever class the selection has chosen."""
+    n = 40
+    votes = [(a, b, n - a - b) for a in range(n + 1) for b in range(n + 1 - a)]
+    chances = multinomial(n, p).pmf(votes)
+    for selected in range(3):
+        counts0 = [int(index == selected) for index in range(3)]
+        rival = max(probability for index, probability in enumerate(p) if index != selected)
+        wrong, too_large = 0.0, 0.0
+        true_radius = (ndtri(p[selected]) - ndtri(rival)) / 2
+        for counts, chance in zip(votes, chances, strict=True):
+            prediction, radius, p_lower, p_upper = certify_two_class(counts0, counts, sigma=1.0, alpha=alpha)
+            wrong += chance * (p_lower > p[selected] or p_upper < rival)
+            too_large += chance * (prediction != ABSTAIN and radius > max(true_radius, 0.0))
+        assert wrong <= alpha
+        assert too_large <= alpha
+
+
+@pytest.mark.parametrize(("p", "multiple"), [((0.6, 0.2), 0.532), ((0.45, 0.1), 0.560)])
+def test_two_classes_certify_more_where_the_rest_is_spread(p: tuple[float, float], multiple: float) -> None:
+    n, rest = 100_000, 8
+    counts = [round(n * p[0]), round(n * p[1])]
+    left = n - sum(counts)
+    counts += [left // rest + (index < left % rest) for index in range(rest)]
+    prediction, radius, p_lower, p_upper = certify_two_class([1] + [0] * 9, counts, sigma=0.5, alpha=0.001)
+    assert prediction == 0
+    assert radius / 0.5 == pytest.approx(multiple, abs=5e-4)
+    assert p_upper < 1 - p_lower
+    assert certify([1] + [0] * 9, counts, sigma=0.5, alpha=0.001)[1] < radius
+
+
+def test_at_the_cap_two_classes_certify_a_hair_less() -> None:
+    counts0, counts = [10, 0, 0], [100_000, 0, 0]
+    one, two = (rule(counts0, counts, sigma=1.0, alpha=0.001)[1] for rule in (certify, certify_two_class))
+    assert 0.99 * one < two < one
+
+
+def test_two_classes_abstain_where_the_bounds_meet() -> None:
+    assert certify_two_class([3, 1], [52, 48], sigma=1.0, alpha=0.001)[:2] == (ABSTAIN, 0.0)
+    assert certify_two_class([1], [100], sigma=1.0, alpha=0.001)[0] == 0, "the only class there is"
