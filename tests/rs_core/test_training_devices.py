@@ -1,6 +1,6 @@
 """Training on the CPU and on a CUDA device: every method learns there, and a run that goes on ends as an unbroken one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tests_support.threads import single
+from tests_support.trainings import CERTIFICATION, SPEC, epochs, trained
 
 from rs_core import soft_labels
 from rs_core.data.builtin import digits
@@ -20,40 +21,18 @@ from rs_core.spec import (
     Consistency,
     Gaussian,
     Macer,
-    PeriodicCertification,
     Selection,
     SmoothAdv,
     SmoothMix,
     Stability,
-    TrainSpec,
 )
-from rs_core.training import EpochRecord, Trained, train
-
-SPEC = TrainSpec(
-    dataset="digits",
-    architecture="digits_cnn",
-    sigma=0.25,
-    epochs=2,
-    batch_size=40,
-    learning_rate=0.05,
-    inputs=Selection(count=100),
-    seed=3,
-)
-CERTIFICATION = PeriodicCertification(every=2, inputs=Selection(start=3, step=5, count=6), n0=20, n=200, alpha=0.01)
+from rs_core.training import train
 
 
 @pytest.fixture(scope="module")
 def data() -> Iterator[Dataset]:
     with single():  # these batches are too small to share
         yield digits()
-
-
-def _end(records: Iterable[object]) -> Trained:
-    return next(record for record in records if isinstance(record, Trained))
-
-
-def _epochs(records: Iterable[object]) -> list[EpochRecord]:
-    return [record for record in records if isinstance(record, EpochRecord)]
 
 
 CUDA = pytest.param(
@@ -84,9 +63,9 @@ def test_every_method_learns_on(data: Dataset, device: str, name: str, precision
     rows = [[8 * (c == label) + 2 * (c == (label + 1) % 10) for c in range(10)] for label in data.labels[:300]]
     votes = soft_labels.from_counts(range(300), rows, 10) if name == "cat_rs" else None
     records = list(train(spec, data, soft_labels=votes, device=device))
-    losses = [epoch.loss for epoch in _epochs(records)]
+    losses = [epoch.loss for epoch in epochs(records)]
     assert losses[-1] < losses[0]
-    assert all(torch.isfinite(p).all() and p.device.type == device for p in _end(records).model.parameters())
+    assert all(torch.isfinite(p).all() and p.device.type == device for p in trained(records).model.parameters())
 
 
 TOLERANCE = {"cpu": 0.0, "cuda": 2e-3}
@@ -110,7 +89,7 @@ def test_with_every_option_a_run_that_goes_on_ends_as_the_unbroken_one_on(
         certification=CERTIFICATION,
         loader_processes=1,
     )
-    able = _end(train(replace(SPEC, inputs=Selection(), epochs=3), data)).model
+    able = trained(train(replace(SPEC, inputs=Selection(), epochs=3), data)).model
     given: dict[str, Any] = {"test_data": data, "start": able, "device": device}
     records, paths = [], list[Path]()
     for record in train(spec, data, **given, snapshot_seconds=0.0):
@@ -118,16 +97,16 @@ def test_with_every_option_a_run_that_goes_on_ends_as_the_unbroken_one_on(
         if isinstance(record, Snapshot):
             paths.append(tmp_path / f"{len(paths)}.safetensors")
             record.save(paths[-1])
-    unbroken, certifications = _end(records), {one.epoch: one.certification for one in _epochs(records)}
+    unbroken, certifications = trained(records), {one.epoch: one.certification for one in epochs(records)}
     assert (len(paths), list(certifications)) == (7, [0, 1])
     assert certifications[0] is None and certifications[1] is not None
     assert certifications[1]["acr"] > 0.1
     for path in paths:
         again = list(train(spec, data, **given, resume=path))
-        end = _end(again)
+        end = trained(again)
         assert (end.epoch, end.epochs, next(end.model.parameters()).device.type) == (2, 2, device)
         assert _distance(end.model, unbroken.model) <= TOLERANCE[device]
-        for one in _epochs(again):
+        for one in epochs(again):
             _assert_near(one.certification, certifications[one.epoch], device)
 
 

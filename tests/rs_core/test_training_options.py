@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tests_support.threads import single
+from tests_support.trainings import CERTIFICATION, SPEC, epochs, trained
 
 from rs_core import held_out, soft_labels, training, training_clock
 from rs_core.certify import engine
@@ -26,24 +27,10 @@ from rs_core.spec import (
     Consistency,
     Macer,
     Normalization,
-    PeriodicCertification,
     Selection,
     SmoothAdv,
-    TrainSpec,
 )
-from rs_core.training import EpochRecord, StepRecord, Trained, train
-
-SPEC = TrainSpec(
-    dataset="digits",
-    architecture="digits_cnn",
-    sigma=0.25,
-    epochs=2,
-    batch_size=40,
-    learning_rate=0.05,
-    inputs=Selection(count=100),
-    seed=3,
-)
-CERTIFICATION = PeriodicCertification(every=2, inputs=Selection(start=3, step=5, count=6), n0=20, n=200, alpha=0.01)
+from rs_core.training import StepRecord, train
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +46,7 @@ def held(data: Dataset) -> Dataset:
 
 @pytest.fixture(scope="module")
 def start(data: Dataset) -> BaseClassifier:
-    return _end(train(replace(SPEC, epochs=1), data)).model
-
-
-def _end(records: Iterator[object]) -> Trained:
-    return next(record for record in records if isinstance(record, Trained))
-
-
-def _epochs(records: Iterator[object]) -> list[EpochRecord]:
-    return [record for record in records if isinstance(record, EpochRecord)]
+    return trained(train(replace(SPEC, epochs=1), data)).model
 
 
 def _equal(one: BaseClassifier, other: BaseClassifier) -> bool:
@@ -76,15 +55,15 @@ def _equal(one: BaseClassifier, other: BaseClassifier) -> bool:
 
 class TestKeep:
     def test_the_last_epochs_weights_are_kept_by_default(self, data: Dataset) -> None:
-        end = _end(train(SPEC, data))
+        end = trained(train(SPEC, data))
         assert (end.epoch, end.epochs, end.value) == (2, 2, None)
 
     def test_the_weights_of_the_best_epoch_are_those_that_it_ended_with(self, data: Dataset) -> None:
         spec = replace(SPEC, keep="loss", learning_rate=1.5, lr_drop="exact")
         first_alone = replace(spec, epochs=1, keep="last")
-        end = _end(train(spec, data))
+        end = trained(train(spec, data))
         assert end.epoch == 1
-        assert _equal(end.model, _end(train(first_alone, data)).model)
+        assert _equal(end.model, trained(train(first_alone, data)).model)
         assert not end.model.training
 
     @pytest.mark.parametrize(
@@ -125,8 +104,8 @@ class TestCertification:
     def test_it_is_a_certification_of_these_weights_on_noise_of_its_own(self, data: Dataset, held: Dataset) -> None:
         spec = replace(SPEC, test_dataset="held", certification=CERTIFICATION)
         records = list(train(spec, data, test_data=held))
-        found = _epochs(iter(records))[-1].certification
-        sampler = Sampler(_end(iter(records)).model, 0.25, 10, seed=3)
+        found = epochs(iter(records))[-1].certification
+        sampler = Sampler(trained(iter(records)).model, 0.25, 10, seed=3)
         chosen = [(i, held.image(i), int(held.labels[i])) for i in range(3, 33, 5)]
         plan = {"n0": 20, "n": 200, "alpha": 0.01}
         stages = (Stage.CHECK_SELECTION, Stage.CHECK_ESTIMATION)
@@ -144,8 +123,8 @@ class TestCertification:
         plain = list(train(SPEC, data, test_data=held))
         certifying = replace(SPEC, test_dataset="held", certification=replace(CERTIFICATION, every=1))
         also = list(train(certifying, data, test_data=held))
-        assert _equal(_end(iter(plain)).model, _end(iter(also)).model)
-        for one, other in zip(_epochs(iter(plain)), _epochs(iter(also)), strict=True):
+        assert _equal(trained(iter(plain)).model, trained(iter(also)).model)
+        for one, other in zip(epochs(iter(plain)), epochs(iter(also)), strict=True):
             assert replace(other, certification=None, seconds=0.0) == replace(one, seconds=0.0)
 
     def test_it_comes_after_every_so_many_epochs_and_after_the_last(self) -> None:
@@ -172,7 +151,7 @@ class TestCertification:
 class TestStart:
     def test_training_begins_with_the_given_weights(self, data: Dataset, start: BaseClassifier) -> None:
         still = replace(SPEC, start_from="x", learning_rate=1e-30, weight_decay=0.0, epochs=1)
-        end = _end(train(still, data, start=start)).model
+        end = trained(train(still, data, start=start)).model
         assert end is not start
         assert torch.allclose(end.network.conv1.weight, start.network.conv1.weight, rtol=0, atol=1e-12)
         assert torch.allclose(end.network.fc2.bias, start.network.fc2.bias, rtol=0, atol=1e-12)
@@ -180,8 +159,8 @@ class TestStart:
     def test_the_last_layer_starts_anew_where_the_classes_differ(self, data: Dataset, start: BaseClassifier) -> None:
         even = replace(data, labels=data.labels // 2, class_names=data.class_names[:5])
         still = replace(SPEC, start_from="x", learning_rate=1e-30, weight_decay=0.0, epochs=1)
-        end = _end(train(still, even, start=start)).model
-        fresh = _end(train(replace(still, start_from=None), even)).model
+        end = trained(train(still, even, start=start)).model
+        fresh = trained(train(replace(still, start_from=None), even)).model
         assert torch.allclose(end.network.fc1.weight, start.network.fc1.weight, rtol=0, atol=1e-12)
         assert end.network.fc2.weight.shape == (5, 64)
         assert torch.allclose(end.network.fc2.weight, fresh.network.fc2.weight, rtol=0, atol=1e-12)
@@ -193,8 +172,8 @@ class TestStart:
         snapshot = next(record for record in train(spec, data, start=start) if isinstance(record, Snapshot))
         snapshot.save(tmp_path / "one.safetensors")
         moved = replace(spec, start_from="there", loader_processes=0)
-        assert _end(train(moved, data, start=start, resume=tmp_path / "one.safetensors")).epochs == 2
-        other = _end(train(replace(SPEC, epochs=1, seed=4), data)).model
+        assert trained(train(moved, data, start=start, resume=tmp_path / "one.safetensors")).epochs == 2
+        other = trained(train(replace(SPEC, epochs=1, seed=4), data)).model
         with pytest.raises(InvalidCheckpoint, match="this very training run"):
             next(train(spec, data, start=other, resume=tmp_path / "one.safetensors"))
 
@@ -208,7 +187,7 @@ class TestStart:
         start = table.build("digits_cnn", num_classes=10, input_shape=(1, 8, 8), normalization=known)
         with pytest.raises(Mismatch, match=r"this job \(none\), got one with mean 0.5 and std 0.25"):
             next(train(replace(SPEC, start_from="x"), data, start=start))
-        assert _end(train(replace(SPEC, start_from="x", normalization=known, epochs=1), data, start=start))
+        assert trained(train(replace(SPEC, start_from="x", normalization=known, epochs=1), data, start=start))
 
     def test_a_named_start_must_be_given(self, data: Dataset) -> None:
         with pytest.raises(Mismatch, match=r"\(start_from\): expected the weights to start from, got none"):
@@ -239,7 +218,7 @@ class TestSoftLabels:
             return found(hp, model, x, y, step)
 
         monkeypatch.setattr(training, "loss_function", lambda name: keeping)
-        _end(train(replace(SPEC, method=CatRs(m=2, steps=1), epochs=1), data, soft_labels=labels))
+        trained(train(replace(SPEC, method=CatRs(m=2, steps=1), epochs=1), data, soft_labels=labels))
         images = torch.from_numpy(np.ascontiguousarray(data.images[:100]))
         assert len(seen) == 2 * 3
         for x, soft in seen:
@@ -251,13 +230,13 @@ class TestSoftLabels:
 class TestSpeed:
     def test_loader_processes_change_no_weight(self, data: Dataset) -> None:
         spec = replace(SPEC, augmentation="crop_flip", epochs=1)
-        plain = _end(train(spec, data)).model
-        assert _equal(plain, _end(train(replace(spec, loader_processes=1), data)).model)
+        plain = trained(train(spec, data)).model
+        assert _equal(plain, trained(train(replace(spec, loader_processes=1), data)).model)
 
     def test_crops_decide_what_the_model_is_built_for(self, data: Dataset) -> None:
         large = replace(data, images=np.repeat(np.repeat(data.images, 2, axis=2), 2, axis=3))
         spec = replace(SPEC, augmentation="resized_crop_flip", crop_size=8, epochs=1, inputs=Selection(count=40))
-        assert _epochs(train(spec, large, test_data=data))[0].test_accuracy is not None
+        assert epochs(train(spec, large, test_data=data))[0].test_accuracy is not None
         with pytest.raises(Mismatch, match=r"\(test_dataset\): expected a test set of shape 1x8x8.* got shape 1x16x16"):
             next(train(spec, large, test_data=large))
         with pytest.raises(Mismatch, match=r"images of shape \(1, 8, 8\)"):
@@ -268,7 +247,7 @@ class TestSpeed:
     )
     def test_options_of_the_pass_stay_near_the_plain_run(self, data: Dataset, changes: dict[str, object]) -> None:
         """Rounding alone differs; the loss is about 2.2. Six steps of a smooth loss do not multiply it by much."""
-        plain, other = _epochs(train(SPEC, data))[-1], _epochs(train(replace(SPEC, **changes), data))[-1]
+        plain, other = epochs(train(SPEC, data))[-1], epochs(train(replace(SPEC, **changes), data))[-1]
         assert other.loss == pytest.approx(plain.loss, rel=1e-2 if "precision" in changes else 1e-5)
 
 
@@ -294,11 +273,11 @@ def test_a_robustness_term_that_would_never_begin_is_refused(data: Dataset) -> N
     deferred = replace(SPEC, method=Macer(m=2, deferred=True), lr_step=3, epochs=4, batch_size=8)
     with pytest.raises(InvalidSpec, match=r"\(epochs\): expected more than 4 epochs, .* got 4"):
         next(train(deferred, data))
-    assert len(_epochs(train(replace(deferred, epochs=5, inputs=Selection(count=8)), data))) == 5
+    assert len(epochs(train(replace(deferred, epochs=5, inputs=Selection(count=8)), data))) == 5
 
 
 def test_methods_that_take_one_step_per_batch_take_small_batches(data: Dataset) -> None:
     spec = replace(
         SPEC, method=SmoothAdv(m=8, steps=1, copies="one"), batch_size=4, inputs=Selection(count=8), epochs=1
     )
-    assert _epochs(train(spec, data))[0].steps == 2
+    assert epochs(train(spec, data))[0].steps == 2
