@@ -1,0 +1,79 @@
+"""How many samples an input is worth, told by a pilot: numbers only.
+
+The pilot's votes choose a class *and* a sample size; then exactly so many fresh samples are drawn, and one bound is taken
+on them. Given the pilot, class and size are constants, so the bound keeps its level whatever the rule below may be: the
+rule decides what is paid, never what is claimed. The pilot's own votes count nowhere else.
+
+The rule buys radius at one price for all inputs. What a sample size N is worth to an input is the radius it is expected to
+certify, over the probabilities that the pilot leaves open (Jeffreys' posterior, Beta(k + 1/2, m - k + 1/2) after k of m
+votes); what it costs is N times the price. The price is what the last samples of ``n`` buy an input
+whose pilot lost no vote, so that such inputs get all of ``n`` and the others as many as bring them as much apiece.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv, ndtri
+
+from rs_core.certify.decision import argmax
+
+STAGES = (100, 500, 3_000)
+"""Votes of the pilot, all in all, after each of its stages."""
+WORTH_MORE = 10
+"""A longer pilot is drawn where the size it has found is more than so many times its own."""
+STEP = 1.15
+SMALLEST = 50
+QUANTILES = (np.arange(24) + 0.5) / 24
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pilot:
+    """Sizes of up to ``n`` samples at failure probability ``alpha``."""
+
+    n: int
+    alpha: float
+
+    def longer(self, counts: Sequence[int]) -> int:
+        """How many votes the pilot still needs: 0 where it is over, and all of the first stage at the beginning."""
+        drawn = sum(counts)
+        following = next((stage for stage in STAGES if stage > drawn), None)
+        if following is None or (drawn and self.size(counts) <= WORTH_MORE * drawn):
+            return 0
+        return following - drawn
+
+    def size(self, counts: Sequence[int]) -> int:
+        """The sample size that is worth most after these votes; 0 where no certificate is worth its samples."""
+        worth = self._expected(counts[argmax(counts)], sum(counts)) - self._price * self.sizes
+        best = int(worth.argmax())
+        return int(self.sizes[best]) if worth[best] > 0 else 0
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """The sizes that are weighed: n, and from there down by 15 % each."""
+        steps = int(np.log(max(self.n / SMALLEST, 1)) / np.log(STEP))
+        return np.unique((self.n / STEP ** np.arange(steps + 1)).astype(np.int64).clip(min=1))
+
+    @cached_property
+    def _price(self) -> float:
+        """Radius, in units of sigma, that one of the last samples buys an input whose pilot lost no vote."""
+        if len(self.sizes) == 1:
+            return 0.0
+        before, all_of_them = self._expected(STAGES[-1], STAGES[-1])[-2:]
+        return float((all_of_them - before) / (self.sizes[-1] - self.sizes[-2])) * (1 - 1e-9)  # so that it is paid
+
+    def _expected(self, k: int, m: int) -> Floats:
+        """The mean radius, in units of sigma, that each size certifies after k of m votes: over the probabilities that
+        these leave open, and one deviation of the count above and below."""
+        p, n = betaincinv(k + 0.5, m - k + 0.5, QUANTILES), self.sizes[:, None].astype(np.float64)
+        deviation = np.sqrt(p * (1 - p) / n)
+        radii = [self._radius(np.clip(p + sign * deviation, 0, 1) * n, n) for sign in (-1, 1)]
+        return np.asarray((radii[0] + radii[1]).mean(1) / 2)
+
+    def _radius(self, k: Floats, n: Floats) -> Floats:
+        inner = betaincinv(np.maximum(k, 1e-9), n - np.minimum(k, n) + 1, self.alpha)
+        return np.asarray(ndtri(np.maximum(np.where(k >= n, self.alpha ** (1 / n), inner), 0.5)))
