@@ -65,17 +65,20 @@ def fill_gaussian(
     """Fills ``out`` (B, ...) float32 with the noise samples ``start .. start + B - 1`` of N(0, sigma^2) of a stream.
 
     Sample i is row i % CHUNK of part i // CHUNK; a part is always drawn whole, so any cut of the range gives the same
-    samples. ``chunk`` (CHUNK, ...) is scratch space for parts that are not wholly inside the range.
+    samples. Images (B, C, H, W) are drawn pixel by pixel, all channels of one after the other, whatever order they have in
+    memory; channels-last is the fast one. ``chunk``, as many numbers as CHUNK samples have, is scratch space for parts
+    that cannot be drawn in place.
     """
+    out = out.movedim(1, -1) if out.dim() == 4 else out
     stop = start + len(out)
     for part in range(start // CHUNK, -(-stop // CHUNK)):
         first, last = max(start, part * CHUNK), min(stop, (part + 1) * CHUNK)
         stream = generator(seed, index, stage, part, device=out.device)
         rows = out[first - start : last - start]
-        if last - first == CHUNK:
+        if last - first == CHUNK and rows.is_contiguous():
             rows.normal_(0.0, sigma, generator=stream)
         else:
-            whole = out.new_empty((CHUNK, *out.shape[1:])) if chunk is None else chunk
+            whole = (out.new_empty(CHUNK * rows[0].numel()) if chunk is None else chunk).view(CHUNK, *rows.shape[1:])
             whole.normal_(0.0, sigma, generator=stream)
             rows.copy_(whole[first - part * CHUNK : last - part * CHUNK])
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from rs_core.certify.prepared import Precision, Prepared
 from rs_core.errors import Mismatch, NotFinite
 from rs_core.noise import CHUNK, Stage, fill_gaussian
 from rs_core.spec import DEFAULT_BATCH
@@ -29,7 +30,7 @@ class Sampler:
     """Counts votes of one base classifier at one noise level, batch by batch, in preallocated buffers.
 
     ``base_classifier`` maps (batch_size, C, H, W) in pixel units to logits (batch_size, num_classes); it is put into
-    evaluation mode. Buffers live on its device.
+    evaluation mode and run as :class:`Prepared` has it. Buffers live on its device.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class Sampler:
         *,
         seed: int = 0,
         batch_size: int = DEFAULT_BATCH,
+        precision: Precision = "fp32",
     ) -> None:
-        self.base_classifier = base_classifier.eval()
+        self._logits = Prepared(base_classifier, precision=precision)
         self.sigma, self.num_classes, self.seed, self.batch_size = sigma, num_classes, seed, batch_size
         parameter = next(base_classifier.parameters(), None)
         self.device = torch.device("cpu") if parameter is None else parameter.device
@@ -55,6 +57,7 @@ class Sampler:
         ``resume`` continues from votes yielded before for the same input, stage and batch size. Raises
         :class:`Mismatch` where the logits have another shape and :class:`NotFinite` where they are not numbers.
         """
+        self._logits.refresh()
         x = x.to(self.device, torch.float32)
         self._prepare(x)
         drawn = resume.drawn if resume else 0
@@ -72,7 +75,7 @@ class Sampler:
             yield Votes(drawn=drawn, counts=tuple(counts.tolist()))
 
     def _classify(self, batch: Tensor) -> Tensor:
-        logits = self.base_classifier(batch)
+        logits = self._logits(batch)
         if logits.shape != (len(batch), self.num_classes):
             raise Mismatch(
                 expected=f"logits of shape ({len(batch)}, {self.num_classes}), one per class of the data set",
@@ -85,5 +88,6 @@ class Sampler:
     def _prepare(self, x: Tensor) -> None:
         """(Re)allocates the buffers when the shape of the inputs changes, which within a job it never does."""
         if self._batch.shape[1:] != x.shape or len(self._batch) != self.batch_size:
-            self._batch = torch.empty((self.batch_size, *x.shape), device=self.device)
-            self._chunk = torch.empty((CHUNK, *x.shape), device=self.device)
+            last = torch.channels_last if x.dim() == 3 else torch.contiguous_format
+            self._batch = torch.empty((self.batch_size, *x.shape), device=self.device, memory_format=last)
+            self._chunk = torch.empty(CHUNK * x.numel(), device=self.device)
