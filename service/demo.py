@@ -23,7 +23,7 @@ from rs_core.report import summarize
 from rs_core.report_text import format_table
 from service.client import Client
 from service.client_job import Job
-from service.commands.console import bar
+from service.commands.console import INTERRUPTED, bar, orderly_end
 from service.commands.transfer import RESULTS
 
 SIGMA, N0, N, ALPHA = 0.25, 100, 10_000, 0.001
@@ -116,14 +116,15 @@ def service_in(folder: Path, workers: int | None = None) -> Iterator[str]:
     )
     try:
         assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line.startswith(STARTED):
-            raise SystemExit(f"The service did not start:\n{log.read_text()}")
-        try:
-            yield line.removeprefix(STARTED).strip()
-        except Exception:
-            print(f"What the service said:\n{log.read_text()}", file=sys.stderr)
-            raise
+        with orderly_end(INTERRUPTED):
+            line = process.stdout.readline()
+            if not line.startswith(STARTED):
+                raise SystemExit(f"The service did not start:\n{log.read_text()}")
+            try:
+                yield line.removeprefix(STARTED).strip()
+            except Exception:
+                print(f"What the service said:\n{log.read_text()}", file=sys.stderr)
+                raise
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -4,11 +4,12 @@ On a terminal progress is a bar; elsewhere it is a plain line at every tenth of 
 a log stays readable.
 """
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -38,6 +39,22 @@ def stoppable(stopped: Callable[[], str], full: str) -> Iterator[None]:
         if ran_out(error):
             raise CommandError(full) from None
         raise
+
+
+@contextmanager
+def orderly_end(code: int = 0) -> Iterator[None]:
+    """SIGTERM and Ctrl-C leave the block in order, so that what it holds is let go, and end the process with ``code``."""
+
+    def leave(*_: Any) -> NoReturn:
+        raise SystemExit(code)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(code) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def say(text: str) -> None:

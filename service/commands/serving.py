@@ -9,9 +9,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from service.commands.console import CommandError, say
+from service.commands.console import CommandError, orderly_end, say
 
 if TYPE_CHECKING:
     from worker.settings import Settings
@@ -64,7 +64,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     listener = listen(host, port)
     url = url_of(listener)
     logs.configure(settings)
-    with listener, _terminated(), _workers(settings):
+    with listener, orderly_end(), _workers(settings):
         config = uvicorn.Config(
             create_app(settings, require_key=require_key),
             log_config=None,
@@ -98,22 +98,6 @@ def url_of(listener: socket.socket) -> str:
     """The address of a bound socket as a URL."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """SIGTERM and Ctrl-C leave the block in order, so that what it holds is let go; uvicorn sees them first."""
-
-    def leave(*_: Any) -> NoReturn:
-        raise SystemExit(0)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise SystemExit(0) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _workers(settings: "Settings") -> Any:
