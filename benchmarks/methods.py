@@ -7,7 +7,7 @@ radius from the first epoch on, where the published runs let it grow over 10 of 
 Each row is a training job and a certification job of a service whose folder is kept in ``--work``: stopped at any time,
 the same command goes on from there, and ``--rows`` makes the table in parts. Rows that the JSON file beside ``--out`` holds
 stay unless they are made anew, and so does what is written under the tables, from the first heading on. The last line is
-one JSON object. ``--table cat_rs`` is of CAT-RS alone: other seeds, more epochs, other confidence, a better voter.
+one JSON object. ``--table cat_rs`` looks into CAT-RS: another seed, more epochs.
 
     .venv/bin/python benchmarks/methods.py --data FOLDER --work FOLDER [--out benchmarks/results/methods.md]
 """
@@ -34,8 +34,6 @@ from service.client import Client
 from service.client_job import Job
 from service.demo import service_in
 
-VOTER_SIGMA = 0.25
-VOTER_EPOCHS = 30
 MACHINE = f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, no GPU."
 METHODS_OUT = Path(__file__).parent / "results" / "methods.md"
 BATCH = 256
@@ -145,15 +143,9 @@ def _run(client: Client, ledger: Ledger, sets: dict[str, str], options: argparse
 
 
 def _step(client: Client, ledger: Ledger, name: str, sets: dict[str, str], options: argparse.Namespace) -> bool:
-    """Brings one row forward, by the voter where it has its own, the training and the certification; True at its end."""
+    """Brings one row forward by its training and its certification; True at its end."""
     row = TABLES[options.table][name]
-    method = row.method
-    if row.better_voter:
-        voter = _made(client, ledger, "better voter/train", lambda: _train_voter(client, sets, options))
-        if not _succeeded(voter, "better voter"):
-            return False
-        method = method | {"soft_label_checkpoint": voter.checkpoint_id}
-    training = _made(client, ledger, f"{name}/train", lambda: _train(client, name, row, method, sets, options))
+    training = _made(client, ledger, f"{name}/train", lambda: _train(client, name, row, sets, options))
     if not _succeeded(training, name):
         return False
     certification = _made(client, ledger, f"{name}/certify", lambda: _certify(client, training, sets, options))
@@ -176,40 +168,21 @@ def _succeeded(job: Job, name: str) -> bool:
     return job.state == "succeeded"
 
 
-def _train(
-    client: Client, name: str, row: Row, method: dict[str, Any], sets: dict[str, str], options: argparse.Namespace
-) -> Job:
+def _train(client: Client, name: str, row: Row, sets: dict[str, str], options: argparse.Namespace) -> Job:
     return client.train(
         name=f"LeNet, {name}",
         sigma=SIGMA,
-        method=method,
+        method=row.method,
         epochs=row.epochs or options.epochs,
         lr_step=row.lr_step or options.lr_step,
         seed=row.seed,
         inputs={"count": options.images},
-        **_common(sets),
+        dataset=sets["training"],
+        architecture="lenet",
+        batch_size=BATCH,
+        memory_format="channels_last",
+        learning_rate=0.01,
     )
-
-
-def _train_voter(client: Client, sets: dict[str, str], options: argparse.Namespace) -> Job:
-    return client.train(
-        name="LeNet, better voter",
-        sigma=VOTER_SIGMA,
-        method={"name": "gaussian"},
-        epochs=VOTER_EPOCHS,
-        lr_step=VOTER_EPOCHS // 3,
-        **_common(sets),
-    )
-
-
-def _common(sets: dict[str, str]) -> dict[str, Any]:
-    return {
-        "dataset": sets["training"],
-        "architecture": "lenet",
-        "batch_size": BATCH,
-        "memory_format": "channels_last",
-        "learning_rate": 0.01,
-    }
 
 
 def _certify(client: Client, training: Job, sets: dict[str, str], options: argparse.Namespace) -> Job:

@@ -31,12 +31,11 @@ def methods_text(rows: Figures, settings: dict[str, int], cost_rounds: int) -> s
 
 
 def cat_rs_text(rows: Figures, settings: dict[str, int], methods: Figures) -> str:
-    """CAT-RS and what it is compared with, trained in other ways."""
+    """CAT-RS and what it is compared with: another seed, more epochs."""
     rows = {name: methods[name] for name in ("Consistency + SmoothAdv", "CAT-RS") if name in methods} | rows
     return (
         "# CAT-RS at a small budget, MNIST\n\n"
-        f"{_budget(settings)} Where a row names epochs, seed or voter, that differs from the rest: 17 epochs drop the rate "
-        "every 6; the better voter was trained on all training images, 30 epochs, rate dropped every 10.\n\n"
+        f"{_budget(settings)} Rows of 17 epochs drop the rate every 6. The first two rows are those of `methods.md`.\n\n"
         f"COMMAND\n\n{_table(rows)}\n\n{_above(rows, 'Consistency + SmoothAdv')}\n"
     )
 
