@@ -21,6 +21,9 @@ from worker.settings import Settings
 Message = dict[str, Any]
 
 COMMAND = (sys.executable, "-m", "worker.child")
+KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 * 2**30), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**30)}
+"""For glibc's allocator, which else hands every large block back and faults its pages in again at the next step: a MACER
+step of ResNet-20 took 2.3 times as long, other methods 1.1 to 1.2 times. The memory goes when the child ends."""
 
 
 class ChildEnded(Exception):
@@ -31,10 +34,11 @@ class ChildEnded(Exception):
         super().__init__(describe(code))
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    """What the child reads of its environment."""
+def environment(settings: Settings) -> dict[str, str]:
+    """The child's environment; what the operator says of the allocator goes before ours."""
     file = settings.architectures
-    return {"RADII_DEVICE": settings.device, "RADII_ARCHITECTURES": str(file.absolute()) if file else ""}
+    own = {"RADII_DEVICE": settings.device, "RADII_ARCHITECTURES": str(file.absolute()) if file else ""}
+    return KEPT_MEMORY | os.environ | own
 
 
 def describe(code: int | None) -> str:
@@ -56,7 +60,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=(write_end,),
-            env=os.environ | _environment(settings),
+            env=environment(settings),
             start_new_session=True,  # a Ctrl-C is for the loop, which ends the child in order
         )
         os.close(write_end)

@@ -1,0 +1,47 @@
+"""What a child is started with."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worker.process import KEPT_MEMORY, environment
+from worker.settings import Settings
+
+FAULTS = """
+import resource, torch
+torch.set_num_threads(1)
+def turn():
+    torch.empty(16 * 2**20).fill_(1.0)  # 64 MiB
+for _ in range(20):
+    turn()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    turn()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def _faults(variables: dict[str, str]) -> int:
+    done = subprocess.run([sys.executable, "-c", FAULTS], env=variables, capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator is glibc's")
+def test_a_large_block_that_was_freed_is_there_for_the_next_step(tmp_path: Path) -> None:
+    """Handed back, each of the five blocks would fault in 16,384 pages, or 32 large ones; some turns pass until the freed
+    blocks are joined so that the next one fits."""
+    assert _faults(environment(Settings(data=tmp_path))) < 20
+
+
+def test_what_the_operator_says_of_the_allocator_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(data=tmp_path)
+    assert environment(settings).items() >= KEPT_MEMORY.items()
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    assert environment(settings)["MALLOC_TRIM_THRESHOLD_"] == "1"
+
+
+def test_the_device_is_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RADII_DEVICE", "cuda:3")
+    assert environment(Settings(data=tmp_path, device="cpu"))["RADII_DEVICE"] == "cpu"
