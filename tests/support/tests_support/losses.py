@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from rs_core.methods.table import loss_function
-from rs_core.methods.terms import Step
+from rs_core.methods.terms import Step, Terms
 from rs_core.noise import Stage, generator
 
 CLASSES = 5
@@ -118,3 +119,54 @@ def apart(got: Measured, wanted: Measured) -> tuple[float, float]:
     """Relative differences of loss and gradient."""
     difference = (got.gradient.double() - wanted.gradient.double()).norm() / wanted.gradient.double().norm()
     return abs(got.loss - wanted.loss) / abs(wanted.loss), difference.item()
+
+
+def assert_same(first: Any, second: Any, tolerance: float = 1e-12, **where: Any) -> None:
+    """Two methods give the same loss and gradient."""
+    assert_near(measure(implemented, first, **where), measure(implemented, second, **where), tolerance)
+
+
+def assert_near(got: Measured, wanted: Measured, tolerance: float = 1e-12) -> None:
+    """Loss and gradient agree to this relative difference."""
+    loss, gradient = apart(got, wanted)
+    assert loss < tolerance
+    assert gradient < tolerance
+
+
+def terms(hp: Any, *, model: nn.Module | None = None, y: Tensor | None = None, **where: Any) -> Terms:
+    """What the library's loss says in full, on the problem's images."""
+    model = network() if model is None else model
+    return loss_function(hp.name)(hp, model, images(), labels() if y is None else y, step(**where))
+
+
+class Recorded(nn.Module):
+    """A network that keeps the images it is shown, each pass with the mode it was in."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.passes: list[tuple[bool, Tensor]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes.append((self.training, x.detach().clone()))
+        return self.network(x)  # type: ignore[no-any-return]
+
+    def learned(self) -> list[Tensor]:
+        """What the training-mode passes were shown."""
+        return [x for training, x in self.passes if training]
+
+
+class Offset(nn.Module):
+    """Logits that are weights, the image only adding a little to the first: every copy has the same prediction."""
+
+    def __init__(self, logits: list[float]) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor(logits, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits.expand(len(x), -1) + 1e-3 * F.one_hot(torch.tensor(0), CLASSES) * x.mean((1, 2, 3))[:, None]
+
+
+def constant(logits: list[float]) -> Offset:
+    """A network with nearly these logits everywhere, in training mode."""
+    return Offset(logits).train()
