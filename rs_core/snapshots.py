@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rs_core import fine_tuning
+from rs_core import first_weights
 from rs_core.data.dataset import Dataset
 from rs_core.errors import InvalidCheckpoint, RadiiError
 from rs_core.keeping import Kept
@@ -148,7 +148,7 @@ def identity(
         "data": _data_fingerprint(data),
         "test_data": None if held_out is None else _data_fingerprint(held_out),
         "soft_labels": None if soft_labels is None else _votes_fingerprint(soft_labels),
-        "start": None if start is None else fine_tuning.fingerprint(start),
+        "start": None if start is None else first_weights.fingerprint(start),
     }
     return json.dumps(run, sort_keys=True)
 

@@ -133,7 +133,8 @@ class PeriodicCertification:
 
 @record
 class TrainSpec:
-    """Train a base classifier under noise. The schedule is by default that of CIFAR-10 as published; whole published settings are presets."""
+    """Train a base classifier under noise. The schedule is by default that of CIFAR-10 as published; whole published
+    settings are presets."""
 
     kind: Literal["train"] = "train"
     dataset: Reference

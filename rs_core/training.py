@@ -24,7 +24,7 @@ from rs_core.certify.decision import Certificate
 from rs_core.data.dataset import Dataset
 from rs_core.data.loader import batches
 from rs_core.errors import Mismatch, TrainingDiverged
-from rs_core.fine_tuning import first_model
+from rs_core.first_weights import first_model
 from rs_core.keeping import Kept
 from rs_core.methods.table import loss_function, method
 from rs_core.methods.terms import Step, Terms

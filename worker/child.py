@@ -22,6 +22,18 @@ from worker.run.task import Task
 
 Message = dict[str, Any]
 
+FEWER_COPIES = ("noisy copies that fit: give a smaller batch_size", "batch_size")
+SMALLER = {
+    "train": (
+        "activations that fit: give forward_batch, which changes no result, or a smaller batch_size",
+        "forward_batch",
+    ),
+    "certify": FEWER_COPIES,
+    "predict": FEWER_COPIES,
+    "soft_labels": FEWER_COPIES,
+}
+"""What helps a kind of job that is too large for the memory, and the field that does."""
+
 
 def main() -> None:
     """Serves tasks until the standard input closes."""
@@ -69,11 +81,8 @@ def _work(body: Message, device: Any) -> Iterator[Message]:
 
 def _too_large(kind: str, error: Exception) -> OutOfMemory:
     """What to ask for instead of work that does not fit."""
-    got = f"{type(error).__name__}: {error}"[:500].rstrip(".")
-    if kind == "train":
-        wanted = "activations that fit: give forward_batch, which changes no result, or a smaller batch_size"
-        return OutOfMemory(expected=wanted, got=got, where="forward_batch")
-    return OutOfMemory(expected="noisy copies that fit: give a smaller batch_size", got=got, where="batch_size")
+    expected, where = SMALLER.get(kind, ("work that fits", None))
+    return OutOfMemory(expected=expected, got=f"{type(error).__name__}: {error}"[:500].rstrip("."), where=where)
 
 
 def _unexpected(error: Exception) -> Message:

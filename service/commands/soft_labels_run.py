@@ -107,7 +107,7 @@ def _began(info: "CheckpointInfo") -> str | None:
 
 
 def _weights(start: "BaseClassifier | None") -> str | None:
-    from rs_core.fine_tuning import fingerprint
+    from rs_core.first_weights import fingerprint
 
     return None if start is None else fingerprint(start)
 

@@ -11,7 +11,7 @@ from rs_core.checkpoint import CheckpointInfo
 from rs_core.data.canonical import content_hash
 from rs_core.data.dataset import Dataset
 from rs_core.errors import InvalidCheckpoint
-from rs_core.fine_tuning import fingerprint
+from rs_core.first_weights import fingerprint
 from rs_core.models.network_code import network_of
 from rs_core.models.normalize import BaseClassifier
 from rs_core.snapshots import Snapshot

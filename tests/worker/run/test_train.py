@@ -11,7 +11,7 @@ from rs_core import checkpoint, soft_labels
 from rs_core.data import canonical
 from rs_core.data.builtin import digits
 from rs_core.errors import InvalidCheckpoint, Mismatch
-from rs_core.fine_tuning import fingerprint
+from rs_core.first_weights import fingerprint
 from worker.run import train
 from worker.run.task import Task
 from worker.store import blobs

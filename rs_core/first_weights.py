@@ -10,7 +10,6 @@ from rs_core.data.dataset import Dataset
 from rs_core.errors import Mismatch
 from rs_core.models import table as models
 from rs_core.models.normalize import BaseClassifier, Normalize
-from rs_core.models.table import architecture
 from rs_core.noise import Stage, generator
 from rs_core.spec import Normalization, TrainSpec, normalization
 from rs_core.training_checks import check_start, model_shape
@@ -36,7 +35,7 @@ def start_from(start: BaseClassifier, spec: TrainSpec, model: BaseClassifier) ->
     classes differs. Raises :class:`Mismatch` where they are not of one architecture and normalisation."""
     check_start(spec, start.architecture, _normalization(start))
     own, given = model.network.state_dict(), start.network.state_dict()
-    head = architecture(spec.architecture).head + "."
+    head = models.architecture(spec.architecture).head + "."
     taken = own.keys() - ({name for name in own if name.startswith(head)} if _differ(own, given, head) else set())
     for name in sorted(taken):
         if name not in given or given[name].shape != own[name].shape:
