@@ -8,23 +8,14 @@ from typing import Any
 import pytest
 import torch
 from tests_support.threads import single
-from tests_support.trainings import CERTIFICATION, SPEC, epochs, trained
+from tests_support.trainings import CERTIFICATION, METHODS, SPEC, epochs, trained, votes
 
-from rs_core import soft_labels
 from rs_core.data.builtin import digits
 from rs_core.data.dataset import Dataset
-from rs_core.method_spec import AttackFirst
 from rs_core.models.normalize import BaseClassifier
 from rs_core.snapshots import Snapshot
 from rs_core.spec import (
-    CatRs,
-    Consistency,
-    Gaussian,
-    Macer,
     Selection,
-    SmoothAdv,
-    SmoothMix,
-    Stability,
 )
 from rs_core.training import train
 
@@ -39,17 +30,6 @@ CUDA = pytest.param(
     "cuda",
     marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")],
 )
-METHODS = {
-    "gaussian": Gaussian(),
-    "stability": Stability(),
-    "smoothadv": SmoothAdv(m=2, steps=2),
-    "smoothadv with ddn": SmoothAdv(m=2, steps=2, attack="ddn"),
-    "macer": Macer(m=4),
-    "consistency": Consistency(m=2),
-    "consistency with smoothadv": Consistency(m=2, attack=AttackFirst(steps=2)),
-    "smoothmix": SmoothMix(m=2, steps=2, mix_step=1),
-    "cat_rs": CatRs(m=2, steps=2),
-}
 
 
 @pytest.mark.parametrize("device", ["cpu", CUDA])
@@ -60,9 +40,8 @@ def test_every_method_learns_on(data: Dataset, device: str, name: str, precision
     spec = replace(
         SPEC, method=METHODS[name], epochs=3, inputs=Selection(count=300), precision=precision, augmentation="crop_flip"
     )
-    rows = [[8 * (c == label) + 2 * (c == (label + 1) % 10) for c in range(10)] for label in data.labels[:300]]
-    votes = soft_labels.from_counts(range(300), rows, 10) if name == "cat_rs" else None
-    records = list(train(spec, data, soft_labels=votes, device=device))
+    given = votes(data, 300) if name == "cat_rs" else None
+    records = list(train(spec, data, soft_labels=given, device=device))
     losses = [epoch.loss for epoch in epochs(records)]
     assert losses[-1] < losses[0]
     assert all(torch.isfinite(p).all() and p.device.type == device for p in trained(records).model.parameters())

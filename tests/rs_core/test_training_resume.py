@@ -9,49 +9,24 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tests_support import trainings
 from tests_support.threads import single
 
-from rs_core import soft_labels
 from rs_core.data.builtin import digits
 from rs_core.data.dataset import Dataset
 from rs_core.errors import InvalidCheckpoint
 from rs_core.snapshots import Snapshot
-from rs_core.soft_labels import SoftLabels
 from rs_core.spec import (
-    CatRs,
-    Consistency,
     Macer,
     PeriodicCertification,
     Selection,
-    SmoothAdv,
-    SmoothMix,
-    Stability,
     TrainSpec,
 )
 from rs_core.training import EpochRecord, StepRecord, Trained, train
 
-SPEC = TrainSpec(
-    dataset="digits",
-    test_dataset="digits",
-    architecture="digits_cnn",
-    sigma=0.25,
-    epochs=2,
-    batch_size=24,
-    learning_rate=0.05,
-    lr_step=1,
-    inputs=Selection(count=60),
-    seed=3,
-)
+SPEC = replace(trainings.SPEC, test_dataset="digits", batch_size=24, lr_step=1, inputs=Selection(count=60))
 CERTIFICATION = PeriodicCertification(every=1, inputs=Selection(count=4), n0=10, n=50)
-RUNS = {
-    "gaussian": SPEC,
-    "stability": replace(SPEC, method=Stability()),
-    "smoothadv": replace(SPEC, method=SmoothAdv(m=2, steps=2)),
-    "smoothadv with ddn": replace(SPEC, method=SmoothAdv(m=2, steps=2, attack="ddn")),
-    "macer": replace(SPEC, method=Macer(m=4)),
-    "consistency": replace(SPEC, method=Consistency()),
-    "smoothmix": replace(SPEC, method=SmoothMix(steps=2, mix_step=1)),
-    "cat_rs": replace(SPEC, method=CatRs(m=2, steps=2)),
+RUNS = {name: replace(SPEC, method=hp) for name, hp in trainings.METHODS.items()} | {
     # MACER's second term joins in the second epoch, so that the first one has the lower loss.
     "the best by loss": replace(SPEC, keep="loss", method=Macer(m=4, weight=100.0, deferred=True), lr_drop="exact"),
     "the best by test accuracy": replace(SPEC, keep="test_accuracy"),
@@ -67,14 +42,8 @@ def data() -> Iterator[Dataset]:
         yield digits()
 
 
-def votes(data: Dataset) -> SoftLabels:
-    """Ten votes on each of the first sixty digits, eight of them for its label."""
-    rows = [[8 * (c == label) + 2 * (c == (label + 1) % 10) for c in range(10)] for label in data.labels[:60]]
-    return soft_labels.from_counts(range(60), rows, 10)
-
-
 def _run(spec: TrainSpec, data: Dataset, folder: Path, resume: Path | None = None) -> tuple[list[object], list[Path]]:
-    given = votes(data) if spec.method.name == "cat_rs" else None
+    given = trainings.votes(data, 60) if spec.method.name == "cat_rs" else None
     records: list[object] = []
     saved: list[Path] = []
     held_out = replace(data, images=data.images[-80:], labels=data.labels[-80:])

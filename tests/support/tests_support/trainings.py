@@ -2,7 +2,23 @@
 
 from collections.abc import Iterable
 
-from rs_core.spec import PeriodicCertification, Selection, TrainSpec
+from rs_core import soft_labels
+from rs_core.data.dataset import Dataset
+from rs_core.method_spec import AttackFirst
+from rs_core.soft_labels import SoftLabels
+from rs_core.spec import (
+    CatRs,
+    Consistency,
+    Gaussian,
+    Macer,
+    Method,
+    PeriodicCertification,
+    Selection,
+    SmoothAdv,
+    SmoothMix,
+    Stability,
+    TrainSpec,
+)
 from rs_core.training import EpochRecord, Trained
 
 SPEC = TrainSpec(
@@ -16,6 +32,24 @@ SPEC = TrainSpec(
     seed=3,
 )
 CERTIFICATION = PeriodicCertification(every=2, inputs=Selection(start=3, step=5, count=6), n0=20, n=200, alpha=0.01)
+METHODS: dict[str, Method] = {
+    "gaussian": Gaussian(),
+    "stability": Stability(),
+    "smoothadv": SmoothAdv(m=2, steps=2),
+    "smoothadv with ddn": SmoothAdv(m=2, steps=2, attack="ddn"),
+    "macer": Macer(m=4),
+    "consistency": Consistency(),
+    "consistency with smoothadv": Consistency(attack=AttackFirst(steps=2)),
+    "smoothmix": SmoothMix(steps=2, mix_step=1),
+    "cat_rs": CatRs(m=2, steps=2),
+}
+"""Every method, as cheap as it gets with all its parts."""
+
+
+def votes(data: Dataset, count: int) -> SoftLabels:
+    """Ten votes on each of the first images, eight of them for its label."""
+    rows = [[8 * (c == label) + 2 * (c == (label + 1) % 10) for c in range(10)] for label in data.labels[:count]]
+    return soft_labels.from_counts(range(count), rows, 10)
 
 
 def trained(records: Iterable[object]) -> Trained:
