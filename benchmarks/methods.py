@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def main() -> None:
     """Runs what is missing and prints what there is."""
     options = _options()
     rows, settings = TABLES[options.table], _settings(options)
-    figures = _earlier(options.out, settings)
+    figures, beside = _earlier(options.out, settings), _beside(settings)
     with (
         _folder(options.work) as work,
         service_in(work, workers=options.workers) as url,
@@ -57,14 +58,14 @@ def main() -> None:
             if ledger.get(f"{name}/certify") and (row := _figures(client, ledger, name, rows[name])) is not None:
                 figures[name] = row
     figures = {name: figures[name] for name in rows if name in figures}
+    made = f"```\n{_command(options, settings)}\n```\n\n{MACHINE}"
     if options.table == "methods":
         costs = method_costs(rows, BATCH, options.cost_rounds)
         figures = {name: row | costs[name] for name, row in figures.items()}
-        text = methods_text(figures, settings, options.cost_rounds)
+        text = methods_text(figures, settings, made, options.cost_rounds)
     else:
-        text = cat_rs_text(figures, settings, _earlier(METHODS_OUT, settings))
+        text = cat_rs_text(figures, settings, made, beside)
     short = {name: {key: row[key] for key in row if key != "radii"} for name, row in figures.items()}
-    text = text.replace("COMMAND", f"```\n{_command(options, settings)}\n```\n\n{MACHINE}")
     print(f"\n{text}\n{json.dumps(short)}")
     if options.out is not None:
         write(options.out, text, {"settings": settings, "rows": figures})
@@ -80,6 +81,12 @@ def _earlier(out: Path | None, settings: dict[str, int]) -> Figures:
     return rows
 
 
+def _beside(settings: dict[str, int]) -> Figures:
+    """The rows of the committed methods table, where they are of the same settings."""
+    body = json.loads(METHODS_OUT.with_suffix(".json").read_text())
+    return body["rows"] if body["settings"] == settings else {}
+
+
 def _settings(options: argparse.Namespace) -> dict[str, int]:
     """What the rows of one table have in common."""
     return {name: getattr(options, name) for name in ("epochs", "lr_step", "images", "inputs", "n")}
@@ -87,7 +94,7 @@ def _settings(options: argparse.Namespace) -> dict[str, int]:
 
 def _command(options: argparse.Namespace, settings: dict[str, int]) -> str:
     parts = ["benchmarks/methods.py", "--table", options.table, "--data", options.data.name, "--work", "FOLDER"]
-    parts += ["--out", str(options.out)]
+    parts += ["--out", str(options.out)] if options.out else []
     for name, value in settings.items():
         parts += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join([".venv/bin/python", *parts])
@@ -114,19 +121,19 @@ class Ledger:
         """The identifier, if there is one."""
         return self._known.get(key)
 
-    def put(self, key: str, identifier: str) -> str:
-        """Writes one down, and returns it."""
-        self._known[key] = identifier
-        self._path.write_text(json.dumps({"settings": self._settings, "made": self._known}, indent=1))
-        return identifier
+    def made(self, key: str, make: Callable[[], str]) -> str:
+        """The identifier; where there is none, what ``make`` makes, written down."""
+        if key not in self._known:
+            self._known[key] = make()
+            self._path.write_text(json.dumps({"settings": self._settings, "made": self._known}, indent=1))
+        return self._known[key]
 
 
 def _datasets(client: Client, ledger: Ledger, data: Path) -> dict[str, str]:
-    sets = {}
-    for part, files in FILES.items():
-        known = ledger.get(part)
-        sets[part] = known or ledger.put(part, client.add_dataset(f"MNIST, {part}", [data / file for file in files]).id)
-    return sets
+    def add(part: str) -> str:
+        return client.add_dataset(f"MNIST, {part}", [data / file for file in FILES[part]]).id
+
+    return {part: ledger.made(part, partial(add, part)) for part in FILES}
 
 
 def _run(client: Client, ledger: Ledger, sets: dict[str, str], options: argparse.Namespace) -> None:
@@ -145,21 +152,11 @@ def _run(client: Client, ledger: Ledger, sets: dict[str, str], options: argparse
 def _step(client: Client, ledger: Ledger, name: str, sets: dict[str, str], options: argparse.Namespace) -> bool:
     """Brings one row forward by its training and its certification; True at its end."""
     row = TABLES[options.table][name]
-    training = _made(client, ledger, f"{name}/train", lambda: _train(client, name, row, sets, options))
+    training = client.job(ledger.made(f"{name}/train", lambda: _train(client, name, row, sets, options).id))
     if not _succeeded(training, name):
         return False
-    certification = _made(client, ledger, f"{name}/certify", lambda: _certify(client, training, sets, options))
-    return _succeeded(certification, name)
-
-
-def _made(client: Client, ledger: Ledger, key: str, submit: Callable[[], Job]) -> Job:
-    """The job written down under ``key``, submitted and written down where there is none."""
-    known = ledger.get(key)
-    if known is not None:
-        return client.job(known)
-    job = submit()
-    ledger.put(key, job.id)
-    return job
+    certification = ledger.made(f"{name}/certify", lambda: _certify(client, training, sets, options).id)
+    return _succeeded(client.job(certification), name)
 
 
 def _succeeded(job: Job, name: str) -> bool:

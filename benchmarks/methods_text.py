@@ -14,8 +14,8 @@ RADII = (0.0, 0.5, 1.0, 1.5)
 Figures = dict[str, dict[str, Any]]
 
 
-def methods_text(rows: Figures, settings: dict[str, int], cost_rounds: int) -> str:
-    """Every method at one budget."""
+def methods_text(rows: Figures, settings: dict[str, int], made: str, cost_rounds: int) -> str:
+    """Every method at one budget; ``made`` says by which command and where."""
     attacked = ""
     if share := rows.get("CAT-RS", {}).get("attacked"):
         attacked = (
@@ -26,17 +26,17 @@ def methods_text(rows: Figures, settings: dict[str, int], cost_rounds: int) -> s
         f"{_budget(settings)} Passes per training image: forward and backward for the weights + for the input alone, after "
         "every warm-up; cost: time of an epoch beside Gaussian's, whole batches timed in turn "
         f"({cost_rounds} rounds, medians).{attacked}\n\n"
-        f"COMMAND\n\n{_table(rows)}\n\n{_steps_up(rows)}\n"
+        f"{made}\n\n{_table(rows)}\n\n{_steps_up(rows)}\n"
     )
 
 
-def cat_rs_text(rows: Figures, settings: dict[str, int], methods: Figures) -> str:
+def cat_rs_text(rows: Figures, settings: dict[str, int], made: str, methods: Figures) -> str:
     """CAT-RS and what it is compared with: another seed, more epochs."""
     rows = {name: methods[name] for name in ("Consistency + SmoothAdv", "CAT-RS") if name in methods} | rows
     return (
         "# CAT-RS at a small budget, MNIST\n\n"
         f"{_budget(settings)} Rows of 17 epochs drop the rate every 6. The first two rows are those of `methods.md`.\n\n"
-        f"COMMAND\n\n{_table(rows)}\n\n{_above(rows, 'Consistency + SmoothAdv')}\n"
+        f"{made}\n\n{_table(rows)}\n\n{_above(rows, 'Consistency + SmoothAdv')}\n"
     )
 
 

@@ -3,7 +3,7 @@
 The records themselves are in ``spec`` (jobs) and ``method_spec`` (training methods).
 """
 
-from typing import Annotated, TypeVar, dataclass_transform
+from typing import Annotated, Literal, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -26,6 +26,7 @@ MAX_ALPHA = 0.5
 
 Sigma = Annotated[float, Field(gt=0, le=100, description="noise level: standard deviation, in [0, 1]-pixel units")]
 Alpha = Annotated[float, Field(gt=0, le=MAX_ALPHA, description="failure probability, per input")]
+Precision = Literal["fp32", "bf16"]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="names every noise stream of the job")]
 Reference = Annotated[str, Field(min_length=1, max_length=4096)]
 

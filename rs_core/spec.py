@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from rs_core.errors import InvalidSpec
 from rs_core.faults import fault
 from rs_core.fields import MAX_ALPHA as MAX_ALPHA
-from rs_core.fields import MAX_SAMPLES, MAX_SEED, Alpha, Reference, Seed, Sigma, record
+from rs_core.fields import MAX_SAMPLES, MAX_SEED, Alpha, Precision, Reference, Seed, Sigma, record
 from rs_core.method_spec import AttackFirst, CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
 
 __all__ = [
@@ -188,7 +188,7 @@ class TrainSpec:
         PeriodicCertification | None, Field(description="a small certification every so many epochs; null: none")
     ] = None
     precision: Annotated[
-        Literal["fp32", "bf16"], Field(description="of the forward and backward passes; weights and losses are fp32")
+        Precision, Field(description="of the forward and backward passes; weights and losses are fp32")
     ] = "fp32"
     memory_format: Annotated[
         Literal["contiguous", "channels_last"], Field(description="order of the activations in memory")

@@ -5,6 +5,8 @@ Biometrika 26(4). Used one-sided for the certificate (Cohen et al. 2019, arXiv 1
 for shares over a test set. How votes become a certificate is told in ``decision``.
 """
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, ndtri
 
 
@@ -20,6 +22,13 @@ def lower_bound(k: int, n: int, alpha: float) -> float:
     if k == n:
         return float(alpha ** (1 / n))
     return float(betaincinv(k, n - k + 1, alpha))
+
+
+def lower_bounds(k: ArrayLike, n: ArrayLike, alpha: float) -> NDArray[np.float64]:
+    """:func:`lower_bound` of each pair, for counts that need not be whole: what a size would come to on average."""
+    k, n = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    inner = betaincinv(np.maximum(k, 1e-9), n - np.minimum(k, n) + 1, alpha)
+    return np.where(k <= 0, 0.0, np.where(k >= n, alpha ** (1 / n), inner))
 
 
 def upper_bound(k: int, n: int, alpha: float) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtri
 
+from rs_core.certify.bounds import lower_bounds
 from rs_core.certify.decision import argmax
 
 STAGES = (100, 500, 3_000)
@@ -71,9 +72,5 @@ class Pilot:
         these leave open, and one deviation of the count above and below."""
         p, n = betaincinv(k + 0.5, m - k + 0.5, QUANTILES), self.sizes[:, None].astype(np.float64)
         deviation = np.sqrt(p * (1 - p) / n)
-        radii = [self._radius(np.clip(p + sign * deviation, 0, 1) * n, n) for sign in (-1, 1)]
-        return np.asarray((radii[0] + radii[1]).mean(1) / 2)
-
-    def _radius(self, k: Floats, n: Floats) -> Floats:
-        inner = betaincinv(np.maximum(k, 1e-9), n - np.minimum(k, n) + 1, self.alpha)
-        return np.asarray(ndtri(np.maximum(np.where(k >= n, self.alpha ** (1 / n), inner), 0.5)))
+        bounds = [lower_bounds(np.clip(p + sign * deviation, 0, 1) * n, n, self.alpha) for sign in (-1, 1)]
+        return np.asarray(ndtri(np.maximum(bounds, 0.5)).mean((0, 2)))

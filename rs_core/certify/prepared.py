@@ -9,14 +9,14 @@ in float32, and only the noisy image is rounded.
 """
 
 import copy
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.nn.modules.batchnorm import _BatchNorm
 
-Precision = Literal["fp32", "bf16"]
+from rs_core.fields import Precision
+
 LAST_BITS = 1e-4
 """Largest difference of logits, relative to the largest logit, that folding may make."""
 PROBE = 4

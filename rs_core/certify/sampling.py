@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rs_core.certify.prepared import Precision, Prepared
+from rs_core.certify.prepared import Prepared
 from rs_core.errors import Mismatch, NotFinite
+from rs_core.fields import Precision
 from rs_core.noise import CHUNK, Stage, fill_gaussian
 from rs_core.spec import DEFAULT_BATCH
 

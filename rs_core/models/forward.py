@@ -21,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from rs_core.errors import Mismatch
+from rs_core.fields import Precision
 
 Segment = Callable[..., Any]
 
@@ -28,7 +29,7 @@ Segment = Callable[..., Any]
 def training_forward(
     model: nn.Module,
     *,
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Precision = "fp32",
     memory_format: Literal["contiguous", "channels_last"] = "contiguous",
     forward_batch: int | None = None,
 ) -> nn.Module:
@@ -49,7 +50,7 @@ class TrainingForward(nn.Module):
         self,
         model: nn.Module,
         *,
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Precision = "fp32",
         memory_format: Literal["contiguous", "channels_last"] = "contiguous",
         forward_batch: int | None = None,
     ) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from rs_core.certify.bounds import interval, lower_bound, max_radius, radius
+from rs_core.certify.bounds import interval, lower_bound, lower_bounds, max_radius, radius
 
 
 @pytest.mark.parametrize("n", [1, 2, 10, 57, 400])
@@ -37,6 +37,13 @@ def test_bounds_equal_scipys_exact_interval(k: int, n: int) -> None:
 def test_bound_is_alpha_to_the_one_over_n_when_all_agree_and_zero_when_none_do() -> None:
     assert lower_bound(100_000, 100_000, 0.001) == pytest.approx(0.001 ** (1 / 100_000), rel=1e-15)
     assert lower_bound(0, 100_000, 0.001) == 0.0
+
+
+def test_many_bounds_at_once_are_those_of_each() -> None:
+    pairs = [(0, 7), (1, 10), (9, 10), (10, 10), (50_489, 100_000), (100_000, 100_000)]
+    found = lower_bounds(*zip(*pairs, strict=True), 0.001)
+    assert found == pytest.approx([lower_bound(k, n, 0.001) for k, n in pairs], rel=1e-12)
+    assert lower_bound(8, 10, 0.001) < float(lower_bounds(8.5, 10, 0.001)) < lower_bound(9, 10, 0.001)
 
 
 def test_bound_grows_with_the_count() -> None:
