@@ -3,6 +3,7 @@ SHELL := bash
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
+TEST_PROCESSES ?= 2
 
 .PHONY: help demo up test lint format arch bench migrate clean
 
@@ -16,7 +17,7 @@ up: .venv/ready ## start the embedded service at http://127.0.0.1:8000, data in 
 	@$(BIN)/radii up
 
 test: .venv/ready ## pass the tests, on real Postgres and Redis where they run or can be started
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 lint: .venv/ready arch ## style, types and import contracts
 	@$(BIN)/ruff format --check .

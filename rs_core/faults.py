@@ -43,6 +43,9 @@ def fault(item: dict[str, Any], records: Iterable[type[Any]] = ()) -> dict[str, 
         return _fault(place, "a value, since it is required", "none")
     if kind == "json_invalid":
         return _fault(["body"], "JSON", f"text with an error at character {item['loc'][-1]}")
+    if kind == "refused":
+        found = item["ctx"]
+        return _fault([*place, found["where"]], found["expected"], found["got"])
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _wrong_tag(item, place, record)
     return _fault(place, _phrase(item["msg"], place, record), shown(item["input"]))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
 
@@ -18,6 +19,11 @@ def record(cls: type[T]) -> type[T]:
     return dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
 
 
+def refused(where: str, expected: str, got: object) -> PydanticCustomError:
+    """What a record's validator raises where its fields do not go together: ``where`` is the one to change."""
+    return PydanticCustomError("refused", "{expected}", {"where": where, "expected": expected, "got": str(got)})
+
+
 MAX_SAMPLES = 100_000_000
 MAX_COPIES = 1_024
 MAX_ATTACK_STEPS = 1_000
@@ -27,6 +33,9 @@ MAX_ALPHA = 0.5
 Sigma = Annotated[float, Field(gt=0, le=100, description="noise level: standard deviation, in [0, 1]-pixel units")]
 Alpha = Annotated[float, Field(gt=0, le=MAX_ALPHA, description="failure probability, per input")]
 Precision = Literal["fp32", "bf16"]
+Sampling = Literal["fixed", "at_radii", "anytime", "pilot"]
+Bound = Literal["one_sided", "two_class"]
+Noise = Literal["gaussian", "discrete"]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="names every noise stream of the job")]
 Reference = Annotated[str, Field(min_length=1, max_length=4096)]
 

@@ -11,6 +11,7 @@ import torch
 
 from rs_core.certify import engine
 from rs_core.certify.decision import Certificate
+from rs_core.certify.procedure import Procedure
 from rs_core.certify.sampling import Sampler
 from rs_core.data.dataset import Dataset
 from rs_core.data.loader import batches
@@ -63,7 +64,8 @@ def certified(
     sampler = Sampler(model, spec.sigma, data.num_classes, seed=spec.seed, batch_size=batch)
     inputs = ((index, data.image(index), int(data.labels[index])) for index in plan.indices(len(data)))
     stages = (Stage.CHECK_SELECTION, Stage.CHECK_ESTIMATION)
-    for record in engine.certify(sampler, inputs, n0=plan.n0, n=plan.n, alpha=plan.alpha, stages=stages):
+    procedure = Procedure(sigma=spec.sigma, n0=plan.n0, n=plan.n, alpha=plan.alpha)
+    for record in engine.certify(sampler, inputs, procedure, stages=stages):
         yield record if isinstance(record, Certificate) else None
 
 

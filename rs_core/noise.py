@@ -15,6 +15,9 @@ from enum import IntEnum
 import numpy as np
 import torch
 
+from rs_core import discrete
+from rs_core.fields import Noise
+
 CHUNK = 100
 """Noise samples per part of a stream: fixed, so that it depends on neither the forward batch nor the machine."""
 
@@ -52,35 +55,24 @@ def generator(
     return torch.Generator(device).manual_seed((high << 32 | low) & (2**63 - 1))
 
 
-def fill_gaussian(
-    out: torch.Tensor,
-    *,
-    start: int,
-    sigma: float,
-    seed: int,
-    index: int,
-    stage: Stage,
-    chunk: torch.Tensor | None = None,
+def fill(
+    out: torch.Tensor, part: int, *, sigma: float, seed: int, index: int, stage: Stage, noise: Noise = "gaussian"
 ) -> None:
-    """Fills ``out`` (B, ...) float32 with the noise samples ``start .. start + B - 1`` of N(0, sigma^2) of a stream.
+    """Fills ``out`` (CHUNK, ...) float32 with one part of a stream: its noise samples ``CHUNK * part`` and following, of
+    N(0, sigma^2), or of the discrete noise of that level in whole steps of 1/255.
 
-    Sample i is row i % CHUNK of part i // CHUNK; a part is always drawn whole, so any cut of the range gives the same
-    samples. Images (B, C, H, W) are drawn pixel by pixel, all channels of one after the other, whatever order they have in
-    memory; channels-last is the fast one. ``chunk``, as many numbers as CHUNK samples have, is scratch space for parts
-    that cannot be drawn in place.
+    A part is always drawn whole. Images (CHUNK, C, H, W) are drawn pixel by pixel, all channels of one after the other,
+    whatever order they have in memory; channels-last is the fast one.
     """
-    out = out.movedim(1, -1) if out.dim() == 4 else out
-    stop = start + len(out)
-    for part in range(start // CHUNK, -(-stop // CHUNK)):
-        first, last = max(start, part * CHUNK), min(stop, (part + 1) * CHUNK)
-        stream = generator(seed, index, stage, part, device=out.device)
-        rows = out[first - start : last - start]
-        if last - first == CHUNK and rows.is_contiguous():
-            rows.normal_(0.0, sigma, generator=stream)
-        else:
-            whole = (out.new_empty(CHUNK * rows[0].numel()) if chunk is None else chunk).view(CHUNK, *rows.shape[1:])
-            whole.normal_(0.0, sigma, generator=stream)
-            rows.copy_(whole[first - part * CHUNK : last - part * CHUNK])
+    pixels = out.movedim(1, -1) if out.dim() == 4 else out
+    stream = generator(seed, index, stage, part, device=out.device)
+    drawn = pixels if pixels.is_contiguous() else torch.empty(pixels.shape, device=out.device)
+    if noise == "discrete":
+        discrete.fill(drawn, sigma, stream)
+    else:
+        drawn.normal_(0.0, sigma, generator=stream)
+    if drawn is not pixels:
+        pixels.copy_(drawn)
 
 
 def _words(*numbers: int) -> list[int]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rs_core.certify.bounds import interval
 from rs_core.certify.decision import Certificate
 from rs_core.errors import InvalidResults
+from rs_core.procedure_text import Made, made
 from rs_core.tally import CONFIDENCE, Columns, columns
 from rs_core.tsv import rounded_down
 
@@ -45,20 +46,25 @@ def certified_accuracy(
 ) -> Figure:
     """Certified accuracy over the radius, one step curve per name; a single one gets its pointwise interval.
 
-    ``totals``: inputs of a job by name, where rows may be missing; they count as not certified. Raises
-    :class:`InvalidResults` where there is no curve.
+    ``totals``: inputs of a job by name, where rows may be missing; they count as not certified. Where the curves are of
+    different procedures, each says of which. Raises :class:`InvalidResults` where there is no curve, or one of rows of
+    several procedures.
     """
     if not curves:
         raise InvalidResults(expected="at least one curve to draw", got="none")
     figure, axes = _canvas(title)
     styles = cycle((colour, style) for style in LINE_STYLES for colour in LINE_COLOURS)
     labels = []
+    procedures = {name: made(certificates) for name, certificates in curves.items() if certificates}
+    several = len(set(procedures.values())) > 1
     for (name, certificates), (colour, style) in zip(curves.items(), styles, strict=False):
         rows = columns(certificates)
         inputs = max((totals or {}).get(name, 0), len(rows.index), 1)
         radii, shares = _steps(rows, inputs)
         axes.plot(radii, shares, drawstyle="steps-pre", color=colour, linestyle=style, linewidth=1.8)
-        labels.append(f"{_short(name)} (ACR {rounded_down(rows.certified_radius.sum() / inputs, 4)})")
+        how = procedures.get(name, Made())
+        acr = f"{how.acr_label} {rounded_down(rows.certified_radius.sum() / inputs, 4)}"
+        labels.append(f"{_short(name)} ({f'{how.text}, ' if several else ''}{acr})")
         if len(curves) == 1 and len(rows.index):
             _band(axes, rows, inputs, colour)
             labels.append(f"{100 * CONFIDENCE:.0f} % interval over {inputs:,} inputs, pointwise")

@@ -15,10 +15,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_core.certify.bounds import max_radius
 from rs_core.certify.decision import UNKNOWN_LABEL, Certificate
+from rs_core.certify.procedure import Procedure
 from rs_core.errors import InvalidResults
+from rs_core.fields import Bound, Noise, Precision, Sampling
+from rs_core.procedure_text import Made, made, mean_samples, notes
 from rs_core.tally import CONFIDENCE, Columns, CurvePoint, columns, curve, grid, point, radii_up_to, sums_of
+from rs_core.tsv import rounded_down
 
 Number = TypeVar("Number", int, float)
 
@@ -52,7 +55,9 @@ class ClassRow:
 class Report:
     """All that is said of one certification. Shares are of ``inputs``, the fixed denominator; radii in pixel l2 units.
 
-    ``None`` stands for what the rows do not tell. ``abstained`` includes ``errors``. ``radius_quantiles`` are those of
+    ``None`` stands for what the rows do not tell. ``n0`` and ``n`` are those of a fixed number of samples; where it was
+    chosen by input, ``mean_samples`` of the estimation tells what was drawn. An l2 radius R is an l1 radius R too, and an
+    linf radius R x ``linf_per_l2``. ``abstained`` includes ``errors``. ``radius_quantiles`` are those of
     radius x correct over all inputs, ``p_lower_quantiles`` those over evaluated inputs without an error.
     """
 
@@ -72,12 +77,23 @@ class Report:
     radius_quantiles: Quantiles
     p_lower_quantiles: Quantiles | None
     classes: tuple[ClassRow, ...]
+    sampling: Sampling
+    bound: Bound
+    noise: Noise
+    precision: Precision
     n0: int | None
     n: int | None
+    mean_samples: float | None
     alpha: float | None
     sigma: float | None
     seed: int | None
+    linf_per_l2: float | None
     notes: tuple[str, ...]
+
+    @property
+    def made(self) -> Made:
+        """The procedure."""
+        return Made(sampling=self.sampling, bound=self.bound, noise=self.noise, precision=self.precision)
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain dicts and lists, free of NaN."""
@@ -92,30 +108,36 @@ def summarize(
     total: int | None = None,
     cap: float | None = None,
     class_names: Sequence[str] | None = None,
+    unfinished: int = 0,
+    how: Made | None = None,
+    pixels: int | None = None,
 ) -> Report:
     """The report of ``certificates``, in any order.
 
     ``total``: inputs of the job, where some may still be missing; ``radii``: the grid, else a round one up to the cap
     or, where that is unknown, to the largest radius; ``cap``: the largest radius possible, else taken from n, alpha and
-    sigma of the rows. Raises :class:`InvalidResults` where there is nothing to report, an index comes twice, rows come
+    sigma of the rows; ``unfinished``: rows that hold but are still to be replaced by ones of more samples; ``how``: the
+    procedure, else taken from the rows; ``pixels``: values of an image, for radii in other norms. Raises :class:`InvalidResults` where there is nothing to report, an index comes twice, rows come
     from different procedures or there are more rows than ``total``; :class:`InvalidSpec` for radii that are none.
     """
     rows = columns(certificates)
     inputs = _denominator(rows, total)
     certified = [row for row in certificates if row.error is None] or certificates
-    n0 = _agreed("n0", [row.n0 for row in certified])
-    n = _agreed("n", [row.n for row in certified])
+    how, mean = made(certificates) if certificates or how is None else how, mean_samples(certificates)
+    fixed = how.sampling == "fixed"
+    n0 = _agreed("n0", [row.n0 for row in certified]) if fixed else None
+    n = _agreed("n", [row.n for row in certified]) if fixed else None
     alpha = _agreed("alpha", [row.alpha for row in certified])
     sigma = _agreed("sigma", [row.sigma for row in certified])
     if cap is None and n and alpha and sigma:
-        cap = max(0.0, max_radius(n, alpha, sigma))
+        cap = Procedure(sigma=sigma, n=n, alpha=alpha, bound=how.bound).cap
     limit = cap if cap is not None else float(rows.radius.max(initial=0.0))
     sums = sums_of(rows, grid(radii) if radii is not None else radii_up_to(limit), cap)
     missing = inputs - sums.evaluated
     return Report(
         inputs=inputs,
         evaluated=sums.evaluated,
-        complete=missing == 0,
+        complete=missing == 0 and not unfinished,
         acr=sums.radius_sum / inputs,
         accuracy_at_0=point(0.0, sums.correct, inputs, missing),
         certified_accuracy=curve(sums, inputs),
@@ -129,12 +151,18 @@ def summarize(
         radius_quantiles=_quantiles(np.append(rows.certified_radius, np.zeros(missing))),
         p_lower_quantiles=_p_lower_quantiles(rows),
         classes=_classes(rows, class_names),
+        sampling=how.sampling,
+        bound=how.bound,
+        noise=how.noise,
+        precision=how.precision,
         n0=n0,
         n=n,
+        mean_samples=mean,
         alpha=alpha,
         sigma=sigma,
         seed=_agreed("seed", [row.seed for row in certified]),
-        notes=_notes(rows, inputs, alpha, cap),
+        linf_per_l2=None if pixels is None else pixels**-0.5,
+        notes=_notes(rows, inputs, alpha, cap) + notes(how, mean, unfinished) + _norms_note(pixels),
     )
 
 
@@ -195,6 +223,16 @@ def _partial_note(evaluated: int, inputs: int) -> str:
         f"Partial: {evaluated:,} of {inputs:,} inputs are evaluated. The others count as not certified, so that ACR "
         "and certified accuracy can only grow; the intervals' upper ends count them as certified. Abstentions and "
         "inputs at the cap are counted so far; per-class rows are about evaluated inputs."
+    )
+
+
+def _norms_note(pixels: int | None) -> tuple[str, ...]:
+    """What a ball of one norm says of the balls of others that lie inside it."""
+    if pixels is None:
+        return ()
+    return (
+        f"Radii are l2. A certificate of radius R holds for every change of l1 norm up to R too, and of linf norm up to "
+        f"R / sqrt({pixels:,}) = {rounded_down(pixels**-0.5, 5)} R.",
     )
 
 

@@ -47,7 +47,9 @@ def to_csv(report: Report) -> str:
     writer.writerow(("accuracy_at_0", "", zero.certified_accuracy, zero.low, zero.high, zero.count, inputs))
     writer.writerow(("abstention_rate", "", report.abstention_rate, "", "", report.abstained, inputs))
     writer.writerow(("share_at_cap", "", report.share_at_cap, "", "", report.at_cap, inputs))
-    for name in ("evaluated", "errors", "cap", "n0", "n", "alpha", "sigma", "seed"):
+    for name in ("sampling", "bound", "noise", "precision"):
+        writer.writerow((name, "", getattr(report, name), "", "", "", ""))
+    for name in ("evaluated", "errors", "cap", "n0", "n", "mean_samples", "alpha", "sigma", "seed", "linf_per_l2"):
         writer.writerow((name, "", getattr(report, name), "", "", "", ""))
     for measure, quantiles in (("radius", report.radius_quantiles), ("p_lower", report.p_lower_quantiles)):
         for at, value in _named(quantiles):
@@ -62,7 +64,7 @@ def _headline(report: Report) -> str:
     cap = "" if report.cap is None else f" ({rounded_down(report.cap, 4)})"
     share = "unknown" if report.share_at_cap is None else _percent(report.share_at_cap)
     items = (
-        f"ACR {rounded_down(report.acr, 4)}",
+        f"{report.made.acr_label} {rounded_down(report.acr, 4)}",
         f"accuracy at 0 {_percent(report.accuracy_at_0.certified_accuracy)}",
         f"abstained {_percent(report.abstention_rate)}",
         f"at the cap{cap} {share}",
@@ -72,9 +74,11 @@ def _headline(report: Report) -> str:
 
 def _provenance(report: Report) -> tuple[str, str]:
     of = f"{report.inputs:,}" if report.complete else f"{report.evaluated:,} of {report.inputs:,} (partial)"
-    known = {"n0": report.n0, "n": report.n, "alpha": report.alpha, "sigma": report.sigma}
+    fixed = {"n0": report.n0, "n": report.n} if report.sampling == "fixed" else {"mean samples": report.mean_samples}
+    known = fixed | {"alpha": report.alpha, "sigma": report.sigma}
     seed = "unknown" if report.seed is None else report.seed
-    return "   ".join(f"{name} {_number(value)}" for name, value in known.items()), f"inputs {of}   seed {seed}"
+    procedure = "   ".join(f"{name} {_number(value)}" for name, value in known.items())
+    return f"{procedure}   ({report.made.text})", f"inputs {of}   seed {seed}"
 
 
 def _curve(report: Report) -> list[str]:

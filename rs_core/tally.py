@@ -147,7 +147,7 @@ def grid(radii: Sequence[float]) -> tuple[float, ...]:
 def columns(certificates: Sequence[Certificate]) -> Columns:
     """The rows as arrays, sorted by index, so that nothing computed from them depends on their order."""
     order = np.argsort(np.array([row.index for row in certificates], dtype=np.int64), kind="stable")
-    full = [int(row.at_cap) if row.counts or row.prediction == ABSTAIN else -1 for row in certificates]
+    full = [int(row.at_cap) if _tells(row) else -1 for row in certificates]
     return Columns(
         index=np.array([row.index for row in certificates], dtype=np.int64)[order],
         label=np.array([row.label for row in certificates], dtype=np.int64)[order],
@@ -157,6 +157,11 @@ def columns(certificates: Sequence[Certificate]) -> Columns:
         failed=np.array([row.error is not None for row in certificates], dtype=np.bool_)[order],
         full=np.array(full, dtype=np.int64)[order],
     )
+
+
+def _tells(row: Certificate) -> bool:
+    """Whether its votes say if an input is at the cap: not where sampling stopped because enough was known."""
+    return (bool(row.counts) and row.sampling != "at_radii") or row.prediction == ABSTAIN
 
 
 def sums_of(rows: Columns, radii: Sequence[float], cap: float | None) -> Tally:

@@ -22,13 +22,20 @@ CERTIFY_SPEC: dict[str, Any] = {
     "dataset": DIGITS,
     "inputs": {"start": 0, "step": 1, "count": 200},
     "sigma": 0.25,
+    "sampling": "fixed",
+    "radii": None,
+    "bound": "one_sided",
+    "noise": "gaussian",
+    "guarantee": "per_input",
     "n0": 100,
     "n": 10_000,
     "alpha": 0.001,
+    "precision": "fp32",
     "seed": 0,
     "batch_size": None,
 }
-PREDICT_SPEC: dict[str, Any] = {name: CERTIFY_SPEC[name] for name in CERTIFY_SPEC if name != "n0"} | {
+OF_CERTIFY = ("sampling", "radii", "bound", "noise", "guarantee", "n0", "precision")
+PREDICT_SPEC: dict[str, Any] = {name: CERTIFY_SPEC[name] for name in CERTIFY_SPEC if name not in OF_CERTIFY} | {
     "kind": "predict",
     "n": 1_000,
 }
@@ -124,6 +131,7 @@ CERTIFY_JOB: dict[str, Any] = {
     "progress": PROGRESS,
     "summary": {
         "kind": "certify",
+        "sampling": "fixed",
         "partial": True,
         "inputs_total": 200,
         "inputs_done": 50,
@@ -159,6 +167,7 @@ CERTIFICATE = {
     "correct": True,
     "radius": 0.7991,
     "p_lower": 0.9993,
+    "p_upper": None,
     "counts0": [100, *[0] * 9],
     "counts": [10_000, *[0] * 9],
     "at_cap": True,
@@ -167,6 +176,10 @@ CERTIFICATE = {
     "sigma": 0.25,
     "alpha": 0.001,
     "seed": 0,
+    "sampling": "fixed",
+    "bound": "one_sided",
+    "noise": "gaussian",
+    "precision": "fp32",
     "seconds": 0.5,
     "error": None,
 }
@@ -226,8 +239,9 @@ REPORT: dict[str, Any] = {
     "recompute": ["The class is the one most voted for in counts0, the lowest index where several are equal."],
 }
 CERTIFICATE_CSV = (
-    "index,label,prediction,correct,radius,p_lower,counts0,counts,n0,n,sigma,alpha,seed,seconds,error\n"
-    "0,0,0,1,0.7991,0.9993,100 0,10000 0,100,10000,0.25,0.001,0,0.5,\n"
+    "index,label,prediction,correct,radius,p_lower,p_upper,counts0,counts,n0,n,sigma,alpha,seed,"
+    "sampling,bound,noise,precision,seconds,error\n"
+    "0,0,0,1,0.7991,0.9993,,100 0,10000 0,100,10000,0.25,0.001,0,fixed,one_sided,gaussian,fp32,0.5,\n"
 )
 PREDICTION_CSV = (
     "index,label,prediction,correct,p_value,counts,n,sigma,alpha,seed,seconds,error\n"

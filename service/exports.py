@@ -21,8 +21,8 @@ Record = TypeVar("Record", Certificate, Prediction)
 BATCH = 1000
 PIECE = 2**16
 CERTIFICATE_COLUMNS = (
-    *("index", "label", "prediction", "correct", "radius", "p_lower", "counts0", "counts"),
-    *("n0", "n", "sigma", "alpha", "seed", "seconds", "error"),
+    *("index", "label", "prediction", "correct", "radius", "p_lower", "p_upper", "counts0", "counts"),
+    *("n0", "n", "sigma", "alpha", "seed", "sampling", "bound", "noise", "precision", "seconds", "error"),
 )
 PREDICTION_COLUMNS = (
     *("index", "label", "prediction", "correct", "p_value", "counts"),

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from rs_core.fields import Sampling
 from service import schemas
 from service.dependencies import etag_of
 from service.views import problem, time
@@ -132,6 +133,7 @@ def progress(job: Job, facts: Facts) -> schemas.Progress:
     work = min(row.work_done + facts.drawn, row.work_total)
     rate = _rate(job, facts, row.work_done + facts.drawn)
     unit, work_unit = UNITS[job.kind]
+    share = row.done / row.total if _chooses_sizes(job) else work / row.work_total
     return schemas.Progress(
         done=row.done,
         total=row.total,
@@ -139,11 +141,16 @@ def progress(job: Job, facts: Facts) -> schemas.Progress:
         work_done=work,
         work_total=row.work_total,
         work_unit=work_unit,
-        fraction=1.0 if job.state == "succeeded" else work / row.work_total,
+        fraction=1.0 if job.state == "succeeded" else share,
         rate=rate,
-        eta_seconds=(row.work_total - work) / rate if rate and job.state == RUNNING else None,
+        eta_seconds=work * (1 / share - 1) / rate if rate and share and job.state == RUNNING else None,
         device_seconds=row.device_seconds,
     )
+
+
+def _chooses_sizes(job: Job) -> bool:
+    """Whether inputs get numbers of samples of their own, so that ``work_total`` is only the most there may be."""
+    return job.kind == "certify" and job.spec.get("sampling") in ("pilot", "at_radii")
 
 
 def _rate(job: Job, facts: Facts, work: int) -> float | None:
@@ -161,7 +168,7 @@ def summary(job: Job, facts: Facts) -> schemas.Summary | None:
     row = facts.summary
     partial = row.done < row.total
     if job.kind == "certify":
-        return certify_summary(row)
+        return certify_summary(row, job.spec.get("sampling", "fixed"))
     if job.kind in PREDICTING:
         return schemas.PredictSummary(
             kind="predict" if job.kind == "predict" else "soft_labels",
@@ -183,14 +190,17 @@ def summary(job: Job, facts: Facts) -> schemas.Summary | None:
     return None
 
 
-def certify_summary(row: JobSummary) -> schemas.CertifySummary:
-    """ACR and certified accuracy so far, over all inputs and over those that are done."""
+def certify_summary(row: JobSummary, sampling: Sampling = "fixed") -> schemas.CertifySummary:
+    """ACR and certified accuracy so far, over all inputs and over those that are done; of ``anytime``, where inputs count
+    with their present bound before they are done, only the first."""
+    done = 0 if sampling == "anytime" and row.done < row.total else row.done
     return schemas.CertifySummary(
+        sampling=sampling,
         partial=row.done < row.total,
         inputs_total=row.total,
         inputs_done=row.done,
         acr=row.radius_sum / row.total,
-        acr_over_done=_over(row.radius_sum, row.done),
+        acr_over_done=_over(row.radius_sum, done),
         correct=row.correct,
         abstained=row.abstained,
         at_cap=row.at_cap,
@@ -200,7 +210,7 @@ def certify_summary(row: JobSummary) -> schemas.CertifySummary:
                 radius=radius,
                 count=count,
                 certified_accuracy=count / row.total,
-                certified_accuracy_over_done=_over(count, row.done),
+                certified_accuracy_over_done=_over(count, done),
             )
             for radius, count in zip(row.radii, row.correct_at, strict=True)
         ],

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MINUS_ONE = ("label", "prediction")
 COUNTS = ("counts0", "counts")
+OPTIONAL = ("error", "p_upper")
 
 
 def to_json(record: "Certificate | Prediction") -> dict[str, Any]:
@@ -44,7 +45,10 @@ def prediction(body: Mapping[str, Any]) -> "Prediction":
 
 
 def read_ndjson(path: Path) -> "list[Certificate] | list[Prediction]":
-    """The records of a file with one object per line, all of one kind; :class:`InvalidResults` names the wrong line."""
+    """The records of a file with one object per line, all of one kind; :class:`InvalidResults` names the wrong line.
+
+    Of an input that was certified again and again (``anytime``), the last line counts.
+    """
     from rs_core.errors import InvalidResults
 
     bodies = list(_objects(path))
@@ -52,9 +56,15 @@ def read_ndjson(path: Path) -> "list[Certificate] | list[Prediction]":
         raise InvalidResults(expected="at least one line", got="an empty file", where=path.name)
     read = prediction if "p_value" in bodies[0][1] else certificate
     records: list[Any] = []
+    place: dict[int, int] = {}
     for number, body in bodies:
         try:
-            records.append(read(body))
+            record = read(body)
+            if getattr(record, "sampling", None) == "anytime" and record.index in place:
+                records[place[record.index]] = record  # a later line of more samples
+            else:
+                place[record.index] = len(records)
+                records.append(record)
         except InvalidResults as error:
             where = f"{path.name}, line {number}"
             raise InvalidResults(expected=error.expected, got=error.got, where=where) from None
@@ -84,7 +94,7 @@ def _read(kind: type[Any], body: Mapping[str, Any]) -> Any:
     names = {field.name for field in fields(kind)}
     values = {name: value for name, value in body.items() if name in names}
     for name in names & set(values):
-        if values[name] is None and name != "error":
+        if values[name] is None and name not in OPTIONAL:
             values[name] = -1 if name in MINUS_ONE else math.nan
     try:
         return TypeAdapter(kind).validate_python(values)

@@ -7,12 +7,14 @@ from typing import Any
 
 from rs_core import plots
 from rs_core.certify.decision import Certificate
+from rs_core.procedure_text import SAMPLINGS
 from rs_core.report import Report
 from rs_core.tsv import rounded_down
 from service import reports
 from service.rendering import render
 from service.reports import Sources
 
+GUARANTEES = {"per_input": "per input", "dataset": "for all inputs together"}
 QUANTILES = ("minimum", "5 %", "25 %", "median", "75 %", "95 %", "maximum")
 
 
@@ -40,7 +42,9 @@ def figure(found: Sources, rows: list[Certificate], name: str) -> str:
 def plot(found: Sources, rows: list[Certificate], name: str, form: Any) -> bytes:
     """A plot as a file; ``form`` is png or svg."""
     spec, done, total = found.job.spec, found.summary.done, found.summary.total
-    about = f"σ = {spec['sigma']:g}, n = {spec['n']:,}"  # a title of the plot's width has about 65 characters
+    how = SAMPLINGS[spec.get("sampling", "fixed")]
+    # A title of the plot's width has about 65 characters.
+    about = f"σ = {spec['sigma']:g}, " + (f"n = {spec['n']:,}" if how == SAMPLINGS["fixed"] else how)
     if done < total:
         about += f" (partial: {done:,} of {total:,} inputs)"
     if name == "radius-histogram":
@@ -61,7 +65,8 @@ def quantiles(report: Report) -> list[tuple[str, str, str]]:
 def identity(found: Sources) -> list[tuple[str, str]]:
     """What was certified with what, as names and values."""
     model, data, spec = reports.model_part(found.checkpoint), reports.dataset_part(found.dataset), found.job.spec
-    selection = spec["inputs"]
+    selection, asked = spec["inputs"], reports.spec_of(found.job)
+    most = "" if asked.sampling == "fixed" else ", at most"
     count = "all" if selection["count"] is None else f"at most {selection['count']:,}"
     shape = "×".join(str(side) for side in data["shape"] or [])
     return [
@@ -75,8 +80,10 @@ def identity(found: Sources) -> list[tuple[str, str]]:
         ("Data file, SHA-256", str(data["sha256"])),
         ("Inputs", f"{count}, from index {selection['start']:,} in steps of {selection['step']:,}"),
         ("Noise level sigma", f"{spec['sigma']:g}"),
-        ("Noise samples", f"n0 = {spec['n0']:,} (selection), n = {spec['n']:,} (estimation)"),
-        ("Failure probability alpha", f"{spec['alpha']:g}, per input"),
+        ("Procedure", reports.how_of(asked).text),
+        *([("Settled at radii", ", ".join(f"{radius:g}" for radius in asked.radii))] if asked.radii else []),
+        ("Noise samples", f"n0 = {spec['n0']:,} (selection), n = {spec['n']:,} (estimation{most})"),
+        ("Failure probability alpha", f"{spec['alpha']:g}, {GUARANTEES[asked.guarantee]}"),
         ("Seed", str(spec["seed"])),
     ]
 

@@ -4,16 +4,18 @@ The numbers are those of ``rs_core.report``; here they are put beside the hashes
 the machine that drew the noise. The HTML form is in ``report_page``.
 """
 
+import math
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from rs_core.certify.bounds import max_radius
 from rs_core.certify.decision import Certificate
+from rs_core.certify.procedure import procedure_of
+from rs_core.procedure_text import Made, guarantee_note, recipe
 from rs_core.report import Report, summarize
-from rs_core.spec import Selection
+from rs_core.spec import CertifySpec, dump_spec, parse_spec
 from rs_core.trained_on import trained_on, training_note
 from service import schemas
 from service.dependencies import etag_of
@@ -22,6 +24,8 @@ from worker.store import results
 from worker.store.tables import Checkpoint, Dataset, Job, JobSummary
 
 VERSION = version("radii")
+PROCEDURE = (*("sigma", "sampling", "radii", "bound", "noise", "guarantee", "n0", "n", "alpha", "precision", "seed"),)
+"""Fields of a specification that say how it certifies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,7 @@ def sources(session: Session, job: Job) -> Sources:
 
 def etag(found: Sources, form: str) -> str:
     """Changes with every result and every change of state."""
-    return etag_of(VERSION, form, found.job.id, found.job.revision, found.summary.done)
+    return etag_of(VERSION, form, found.job.id, found.job.revision, found.summary.done, found.summary.work_done)
 
 
 def certificates(session: Session, job_id: str) -> list[Certificate]:
@@ -56,18 +60,34 @@ def certificates(session: Session, job_id: str) -> list[Certificate]:
 
 def numbers(found: Sources, rows: list[Certificate]) -> Report:
     """The report's numbers; inputs that are not done stay in every denominator."""
-    spec = found.job.spec
+    spec, summary = spec_of(found.job), found.summary
     report = summarize(
         rows,
-        radii=found.summary.radii,
-        total=found.summary.total,
-        cap=max(0.0, max_radius(spec["n"], spec["alpha"], spec["sigma"])),
+        radii=summary.radii,
+        total=summary.total,
+        cap=procedure_of(spec, inputs=summary.total).cap,
         class_names=found.dataset.class_names,
+        unfinished=max(0, len(rows) - summary.done) if spec.sampling == "anytime" else 0,
+        how=how_of(spec),
+        pixels=math.prod(found.dataset.shape or ()) or None,
     )
     count = found.dataset.count or 0
-    chosen = Selection(**spec["inputs"]).indices(count)
+    chosen = spec.inputs.indices(count)
     seen = trained_on(found.checkpoint.info, found.dataset.content_hash, count, chosen)
-    return replace(report, notes=report.notes + training_note(seen, len(chosen)))
+    together = guarantee_note(spec.alpha, summary.total) if spec.guarantee == "dataset" else ()
+    return replace(report, notes=report.notes + together + training_note(seen, len(chosen)))
+
+
+def how_of(spec: CertifySpec) -> Made:
+    """The procedure of a job, in words."""
+    return Made(sampling=spec.sampling, bound=spec.bound, noise=spec.noise, precision=spec.precision)
+
+
+def spec_of(job: Job) -> CertifySpec:
+    """What a certify job was asked for."""
+    spec = parse_spec(job.spec)
+    assert isinstance(spec, CertifySpec)
+    return spec
 
 
 def body(found: Sources, report: Report) -> schemas.Report:
@@ -78,7 +98,7 @@ def body(found: Sources, report: Report) -> schemas.Report:
         complete=report.complete,
         model=model_part(found.checkpoint),
         dataset=dataset_part(found.dataset) | {"selection": job.spec["inputs"]},
-        procedure={name: job.spec.get(name) for name in ("sigma", "n0", "n", "alpha", "seed")},
+        procedure={name: value for name, value in dump_spec(spec_of(job)).items() if name in PROCEDURE},
         execution=job.execution or {},
         provenance={"report": {"radii": VERSION}, **(job.provenance or {})},
         results=report.to_json(),
@@ -125,9 +145,7 @@ def recompute(found: Sources) -> list[str]:
         f"The rows are at {base}: for each input the votes of n0 selection samples (counts0) and of n estimation "
         "samples (counts).",
         "The class is the one most voted for in counts0, the lowest index where several are equal.",
-        "p_lower is the one-sided Clopper-Pearson lower bound at confidence 1 - alpha on counts[class] of n: the alpha "
-        "quantile of Beta(k, n - k + 1), and alpha^(1/n) where k = n.",
-        "The radius is sigma times the standard normal quantile of p_lower; below 1/2 the answer is an abstention.",
+        *recipe(spec_of(job)),
         "ACR is the sum of radius over inputs whose class is the label, divided by all inputs of the job; certified "
         "accuracy at r is the share of all inputs that are correct with radius at least r.",
         "The votes follow from the model file, the data set and the specification: a certify job with the same "

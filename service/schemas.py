@@ -9,6 +9,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rs_core.fields import Bound, Noise, Precision, Sampling
+
 Item = TypeVar("Item")
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -179,6 +181,7 @@ class CertifySummary(Answer):
     """
 
     kind: Literal["certify"] = "certify"
+    sampling: Annotated[Sampling, Field(description="how: ACRs of different ones are not to be ranked")] = "fixed"
     partial: bool
     inputs_total: int
     inputs_done: int
@@ -303,11 +306,18 @@ class Certificate(Answer):
     counts0: list[int]
     counts: list[int]
     at_cap: bool
-    n0: int
-    n: int
+    p_upper: Annotated[float | None, Field(description="of every other class, where the bound is of two classes")] = (
+        None
+    )
+    n0: Annotated[int, Field(description="selection samples that were drawn")]
+    n: Annotated[int, Field(description="estimation samples that were drawn")]
     sigma: float
-    alpha: float
+    alpha: Annotated[float, Field(description="failure probability of this certificate")]
     seed: int
+    sampling: Sampling = "fixed"
+    bound: Bound = "one_sided"
+    noise: Noise = "gaussian"
+    precision: Precision = "fp32"
     seconds: float
     error: str | None = None
 

@@ -83,6 +83,7 @@ def certificate(row: CertificateRecord) -> schemas.Certificate:
         correct=row.correct,
         radius=row.radius,
         p_lower=row.p_lower,
+        p_upper=row.p_upper,
         counts0=list(row.counts0),
         counts=list(row.counts),
         at_cap=row.at_cap,
@@ -91,6 +92,10 @@ def certificate(row: CertificateRecord) -> schemas.Certificate:
         sigma=row.sigma,
         alpha=row.alpha,
         seed=row.seed,
+        sampling=row.sampling,
+        bound=row.bound,
+        noise=row.noise,
+        precision=row.precision,
         seconds=row.seconds,
         error=row.error,
     )

@@ -1,7 +1,6 @@
 """What a child is told of its shard: the task message, with the files, results and progress that it goes on from."""
 
 from collections.abc import Callable
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -20,7 +19,7 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
         job = session.get_one(Job, claim.job_id)
         files = files_of(session, job)
         dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
-        done, progress = results.standing(session, claim)
+        done, unfinished = results.standing(session, claim)
         needed = votes.needed_by(session, job)
     if needed is not None:
         files["soft_labels"] = votes.file_for(database, settings, job, needed, beat)
@@ -33,7 +32,9 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
         "first": claim.first,
         "stop": claim.stop,
         "done": sorted(done),
-        "progress": progress,
+        "progress": unfinished,
+        "alone": bool((claim.resume or {}).get("alone")),
+        "turn": claim.turn,
         "resume": claim.resume,
         "files": files,
         "dataset_hash": dataset.content_hash if dataset is not None else None,
@@ -46,12 +47,9 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
     }
 
 
-def resumed(task: Message) -> tuple[int, int] | None:
-    """The input that a task goes on inside of, and how many of its noise samples are drawn already."""
-    progress: dict[str, Any] | None = task["progress"]
-    if progress is None:
-        return None
-    return progress["index"], sum(stage["drawn"] for stage in progress["votes"].values())
+def resumed(task: Message) -> dict[int, int]:
+    """The inputs that a task goes on inside of, and how many of their noise samples are drawn already."""
+    return {part["index"]: sum(stage["drawn"] for stage in part["votes"].values()) for part in task["progress"]}
 
 
 def files_of(session: Session, job: Job) -> dict[str, str]:

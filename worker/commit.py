@@ -26,20 +26,19 @@ MAX_DEATHS = 3
 class Pending:
     """What has come from the child and is not yet stored.
 
-    ``at`` is the input that it works on; ``resumed`` are index and samples at which the claim took up an unfinished
-    input: until the child gets beyond them, it has brought nothing forward.
+    ``at`` are the inputs that it works on, with their labels; ``resumed`` are the samples of the unfinished inputs when
+    the claim took them up: until the child gets beyond them, it has brought nothing forward.
     """
 
     certificates: list[Certificate] = field(default_factory=list)
     predictions: list[Prediction] = field(default_factory=list)
     epochs: list[Message] = field(default_factory=list)
     snapshots: list[Message] = field(default_factory=list)
-    progress: Message | None = None
+    progress: dict[int, Message] = field(default_factory=dict)
     work_done: int | None = None
-    at: int | None = None
-    label: int = UNKNOWN_LABEL
+    at: dict[int, int] = field(default_factory=dict)
     death: str | None = None
-    resumed: tuple[int, int] | None = None
+    resumed: dict[int, int] = field(default_factory=dict)
 
     def add(self, message: Message) -> None:
         """Takes in one message."""
@@ -47,14 +46,17 @@ class Pending:
         if kind == "certificate":
             certificate = Certificate(**_tuples(message))
             self.certificates.append(certificate)
-            self.progress, self.at = None, None
+            self._finished(certificate.index)
         elif kind == "prediction":
-            self.predictions.append(Prediction(**_tuples(message)))
-            self.progress, self.at = None, None
+            prediction = Prediction(**_tuples(message))
+            self.predictions.append(prediction)
+            self._finished(prediction.index)
         elif kind == "progress":
-            self.at, self.label = message["index"], message.pop("label")
+            index = message["index"]
+            self.at[index] = message.pop("label")
             drawn = sum(stage["drawn"] for stage in message["votes"].values())
-            self.progress = message if drawn and (self.at, drawn) != self.resumed else None
+            if drawn and drawn != self.resumed.get(index):
+                self.progress[index] = message
         elif kind == "epoch":
             self.epochs.append(message)
         elif kind == "snapshot":
@@ -64,7 +66,11 @@ class Pending:
 
     def emptied(self) -> "Pending":
         """The same place in the work, with nothing left to store."""
-        return Pending(at=self.at, label=self.label, resumed=self.resumed)
+        return Pending(at=self.at, resumed=self.resumed)
+
+    def _finished(self, index: int) -> None:
+        self.progress.pop(index, None)
+        self.at.pop(index, None)
 
     def holds_results(self) -> bool:
         """Whether a commit of this brings the shard forward."""
@@ -82,8 +88,12 @@ def write(
     failed: dict[str, Any] | None = None,
     retry: bool = False,
     release: bool = False,
+    alone: bool = False,
 ) -> bool:
-    """Writes one commit; True where the job wants to stop. Raises ``LeaseLost`` before anything is written."""
+    """Writes one commit; True where the job wants to stop. Raises ``LeaseLost`` before anything is written.
+
+    ``release`` hands the shard back; ``alone`` does so with the order to work on one input at a time from now on.
+    """
     touch = shards.renew if pending.holds_results() or done else shards.extend
     wants_stop = touch(session, claim, settings.lease)
     _results(session, settings, claim, pending)
@@ -95,8 +105,13 @@ def write(
         shards.lose(session, claim, failed)
     elif failed is not None:
         shards.fail(session, claim, failed)
+    elif done is not None and done.get("more"):
+        shards.next_turn(session, claim)
     elif done is not None:
         shards.finish(session, claim, _made(session, settings, claim, done))
+    elif alone:
+        shards.keep(session, claim, {"alone": True})
+        shards.release(session, claim)
     elif release:
         shards.release(session, claim)
     return wants_stop
@@ -116,8 +131,7 @@ def _results(session: Session, settings: Settings, claim: Claim, pending: Pendin
         results.store_predictions(session, job_id, pending.predictions)
         finished = {record.index for record in pending.certificates} | {record.index for record in pending.predictions}
         results.drop_progress(session, job_id, finished)
-    if pending.progress is not None:
-        part = pending.progress
+    for part in pending.progress.values():
         results.store_progress(session, job_id, part["index"], part["votes"], part["seconds"])
     for metric in pending.epochs:
         results.store_epoch(session, job_id, metric)
@@ -154,10 +168,10 @@ def _made(session: Session, settings: Settings, claim: Claim, done: Message) -> 
 
 def _death(session: Session, settings: Settings, claim: Claim, pending: Pending) -> None:
     """A child died before it brought the shard forward: the input it was at is counted, and in the end given up."""
-    if pending.at is not None and results.count_death(session, claim.job_id, pending.at) >= MAX_DEATHS:
+    index, label = next(iter(pending.at.items()), (None, UNKNOWN_LABEL))
+    if index is not None and results.count_death(session, claim.job_id, index) >= MAX_DEATHS:
         error = f"The process that worked on this input {pending.death}, {MAX_DEATHS} times."
-        label = pending.label
-        results.store_failure(session, claim.job_id, claim.spec, pending.at, label, error)
+        results.store_failure(session, claim.job_id, claim.spec, index, label, error)
         shards.renew(session, claim, settings.lease)
         shards.release(session, claim)
     else:

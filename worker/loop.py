@@ -222,6 +222,7 @@ class Drive:
         failed: dict[str, Any] | None = None,
         retry: bool = False,
         release: bool = False,
+        alone: bool = False,
     ) -> None:
         """Writes what is pending; a database that is away is asked again until two thirds of the lease are over."""
         while True:
@@ -238,6 +239,7 @@ class Drive:
                         failed=failed,
                         retry=retry,
                         release=release,
+                        alone=alone,
                     )
                 break
             except LeaseLost:
@@ -261,7 +263,9 @@ class Drive:
         self.committed = self.begun = time.monotonic()
         if done:
             self._ring_for_those_that_waited()
-        if wants_stop and not (done or failed or release):
+            if done.get("more"):
+                broker.ring(self.settings)
+        if wants_stop and not (done or failed or release or alone):
             self._ask_to_stop()
 
     def _ring_for_those_that_waited(self) -> None:
@@ -283,10 +287,13 @@ class Drive:
         """Keeps what it had sent, counts the death against the input it was at, and hands the shard back."""
         self.slot.drop_child()
         asked = self.stopping_since is not None
-        log.warning("child died", extra={"job": self.claim.job_id, "how": describe(ended.code), "at": self.pending.at})
+        at = list(self.pending.at)
+        log.warning("child died", extra={"job": self.claim.job_id, "how": describe(ended.code), "at": at})
         held = self.progressed or self.pending.holds_results()
         self._commit()
-        if held or asked:
+        if len(at) > 1 and not asked:
+            self._commit(alone=True)  # one of several inputs, and nobody knows which
+        elif held or asked:
             self._commit(release=True)
         else:
             self.pending.death = describe(ended.code)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from scipy.stats import binomtest
 
+from rs_core.certify import sequential
 from rs_core.certify.bounds import lower_bound, radius, two_class_radius, upper_bound
+from rs_core.fields import Bound, Noise, Precision, Sampling
 
 ABSTAIN = -1
 SHARE_OF_THE_TOP = 0.9
@@ -24,7 +26,8 @@ class Certificate:
     """What is certified about one input, and why.
 
     ``radius`` is in [0, 1]-pixel l2 units and stored in full; ``counts0`` (selection) and ``counts`` (estimation) are
-    votes per class. ``error`` says why an input could not be certified at all; such an input counts as an abstention.
+    votes per class, ``n0`` and ``n`` their numbers. ``p_upper`` bounds every other class, where the bound is of two
+    classes. ``error`` says why an input could not be certified at all; such an input counts as an abstention.
     """
 
     index: int
@@ -39,6 +42,11 @@ class Certificate:
     sigma: float
     alpha: float
     seed: int
+    p_upper: float | None = None
+    sampling: Sampling = "fixed"
+    bound: Bound = "one_sided"
+    noise: Noise = "gaussian"
+    precision: Precision = "fp32"
     seconds: float = 0.0
     error: str | None = None
 
@@ -75,37 +83,71 @@ class Prediction:
         return self.prediction != ABSTAIN and self.prediction == self.label
 
 
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What votes come to: a class or ``ABSTAIN``, its radius, and the bounds that these rest on."""
+
+    prediction: int
+    radius: float
+    p_lower: float
+    p_upper: float | None = None
+
+
+def decide(
+    counts0: Sequence[int],
+    counts: Sequence[int],
+    *,
+    sigma: float,
+    alpha: float,
+    sampling: Sampling = "fixed",
+    bound: Bound = "one_sided",
+    neglected: float = 0.0,
+) -> Decision:
+    """The decision of any procedure, from its selection and estimation votes per class.
+
+    Where sampling may stop early (``at_radii``, ``anytime``), ``p_lower`` is the betting bound, which holds at every number
+    of samples; otherwise that of Clopper and Pearson, whose number was fixed before. ``neglected`` is how much
+    the distribution that was sampled may differ from Gaussian noise on any event: it is taken from the bounds.
+    """
+    if bound == "two_class":
+        return _two_class(counts0, counts, sigma, alpha, neglected)
+    selected, n = argmax(counts0), sum(counts)
+    lower = lower_bound if sampling in ("fixed", "pilot") else sequential.lower_bound
+    p_lower = max(0.0, lower(counts[selected], n, alpha) - neglected) if n else 0.0
+    if p_lower < 0.5:
+        return Decision(prediction=ABSTAIN, radius=0.0, p_lower=p_lower)
+    return Decision(prediction=selected, radius=radius(p_lower, sigma), p_lower=p_lower)
+
+
 def certify(counts0: Sequence[int], counts: Sequence[int], *, sigma: float, alpha: float) -> tuple[int, float, float]:
     """CERTIFY's decision: ``(prediction, radius, p_lower)`` from selection and estimation votes per class.
 
     The class is the one most voted for in ``counts0`` (ties: lowest index); ``p_lower`` bounds its probability from
     ``counts`` alone. Below 1/2 the answer is ``(ABSTAIN, 0.0, p_lower)``; exactly 1/2 certifies radius 0.
     """
-    selected = argmax(counts0)
-    p_lower = lower_bound(counts[selected], sum(counts), alpha)
-    if p_lower < 0.5:
-        return ABSTAIN, 0.0, p_lower
-    return selected, radius(p_lower, sigma), p_lower
+    decided = decide(counts0, counts, sigma=sigma, alpha=alpha)
+    return decided.prediction, decided.radius, decided.p_lower
 
 
-def certify_two_class(
-    counts0: Sequence[int], counts: Sequence[int], *, sigma: float, alpha: float
-) -> tuple[int, float, float, float]:
-    """CERTIFY by both classes of theorem 1: ``(prediction, radius, p_lower, p_upper)`` from selection and estimation votes.
+def _two_class(counts0: Sequence[int], counts: Sequence[int], sigma: float, alpha: float, neglected: float) -> Decision:
+    """CERTIFY by both classes of theorem 1.
 
     ``p_lower`` bounds the selected class's probability from below at 0.9 alpha, ``p_upper`` that of every other class from
     above, each at 0.1 alpha / (classes - 1): all hold together with probability at least 1 - alpha. To bound only the
     runner-up that was seen would choose the class on the votes that bound it. Abstains where ``p_lower <= p_upper``.
     """
     selected, n = argmax(counts0), sum(counts)
-    p_lower = lower_bound(counts[selected], n, SHARE_OF_THE_TOP * alpha)
+    if n == 0:
+        return Decision(prediction=ABSTAIN, radius=0.0, p_lower=0.0, p_upper=1.0)
+    p_lower = max(0.0, lower_bound(counts[selected], n, SHARE_OF_THE_TOP * alpha) - neglected)
     others = [count for index, count in enumerate(counts) if index != selected]
     share = (1 - SHARE_OF_THE_TOP) * alpha / max(len(others), 1)
     # The bound grows with the count, so that the largest of the others' is that of the largest count.
-    p_upper = min(1 - p_lower, upper_bound(max(others), n, share) if others else 0.0)
+    p_upper = min(1 - p_lower, upper_bound(max(others), n, share) + neglected if others else 0.0)
     if p_lower <= p_upper:
-        return ABSTAIN, 0.0, p_lower, p_upper
-    return selected, two_class_radius(p_lower, p_upper, sigma), p_lower, p_upper
+        return Decision(prediction=ABSTAIN, radius=0.0, p_lower=p_lower, p_upper=p_upper)
+    found = two_class_radius(p_lower, p_upper, sigma)
+    return Decision(prediction=selected, radius=found, p_lower=p_lower, p_upper=p_upper)
 
 
 def predict(counts: Sequence[int], *, alpha: float) -> tuple[int, float]:

@@ -1,25 +1,33 @@
-"""Certifies and predicts many inputs, one record at a time, and can be cut anywhere.
+"""Certifies and predicts many inputs at once, and can be cut anywhere.
 
-The loop around ``sampling`` (votes) and ``decision`` (what they mean). A generator of small records: ``Progress`` when
-an input begins and about once a second inside it, then its ``Certificate`` or ``Prediction``. Whoever stores the last
-``Progress`` can continue the unfinished input from it and gets the counts of an unbroken run.
+The loop around ``sampling`` (votes) and ``procedure`` (how many, and what they mean). Batches are filled with parts of as
+many inputs as it takes, first come, first served; an input that is finished makes room for the next one. A generator of
+small records: ``Progress`` when an input begins and about once a second inside each unfinished one, then its
+``Certificate`` or ``Prediction``. Whoever stores the last ``Progress`` of each unfinished input can continue it from there
+and gets the counts of an unbroken run.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from torch import Tensor
 
 from rs_core.certify import decision
-from rs_core.certify.decision import Certificate, Prediction
-from rs_core.certify.sampling import Sampler, Votes
-from rs_core.noise import Stage
+from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
+from rs_core.certify.procedure import Procedure
+from rs_core.certify.sampling import Part, Sampler, Votes
+from rs_core.noise import CHUNK, Stage
 
 SECONDS_BETWEEN_PROGRESS = 1.0
 
 Input = tuple[int, Tensor, int]
 """Index in the data set, image (C, H, W) in [0, 1] pixels, label."""
+
+Counts = Sequence[int]
+Wanted = Callable[..., Sequence[int]]
+"""From the votes of each stage so far to how many are wanted, all in all; as many as there are where it is enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,44 +44,60 @@ class Progress:
         """Noise samples of this input that have been classified, all stages together."""
         return sum(votes.drawn for votes in self.votes.values())
 
+    @classmethod
+    def of(cls, body: Mapping[str, Any], label: int = UNKNOWN_LABEL) -> "Progress":
+        """The progress that :meth:`body` was made of."""
+        votes = {
+            int(stage): Votes(drawn=part["drawn"], counts=tuple(part["counts"]))
+            for stage, part in body["votes"].items()
+        }
+        return cls(index=body["index"], label=label, votes=votes, seconds=body["seconds"])
+
+    def body(self) -> dict[str, Any]:
+        """What is to be kept of it, as plain values: index, votes by stage, seconds."""
+        votes = {str(int(stage)): asdict(part) for stage, part in self.votes.items()}
+        return {"index": self.index, "votes": votes, "seconds": self.seconds}
+
 
 def certify(
     sampler: Sampler,
     inputs: Iterable[Input],
+    procedure: Procedure,
     *,
-    n0: int,
-    n: int,
-    alpha: float,
-    resume: Progress | None = None,
+    resume: Iterable[Progress] = (),
     stages: tuple[Stage, Stage] = (Stage.SELECTION, Stage.ESTIMATION),
+    alone: bool = False,
 ) -> Iterator[Progress | Certificate]:
-    """CERTIFY of Cohen et al. 2019 for each input: n0 samples select the class, n fresh ones bound its probability.
+    """A certificate for each input, by ``procedure``: one stream of noise selects the class, another bounds it.
 
-    ``stages`` name the two noise streams. The bound holds for noise that the model was not chosen by: what a training is
-    steered by draws from others.
+    ``resume`` are inputs that were begun before, ``stages`` name the two noise streams, and ``alone`` works on one input
+    at a time. The bound holds for noise that the model was not chosen by: what a training is steered by draws from others.
     """
-    selection, estimation = stages
-    for index, x, label in inputs:
-        tally = _Tally(index, label, resume)
-        yield tally.progress()
-        yield from tally.count(sampler, x, n0, selection)
-        yield from tally.count(sampler, x, n, estimation)
-        counts0, counts = tally.counts(selection), tally.counts(estimation)
-        prediction, radius, p_lower = decision.certify(counts0, counts, sigma=sampler.sigma, alpha=alpha)
+    for work in _drawn(sampler, inputs, stages, procedure.wanted, resume, alone):
+        if isinstance(work, Progress):
+            yield work
+            continue
+        counts0, counts = work.votes
+        decided = procedure.decide(counts0, counts, neglected=sampler.neglected(work.x))
         yield Certificate(
-            index=index,
-            label=label,
-            prediction=prediction,
-            radius=radius,
-            p_lower=p_lower,
-            counts0=counts0,
-            counts=counts,
-            n0=n0,
-            n=n,
-            sigma=sampler.sigma,
-            alpha=alpha,
+            index=work.index,
+            label=work.label,
+            prediction=decided.prediction,
+            radius=decided.radius,
+            p_lower=decided.p_lower,
+            p_upper=decided.p_upper,
+            counts0=tuple(counts0),
+            counts=tuple(counts),
+            n0=sum(counts0),
+            n=sum(counts),
+            sigma=procedure.sigma,
+            alpha=procedure.alpha,
             seed=sampler.seed,
-            seconds=tally.seconds,
+            sampling=procedure.sampling,
+            bound=procedure.bound,
+            noise=sampler.noise,
+            precision=sampler.precision,
+            seconds=work.seconds,
         )
 
 
@@ -83,56 +107,162 @@ def predict(
     *,
     n: int,
     alpha: float,
-    resume: Progress | None = None,
+    resume: Iterable[Progress] = (),
     stage: Stage = Stage.PREDICTION,
+    alone: bool = False,
 ) -> Iterator[Progress | Prediction]:
     """PREDICT of Cohen et al. 2019 for each input: the top class of n samples, or an abstention.
 
     ``stage`` names the noise streams: votes that are counted for another end share none with predictions.
     """
-    for index, x, label in inputs:
-        tally = _Tally(index, label, resume)
-        yield tally.progress()
-        yield from tally.count(sampler, x, n, stage)
-        counts = tally.counts(stage)
+    for work in _drawn(sampler, inputs, (stage,), lambda _: (n,), resume, alone):
+        if isinstance(work, Progress):
+            yield work
+            continue
+        (counts,) = work.votes
         prediction, p_value = decision.predict(counts, alpha=alpha)
         yield Prediction(
-            index=index,
-            label=label,
+            index=work.index,
+            label=work.label,
             prediction=prediction,
             p_value=p_value,
-            counts=counts,
+            counts=tuple(counts),
             n=n,
             sigma=sampler.sigma,
             alpha=alpha,
             seed=sampler.seed,
-            seconds=tally.seconds,
+            seconds=work.seconds,
         )
 
 
-class _Tally:
-    """The votes of one input, stage by stage, and the time they took."""
+@dataclass(kw_only=True, eq=False)
+class _Work:
+    """One input on its way: what is counted, what is on its way to be, and what is wanted, by stage."""
 
-    def __init__(self, index: int, label: int, resume: Progress | None) -> None:
-        mine = resume if resume is not None and resume.index == index else None
-        self.index, self.label = index, label
-        self._votes = dict(mine.votes) if mine else {}
-        self._before = mine.seconds if mine else 0.0
-        self._started = self._reported = time.monotonic()
+    index: int
+    x: Tensor
+    label: int
+    stages: Sequence[Stage]
+    first_tally: int
+    votes: Sequence[Counts]
+    wanted: Sequence[int] = ()
+    placed: list[int] = field(default_factory=list)
+    seconds: float = 0.0
 
-    @property
-    def seconds(self) -> float:
-        return self._before + time.monotonic() - self._started
+    def next_part(self) -> Part | None:
+        """The next part of what is wanted; None where all of it is on its way."""
+        for place, stage in enumerate(self.stages):
+            left = self.wanted[place] - self.placed[place]
+            if left > 0:
+                return Part(
+                    x=self.x,
+                    index=self.index,
+                    stage=stage,
+                    number=self.placed[place] // CHUNK,
+                    rows=min(CHUNK, left),
+                    tally=self.first_tally + place,
+                )
+        return None
+
+    def take(self, part: Part) -> None:
+        """The part is on its way."""
+        self.placed[self.stages.index(part.stage)] += part.rows
 
     def progress(self) -> Progress:
-        return Progress(index=self.index, label=self.label, votes=dict(self._votes), seconds=self.seconds)
+        votes = {
+            int(stage): Votes(drawn=sum(counts), counts=tuple(counts))
+            for stage, counts in zip(self.stages, self.votes, strict=True)
+            if sum(counts)
+        }
+        return Progress(index=self.index, label=self.label, votes=votes, seconds=self.seconds)
 
-    def counts(self, stage: Stage) -> tuple[int, ...]:
-        return self._votes[stage].counts
 
-    def count(self, sampler: Sampler, x: Tensor, n: int, stage: Stage) -> Iterator[Progress]:
-        for votes in sampler.votes(x, n, stage, index=self.index, resume=self._votes.get(stage)):
-            self._votes[stage] = votes
-            if time.monotonic() - self._reported >= SECONDS_BETWEEN_PROGRESS:
-                self._reported = time.monotonic()
-                yield self.progress()
+def _drawn(
+    sampler: Sampler,
+    inputs: Iterable[Input],
+    stages: Sequence[Stage],
+    wanted: Wanted,
+    resume: Iterable[Progress],
+    alone: bool,
+) -> Iterator[Progress | _Work]:
+    """The inputs as they are finished, with all their votes, and their progress before."""
+    begun = {progress.index: progress for progress in resume}
+    most = 1 if alone else sampler.room
+    rows = [len(stages) * place for place in range(most)]
+    sampler.tallies(len(stages) * most)
+    waiting, active = iter(inputs), list[_Work]()
+    reported = time.monotonic()
+    while True:
+        started = time.monotonic()
+        batch: dict[int, Part] = {}
+        sharing = [work for work in active if _fill(batch, work, sampler)]
+        while rows and len(batch) < sampler.room and (given := next(waiting, None)) is not None:
+            work = _begin(given, stages, rows.pop(0), sampler, wanted, begun)
+            active.append(work)
+            yield work.progress()
+            if _fill(batch, work, sampler):
+                sharing.append(work)
+        if batch:
+            sampler.count(batch)
+        elif not active:
+            return
+        over = [work for work in active if work.next_part() is None]
+        due = time.monotonic() - reported >= SECONDS_BETWEEN_PROGRESS
+        if over or due:
+            tallies = sampler.read()
+            for work in active:
+                work.votes = tallies[work.first_tally : work.first_tally + len(stages)]
+        for work in sharing:
+            work.seconds += (time.monotonic() - started) / len(sharing)
+        for work in over:
+            work.wanted = wanted(*work.votes)
+            if work.next_part() is None:
+                yield work
+                active.remove(work)
+                rows.append(work.first_tally)
+        if due:
+            reported = time.monotonic()
+            yield from (work.progress() for work in active)
+
+
+def _begin(
+    given: Input,
+    stages: Sequence[Stage],
+    first_tally: int,
+    sampler: Sampler,
+    wanted: Wanted,
+    begun: Mapping[int, Progress],
+) -> _Work:
+    """Takes up an input with the votes that it has already; a stage that was cut inside a part begins anew."""
+    index, x, label = given
+    before, none = begun.get(index), (0,) * sampler.num_classes
+    known = before.votes if before is not None else {}
+    votes: list[Counts] = [known[stage].counts if stage in known else none for stage in stages]
+    more = [total > sum(counts) for total, counts in zip(wanted(*votes), votes, strict=True)]
+    votes = [none if cut and sum(counts) % CHUNK else counts for cut, counts in zip(more, votes, strict=True)]
+    for place, counts in enumerate(votes):
+        sampler.put(first_tally + place, counts)
+    return _Work(
+        index=index,
+        x=sampler.prepare(x),
+        label=label,
+        stages=stages,
+        first_tally=first_tally,
+        votes=votes,
+        wanted=wanted(*votes),
+        placed=[sum(counts) for counts in votes],
+        seconds=before.seconds if before is not None else 0.0,
+    )
+
+
+def _fill(batch: dict[int, Part], work: _Work, sampler: Sampler) -> bool:
+    """Puts parts of an input into the batch, as long as there are some and room for them; True where there were."""
+    shares = False
+    while (part := work.next_part()) is not None:
+        place = sampler.place(part.number, batch.keys())
+        if place is None:
+            break
+        batch[place] = part
+        work.take(part)
+        shares = True
+    return shares

@@ -10,6 +10,7 @@ votes); what it costs is N times the price. The price is what the last samples o
 whose pilot lost no vote, so that such inputs get all of ``n`` and the others as many as bring them as much apiece.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,12 +22,13 @@ from scipy.special import betaincinv, ndtri
 from rs_core.certify.bounds import lower_bounds
 from rs_core.certify.decision import argmax
 
-STAGES = (100, 500, 3_000)
-"""Votes of the pilot, all in all, after each of its stages."""
+STAGES = (1, 5, 30)
+"""Votes of the pilot, all in all, after each of its stages: in units of the first."""
 WORTH_MORE = 10
 """A longer pilot is drawn where the size it has found is more than so many times its own."""
 STEP = 1.15
-SMALLEST = 50
+PART = 100
+"""Sizes are whole multiples of it, as far as they are below n: so many samples are drawn at once."""
 QUANTILES = (np.arange(24) + 0.5) / 24
 
 Floats = NDArray[np.float64]
@@ -34,15 +36,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Pilot:
-    """Sizes of up to ``n`` samples at failure probability ``alpha``."""
+    """Sizes of up to ``n`` samples at failure probability ``alpha``; ``n0`` are the votes of the first stage, of which
+    it takes whole hundreds."""
 
     n: int
     alpha: float
+    n0: int = 100
 
     def longer(self, counts: Sequence[int]) -> int:
         """How many votes the pilot still needs: 0 where it is over, and all of the first stage at the beginning."""
         drawn = sum(counts)
-        following = next((stage for stage in STAGES if stage > drawn), None)
+        following = next((stage for stage in self.stages if stage > drawn), None)
         if following is None or (drawn and self.size(counts) <= WORTH_MORE * drawn):
             return 0
         return following - drawn
@@ -53,18 +57,25 @@ class Pilot:
         best = int(worth.argmax())
         return int(self.sizes[best]) if worth[best] > 0 else 0
 
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """Votes of the pilot, all in all, after each of its stages."""
+        first = PART * math.ceil(self.n0 / PART)
+        return tuple(times * first for times in STAGES)
+
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
         """The sizes that are weighed: n, and from there down by 15 % each."""
-        steps = int(np.log(max(self.n / SMALLEST, 1)) / np.log(STEP))
-        return np.unique((self.n / STEP ** np.arange(steps + 1)).astype(np.int64).clip(min=1))
+        steps = int(np.log(max(self.n / PART, 1)) / np.log(STEP))
+        parts = np.ceil(self.n / STEP ** np.arange(steps + 1) / PART).astype(np.int64)
+        return np.unique((PART * parts).clip(max=self.n))
 
     @cached_property
     def _price(self) -> float:
         """Radius, in units of sigma, that one of the last samples buys an input whose pilot lost no vote."""
         if len(self.sizes) == 1:
             return 0.0
-        before, all_of_them = self._expected(STAGES[-1], STAGES[-1])[-2:]
+        before, all_of_them = self._expected(self.stages[-1], self.stages[-1])[-2:]
         return float((all_of_them - before) / (self.sizes[-1] - self.sizes[-2])) * (1 - 1e-9)  # so that it is paid
 
     def _expected(self, k: int, m: int) -> Floats:

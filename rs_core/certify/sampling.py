@@ -1,21 +1,29 @@
-"""Votes of a base classifier under Gaussian noise: class counts, and no statistics.
+"""Votes of a base classifier under noise: class counts, and no statistics.
 
-The sampling half of Cohen et al. 2019 (arXiv 1902.02918, SampleUnderNoise). Memory is bounded by the forward batch,
-whatever the number of samples: one buffer is filled, classified and counted again and again. Every forward pass has
-the same shape (the last is padded), and the noise comes from a keyed stream, so counting may stop after any batch and
-continue elsewhere with the same votes. Noise is added in pixel space and nothing is clipped.
+The sampling half of Cohen et al. 2019 (arXiv 1902.02918, SampleUnderNoise). Work comes in parts: up to ``CHUNK`` noise
+samples of one stream, which is as many as are drawn at once. A batch has room for a fixed number of parts, of any inputs,
+so that it is full whatever an input still needs; every forward pass has the same shape. Memory is bounded by the batch,
+whatever the number of samples, and counts stay on the device until they are read.
+
+Which votes an input gets depends on nothing but its stream: a sample has the same noise, and the same place in its part,
+in every batch. Where a network's logits depend on the place of the part too (which is looked at once), every part of a
+stream gets a place of its own.
+
+Noise is added in pixel space and nothing is clipped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from rs_core import discrete
+from rs_core.certify.discrete_law import GRID, neglected
 from rs_core.certify.prepared import Prepared
 from rs_core.errors import Mismatch, NotFinite
-from rs_core.fields import Precision
-from rs_core.noise import CHUNK, Stage, fill_gaussian
+from rs_core.fields import Noise, Precision
+from rs_core.noise import CHUNK, Stage, fill
 from rs_core.spec import DEFAULT_BATCH
 
 
@@ -27,11 +35,27 @@ class Votes:
     counts: tuple[int, ...]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """The samples ``CHUNK * number`` and following of one stream of one input, of which ``rows`` are counted.
+
+    ``x`` is the input (C, H, W); ``tally`` is the row of the sampler's counts that its votes are added to.
+    """
+
+    x: Tensor
+    index: int
+    stage: Stage
+    number: int
+    rows: int
+    tally: int
+
+
 class Sampler:
     """Counts votes of one base classifier at one noise level, batch by batch, in preallocated buffers.
 
     ``base_classifier`` maps (batch_size, C, H, W) in pixel units to logits (batch_size, num_classes); it is put into
-    evaluation mode and run as :class:`Prepared` has it. Buffers live on its device.
+    evaluation mode and run as :class:`Prepared` has it. ``batch_size`` is brought down to whole parts, or to a whole
+    fraction of one. Buffers live on the classifier's device.
     """
 
     def __init__(
@@ -43,37 +67,77 @@ class Sampler:
         seed: int = 0,
         batch_size: int = DEFAULT_BATCH,
         precision: Precision = "fp32",
+        noise: Noise = "gaussian",
     ) -> None:
         self._logits = Prepared(base_classifier, precision=precision)
-        self.sigma, self.num_classes, self.seed, self.batch_size = sigma, num_classes, seed, batch_size
+        self.sigma, self.num_classes, self.seed, self.precision = sigma, num_classes, seed, precision
+        self.noise: Noise = noise
+        self.batch_size = whole_parts(batch_size)
+        self.room = max(1, self.batch_size // CHUNK)
         parameter = next(base_classifier.parameters(), None)
         self.device = torch.device("cpu") if parameter is None else parameter.device
+        self._counts = torch.zeros((0, num_classes), dtype=torch.int64, device=self.device)
+        self._finite = torch.ones((), dtype=torch.bool, device=self.device)
+        self._ones = torch.ones(CHUNK, dtype=torch.int64, device=self.device)
         self._batch = torch.empty(0)
-        self._chunk = torch.empty(0)
+        self._alike: bool | None = None
+
+    def tallies(self, rows: int) -> None:
+        """Begins ``rows`` new rows of counts, all 0, and sees weights that were changed since."""
+        self._counts = torch.zeros((rows, self.num_classes), dtype=torch.int64, device=self.device)
+        self._finite.fill_(True)
+        self._logits.refresh()
+
+    def put(self, tally: int, counts: Sequence[int]) -> None:
+        """Sets one row of counts."""
+        self._counts[tally] = torch.tensor(counts, dtype=torch.int64, device=self.device)
+
+    def read(self) -> list[list[int]]:
+        """All rows of counts; raises :class:`NotFinite` where logits were no numbers."""
+        if not bool(self._finite):
+            raise NotFinite(expected="finite logits for every noisy input", got="infinite or NaN ones")
+        rows: list[list[int]] = self._counts.tolist()
+        return rows
+
+    def place(self, part: int, taken: Collection[int]) -> int | None:
+        """Where in a batch the part of this number may go, beside those in the places ``taken``; None: not in this one."""
+        if self._alike is False:
+            own = part % self.room
+            return None if own in taken else own
+        return next((place for place in range(self.room) if place not in taken), None)
 
     @torch.no_grad()
-    def votes(self, x: Tensor, n: int, stage: Stage, *, index: int, resume: Votes | None = None) -> Iterator[Votes]:
-        """Counts ``n`` noisy copies of ``x`` (C, H, W); yields the running votes after each forward pass.
+    def count(self, parts: dict[int, Part]) -> None:
+        """Classifies the parts of one batch, by their place in it, and adds their votes to their rows of counts.
 
-        ``resume`` continues from votes yielded before for the same input, stage and batch size. Raises
-        :class:`Mismatch` where the logits have another shape and :class:`NotFinite` where they are not numbers.
+        Raises :class:`Mismatch` where the logits have another shape.
         """
-        self._logits.refresh()
-        x = x.to(self.device, torch.float32)
-        self._prepare(x)
-        drawn = resume.drawn if resume else 0
-        counts = torch.zeros(self.num_classes, dtype=torch.int64, device=self.device)
-        if resume:
-            counts += torch.tensor(resume.counts, device=self.device)
-        while drawn < n:
-            fill_gaussian(
-                self._batch, start=drawn, sigma=self.sigma, seed=self.seed, index=index, stage=stage, chunk=self._chunk
+        for place, part in parts.items():
+            rows = self._batch[place * CHUNK : (place + 1) * CHUNK]
+            fill(
+                rows,
+                part.number,
+                sigma=self.sigma,
+                seed=self.seed,
+                index=part.index,
+                stage=part.stage,
+                noise=self.noise,
             )
-            kept = min(self.batch_size, n - drawn)
-            labels = self._classify(self._batch.add_(x))[:kept]
-            counts += torch.bincount(labels, minlength=self.num_classes)
-            drawn += kept
-            yield Votes(drawn=drawn, counts=tuple(counts.tolist()))
+            rows.add_(part.x)
+            if self.noise == "discrete":
+                rows.div_(GRID)
+        if self.batch_size >= CHUNK:
+            labels = self._classify(self._batch)
+            for place, part in parts.items():
+                self._add(labels[place * CHUNK : place * CHUNK + part.rows], part.tally)
+            return
+        (part,) = parts.values()
+        for first in range(0, part.rows, self.batch_size):
+            labels = self._classify(self._batch[first : first + self.batch_size])
+            self._add(labels[: part.rows - first], part.tally)
+
+    def _add(self, labels: Tensor, tally: int) -> None:
+        self._counts[tally].index_add_(0, labels, self._ones[: len(labels)])
 
     def _classify(self, batch: Tensor) -> Tensor:
         logits = self._logits(batch)
@@ -82,13 +146,46 @@ class Sampler:
                 expected=f"logits of shape ({len(batch)}, {self.num_classes}), one per class of the data set",
                 got=str(tuple(logits.shape)),
             )
-        if not bool(torch.isfinite(logits).all()):
-            raise NotFinite(expected="finite logits for every noisy input", got="infinite or NaN ones")
+        self._finite &= torch.isfinite(logits).all()
         return torch.as_tensor(logits.argmax(dim=1))
 
-    def _prepare(self, x: Tensor) -> None:
-        """(Re)allocates the buffers when the shape of the inputs changes, which within a job it never does."""
-        if self._batch.shape[1:] != x.shape or len(self._batch) != self.batch_size:
-            last = torch.channels_last if x.dim() == 3 else torch.contiguous_format
-            self._batch = torch.empty((self.batch_size, *x.shape), device=self.device, memory_format=last)
-            self._chunk = torch.empty(CHUNK * x.numel(), device=self.device)
+    def neglected(self, x: Tensor) -> float:
+        """By how much the noise on an image may differ from Gaussian noise, in the probability of any event."""
+        return neglected(self.sigma, x.numel()) if self.noise == "discrete" else 0.0
+
+    @torch.no_grad()
+    def prepare(self, x: Tensor) -> Tensor:
+        """An input (C, H, W) in [0, 1] as parts want it: on the device, in whole steps of 1/255 where the noise is.
+
+        Makes ready for inputs like it: (re)allocates the buffer where their shape is new, and looks once whether the
+        places of a batch are alike. Raises :class:`Mismatch` for discrete noise on an image that is not on the grid.
+        """
+        x = x.to(self.device, torch.float32)
+        self._allocate(x)
+        return discrete.on_grid(x) if self.noise == "discrete" else x
+
+    def _allocate(self, x: Tensor) -> None:
+        rows = max(CHUNK, self.batch_size)
+        if self._batch.shape[1:] == x.shape and len(self._batch) == rows:
+            return
+        last = torch.channels_last if x.dim() == 3 else torch.contiguous_format
+        self._batch = torch.empty((rows, *x.shape), device=self.device, memory_format=last).zero_()
+        self._alike = self.room == 1 or self._places_are_alike()
+
+    def _places_are_alike(self) -> bool:
+        """Whether a part has the same logits, bit by bit, in all places of a batch."""
+        probe = self._batch[:CHUNK].normal_(0.5, 1.0, generator=torch.Generator(self.device).manual_seed(0))
+        for place in range(1, self.room):
+            self._batch[place * CHUNK : (place + 1) * CHUNK] = probe
+        logits = self._logits(self._batch)
+        if len(logits) != len(self._batch):
+            return False
+        parts = logits.view(self.room, CHUNK, -1)
+        return bool((parts == parts[:1]).all())
+
+
+def whole_parts(batch_size: int) -> int:
+    """The largest batch up to ``batch_size`` that is made of whole parts, or that a part is made of."""
+    if batch_size >= CHUNK:
+        return batch_size // CHUNK * CHUNK
+    return max(size for size in range(1, batch_size + 1) if CHUNK % size == 0)

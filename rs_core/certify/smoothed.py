@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rs_core.certify import engine
 from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
+from rs_core.certify.procedure import Procedure
 from rs_core.certify.sampling import Sampler
 from rs_core.errors import InvalidSpec
 from rs_core.spec import DEFAULT_BATCH, MAX_ALPHA
@@ -58,7 +59,8 @@ class SmoothedClassifier:
         """Class and l2 radius of ``x`` (C, H, W), true with probability at least 1 - alpha; or an abstention."""
         _check(x, alpha, n0=n0, n=n)
         inputs = [(self._named(index), x, label)]
-        return _last(engine.certify(self._sampler, inputs, n0=n0, n=n, alpha=alpha), Certificate)
+        procedure = Procedure(sigma=self._sampler.sigma, n0=n0, n=n, alpha=alpha)
+        return _last(engine.certify(self._sampler, inputs, procedure), Certificate)
 
     def predict(
         self, x: Tensor, n: int = 1_000, alpha: float = 0.001, *, index: int | None = None, label: int = UNKNOWN_LABEL

@@ -25,14 +25,15 @@ def vote(
     n: int,
     augmentation: str = "none",
     crop_size: int | None = None,
-    resume: Progress | None = None,
+    resume: Iterable[Progress] = (),
+    alone: bool = False,
 ) -> Iterator[Progress | Prediction]:
     """``n`` votes on the view of each input; the counts of the records are what soft labels are made of."""
     seen = (
         (index, view(image, index, seed=sampler.seed, augmentation=augmentation, crop_size=crop_size), label)
         for index, image, label in inputs
     )
-    return engine.predict(sampler, seen, n=n, alpha=ALPHA, resume=resume, stage=Stage.SOFT_LABELS)
+    return engine.predict(sampler, seen, n=n, alpha=ALPHA, resume=resume, stage=Stage.SOFT_LABELS, alone=alone)
 
 
 def view(image: Tensor, index: int, *, seed: int, augmentation: str, crop_size: int | None = None) -> Tensor:

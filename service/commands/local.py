@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from service.commands import options as o
-from service.commands.specs import spec_of
+from service.commands.specs import listed, spec_of
 
 Results = Annotated[
     Path,
@@ -103,9 +103,15 @@ def certify(
     dataset: o.Dataset = None,
     sigma: o.Sigma = None,
     seed: o.Seed = None,
+    sampling: o.Sampling = None,
+    radii: o.Radii = None,
+    bound: o.Bound = None,
+    noise: o.Noise = None,
+    guarantee: o.Guarantee = None,
     n0: o.N0 = None,
     n: o.N = None,
     alpha: o.Alpha = None,
+    precision: o.SamplePrecision = None,
     batch_size: o.SampleBatch = None,
     start: o.Start = None,
     step: o.Step = None,
@@ -121,9 +127,15 @@ def certify(
         "dataset": dataset,
         "sigma": sigma,
         "seed": seed,
+        "sampling": sampling,
+        "radii": listed(radii),
+        "bound": bound,
+        "noise": noise,
+        "guarantee": guarantee,
         "n0": n0,
         "n": n,
         "alpha": alpha,
+        "precision": precision,
         "batch_size": batch_size,
         "start": start,
         "step": step,

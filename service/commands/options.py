@@ -97,9 +97,63 @@ PredictN = Annotated[
 Alpha = Annotated[
     float | None, typer.Option(rich_help_panel=SAMPLING, help="Failure probability, per input. (default: 0.001)")
 ]
+Sampling = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=SAMPLING,
+        help="fixed: n samples each, as in papers; pilot: full radii for about a third of the samples; at_radii: certified "
+        "accuracy at --radii for 20 to 50 times fewer; anytime: certificates that hold whenever you stop. (default: fixed)",
+    ),
+]
+Radii = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R,R,...",
+        rich_help_panel=SAMPLING,
+        help="Where at_radii settles each input: l2 radii, such as 0.25,0.5,1. (default: none)",
+    ),
+]
+Bound = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=SAMPLING,
+        help="one_sided, or two_class, which certifies more where no class has most of the votes; with fixed and pilot. "
+        "(default: one_sided)",
+    ),
+]
+Noise = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=SAMPLING,
+        help="gaussian, or discrete: on the grid of 8-bit images, out of reach of rounding attacks. (default: gaussian)",
+    ),
+]
+Guarantee = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=SAMPLING,
+        help="per_input: each certificate fails with probability alpha; dataset: any of them does. (default: per_input)",
+    ),
+]
+SamplePrecision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        rich_help_panel=SAMPLING,
+        help="Of the forward passes: fp32 or bf16, a network of its own that is certified as run. (default: fp32)",
+    ),
+]
+AnyPrecision = Annotated[
+    str | None,
+    typer.Option("--precision", rich_help_panel=MACHINE, help="Of the passes: fp32 or bf16. (default: fp32)"),
+]
 SampleBatch = Annotated[
     int | None,
-    typer.Option("--batch-size", rich_help_panel=SAMPLING, help="Noise samples per forward pass. (default: 100)"),
+    typer.Option(
+        "--batch-size",
+        rich_help_panel=SAMPLING,
+        help="Noise samples per forward pass, at most: whole hundreds, or a whole part of one. (default: 100)",
+    ),
 ]
 
 Start = Annotated[int | None, typer.Option(rich_help_panel=INPUTS, help="Index of the first input. (default: 0)")]

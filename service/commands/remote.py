@@ -12,7 +12,7 @@ import typer
 from service.commands import options as o
 from service.commands.connection import DEFAULT_SERVER, ApiKey, AsJson, JobId, Server, connect, follow, job_text
 from service.commands.console import note, say, table
-from service.commands.specs import merged
+from service.commands.specs import listed, merged
 
 Kind = Annotated[
     str | None,
@@ -93,6 +93,11 @@ def submit(
     sigma: o.Sigma = None,
     seed: o.Seed = None,
     batch_size: AnyBatch = None,
+    sampling: o.Sampling = None,
+    radii: o.Radii = None,
+    bound: o.Bound = None,
+    noise: o.Noise = None,
+    guarantee: o.Guarantee = None,
     n0: o.N0 = None,
     n: AnyN = None,
     alpha: o.Alpha = None,
@@ -118,7 +123,7 @@ def submit(
     lr_drop: o.LrDrop = None,
     augmentation: o.Augmentation = None,
     crop_size: o.CropSize = None,
-    precision: o.Precision = None,
+    precision: o.AnyPrecision = None,
     memory_format: o.MemoryFormat = None,
     forward_batch: o.ForwardBatch = None,
     loader_processes: o.LoaderProcesses = None,
@@ -131,6 +136,11 @@ def submit(
         "sigma": sigma,
         "seed": seed,
         "batch_size": batch_size,
+        "sampling": sampling,
+        "radii": listed(radii),
+        "bound": bound,
+        "noise": noise,
+        "guarantee": guarantee,
         "n0": n0,
         "n": n,
         "alpha": alpha,

@@ -8,7 +8,7 @@ cut is dropped and its input done again; keyed noise makes that the same work.
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -26,39 +26,66 @@ Lines = Callable[[Iterable[Any]], Iterator[str]]
 
 
 class Results:
-    """An open run: ``done`` are the records that it has, ``add`` appends one."""
+    """An open run: ``done`` are the records that it has, ``add`` appends one, or puts it in the place of an earlier one."""
 
     def __init__(self, tsv: Path, ndjson: TextIO, lines: Lines, done: "list[Record]") -> None:
-        self.done = done
+        self._records = {record.index: record for record in done}
+        self._progress: dict[int, Mapping[str, Any]] = {}
         self.progress_path = sidecar(tsv, ".progress.json")
-        self._ndjson, self._lines = ndjson, lines
-        _replace(tsv, "".join(lines(done)))
+        self._path, self._ndjson, self._lines = tsv, ndjson, lines
+        self._stale = False
+        _replace(tsv, "".join(lines(self.done)))
         self._tsv = tsv.open("a", encoding="utf-8")
+
+    @property
+    def done(self) -> "list[Record]":
+        """The last record of each input, in the order in which inputs got their first one."""
+        return list(self._records.values())
+
+    @property
+    def indices(self) -> Collection[int]:
+        """The inputs that have a record."""
+        return self._records.keys()
 
     def add(self, record: "Record") -> None:
         """Appends a record to both files, so that it outlives this process."""
-        self.done.append(record)
+        again = record.index in self._records
+        self._records[record.index] = record
+        self._progress.pop(record.index, None)
         self._ndjson.write(json.dumps(records.to_json(record)) + "\n")
         self._ndjson.flush()
+        if again:
+            self._stale = True
+            return
         _, row = self._lines([record])
         self._tsv.write(row)
         self._tsv.flush()
 
     def keep(self, progress: Mapping[str, Any]) -> None:
-        """Stores the votes of the unfinished input."""
-        _replace(self.progress_path, json.dumps(progress))
+        """Stores the votes of an unfinished input."""
+        self._progress[progress["index"]] = progress
+        _replace(self.progress_path, json.dumps(list(self._progress.values())))
 
-    def unfinished(self) -> dict[str, Any] | None:
-        """What :meth:`keep` stored last, if it is whole and its input has no record."""
+    def unfinished(self) -> list[dict[str, Any]]:
+        """What :meth:`keep` stored last, if it is whole, of inputs that have no record of as many samples."""
         try:
-            body: dict[str, Any] = json.loads(self.progress_path.read_text())
-        except (OSError, ValueError):
-            return None
-        return body if body["index"] not in {record.index for record in self.done} else None
+            stored: list[dict[str, Any]] = json.loads(self.progress_path.read_text())
+            return [body for body in stored if self._knows_more(body)]
+        except (OSError, ValueError, LookupError, TypeError):
+            return []
 
     def close(self) -> None:
-        """Closes the TSV file."""
+        """Closes the files; where records took the place of earlier ones, these are left out from now on."""
         self._tsv.close()
+        if self._stale:
+            lines = (json.dumps(records.to_json(record)) + "\n" for record in self.done)
+            _replace(Path(self._ndjson.name), "".join(lines))
+            _replace(self._path, "".join(self._lines(self.done)))
+
+    def _knows_more(self, body: Mapping[str, Any]) -> bool:
+        record = self._records.get(body["index"])
+        drawn = sum(part["drawn"] for part in body["votes"].values())
+        return record is None or drawn > getattr(record, "n0", 0) + record.n
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     import torch
 
-    from rs_core.certify.decision import Certificate, Prediction
-    from rs_core.certify.engine import Progress
-    from rs_core.certify.sampling import Sampler
     from rs_core.checkpoint_info import CheckpointInfo
     from rs_core.data.dataset import Dataset
     from rs_core.models.normalize import BaseClassifier
@@ -111,44 +108,27 @@ def _measure(
     """The engine over what is left, every record stored before the next is asked for."""
     from rs_core.certify.engine import Progress
     from rs_core.certify.sampling import Sampler
+    from service.commands.smoothed_inputs import Left
 
     assert spec.sigma is not None
-    sampler = Sampler(model, spec.sigma, data.num_classes, seed=spec.seed, batch_size=execution["batch_size"])
-    have = {record.index for record in results.done}
-    if have:
-        note(f"Going on: {len(have):,} of {len(chosen):,} inputs have their result.")
-    todo = [index for index in chosen if index not in have]
+    sampler = Sampler(
+        model,
+        spec.sigma,
+        data.num_classes,
+        seed=spec.seed,
+        batch_size=execution["batch_size"],
+        precision=getattr(spec, "precision", "fp32"),
+        noise=getattr(spec, "noise", "gaussian"),
+    )
+    left = Left(spec=spec, sampler=sampler, data=data, chosen=chosen, results=results)
+    left.say_what_there_is()
     with _stoppable(results, len(chosen)), bar(spec.kind) as progress:
-        for record in _records(spec, sampler, data, todo, results.unfinished()):
-            part = 0.0
+        for record in left.records():
             if not isinstance(record, Progress):
                 results.add(record)
             elif record.votes:
-                results.keep({"index": record.index, "votes": _votes(record), "seconds": record.seconds})
-                part = record.drawn / _samples(spec)
-            count = len(results.done)
-            progress.show(count + part, len(chosen), f"{count:,} of {len(chosen):,} inputs")
-
-
-def _records(
-    spec: "Spec", sampler: "Sampler", data: "Dataset", todo: "Sequence[int]", unfinished: dict[str, Any] | None
-) -> "Iterator[Progress | Certificate | Prediction]":
-    from rs_core.certify import engine
-    from rs_core.certify.engine import Progress
-    from rs_core.certify.sampling import Votes
-
-    resume = None
-    if unfinished is not None:
-        votes = {
-            int(stage): Votes(drawn=part["drawn"], counts=tuple(part["counts"]))
-            for stage, part in unfinished["votes"].items()
-        }
-        index = unfinished["index"]
-        resume = Progress(index=index, label=int(data.labels[index]), votes=votes, seconds=unfinished["seconds"])
-    inputs = ((index, data.image(index), int(data.labels[index])) for index in todo)
-    if spec.kind == "certify":
-        return engine.certify(sampler, inputs, n0=spec.n0, n=spec.n, alpha=spec.alpha, resume=resume)
-    return engine.predict(sampler, inputs, n=spec.n, alpha=spec.alpha, resume=resume)
+                results.keep(record.body())
+            progress.show(left.share(record), len(chosen), left.text())
 
 
 def _stoppable(results: files.Results, total: int) -> AbstractContextManager[None]:
@@ -201,14 +181,6 @@ def _comparable(spec: "Spec") -> dict[str, Any]:
 
     body = dump_spec(spec)
     return {name: value for name, value in body.items() if name not in ("checkpoint", "dataset", "batch_size")}
-
-
-def _votes(record: "Progress") -> dict[str, Any]:
-    return {str(int(stage)): asdict(votes) for stage, votes in record.votes.items()}
-
-
-def _samples(spec: "Spec") -> int:
-    return spec.n + (spec.n0 if spec.kind == "certify" else 0)
 
 
 def _sha256(path: Path) -> str:

@@ -67,6 +67,20 @@ def spec_of(
     return spec
 
 
+def listed(text: str | None) -> list[float] | None:
+    """``0.25,0.5`` as numbers; :class:`InvalidSpec` where it is something else."""
+    from rs_core.errors import InvalidSpec
+
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidSpec(
+            expected="numbers with commas between them, such as 0.25,0.5", got=repr(text), where="--radii"
+        ) from None
+
+
 def _put(body: dict[str, Any], name: str, value: Any) -> None:
     if name in INPUTS:
         body["inputs"] = {**_table(body.get("inputs")), name: value}

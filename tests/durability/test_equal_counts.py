@@ -9,8 +9,10 @@ from tests_support import processes, things
 
 from rs_core.certify import engine
 from rs_core.certify.decision import Certificate
+from rs_core.certify.procedure import Procedure
 from rs_core.certify.sampling import Sampler
 from rs_core.data.builtin import digits
+from rs_core.fields import Sampling
 from worker import broker
 from worker.settings import Settings
 from worker.store import jobs, results
@@ -31,11 +33,12 @@ def library() -> Evidence:
     """The job as a call of the library."""
     data = digits()
     inputs = [(i, data.image(i), int(data.labels[i])) for i in range(START, START + COUNT)]
-    records = engine.certify(Sampler(things.model(), 0.25, 10, seed=SEED), inputs, n0=N0, n=N, alpha=0.001)
+    procedure = Procedure(sigma=0.25, n0=N0, n=N)
+    records = engine.certify(Sampler(things.model(), 0.25, 10, seed=SEED), inputs, procedure)
     return _evidence([record for record in records if isinstance(record, Certificate)])
 
 
-def _job(database: Database, settings: Settings) -> str:
+def _job(database: Database, settings: Settings, **more: object) -> str:
     tenant_id = things.tenant(database)
     body = {
         "kind": "certify",
@@ -45,6 +48,7 @@ def _job(database: Database, settings: Settings) -> str:
         "n0": N0,
         "n": N,
         "seed": SEED,
+        **more,
     }
     return things.submit(database, tenant_id, body)
 
@@ -111,6 +115,38 @@ def test_celery_workers_on_postgres_and_redis_give_the_counts_of_a_library_call(
         database.close()
 
 
+def test_other_procedures_too_give_the_counts_of_a_library_call_through_kills(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """Batches hold several inputs, and each input gets a size of its own; two workers, one of which is killed."""
+    data = digits()
+    inputs = [(i, data.image(i), int(data.labels[i])) for i in range(START, START + COUNT)]
+    settings = _settings(tmp_path, database_url)
+    chosen: dict[Sampling, tuple[float, ...]] = {"pilot": (), "at_radii": (0.1, 0.3), "anytime": ()}
+    job_ids = {
+        sampling: _job(database, settings, sampling=sampling, radii=radii or None, batch_size=300)
+        for sampling, radii in chosen.items()
+    }
+    with processes.fleet(settings, "worker.local", 2) as fleet:
+        for sampling in chosen:
+            processes.until(lambda job=job_ids[sampling]: processes.stored(database, job) >= 1, 60, "results")  # type: ignore[misc]
+            fleet.kill(fleet.processes[0])
+            fleet.start()
+        for job_id in job_ids.values():
+            processes.until(lambda job=job_id: processes.ended(database, job), 120, "the job ends")  # type: ignore[misc]
+    for sampling, radii in chosen.items():
+        procedure = Procedure(sigma=0.25, n0=N0, n=N, sampling=sampling, radii=radii)
+        sampler = Sampler(things.model(), 0.25, 10, seed=SEED, batch_size=500)
+        records = [r for r in engine.certify(sampler, inputs, procedure) if isinstance(r, Certificate)]
+        with database.read() as session:
+            job, summary = session.get_one(Job, job_ids[sampling]), session.get_one(JobSummary, job_ids[sampling])
+            rows = list(results.certificates(session, job_ids[sampling]))
+        assert (job.state, job.problem, summary.done) == (jobs.SUCCEEDED, None, COUNT)
+        assert _evidence(rows) == _evidence(sorted(records, key=lambda record: record.index))
+        assert summary.work_done == sum(row.n0 + row.n for row in rows)
+        assert summary.radius_sum == pytest.approx(sum(row.radius for row in rows if row.correct), rel=1e-9)
+
+
 def test_a_kill_inside_an_input_loses_at_most_a_commit_and_changes_no_count(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
@@ -142,5 +178,6 @@ def test_a_kill_inside_an_input_loses_at_most_a_commit_and_changes_no_count(
         (row,) = results.certificates(session, job_id)
     sampler = Sampler(things.model(), 0.25, 10, seed=SEED)
     image = digits().image(START)
-    records = engine.certify(sampler, [(START, image, int(digits().labels[START]))], n0=N0, n=n, alpha=0.001)
+    procedure = Procedure(sigma=0.25, n0=N0, n=n)
+    records = engine.certify(sampler, [(START, image, int(digits().labels[START]))], procedure)
     assert _evidence([row]) == _evidence([record for record in records if isinstance(record, Certificate)])

@@ -35,7 +35,7 @@ def test_the_table_shows_the_numbers_and_what_must_stand_beside_them() -> None:
     lines = format_table(summarize([ROW, ABSTAINED], radii=(0, 0.25, 0.75))).splitlines()
     assert lines[:11] == [
         "ACR 0.2649   accuracy at 0 50.00 %   abstained 50.00 %   at the cap (0.6158) 0.00 %",
-        "n0 100   n 1,000   alpha 0.001   sigma 0.25",
+        "n0 100   n 1,000   alpha 0.001   sigma 0.25   (fixed n)",
         "inputs 2   seed 7",
         "",
         "  radius   certified accuracy   95 % interval       inputs",
@@ -61,7 +61,7 @@ def test_no_line_is_wider_than_100_columns() -> None:
 def test_what_is_unknown_is_said_to_be() -> None:
     text = format_table(summarize([BARE]))
     assert "at the cap unknown" in text
-    assert "n0 unknown   n unknown   alpha unknown   sigma unknown\ninputs 1   seed unknown" in text
+    assert "n0 unknown   n unknown   alpha unknown   sigma unknown   (fixed n)\ninputs 1   seed unknown" in text
     assert "p_lower            unknown" in text
 
 

@@ -13,6 +13,7 @@ from tests_support.trainings import CERTIFICATION, SPEC, epochs, trained
 from rs_core import held_out, soft_labels, training, training_clock
 from rs_core.certify import engine
 from rs_core.certify.decision import Certificate
+from rs_core.certify.procedure import Procedure
 from rs_core.certify.sampling import Sampler
 from rs_core.data.builtin import digits
 from rs_core.data.dataset import Dataset
@@ -107,10 +108,12 @@ class TestCertification:
         found = epochs(iter(records))[-1].certification
         sampler = Sampler(trained(iter(records)).model, 0.25, 10, seed=3)
         chosen = [(i, held.image(i), int(held.labels[i])) for i in range(3, 33, 5)]
-        plan = {"n0": 20, "n": 200, "alpha": 0.01}
+        procedure = Procedure(sigma=0.25, n0=20, n=200, alpha=0.01)
         stages = (Stage.CHECK_SELECTION, Stage.CHECK_ESTIMATION)
-        rows = [row for row in engine.certify(sampler, chosen, **plan, stages=stages) if isinstance(row, Certificate)]
-        of_a_job = [row for row in engine.certify(sampler, chosen, **plan) if isinstance(row, Certificate)]
+        rows = [
+            row for row in engine.certify(sampler, chosen, procedure, stages=stages) if isinstance(row, Certificate)
+        ]
+        of_a_job = [row for row in engine.certify(sampler, chosen, procedure) if isinstance(row, Certificate)]
         assert [row.counts for row in rows] != [row.counts for row in of_a_job]
         assert found is not None
         assert (found["inputs"], found["abstained"]) == (6, sum(row.prediction == -1 for row in rows))

@@ -45,6 +45,30 @@ JOBS: list[tuple[str, dict[str, Any], int, tuple[str, ...]]] = [
         ("(inputs)", "at least one input", "which has 200", "index 500"),
     ),
     ("start astronomic", {"inputs": {"start": 10**40}}, 422, ("inputs",)),
+    (
+        "two classes with a bet",
+        {"bound": "two_class", "sampling": "anytime"},
+        422,
+        ("body.bound", "one_sided or two_class with fixed and pilot", "got two_class with anytime"),
+    ),
+    (
+        "two classes at radii",
+        {"bound": "two_class", "sampling": "at_radii", "radii": [0.5]},
+        422,
+        ("body.bound", "one_sided with at_radii and anytime", "got two_class with at_radii"),
+    ),
+    ("at no radii", {"sampling": "at_radii"}, 422, ("body.radii", "at which at_radii is to settle", "got none")),
+    ("an empty list of radii", {"sampling": "at_radii", "radii": []}, 422, ("body.radii", "at least 1 item")),
+    ("a negative radius", {"sampling": "at_radii", "radii": [-1]}, 422, ("body.radii.0", "greater than or equal to 0")),
+    ("radii of a fixed n", {"radii": [0.5]}, 422, ("body.radii", "with sampling = at_radii", "radii with fixed")),
+    (
+        "radii out of reach",
+        {"sampling": "at_radii", "radii": [0.5, 9]},
+        422,
+        ("(radii)", "radii up to 0.9118", "n = 100,000 samples at sigma = 0.25", "got 9"),
+    ),
+    ("a sampling that is none", {"sampling": "clever"}, 422, ("body.sampling", "'fixed', 'at_radii', 'anytime'")),
+    ("a noise that is none", {"noise": "uniform"}, 422, ("body.noise", "'gaussian' or 'discrete'", "'uniform'")),
     ("too much work", {"n": 10**8, "inputs": {}}, 422, ("estimated work", "noise samples")),
 ]
 

@@ -72,10 +72,10 @@ class TestCertify:
         whole, cut = tmp_path / "whole.tsv", tmp_path / "cut.tsv"
         certify(model, whole)
         monkeypatch.setattr(engine, "SECONDS_BETWEEN_PROGRESS", 0.0)
-        resumed: list[engine.Progress | None] = []
+        resumed: list[list[engine.Progress]] = []
         original = engine.certify
 
-        def until_the_third(*arguments: Any, resume: engine.Progress | None, **options: Any) -> Iterator[Any]:
+        def until_the_third(*arguments: Any, resume: list[engine.Progress], **options: Any) -> Iterator[Any]:
             resumed.append(resume)
             for record in original(*arguments, resume=resume, **options):
                 yield record
@@ -86,8 +86,8 @@ class TestCertify:
         stopped = certify(model, cut)
         assert stopped.exit_code == 130 and "Stopped after 2 of 6 inputs" in stopped.stderr
         assert certify(model, cut).exit_code == 0
-        assert resumed[0] is None and resumed[1] is not None
-        assert (resumed[1].index, resumed[1].drawn) == (1100, 220)
+        assert resumed[0] == []
+        assert [(progress.index, progress.drawn) for progress in resumed[1]] == [(1100, 220)]
         assert counted(cut) == counted(whole)
         assert not cut.with_suffix(".progress.json").exists()
 
@@ -95,7 +95,7 @@ class TestCertify:
         self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first = certify(model, tmp_path / "results.tsv")
-        monkeypatch.setattr("rs_core.certify.sampling.Sampler.votes", None)
+        monkeypatch.setattr("rs_core.certify.sampling.Sampler.count", None)
         assert certify(model, tmp_path / "results.tsv").stdout == first.stdout
 
     def test_files_of_another_run_are_left_alone(self, model: Path, tmp_path: Path) -> None:

@@ -87,6 +87,19 @@ def test_an_input_that_kills_its_child_three_times_is_stored_as_not_certified(
     assert (summary.errors, summary.abstained) == (1, 1)
 
 
+def test_of_several_inputs_on_their_way_the_one_that_kills_is_found_by_taking_them_alone(
+    database: Database, tmp_path: Path, slot: SlotMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = _submit(database, tmp_path, 20)
+    _work(slot(f"{START + 3}:die,together:yes"))
+    assert _job(database, job_id).state == jobs.SUCCEEDED
+    with database.read() as session:
+        assert [row.index for row in results.certificates(session, job_id) if row.error] == [START + 3]
+    together, *alone = [record.at for record in caplog.records if record.message == "child died"]  # type: ignore[attr-defined]
+    assert len(together) > 1
+    assert alone == [[START + 3]] * 3, "only these count against an input"
+
+
 def test_a_child_that_dies_after_progress_is_no_mark_against_its_input(
     database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,4 +135,4 @@ def test_those_that_waited_are_rung_for_as_soon_as_the_job_has_succeeded(
     rung: list[int] = []
     monkeypatch.setattr(broker, "ring", lambda settings, count=1: rung.append(count))
     assert slot(lambda beat: "0" * 64).work_once()
-    assert rung == [3]
+    assert sum(rung) == 3

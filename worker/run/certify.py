@@ -10,17 +10,14 @@ from worker.run.task import Task
 
 
 def run(task: Task) -> Iterator[dict[str, Any]]:
-    """Messages ``progress`` and ``certificate``; then ``done``."""
-    spec = task.spec
-    records = engine.certify(
-        task.sampler(), task.inputs(), n0=spec["n0"], n=spec["n"], alpha=spec["alpha"], resume=task.unfinished()
-    )
+    """Messages ``progress`` and ``certificate``; then ``done``, which says whether another turn is to come."""
+    procedure = task.procedure()
+    records = engine.certify(task.sampler(), task.inputs(), procedure, resume=task.unfinished(), alone=task.alone)
     for record in records:
         yield progress(record) if isinstance(record, Progress) else {"type": "certificate", **asdict(record)}
-    yield {"type": "done"}
+    yield {"type": "done", "more": not procedure.last}
 
 
 def progress(record: Progress) -> dict[str, Any]:
-    """The votes of the unfinished input, as a message; the first one of an input tells that it has begun."""
-    votes = {str(int(stage)): asdict(part) for stage, part in record.votes.items()}
-    return {"type": "progress", "index": record.index, "label": record.label, "votes": votes, "seconds": record.seconds}
+    """The votes of an unfinished input, as a message; the first one of an input tells that it has begun."""
+    return {"type": "progress", "label": record.label, **record.body()}

@@ -13,7 +13,14 @@ from worker.run.task import Task
 def run(task: Task) -> Iterator[dict[str, Any]]:
     """Messages ``progress`` and ``prediction``; then ``done``."""
     spec = task.spec
-    records = engine.predict(task.sampler(), task.inputs(), n=spec["n"], alpha=spec["alpha"], resume=task.unfinished())
+    records = engine.predict(
+        task.sampler(),
+        task.inputs(),
+        n=spec["n"],
+        alpha=spec["alpha"],
+        resume=task.unfinished(),
+        alone=task.alone,
+    )
     for record in records:
         yield progress(record) if isinstance(record, Progress) else {"type": "prediction", **asdict(record)}
     yield {"type": "done"}

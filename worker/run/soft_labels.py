@@ -20,6 +20,7 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
         augmentation=spec["augmentation"],
         crop_size=spec["crop_size"],
         resume=task.unfinished(),
+        alone=task.alone,
     )
     for record in records:
         yield progress(record) if isinstance(record, Progress) else {"type": "prediction", **asdict(record)}

@@ -10,12 +10,13 @@ import torch
 
 from rs_core import checkpoint
 from rs_core.certify.engine import Input, Progress
-from rs_core.certify.sampling import Sampler, Votes
+from rs_core.certify.procedure import Procedure, procedure_of
+from rs_core.certify.sampling import Sampler
 from rs_core.checkpoint import CheckpointInfo
 from rs_core.data.canonical import open_dataset
 from rs_core.data.dataset import Dataset
 from rs_core.models.normalize import BaseClassifier
-from rs_core.spec import Selection
+from rs_core.spec import CertifySpec, Selection, parse_spec
 from worker.store import blobs
 
 
@@ -31,10 +32,12 @@ class Task:
     first: int
     stop: int
     done: frozenset[int]
-    progress: dict[str, Any] | None
+    progress: list[dict[str, Any]] | None
     resume: dict[str, Any] | None
     files: dict[str, str]
     limits: dict[str, float]
+    alone: bool = False
+    turn: int = 0
     dataset_hash: str | None = None
 
     @classmethod
@@ -68,17 +71,19 @@ class Task:
             info.num_classes,
             seed=self.spec["seed"],
             batch_size=self.execution["batch_size"],
+            precision=self.spec.get("precision", "fp32"),
+            noise=self.spec.get("noise", "gaussian"),
         )
 
-    def unfinished(self) -> Progress | None:
-        """The votes of the input that was cut."""
-        if self.progress is None:
-            return None
-        votes = {
-            int(stage): Votes(drawn=part["drawn"], counts=tuple(part["counts"]))
-            for stage, part in self.progress["votes"].items()
-        }
-        return Progress(index=self.progress["index"], label=-1, votes=votes, seconds=self.progress["seconds"])
+    def procedure(self) -> Procedure:
+        """How a certify job certifies, as far as it goes in this turn."""
+        spec = parse_spec(self.spec)
+        assert isinstance(spec, CertifySpec)
+        return procedure_of(spec, inputs=len(spec.inputs.indices(len(self.dataset())))).turn(self.turn)
+
+    def unfinished(self) -> list[Progress]:
+        """The votes of the inputs that were cut."""
+        return [Progress.of(body) for body in self.progress or ()]
 
 
 @lru_cache(maxsize=2)

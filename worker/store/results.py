@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from rs_core.certify.decision import ABSTAIN, Certificate, Prediction
+from rs_core.certify.procedure import turn_end
 from rs_core.soft_labels import ALPHA
 from rs_core.spec import Selection
 from rs_core.tally import tally
@@ -34,24 +35,75 @@ PREDICTING = ("predict", "soft_labels")
 """Kinds of jobs whose results are predictions."""
 
 
+OF_THE_JOB = ("sampling", "bound", "noise", "precision")
+"""What every certificate says of its procedure, and is the same for all of a job: kept in the job's specification."""
+
+
 def store_certificates(session: Session, job_id: str, certificates: Sequence[Certificate]) -> int:
-    """Inserts those that are new and adds them to the summary; returns how many were."""
+    """Inserts those that are new, puts those that know more in the place of older ones, and brings the summary up to
+    date; returns how many were stored."""
     new = _insert_new(session, CertificateRow, job_id, certificates)
-    if new:
+    inserted = {certificate.index for certificate in new}
+    again = [row for row in certificates if row.sampling == "anytime" and row.index not in inserted]
+    older, newer = _replaced(session, job_id, again)
+    if new or newer:
         summary = _locked_summary(session, job_id)
-        _count(summary, new, work=sum(certificate.n0 + certificate.n for certificate in new))
-        sums = tally(new, summary.radii)
-        summary.radius_sum += sums.radius_sum
-        summary.at_cap += sums.at_cap or 0
-        summary.correct_at = [before + more for before, more in zip(summary.correct_at, sums.counts, strict=True)]
-    return len(new)
+        finished = _final(session, job_id, [*new, *newer])
+        _add(summary, [*new, *newer], +1)
+        _add(summary, older, -1)
+        summary.done += len(finished)
+    return len(new) + len(newer)
+
+
+def _replaced(
+    session: Session, job_id: str, certificates: Sequence[Certificate]
+) -> tuple[list[Certificate], list[Certificate]]:
+    """Puts certificates of more samples where those of fewer are; returns the ones before, and the ones now."""
+    if not certificates:
+        return [], []
+    wanted = {certificate.index: certificate for certificate in certificates}
+    before = [row for row in _certificates_at(session, job_id, list(wanted)) if row.n < wanted[row.index].n]
+    for row in before:
+        values = _columns_of(wanted[row.index])
+        session.execute(
+            update(CertificateRow)
+            .where(CertificateRow.job_id == job_id, CertificateRow.index == row.index)
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
+    return before, [wanted[row.index] for row in before]
+
+
+def _final(session: Session, job_id: str, certificates: Sequence[Certificate]) -> list[Certificate]:
+    """Those that no later one will take the place of."""
+    if not certificates or certificates[0].sampling != "anytime":
+        return list(certificates)
+    n = session.get_one(Job, job_id).spec["n"]
+    return [row for row in certificates if row.n >= n or row.error is not None]
+
+
+def _add(summary: JobSummary, certificates: Sequence[Certificate], sign: int) -> None:
+    """Adds certificates to the summary, or takes them from it; ``done`` is left to the caller."""
+    sums = tally(certificates, summary.radii)
+    summary.work_done += sign * sum(certificate.n0 + certificate.n for certificate in certificates)
+    summary.correct += sign * sums.correct
+    summary.abstained += sign * sums.abstained
+    summary.errors += sign * sums.errors
+    summary.radius_sum += sign * sums.radius_sum
+    summary.at_cap += sign * (sums.at_cap or 0)
+    summary.correct_at = [before + sign * more for before, more in zip(summary.correct_at, sums.counts, strict=True)]
 
 
 def store_predictions(session: Session, job_id: str, predictions: Sequence[Prediction]) -> int:
     """Inserts those that are new and adds them to the summary; returns how many were."""
     new = _insert_new(session, PredictionRow, job_id, predictions)
     if new:
-        _count(_locked_summary(session, job_id), new, work=sum(prediction.n for prediction in new))
+        summary = _locked_summary(session, job_id)
+        summary.done += len(new)
+        summary.work_done += sum(prediction.n for prediction in new)
+        summary.correct += sum(prediction.correct for prediction in new)
+        summary.abstained += sum(prediction.prediction == ABSTAIN for prediction in new)
+        summary.errors += sum(prediction.error is not None for prediction in new)
     return len(new)
 
 
@@ -69,6 +121,7 @@ def store_failure(session: Session, job_id: str, spec: dict[str, Any], index: in
     if spec["kind"] in PREDICTING:
         store_predictions(session, job_id, [Prediction(**known, p_value=1.0)])
     else:
+        known |= {name: spec[name] for name in OF_THE_JOB if name in spec}
         store_certificates(session, job_id, [Certificate(**known, n0=spec["n0"], counts0=(), radius=0.0, p_lower=0.0)])
     drop_progress(session, job_id, [index])
 
@@ -91,8 +144,11 @@ def add_device_seconds(session: Session, job_id: str, seconds: float) -> None:
 
 
 def store_progress(session: Session, job_id: str, index: int, votes: dict[str, Any], seconds: float) -> None:
-    """Keeps the votes of the unfinished input."""
-    drawn = sum(stage["drawn"] for stage in votes.values())
+    """Keeps the votes of an unfinished input; ``drawn`` counts those that no certificate of it counts already."""
+    counted = select(CertificateRow.n0 + CertificateRow.n).where(
+        CertificateRow.job_id == job_id, CertificateRow.index == index
+    )
+    drawn = sum(stage["drawn"] for stage in votes.values()) - (session.scalar(counted) or 0)
     row = session.get(SampleProgress, (job_id, index))
     if row is None:
         session.add(SampleProgress(job_id=job_id, index=index, votes=votes, drawn=drawn, seconds=seconds))
@@ -125,17 +181,41 @@ def progress_of(session: Session, job_id: str, indices: Sequence[int]) -> list[S
     return list(session.scalars(query))
 
 
-def standing(session: Session, claim: Claim) -> tuple[set[int], dict[str, Any] | None]:
-    """Which inputs of a claimed shard have their result, and how far the unfinished one has come."""
+def standing(session: Session, claim: Claim) -> tuple[set[int], list[dict[str, Any]]]:
+    """Which inputs of a claimed shard have their result of this turn, and how far the unfinished ones have come."""
     if claim.kind not in ("certify", *PREDICTING):
-        return set(), None
+        return set(), []
     count = session.scalar(select(Dataset.count).join(Job, Job.dataset_id == Dataset.id).where(Job.id == claim.job_id))
     indices = Selection(**claim.spec["inputs"]).indices(count or 0)[claim.first : claim.stop]
-    done = done_among(session, claim.job_id, claim.kind, indices)
-    begun = [row for row in progress_of(session, claim.job_id, indices) if row.drawn and row.index not in done]
-    if not begun:
-        return done, None
-    return done, {"index": begun[0].index, "votes": begun[0].votes, "seconds": begun[0].seconds}
+    if claim.spec.get("sampling") == "anytime":
+        done, begun = _turned(session, claim, indices)
+    else:
+        done, begun = done_among(session, claim.job_id, claim.kind, indices), {}
+    for row in progress_of(session, claim.job_id, indices):
+        if row.drawn and row.index not in done:
+            begun[row.index] = {"index": row.index, "votes": row.votes, "seconds": row.seconds}
+    return done, list(begun.values())
+
+
+def _turned(session: Session, claim: Claim, indices: Sequence[int]) -> tuple[set[int], dict[int, dict[str, Any]]]:
+    """Of a job in turns: the inputs that have come as far as this one goes, and the votes of the others."""
+    upto = min(turn_end(claim.turn), claim.spec["n"])
+    query = select(
+        CertificateRow.index,
+        CertificateRow.counts0,
+        CertificateRow.counts,
+        CertificateRow.seconds,
+        CertificateRow.n,
+        CertificateRow.error,
+    ).where(CertificateRow.job_id == claim.job_id, *_between(CertificateRow.index, indices))
+    done, begun = set(), {}
+    for index, counts0, counts, seconds, n, error in session.execute(query):
+        if n >= upto or error is not None:
+            done.add(index)
+        else:
+            votes = {str(stage): {"drawn": sum(part), "counts": part} for stage, part in enumerate((counts0, counts))}
+            begun[index] = {"index": index, "votes": votes, "seconds": seconds}
+    return done, begun
 
 
 def done_among(session: Session, job_id: str, kind: str, indices: Sequence[int]) -> set[int]:
@@ -146,13 +226,29 @@ def done_among(session: Session, job_id: str, kind: str, indices: Sequence[int])
 
 def certificates(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[Certificate]:
     """A job's certificates in the order of their index, beyond index ``after``."""
-    for fields in _rows(session, CertificateRow, Certificate, job_id, after, limit):
-        yield Certificate(**fields | {"counts0": tuple(fields["counts0"]), "counts": tuple(fields["counts"])})
+    procedure = _procedure(session, job_id)
+    for fields in _rows(session, CertificateRow, Certificate, job_id, CertificateRow.index > after, limit=limit):
+        yield _certificate(fields, procedure)
+
+
+def _certificates_at(session: Session, job_id: str, indices: Sequence[int]) -> list[Certificate]:
+    procedure = _procedure(session, job_id)
+    rows = _rows(session, CertificateRow, Certificate, job_id, CertificateRow.index.in_(indices))
+    return [_certificate(fields, procedure) for fields in rows]
+
+
+def _procedure(session: Session, job_id: str) -> dict[str, Any]:
+    spec = session.scalar(select(Job.spec).where(Job.id == job_id)) or {}
+    return {name: spec[name] for name in OF_THE_JOB if name in spec}
+
+
+def _certificate(fields: dict[str, Any], procedure: dict[str, Any]) -> Certificate:
+    return Certificate(**fields | {"counts0": tuple(fields["counts0"]), "counts": tuple(fields["counts"])}, **procedure)
 
 
 def predictions(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[Prediction]:
     """A job's predictions in the order of their index, beyond index ``after``."""
-    for fields in _rows(session, PredictionRow, Prediction, job_id, after, limit):
+    for fields in _rows(session, PredictionRow, Prediction, job_id, PredictionRow.index > after, limit=limit):
         yield Prediction(**fields | {"counts": tuple(fields["counts"])})
 
 
@@ -179,11 +275,11 @@ def epochs(session: Session, job_id: str) -> list[EpochMetric]:
 
 
 def _rows(
-    session: Session, table: type[Any], record: type[Any], job_id: str, after: int, limit: int | None
+    session: Session, table: type[Any], record: type[Any], job_id: str, *conditions: Any, limit: int | None = None
 ) -> Iterator[dict[str, Any]]:
     """The record's fields of each row; columns and not entities, since a report reads very many of them."""
-    names = list(record.__dataclass_fields__)
-    query = select(*(getattr(table, name) for name in names)).where(table.job_id == job_id, table.index > after)
+    names = [name for name in record.__dataclass_fields__ if name not in OF_THE_JOB]
+    query = select(*(getattr(table, name) for name in names)).where(table.job_id == job_id, *conditions)
     for row in session.execute(query.order_by(table.index).limit(limit).execution_options(yield_per=1000)):
         yield dict(zip(names, row, strict=True))
 
@@ -193,18 +289,14 @@ def _between(column: Any, indices: Sequence[int]) -> list[Any]:
     return [column >= indices[0], column <= indices[-1]] if indices else [column < 0]
 
 
-def _count(summary: JobSummary, new: Sequence[Certificate] | Sequence[Prediction], *, work: int) -> None:
-    summary.done += len(new)
-    summary.work_done += work
-    summary.correct += sum(record.correct for record in new)
-    summary.abstained += sum(record.prediction == ABSTAIN for record in new)
-    summary.errors += sum(record.error is not None for record in new)
-
-
 def _insert_new(session: Session, table: type[Base], job_id: str, records: Sequence[Record]) -> list[Record]:
-    rows = [{"job_id": job_id, **asdict(record)} for record in records]
+    rows = [{"job_id": job_id, **_columns_of(record)} for record in records]
     inserted = {index for _, index in _insert_rows(session, table, rows, ["job_id", "index"])}
     return [record for record in records if record.index in inserted]
+
+
+def _columns_of(record: Certificate | Prediction) -> dict[str, Any]:
+    return {name: value for name, value in asdict(record).items() if name not in OF_THE_JOB}
 
 
 def _insert_rows(session: Session, table: type[Base], rows: list[dict[str, Any]], key: list[str]) -> list[Any]:

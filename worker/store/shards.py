@@ -49,6 +49,7 @@ class Claim:
     execution: dict[str, Any]
     resume: dict[str, Any] | None
     attempt: int
+    turn: int = 0
 
 
 def claim(
@@ -95,6 +96,7 @@ def claim(
         execution=job.execution or execution,
         resume=shard.resume,
         attempt=shard.attempt,
+        turn=shard.turn,
     )
 
 
@@ -142,6 +144,12 @@ def finish(session: Session, held: Claim, output: dict[str, Any] | None = None) 
 def release(session: Session, held: Claim) -> None:
     """Hands the shard back in order: nothing is lost, and the next worker goes on from the last commit."""
     _fenced(session, held, state="ready", owner=None, lease_until=0.0, rung=0.0)
+    jobs.settle(session, held.job_id)
+
+
+def next_turn(session: Session, held: Claim) -> None:
+    """Hands back a shard that has come as far as it goes in one turn; its next one comes after this one of all others."""
+    _fenced(session, held, state="ready", owner=None, lease_until=0.0, rung=clock(), turn=Shard.turn + 1)
     jobs.settle(session, held.job_id)
 
 
@@ -235,6 +243,7 @@ def _next(device_type: str, *, lock: bool = True) -> Select[Shard, Job]:
             func.coalesce(recent.c.seconds, 0.0),
             Job.priority.desc(),
             Job.id,
+            Shard.turn,
             Shard.number,
         )
         .limit(1)

@@ -200,7 +200,8 @@ class Shard(Base):
     """A part of a job that one worker does at a time: positions ``first <= p < stop`` of the job's inputs.
 
     ``fence`` grows with every claim; a commit that carries an old one writes nothing. ``lost`` counts claims in a row
-    that ended without a commit. ``resume`` is where a training job stands.
+    that ended without a commit. ``resume`` is where a training job stands. ``turn`` counts how often a job that goes over
+    its inputs again and again has been through with this part.
     """
 
     __tablename__ = "shard"
@@ -216,6 +217,7 @@ class Shard(Base):
     lease_until: Mapped[float] = mapped_column(default=0.0)
     owner: Mapped[str | None] = mapped_column(Id)
     rung: Mapped[float] = mapped_column(default=0.0)
+    turn: Mapped[int] = mapped_column(default=0, server_default="0")
     resume: Mapped[dict[str, Any] | None]
 
 
@@ -229,6 +231,7 @@ class CertificateRow(Base):
     prediction: Mapped[int]
     radius: Mapped[float]
     p_lower: Mapped[float]
+    p_upper: Mapped[float | None]
     counts0: Mapped[list[Any]]
     counts: Mapped[list[Any]]
     n0: Mapped[int]

@@ -1,10 +1,21 @@
 """CERTIFY's and PREDICT's decisions, as functions of counts."""
 
+from collections.abc import Sequence
+
 import pytest
 from scipy.special import ndtri
 from scipy.stats import binomtest, multinomial
 
-from rs_core.certify.decision import ABSTAIN, Certificate, certify, certify_two_class, predict
+from rs_core.certify import sequential
+from rs_core.certify.decision import ABSTAIN, Certificate, Decision, certify, decide, predict
+from rs_core.fields import Sampling
+
+
+def certify_two_class(
+    counts0: Sequence[int], counts: Sequence[int], *, sigma: float, alpha: float
+) -> tuple[int, float, float, float | None]:
+    decided = decide(counts0, counts, sigma=sigma, alpha=alpha, bound="two_class")
+    return decided.prediction, decided.radius, decided.p_lower, decided.p_upper
 
 
 def test_radius_is_sigma_times_the_quantile_of_the_bound() -> None:
@@ -114,3 +125,27 @@ def test_at_the_cap_two_classes_certify_a_hair_less() -> None:
 def test_two_classes_abstain_where_the_bounds_meet() -> None:
     assert certify_two_class([3, 1], [52, 48], sigma=1.0, alpha=0.001)[:2] == (ABSTAIN, 0.0)
     assert certify_two_class([1], [100], sigma=1.0, alpha=0.001)[0] == 0, "the only class there is"
+
+
+def test_what_the_noise_neglects_is_taken_from_the_bounds() -> None:
+    one, less = (decide((10, 0), (990, 10), sigma=0.5, alpha=0.001, neglected=mass) for mass in (0.0, 1e-3))
+    assert less.p_lower == one.p_lower - 1e-3
+    assert less.radius < one.radius
+    two, fewer = (
+        decide((10, 0, 0), (600, 200, 200), sigma=0.5, alpha=0.001, bound="two_class", neglected=mass)
+        for mass in (0.0, 1e-3)
+    )
+    assert fewer.p_lower == two.p_lower - 1e-3
+    assert fewer.p_upper == pytest.approx(two.p_upper + 1e-3)
+
+
+def test_without_an_estimation_nothing_is_certified() -> None:
+    assert decide((60, 40), (0, 0), sigma=0.5, alpha=0.001) == Decision(prediction=ABSTAIN, radius=0.0, p_lower=0.0)
+    assert decide((60, 40), (0, 0), sigma=0.5, alpha=0.001, bound="two_class").prediction == ABSTAIN
+
+
+@pytest.mark.parametrize("sampling", ["at_radii", "anytime"])
+def test_where_sampling_may_stop_early_the_bound_is_that_of_the_bet(sampling: Sampling) -> None:
+    decided = decide((100, 0), (1_000, 20), sigma=0.5, alpha=0.001, sampling=sampling)
+    assert decided.p_lower == sequential.lower_bound(1_000, 1_020, 0.001)
+    assert decided.radius < decide((100, 0), (1_000, 20), sigma=0.5, alpha=0.001).radius

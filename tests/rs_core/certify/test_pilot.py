@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 from rs_core.certify.bounds import lower_bound
-from rs_core.certify.pilot import STAGES, Pilot
+from rs_core.certify.pilot import Pilot
 
 PILOT = Pilot(n=100_000, alpha=0.001)
 
@@ -26,9 +26,9 @@ def test_the_less_certain_the_class_the_fewer_samples_it_is_worth() -> None:
 
 
 def test_the_pilot_goes_on_where_much_is_at_stake_and_ends_where_little_is() -> None:
-    assert PILOT.longer([0, 0]) == STAGES[0]
-    assert PILOT.longer([100, 0]) == STAGES[1] - STAGES[0]
-    assert PILOT.longer([500, 0]) == STAGES[2] - STAGES[1]
+    assert PILOT.longer([0, 0]) == PILOT.stages[0]
+    assert PILOT.longer([100, 0]) == PILOT.stages[1] - PILOT.stages[0]
+    assert PILOT.longer([500, 0]) == PILOT.stages[2] - PILOT.stages[1]
     assert PILOT.longer([3_000, 0]) == 0
     assert PILOT.longer([34, 33, 33]) == 0
 

@@ -2,7 +2,8 @@
 
 FAKE_CHILD is a comma-separated list of ``index:act``; the act is done when the input of that index begins: ``die``
 (a segfault), ``die-late`` (always after the same progress), ``die-further`` (after new progress), ``hang`` (silence), ``fail`` (a problem), ``full`` (a full disk).
-``start:die`` and ``start:hang`` misbehave at once, ``all:slow`` takes its time.
+``start:die`` and ``start:hang`` misbehave at once, ``all:slow`` takes its time, ``together:yes`` has all inputs of a shard
+on their way at once, unless it is told to take them alone.
 """
 
 import json
@@ -49,11 +50,15 @@ def main() -> None:
 
 def _serve(task: dict, say, stop: threading.Event) -> None:  # type: ignore[no-untyped-def]
     spec = task["spec"]
-    for index in range(spec["inputs"]["start"] + task["first"], spec["inputs"]["start"] + task["stop"]):
-        if index in task["done"]:
-            continue
+    start = spec["inputs"]["start"]
+    left = [index for index in range(start + task["first"], start + task["stop"]) if index not in task["done"]]
+    begun = {progress["index"]: progress for progress in task["progress"]}
+    if "together" in ACTS and not task["alone"]:
+        for index in left:
+            say(type="progress", index=index, label=7, votes={}, seconds=0.0)
+    for index in left:
         say(type="progress", index=index, label=7, votes={}, seconds=0.0)
-        if _act(ACTS.get(str(index), ""), say, index, task["progress"]):
+        if _act(ACTS.get(str(index), ""), say, index, begun.get(index)):
             return
         time.sleep(0.3 if ACTS.get("all") == "slow" else 0.01)
         if stop.is_set() and ACTS.get("all") != "deaf":

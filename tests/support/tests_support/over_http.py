@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from rs_core.certify.decision import ABSTAIN, Certificate, Prediction, certify
+from rs_core.certify.decision import ABSTAIN, Certificate, Prediction, decide
 from service.app import create_app
 from worker.settings import Settings
 from worker.store import blobs, jobs, registry, results, shards, tenants
@@ -128,24 +128,26 @@ def serving(database: Database, settings: Settings, *, require_key: bool = False
         yield Service(app=app, client=client, database=database, settings=settings)
 
 
-def certificate(index: int, spec: dict[str, Any]) -> Certificate:
-    """Made-up votes and the certificate that follows from them: every fifth input abstains, every seventh is wrong."""
-    label = index % 10
-    top = spec["n"] // 2 if index % 5 == 4 else spec["n"] - index
+def certificate(index: int, spec: dict[str, Any], n: int | None = None) -> Certificate:
+    """Made-up votes, ``n`` or all that the job asks for, and the certificate that follows from them: every fifth input
+    abstains, every seventh is wrong."""
+    label, n = index % 10, n or spec["n"]
+    top = n // 2 if index % 5 == 4 else n - index
     voted = (label + 1) % 10 if index % 7 == 6 else label
     counts0, counts = [0] * 10, [0] * 10
-    counts0[voted], counts[voted], counts[(voted + 1) % 10] = spec["n0"], top, spec["n"] - top
-    prediction, radius, p_lower = certify(counts0, counts, sigma=spec["sigma"], alpha=spec["alpha"])
+    counts0[voted], counts[voted], counts[(voted + 1) % 10] = spec["n0"], top, n - top
+    how = {name: spec[name] for name in ("sigma", "alpha", "sampling", "bound")}
     return Certificate(
         index=index,
         label=label,
-        prediction=prediction,
-        radius=radius,
-        p_lower=p_lower,
+        **asdict(decide(counts0, counts, **how)),
+        **how,
         counts0=tuple(counts0),
         counts=tuple(counts),
+        n0=spec["n0"],
+        n=n,
         seconds=0.5,
-        **{name: spec[name] for name in ("n0", "n", "sigma", "alpha", "seed")},
+        **{name: spec[name] for name in ("seed", "noise", "precision")},
     )
 
 

@@ -1,13 +1,14 @@
 """Results are stored once, and the summary is the sum of the rows, on SQLite and on Postgres."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from tests_support import things
 
 from rs_core.certify.decision import ABSTAIN, Certificate, Prediction
 from rs_core.report import summarize
-from worker.store import jobs, results
+from worker.store import jobs, results, shards
 from worker.store.jobs import NewJob
 from worker.store.session import Database
 from worker.store.tables import JobSummary
@@ -97,6 +98,62 @@ def test_the_summary_equals_the_report_of_the_rows(database: Database, job_id: s
         == (report.abstained, report.at_cap, report.errors)
         == (2, 1, 1)
     )
+
+
+@pytest.fixture
+def anytime_id(database: Database, tmp_path: Path) -> str:
+    tenant_id = things.tenant(database)
+    body = {
+        "kind": "certify",
+        "dataset": things.dataset(database, tmp_path, tenant_id),
+        "checkpoint": things.checkpoint_of(database, tmp_path, tenant_id),
+        "inputs": {"count": 3},
+        "sampling": "anytime",
+        "n0": 10,
+        "n": 400,
+        "seed": 3,
+    }
+    return things.submit(database, tenant_id, body)
+
+
+def _growing(index: int, n: int, radius: float, **changes: object) -> Certificate:
+    counts = (n // 20, n - n // 20)
+    return _certificate(index, sampling="anytime", n=n, counts=counts, radius=radius, **changes)
+
+
+def test_a_certificate_of_more_samples_takes_the_place_of_one_of_fewer(database: Database, anytime_id: str) -> None:
+    first = [_growing(0, 100, 0.1), _growing(1, 100, 0.3), _growing(2, 100, 0.0, prediction=ABSTAIN)]
+    later = [_growing(0, 400, 0.5), _growing(1, 200, 0.2), _growing(2, 400, 0.6, prediction=0)]
+    assert _store(database, anytime_id, *first) == 3
+    assert _summary(database, anytime_id).done == 0, "none of them is final"
+    assert _store(database, anytime_id, *later) == 3
+    assert _store(database, anytime_id, *first) == 0, "what knows less is late"
+    with database.read() as session:
+        rows = list(results.certificates(session, anytime_id))
+    summary = _summary(database, anytime_id)
+    report = summarize(rows, radii=summary.radii, total=3)
+    assert rows == later
+    assert (summary.done, summary.work_done) == (2, 410 + 210 + 410)
+    assert summary.radius_sum / 3 == pytest.approx(report.acr, rel=1e-12)
+    assert summary.correct_at == [point.count for point in report.certified_accuracy]
+    assert summary.correct_at[0] == 2
+    assert (summary.correct, summary.abstained) == (2, 0)
+
+
+def test_a_turn_goes_on_from_the_votes_of_the_one_before(database: Database, anytime_id: str) -> None:
+    _store(database, anytime_id, _growing(0, 100, 0.1), _growing(1, 200, 0.3), _growing(2, 100, 0.1))
+    votes = {"0": {"drawn": 10, "counts": [1, 9]}, "1": {"drawn": 150, "counts": [0, 150]}}
+    with database.write() as session:
+        results.store_progress(session, anytime_id, 2, votes, 0.7)
+        assert results.progress_of(session, anytime_id, [2])[0].drawn == 50, "beyond what its certificate counts"
+        claim = shards.claim(session, lease=60.0, device_type="cpu", execution={}, provenance={})
+        assert claim is not None
+        whole = dataclasses.replace(claim, first=0, stop=3, turn=1)
+        done, begun = results.standing(session, whole)
+        assert (done, [part["index"] for part in begun]) == ({1}, [0, 2])
+        assert begun[0]["votes"] == {"0": {"drawn": 10, "counts": [1, 9]}, "1": {"drawn": 100, "counts": [5, 95]}}
+        assert begun[1]["votes"] == votes
+        assert results.standing(session, dataclasses.replace(whole, turn=0))[0] == {0, 1, 2}
 
 
 def test_predictions_are_stored_once_and_counted(database: Database, job_id: str) -> None:

@@ -128,6 +128,18 @@ def test_a_released_shard_is_taken_up_by_the_next_worker_and_counts_no_loss(data
         assert session.query(Shard).one().lost == 0
 
 
+def test_a_shard_that_has_had_its_turn_comes_after_those_that_have_not(database: Database) -> None:
+    job_id = _submit(database, 3)
+    taken = []
+    for _ in range(5):
+        held = _taken(database)
+        taken.append((held.number, held.turn))
+        with database.write() as session:
+            shards.next_turn(session, held)
+    assert taken == [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1)]
+    assert _state(database, job_id) == jobs.RUNNING
+
+
 def test_a_shard_that_is_lost_ten_times_without_a_commit_fails_its_job(database: Database) -> None:
     job_id = _submit(database, count=2)
     for _ in range(shards.MAX_LOST):

@@ -1,0 +1,113 @@
+"""Jobs of other procedures than Cohen's, seen from outside: what they say of themselves, before and after they end."""
+
+import pytest
+from tests_support.over_http import Service, certificate
+
+from rs_core.fields import Sampling
+from worker.store import results, shards
+
+
+def _advance(service: Service, job_id: str, n: int) -> None:
+    """Every input of an anytime job has come to ``n`` samples."""
+    spec = service.job(job_id).spec
+    with service.database.write() as session:
+        results.store_certificates(session, job_id, [certificate(index, spec, n) for index in range(20)])
+
+
+def test_a_report_of_a_running_anytime_job_is_valid_and_says_so(service: Service) -> None:
+    job_id = service.submitted(sampling="anytime")
+    service.claim()
+    _advance(service, job_id, 100)
+    first = service.client.get(f"/v1/jobs/{job_id}/report")
+    body = first.json()
+    assert (body["complete"], body["results"]["evaluated"], body["results"]["inputs"]) == (False, 20, 20)
+    assert body["results"]["acr"] > 0, "the inputs count with their present bound"
+    assert any(
+        note.startswith("Valid as it stands: 20 inputs are still being sampled") for note in body["results"]["notes"]
+    )
+    assert "Valid as it stands." in service.client.get(f"/v1/jobs/{job_id}/report.html").text
+    _advance(service, job_id, 400)
+    later = service.client.get(f"/v1/jobs/{job_id}/report")
+    assert later.headers["etag"] != first.headers["etag"]
+    assert later.json()["results"]["acr"] > body["results"]["acr"]
+    summary = service.client.get(f"/v1/jobs/{job_id}").json()["summary"]
+    assert (summary["sampling"], summary["inputs_done"], summary["acr_over_done"]) == ("anytime", 0, None)
+    assert summary["acr"] == pytest.approx(later.json()["results"]["acr"])
+    _advance(service, job_id, 1000)
+    last = service.client.get(f"/v1/jobs/{job_id}").json()
+    assert last["summary"]["inputs_done"] == 20
+    assert service.client.get(f"/v1/jobs/{job_id}/report").json()["complete"]
+
+
+def test_a_cancelled_anytime_job_keeps_a_valid_report(service: Service) -> None:
+    job_id = service.submitted(sampling="anytime")
+    held = service.claim()
+    assert held is not None
+    _advance(service, job_id, 200)
+    service.client.post(f"/v1/jobs/{job_id}/cancel")
+    with service.database.write() as session:
+        shards.release(session, held)
+    assert service.job(job_id).state == "cancelled"
+    results_ = service.client.get(f"/v1/jobs/{job_id}/report").json()["results"]
+    assert results_["acr"] > 0
+    assert "200 on average" in " ".join(results_["notes"])
+
+
+@pytest.mark.parametrize(
+    ("sampling", "more", "words"),
+    [
+        ("fixed", {}, "Each certificate is wrong with probability at most alpha"),
+        ("pilot", {}, "A pilot chose the number of samples of each input"),
+        ("at_radii", {"radii": [0.1, 0.3]}, "neither is to be ranked against those of a fixed n"),
+        ("anytime", {}, "Each certificate holds whenever one looks or stops"),
+        ("fixed", {"bound": "two_class"}, "Two-class bound"),
+        ("fixed", {"noise": "discrete"}, "images of 8 bits a channel"),
+        ("fixed", {"precision": "bf16"}, "bfloat16"),
+        ("fixed", {"guarantee": "dataset"}, "all 20 certificates of the job hold together"),
+    ],
+)
+def test_a_report_says_which_procedure_produced_it(
+    service: Service, sampling: Sampling, more: dict[str, object], words: str
+) -> None:
+    job_id = service.finished(sampling=sampling, **more)
+    report = service.client.get(f"/v1/jobs/{job_id}/report").json()
+    assert report["procedure"] | more == report["procedure"]
+    assert report["procedure"]["sampling"] == report["results"]["sampling"] == sampling
+    assert words in " ".join(report["results"]["notes"])
+    page = service.client.get(f"/v1/jobs/{job_id}/report.html").text
+    assert words.split()[0] in page
+    row = service.client.get(f"/v1/jobs/{job_id}/certificates").json()["items"][0]
+    for name in ("bound", "noise", "precision"):
+        assert row[name] == more.get(name, row[name])
+    assert row["sampling"] == sampling
+    header, first, *_ = service.client.get(f"/v1/jobs/{job_id}/certificates.csv").text.splitlines()
+    assert dict(zip(header.split(","), first.split(","), strict=True))["sampling"] == sampling
+
+
+def test_radii_of_a_job_at_radii_are_those_of_its_report(service: Service) -> None:
+    job_id = service.finished(sampling="at_radii", radii=[0.3, 0.1])
+    curve = service.client.get(f"/v1/jobs/{job_id}/report").json()["results"]["certified_accuracy"]
+    assert [point["radius"] for point in curve] == [0.0, 0.1, 0.3]
+    summary = service.client.get(f"/v1/jobs/{job_id}").json()["summary"]
+    assert [point["count"] for point in summary["certified_accuracy"]] == [point["count"] for point in curve]
+
+
+def test_radii_are_told_in_other_norms(service: Service) -> None:
+    report = service.client.get(f"/v1/jobs/{service.finished()}/report").json()
+    assert report["results"]["linf_per_l2"] == 1 / 8, "of 1 x 8 x 8 values"
+    assert "l1 norm up to R too, and of linf norm up to R / sqrt(64) = 0.12500 R" in " ".join(
+        report["results"]["notes"]
+    )
+
+
+def test_how_far_a_job_is_goes_by_its_inputs_where_these_get_sizes_of_their_own(service: Service) -> None:
+    job_id = service.submitted(sampling="pilot", n=100_000)
+    spec = service.job(job_id).spec
+    service.claim()
+    with service.database.write() as session:
+        results.store_certificates(session, job_id, [certificate(index, spec, 500) for index in range(5)])
+        results.add_device_seconds(session, job_id, 10.0)
+    progress = service.client.get(f"/v1/jobs/{job_id}").json()["progress"]
+    assert progress["fraction"] == 0.25
+    assert progress["work_done"] == 5 * 600
+    assert progress["eta_seconds"] == pytest.approx(30.0)
