@@ -38,6 +38,8 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
         "resume": claim.resume,
         "files": files,
         "dataset_hash": dataset.content_hash if dataset is not None else None,
+        "tuning": str(settings.tuning.absolute()),
+        "may_compile": settings.compile == "auto",
         "limits": {
             "snapshot": settings.snapshot,
             "convert": settings.convert_limit,

@@ -47,12 +47,13 @@ def main() -> None:
     device = resolve_device(os.environ.get("RADII_DEVICE", "auto"))
     say({"type": "ready", "provenance": provenance(device), "device_type": device.type})
     tasks: queue.Queue[Message] = queue.Queue()
+    replies: queue.SimpleQueue[Message] = queue.SimpleQueue()
     stop = threading.Event()
-    threading.Thread(target=_listen, args=(tasks, stop), daemon=True).start()
+    threading.Thread(target=_listen, args=(tasks, replies, stop), daemon=True).start()
     while True:
         task = tasks.get()
         stop.clear()
-        for message in _work(task, device):
+        for message in _work(task | {"replies": replies}, device):
             say(message)
             if stop.is_set() and message["type"] not in ("done", "failed"):
                 say({"type": "stopped"})
@@ -94,12 +95,14 @@ def _unexpected(error: Exception) -> Message:
     }
 
 
-def _listen(tasks: "queue.Queue[Message]", stop: threading.Event) -> None:
+def _listen(tasks: "queue.Queue[Message]", replies: "queue.SimpleQueue[Message]", stop: threading.Event) -> None:
     """Sorts what the loop says; the end of the input is the end of the loop, and of this process."""
     for line in sys.stdin:
         message = json.loads(line)
         if message["type"] == "stop":
             stop.set()
+        elif message["type"] == "execution":
+            replies.put(message)
         else:
             tasks.put(message)
     os._exit(0)

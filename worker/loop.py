@@ -13,9 +13,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from rs_core.errors import RadiiError
 from rs_core.models import table as architectures
@@ -28,6 +29,8 @@ from worker.store.clock import clock
 from worker.store.session import Database, new_id
 from worker.store.shards import Claim, LeaseLost
 from worker.store.tables import Worker
+
+T = TypeVar("T")
 
 log = logging.getLogger("radii.worker")
 
@@ -194,11 +197,19 @@ class Drive:
             if message is not None:
                 if message["type"] in ("done", "failed", "stopped"):
                     return message
-                self.pending.add(message)
+                if message["type"] == "tuned":
+                    self._agree(message["execution"])
+                else:
+                    self.pending.add(message)
             self.slot.tick()
             if time.monotonic() - self.committed >= self.settings.commit:
                 self._commit()
             self._watch()
+
+    def _agree(self, found: dict[str, Any]) -> None:
+        """Tells the child how the job is run, which its first worker decides."""
+        execution = self._write(lambda session: shards.agree(session, self.claim, found))
+        self.child.send({"type": "execution", "execution": execution})
 
     def _watch(self) -> None:
         """Stops the child where it is wanted, and ends it where it does not stop or is not heard of."""
@@ -224,40 +235,32 @@ class Drive:
         release: bool = False,
         alone: bool = False,
     ) -> None:
-        """Writes what is pending; a database that is away is asked again until two thirds of the lease are over."""
-        while True:
-            try:
-                spent = time.monotonic() - self.begun
-                with self.database.write() as session:
-                    wants_stop = write(
-                        session,
-                        self.settings,
-                        self.claim,
-                        self.pending,
-                        spent,
-                        done=done,
-                        failed=failed,
-                        retry=retry,
-                        release=release,
-                        alone=alone,
-                    )
-                break
-            except LeaseLost:
-                abandon(self.pending, done)
+        """Writes what is pending, and what ends the shard."""
+        try:
+            wants_stop = self._write(
+                lambda session: write(
+                    session,
+                    self.settings,
+                    self.claim,
+                    self.pending,
+                    time.monotonic() - self.begun,
+                    done=done,
+                    failed=failed,
+                    retry=retry,
+                    release=release,
+                    alone=alone,
+                )
+            )
+        except LeaseLost:
+            abandon(self.pending, done)
+            raise
+        except (DataError, IntegrityError, ProgrammingError) as error:
+            abandon(self.pending, done)
+            if failed:
                 raise
-            except (DataError, IntegrityError, ProgrammingError) as error:
-                abandon(self.pending, done)
-                if failed:
-                    raise
-                self.pending = self.pending.emptied()
-                self._commit(failed=_refused(error))
-                return
-            except SQLAlchemyError as error:
-                if time.monotonic() - self.committed > self.settings.lease * 2 / 3:
-                    abandon(self.pending, done)
-                    raise LeaseLost(f"no renewal of {self.claim.job_id}: {error}") from error
-                log.warning("database away, trying again", extra={"error": str(error)[:300]})
-                time.sleep(min(1.0, self.settings.lease / 20))
+            self.pending = self.pending.emptied()
+            self._commit(failed=_refused(error))
+            return
         self.progressed = self.progressed or self.pending.holds_results()
         self.pending = self.pending.emptied()
         self.committed = self.begun = time.monotonic()
@@ -267,6 +270,20 @@ class Drive:
                 broker.ring(self.settings)
         if wants_stop and not (done or failed or release or alone):
             self._ask_to_stop()
+
+    def _write(self, work: Callable[[Session], T]) -> T:
+        """One transaction; a database that is away is asked again until two thirds of the lease are over."""
+        while True:
+            try:
+                with self.database.write() as session:
+                    return work(session)
+            except (LeaseLost, DataError, IntegrityError, ProgrammingError):
+                raise
+            except SQLAlchemyError as error:
+                if time.monotonic() - self.committed > self.settings.lease * 2 / 3:
+                    raise LeaseLost(f"no renewal of {self.claim.job_id}: {error}") from error
+                log.warning("database away, trying again", extra={"error": str(error)[:300]})
+                time.sleep(min(1.0, self.settings.lease / 20))
 
     def _ring_for_those_that_waited(self) -> None:
         """What could not be claimed until this job had succeeded; where that is not heard, the sweep rings."""

@@ -38,7 +38,7 @@ def environment(settings: Settings) -> dict[str, str]:
     """The child's environment; what the operator says of the allocator goes before ours."""
     file = settings.architectures
     own = {"RADII_DEVICE": settings.device, "RADII_ARCHITECTURES": str(file.absolute()) if file else ""}
-    return KEPT_MEMORY | os.environ | own
+    return KEPT_MEMORY | {"TORCHINDUCTOR_CACHE_DIR": str(settings.compiled.absolute())} | os.environ | own
 
 
 def describe(code: int | None) -> str:

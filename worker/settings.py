@@ -25,6 +25,10 @@ class Settings(BaseSettings):
     threads: int | None = Field(default=None, ge=1, description="CPU threads per worker; unset: cores / local workers")
     local_workers: int = Field(default=1, ge=0, le=64, description="worker processes that `radii up` starts")
 
+    compile: Literal["auto", "never"] = Field(
+        default="auto", description="auto: networks are compiled for long jobs where that is faster"
+    )
+
     lease: float = Field(default=60.0, gt=0, description="a worker that is silent this long has lost its shard")
     sweep: float = Field(default=10.0, gt=0, description="between two sweeps for expired leases and unrung bells")
     poll: float = Field(default=0.5, gt=0, description="between two looks for ready shards without a broker")
@@ -52,6 +56,16 @@ class Settings(BaseSettings):
     )
 
     log_format: Literal["text", "json"] = "text"
+
+    @property
+    def tuning(self) -> Path:
+        """File of what was found about running networks on this machine."""
+        return self.data / "tuning.json"
+
+    @property
+    def compiled(self) -> Path:
+        """Folder of what the compiler of networks has written."""
+        return self.data / "compiled"
 
     @cached_property
     def url(self) -> str:

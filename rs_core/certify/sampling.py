@@ -68,8 +68,9 @@ class Sampler:
         batch_size: int = DEFAULT_BATCH,
         precision: Precision = "fp32",
         noise: Noise = "gaussian",
+        compiled: bool = False,
     ) -> None:
-        self._logits = Prepared(base_classifier, precision=precision)
+        self._logits = Prepared(base_classifier, precision=precision, compiled=compiled)
         self.sigma, self.num_classes, self.seed, self.precision = sigma, num_classes, seed, precision
         self.noise: Noise = noise
         self.batch_size = whole_parts(batch_size)
@@ -148,6 +149,11 @@ class Sampler:
             )
         self._finite &= torch.isfinite(logits).all()
         return torch.as_tensor(logits.argmax(dim=1))
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the network runs compiled: as asked for, until the first batch shows whether it can be."""
+        return self._logits.compiled
 
     def neglected(self, x: Tensor) -> float:
         """By how much the noise on an image may differ from Gaussian noise, in the probability of any event."""

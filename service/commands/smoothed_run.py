@@ -46,6 +46,9 @@ def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Map
     place = resolve_device(device)
     execution = _execution(spec, files.read_run(out), place, threads)
     configure(execution)
+    model = model.to(place)
+    if "compiled" not in execution:
+        execution |= _way(spec, model, data, chosen)
     identity = {
         "spec": _comparable(spec),
         "checkpoint": _sha256(Path(spec.checkpoint)),
@@ -58,7 +61,7 @@ def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Map
     }
     lines = tsv_lines if spec.kind == "certify" else predictions_tsv
     with files.opened(out, identity, lines) as results:
-        _measure(spec, model.to(place), data, chosen, execution, results)
+        _measure(spec, model, data, chosen, execution, results)
         done = results.done
     say(_summary(done, len(chosen), data.class_names))
     seen = trained_on(dump_spec(info), content_hash(data), len(data), chosen)
@@ -117,6 +120,7 @@ def _measure(
         data.num_classes,
         seed=spec.seed,
         batch_size=execution["batch_size"],
+        compiled=execution["compiled"],
         precision=getattr(spec, "precision", "fp32"),
         noise=getattr(spec, "noise", "gaussian"),
     )
@@ -166,14 +170,34 @@ def _execution(
     """What counts depend on beside the job: fixed by the first run, and taken over by those that go on with it."""
     import torch
 
-    from rs_core.spec import DEFAULT_BATCH
-
     before = (known or {}).get("execution") or {}
-    return {
-        "batch_size": spec.batch_size or before.get("batch_size") or DEFAULT_BATCH,
+    return before | {
+        "batch_size": spec.batch_size or before.get("batch_size"),
         "threads": threads or before.get("threads") or torch.get_num_threads(),
         "device_type": place.type,
     }
+
+
+def _way(spec: "Spec", model: "BaseClassifier", data: "Dataset", chosen: range) -> dict[str, Any]:
+    """How to run the model: as was found on this machine before, or as is found now."""
+    import torch
+
+    from rs_core.certify.procedure import USUAL_SAVING
+    from rs_core.certify.tuning import way_for
+    from worker.settings import Settings
+
+    way = way_for(
+        model,
+        data.image(chosen[0]).to(next(model.parameters(), torch.empty(0)).device),
+        data.num_classes,
+        name=model.architecture,
+        precision=getattr(spec, "precision", "fp32"),
+        samples=round(len(chosen) * spec.n / USUAL_SAVING[getattr(spec, "sampling", "fixed")]),
+        batch_size=spec.batch_size,
+        may_compile=Settings().compile == "auto",
+        file=Path.home() / ".cache" / "radii" / "tuning.json",
+    )
+    return {"batch_size": way.batch_size, "compiled": way.compiled}
 
 
 def _comparable(spec: "Spec") -> dict[str, Any]:

@@ -11,6 +11,7 @@ from worker.run.task import Task
 
 def run(task: Task) -> Iterator[dict[str, Any]]:
     """Messages ``progress`` and ``certificate``; then ``done``, which says whether another turn is to come."""
+    yield from task.settled()
     procedure = task.procedure()
     records = engine.certify(task.sampler(), task.inputs(), procedure, resume=task.unfinished(), alone=task.alone)
     for record in records:

@@ -12,6 +12,7 @@ from worker.run.task import Task
 
 def run(task: Task) -> Iterator[dict[str, Any]]:
     """Messages ``progress`` and ``prediction``; then ``done``."""
+    yield from task.settled()
     spec = task.spec
     records = engine.predict(
         task.sampler(),

@@ -1,7 +1,8 @@
 """A task as the child sees it: the shard's part of the job, and the blobs it needs, opened and kept warm."""
 
+import queue
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import torch
 
 from rs_core import checkpoint
 from rs_core.certify.engine import Input, Progress
-from rs_core.certify.procedure import Procedure, procedure_of
+from rs_core.certify.procedure import USUAL_SAVING, Procedure, procedure_of
 from rs_core.certify.sampling import Sampler
+from rs_core.certify.tuning import way_for
 from rs_core.checkpoint import CheckpointInfo
 from rs_core.data.canonical import open_dataset
 from rs_core.data.dataset import Dataset
 from rs_core.models.normalize import BaseClassifier
-from rs_core.spec import CertifySpec, Selection, parse_spec
+from rs_core.spec import DEFAULT_BATCH, CertifySpec, Selection, parse_spec
 from worker.store import blobs
 
 
@@ -38,6 +40,9 @@ class Task:
     limits: dict[str, float]
     alone: bool = False
     turn: int = 0
+    tuning: str | None = None
+    may_compile: bool = False
+    replies: "queue.SimpleQueue[dict[str, Any]]" = field(default_factory=queue.SimpleQueue)
     dataset_hash: str | None = None
 
     @classmethod
@@ -62,6 +67,38 @@ class Task:
             if index not in self.done:
                 yield index, data.image(index), int(data.labels[index])
 
+    def settled(self) -> Iterator[dict[str, Any]]:
+        """Finds out how to run the model, where the job does not say yet: asks the loop what the job's workers have agreed
+        on, with what was found here as a proposal, and takes the answer into ``execution``."""
+        first = next(self.inputs(), None)
+        if "compiled" in self.execution or first is None:
+            return
+        _, image, _ = first
+        model, info = _model(self.path("checkpoint"), str(self.device))
+        way = way_for(
+            model,
+            self._shown(image).to(self.device),
+            info.num_classes,
+            name=info.architecture,
+            precision=self.spec.get("precision", "fp32"),
+            samples=self._samples(),
+            batch_size=self.execution.get("batch_size"),
+            may_compile=self.may_compile,
+            file=Path(self.tuning) if self.tuning else None,
+        )
+        yield {"type": "tuned", "execution": {"batch_size": way.batch_size, "compiled": way.compiled}}
+        self.execution.update(self.replies.get()["execution"])
+
+    def _samples(self) -> int:
+        """About how many noise samples the whole job will draw."""
+        inputs = len(Selection(**self.spec["inputs"]).indices(len(self.dataset())))
+        return round(inputs * int(self.spec["n"]) / USUAL_SAVING[self.spec.get("sampling", "fixed")])
+
+    def _shown(self, image: torch.Tensor) -> torch.Tensor:
+        """What the model is shown of an image, as far as its shape goes."""
+        side = self.spec.get("crop_size")
+        return image if side is None else torch.zeros(image.shape[0], side, side)
+
     def sampler(self) -> Sampler:
         """The base classifier under the job's noise, on the task's device."""
         model, info = _model(self.path("checkpoint"), str(self.device))
@@ -70,7 +107,8 @@ class Task:
             self.spec["sigma"],
             info.num_classes,
             seed=self.spec["seed"],
-            batch_size=self.execution["batch_size"],
+            batch_size=self.execution.get("batch_size") or DEFAULT_BATCH,
+            compiled=self.execution.get("compiled", False),
             precision=self.spec.get("precision", "fp32"),
             noise=self.spec.get("noise", "gaussian"),
         )

@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, Select, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
-from rs_core.spec import DEFAULT_BATCH
 from worker.store import jobs
 from worker.store.clock import clock
 from worker.store.session import new_id
@@ -111,7 +110,18 @@ def _chosen(job: Job, execution: dict[str, Any]) -> dict[str, Any]:
         return execution | {"precision": job.spec.get("precision", execution.get("precision"))}
     if "batch_size" not in job.spec:
         return execution
-    return execution | {"batch_size": job.spec["batch_size"] or DEFAULT_BATCH}
+    return execution | {"precision": job.spec.get("precision", "fp32"), "batch_size": job.spec["batch_size"]}
+
+
+def agree(session: Session, held: Claim, found: dict[str, Any]) -> dict[str, Any]:
+    """How the job is run, all in all: with what this worker has found where none was before it. Raises
+    :class:`LeaseLost`."""
+    _fenced(session, held, fence=held.fence)
+    job = session.get_one(Job, held.job_id, with_for_update={"key_share": True}, populate_existing=True)
+    before = job.execution or {}
+    if "compiled" not in before:
+        job.execution = before | found
+    return dict(job.execution or {})
 
 
 def renew(session: Session, held: Claim, lease: float) -> bool:

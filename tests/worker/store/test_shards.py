@@ -183,7 +183,13 @@ def test_the_first_claim_fixes_how_the_job_is_run(database: Database) -> None:
     first = _taken(database)
     second = _claim(database, execution={"threads": 7}, provenance={"device": "b"})
     assert second is not None
-    assert first.execution == second.execution == {"threads": 1, "batch_size": 100}
+    assert first.execution == second.execution == {"threads": 1, "batch_size": None, "precision": "fp32"}
+    found = {"batch_size": 200, "compiled": True}
+    with database.write() as session:
+        assert shards.agree(session, second, found) == first.execution | found
+    with database.write() as session:
+        assert shards.agree(session, first, {"batch_size": 400, "compiled": False}) == first.execution | found
+    assert _taken(database).execution == first.execution | found, "who comes later need not ask"
     with database.read() as session:
         job = session.query(Job).one()
     assert job.provenance == {"workers": [{"device": "a"}, {"device": "b"}]}

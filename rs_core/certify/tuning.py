@@ -1,0 +1,164 @@
+"""How to run a network on a machine: the size of its batches, and whether it is worth compiling; measured once, then kept.
+
+A batch that fits the caches is worth as much as the kernels (1,000 images are the worst choice on a CPU), and a small
+network is twice as fast compiled: but that takes its time, and pays only on long work. What is found belongs to (network,
+shape, precision, machine, threads) and not to the weights. It decides about time alone, so that a wrong guess costs
+nothing else; a job keeps what its first worker found, because the last bits of logits depend on it.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rs_core.certify.sampling import Part, Sampler, whole_parts
+from rs_core.fields import Precision
+from rs_core.memory import ran_out
+from rs_core.noise import CHUNK, Stage
+from rs_core.spec import DEFAULT_BATCH
+
+BATCHES = {"cpu": (100, 200, 400), "cuda": (500, 1_000, 2_000, 4_000, 8_000)}
+"""Sizes that are tried, in this order, until one is clearly slower than the best before it."""
+CLEARLY = 0.9
+SHORT = 30.0
+"""Seconds of work below which nothing is tried: the measurement would take longer than it saves."""
+LONG = 120.0
+"""Seconds of work from which on compiling is tried."""
+SECONDS = 0.5
+"""Of measurement for each size, at least; one pass where that takes longer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How to run a network, and how many noise samples a second that gives."""
+
+    batch_size: int = DEFAULT_BATCH
+    compiled: bool = False
+    rate: float = 0.0
+
+
+Measure = Callable[[int, bool, float], tuple[float, bool]]
+"""From batch size, whether to compile, and seconds to take, to noise samples a second and whether it was compiled."""
+
+
+def tune(
+    measure: Measure, *, samples: int, device: str, batch_size: int | None = None, may_compile: bool = True
+) -> Way:
+    """The fastest way found for so many samples; ``batch_size``: one that was chosen already."""
+    sizes = BATCHES[device] if batch_size is None else (whole_parts(batch_size),)
+    first = Way(batch_size=sizes[0], rate=measure(sizes[0], False, 0.0)[0])
+    if samples < SHORT * first.rate:
+        return first
+    best = _best(Way(), sizes, measure, compiled=False)
+    if may_compile and samples >= LONG * best.rate:
+        best = _best(
+            best, (best.batch_size, *(size for size in sizes if size != best.batch_size)), measure, compiled=True
+        )
+    return best
+
+
+def _best(best: Way, sizes: Sequence[int], measure: Measure, *, compiled: bool) -> Way:
+    """The best of ``best`` and what is found at these sizes, until one is clearly slower or cannot be compiled."""
+    for size in sizes:
+        rate, done = measure(size, compiled, SECONDS)
+        if done != compiled or (not compiled and rate < CLEARLY * best.rate):
+            break
+        if rate > best.rate:
+            best = Way(batch_size=size, compiled=compiled, rate=rate)
+    return best
+
+
+def measured(base_classifier: nn.Module, x: torch.Tensor, num_classes: int, *, precision: Precision) -> Measure:
+    """Measures noise samples a second on noisy copies of ``x`` (C, H, W), the whole way from the noise to the counts; 0
+    where they do not fit into memory."""
+
+    def rate(batch_size: int, compiled: bool, seconds: float) -> tuple[float, bool]:
+        sampler = Sampler(
+            base_classifier, 0.25, num_classes, batch_size=batch_size, precision=precision, compiled=compiled
+        )
+        try:
+            return _rate(sampler, x, seconds), sampler.compiled
+        except Exception as error:
+            if ran_out(error):
+                return 0.0, compiled
+            raise
+
+    return rate
+
+
+def _rate(sampler: Sampler, x: torch.Tensor, seconds: float) -> float:
+    image = sampler.prepare(x)
+    sampler.tallies(1)
+    parts = {
+        place: Part(x=image, index=0, stage=Stage.TEST, number=place, rows=CHUNK, tally=0)
+        for place in range(sampler.room)
+    }
+    sampler.count(parts)  # prepares the network, and compiles it where that was asked for
+    sampler.read()
+    passes, started = 0, time.perf_counter()
+    while passes == 0 or time.perf_counter() - started < seconds:
+        sampler.count(parts)
+        passes += 1
+    sampler.read()
+    return passes * sampler.room * CHUNK / (time.perf_counter() - started)
+
+
+def remembered(file: Path | None, key: str, find: Callable[[], Way]) -> Way:
+    """What was found for ``key`` before, else what ``find`` finds now, kept in ``file`` for the next time.
+
+    A way that was found without trying anything, because the work was short, is not kept.
+    """
+    if file is None:
+        return find()
+    known = _read(file)
+    if key in known:
+        return Way(**known[key])
+    way = find()
+    if way.compiled or way.batch_size != DEFAULT_BATCH:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f"{file.name}.{time.time_ns()}.part")
+        part.write_text(json.dumps(_read(file) | {key: asdict(way)}, indent=1))
+        part.replace(file)
+    return way
+
+
+def way_for(
+    base_classifier: nn.Module,
+    x: torch.Tensor,
+    num_classes: int,
+    *,
+    name: str,
+    precision: Precision,
+    samples: int,
+    batch_size: int | None = None,
+    may_compile: bool = True,
+    file: Path | None = None,
+) -> Way:
+    """How to run a network on inputs like ``x`` for so many noise samples; ``name`` is its architecture's, ``file`` where
+    what was found on this machine is kept."""
+    device = x.device.type
+    card = torch.cuda.get_device_name(x.device) if device == "cuda" else torch.backends.cpu.get_cpu_capability()
+    shape = "x".join(str(side) for side in x.shape)
+    asked = f"{batch_size or 'any'} {'compiled' if may_compile else 'as it is'}"
+    key = (
+        f"{name} {shape} {num_classes} {precision} {card} {torch.get_num_threads()} threads {torch.__version__} {asked}"
+    )
+    measure = measured(base_classifier, x, num_classes, precision=precision)
+    return remembered(
+        file,
+        key,
+        lambda: tune(measure, samples=samples, device=device, batch_size=batch_size, may_compile=may_compile),
+    )
+
+
+def _read(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        found = json.loads(file.read_text())
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,143 @@
+"""How a network is run is found once, by measuring; what is found changes no count."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from rs_core.certify import engine, tuning
+from rs_core.certify.decision import Certificate
+from rs_core.certify.procedure import Procedure
+from rs_core.certify.sampling import Sampler
+from rs_core.certify.tuning import Way, measured, remembered, tune, way_for
+from rs_core.models import table
+
+
+class Machine:
+    """Made-up rates by (batch size, compiled), and what was asked of it."""
+
+    def __init__(self, rates: dict[tuple[int, bool], float], compiler: bool = True) -> None:
+        self.rates, self.compiler = rates, compiler
+        self.asked: list[tuple[int, bool]] = []
+
+    def __call__(self, batch_size: int, compiled: bool, seconds: float) -> tuple[float, bool]:
+        self.asked.append((batch_size, compiled))
+        return self.rates[batch_size, compiled and self.compiler], compiled and self.compiler
+
+
+RATES = {(100, False): 100.0, (200, False): 150.0, (400, False): 90.0} | {
+    (100, True): 300.0,
+    (200, True): 250.0,
+    (400, True): 320.0,
+}
+
+
+def test_short_work_tries_nothing() -> None:
+    machine = Machine(RATES)
+    assert tune(machine, samples=2_000, device="cpu") == Way(batch_size=100, rate=100.0)
+    assert machine.asked == [(100, False)]
+
+
+def test_longer_work_finds_its_batch_and_compiles_nothing() -> None:
+    machine = Machine(RATES)
+    assert tune(machine, samples=10_000, device="cpu") == Way(batch_size=200, rate=150.0)
+    assert not any(compiled for _, compiled in machine.asked)
+
+
+def test_long_work_compiles_where_that_is_faster() -> None:
+    assert tune(Machine(RATES), samples=10**6, device="cpu") == Way(batch_size=400, compiled=True, rate=320.0)
+    slower = RATES | {(size, True): 50.0 for size in (100, 200, 400)}
+    assert tune(Machine(slower), samples=10**6, device="cpu") == Way(batch_size=200, rate=150.0)
+
+
+def test_where_nothing_can_be_compiled_that_is_tried_once() -> None:
+    machine = Machine(RATES, compiler=False)
+    assert tune(machine, samples=10**6, device="cpu") == Way(batch_size=200, rate=150.0)
+    assert sum(compiled for _, compiled in machine.asked) == 1
+    assert not tune(Machine(RATES), samples=10**6, device="cpu", may_compile=False).compiled
+
+
+def test_a_batch_that_was_asked_for_is_kept() -> None:
+    assert tune(Machine(RATES), samples=10**6, device="cpu", batch_size=250) == Way(
+        batch_size=200, compiled=True, rate=250.0
+    )
+
+
+def test_a_card_is_tried_with_larger_batches_and_one_that_does_not_fit_ends_the_search() -> None:
+    rates = {(500, False): 1e4, (1_000, False): 2e4, (2_000, False): 0.0}
+    machine = Machine(rates)
+    assert tune(machine, samples=10**6, device="cuda", may_compile=False) == Way(batch_size=1_000, rate=2e4)
+    assert machine.asked[-1] == (2_000, False)
+
+
+def test_what_was_found_is_found_again_without_measuring(tmp_path: Path) -> None:
+    file, found = tmp_path / "data" / "tuning.json", Way(batch_size=200, compiled=True, rate=5.0)
+    assert remembered(file, "a", lambda: found) == found
+    assert remembered(file, "a", lambda: pytest.fail("measured again")) == found
+    other = Way(batch_size=400, rate=7.0)
+    assert remembered(file, "b", lambda: other) == other
+    assert remembered(file, "a", lambda: pytest.fail("measured again")) == found
+
+
+def test_a_way_of_short_work_is_not_kept_and_a_broken_file_is_begun_anew(tmp_path: Path) -> None:
+    file = tmp_path / "tuning.json"
+    remembered(file, "a", Way)
+    assert not file.exists()
+    file.write_text("{")
+    long = Way(batch_size=200, rate=1.0)
+    assert remembered(file, "a", lambda: long) == long
+    assert remembered(file, "a", Way) == long
+
+
+def _network() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return table.build("lenet", num_classes=10, input_shape=(1, 28, 28)).eval()
+
+
+def test_a_real_network_is_measured(tmp_path: Path) -> None:
+    way = way_for(_network(), torch.rand(1, 28, 28), 10, name="lenet", precision="fp32", samples=1)
+    assert way.rate > 0
+    assert (way.batch_size, way.compiled) == (100, False)
+
+
+def test_a_batch_that_memory_does_not_hold_has_rate_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(tuning, "_rate", full)
+    assert measured(_network(), torch.rand(1, 28, 28), 10, precision="fp32")(1_000, False, 0.0) == (0.0, False)
+
+
+NEEDS_A_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++, which compiling needs")
+
+
+@NEEDS_A_COMPILER
+def test_a_compiled_network_gives_the_same_votes(tmp_path: Path) -> None:
+    images = [(index, torch.rand(1, 28, 28, generator=torch.Generator().manual_seed(index)), 0) for index in range(3)]
+    found: dict[bool, list[Certificate]] = {}
+    for compiled in (False, True):
+        sampler = Sampler(_network(), 0.25, 10, batch_size=200, compiled=compiled)
+        records = engine.certify(sampler, images, Procedure(sigma=0.25, n=1_000))
+        found[compiled] = [record for record in records if isinstance(record, Certificate)]
+        assert sampler.compiled is compiled
+    differing = sum(
+        abs(a - b) // 2
+        for one, other in zip(found[False], found[True], strict=True)
+        for a, b in zip(one.counts, other.counts, strict=True)
+    )
+    assert differing <= 1, "but for ties in the last bits"
+
+
+def test_where_nothing_can_be_compiled_the_network_runs_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> Callable[..., object]:
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    sampler = Sampler(_network(), 0.25, 10, compiled=True)
+    records = list(engine.certify(sampler, [(0, torch.rand(1, 28, 28), 0)], Procedure(sigma=0.25, n=100)))
+    assert isinstance(records[-1], Certificate)
+    assert not sampler.compiled
