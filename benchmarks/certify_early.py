@@ -1,0 +1,116 @@
+"""What stopping early brings, and which votes differ between ways of running one network; parts of ``certify.py``."""
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from certify_models import Trained
+
+from rs_core.certify import engine
+from rs_core.certify.decision import Certificate
+from rs_core.certify.prepared import Prepared
+from rs_core.certify.procedure import Procedure
+from rs_core.certify.sampling import Sampler
+from rs_core.certify.tuning import Way
+from rs_core.fields import Precision
+from rs_core.noise import CHUNK, Stage, fill
+
+SAMPLES_LOOKED_AT = 1_000
+INPUTS_LOOKED_AT = 20
+
+
+def early(
+    trained: Trained, way: Way, precision: Precision, textbook_rate: float, pilot_inputs: int | None
+) -> dict[str, Any]:
+    """Time, samples and results of ``at_radii`` and ``pilot`` against the fixed n."""
+    sampler = Sampler(
+        trained.model,
+        trained.sigma,
+        trained.data.num_classes,
+        batch_size=way.batch_size,
+        compiled=way.compiled,
+        precision=precision,
+    )
+    n = trained.fixed[0].n
+    at_radii = Procedure(sigma=trained.sigma, n=n, sampling="at_radii", radii=trained.radii)
+    some = trained.fixed[: pilot_inputs or len(trained.fixed)]
+    _certify(sampler, trained, some[:1], replace(at_radii, n=1_000))  # prepares, and compiles
+    radii, radii_seconds = _certify(sampler, trained, trained.fixed, at_radii)
+    pilot, pilot_seconds = _certify(sampler, trained, some, Procedure(sigma=trained.sigma, n=n, sampling="pilot"))
+    fixed_seconds = (n + 100) / textbook_rate
+    return {
+        "at_radii_vs_textbook": round(fixed_seconds * len(trained.fixed) / radii_seconds, 1),
+        "at_radii_samples": round(_mean_samples(radii)),
+        "at_radii_median_samples": statistics.median(row.n0 + row.n for row in radii),
+        "certified_accuracy": {
+            f"{radius:g}": [_certified(trained.fixed, radius), _certified(radii, radius)] for radius in trained.radii
+        },
+        "pilot_vs_textbook": round(fixed_seconds * len(some) / pilot_seconds, 1),
+        "pilot_samples": round(_mean_samples(pilot)),
+        "pilot_inputs": len(some),
+        "acr": [round(_acr(some), 4), round(_acr(pilot), 4)],
+        "acr_lost": round(1 - _acr(pilot) / _acr(some), 4),
+    }
+
+
+def _certify(
+    sampler: Sampler, trained: Trained, fixed: Sequence[Certificate], procedure: Procedure
+) -> tuple[list[Certificate], float]:
+    inputs = [(row.index, trained.image(row.index), row.label) for row in fixed]
+    started = time.perf_counter()
+    found = [record for record in engine.certify(sampler, inputs, procedure) if isinstance(record, Certificate)]
+    return found, time.perf_counter() - started
+
+
+def _mean_samples(rows: Sequence[Certificate]) -> float:
+    return statistics.mean(row.n0 + row.n for row in rows)
+
+
+def _certified(rows: Sequence[Certificate], radius: float) -> float:
+    return round(sum(row.correct and row.radius >= radius for row in rows) / len(rows), 4)
+
+
+def _acr(rows: Sequence[Certificate]) -> float:
+    return statistics.mean(row.radius * row.correct for row in rows)
+
+
+@torch.no_grad()
+def votes_that_differ(trained: Trained, ways: Mapping[Precision, Way]) -> dict[str, Any]:
+    """On the same noise, against the network as the textbook loop runs it: how many votes differ, and by how much logits
+    and the gap of the two largest among those."""
+    found: dict[str, Any] = {}
+    for precision, way in ways.items():
+        prepared = Prepared(trained.model, precision=precision, compiled=way.compiled)
+        votes = differing = 0
+        largest = widest = 0.0
+        for index in trained.indices[:INPUTS_LOOKED_AT]:
+            x = trained.image(index)
+            for first in range(0, SAMPLES_LOOKED_AT // CHUNK, max(1, way.batch_size // CHUNK)):
+                batch = _noisy(x, trained.sigma, index, first, max(1, way.batch_size // CHUNK))
+                plain = trained.model(batch.contiguous())
+                logits = prepared(batch)
+                scale = plain.abs().amax(1, keepdim=True)
+                other = logits.argmax(1) != plain.argmax(1)
+                top = plain.topk(2, dim=1).values
+                gaps = ((top[:, 0] - top[:, 1]) / scale[:, 0])[other]
+                votes, differing = votes + len(batch), differing + int(other.sum())
+                largest = max(largest, float(((logits - plain).abs() / scale).max()))
+                widest = max(widest, float(gaps.max()) if len(gaps) else 0.0)
+        found[precision] = {
+            "votes": votes,
+            "differ": differing,
+            "largest_relative_difference_of_logits": float(f"{largest:.3g}"),
+            "widest_gap_of_one_that_differs": float(f"{widest:.3g}"),
+        }
+    return found
+
+
+def _noisy(x: torch.Tensor, sigma: float, index: int, first: int, parts: int) -> torch.Tensor:
+    batch = torch.empty((parts * CHUNK, *x.shape), memory_format=torch.channels_last)
+    for part in range(parts):
+        rows = batch[part * CHUNK : (part + 1) * CHUNK]
+        fill(rows, first + part, sigma=sigma, seed=0, index=index, stage=Stage.ESTIMATION)
+    return batch + x
