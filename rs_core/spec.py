@@ -59,6 +59,7 @@ __all__ = [
     "Spec",
     "Stability",
     "TrainSpec",
+    "VerifySpec",
     "dump_spec",
     "invalid_spec",
     "normalization",
@@ -372,10 +373,23 @@ class SoftLabelSpec:
     batch_size: SampleBatch = None
 
 
-Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec
+@record
+class VerifySpec:
+    """An audit of a certify job: every radius is computed again from its counts, and the noise of some inputs, chosen at
+    random, is drawn again and their counts compared. The answer is in the job's ``output``."""
+
+    kind: Literal["verify"] = "verify"
+    job: Annotated[str, Field(min_length=1, max_length=100, description="the certify job, which may still be running")]
+    inputs: Annotated[int, Field(ge=1, le=10_000, description="inputs whose noise is drawn again")] = 20
+    seed: Annotated[
+        int | None, Field(ge=0, le=MAX_SEED, description="of their choice; null: one that nobody knows beforehand")
+    ] = None
+
+
+Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | VerifySpec
 JobSpec = Annotated[Spec, Field(discriminator="kind")]
 _JOB_SPEC: TypeAdapter[Spec] = TypeAdapter(JobSpec)
-_RECORDS = (TrainSpec, CertifySpec, PredictSpec, SoftLabelSpec)
+_RECORDS = (TrainSpec, CertifySpec, PredictSpec, SoftLabelSpec, VerifySpec)
 
 
 def parse_spec(body: dict[str, Any]) -> Spec:

@@ -14,6 +14,7 @@ from service.client_errors import ClientError
 from service.commands import architectures, local, presets, remote, server, transfer
 from service.commands.console import CommandError, note, say
 from service.commands.report import report
+from service.commands.verify import verify
 
 WORKER_PACKAGES = ("torch", "torchvision", "safetensors", "sklearn")
 LOCAL, REMOTE, SERVER = "On local files, with no service", "With a service", "Run a service"
@@ -80,7 +81,7 @@ def options(
 
 
 for panel, functions in {
-    LOCAL: (local.train, local.certify, local.predict, report),
+    LOCAL: (local.train, local.certify, local.predict, report, verify),
     CHOICE: (presets.methods, presets.presets, architectures.architectures),
     REMOTE: (
         remote.submit,

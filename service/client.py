@@ -160,6 +160,10 @@ class Client:
         body = {"kind": "soft_labels", "checkpoint": _id(checkpoint), "dataset": _id(dataset)}
         return self.submit({**body, **_ids(fields)})
 
+    def verify(self, job: Job | str, **fields: Any) -> Job:
+        """Submits an audit of a certification; the other fields are those of ``rs_core.spec.VerifySpec``."""
+        return self.submit({"kind": "verify", "job": job if isinstance(job, str) else job.id, **fields})
+
     @overload
     def submit(self, spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec") -> Job: ...
     @overload

@@ -45,7 +45,7 @@ class Job:
 
     @property
     def kind(self) -> schemas.JobKind:
-        """train, certify, predict, soft_labels or convert."""
+        """train, certify, predict, soft_labels, verify or convert."""
         return self.info.kind
 
     @property

@@ -22,6 +22,7 @@ UNITS: dict[str, tuple[str, str]] = {
     "certify": ("inputs", "noise samples"),
     "predict": ("inputs", "noise samples"),
     "soft_labels": ("inputs", "noise samples"),
+    "verify": ("inputs", "noise samples"),
     "train": ("epochs", "optimiser steps"),
     "convert": ("conversions", "conversions"),
 }
@@ -230,6 +231,7 @@ def links(job: Job) -> dict[str, str]:
         },
         **{kind: {"predictions": f"{base}/predictions"} for kind in PREDICTING},
         "train": {"epochs": f"{base}/epochs"},
+        "verify": {"audited": f"/v1/jobs/{job.spec.get('job')}"},
     }.get(job.kind, {})
     cancel = {} if job.state in TERMINAL else {"cancel": f"{base}/cancel"}
     return {"self": base, "page": f"/jobs/{job.id}"} | cancel | parts

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from rs_core.spec import CertifySpec, PredictSpec, SoftLabelSpec, TrainSpec
+from rs_core.spec import CertifySpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec
 from service.dependencies import WORDS, find, shown
 from service.errors import NotReady, Rejected, UnknownResource
 from worker.settings import Settings
@@ -17,7 +17,7 @@ from worker.store.jobs import NewJob
 from worker.store.tables import Checkpoint, Dataset, Job
 
 Resource = TypeVar("Resource", Dataset, Checkpoint)
-Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec
+Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | VerifySpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Planned:
 
 def plan_one(
     desk: Desk,
-    spec: Spec,
+    spec: TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec,
     data: Data,
     *,
     checkpoint: Checkpoint | None = None,

@@ -19,7 +19,16 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from rs_core import presets
 from rs_core.errors import UnknownPreset
-from rs_core.spec import CertifySpec, NormalizationChoice, PredictSpec, Sigma, SoftLabelSpec, TrainSpec, record
+from rs_core.spec import (
+    CertifySpec,
+    NormalizationChoice,
+    PredictSpec,
+    Sigma,
+    SoftLabelSpec,
+    TrainSpec,
+    VerifySpec,
+    record,
+)
 
 Name = Annotated[
     str,
@@ -77,9 +86,16 @@ class SoftLabelJob(SoftLabelSpec):
     validate_only: ValidateOnly = False
 
 
-JobRequest = Annotated[TrainJob | CertifyJob | PredictJob | SoftLabelJob, Field(discriminator="kind")]
-RECORDS = (TrainJob, CertifyJob, PredictJob, SoftLabelJob)
-KINDS = ("train", "certify", "predict", "soft_labels")
+@record
+class VerifyJob(VerifySpec):
+    """An audit of a certification job."""
+
+    validate_only: ValidateOnly = False
+
+
+JobRequest = Annotated[TrainJob | CertifyJob | PredictJob | SoftLabelJob | VerifyJob, Field(discriminator="kind")]
+RECORDS = (TrainJob, CertifyJob, PredictJob, SoftLabelJob, VerifyJob)
+KINDS = ("train", "certify", "predict", "soft_labels", "verify")
 
 
 def _expanded(body: Mapping[str, Any]) -> dict[str, Any]:

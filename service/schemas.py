@@ -17,7 +17,7 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 MAX_WAIT = 60.0
 """Seconds that ``?wait=`` waits at most."""
 
-JobKind = Literal["train", "certify", "predict", "soft_labels", "convert"]
+JobKind = Literal["train", "certify", "predict", "soft_labels", "verify", "convert"]
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
 ResourceState = Literal["pending", "ready", "rejected"]
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from rs_core.spec import CertifySpec, PredictSpec, SoftLabelSpec, TrainSpec
+from rs_core.spec import CertifySpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec
 from service import needs, requests, schemas
+from service.auditing import plan_audit
 from service.job_views import UNITS
 from service.planned import Data, Desk, Planned, Spec, plan_one, ready
 from worker.settings import Settings
@@ -19,10 +20,11 @@ SPECS: dict[str, type[Any]] = {
     "certify": CertifySpec,
     "predict": PredictSpec,
     "soft_labels": SoftLabelSpec,
+    "verify": VerifySpec,
 }
 
 
-def spec_of(request: requests.TrainJob | requests.CertifyJob | requests.PredictJob | requests.SoftLabelJob) -> Spec:
+def spec_of(request: requests.JobRequest) -> Spec:
     """The specification in a request, without the request's own fields."""
     kind = SPECS[request.kind]
     spec: Spec = kind(**{name: getattr(request, name) for name in kind.__dataclass_fields__})
@@ -33,6 +35,8 @@ def plan(session: Session, tenant_id: str, spec: Spec, settings: Settings) -> Pl
     """What would be submitted, with the jobs that it needs. Raises the problem where names, shapes, classes or the
     amount of work do not fit."""
     desk = Desk(session=session, tenant_id=tenant_id, settings=settings)
+    if isinstance(spec, VerifySpec):
+        return plan_audit(desk, spec)
     dataset = ready(session, Dataset, tenant_id, spec.dataset, "dataset")
     if isinstance(spec, TrainSpec):
         return _training(desk, spec, dataset)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
-from worker import votes
+from worker import auditing, votes
 from worker.process import Message
 from worker.settings import Settings
 from worker.store import results
@@ -21,8 +21,10 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
         dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
         done, unfinished = results.standing(session, claim)
         needed = votes.needed_by(session, job)
+        evidence = auditing.evidence(session, job) if job.kind == "verify" else None
     if needed is not None:
         files["soft_labels"] = votes.file_for(database, settings, job, needed, beat)
+    recomputed = auditing.recomputed(database, job, beat) if job.kind == "verify" else None
     return {
         "type": "task",
         "kind": claim.kind,
@@ -35,6 +37,8 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
         "progress": unfinished,
         "alone": bool((claim.resume or {}).get("alone")),
         "turn": claim.turn,
+        "evidence": evidence,
+        "recomputed": recomputed,
         "resume": claim.resume,
         "files": files,
         "dataset_hash": dataset.content_hash if dataset is not None else None,

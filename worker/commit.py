@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
+from worker import auditing
 from worker.settings import Settings
 from worker.store import registry, results, shards
 from worker.store.blobs import Sealed
@@ -147,7 +148,9 @@ def _results(session: Session, settings: Settings, claim: Claim, pending: Pendin
 
 
 def _made(session: Session, settings: Settings, claim: Claim, done: Message) -> dict[str, Any] | None:
-    """Gives the data set or checkpoint that the job made its blob and what is known of it."""
+    """Gives the data set or checkpoint that the job made its blob and what is known of it; the outcome of an audit."""
+    if claim.kind == "verify":
+        return auditing.outcome(session, session.get_one(Job, claim.job_id), done["recomputed"])
     if "made" not in done:
         return None
     results.finish_work(session, claim.job_id)

@@ -19,7 +19,7 @@ Kind = Annotated[
     typer.Option(
         metavar="KIND",
         rich_help_panel=o.JOB,
-        help="train, certify, predict or soft_labels. (default: what SPEC says; train with a preset)",
+        help="train, certify, predict, soft_labels or verify. (default: what SPEC says; train with a preset)",
     ),
 ]
 CheckpointId = Annotated[
@@ -171,7 +171,7 @@ def submit(
     body = merged(kind, spec, flags, sets)
     if "kind" not in body:
         raise typer.BadParameter(
-            "expected --kind train, certify, predict or soft_labels, a SPEC with a kind, or a --preset"
+            "expected --kind train, certify, predict, soft_labels or verify, a SPEC with a kind, or a --preset"
         )
     with connect(server, api_key) as client:
         if validate_only:

@@ -128,6 +128,20 @@ def read_run(results: Path) -> dict[str, Any] | None:
     return body
 
 
+def ran_as(results: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """How the run that wrote a results file ran, and on which machine, as far as a file beside it says: that of a local
+    run, or the ``report.json`` of a service's job."""
+    run = read_run(results)
+    if run is not None:
+        return run.get("execution") or {}, run.get("provenance")
+    try:
+        report = json.loads((results.parent / "report.json").read_text(encoding="utf-8"))
+        workers = report["provenance"].get("workers", [])
+        return report["execution"], workers[0] if len(workers) == 1 else None
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):
+        return {}, None
+
+
 def check_same(tsv: Path, known: Mapping[str, Any], run: Mapping[str, Any]) -> None:
     """Refuses to go on with the files of another run, and says what differs."""
     there, now = _identity(known), _identity(run)

@@ -149,4 +149,4 @@ def test_errors_are_documented_as_problems(document: dict[str, Any]) -> None:
 def test_a_jobs_body_is_documented_as_a_choice_by_kind(document: dict[str, Any]) -> None:
     schema = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["discriminator"]["propertyName"] == "kind"
-    assert set(schema["discriminator"]["mapping"]) == {"train", "certify", "predict", "soft_labels"}
+    assert set(schema["discriminator"]["mapping"]) == {"train", "certify", "predict", "soft_labels", "verify"}

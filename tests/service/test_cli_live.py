@@ -189,6 +189,41 @@ class TestCommands:
             assert result.stderr.startswith("radii: ") and result.stderr.count("\n") == 1
 
 
+class TestVerify:
+    def test_a_jobs_certificates_are_computed_and_drawn_again(self, url: str, certified: str) -> None:
+        text = done(url, "verify", certified, "--inputs", "5", "--seed", "1")
+        assert "Recomputed: 12 certificates from their counts; none wrong." in text
+        assert "Redrawn: 5 inputs, chosen by seed 1; 5 have equal counts, none wrong. Compared by equality." in text
+        found = json.loads(done(url, "verify", certified, "--inputs", "2", "--json"))
+        assert (found["sound"], found["job"], found["redrawn"]["looked_at"]) == (True, certified, 2)
+        with Client(url) as client:
+            audit = client.verify(certified, inputs=3, seed=1).wait(timeout=SECONDS, check=True)
+            assert audit.info.output is not None and audit.info.output["sound"]
+            assert audit.info.spec["chosen"] == sorted(audit.info.spec["chosen"])
+            assert "Nothing is wrong." in httpx.get(f"{url}/jobs/{audit.id}").text
+
+    def test_a_file_is_checked_by_whoever_has_it_with_model_and_data(
+        self, url: str, trained: tuple[str, str], certified: str, digits: Path, tmp_path: Path
+    ) -> None:
+        done(url, "fetch", certified, "--out", tmp_path)
+        with Client(url) as client:
+            model = tmp_path / "model.safetensors"
+            model.write_bytes(httpx.get(f"{url}/v1/blobs/{client.checkpoint(trained[1]).sha256}").content)
+        rows = tmp_path / "certificates.ndjson"
+        given = ("--checkpoint", model, "--dataset", digits)
+        assert "12 inputs" in done(url, "verify", rows, *given)
+        assert "Compared by equality" in done(url, "verify", rows, *given), "report.json says how the job ran"
+        (tmp_path / "report.json").unlink()
+        assert "12 have equal counts" in done(url, "verify", rows, *given), "the same machine, though nothing says so"
+        assert "Redrawn: nothing" in done(url, "verify", rows)
+        first, *others = [json.loads(line) for line in rows.read_text().splitlines()]
+        moved = first | {"counts": [first["counts"][1], first["counts"][0], *first["counts"][2:]]}
+        rows.write_text("\n".join(json.dumps(row) for row in [moved, *others]) + "\n")
+        wrong = radii(url, "verify", rows, *given)
+        assert wrong.exit_code == 1
+        assert "These certificates do not hold what they say." in wrong.stdout
+
+
 class TestUp:
     def test_a_second_service_on_folder_or_port_is_refused_and_the_first_one_lives(self, tmp_path: Path) -> None:
         with running(tmp_path / "data", "--workers", "0") as (url, process):

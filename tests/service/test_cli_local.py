@@ -66,6 +66,56 @@ class TestCertify:
         assert evidence.read_bytes().splitlines(keepends=True)[:3] == lines[:3]
         assert len(cut.read_text().splitlines()) == 7
 
+    @pytest.mark.parametrize(
+        ("flags", "words"),
+        [
+            (("--sampling", "pilot", "--bound", "two_class"), "(n by pilot, two-class bound)"),
+            (("--sampling", "at_radii", "--radii", "0.1,0.2"), "ACR (lower bound, stopped early)"),
+            (("--sampling", "anytime", "--precision", "bf16"), "(anytime bound, bf16)"),
+            (("--guarantee", "dataset"), "alpha 0.000166667"),
+        ],
+    )
+    def test_every_procedure_runs_says_what_it_was_and_can_be_checked(
+        self, model: Path, tmp_path: Path, flags: tuple[str, ...], words: str
+    ) -> None:
+        out = tmp_path / "results.tsv"
+        ran = certify(model, out, *flags)
+        assert ran.exit_code == 0, ran.output
+        assert words in ran.stdout
+        assert ran.stdout == done("report", out.with_suffix(".ndjson")).stdout
+        data = TINY[TINY.index("--dataset") + 1]
+        checked = done("verify", out.with_suffix(".ndjson"), "--checkpoint", model, "--dataset", data)
+        assert "6 certificates from their counts; none wrong" in checked.stdout
+        assert "6 have equal counts, none wrong. Compared by equality" in checked.stdout
+
+    def test_procedures_that_do_not_go_together_are_refused(self, model: Path, tmp_path: Path) -> None:
+        refused = certify(model, tmp_path / "results.tsv", "--sampling", "anytime", "--bound", "two_class")
+        assert refused.exit_code == 1
+        assert "one_sided or two_class with fixed and pilot, got two_class with anytime" in refused.stderr
+        refused = certify(model, tmp_path / "results.tsv", "--sampling", "at_radii", "--radii", "a,b")
+        assert "expected numbers with commas between them" in refused.stderr
+
+    def test_an_anytime_run_that_is_stopped_has_valid_results_and_goes_on(
+        self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole, cut = tmp_path / "whole.tsv", tmp_path / "cut.tsv"
+        certify(model, whole, "--sampling", "anytime")
+        original, turns = engine.certify, iter(range(10))
+
+        def until_the_second_turn(*arguments: Any, **options: Any) -> Iterator[Any]:
+            if next(turns) == 1:
+                raise KeyboardInterrupt
+            yield from original(*arguments, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(engine, "certify", until_the_second_turn)
+            assert certify(model, cut, "--sampling", "anytime").exit_code == 130
+        rows = records.read_ndjson(cut.with_suffix(".ndjson"))
+        assert [row.n for row in rows] == [100] * 6
+        assert "ACR" in done("report", cut).stdout
+        assert certify(model, cut, "--sampling", "anytime").exit_code == 0
+        assert counted(cut) == counted(whole)
+
     def test_ctrl_c_inside_an_input_loses_no_votes(
         self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

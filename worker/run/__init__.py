@@ -9,6 +9,7 @@ RUNNERS = {
     "predict": "worker.run.predict",
     "soft_labels": "worker.run.soft_labels",
     "train": "worker.run.train",
+    "verify": "worker.run.verify",
     "convert": "worker.run.convert",
 }
 

@@ -40,6 +40,8 @@ class Task:
     limits: dict[str, float]
     alone: bool = False
     turn: int = 0
+    evidence: list[dict[str, Any]] | None = None
+    recomputed: dict[str, Any] | None = None
     tuning: str | None = None
     may_compile: bool = False
     replies: "queue.SimpleQueue[dict[str, Any]]" = field(default_factory=queue.SimpleQueue)

@@ -31,6 +31,8 @@ from worker.store.tables import (
 
 Record = TypeVar("Record", Certificate, Prediction)
 
+AT_ONCE = 10_000
+"""Parameters of one query."""
 PREDICTING = ("predict", "soft_labels")
 """Kinds of jobs whose results are predictions."""
 
@@ -62,7 +64,7 @@ def _replaced(
     if not certificates:
         return [], []
     wanted = {certificate.index: certificate for certificate in certificates}
-    before = [row for row in _certificates_at(session, job_id, list(wanted)) if row.n < wanted[row.index].n]
+    before = [row for row in certificates_at(session, job_id, list(wanted)) if row.n < wanted[row.index].n]
     for row in before:
         values = _columns_of(wanted[row.index])
         session.execute(
@@ -183,6 +185,8 @@ def progress_of(session: Session, job_id: str, indices: Sequence[int]) -> list[S
 
 def standing(session: Session, claim: Claim) -> tuple[set[int], list[dict[str, Any]]]:
     """Which inputs of a claimed shard have their result of this turn, and how far the unfinished ones have come."""
+    if claim.kind == "verify":
+        return done_among(session, claim.job_id, claim.kind, claim.spec["chosen"]), []
     if claim.kind not in ("certify", *PREDICTING):
         return set(), []
     count = session.scalar(select(Dataset.count).join(Job, Job.dataset_id == Dataset.id).where(Job.id == claim.job_id))
@@ -231,14 +235,21 @@ def certificates(session: Session, job_id: str, *, after: int = -1, limit: int |
         yield _certificate(fields, procedure)
 
 
-def _certificates_at(session: Session, job_id: str, indices: Sequence[int]) -> list[Certificate]:
+def certificates_at(session: Session, job_id: str, indices: Sequence[int]) -> list[Certificate]:
+    """A job's certificates of some inputs, in the order of their index."""
     procedure = _procedure(session, job_id)
-    rows = _rows(session, CertificateRow, Certificate, job_id, CertificateRow.index.in_(indices))
-    return [_certificate(fields, procedure) for fields in rows]
+    parts = (indices[first : first + AT_ONCE] for first in range(0, len(indices), AT_ONCE))
+    found = [
+        _certificate(fields, procedure)
+        for part in parts
+        for fields in _rows(session, CertificateRow, Certificate, job_id, CertificateRow.index.in_(part))
+    ]
+    return sorted(found, key=lambda row: row.index)
 
 
 def _procedure(session: Session, job_id: str) -> dict[str, Any]:
     spec = session.scalar(select(Job.spec).where(Job.id == job_id)) or {}
+    spec = spec.get("certify", spec)
     return {name: spec[name] for name in OF_THE_JOB if name in spec}
 
 

@@ -108,6 +108,8 @@ def _chosen(job: Job, execution: dict[str, Any]) -> dict[str, Any]:
     """How the job's first worker means to run it, and what the job itself asks for."""
     if job.kind == "train":
         return execution | {"precision": job.spec.get("precision", execution.get("precision"))}
+    if job.kind == "verify":
+        return {**execution, **job.spec["execution"]}
     if "batch_size" not in job.spec:
         return execution
     return execution | {"precision": job.spec.get("precision", "fp32"), "batch_size": job.spec["batch_size"]}

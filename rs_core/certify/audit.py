@@ -1,0 +1,161 @@
+"""Checks certificates from outside: every radius again from its counts, and counts that were drawn again against those
+that are stored. Numbers only; drawing again is in ``redraw``.
+
+Where generator, device, versions and way of running agree, the same noise gives the same votes and the counts must be equal.
+Elsewhere noise or last bits differ, and what must agree is the probability behind the counts: each class's two counts are
+compared by Fisher's exact test (Fisher 1922, "On the interpretation of chi-square from contingency tables", J. R. Stat. Soc.
+85), at a level that adds up, over all classes, stages and inputs, to the false-alarm rate that is stated.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from scipy.stats import fisher_exact
+
+from rs_core.certify.decision import ABSTAIN, Certificate, Decision, argmax, decide
+from rs_core.certify.discrete_law import neglected
+
+TOLERANCE = 1e-9
+"""Relative, of radii and bounds: other versions of the libraries differ in the last bits."""
+FALSE_ALARM = 1e-3
+"""Probability that an audit of sound counts, drawn with other noise, reports any difference."""
+SHOWN = 20
+"""Faults that are told one by one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What is wrong with the certificate of one input."""
+
+    index: int
+    what: str
+
+
+@dataclass(kw_only=True)
+class Findings:
+    """What came of looking at some certificates; ``faults`` are the first of ``wrong``."""
+
+    looked_at: int = 0
+    wrong: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, index: int, what: str | None) -> None:
+        """One certificate more, and what is wrong with it."""
+        self.looked_at += 1
+        if what is not None:
+            self.wrong += 1
+            if len(self.faults) < SHOWN:
+                self.faults.append(Fault(index=index, what=what))
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self)
+
+
+class Recomputation:
+    """Computes prediction, bounds and radius of each certificate again, from its counts and what it says of its procedure.
+
+    ``pixels``: values of an image, which certificates under discrete noise are about. Equal counts are computed once.
+    """
+
+    def __init__(self, pixels: int | None) -> None:
+        self.findings = Findings()
+        self._pixels = pixels
+        self._known: dict[tuple[Any, ...], Decision] = {}
+
+    def look_at(self, rows: Iterable[Certificate]) -> None:
+        """Adds what is found in these rows."""
+        for row in rows:
+            self.findings.add(row.index, self._fault(row))
+
+    def _fault(self, row: Certificate) -> str | None:
+        if row.error is not None:
+            wrong = row.prediction != ABSTAIN or row.radius != 0
+            return "it has an error and certifies something" if wrong else None
+        if not row.counts or not row.counts0 or min(*row.counts0, *row.counts) < 0:
+            return "it has no counts that could be its evidence"
+        for name, counts, n in (("counts0", row.counts0, row.n0), ("counts", row.counts, row.n)):
+            if sum(counts) != n:
+                return f"its {name} add up to {sum(counts):,}, not to {n:,}"
+        return _difference(row, self._decided(row))
+
+    def _decided(self, row: Certificate) -> Decision:
+        selected = argmax(row.counts0)
+        rival = max((count for index, count in enumerate(row.counts) if index != selected), default=0)
+        key = (selected, row.counts[selected], rival, row.n, row.sigma, row.alpha, row.sampling, row.bound, row.noise)
+        if key not in self._known:
+            mass = neglected(row.sigma, self._pixels) if row.noise == "discrete" and self._pixels else 0.0
+            self._known[key] = decide(
+                row.counts0,
+                row.counts,
+                sigma=row.sigma,
+                alpha=row.alpha,
+                sampling=row.sampling,
+                bound=row.bound,
+                neglected=mass,
+            )
+        return self._known[key]
+
+
+def _difference(row: Certificate, decided: Decision) -> str | None:
+    if row.prediction != decided.prediction:
+        return f"its class is {_class(row.prediction)}, its counts give {_class(decided.prediction)}"
+    for name in ("p_lower", "p_upper", "radius"):
+        there, now = getattr(row, name), getattr(decided, name)
+        if (there is None) != (now is None) or (
+            now is not None and not abs(there - now) <= TOLERANCE * max(1.0, abs(now))
+        ):
+            return f"its {name} is {there}, its counts give {now}"
+    return None
+
+
+def _class(prediction: int) -> str:
+    return "an abstention" if prediction == ABSTAIN else str(prediction)
+
+
+class Redrawing:
+    """Compares stored counts of ``inputs`` inputs with those that were drawn again.
+
+    ``exact``: generator, device, versions and way of running agree, so that a difference is a fault whatever its size.
+    """
+
+    def __init__(self, inputs: int, *, exact: bool) -> None:
+        self.findings = Findings()
+        self.equal = 0
+        self._exact, self._inputs = exact, inputs
+
+    def look_at(self, stored: Certificate, again: Certificate) -> None:
+        """Adds what is found in one input's two certificates."""
+        pairs = {"counts0": (stored.counts0, again.counts0), "counts": (stored.counts, again.counts)}
+        if all(tuple(one) == tuple(other) for one, other in pairs.values()):
+            self.equal += 1
+            self.findings.add(stored.index, None)
+        elif self._exact:
+            self.findings.add(stored.index, "counts that were drawn again are not those that are stored")
+        else:
+            self.findings.add(stored.index, self._unlikely(pairs))
+
+    def _unlikely(self, pairs: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> str | None:
+        level = FALSE_ALARM / (self._inputs * len(pairs))
+        for name, (one, other) in pairs.items():
+            p_value = chance_of(one, other)
+            if p_value < level:
+                return f"its {name} differ from those that were drawn again by more than chance (p = {p_value:.2g})"
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """What was found, and how it was looked for."""
+        how = "equality" if self._exact else "Fisher's exact test by class"
+        rate = 0.0 if self._exact else FALSE_ALARM
+        return self.findings.to_json() | {"equal": self.equal, "compared_by": how, "false_alarm": rate}
+
+
+def chance_of(one: Sequence[int], other: Sequence[int]) -> float:
+    """A p-value of two samples' class counts under one distribution: the smallest of the classes', times their number."""
+    totals = sum(one), sum(other)
+    if min(totals) == 0:
+        return 1.0
+    tested = [(a, b) for a, b in zip(one, other, strict=True) if a or b]
+    smallest = min(float(fisher_exact([[a, totals[0] - a], [b, totals[1] - b]]).pvalue) for a, b in tested)
+    return min(1.0, smallest * len(tested))

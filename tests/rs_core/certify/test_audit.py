@@ -1,0 +1,158 @@
+"""An audit finds what is wrong, and nothing where all is right."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rs_core.certify import engine
+from rs_core.certify.audit import FALSE_ALARM, Recomputation, Redrawing, chance_of
+from rs_core.certify.decision import Certificate
+from rs_core.certify.engine import Input
+from rs_core.certify.procedure import Procedure
+from rs_core.certify.redraw import redraw
+from rs_core.certify.sampling import Sampler
+from rs_core.fields import Bound, Noise, Sampling
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        linear = nn.Linear(64, 10)
+    linear.bias.data[:2] += 0.7
+    return nn.Sequential(nn.Flatten(), linear)
+
+
+@pytest.fixture(scope="module")
+def inputs() -> list[Input]:
+    images = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    return [(index, (image * 255).round() / 255, index) for index, image in enumerate(images)]
+
+
+def _rows(
+    model: nn.Module, inputs: list[Input], sampling: Sampling = "fixed", bound: Bound = "one_sided", **more: object
+) -> list[Certificate]:
+    sampler = Sampler(model, 0.25, 10, seed=int(more.pop("seed", 5)), **more)  # type: ignore[arg-type, call-overload]
+    radii = (0.05, 0.1) if sampling == "at_radii" else ()
+    procedure = Procedure(sigma=0.25, n=1_000, alpha=0.01, sampling=sampling, bound=bound, radii=radii)
+    return [record for record in engine.certify(sampler, inputs, procedure) if isinstance(record, Certificate)]
+
+
+def _wrong(*rows: Certificate, pixels: int | None = 64) -> list[str]:
+    audit = Recomputation(pixels)
+    audit.look_at(rows)
+    assert audit.findings.looked_at == len(rows)
+    return [fault.what for fault in audit.findings.faults]
+
+
+@pytest.mark.parametrize(
+    ("sampling", "bound", "noise"),
+    [
+        ("fixed", "one_sided", "gaussian"),
+        ("fixed", "two_class", "discrete"),
+        ("pilot", "two_class", "gaussian"),
+        ("pilot", "one_sided", "discrete"),
+        ("at_radii", "one_sided", "gaussian"),
+        ("anytime", "one_sided", "discrete"),
+    ],
+)
+def test_the_certificates_of_every_procedure_follow_from_their_counts(
+    model: nn.Module, inputs: list[Input], sampling: Sampling, bound: Bound, noise: Noise
+) -> None:
+    assert _wrong(*_rows(model, inputs, sampling, bound, noise=noise)) == []
+
+
+def test_whatever_is_changed_in_a_certificate_is_found(model: nn.Module, inputs: list[Input]) -> None:
+    row = max(_rows(model, inputs, bound="two_class"), key=lambda row: row.p_lower)
+    more = (*row.counts[:-1], row.counts[-1] + 1)
+    other = (row.prediction + 1) % 10
+    changes = {
+        "radius": {"radius": row.radius + 1e-6},
+        "p_lower": {"p_lower": row.p_lower + 1e-6},
+        "p_upper": {"p_upper": row.p_upper - 1e-6},  # type: ignore[operator]
+        "class": {"prediction": other},
+        "add up": {"counts": more},
+        "its radius": {"sigma": 0.5},
+        "its p_": {"alpha": 0.1},
+        "its p_upper": {"bound": "one_sided", "alpha": row.alpha * 0.9},
+        "its p_lower": {"sampling": "anytime", "bound": "one_sided", "p_upper": None},
+        "no counts": {"counts": ()},
+        "an error and certifies": {"error": "It ended three times."},
+    }
+    for word, changed in changes.items():
+        (found,) = _wrong(replace(row, **changed))  # type: ignore[arg-type]
+        assert word in found, (word, found)
+
+
+def test_counts_that_are_moved_between_classes_change_the_certificate(model: nn.Module, inputs: list[Input]) -> None:
+    row = max(_rows(model, inputs), key=lambda row: row.p_lower)
+    counts = list(row.counts)
+    counts[row.prediction] += 5
+    counts[(row.prediction + 3) % 10] -= 5
+    assert _wrong(replace(row, counts=tuple(counts)))
+
+
+def test_only_the_first_faults_are_told_and_all_are_counted(model: nn.Module, inputs: list[Input]) -> None:
+    row = replace(_rows(model, inputs)[0], radius=9.0)
+    audit = Recomputation(64)
+    audit.look_at([replace(row, index=index) for index in range(50)])
+    assert (audit.findings.wrong, len(audit.findings.faults)) == (50, 20)
+
+
+def _redrawn(model: nn.Module, inputs: list[Input], rows: list[Certificate], **more: object) -> list[Certificate]:
+    sampler = Sampler(model, 0.25, 10, seed=rows[0].seed, **more)  # type: ignore[arg-type]
+    pairs = zip(inputs, rows, strict=True)
+    return [record for record in redraw(sampler, pairs) if isinstance(record, Certificate)]
+
+
+@pytest.mark.parametrize("sampling", ["fixed", "pilot", "at_radii", "anytime"])
+def test_counts_that_are_drawn_again_are_equal(model: nn.Module, inputs: list[Input], sampling: Sampling) -> None:
+    rows = sorted(_rows(model, inputs, sampling, batch_size=300), key=lambda row: row.index)
+    again = _redrawn(model, inputs, rows)
+    assert [(row.counts0, row.counts) for row in again] == [(row.counts0, row.counts) for row in rows]
+    audit = Redrawing(len(rows), exact=True)
+    for row, other in zip(rows, again, strict=True):
+        audit.look_at(row, other)
+    assert audit.to_json() == {
+        "looked_at": 6,
+        "wrong": 0,
+        "faults": [],
+        "equal": 6,
+        "compared_by": "equality",
+        "false_alarm": 0.0,
+    }
+
+
+def test_where_all_agrees_a_single_vote_is_a_fault_and_elsewhere_it_is_none(
+    model: nn.Module, inputs: list[Input]
+) -> None:
+    row = _rows(model, inputs)[0]
+    other = replace(row, counts=(row.counts[0] - 1, row.counts[1] + 1, *row.counts[2:]))
+    for exact, wrong in ((True, 1), (False, 0)):
+        audit = Redrawing(1, exact=exact)
+        audit.look_at(row, other)
+        assert (audit.findings.wrong, audit.equal) == (wrong, 0)
+
+
+def test_other_noise_passes_and_another_model_does_not(model: nn.Module, inputs: list[Input]) -> None:
+    """The seeds are fixed; of fresh ones, one audit in a thousand would fail here."""
+    rows = _rows(model, inputs)
+    for other, wrong in ((model, 0), (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), len(rows))):
+        again = _rows(other, inputs, seed=6)
+        audit = Redrawing(len(rows), exact=False)
+        for row, one in zip(rows, again, strict=True):
+            audit.look_at(row, one)
+        assert audit.findings.wrong == wrong
+
+
+def test_the_p_value_of_two_samples_is_one() -> None:
+    """Valid: at most the level, for samples of one distribution. 2,000 pairs, level 0.05: more than 150 would be seen with
+    probability 1e-7, and the seed is fixed."""
+    generator = np.random.default_rng(0)
+    pairs = generator.multinomial(400, (0.7, 0.2, 0.1), size=(2_000, 2))
+    assert sum(chance_of(one.tolist(), other.tolist()) <= 0.05 for one, other in pairs) <= 150
+    assert chance_of((700, 300), (600, 400)) < FALSE_ALARM
+    assert chance_of((0, 0), (5, 5)) == 1.0
