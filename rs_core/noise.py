@@ -41,6 +41,7 @@ class Stage(IntEnum):
     LABEL_VIEW = 10
     CHECK_SELECTION = 11
     CHECK_ESTIMATION = 12
+    PLANNING = 13
 
 
 def generator(

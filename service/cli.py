@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from service.client_errors import ClientError
 from service.commands import architectures, local, presets, remote, server, transfer
 from service.commands.console import CommandError, note, say
+from service.commands.plan import plan
 from service.commands.report import report
 from service.commands.verify import verify
 
@@ -81,7 +82,7 @@ def options(
 
 
 for panel, functions in {
-    LOCAL: (local.train, local.certify, local.predict, report, verify),
+    LOCAL: (local.train, local.certify, local.predict, plan, report, verify),
     CHOICE: (presets.methods, presets.presets, architectures.architectures),
     REMOTE: (
         remote.submit,

@@ -9,6 +9,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from rs_core.spec import CertifySpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec
+from service import forecasting
 from service.dependencies import WORDS, find, shown
 from service.errors import NotReady, Rejected, UnknownResource
 from worker.settings import Settings
@@ -47,6 +48,7 @@ class Planned:
     inputs: int
     dataset_name: str
     needs: "Planned | Job | None" = None
+    known: forecasting.Known = forecasting.NOTHING
 
     @property
     def chain(self) -> "list[Planned | Job]":
@@ -70,6 +72,7 @@ def plan_one(
 
     ``maker`` is the training that makes the checkpoint, where it is not ready.
     """
+    known = forecasting.known(desk.session, desk.tenant_id, spec, data.dataset, checkpoint)
     start_from = spec.start_from if isinstance(spec, TrainSpec) else None
     start = ready(desk.session, Checkpoint, desk.tenant_id, start_from, "start_from") if start_from else None
     new, seconds = planning.plan(
@@ -82,9 +85,12 @@ def plan_one(
         start=start,
         shard_seconds=desk.settings.shard_seconds,
         max_job_seconds=desk.settings.max_job_seconds,
+        measured=known.rate,
+        samples=known.forecast.samples_per_input if known.forecast else None,
     )
     return Planned(
         spec=spec,
+        known=known,
         new=replace(new, content_key=key),
         seconds=seconds,
         inputs=len(spec.inputs.indices(data.dataset.count or 0)),

@@ -278,6 +278,25 @@ class PlannedNeed(Answer):
     estimated_seconds: Annotated[float, Field(description="that would be added, on two CPU cores")] = 0.0
 
 
+class TypicalInput(Answer):
+    """What a typical input of one probability would get: ``p`` of its noise samples are classified alike."""
+
+    p: float
+    samples: Annotated[int, Field(description="noise samples that would be drawn")]
+    radius: Annotated[float, Field(description="certified l2 radius, [0, 1]-pixel units; 0: abstained")]
+
+
+class Forecast(Answer):
+    """What a certification would draw and certify. ``acr`` and ``samples_per_input`` are expected where ``basis`` names an
+    earlier job with the same model, data and noise level, whose votes they are computed from."""
+
+    cap: Annotated[float, Field(description="the largest radius there can be")]
+    inputs_like: Annotated[list[TypicalInput], Field(description="by the probability of their class")]
+    samples_per_input: float | None = None
+    acr: float | None = None
+    basis: str | None = None
+
+
 class Plan(Answer):
     """What a job would be: the answer to ``validate_only``. The job's own work does not contain that of ``needs``."""
 
@@ -288,7 +307,13 @@ class Plan(Answer):
     work: int
     work_unit: Literal["noise samples", "optimiser steps", "conversions"]
     shards: int
-    estimated_seconds: Annotated[float, Field(description="on two CPU cores")]
+    estimated_seconds: Annotated[
+        float, Field(description="of device time, at the rate of earlier jobs of yours; without any, on two CPU cores")
+    ]
+    rate: Annotated[
+        float | None, Field(description="noise samples a second that earlier jobs of yours with such a model had")
+    ] = None
+    forecast: Annotated[Forecast | None, Field(description="of a certify job")] = None
     needs: Annotated[
         list[PlannedNeed], Field(description="what has to be done first, the last of it first of all")
     ] = []

@@ -76,7 +76,8 @@ def bells(planned: Planned) -> int:
 
 def plan_view(planned: Planned) -> schemas.Plan:
     """The plan as an answer."""
-    return schemas.Plan(**_view(planned), inputs=planned.inputs, needs=list(_needs(planned)))
+    known = {"rate": planned.known.rate, "forecast": planned.known.forecast}
+    return schemas.Plan(**_view(planned), inputs=planned.inputs, needs=list(_needs(planned)), **known)
 
 
 def _training(desk: Desk, spec: TrainSpec, dataset: Dataset) -> Planned:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from service.commands import results as files
 from service.commands.console import bar, note, say, stoppable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rs_core.spec import CertifySpec, PredictSpec
 
     Spec = CertifySpec | PredictSpec
+    S = TypeVar("S", bound=CertifySpec | PredictSpec)
 
 CONVERT_SECONDS, CONVERT_MEMORY = 600.0, 16 * 2**30
 
@@ -42,7 +43,7 @@ def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Map
     data = load(spec.dataset)
     model, info = load_checkpoint(Path(spec.checkpoint), hints)
     check_fits(info, data)
-    spec, chosen = _resolved(spec, info), _chosen(spec, data)
+    spec, chosen = resolved(spec, info), chosen_of(spec, data)
     place = resolve_device(device)
     execution = _execution(spec, files.read_run(out), place, threads)
     configure(execution)
@@ -143,7 +144,7 @@ def _stoppable(results: files.Results, total: int) -> AbstractContextManager[Non
     )
 
 
-def _resolved(spec: "Spec", info: "CheckpointInfo") -> "Spec":
+def resolved(spec: "S", info: "CheckpointInfo") -> "S":
     """The same with a noise level: its own, else the checkpoint's."""
     from rs_core.errors import InvalidSpec
 
@@ -154,7 +155,8 @@ def _resolved(spec: "Spec", info: "CheckpointInfo") -> "Spec":
     return replace(spec, sigma=sigma)
 
 
-def _chosen(spec: "Spec", data: "Dataset") -> range:
+def chosen_of(spec: "Spec", data: "Dataset") -> range:
+    """The indices that a run looks at; raises :class:`InvalidSpec` where there are none."""
     from rs_core.errors import InvalidSpec
 
     chosen = spec.inputs.indices(len(data))

@@ -88,6 +88,21 @@ class TestCertify:
         assert "6 certificates from their counts; none wrong" in checked.stdout
         assert "6 have equal counts, none wrong. Compared by equality" in checked.stdout
 
+    def test_a_plan_shows_what_each_procedure_would_take_and_certifies_nothing(self, model: Path) -> None:
+        asked = ["--checkpoint", model, *TINY, "--count", "100", "--look-at", "4"]
+        text = done("plan", *asked, "--n", "100000").stdout
+        rows = {
+            line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith(("fixed", "pilot", "a"))
+        }
+        assert rows["fixed"][:2] == ["100,000", "100,100"]
+        assert float(rows["pilot"][1].replace(",", "")) < 100_100
+        assert "at_radii settles the radii 0.125, 0.25, 0.375" in text
+        assert rows["anytime"] and rows["at_radii"]
+        timed = done("plan", *asked, "--seconds", "2").stdout
+        assert "100,000" not in timed, "2 s are not enough for that"
+        two_class = done("plan", *asked, "--bound", "two_class").stdout
+        assert not any(line.startswith("anytime ") for line in two_class.splitlines()), "that does not go together"
+
     def test_procedures_that_do_not_go_together_are_refused(self, model: Path, tmp_path: Path) -> None:
         refused = certify(model, tmp_path / "results.tsv", "--sampling", "anytime", "--bound", "two_class")
         assert refused.exit_code == 1

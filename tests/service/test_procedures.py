@@ -111,3 +111,36 @@ def test_how_far_a_job_is_goes_by_its_inputs_where_these_get_sizes_of_their_own(
     assert progress["fraction"] == 0.25
     assert progress["work_done"] == 5 * 600
     assert progress["eta_seconds"] == pytest.approx(30.0)
+
+
+def test_a_plan_shows_what_a_procedure_would_draw_and_certify(service: Service) -> None:
+    def planned(**fields: object) -> dict[str, object]:
+        answer = service.client.post("/v1/jobs", json=service.certify(n=100_000, validate_only=True, **fields))
+        assert answer.status_code == 200, answer.text
+        return answer.json()  # type: ignore[no-any-return]
+
+    fixed, pilot = planned(), planned(sampling="pilot")
+    rows = fixed["forecast"]["inputs_like"]  # type: ignore[index]
+    assert [row["p"] for row in rows] == [0.6, 0.8, 0.9, 0.99, 0.999, 1.0]
+    assert rows[-1]["radius"] == fixed["forecast"]["cap"]  # type: ignore[index]
+    assert {row["samples"] for row in rows} == {100_100}
+    assert pilot["forecast"]["inputs_like"][0]["samples"] < 20_000  # type: ignore[index]
+    assert pilot["estimated_seconds"] < fixed["estimated_seconds"] / 2  # type: ignore[operator]
+    assert fixed["rate"] is None and fixed["forecast"]["acr"] is None, "nothing is known of this model"  # type: ignore[index]
+
+
+def test_a_plan_learns_from_an_earlier_job_with_the_same_model_and_data(service: Service) -> None:
+    job_id = service.finished()
+    job = service.client.get(f"/v1/jobs/{job_id}").json()
+    same = {"kind": "certify", "dataset": job["dataset"], "checkpoint": job["checkpoint"], "validate_only": True}
+    plan = service.client.post("/v1/jobs", json=same | {"n": 1_000}).json()
+    assert plan["forecast"]["basis"] == job_id
+    assert plan["forecast"]["samples_per_input"] == 1_100
+    assert plan["forecast"]["acr"] == pytest.approx(job["summary"]["acr"], rel=0.02)
+    assert plan["rate"] == pytest.approx(20 * 1_100 / 10.0), "0.5 s of device time for each of 20 inputs"
+    assert plan["estimated_seconds"] == pytest.approx(plan["inputs"] * 1_100 / plan["rate"])
+    longer = service.client.post("/v1/jobs", json=same | {"n": 100_000, "sampling": "pilot"}).json()
+    assert longer["forecast"]["acr"] > plan["forecast"]["acr"]
+    assert longer["forecast"]["samples_per_input"] < 100_000
+    other = service.client.post("/v1/jobs", json=same | {"sigma": 0.5}).json()
+    assert other["forecast"]["basis"] is None, "of another noise level"

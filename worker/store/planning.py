@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from rs_core import training_checks
-from rs_core.certify.procedure import procedure_of
+from rs_core.certify.procedure import USUAL_SAVING, procedure_of
 from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.methods.table import method
 from rs_core.spec import CertifySpec, Normalization, PredictSpec, Selection, SoftLabelSpec, TrainSpec, dump_spec
@@ -46,8 +46,13 @@ def plan(
     shard_seconds: float = 60.0,
     max_job_seconds: float = math.inf,
     priority: int = 0,
+    measured: float | None = None,
+    samples: float | None = None,
 ) -> tuple[NewJob, float]:
     """The job that ``spec`` asks for and its estimated seconds. Raises :class:`Mismatch` or :class:`InvalidSpec`.
+
+    ``measured``: noise samples a second, where they are known better than from the table; ``samples``: about how many an
+    input will need, where its procedure chooses.
 
     ``maker`` is the training that makes the checkpoint, where it is not ready or not even there yet; ``start`` the
     checkpoint that a training starts from.
@@ -69,7 +74,8 @@ def plan(
         sigma = resolve_sigma(spec, checkpoint)
         per_input = spec.n + (spec.n0 if isinstance(spec, CertifySpec) else 0)
         work, total = chosen * per_input, chosen
-        seconds = work / rate(architecture)
+        usual = per_input / USUAL_SAVING[spec.sampling] if isinstance(spec, CertifySpec) else per_input
+        seconds = chosen * (samples or usual) / (measured or rate(architecture))
         shards = cut(chosen, seconds / chosen, shard_seconds)
         if isinstance(spec, CertifySpec):
             procedure = procedure_of(replace(spec, sigma=sigma), inputs=chosen)

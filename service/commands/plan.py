@@ -1,0 +1,202 @@
+"""``radii plan``: what a certification would take and bring, by procedure, before anything is certified.
+
+It looks at some inputs with noise of its own (another stream than any certification draws from, so that what is decided here
+is decided by votes that bound nothing), measures how fast the model runs, and follows each procedure's own rules.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.commands import options as o
+from service.commands.console import note, say, table
+from service.commands.specs import listed, spec_of
+
+if TYPE_CHECKING:
+    from rs_core.certify.procedure import Procedure
+    from rs_core.spec import CertifySpec
+
+VOTES = 500
+LOOKED_AT = 20
+SAMPLINGS = ("fixed", "pilot", "anytime", "at_radii")
+LARGEST = 100_000_000
+
+
+def plan(
+    spec: o.SpecFile = None,
+    checkpoint: o.Checkpoint = None,
+    dataset: o.Dataset = None,
+    sigma: o.Sigma = None,
+    radii: o.Radii = None,
+    bound: o.Bound = None,
+    noise: o.Noise = None,
+    guarantee: o.Guarantee = None,
+    n0: o.N0 = None,
+    n: o.N = None,
+    alpha: o.Alpha = None,
+    precision: o.SamplePrecision = None,
+    start: o.Start = None,
+    step: o.Step = None,
+    count: o.Count = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=1, help="Time that there is: shows the largest n that fits, by procedure. (default: n as it is)"
+        ),
+    ] = None,
+    look_at: Annotated[int, typer.Option(min=1, help="Inputs to look at, evenly spaced.")] = LOOKED_AT,
+    architecture: o.KnownArchitecture = None,
+    normalization: o.KnownNormalization = None,
+    device: o.Device = "auto",
+    threads: o.Threads = None,
+) -> None:
+    """Show samples, time and expected radius of a certification by each procedure, and certify nothing."""
+    flags = {
+        "checkpoint": checkpoint,
+        "dataset": dataset,
+        "sigma": sigma,
+        "bound": bound,
+        "noise": noise,
+        "guarantee": guarantee,
+        "n0": n0,
+        "n": n,
+        "alpha": alpha,
+        "precision": precision,
+        "start": start,
+        "step": step,
+        "count": count,
+    }
+    from rs_core.spec import CertifySpec
+
+    asked = spec_of(CertifySpec, spec, flags)
+    hints = {"architecture": architecture, "normalization": normalization}
+    look = _looked(asked, look_at, hints=hints, device=device, threads=threads)
+    say(_text(look, asked, listed(radii), seconds))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What was seen: the shares of votes of the inputs' classes, whether these are the labels, and the model's rate."""
+
+    sigma: float
+    inputs: int
+    shares: Sequence[float]
+    correct: Sequence[bool]
+    rate: float
+
+
+def _looked(
+    spec: "CertifySpec", inputs: int, *, hints: dict[str, str | None], device: str, threads: int | None
+) -> Look:
+    import torch
+
+    from rs_core.certify import engine
+    from rs_core.certify.decision import Prediction, argmax
+    from rs_core.certify.sampling import Sampler
+    from rs_core.certify.tuning import measured, tune
+    from rs_core.checkpoint import check_fits
+    from rs_core.data.readers import load
+    from rs_core.noise import Stage
+    from service.commands.registered import use_registered
+    from service.commands.smoothed_run import chosen_of, load_checkpoint, resolved
+    from worker.run.environment import configure, resolve_device
+
+    use_registered()
+    data = load(spec.dataset)
+    from pathlib import Path
+
+    model, info = load_checkpoint(Path(spec.checkpoint), hints)
+    check_fits(info, data)
+    spec, chosen = resolved(spec, info), chosen_of(spec, data)
+    assert spec.sigma is not None
+    configure({"threads": threads or torch.get_num_threads()})
+    place = resolve_device(device)
+    model = model.to(place)
+    note(f"Looking at {min(inputs, len(chosen))} inputs, {VOTES} votes each.")
+    image = data.image(chosen[0]).to(place)
+    way = tune(
+        measured(model, image, data.num_classes, precision=spec.precision),
+        samples=LARGEST,
+        device=place.type,
+        may_compile=False,
+    )
+    some = chosen[:: max(1, len(chosen) // inputs)][:inputs]
+    sampler = Sampler(
+        model, spec.sigma, data.num_classes, batch_size=way.batch_size, precision=spec.precision, noise=spec.noise
+    )
+    given = ((index, data.image(index), int(data.labels[index])) for index in some)
+    votes = engine.predict(sampler, given, n=VOTES, alpha=0.5, stage=Stage.PLANNING)
+    rows = [row for row in votes if isinstance(row, Prediction)]
+    return Look(
+        sigma=spec.sigma,
+        inputs=len(chosen),
+        shares=[max(row.counts) / VOTES for row in rows],
+        correct=[argmax(row.counts) == row.label for row in rows],
+        rate=way.rate,
+    )
+
+
+def _text(look: Look, spec: "CertifySpec", radii: list[float] | None, seconds: float | None) -> str:
+    rows = []
+    for sampling in SAMPLINGS:
+        found = _row(look, _procedure(look, spec, sampling, radii), seconds)
+        if found is not None:
+            rows.append([sampling, *found])
+    shown = table(["sampling", "n", "samples an input", "time", "cap", "expected ACR"], rows)
+    asked = radii or [round(multiple * look.sigma, 4) for multiple in (0.5, 1.0, 1.5)]
+    return (
+        f"{look.inputs:,} inputs at sigma {look.sigma:g}; {look.rate:,.0f} noise samples a second on this machine.\n\n{shown}\n\n"
+        f"at_radii settles the radii {', '.join(f'{radius:g}' for radius in asked)}; its ACR is a lower bound, stopped early. "
+        "Expected from the votes that were looked at; a long job is compiled and may be faster."
+    )
+
+
+def _procedure(look: Look, spec: "CertifySpec", sampling: Any, radii: list[float] | None) -> "Procedure | None":
+    """None where the bound does not go with the sampling, or the radii are out of reach."""
+    from rs_core.certify.procedure import procedure_of
+    from rs_core.errors import InvalidSpec
+
+    wanted = radii or [round(multiple * look.sigma, 4) for multiple in (0.5, 1.0, 1.5)]
+    chosen = {"sampling": sampling, "radii": tuple(wanted) if sampling == "at_radii" else None, "sigma": look.sigma}
+    try:
+        return procedure_of(replace(spec, **chosen), inputs=look.inputs)
+    except (InvalidSpec, ValueError):
+        return None
+
+
+def _row(look: Look, procedure: "Procedure | None", seconds: float | None) -> list[str] | None:
+    from rs_core.certify.forecast import averaged
+    from rs_core.tsv import rounded_down
+
+    if procedure is None:
+        return None
+    if seconds is not None:
+        procedure = _largest(look, procedure, seconds)
+        if procedure is None:
+            return ["–", "–", f"more than {_duration(seconds)}", "–", "–"]
+    samples, acr = averaged(procedure, look.shares, look.correct)
+    cells = [f"{procedure.n:,}", f"{samples:,.0f}", _duration(samples * look.inputs / look.rate)]
+    return [*cells, rounded_down(procedure.cap, 4), rounded_down(acr, 3)]
+
+
+def _largest(look: Look, procedure: "Procedure", seconds: float) -> "Procedure | None":
+    """The same with the largest n, of two digits, whose expected time fits."""
+    from rs_core.certify.forecast import averaged
+
+    fitting = None
+    for n in (digits * 10**power for power in range(1, 8) for digits in range(10, 100, 5)):
+        tried = replace(procedure, n=n)
+        if procedure.radii and max(procedure.radii) > tried.cap:
+            continue
+        if averaged(tried, look.shares, look.correct)[0] * look.inputs > seconds * look.rate:
+            break
+        fitting = tried
+    return fitting
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"
