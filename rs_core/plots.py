@@ -7,6 +7,7 @@ equal bytes. Colours are those of Okabe & Ito, safe for colour-blind readers. Th
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Literal
 
@@ -20,9 +21,10 @@ from numpy.typing import NDArray
 
 from rs_core.certify.bounds import interval
 from rs_core.certify.decision import Certificate
+from rs_core.digest import Digest, Sample, digest_of
 from rs_core.errors import InvalidResults
 from rs_core.procedure_text import Made, made
-from rs_core.tally import CONFIDENCE, Columns, columns
+from rs_core.tally import CONFIDENCE
 from rs_core.tsv import rounded_down
 
 # Read while an SVG is drawn, so it cannot be passed with the figure; a fixed salt makes the ids of its parts fixed.
@@ -38,8 +40,16 @@ BINS = 40
 METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": "radii"}, "svg": {"Creator": "radii", "Date": None}}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A curve of rows that a digest was made of."""
+
+    digest: Digest
+    how: Made
+
+
 def certified_accuracy(
-    curves: Mapping[str, Sequence[Certificate]],
+    curves: Mapping[str, Sequence[Certificate] | Drawn],
     *,
     totals: Mapping[str, int] | None = None,
     title: str = "Certified accuracy",
@@ -55,18 +65,17 @@ def certified_accuracy(
     figure, axes = _canvas(title)
     styles = cycle((colour, style) for style in LINE_STYLES for colour in LINE_COLOURS)
     labels = []
-    procedures = {name: made(certificates) for name, certificates in curves.items() if certificates}
-    several = len(set(procedures.values())) > 1
-    for (name, certificates), (colour, style) in zip(curves.items(), styles, strict=False):
-        rows = columns(certificates)
-        inputs = max((totals or {}).get(name, 0), len(rows.index), 1)
-        radii, shares = _steps(rows, inputs)
+    drawn = {name: _drawn(curve) for name, curve in curves.items()}
+    several = len({curve.how for curve in drawn.values() if curve.digest.sums.evaluated}) > 1
+    for (name, curve), (colour, style) in zip(drawn.items(), styles, strict=False):
+        sums, radii_of = curve.digest.sums, curve.digest.correct_radii
+        inputs = max((totals or {}).get(name, 0), sums.evaluated, 1)
+        radii, shares = _steps(radii_of, inputs)
         axes.plot(radii, shares, drawstyle="steps-pre", color=colour, linestyle=style, linewidth=1.8)
-        how = procedures.get(name, Made())
-        acr = f"{how.acr_label} {rounded_down(rows.certified_radius.sum() / inputs, 4)}"
-        labels.append(f"{_short(name)} ({f'{how.text}, ' if several else ''}{acr})")
-        if len(curves) == 1 and len(rows.index):
-            _band(axes, rows, inputs, colour)
+        acr = f"{curve.how.acr_label} {rounded_down(sums.radius_sum / inputs, 4)}"
+        labels.append(f"{_short(name)} ({f'{curve.how.text}, ' if several else ''}{acr})")
+        if len(curves) == 1 and sums.evaluated:
+            _band(axes, radii_of, inputs, inputs - sums.evaluated, colour)
             labels.append(f"{100 * CONFIDENCE:.0f} % interval over {inputs:,} inputs, pointwise")
     axes.set(ylabel="certified accuracy", xlim=(0, _right(axes)), ylim=(0, 1.01))
     _legend(axes, labels, loc="best")
@@ -74,19 +83,19 @@ def certified_accuracy(
     return figure
 
 
-def radius_histogram(certificates: Sequence[Certificate], *, title: str = "Certified radii") -> Figure:
+def radius_histogram(rows: Sequence[Certificate] | Digest, *, title: str = "Certified radii") -> Figure:
     """How many inputs have which radius: correct and wrong ones stacked, abstentions as a bar left of 0."""
-    rows = columns(certificates)
-    correct, wrong = rows.radius[rows.correct], rows.radius[~rows.correct & ~rows.abstained]
-    edges = np.linspace(0, float(rows.radius.max(initial=0.0)) or 1.0, BINS + 1)
-    low, high = np.histogram(correct, edges)[0], np.histogram(wrong, edges)[0]
-    width, abstained = edges[1], int(rows.abstained.sum())
+    digest = rows if isinstance(rows, Digest) else digest_of(rows, ())
+    correct, wrong = digest.correct_radii, digest.wrong_radii
+    edges = np.linspace(0, max(correct.largest, wrong.largest) or 1.0, BINS + 1)
+    low, high = (np.histogram(sample.values, edges, weights=sample.counts)[0] for sample in (correct, wrong))
+    width, abstained = edges[1], digest.sums.abstained
     figure, axes = _canvas(title)
     bars: dict[str, Any] = {"align": "edge", "edgecolor": "white", "linewidth": 0.5}
     axes.bar(edges[:-1], low, width, color=BLUE, **bars)
     axes.bar(edges[:-1], high, width, bottom=low, color=ORANGE, hatch="////", **bars)
     axes.bar(-2 * width, abstained, width, color=GREY, **bars)
-    shown = (("correct", len(correct)), ("wrong class", len(wrong)), ("abstained, no radius", abstained))
+    shown = (("correct", correct.total), ("wrong class", wrong.total), ("abstained, no radius", abstained))
     labels = [f"{name}: {count:,}" for name, count in shown]
     _legend(axes, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, borderaxespad=0)
     highest = max(int((low + high).max()), abstained, 1)
@@ -119,22 +128,22 @@ def _canvas(title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _steps(rows: Columns, inputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _drawn(curve: "Sequence[Certificate] | Drawn") -> "Drawn":
+    return curve if isinstance(curve, Drawn) else Drawn(digest=digest_of(curve, ()), how=made(curve))
+
+
+def _steps(sample: Sample, inputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Radii and the share certified at each, from 0 to the drop behind the largest; a share holds back to the radius
     before. Among very many radii some are left out, which can only lower the curve, by less than a pixel."""
-    ascending = np.sort(rows.radius[rows.correct])
-    radii = np.unique(np.append(ascending, 0.0))
+    radii = np.unique(np.append(sample.values, 0.0))
     kept = radii[:: -(-len(radii) // MAX_STEPS)] if len(radii) > MAX_STEPS else radii
     kept = np.unique(np.append(kept, radii[-1]))
-    counts = len(ascending) - np.searchsorted(ascending, kept, side="left")
-    return np.append(kept, kept[-1]), np.append(counts, 0) / inputs
+    return np.append(kept, kept[-1]), np.append(sample.at_least(kept), 0) / inputs
 
 
-def _band(axes: Axes, rows: Columns, inputs: int, colour: str) -> None:
-    ascending = np.sort(rows.radius[rows.correct])
-    radii = np.linspace(0, float(ascending[-1]) if len(ascending) else 1.0, BAND_POINTS)
-    counts = len(ascending) - np.searchsorted(ascending, radii, side="left")
-    missing = inputs - len(rows.index)
+def _band(axes: Axes, sample: Sample, inputs: int, missing: int, colour: str) -> None:
+    radii = np.linspace(0, sample.largest or 1.0, BAND_POINTS)
+    counts = sample.at_least(radii)
     low = [interval(int(count), inputs, CONFIDENCE)[0] for count in counts]
     high = [interval(int(count) + missing, inputs, CONFIDENCE)[1] for count in counts]
     axes.fill_between(radii, low, high, color=colour, alpha=0.2, linewidth=0)

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from rs_core.certify.decision import Certificate
 from rs_core.errors import InvalidResults
 from rs_core.fields import Bound, Noise, Precision, Sampling
@@ -56,12 +54,6 @@ def made(certificates: Sequence[Certificate]) -> Made:
 def _of(row: tuple[Sampling, Bound, Noise, Precision]) -> Made:
     sampling, bound, noise, precision = row
     return Made(sampling=sampling, bound=bound, noise=noise, precision=precision)
-
-
-def mean_samples(certificates: Sequence[Certificate]) -> float | None:
-    """Noise samples of the estimation that an input got, on average; None where the rows do not say."""
-    drawn = np.array([row.n for row in certificates if row.counts], dtype=np.float64)
-    return float(drawn.mean()) if len(drawn) else None
 
 
 def notes(how: Made, mean: float | None, unfinished: int) -> tuple[str, ...]:

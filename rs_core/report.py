@@ -3,7 +3,7 @@ function of the stored rows.
 
 Certified accuracy as in Cohen et al. 2019, arXiv 1902.02918, ACR as in Zhai et al. 2020, arXiv 2001.02378. Inputs that
 abstained, failed or are still missing stay in every denominator. Intervals are Clopper-Pearson over inputs, pointwise.
-The sums are made in ``tally``; reading and writing rows is left to ``tsv`` and the store, text to ``report_text``,
+The sums are made in ``tally`` and ``digest``; reading and writing rows is left to ``tsv`` and the store, text to ``report_text``,
 pictures to ``plots``.
 """
 
@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rs_core.certify.decision import UNKNOWN_LABEL, Certificate
+from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import Procedure
+from rs_core.digest import Digest, Sample, digest_of_columns
 from rs_core.errors import InvalidResults
 from rs_core.fields import Bound, Noise, Precision, Sampling
-from rs_core.procedure_text import Made, made, mean_samples, notes
-from rs_core.tally import CONFIDENCE, Columns, CurvePoint, columns, curve, grid, point, radii_up_to, sums_of
+from rs_core.procedure_text import Made, made, notes
+from rs_core.tally import CONFIDENCE, Columns, CurvePoint, columns, curve, point, radii_up_to
 from rs_core.tsv import rounded_down
 
 Number = TypeVar("Number", int, float)
@@ -101,6 +101,18 @@ class Report:
         return plain
 
 
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What all rows of a report share; ``None`` where they do not tell, or where it was chosen for each input."""
+
+    how: Made
+    n0: int | None = None
+    n: int | None = None
+    alpha: float | None = None
+    sigma: float | None = None
+    seed: int | None = None
+
+
 def summarize(
     certificates: Sequence[Certificate],
     *,
@@ -108,31 +120,39 @@ def summarize(
     total: int | None = None,
     cap: float | None = None,
     class_names: Sequence[str] | None = None,
-    unfinished: int = 0,
-    how: Made | None = None,
     pixels: int | None = None,
 ) -> Report:
     """The report of ``certificates``, in any order.
 
     ``total``: inputs of the job, where some may still be missing; ``radii``: the grid, else a round one up to the cap
     or, where that is unknown, to the largest radius; ``cap``: the largest radius possible, else taken from n, alpha and
-    sigma of the rows; ``unfinished``: rows that hold but are still to be replaced by ones of more samples; ``how``: the
-    procedure, else taken from the rows; ``pixels``: values of an image, for radii in other norms. Raises :class:`InvalidResults` where there is nothing to report, an index comes twice, rows come
-    from different procedures or there are more rows than ``total``; :class:`InvalidSpec` for radii that are none.
+    sigma of the rows; ``pixels``: values of an image, for radii in other norms. Raises :class:`InvalidResults` where there
+    is nothing to report, an index comes twice, rows come from different procedures or there are more rows than ``total``;
+    :class:`InvalidSpec` for radii that are none.
     """
     rows = columns(certificates)
     inputs = _denominator(rows, total)
-    certified = [row for row in certificates if row.error is None] or certificates
-    how, mean = made(certificates) if certificates or how is None else how, mean_samples(certificates)
-    fixed = how.sampling == "fixed"
-    n0 = _agreed("n0", [row.n0 for row in certified]) if fixed else None
-    n = _agreed("n", [row.n for row in certified]) if fixed else None
-    alpha = _agreed("alpha", [row.alpha for row in certified])
-    sigma = _agreed("sigma", [row.sigma for row in certified])
-    if cap is None and n and alpha and sigma:
-        cap = Procedure(sigma=sigma, n=n, alpha=alpha, bound=how.bound).cap
+    facts = _facts(certificates)
+    if cap is None and facts.n and facts.alpha and facts.sigma:
+        cap = Procedure(sigma=facts.sigma, n=facts.n, alpha=facts.alpha, bound=facts.how.bound).cap
     limit = cap if cap is not None else float(rows.radius.max(initial=0.0))
-    sums = sums_of(rows, grid(radii) if radii is not None else radii_up_to(limit), cap)
+    digest = digest_of_columns(rows, certificates, radii if radii is not None else radii_up_to(limit), cap=cap)
+    return report_of(digest, facts, inputs=inputs, cap=cap, class_names=class_names, pixels=pixels)
+
+
+def report_of(
+    digest: Digest,
+    facts: Facts,
+    *,
+    inputs: int,
+    cap: float | None,
+    class_names: Sequence[str] | None = None,
+    pixels: int | None = None,
+    unfinished: int = 0,
+) -> Report:
+    """The report of rows that a digest was made of; ``unfinished`` of them hold but are still to be replaced by ones of
+    more samples."""
+    sums, how = digest.sums, facts.how
     missing = inputs - sums.evaluated
     return Report(
         inputs=inputs,
@@ -148,57 +168,63 @@ def summarize(
         at_cap=sums.at_cap,
         share_at_cap=None if sums.at_cap is None else sums.at_cap / inputs,
         cap=cap,
-        radius_quantiles=_quantiles(np.append(rows.certified_radius, np.zeros(missing))),
-        p_lower_quantiles=_p_lower_quantiles(rows),
-        classes=_classes(rows, class_names),
+        radius_quantiles=_quantiles(digest.correct_radii.with_zeros(inputs - sums.correct)),
+        p_lower_quantiles=_quantiles(digest.p_lower) if digest.p_lower.total else None,
+        classes=_classes(digest, class_names),
         sampling=how.sampling,
         bound=how.bound,
         noise=how.noise,
         precision=how.precision,
-        n0=n0,
-        n=n,
-        mean_samples=mean,
-        alpha=alpha,
-        sigma=sigma,
-        seed=_agreed("seed", [row.seed for row in certified]),
+        n0=facts.n0,
+        n=facts.n,
+        mean_samples=digest.mean_samples,
+        alpha=facts.alpha,
+        sigma=facts.sigma,
+        seed=facts.seed,
         linf_per_l2=None if pixels is None else pixels**-0.5,
-        notes=_notes(rows, inputs, alpha, cap) + notes(how, mean, unfinished) + _norms_note(pixels),
+        notes=_notes(digest, inputs, facts.alpha, cap)
+        + notes(how, digest.mean_samples, unfinished)
+        + _norms_note(pixels)
+        + _steps_note(digest),
     )
 
 
-def _quantiles(values: NDArray[np.float64]) -> Quantiles:
-    observed = np.quantile(values, (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1), method="inverted_cdf")
-    return Quantiles(**dict(zip(Quantiles.__annotations__, observed.tolist(), strict=True)))
-
-
-def _p_lower_quantiles(rows: Columns) -> Quantiles | None:
-    known = rows.p_lower[~rows.failed & np.isfinite(rows.p_lower)]
-    return _quantiles(known) if len(known) else None
-
-
-def _classes(rows: Columns, names: Sequence[str] | None) -> tuple[ClassRow, ...]:
-    labelled = rows.label != UNKNOWN_LABEL
-    labels, place, sizes = np.unique(rows.label[labelled], return_inverse=True, return_counts=True)
-    acr, correct, abstained = (
-        np.bincount(place, values[labelled], len(labels)) / sizes
-        for values in (rows.certified_radius, rows.correct, rows.abstained)
+def _facts(certificates: Sequence[Certificate]) -> Facts:
+    certified, how = [row for row in certificates if row.error is None] or certificates, made(certificates)
+    fixed = how.sampling == "fixed"
+    return Facts(
+        how=how,
+        n0=_agreed("n0", [row.n0 for row in certified]) if fixed else None,
+        n=_agreed("n", [row.n for row in certified]) if fixed else None,
+        alpha=_agreed("alpha", [row.alpha for row in certified]),
+        sigma=_agreed("sigma", [row.sigma for row in certified]),
+        seed=_agreed("seed", [row.seed for row in certified]),
     )
+
+
+def _quantiles(sample: Sample) -> Quantiles:
+    observed = sample.quantiles((0, 0.05, 0.25, 0.5, 0.75, 0.95, 1))
+    return Quantiles(**dict(zip(Quantiles.__annotations__, observed, strict=True)))
+
+
+def _classes(digest: Digest, names: Sequence[str] | None) -> tuple[ClassRow, ...]:
     return tuple(
         ClassRow(
             label=label,
             name=names[label] if names is not None and label < len(names) else None,
-            inputs=size,
-            acr=float(acr[i]),
-            accuracy=float(correct[i]),
-            abstention_rate=float(abstained[i]),
+            inputs=row.inputs,
+            acr=row.radius_sum / row.inputs,
+            accuracy=row.correct / row.inputs,
+            abstention_rate=row.abstained / row.inputs,
         )
-        for i, (label, size) in enumerate(zip(labels.tolist(), sizes.tolist(), strict=True))
+        for label, row in digest.classes.items()
+        if row.inputs
     )
 
 
-def _notes(rows: Columns, inputs: int, alpha: float | None, cap: float | None) -> tuple[str, ...]:
+def _notes(digest: Digest, inputs: int, alpha: float | None, cap: float | None) -> tuple[str, ...]:
     """Plain sentences that a reader of the numbers needs."""
-    evaluated, errors, unlabelled = len(rows.index), int(rows.failed.sum()), int((rows.label == UNKNOWN_LABEL).sum())
+    evaluated, errors, unlabelled = digest.sums.evaluated, digest.sums.errors, digest.unlabelled
     found = (
         f"Intervals are Clopper-Pearson over inputs at {100 * CONFIDENCE:.0f} %, "
         "and pointwise: each holds for its radius alone.",
@@ -206,9 +232,19 @@ def _notes(rows: Columns, inputs: int, alpha: float | None, cap: float | None) -
         _partial_note(evaluated, inputs) if evaluated < inputs else None,
         f"Inputs not certified because of an error, counted as abstentions: {errors:,}." if errors else None,
         f"Inputs without a label, which never count as correct: {unlabelled:,}." if unlabelled else None,
-        _constant_note(rows, cap),
+        _constant_note(digest, cap),
     )
     return tuple(note for note in found if note is not None)
+
+
+def _steps_note(digest: Digest) -> tuple[str, ...]:
+    """What a digest of very many rows does not keep."""
+    if not digest.step:
+        return ()
+    return (
+        f"Of so many rows, quantiles and plots are rounded down: radii to whole steps of {rounded_down(digest.step, 8)}, lower "
+        f"bounds to {digest.p_step:g}. ACR, certified accuracy and counts are exact.",
+    )
 
 
 def _alpha_note(alpha: float, evaluated: int) -> str:
@@ -236,15 +272,15 @@ def _norms_note(pixels: int | None) -> tuple[str, ...]:
     )
 
 
-def _constant_note(rows: Columns, cap: float | None) -> str | None:
+def _constant_note(digest: Digest, cap: float | None) -> str | None:
     """A warning where one class takes every certificate, because ACR alone does not show it."""
-    given, labels = np.unique(rows.prediction[~rows.abstained]), np.unique(rows.label[rows.label != UNKNOWN_LABEL])
-    if len(given) != 1 or len(labels) < 2:
+    given, labels = [label for label, count in digest.certified_as.items() if count], len(digest.classes)
+    if len(given) != 1 or labels < 2:
         return None
     score = "the cap" if cap is None else f"the cap {cap:.4g}"
     return (
         f"Class {given[0]} is the only class ever certified. A classifier that always answers the same scores an ACR "
-        f"of about {score} divided by the number of classes ({len(labels)}): read ACR beside the per-class rows."
+        f"of about {score} divided by the number of classes ({labels}): read ACR beside the per-class rows."
     )
 
 

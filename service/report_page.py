@@ -6,7 +6,7 @@ from dataclasses import astuple
 from typing import Any
 
 from rs_core import plots
-from rs_core.certify.decision import Certificate
+from rs_core.digest import Digest
 from rs_core.procedure_text import SAMPLINGS
 from rs_core.report import Report
 from rs_core.tsv import rounded_down
@@ -18,7 +18,7 @@ GUARANTEES = {"per_input": "per input", "dataset": "for all inputs together"}
 QUANTILES = ("minimum", "5 %", "25 %", "median", "75 %", "95 %", "maximum")
 
 
-def page(found: Sources, report: Report, rows: list[Certificate]) -> str:
+def page(found: Sources, report: Report, rows: Digest) -> str:
     """The whole file."""
     body = reports.body(found, report)
     return render(
@@ -34,12 +34,12 @@ def page(found: Sources, report: Report, rows: list[Certificate]) -> str:
     )
 
 
-def figure(found: Sources, rows: list[Certificate], name: str) -> str:
+def figure(found: Sources, rows: Digest, name: str) -> str:
     """A plot as a data URL."""
     return "data:image/svg+xml;base64," + base64.b64encode(plot(found, rows, name, "svg")).decode()
 
 
-def plot(found: Sources, rows: list[Certificate], name: str, form: Any) -> bytes:
+def plot(found: Sources, rows: Digest, name: str, form: Any) -> bytes:
     """A plot as a file; ``form`` is png or svg."""
     spec, done, total = found.job.spec, found.summary.done, found.summary.total
     how = SAMPLINGS[spec.get("sampling", "fixed")]
@@ -50,7 +50,8 @@ def plot(found: Sources, rows: list[Certificate], name: str, form: Any) -> bytes
     if name == "radius-histogram":
         return plots.render(plots.radius_histogram(rows, title=f"Certified radii, {about}"), form)
     label = found.checkpoint.name
-    drawn = plots.certified_accuracy({label: rows}, totals={label: total}, title=f"Certified accuracy, {about}")
+    curve = plots.Drawn(digest=rows, how=reports.how_of(reports.spec_of(found.job)))
+    drawn = plots.certified_accuracy({label: curve}, totals={label: total}, title=f"Certified accuracy, {about}")
     return plots.render(drawn, form)
 
 

@@ -11,16 +11,16 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import procedure_of
+from rs_core.digest import Digest, digest_of
 from rs_core.procedure_text import Made, guarantee_note, recipe
-from rs_core.report import Report, summarize
+from rs_core.report import Facts, Report, report_of
 from rs_core.spec import CertifySpec, dump_spec, parse_spec
 from rs_core.trained_on import trained_on, training_note
 from service import schemas
 from service.dependencies import etag_of
 from service.views import time
-from worker.store import results
+from worker.store import digests, results
 from worker.store.tables import Checkpoint, Dataset, Job, JobSummary
 
 VERSION = version("radii")
@@ -53,22 +53,26 @@ def etag(found: Sources, form: str) -> str:
     return etag_of(VERSION, form, found.job.id, found.job.revision, found.summary.done, found.summary.work_done)
 
 
-def certificates(session: Session, job_id: str) -> list[Certificate]:
-    """All certificates so far."""
-    return list(results.certificates(session, job_id))
+def digest(session: Session, found: Sources) -> Digest:
+    """What there is to report of the certificates so far: of a large job kept beside them, else made of them now."""
+    job, summary = found.job, found.summary
+    kept = digests.kept(session, job.id) if summary.total >= digests.LARGE else None
+    cap = procedure_of(spec_of(job), inputs=summary.total).cap
+    return kept or digest_of(list(results.certificates(session, job.id)), summary.radii, cap=cap)
 
 
-def numbers(found: Sources, rows: list[Certificate]) -> Report:
+def numbers(found: Sources, rows: Digest) -> Report:
     """The report's numbers; inputs that are not done stay in every denominator."""
     spec, summary = spec_of(found.job), found.summary
-    report = summarize(
+    procedure = procedure_of(spec, inputs=summary.total)
+    fixed = {"n0": spec.n0, "n": spec.n} if spec.sampling == "fixed" else {}
+    report = report_of(
         rows,
-        radii=summary.radii,
-        total=summary.total,
-        cap=procedure_of(spec, inputs=summary.total).cap,
+        Facts(how=how_of(spec), alpha=procedure.alpha, sigma=procedure.sigma, seed=spec.seed, **fixed),
+        inputs=summary.total,
+        cap=procedure.cap,
         class_names=found.dataset.class_names,
-        unfinished=max(0, len(rows) - summary.done) if spec.sampling == "anytime" else 0,
-        how=how_of(spec),
+        unfinished=max(0, rows.sums.evaluated - summary.done) if spec.sampling == "anytime" else 0,
         pixels=math.prod(found.dataset.shape or ()) or None,
     )
     count = found.dataset.count or 0

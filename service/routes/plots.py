@@ -34,7 +34,7 @@ def get_plot(
         }
         if matches(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        rows = reports.certificates(session, job_id)
+        rows = reports.digest(session, found)
     from service.report_page import plot  # with matplotlib, which takes a while to import
 
     return Response(plot(found, rows, name, format), media_type=MEDIA_TYPES[format], headers=headers)

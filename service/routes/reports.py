@@ -46,7 +46,7 @@ def _report(job_id: str, form: str, request: Request, tenant_id: str, database: 
         headers = {"ETag": reports.etag(found, form)}
         if matches(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        rows = reports.certificates(session, job_id)
+        rows = reports.digest(session, found)
     report = reports.numbers(found, rows)
     if form == "json":
         return json_answer(reports.body(found, report), 200, headers)

@@ -17,6 +17,7 @@ from rs_core.certify.procedure import turn_end
 from rs_core.soft_labels import ALPHA
 from rs_core.spec import Selection
 from rs_core.tally import tally
+from worker.store import digests
 from worker.store.shards import Claim
 from worker.store.tables import (
     Base,
@@ -54,6 +55,7 @@ def store_certificates(session: Session, job_id: str, certificates: Sequence[Cer
         _add(summary, [*new, *newer], +1)
         _add(summary, older, -1)
         summary.done += len(finished)
+        digests.update(session, summary, [*new, *newer], older)
     return len(new) + len(newer)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Index,
+    LargeBinary,
     MetaData,
     String,
     UniqueConstraint,
@@ -194,6 +195,14 @@ class JobSummary(Base):
     at_cap: Mapped[int] = mapped_column(default=0)
     errors: Mapped[int] = mapped_column(default=0)
     updated: Mapped[float] = mapped_column(default=clock(), onupdate=clock())
+
+
+class JobDigest(Base):
+    """What a report needs of very many certificates, see ``store.digests``."""
+
+    __tablename__ = "job_digest"
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    body: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class Shard(Base):

@@ -132,7 +132,7 @@ def certificate(index: int, spec: dict[str, Any], n: int | None = None) -> Certi
     """Made-up votes, ``n`` or all that the job asks for, and the certificate that follows from them: every fifth input
     abstains, every seventh is wrong."""
     label, n = index % 10, n or spec["n"]
-    top = n // 2 if index % 5 == 4 else n - index
+    top = n // 2 if index % 5 == 4 else n - index % (n // 2)
     voted = (label + 1) % 10 if index % 7 == 6 else label
     counts0, counts = [0] * 10, [0] * 10
     counts0[voted], counts[voted], counts[(voted + 1) % 10] = spec["n0"], top, n - top

@@ -1,0 +1,257 @@
+"""What a report needs of rows, and nothing more: sums, and how many rows have which value.
+
+A digest of a few rows is exact. That of very many keeps radii and lower bounds in whole steps, rounded down, so that its size
+does not grow with the rows: then quantiles and the curve between the grid's radii are rounded down to a step, while ACR,
+certified accuracy on the grid, and every count stay exact. Digests of disjoint rows add up, and rows that are replaced can be
+taken away again, so that whoever stores rows can keep a digest beside them. Numbers only; words are in ``report``.
+"""
+
+import json
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rs_core.certify.decision import UNKNOWN_LABEL, Certificate
+from rs_core.tally import Columns, Tally, columns, grid, sums_of
+
+STEPS = 50_000
+"""Steps from 0 to the cap, and of p_lower from 0 to 1, in the digest of very many rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """How many rows have which value: ``values`` ascending, each once, and ``counts`` of the same length."""
+
+    values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64], step: float = 0.0) -> "Sample":
+        """Of one value for each row; with a ``step``, each is rounded down to a whole number of steps."""
+        found, counts = np.unique(floored(values, step), return_counts=True)
+        return cls(found, counts.astype(np.int64))
+
+    @property
+    def total(self) -> int:
+        """Rows."""
+        return int(self.counts.sum())
+
+    def plus(self, other: "Sample", sign: int = 1) -> "Sample":
+        """With the rows of another one added, or taken away."""
+        values, place = np.unique(np.append(self.values, other.values), return_inverse=True)
+        counts = np.zeros(len(values), dtype=np.int64)
+        np.add.at(counts, place, np.append(self.counts, sign * other.counts))
+        return Sample(values[counts != 0], counts[counts != 0])
+
+    def with_zeros(self, rows: int) -> "Sample":
+        """With so many rows of value 0 added."""
+        return self.plus(Sample(np.zeros(1), np.array([rows], dtype=np.int64))) if rows else self
+
+    def at_least(self, values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
+        """For each of ``values``, how many rows have at least that one."""
+        above = np.append(np.cumsum(self.counts[::-1])[::-1], 0)
+        return np.asarray(above[np.searchsorted(self.values, np.asarray(values, dtype=np.float64), side="left")])
+
+    def quantiles(self, shares: Sequence[float]) -> list[float]:
+        """Values at or below which these shares of the rows lie: values that are there, none between two of them."""
+        cumulated = np.cumsum(self.counts)
+        places = np.searchsorted(
+            cumulated, np.ceil(np.round(np.asarray(shares) * self.total, 6)).clip(min=1), side="left"
+        )
+        return [float(value) for value in self.values[places]]
+
+    @property
+    def largest(self) -> float:
+        """The largest value; 0 where there is none."""
+        return float(self.values[-1]) if len(self.values) else 0.0
+
+
+def floored(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """Values rounded down to whole steps, as they are where ``step`` is 0."""
+    return np.floor(values / step) * step if step > 0 else values
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassSums:
+    """Rows of one label."""
+
+    inputs: int = 0
+    radius_sum: float = 0.0
+    correct: int = 0
+    abstained: int = 0
+
+    def plus(self, other: "ClassSums", sign: int) -> "ClassSums":
+        """With the rows of another one added, or taken away."""
+        return ClassSums(
+            inputs=self.inputs + sign * other.inputs,
+            radius_sum=self.radius_sum + sign * other.radius_sum,
+            correct=self.correct + sign * other.correct,
+            abstained=self.abstained + sign * other.abstained,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digest:
+    """Everything that a report says of its rows. ``step`` and ``p_step`` are 0 where it is exact.
+
+    ``correct_radii``, ``wrong_radii``: certified radii of rows whose class is, or is not, the label; ``p_lower`` of rows
+    without an error; ``certified_as``: certificates by class; ``drawn``: samples of the estimation, of ``drawn_rows`` rows.
+    """
+
+    sums: Tally
+    correct_radii: Sample = Sample()
+    wrong_radii: Sample = Sample()
+    p_lower: Sample = Sample()
+    classes: Mapping[int, ClassSums] = field(default_factory=dict)
+    certified_as: Mapping[int, int] = field(default_factory=dict)
+    unlabelled: int = 0
+    drawn: int = 0
+    drawn_rows: int = 0
+    step: float = 0.0
+    p_step: float = 0.0
+
+    @property
+    def mean_samples(self) -> float | None:
+        """Of the estimation; None where the rows do not say."""
+        return self.drawn / self.drawn_rows if self.drawn_rows else None
+
+    def plus(self, other: "Digest", sign: int = 1) -> "Digest":
+        """With the rows of another one added, or taken away."""
+        labels, classes = (
+            self.classes.keys() | other.classes.keys(),
+            self.certified_as.keys() | other.certified_as.keys(),
+        )
+        none = ClassSums()
+        return replace(
+            self,
+            sums=_summed(self.sums, other.sums, sign),
+            correct_radii=self.correct_radii.plus(other.correct_radii, sign),
+            wrong_radii=self.wrong_radii.plus(other.wrong_radii, sign),
+            p_lower=self.p_lower.plus(other.p_lower, sign),
+            classes={
+                label: self.classes.get(label, none).plus(other.classes.get(label, none), sign)
+                for label in sorted(labels)
+            },
+            certified_as={
+                label: self.certified_as.get(label, 0) + sign * other.certified_as.get(label, 0)
+                for label in sorted(classes)
+            },
+            unlabelled=self.unlabelled + sign * other.unlabelled,
+            drawn=self.drawn + sign * other.drawn,
+            drawn_rows=self.drawn_rows + sign * other.drawn_rows,
+        )
+
+
+def digest_of(
+    certificates: Sequence[Certificate], radii: Sequence[float], *, cap: float | None = None, steps: int = 0
+) -> Digest:
+    """The digest of some rows on a grid of radii; with ``steps``, which need a ``cap``, not larger than so many."""
+    return digest_of_columns(columns(certificates), certificates, radii, cap=cap, steps=steps)
+
+
+def digest_of_columns(
+    rows: Columns, certificates: Sequence[Certificate], radii: Sequence[float], *, cap: float | None, steps: int = 0
+) -> Digest:
+    """The same where the rows are arrays already."""
+    step, p_step = (cap / steps, 1 / steps) if steps and cap else (0.0, 0.0)
+    known = rows.p_lower[~rows.failed & np.isfinite(rows.p_lower)]
+    certified, counts = np.unique(rows.prediction[~rows.abstained], return_counts=True)
+    drawn = [row.n for row in certificates if row.counts]
+    return Digest(
+        sums=sums_of(rows, grid(radii), cap),
+        correct_radii=Sample.of(rows.radius[rows.correct], step),
+        wrong_radii=Sample.of(rows.radius[~rows.correct & ~rows.abstained], step),
+        p_lower=Sample.of(known, p_step),
+        classes=_classes(rows),
+        certified_as=dict(zip(certified.tolist(), counts.tolist(), strict=True)),
+        unlabelled=int((rows.label == UNKNOWN_LABEL).sum()),
+        drawn=sum(drawn),
+        drawn_rows=len(drawn),
+        step=step,
+        p_step=p_step,
+    )
+
+
+def to_bytes(digest: Digest) -> bytes:
+    """The digest of very many rows, to be kept."""
+    samples = {name: _steps(getattr(digest, name), digest.step) for name in ("correct_radii", "wrong_radii")}
+    samples["p_lower"] = _steps(digest.p_lower, digest.p_step)
+    sums = digest.sums
+    body = {
+        **samples,
+        "step": digest.step,
+        "p_step": digest.p_step,
+        "sums": {name: getattr(sums, name) for name in sums.__dataclass_fields__},
+        "classes": {
+            str(label): [row.inputs, row.radius_sum, row.correct, row.abstained]
+            for label, row in digest.classes.items()
+        },
+        "certified_as": {str(label): count for label, count in digest.certified_as.items()},
+        "unlabelled": digest.unlabelled,
+        "drawn": [digest.drawn, digest.drawn_rows],
+    }
+    return zlib.compress(json.dumps(body).encode(), 1)
+
+
+def from_bytes(body: bytes) -> Digest:
+    """The digest that :func:`to_bytes` made the body of."""
+    kept: dict[str, Any] = json.loads(zlib.decompress(body))
+    sums = kept["sums"]
+    return Digest(
+        sums=Tally(**sums | {"radii": tuple(sums["radii"]), "counts": tuple(sums["counts"])}),
+        correct_radii=_sample(kept["correct_radii"], kept["step"]),
+        wrong_radii=_sample(kept["wrong_radii"], kept["step"]),
+        p_lower=_sample(kept["p_lower"], kept["p_step"]),
+        classes={
+            int(label): ClassSums(inputs=row[0], radius_sum=row[1], correct=row[2], abstained=row[3])
+            for label, row in kept["classes"].items()
+        },
+        certified_as={int(label): count for label, count in kept["certified_as"].items()},
+        unlabelled=kept["unlabelled"],
+        drawn=kept["drawn"][0],
+        drawn_rows=kept["drawn"][1],
+        step=kept["step"],
+        p_step=kept["p_step"],
+    )
+
+
+def _steps(sample: Sample, step: float) -> list[list[int]]:
+    """Whole steps and counts."""
+    return [np.rint(sample.values / (step or 1.0)).astype(np.int64).tolist(), sample.counts.tolist()]
+
+
+def _sample(kept: list[list[int]], step: float) -> Sample:
+    return Sample(np.array(kept[0], dtype=np.float64) * step, np.array(kept[1], dtype=np.int64))
+
+
+def _summed(one: Tally, other: Tally, sign: int) -> Tally:
+    if sign > 0:
+        return one + other
+    taken = {name: -getattr(other, name) for name in ("evaluated", "correct", "radius_sum", "abstained", "errors")} | {
+        "counts": tuple(-count for count in other.counts),
+        "at_cap": None if other.at_cap is None else -other.at_cap,
+    }
+    return one + replace(other, **taken)
+
+
+def _classes(rows: Columns) -> dict[int, ClassSums]:
+    labelled = rows.label != UNKNOWN_LABEL
+    labels, place, sizes = np.unique(rows.label[labelled], return_inverse=True, return_counts=True)
+    radius, correct, abstained = (
+        np.bincount(place, values[labelled], len(labels))
+        for values in (rows.certified_radius, rows.correct, rows.abstained)
+    )
+    return {
+        label: ClassSums(
+            inputs=size,
+            radius_sum=math.fsum([radius[number]]),
+            correct=int(correct[number]),
+            abstained=int(abstained[number]),
+        )
+        for number, (label, size) in enumerate(zip(labels.tolist(), sizes.tolist(), strict=True))
+    }

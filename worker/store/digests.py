@@ -1,0 +1,47 @@
+"""Digests of jobs with very many certificates, kept beside the rows in the transactions that store them, so that reports and
+plots of ten million rows read one. Of fewer rows a digest is made when it is asked for, and is exact.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from rs_core.certify.decision import Certificate
+from rs_core.certify.procedure import procedure_of
+from rs_core.digest import STEPS, Digest, digest_of, from_bytes, to_bytes
+from rs_core.spec import CertifySpec, parse_spec
+from worker.store.tables import Job, JobDigest, JobSummary
+
+LARGE = 20_000
+"""Inputs of a job from which on its digest is kept."""
+
+
+def kept(session: Session, job_id: str) -> Digest | None:
+    """The digest of a large job's rows so far; None where there is none to keep."""
+    row = session.get(JobDigest, job_id, populate_existing=True)
+    return None if row is None else from_bytes(row.body)
+
+
+def update(session: Session, summary: JobSummary, newer: Sequence[Certificate], older: Sequence[Certificate]) -> None:
+    """Takes stored rows into the digest of a large job, and those whose place they took out of it.
+
+    The caller holds the summary's lock, which keeps two of these apart.
+    """
+    if summary.total < LARGE:
+        return
+    spec = parse_spec(session.get_one(Job, summary.job_id).spec)
+    assert isinstance(spec, CertifySpec)
+    cap = procedure_of(spec, inputs=summary.total).cap
+    row = session.get(JobDigest, summary.job_id, populate_existing=True)
+    digest = None if row is None else from_bytes(row.body)
+    for rows, sign in ((newer, +1), (older, -1)):
+        if rows:
+            part = digest_of(rows, summary.radii, cap=cap, steps=STEPS)
+            digest = part if digest is None else digest.plus(part, sign)
+    if digest is None:
+        return
+    if row is None:
+        session.add(JobDigest(job_id=summary.job_id, body=to_bytes(digest)))
+    else:
+        row.body = to_bytes(digest)
+    session.flush()
