@@ -32,7 +32,8 @@ arch: .venv/ready ## the import contracts of pyproject.toml
 	@$(BIN)/lint-imports
 
 bench: .venv/ready ## the measurements of benchmarks/, the short ones
-	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[worker,dev,bench]'
+	@for script in $$(grep -l -- '"--quick"' benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
 
 migrate: .venv/ready ## bring the database of RADII_DATABASE_URL to this version's schema
 	@$(BIN)/radii migrate

@@ -98,7 +98,7 @@ def machine(found: Sources) -> list[tuple[str, str]]:
         title = "machine" if len(workers) == 1 else f"machine {number}"
         versions = ", ".join(f"{name} {value}" for name, value in worker.get("versions", {}).items())
         rows += [
-            (title, f"{worker.get('device', 'unknown')}, {worker.get('precision', 'unknown precision')}"),
+            (title, str(worker.get("device", "unknown"))),
             (f"{title}: versions", versions),
         ]
     return [*rows, ("report made by", f"radii {reports.VERSION}")]

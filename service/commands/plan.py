@@ -4,8 +4,10 @@ It looks at some inputs with noise of its own (another stream than any certifica
 is decided by votes that bound nothing), measures how fast the model runs, and follows each procedure's own rules.
 """
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -105,8 +107,6 @@ def _looked(
 
     use_registered()
     data = load(spec.dataset)
-    from pathlib import Path
-
     model, info = load_checkpoint(Path(spec.checkpoint), hints)
     check_fits(info, data)
     spec, chosen = resolved(spec, info), chosen_of(spec, data)
@@ -146,11 +146,12 @@ def _text(look: Look, spec: "CertifySpec", radii: list[float] | None, seconds: f
             rows.append([sampling, *found])
     shown = table(["sampling", "n", "samples an input", "time", "cap", "expected ACR"], rows)
     asked = radii or [round(multiple * look.sigma, 4) for multiple in (0.5, 1.0, 1.5)]
-    return (
-        f"{look.inputs:,} inputs at sigma {look.sigma:g}; {look.rate:,.0f} noise samples a second on this machine.\n\n{shown}\n\n"
+    head = f"{look.inputs:,} inputs at sigma {look.sigma:g}; {look.rate:,.0f} noise samples a second on this machine."
+    tail = (
         f"at_radii settles the radii {', '.join(f'{radius:g}' for radius in asked)}; its ACR is a lower bound, stopped early. "
         "Expected from the votes that were looked at; a long job is compiled and may be faster."
     )
+    return f"{head}\n\n{shown}\n\n{textwrap.fill(tail, 100)}"
 
 
 def _procedure(look: Look, spec: "CertifySpec", sampling: Any, radii: list[float] | None) -> "Procedure | None":

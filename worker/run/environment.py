@@ -35,13 +35,12 @@ def configure(execution: dict[str, Any]) -> None:
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """What counts depend on beside the job itself: versions, device model, precision."""
+    """What counts depend on beside the job and how it is run: versions and device model."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
         "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
         "device": name,
         "device_type": device.type,
-        "precision": "fp32",
     }
 
 

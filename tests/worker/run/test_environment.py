@@ -1,0 +1,65 @@
+"""Which device a child works on, where the machine has none, one or several; the table of devices is faked."""
+
+import pytest
+import torch
+
+from rs_core.errors import InvalidSpec
+from worker.run import environment
+from worker.run.environment import provenance, resolve_device
+
+
+def _cards(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(names))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(names))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[torch.device(device).index or 0])
+
+
+def test_auto_is_the_first_card_and_without_one_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    _cards(monkeypatch)
+    assert resolve_device("auto") == torch.device("cpu")
+    _cards(monkeypatch, "NVIDIA A", "NVIDIA B")
+    assert resolve_device("auto") == torch.device("cuda:0")
+
+
+def test_a_card_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    _cards(monkeypatch, "NVIDIA A", "NVIDIA B")
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+    assert resolve_device("cuda") == torch.device("cuda")
+    assert resolve_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("cards", "wanted", "words"),
+    [
+        ((), "cuda", "expected one of 0 CUDA devices, got cuda"),
+        (("NVIDIA A",), "cuda:1", "expected one of 1 CUDA devices, got cuda:1"),
+        (("NVIDIA A",), "tpu", "expected auto, cpu, cuda or cuda:N, got 'tpu'"),
+        (("NVIDIA A",), "meta", "expected auto, cpu, cuda or cuda:N, got 'meta'"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(
+    monkeypatch: pytest.MonkeyPatch, cards: tuple[str, ...], wanted: str, words: str
+) -> None:
+    _cards(monkeypatch, *cards)
+    with pytest.raises(InvalidSpec) as caught:
+        resolve_device(wanted)
+    assert words in str(caught.value)
+
+
+def test_provenance_names_the_card_or_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    _cards(monkeypatch, "NVIDIA A")
+    on_card, on_cpu = provenance(torch.device("cuda:0")), provenance(torch.device("cpu"))
+    assert (on_card["device"], on_card["device_type"]) == ("NVIDIA A", "cuda")
+    assert (on_cpu["device"], on_cpu["device_type"]) == (environment.cpu_name(), "cpu")
+    assert set(on_cpu["versions"]) == {*environment.PACKAGES, "python"}
+
+
+def test_no_reduced_precision_comes_in_behind_a_jobs_back() -> None:
+    threads = torch.get_num_threads()
+    environment.configure({"threads": 1})
+    try:
+        assert torch.get_num_threads() == 1
+        assert not torch.backends.cuda.matmul.allow_tf32
+        assert not torch.backends.cudnn.allow_tf32
+    finally:
+        torch.set_num_threads(threads)
