@@ -40,6 +40,8 @@ class Table:
 
     def steps(self, bits: torch.Tensor) -> torch.Tensor:
         """The steps, as float32, that random 64-bit integers stand for."""
+        if bits.is_cuda:  # to pick out some of them would make the host wait
+            return (torch.searchsorted(self.bounds, bits, right=True) + self.first).to(torch.float32)
         top = (bits >> (64 - TOP_BITS)) + 2 ** (TOP_BITS - 1)
         found = self.step[top]
         unsettled = self.open[top].nonzero().squeeze(1)

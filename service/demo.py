@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -98,11 +98,14 @@ def _export_digits(folder: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def service_in(folder: Path, workers: int | None = None) -> Iterator[str]:
-    """A running ``radii up`` whose data and log lie in ``folder``; its URL. It has ended when the block has."""
+def service_in(folder: Path, workers: int | None = None, settings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """A running ``radii up`` whose data and log lie in ``folder``; its URL. It has ended when the block has.
+
+    ``settings`` are environment variables, ``RADII_...``; those of this process do not reach it.
+    """
     log = folder / "log"
     workers = workers or min(2, os.cpu_count() or 1)
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("RADII_")}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RADII_")} | dict(settings or {})
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "service.cli", "up"),

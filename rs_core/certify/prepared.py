@@ -9,7 +9,7 @@ in float32, and only the noisy image is rounded.
 
 ``compiled`` has torch's inductor write the network's code for batches of one shape, which takes from seconds (where it did
 so before on this machine) to a minute, and pays on long work: small networks get twice as fast. Where there is no compiler,
-or what it makes gives other logits, the network runs as it was.
+or what it makes gives other logits, the network runs as it was. On a GPU the compiled network is captured as a graph.
 """
 
 import copy
@@ -96,7 +96,8 @@ def compiled(network: Network, batch: Tensor, last_bits: float) -> tuple[Network
     the logits of ``batch`` by more than ``last_bits`` of the largest."""
     wanted = network(batch)
     try:
-        found = torch.compile(network, dynamic=False, options={"freezing": True, "compile_threads": 1})
+        options = {"freezing": True, "compile_threads": 1, "triton.cudagraphs": batch.is_cuda}
+        found = torch.compile(network, dynamic=False, options=options)
         close = torch.allclose(found(batch), wanted, rtol=0, atol=last_bits * float(wanted.abs().max()))
     except Exception as error:  # no compiler, or a network that it cannot take, which shows in any way
         log.warning("the network runs without being compiled", extra={"error": str(error).strip()[:300]})

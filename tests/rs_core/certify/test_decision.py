@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 from scipy.special import ndtri
-from scipy.stats import binomtest, multinomial
+from scipy.stats import binom, binomtest, multinomial
 
 from rs_core.certify import sequential
+from rs_core.certify.bounds import upper_bound
 from rs_core.certify.decision import ABSTAIN, Certificate, Decision, certify, decide, predict
 from rs_core.fields import Sampling
 
@@ -101,6 +102,14 @@ def test_both_bounds_of_a_two_class_certificate_hold_with_probability_at_least_o
             too_large += chance * (prediction != ABSTAIN and radius > max(true_radius, 0.0))
         assert wrong <= alpha
         assert too_large <= alpha
+
+
+def test_bounding_only_the_runner_up_of_the_selection_would_be_seen() -> None:
+    """Where the selection took a class of probability 0.2 for the runner-up and the rival has 0.3, its bound is below the
+    rival's probability far more often than alpha."""
+    n, alpha = 100, 0.05
+    below = [k for k in range(n + 1) if upper_bound(k, n, 0.1 * alpha) < 0.3]
+    assert binom.pmf(below, n, 0.2).sum() > 5 * alpha
 
 
 @pytest.mark.parametrize(("p", "multiple"), [((0.6, 0.2), 0.532), ((0.45, 0.1), 0.560)])
