@@ -187,42 +187,90 @@ def _drawn(
 ) -> Iterator[Progress | _Work]:
     """The inputs as they are finished, with all their votes, and their progress before."""
     begun = {progress.index: progress for progress in resume}
-    most = 1 if alone else sampler.room
-    rows = [len(stages) * place for place in range(most)]
-    sampler.tallies(len(stages) * most)
-    waiting, active = iter(inputs), list[_Work]()
-    reported = time.monotonic()
+    pool = _Pool(sampler, len(stages), most=1 if alone else sampler.room)
+    waiting, reported = iter(inputs), time.monotonic()
     while True:
-        started = time.monotonic()
-        batch: dict[int, Part] = {}
-        sharing = [work for work in active if _fill(batch, work, sampler)]
-        while rows and len(batch) < sampler.room and (given := next(waiting, None)) is not None:
-            work = _begin(given, stages, rows.pop(0), sampler, wanted, begun)
-            active.append(work)
+        pool.fill_from_active()
+        while pool.has_room and (given := next(waiting, None)) is not None:
+            work = _begin(given, stages, pool.free.pop(0), sampler, wanted, begun)
             yield work.progress()
-            if _fill(batch, work, sampler):
-                sharing.append(work)
-        if batch:
-            sampler.count(batch)
-        elif not active:
+            pool.add(work)
+        if not pool.active:
             return
-        over = [work for work in active if work.next_part() is None]
+        pool.count()
         due = time.monotonic() - reported >= SECONDS_BETWEEN_PROGRESS
-        if over or due:
-            tallies = sampler.read()
-            for work in active:
-                work.votes = tallies[work.first_tally : work.first_tally + len(stages)]
-        for work in sharing:
-            work.seconds += (time.monotonic() - started) / len(sharing)
+        yield from pool.finished(wanted, read=due)
+        if due:
+            reported = time.monotonic()
+            yield from (work.progress() for work in pool.active)
+
+
+class _Pool:
+    """The inputs that are on their way together, and the batch that is being filled with parts of them.
+
+    ``free`` are the first rows of counts of places that no input has.
+    """
+
+    def __init__(self, sampler: Sampler, stages: int, most: int) -> None:
+        self.active: list[_Work] = []
+        self.free = [stages * place for place in range(most)]
+        self._sampler, self._stages = sampler, stages
+        self._batch: dict[int, Part] = {}
+        self._sharing: list[_Work] = []
+        sampler.tallies(stages * most)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another input could have a part in the batch."""
+        return bool(self.free) and len(self._batch) < self._sampler.room
+
+    def fill_from_active(self) -> None:
+        """Begins a batch with what inputs that are on their way still need, first come, first served."""
+        self._started = time.monotonic()
+        self._batch, self._sharing = {}, []
+        for work in self.active:
+            self._fill(work)
+
+    def add(self, work: _Work) -> None:
+        """Takes in one more input."""
+        self.active.append(work)
+        self._fill(work)
+
+    def count(self) -> None:
+        """Classifies the batch; its time is that of the inputs in it."""
+        if self._batch:
+            self._sampler.count(self._batch)
+        for work in self._sharing:
+            work.seconds += (time.monotonic() - self._started) / len(self._sharing)
+
+    def finished(self, wanted: Wanted, *, read: bool) -> Iterator[_Work]:
+        """Asks what inputs want further that have all that they wanted, and gives out those that want nothing more.
+
+        Counts are read where one of them is asked, or with ``read``.
+        """
+        over = [work for work in self.active if work.next_part() is None]
+        if over or read:
+            tallies = self._sampler.read()
+            for work in self.active:
+                work.votes = tallies[work.first_tally : work.first_tally + self._stages]
         for work in over:
             work.wanted = wanted(*work.votes)
             if work.next_part() is None:
+                self.active.remove(work)
+                self.free.append(work.first_tally)
                 yield work
-                active.remove(work)
-                rows.append(work.first_tally)
-        if due:
-            reported = time.monotonic()
-            yield from (work.progress() for work in active)
+
+    def _fill(self, work: _Work) -> None:
+        """Puts parts of an input into the batch, as long as there are some and room for them."""
+        before = len(self._batch)
+        while (part := work.next_part()) is not None:
+            place = self._sampler.place(part.number, self._batch.keys())
+            if place is None:
+                break
+            self._batch[place] = part
+            work.take(part)
+        if len(self._batch) > before:
+            self._sharing.append(work)
 
 
 def _begin(
@@ -253,16 +301,3 @@ def _begin(
         placed=[sum(counts) for counts in votes],
         seconds=before.seconds if before is not None else 0.0,
     )
-
-
-def _fill(batch: dict[int, Part], work: _Work, sampler: Sampler) -> bool:
-    """Puts parts of an input into the batch, as long as there are some and room for them; True where there were."""
-    shares = False
-    while (part := work.next_part()) is not None:
-        place = sampler.place(part.number, batch.keys())
-        if place is None:
-            break
-        batch[place] = part
-        work.take(part)
-        shares = True
-    return shares
