@@ -73,7 +73,7 @@ def on_grid(x: torch.Tensor) -> torch.Tensor:
 @lru_cache(maxsize=4)
 def table(sigma: float, device: str) -> Table:
     """The table of a noise level."""
-    signed = np.array([bound - _HALF for bound in cumulative(sigma)], dtype=np.int64)
+    signed = np.array([min(bound, 2**64 - 1) - _HALF for bound in cumulative(sigma)], dtype=np.int64)
     # The steps at both ends of each range of numbers that share their highest bits.
     shift = 64 - TOP_BITS
     lows = (np.arange(2**TOP_BITS, dtype=np.int64) - 2 ** (TOP_BITS - 1)) << shift

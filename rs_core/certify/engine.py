@@ -264,7 +264,7 @@ class _Pool:
         """Puts parts of an input into the batch, as long as there are some and room for them."""
         before = len(self._batch)
         while (part := work.next_part()) is not None:
-            place = self._sampler.place(part.number, self._batch.keys())
+            place = self._sampler.place(part, self._batch.keys())
             if place is None:
                 break
             self._batch[place] = part

@@ -13,7 +13,7 @@ whose pilot lost no vote, so that such inputs get all of ``n`` and the others as
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,15 +47,14 @@ class Pilot:
         """How many votes the pilot still needs: 0 where it is over, and all of the first stage at the beginning."""
         drawn = sum(counts)
         following = next((stage for stage in self.stages if stage > drawn), None)
-        if following is None or (drawn and self.size(counts) <= WORTH_MORE * drawn):
+        at_an_end = drawn in self.stages  # what was cut inside a stage goes on to its end
+        if following is None or (at_an_end and self.size(counts) <= WORTH_MORE * drawn):
             return 0
         return following - drawn
 
     def size(self, counts: Sequence[int]) -> int:
         """The sample size that is worth most after these votes; 0 where no certificate is worth its samples."""
-        worth = self._expected(counts[argmax(counts)], sum(counts)) - self._price * self.sizes
-        best = int(worth.argmax())
-        return int(self.sizes[best]) if worth[best] > 0 else 0
+        return _size(self, counts[argmax(counts)], sum(counts))
 
     @property
     def stages(self) -> tuple[int, ...]:
@@ -85,3 +84,11 @@ class Pilot:
         deviation = np.sqrt(p * (1 - p) / n)
         bounds = [lower_bounds(np.clip(p + sign * deviation, 0, 1) * n, n, self.alpha) for sign in (-1, 1)]
         return np.asarray(ndtri(np.maximum(bounds, 0.5)).mean((0, 2)))
+
+
+@lru_cache(maxsize=100_000)
+def _size(pilot: Pilot, k: int, m: int) -> int:
+    """The size that is worth most after k of m votes; many inputs have the same ones."""
+    worth = pilot._expected(k, m) - pilot._price * pilot.sizes
+    best = int(worth.argmax())
+    return int(pilot.sizes[best]) if worth[best] > 0 else 0

@@ -15,7 +15,6 @@ or what it makes gives other logits, the network runs as it was. On a GPU the co
 import copy
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -97,9 +96,12 @@ def compiled(network: Network, batch: Tensor, last_bits: float) -> tuple[Network
     the logits of ``batch`` by more than ``last_bits`` of the largest."""
     wanted = network(batch)
     try:
-        options: dict[str, Any] = {"freezing": True, "compile_threads": 1, "triton.cudagraphs": batch.is_cuda}
-        found = torch.compile(network, dynamic=False, options=options)
-        close = torch.allclose(found(batch), wanted, rtol=0, atol=last_bits * float(wanted.abs().max()))
+        from torch._inductor import config
+
+        # Weights become constants only where the setting holds while the network is traced, at the first batch.
+        with config.patch({"freezing": True, "compile_threads": 1, "triton.cudagraphs": batch.is_cuda}):
+            found = torch.compile(network, dynamic=False)
+            close = torch.allclose(found(batch), wanted, rtol=0, atol=last_bits * float(wanted.abs().max()))
     except Exception as error:  # no compiler, or a network that it cannot take, which shows in any way
         log.warning("the network runs without being compiled", extra={"error": str(error).strip()[:300]})
         return network, False

@@ -135,8 +135,8 @@ class Procedure:
     def _until_settled(self, counts0: Sequence[int], counts: Sequence[int]) -> int:
         drawn = sum(counts)
         look = int(np.searchsorted(self.looks, drawn, side="right")) - 1
-        if look < 0:
-            return int(self.looks[0])
+        if look < 0 or drawn != self.looks[look]:  # begun, or cut between two looks: nothing is decided there
+            return int(self.looks[look + 1])
         if sum(counts0) >= self.n0:
             settled = self._thresholds.settled([counts[argmax(counts0)]], [look])
             if drawn >= self.n or bool((settled != 0).all()):

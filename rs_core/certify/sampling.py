@@ -54,7 +54,7 @@ class Sampler:
     """Counts votes of one base classifier at one noise level, batch by batch, in preallocated buffers.
 
     ``base_classifier`` maps (batch_size, C, H, W) in pixel units to logits (batch_size, num_classes); it is put into
-    evaluation mode and run as :class:`Prepared` has it. ``batch_size`` is brought down to whole parts, or to a whole
+    evaluation mode and run as :class:`Prepared` has it, or as ``prepared`` has it already. ``batch_size`` is brought down to whole parts, or to a whole
     fraction of one. Buffers live on the classifier's device.
     """
 
@@ -69,8 +69,9 @@ class Sampler:
         precision: Precision = "fp32",
         noise: Noise = "gaussian",
         compiled: bool = False,
+        prepared: Prepared | None = None,
     ) -> None:
-        self._logits = Prepared(base_classifier, precision=precision, compiled=compiled)
+        self._logits = prepared or Prepared(base_classifier, precision=precision, compiled=compiled)
         self.sigma, self.num_classes, self.seed, self.precision = sigma, num_classes, seed, precision
         self.noise: Noise = noise
         self.batch_size = whole_parts(batch_size)
@@ -100,10 +101,10 @@ class Sampler:
         rows: list[list[int]] = self._counts.tolist()
         return rows
 
-    def place(self, part: int, taken: Collection[int]) -> int | None:
-        """Where in a batch the part of this number may go, beside those in the places ``taken``; None: not in this one."""
+    def place(self, part: Part, taken: Collection[int]) -> int | None:
+        """Where in a batch a part may go, beside those in the places ``taken``; None: not in this one."""
         if self._alike is False:
-            own = part % self.room
+            own = (part.number + part.index + part.stage) % self.room
             return None if own in taken else own
         return next((place for place in range(self.room) if place not in taken), None)
 

@@ -7,11 +7,12 @@ nothing else; a job keeps what its first worker found, because the last bits of 
 """
 
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -22,7 +23,7 @@ from rs_core.memory import ran_out
 from rs_core.noise import CHUNK, Stage
 from rs_core.spec import DEFAULT_BATCH
 
-BATCHES = {"cpu": (100, 200, 400), "cuda": (500, 1_000, 2_000, 4_000, 8_000)}
+BATCHES = {"cpu": (100, 200, 400, 800), "cuda": (500, 1_000, 2_000, 4_000, 8_000)}
 """Sizes that are tried, in this order, until one is clearly slower than the best before it."""
 CLEARLY = 0.9
 SHORT = 30.0
@@ -32,6 +33,8 @@ LONG = 120.0
 SECONDS = 0.5
 """Of measurement for each size, at least; one pass where that takes longer."""
 
+log = logging.getLogger("radii.certify")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
@@ -40,6 +43,13 @@ class Way:
     batch_size: int = DEFAULT_BATCH
     compiled: bool = False
     rate: float = 0.0
+    tried: Literal["nothing", "batches", "compiling"] = "nothing"
+
+    def serves(self, samples: int) -> bool:
+        """Whether work of so many samples would try no more, and would take this."""
+        if self.tried == "compiling":
+            return not self.compiled or samples >= SHORT * self.rate
+        return self.tried == "batches" and SHORT * self.rate <= samples < LONG * self.rate
 
 
 Measure = Callable[[int, bool, float], tuple[float, bool]]
@@ -54,11 +64,11 @@ def tune(
     first = Way(batch_size=sizes[0], rate=measure(sizes[0], False, 0.0)[0])
     if samples < SHORT * first.rate:
         return first
-    best = _best(Way(), sizes, measure, compiled=False)
+    best = replace(_best(Way(), sizes, measure, compiled=False), tried="batches")
     if may_compile and samples >= LONG * best.rate:
-        best = _best(
-            best, (best.batch_size, *(size for size in sizes if size != best.batch_size)), measure, compiled=True
-        )
+        place = sizes.index(best.batch_size)
+        found = _best(best, (*sizes[place:], *reversed(sizes[:place])), measure, compiled=True)
+        return replace(found, tried="compiling")
     return best
 
 
@@ -66,10 +76,10 @@ def _best(best: Way, sizes: Sequence[int], measure: Measure, *, compiled: bool) 
     """The best of ``best`` and what is found at these sizes, until one is clearly slower or cannot be compiled."""
     for size in sizes:
         rate, done = measure(size, compiled, SECONDS)
-        if done != compiled or (not compiled and rate < CLEARLY * best.rate):
+        if done != compiled or rate < CLEARLY * best.rate:
             break
         if rate > best.rate:
-            best = Way(batch_size=size, compiled=compiled, rate=rate)
+            best = replace(best, batch_size=size, compiled=compiled, rate=rate)
     return best
 
 
@@ -92,8 +102,8 @@ def measured(base_classifier: nn.Module, x: torch.Tensor, num_classes: int, *, p
 
 
 def _rate(sampler: Sampler, x: torch.Tensor, seconds: float) -> float:
-    image = sampler.prepare(x)
     sampler.tallies(1)
+    image = sampler.prepare(x)
     parts = {
         place: Part(x=image, index=0, stage=Stage.TEST, number=place, rows=CHUNK, tally=0)
         for place in range(sampler.room)
@@ -108,22 +118,21 @@ def _rate(sampler: Sampler, x: torch.Tensor, seconds: float) -> float:
     return passes * sampler.room * CHUNK / (time.perf_counter() - started)
 
 
-def remembered(file: Path | None, key: str, find: Callable[[], Way]) -> Way:
-    """What was found for ``key`` before, else what ``find`` finds now, kept in ``file`` for the next time.
-
-    A way that was found without trying anything, because the work was short, is not kept.
-    """
-    if file is None:
-        return find()
-    known = _read(file)
-    if key in known:
-        return Way(**known[key])
+def remembered(file: Path | None, key: str, samples: int, find: Callable[[], Way]) -> Way:
+    """What was found for ``key`` before, where that serves so much work, else what ``find`` finds now, kept in ``file``
+    for the next time as far as something was tried. A file that cannot be written is done without."""
+    known = _read(file).get(key) if file is not None else None
+    if known is not None and Way(**known).serves(samples):
+        return Way(**known)
     way = find()
-    if way.compiled or way.batch_size != DEFAULT_BATCH:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    if file is not None and way.tried != "nothing":
         part = file.with_name(f"{file.name}.{time.time_ns()}.part")
-        part.write_text(json.dumps(_read(file) | {key: asdict(way)}, indent=1))
-        part.replace(file)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(_read(file) | {key: asdict(way)}, indent=1))
+            part.replace(file)
+        except OSError as error:
+            log.warning("what was found about running the network is not kept", extra={"error": str(error)[:300]})
     return way
 
 
@@ -152,6 +161,7 @@ def way_for(
     return remembered(
         file,
         key,
+        samples,
         lambda: tune(measure, samples=samples, device=device, batch_size=batch_size, may_compile=may_compile),
     )
 

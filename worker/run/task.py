@@ -11,12 +11,14 @@ import torch
 
 from rs_core import checkpoint
 from rs_core.certify.engine import Input, Progress
+from rs_core.certify.prepared import Prepared
 from rs_core.certify.procedure import USUAL_SAVING, Procedure, procedure_of
 from rs_core.certify.sampling import Sampler
 from rs_core.certify.tuning import way_for
 from rs_core.checkpoint import CheckpointInfo
 from rs_core.data.canonical import open_dataset
 from rs_core.data.dataset import Dataset
+from rs_core.fields import Precision
 from rs_core.models.normalize import BaseClassifier
 from rs_core.spec import DEFAULT_BATCH, CertifySpec, Selection, parse_spec
 from worker.store import blobs
@@ -104,15 +106,17 @@ class Task:
     def sampler(self) -> Sampler:
         """The base classifier under the job's noise, on the task's device."""
         model, info = _model(self.path("checkpoint"), str(self.device))
+        batch_size = self.execution.get("batch_size") or DEFAULT_BATCH
+        precision, compiled = self.spec.get("precision", "fp32"), self.execution.get("compiled", False)
         return Sampler(
             model,
             self.spec["sigma"],
             info.num_classes,
             seed=self.spec["seed"],
-            batch_size=self.execution.get("batch_size") or DEFAULT_BATCH,
-            compiled=self.execution.get("compiled", False),
-            precision=self.spec.get("precision", "fp32"),
+            batch_size=batch_size,
+            precision=precision,
             noise=self.spec.get("noise", "gaussian"),
+            prepared=_prepared(self.path("checkpoint"), str(self.device), precision, compiled, batch_size),
         )
 
     def procedure(self) -> Procedure:
@@ -129,6 +133,13 @@ class Task:
 @lru_cache(maxsize=2)
 def _dataset(path: Path) -> Dataset:
     return open_dataset(path)
+
+
+@lru_cache(maxsize=1)
+def _prepared(path: Path, device: str, precision: Precision, compiled: bool, batch_size: int) -> Prepared:
+    """The last model stays as it was prepared, and compiled for one size of batches."""
+    model, _ = _model(path, device)
+    return Prepared(model, precision=precision, compiled=compiled)
 
 
 @lru_cache(maxsize=1)

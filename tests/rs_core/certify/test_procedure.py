@@ -187,6 +187,19 @@ def test_at_radii_ends_where_all_radii_are_settled_and_no_sooner() -> None:
     assert procedure.wanted([100, 0], [50_000, 50_000])[1] == 100_000
 
 
+def test_what_was_cut_between_two_looks_is_decided_at_the_next_one() -> None:
+    """Else it would be held against the easier threshold of an earlier look, and end where an unbroken run does not."""
+    procedure = Procedure(sigma=0.5, n=100_000, sampling="at_radii", radii=(0.25,))
+    assert procedure.wanted([100, 0], [20_200, 0]) == (100, 20_500)
+    assert procedure.wanted([100, 0], [20_500, 0]) == (100, 20_500)
+
+
+def test_a_pilot_that_was_cut_inside_a_stage_goes_on_to_its_end() -> None:
+    procedure = Procedure(sigma=0.5, n=100_000, sampling="pilot")
+    assert procedure.wanted([50, 150], [0, 0]) == (500, 0)
+    assert procedure.wanted([600, 600], [0, 0]) == (3_000, 0)
+
+
 def test_a_pilot_asks_for_fresh_samples_only_when_it_is_over() -> None:
     procedure = Procedure(sigma=0.5, n=100_000, sampling="pilot")
     assert procedure.wanted([0, 0], [0, 0]) == (100, 0)

@@ -39,7 +39,7 @@ def _counted(sampler: Sampler, parts: list[Part]) -> list[list[int]]:
     """The tallies after all parts, filled into batches as they come."""
     while parts:
         batch: dict[int, Part] = {}
-        while parts and (place := sampler.place(parts[0].number, batch)) is not None:
+        while parts and (place := sampler.place(parts[0], batch)) is not None:
             batch[place] = parts.pop(0)
         sampler.count(batch)
     return sampler.read()
@@ -88,9 +88,11 @@ class Uneven(Recording):
 
 def test_where_places_differ_each_part_of_a_stream_has_its_own() -> None:
     even, uneven = _sampler(Recording(), 300), _sampler(Uneven(), 300)
-    assert [even.place(5, taken) for taken in ((), (0,), (0, 1), (0, 1, 2))] == [0, 1, 2, None]
-    assert [uneven.place(number, ()) for number in range(5)] == [0, 1, 2, 0, 1]
-    assert uneven.place(4, (1,)) is None
+    assert [even.place(_part(5), taken) for taken in ((), (0,), (0, 1), (0, 1, 2))] == [0, 1, 2, None]
+    first = uneven.place(_part(0), ())
+    assert [uneven.place(_part(number), ()) for number in range(4)] == [(first + number) % 3 for number in range(4)]  # type: ignore[operator]
+    assert uneven.place(_part(3), (first,)) is None  # type: ignore[arg-type]
+    assert uneven.place(_part(0, index=7), ()) == (first + 1) % 3, "inputs do not all begin in one place"  # type: ignore[operator]
 
 
 def test_the_model_is_in_evaluation_mode_and_gets_no_gradient() -> None:

@@ -32,6 +32,7 @@ RATES = {(100, False): 100.0, (200, False): 150.0, (400, False): 90.0} | {
     (100, True): 300.0,
     (200, True): 250.0,
     (400, True): 320.0,
+    (800, True): 310.0,
 }
 
 
@@ -43,53 +44,68 @@ def test_short_work_tries_nothing() -> None:
 
 def test_longer_work_finds_its_batch_and_compiles_nothing() -> None:
     machine = Machine(RATES)
-    assert tune(machine, samples=10_000, device="cpu") == Way(batch_size=200, rate=150.0)
+    assert tune(machine, samples=10_000, device="cpu") == Way(batch_size=200, rate=150.0, tried="batches")
     assert not any(compiled for _, compiled in machine.asked)
 
 
 def test_long_work_compiles_where_that_is_faster() -> None:
-    assert tune(Machine(RATES), samples=10**6, device="cpu") == Way(batch_size=400, compiled=True, rate=320.0)
-    slower = RATES | {(size, True): 50.0 for size in (100, 200, 400)}
-    assert tune(Machine(slower), samples=10**6, device="cpu") == Way(batch_size=200, rate=150.0)
+    found = tune(Machine(RATES), samples=10**6, device="cpu")
+    assert found == Way(batch_size=400, compiled=True, rate=320.0, tried="compiling")
+    slower = Machine(RATES | {(size, True): 50.0 for size in (100, 200, 400, 800)})
+    assert tune(slower, samples=10**6, device="cpu") == Way(batch_size=200, rate=150.0, tried="compiling")
+    assert sum(compiled for _, compiled in slower.asked) == 1, "once clearly slower, no further size is compiled"
 
 
 def test_where_nothing_can_be_compiled_that_is_tried_once() -> None:
     machine = Machine(RATES, compiler=False)
-    assert tune(machine, samples=10**6, device="cpu") == Way(batch_size=200, rate=150.0)
+    assert tune(machine, samples=10**6, device="cpu") == Way(batch_size=200, rate=150.0, tried="compiling")
     assert sum(compiled for _, compiled in machine.asked) == 1
     assert not tune(Machine(RATES), samples=10**6, device="cpu", may_compile=False).compiled
 
 
 def test_a_batch_that_was_asked_for_is_kept() -> None:
-    assert tune(Machine(RATES), samples=10**6, device="cpu", batch_size=250) == Way(
-        batch_size=200, compiled=True, rate=250.0
-    )
+    found = tune(Machine(RATES), samples=10**6, device="cpu", batch_size=250)
+    assert found == Way(batch_size=200, compiled=True, rate=250.0, tried="compiling")
 
 
 def test_a_card_is_tried_with_larger_batches_and_one_that_does_not_fit_ends_the_search() -> None:
-    rates = {(500, False): 1e4, (1_000, False): 2e4, (2_000, False): 0.0}
-    machine = Machine(rates)
-    assert tune(machine, samples=10**6, device="cuda", may_compile=False) == Way(batch_size=1_000, rate=2e4)
+    machine = Machine({(500, False): 1e4, (1_000, False): 2e4, (2_000, False): 0.0})
+    found = tune(machine, samples=10**6, device="cuda", may_compile=False)
+    assert found == Way(batch_size=1_000, rate=2e4, tried="batches")
     assert machine.asked[-1] == (2_000, False)
 
 
+def _measured_again() -> Way:
+    return pytest.fail("measured again")
+
+
 def test_what_was_found_is_found_again_without_measuring(tmp_path: Path) -> None:
-    file, found = tmp_path / "data" / "tuning.json", Way(batch_size=200, compiled=True, rate=5.0)
-    assert remembered(file, "a", lambda: found) == found
-    assert remembered(file, "a", lambda: pytest.fail("measured again")) == found
-    other = Way(batch_size=400, rate=7.0)
-    assert remembered(file, "b", lambda: other) == other
-    assert remembered(file, "a", lambda: pytest.fail("measured again")) == found
+    file = tmp_path / "data" / "tuning.json"
+    found = Way(batch_size=200, compiled=True, rate=5.0, tried="compiling")
+    assert remembered(file, "a", 10**6, lambda: found) == found
+    assert remembered(file, "a", 10**6, _measured_again) == found
+    other = Way(batch_size=400, rate=7.0, tried="compiling")
+    assert remembered(file, "b", 10**6, lambda: other) == other
+    assert remembered(file, "a", 10**6, _measured_again) == found
 
 
-def test_a_way_of_short_work_is_not_kept_and_a_broken_file_is_begun_anew(tmp_path: Path) -> None:
-    file = tmp_path / "tuning.json"
-    remembered(file, "a", Way)
-    assert not file.exists()
+def test_what_was_found_for_other_amounts_of_work_is_not_taken(tmp_path: Path) -> None:
+    """Longer work may try more; short work is not worth the start of a compiled network."""
+    file, batches = tmp_path / "tuning.json", Way(batch_size=200, rate=10.0, tried="batches")
+    compiled = Way(batch_size=400, compiled=True, rate=20.0, tried="compiling")
+    assert remembered(file, "a", 1_000, lambda: batches) == batches
+    assert remembered(file, "a", 1_000, _measured_again) == batches
+    assert remembered(file, "a", 10**6, lambda: compiled) == compiled
+    assert remembered(file, "a", 100, Way) == Way()
+    assert remembered(file, "a", 10**6, _measured_again) == compiled
+
+
+def test_a_broken_file_is_begun_anew_and_one_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    file, long = tmp_path / "tuning.json", Way(batch_size=200, rate=1.0, tried="compiling")
     file.write_text("{")
-    long = Way(batch_size=200, rate=1.0)
-    assert remembered(file, "a", lambda: long) == long
-    assert remembered(file, "a", Way) == long
+    assert remembered(file, "a", 10**6, lambda: long) == long
+    assert remembered(file, "a", 10**6, _measured_again) == long
+    assert remembered(file / "below", "a", 10**6, lambda: long) == long
 
 
 def _network() -> nn.Module:
