@@ -28,6 +28,8 @@ LAST_BITS = 1e-4
 LAST_BITS_OF_BF16 = 0.05
 """The same between two ways of running a network in bfloat16, whose eight bits round in every layer."""
 PROBE = 4
+NETWORKS = 10_000
+"""Compiled networks of one process."""
 
 Network = Callable[[Tensor], Tensor]
 
@@ -96,10 +98,14 @@ def compiled(network: Network, batch: Tensor, last_bits: float) -> tuple[Network
     the logits of ``batch`` by more than ``last_bits`` of the largest."""
     wanted = network(batch)
     try:
+        from torch._dynamo import config as tracing
         from torch._inductor import config
 
-        # Weights become constants only where the setting holds while the network is traced, at the first batch.
-        with config.patch({"freezing": True, "compile_threads": 1, "triton.cudagraphs": batch.is_cuda}):
+        # Settings hold where the network is traced, at the first batch: there weights become constants. The limits are for
+        # one network in many shapes; here it is many networks of one code, in one shape each, and beyond the limit torch
+        # would go on without compiling and without a word.
+        limits = tracing.patch(recompile_limit=NETWORKS, accumulated_recompile_limit=NETWORKS)
+        with limits, config.patch({"freezing": True, "compile_threads": 1, "triton.cudagraphs": batch.is_cuda}):
             found = torch.compile(network, dynamic=False)
             close = torch.allclose(found(batch), wanted, rtol=0, atol=last_bits * float(wanted.abs().max()))
     except Exception as error:  # no compiler, or a network that it cannot take, which shows in any way

@@ -1,6 +1,7 @@
 """A prepared classifier is the same function, and leaves the one that it was made of alone."""
 
 import copy
+import shutil
 
 import pytest
 import torch
@@ -138,3 +139,18 @@ def test_a_network_without_convolutions_runs_as_it_is() -> None:
     x = _noisy((1, 4, 4))
     assert torch.equal(Prepared(model)(x), model(x).detach())
     assert not model.training
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++, which compiling needs")
+def test_every_one_of_many_networks_is_compiled() -> None:
+    """torch gives up without a word after eight networks of one code, unless it is told not to."""
+    from torch._dynamo.utils import counters
+
+    x = torch.rand(4, 1, 8, 8)
+    before = counters["stats"]["unique_graphs"]
+    for seed in range(10):
+        torch.manual_seed(seed)
+        prepared = Prepared(table.build("digits_cnn", num_classes=10, input_shape=(1, 8, 8)), compiled=True)
+        prepared(x)
+        assert prepared.compiled
+    assert counters["stats"]["unique_graphs"] - before == 10
