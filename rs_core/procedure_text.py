@@ -78,7 +78,7 @@ def notes(how: Made, mean: float | None, unfinished: int) -> tuple[str, ...]:
         )
     if unfinished:
         found.append(
-            f"Valid as it stands: {unfinished:,} inputs are still being sampled and count with their present bound."
+            f"Valid as it stands: {unfinished:,} inputs have not come to n samples, and count with their present bound."
         )
     if how.bound == "two_class":
         found.append(

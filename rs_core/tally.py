@@ -160,8 +160,8 @@ def columns(certificates: Sequence[Certificate]) -> Columns:
 
 
 def _tells(row: Certificate) -> bool:
-    """Whether its votes say if an input is at the cap: not where sampling stopped because enough was known."""
-    return (bool(row.counts) and row.sampling != "at_radii") or row.prediction == ABSTAIN
+    """Whether its votes say if an input is at the cap: not where its number of samples is its own."""
+    return (bool(row.counts) and row.sampling == "fixed") or row.prediction == ABSTAIN
 
 
 def sums_of(rows: Columns, radii: Sequence[float], cap: float | None) -> Tally:

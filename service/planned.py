@@ -23,11 +23,12 @@ Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | VerifySpec
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """Where planning is done: for whom, and within which settings."""
+    """Where planning is done: for whom, within which settings, and whether somebody wants to know what would come of it."""
 
     session: Session
     tenant_id: str
     settings: Settings
+    look_ahead: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def plan_one(
 
     ``maker`` is the training that makes the checkpoint, where it is not ready.
     """
-    known = forecasting.known(desk.session, desk.tenant_id, spec, data.dataset, checkpoint)
+    known = forecasting.known(desk.session, desk.tenant_id, spec, data.dataset, checkpoint, look_ahead=desk.look_ahead)
     start_from = spec.start_from if isinstance(spec, TrainSpec) else None
     start = ready(desk.session, Checkpoint, desk.tenant_id, start_from, "start_from") if start_from else None
     new, seconds = planning.plan(

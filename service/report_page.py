@@ -41,7 +41,7 @@ def figure(found: Sources, rows: Digest, name: str) -> str:
 
 def plot(found: Sources, rows: Digest, name: str, form: Any) -> bytes:
     """A plot as a file; ``form`` is png or svg."""
-    spec, done, total = found.job.spec, found.summary.done, found.summary.total
+    spec, done, total = found.job.spec, rows.sums.evaluated, found.summary.total
     how = SAMPLINGS[spec.get("sampling", "fixed")]
     # A title of the plot's width has about 65 characters.
     about = f"σ = {spec['sigma']:g}, " + (f"n = {spec['n']:,}" if how == SAMPLINGS["fixed"] else how)

@@ -31,10 +31,10 @@ def spec_of(request: requests.JobRequest) -> Spec:
     return spec
 
 
-def plan(session: Session, tenant_id: str, spec: Spec, settings: Settings) -> Planned:
-    """What would be submitted, with the jobs that it needs. Raises the problem where names, shapes, classes or the
-    amount of work do not fit."""
-    desk = Desk(session=session, tenant_id=tenant_id, settings=settings)
+def plan(session: Session, tenant_id: str, spec: Spec, settings: Settings, *, look_ahead: bool = False) -> Planned:
+    """What would be submitted, with the jobs that it needs; with ``look_ahead`` what would come of it, too. Raises the
+    problem where names, shapes, classes or the amount of work do not fit."""
+    desk = Desk(session=session, tenant_id=tenant_id, settings=settings, look_ahead=look_ahead)
     if isinstance(spec, VerifySpec):
         return plan_audit(desk, spec)
     dataset = ready(session, Dataset, tenant_id, spec.dataset, "dataset")

@@ -28,6 +28,7 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
     return {
         "type": "task",
         "kind": claim.kind,
+        "claim": name_of(claim),
         "spec": claim.spec,
         "execution": claim.execution,
         "blobs": str(settings.blobs.absolute()),
@@ -51,6 +52,11 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
             "max_dataset": settings.max_dataset,
         },
     }
+
+
+def name_of(claim: Claim) -> str:
+    """What tells a claim from every other one."""
+    return f"{claim.job_id} {claim.number} {claim.fence}"
 
 
 def resumed(task: Message) -> dict[int, int]:

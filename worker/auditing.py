@@ -11,7 +11,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from rs_core.certify.audit import Recomputation, Redrawing
+from rs_core.certify.procedure import procedure_of
 from rs_core.errors import InvalidResults
+from rs_core.spec import CertifySpec, parse_spec
 from worker.store import results
 from worker.store.session import Database
 from worker.store.tables import Dataset, Job
@@ -28,7 +30,10 @@ def recomputed(database: Database, audit: Job, beat: Callable[[], None]) -> dict
             raise InvalidResults(expected=wanted, got="none: it was deleted", where="job")
         dataset = session.get_one(Dataset, audited.dataset_id)
         job_id, pixels = audited.id, math.prod(dataset.shape or ()) or None
-    recomputation, after = Recomputation(pixels), -1
+        spec = parse_spec(audited.spec)
+        assert isinstance(spec, CertifySpec)
+        asked = procedure_of(spec, inputs=len(spec.inputs.indices(dataset.count or 0)))
+    recomputation, after = Recomputation(pixels, asked, spec.seed), -1
     while True:
         beat()
         with database.read() as session:

@@ -209,7 +209,7 @@ class Drive:
     def _agree(self, found: dict[str, Any]) -> None:
         """Tells the child how the job is run, which its first worker decides."""
         execution = self._write(lambda session: shards.agree(session, self.claim, found))
-        self.child.send({"type": "execution", "execution": execution})
+        self.child.send({"type": "execution", "claim": assignment.name_of(self.claim), "execution": execution})
 
     def _watch(self) -> None:
         """Stops the child where it is wanted, and ends it where it does not stop or is not heard of."""

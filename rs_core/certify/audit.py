@@ -15,9 +15,14 @@ from scipy.stats import fisher_exact
 
 from rs_core.certify.decision import ABSTAIN, Certificate, Decision, argmax, decide
 from rs_core.certify.discrete_law import neglected
+from rs_core.certify.procedure import Procedure
 
 TOLERANCE = 1e-9
 """Relative, of radii and bounds: other versions of the libraries differ in the last bits."""
+NEGLECTED_AT_MOST = 1e-5
+"""The same where it is not known how much of the noise's distribution was neglected, which lowers a radius a little."""
+SHARED = ("sigma", "alpha", "seed", "sampling", "bound", "noise", "precision")
+"""What the certificates of one job, or one file, have in common."""
 FALSE_ALARM = 1e-3
 """Probability that an audit of sound counts, drawn with other noise, reports any difference."""
 SHOWN = 20
@@ -56,13 +61,16 @@ class Findings:
 class Recomputation:
     """Computes prediction, bounds and radius of each certificate again, from its counts and what it says of its procedure.
 
-    ``pixels``: values of an image, which certificates under discrete noise are about. Equal counts are computed once.
+    ``pixels``: values of an image, which certificates under discrete noise are about. ``asked``, with ``seed``: what the
+    certificates are to be of; without, all are to be of what the first one is of. Equal counts are computed once.
     """
 
-    def __init__(self, pixels: int | None) -> None:
+    def __init__(self, pixels: int | None, asked: Procedure | None = None, seed: int | None = None) -> None:
         self.findings = Findings()
-        self._pixels = pixels
+        self._pixels, self._asked, self._seed = pixels, asked, seed
         self._known: dict[tuple[Any, ...], Decision] = {}
+        self._sizes: dict[tuple[Any, ...], bool] = {}
+        self._first: dict[str, Any] = {}
 
     def look_at(self, rows: Iterable[Certificate]) -> None:
         """Adds what is found in these rows."""
@@ -78,12 +86,52 @@ class Recomputation:
         for name, counts, n in (("counts0", row.counts0, row.n0), ("counts", row.counts, row.n)):
             if sum(counts) != n:
                 return f"its {name} add up to {sum(counts):,}, not to {n:,}"
-        return _difference(row, self._decided(row))
+        return self._other_procedure(row) or _difference(row, self._decided(row), self._tolerance(row))
+
+    def _tolerance(self, row: Certificate) -> float:
+        """Without the number of pixels, what discrete noise neglects is unknown."""
+        return NEGLECTED_AT_MOST if row.noise == "discrete" and self._pixels is None else TOLERANCE
+
+    def _other_procedure(self, row: Certificate) -> str | None:
+        """What a certificate says of its procedure that is not what was asked for, or what the first one says."""
+        if not self._first:
+            self._first = {name: getattr(row, name) for name in SHARED}
+            if self._asked is not None:
+                asked = ("sigma", "alpha", "sampling", "bound")
+                self._first |= {name: getattr(self._asked, name) for name in asked} | {"seed": self._seed}
+        for name, wanted in self._first.items():
+            if getattr(row, name) != wanted:
+                return f"its {name} is {getattr(row, name)}, where {wanted} was asked for or is all others'"
+        if self._asked is not None and not self._fits(row, self._asked):
+            return f"it has {row.n0:,} and {row.n:,} samples, which is not what its votes ask for"
+        return None
+
+    def _fits(self, row: Certificate, asked: Procedure) -> bool:
+        """Whether the procedure draws so many samples where it sees these votes."""
+        if asked.sampling == "anytime":
+            return row.n0 == asked.n0 and row.n <= asked.n
+        selected = argmax(row.counts0)
+        key = (row.n0, row.n, row.counts0[selected], row.counts[selected])
+        if key not in self._sizes:
+            self._sizes[key] = asked.wanted(row.counts0, row.counts) == (row.n0, row.n)
+        return self._sizes[key]
 
     def _decided(self, row: Certificate) -> Decision:
         selected = argmax(row.counts0)
         rival = max((count for index, count in enumerate(row.counts) if index != selected), default=0)
-        key = (selected, row.counts[selected], rival, row.n, row.sigma, row.alpha, row.sampling, row.bound, row.noise)
+        classes = len(row.counts)
+        key = (
+            classes,
+            selected,
+            row.counts[selected],
+            rival,
+            row.n,
+            row.sigma,
+            row.alpha,
+            row.sampling,
+            row.bound,
+            row.noise,
+        )
         if key not in self._known:
             mass = neglected(row.sigma, self._pixels) if row.noise == "discrete" and self._pixels else 0.0
             self._known[key] = decide(
@@ -98,13 +146,13 @@ class Recomputation:
         return self._known[key]
 
 
-def _difference(row: Certificate, decided: Decision) -> str | None:
+def _difference(row: Certificate, decided: Decision, tolerance: float) -> str | None:
     if row.prediction != decided.prediction:
         return f"its class is {_class(row.prediction)}, its counts give {_class(decided.prediction)}"
     for name in ("p_lower", "p_upper", "radius"):
         there, now = getattr(row, name), getattr(decided, name)
         if (there is None) != (now is None) or (
-            now is not None and not abs(there - now) <= TOLERANCE * max(1.0, abs(now))
+            now is not None and not abs(there - now) <= tolerance * max(1.0, abs(now))
         ):
             return f"its {name} is {there}, its counts give {now}"
     return None
@@ -122,13 +170,18 @@ class Redrawing:
 
     def __init__(self, inputs: int, *, exact: bool) -> None:
         self.findings = Findings()
-        self.equal = 0
+        self.equal = self.moved_on = 0
         self._exact, self._inputs = exact, inputs
 
     def look_at(self, stored: Certificate, again: Certificate) -> None:
         """Adds what is found in one input's two certificates."""
         pairs = {"counts0": (stored.counts0, again.counts0), "counts": (stored.counts, again.counts)}
-        if all(tuple(one) == tuple(other) for one, other in pairs.values()):
+        if stored.label != again.label:
+            self.findings.add(stored.index, f"its label is {stored.label}, the data set's is {again.label}")
+        elif stored.sampling == "anytime" and stored.n > again.n:
+            self.moved_on += 1  # its job has drawn more meanwhile
+            self.findings.add(stored.index, None)
+        elif all(tuple(one) == tuple(other) for one, other in pairs.values()):
             self.equal += 1
             self.findings.add(stored.index, None)
         elif self._exact:
@@ -148,7 +201,12 @@ class Redrawing:
         """What was found, and how it was looked for."""
         how = "equality" if self._exact else "Fisher's exact test by class"
         rate = 0.0 if self._exact else FALSE_ALARM
-        return self.findings.to_json() | {"equal": self.equal, "compared_by": how, "false_alarm": rate}
+        return self.findings.to_json() | {
+            "equal": self.equal,
+            "moved_on": self.moved_on,
+            "compared_by": how,
+            "false_alarm": rate,
+        }
 
 
 def chance_of(one: Sequence[int], other: Sequence[int]) -> float:

@@ -22,12 +22,29 @@ class Typical:
     radius: float
 
 
-def typical(procedure: Procedure, p: float) -> Typical:
-    """One row; where no class is certified the radius is 0. All other votes are spread evenly over nine classes."""
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """Shares of the votes of one input: of its class, and of the next one, in steps of a thousandth, so that inputs that are
+    much alike are forecast once. The rest is spread evenly over eight classes more."""
+
+    first: float
+    second: float
+
+    @classmethod
+    def of(cls, counts: Sequence[int], selected: int) -> "Seen":
+        """Of votes that were counted."""
+        total = sum(counts)
+        second = max((count for index, count in enumerate(counts) if index != selected), default=0)
+        return cls(first=_share(counts[selected], total), second=_share(second, total))
+
+
+def typical(procedure: Procedure, p: float, second: float | None = None) -> Typical:
+    """One row; where no class is certified the radius is 0. ``second`` is the share of the next class, without which all
+    other votes are spread evenly over nine."""
     drawn = (0, 0)
-    while (wanted := procedure.wanted(*(_votes(p, total) for total in drawn))) != drawn:
+    while (wanted := procedure.wanted(*(_votes(p, second, total) for total in drawn))) != drawn:
         drawn = wanted
-    decided = procedure.decide(*(_votes(p, total) for total in drawn))
+    decided = procedure.decide(*(_votes(p, second, total) for total in drawn))
     return Typical(p=p, samples=sum(drawn), radius=decided.radius)
 
 
@@ -36,15 +53,22 @@ def forecast(procedure: Procedure) -> tuple[Typical, ...]:
     return tuple(typical(procedure, p) for p in PROBABILITIES)
 
 
-def averaged(procedure: Procedure, shares: Sequence[float], correct: Sequence[bool]) -> tuple[float, float]:
-    """Samples for an input, and ACR, on average over inputs whose classes got these shares of the votes before."""
-    known = {share: typical(procedure, share) for share in set(shares)}
-    rows = [known[share] for share in shares]
+def averaged(procedure: Procedure, seen: Sequence[Seen], correct: Sequence[bool]) -> tuple[float, float]:
+    """Samples for an input, and ACR, on average over inputs whose votes were like these."""
+    known = {one: typical(procedure, one.first, one.second) for one in set(seen)}
+    rows = [known[one] for one in seen]
     samples = sum(row.samples for row in rows) / len(rows)
     return samples, sum(row.radius * right for row, right in zip(rows, correct, strict=True)) / len(rows)
 
 
-def _votes(p: float, total: int) -> tuple[int, ...]:
+def _share(count: int, total: int) -> float:
+    """Certainty is kept: it is told from a thousandth below."""
+    return 1.0 if count == total else round(min(count / total, 0.9999), 4 if count > 0.99 * total else 3)
+
+
+def _votes(p: float, second: float | None, total: int) -> tuple[int, ...]:
     first = round(p * total)
-    each, left = divmod(total - first, OTHERS)
-    return first, *(each + (place < left) for place in range(OTHERS))
+    following = [] if second is None else [min(total - first, round(second * total))]
+    others = OTHERS - len(following)
+    each, left = divmod(total - first - sum(following), others)
+    return first, *following, *(each + (place < left) for place in range(others))

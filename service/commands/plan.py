@@ -17,6 +17,7 @@ from service.commands.console import note, say, table
 from service.commands.specs import listed, spec_of
 
 if TYPE_CHECKING:
+    from rs_core.certify.forecast import Seen
     from rs_core.certify.procedure import Procedure
     from rs_core.spec import CertifySpec
 
@@ -80,11 +81,11 @@ def plan(
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What was seen: the shares of votes of the inputs' classes, whether these are the labels, and the model's rate."""
+    """What was seen: the votes of inputs, whether their classes are the labels, and the model's rate."""
 
     sigma: float
     inputs: int
-    shares: Sequence[float]
+    seen: "Sequence[Seen]"
     correct: Sequence[bool]
     rate: float
 
@@ -96,6 +97,7 @@ def _looked(
 
     from rs_core.certify import engine
     from rs_core.certify.decision import Prediction, argmax
+    from rs_core.certify.forecast import Seen
     from rs_core.certify.sampling import Sampler
     from rs_core.certify.tuning import measured, tune
     from rs_core.checkpoint import check_fits
@@ -132,7 +134,7 @@ def _looked(
     return Look(
         sigma=spec.sigma,
         inputs=len(chosen),
-        shares=[max(row.counts) / VOTES for row in rows],
+        seen=[Seen.of(row.counts, argmax(row.counts)) for row in rows],
         correct=[argmax(row.counts) == row.label for row in rows],
         rate=way.rate,
     )
@@ -177,7 +179,7 @@ def _row(look: Look, procedure: "Procedure | None", seconds: float | None) -> li
         procedure = _largest(look, procedure, seconds)
         if procedure is None:
             return ["–", "–", f"more than {_duration(seconds)}", "–", "–"]
-    samples, acr = averaged(procedure, look.shares, look.correct)
+    samples, acr = averaged(procedure, look.seen, look.correct)
     cells = [f"{procedure.n:,}", f"{samples:,.0f}", _duration(samples * look.inputs / look.rate)]
     return [*cells, rounded_down(procedure.cap, 4), rounded_down(acr, 3)]
 
@@ -191,7 +193,7 @@ def _largest(look: Look, procedure: "Procedure", seconds: float) -> "Procedure |
         tried = replace(procedure, n=n)
         if procedure.radii and max(procedure.radii) > tried.cap:
             continue
-        if averaged(tried, look.shares, look.correct)[0] * look.inputs > seconds * look.rate:
+        if averaged(tried, look.seen, look.correct)[0] * look.inputs > seconds * look.rate:
             break
         fitting = tried
     return fitting

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,7 +64,7 @@ def report(
         raise typer.BadParameter("expected --json or --csv, got both")
     grid = _grid(radii)
     run = read_run(file) or {}
-    rows = _rows(file, **_known(file, run, sigma=sigma, n0=n0, n=n, alpha=alpha))
+    rows = _as_made(_rows(file, **_known(file, run, sigma=sigma, n0=n0, n=n, alpha=alpha)), run)
     inputs = total or max(int(run.get("inputs") or 0), len(rows))
     from rs_core.certify.decision import Prediction
 
@@ -89,6 +90,16 @@ def _known(file: Path, run: dict[str, Any], **flags: Any) -> dict[str, Any]:
         return flags
     spec = run.get("spec") or {}
     return {name: spec.get(name) if value is None else value for name, value in flags.items()}
+
+
+def _as_made(rows: Any, run: dict[str, Any]) -> Any:
+    """Rows of a TSV file with what stands beside it about their procedure; other rows say it themselves."""
+    spec = run.get("spec") or {}
+    if spec.get("kind") != "certify" or any(row.counts for row in rows):
+        return rows
+    made = {name: spec[name] for name in ("sampling", "bound", "noise", "precision") if name in spec}
+    together = spec.get("guarantee") == "dataset" and run.get("inputs")
+    return [replace(row, **made, alpha=row.alpha / run["inputs"] if together else row.alpha) for row in rows]
 
 
 def _check_cap(cap: float | None, largest: float) -> None:

@@ -172,9 +172,11 @@ def _execution(
     """What counts depend on beside the job: fixed by the first run, and taken over by those that go on with it."""
     import torch
 
+    from rs_core.certify.sampling import whole_parts
+
     before = (known or {}).get("execution") or {}
     return before | {
-        "batch_size": spec.batch_size or before.get("batch_size"),
+        "batch_size": whole_parts(spec.batch_size) if spec.batch_size else before.get("batch_size"),
         "threads": threads or before.get("threads") or torch.get_num_threads(),
         "device_type": place.type,
     }

@@ -7,6 +7,7 @@ is drawn again from the streams that their certificates name, and the counts are
 import json
 import random
 import secrets
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +43,7 @@ def verify(
     ],
     checkpoint: Checkpoint = None,
     dataset: Data = None,
-    inputs: Annotated[int, typer.Option(min=0, help="Inputs whose noise is drawn again, chosen at random.")] = INPUTS,
+    inputs: Annotated[int, typer.Option(min=1, help="Inputs whose noise is drawn again, chosen at random.")] = INPUTS,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of the choice of inputs. (default: nobody can know it beforehand)")
     ] = None,
@@ -132,6 +133,9 @@ def _file(
     opened = _opened(checkpoint, dataset, hints) if checkpoint is not None and dataset is not None else None
     recomputation = Recomputation(None if opened is None else opened[1].image(0).numel())
     recomputation.look_at(rows)  # type: ignore[arg-type]
+    for index, times in Counter(row.index for row in rows).items():
+        if times > 1:
+            recomputation.findings.add(index, f"it has {times} certificates")
     redrawn = None if opened is None else _redrawn(file, rows, *opened, inputs, seed, device)  # type: ignore[arg-type]
     wrong = recomputation.findings.wrong + (redrawn["wrong"] if redrawn else 0)
     return {
@@ -168,6 +172,8 @@ def _redrawn(
     from worker.run.environment import configure, provenance, resolve_device
 
     whole = [row for row in rows if row.error is None]
+    if not whole:
+        raise CommandError("The file holds no certificate without an error: there is no noise to draw again.")
     beyond = next((row.index for row in whole if row.index >= len(data)), None)
     if beyond is not None:
         raise CommandError(f"The file has index {beyond}, and the data set only {len(data):,} inputs.")

@@ -45,7 +45,7 @@ def create_job(
     spec = spec_of(body)
     if body.validate_only:
         with database.read() as session:
-            return json_answer(plan_view(plan(session, tenant_id, spec, settings)))
+            return json_answer(plan_view(plan(session, tenant_id, spec, settings, look_ahead=True)))
     bells = 0
 
     def make(session: Session) -> str:

@@ -202,6 +202,16 @@ class TestVerify:
             assert audit.info.spec["chosen"] == sorted(audit.info.spec["chosen"])
             assert "Nothing is wrong." in httpx.get(f"{url}/jobs/{audit.id}").text
 
+    @pytest.mark.parametrize("sampling", ["pilot", "at_radii", "anytime"])
+    def test_jobs_of_every_procedure_are_audited(self, url: str, trained: tuple[str, str], sampling: str) -> None:
+        how: dict[str, object] = {"sampling": sampling, "n": 2_000, "inputs": {"step": 150, "count": 6}}
+        if sampling == "at_radii":
+            how["radii"] = [0.1, 0.3]
+        with Client(url) as client:
+            job = client.certify(checkpoint=trained[1], dataset=trained[0], **how).wait(timeout=SECONDS, check=True)
+        found = json.loads(done(url, "verify", job.id, "--inputs", "6", "--json"))
+        assert (found["sound"], found["recomputed"]["looked_at"], found["redrawn"]["equal"]) == (True, 6, 6)
+
     def test_a_file_is_checked_by_whoever_has_it_with_model_and_data(
         self, url: str, trained: tuple[str, str], certified: str, digits: Path, tmp_path: Path
     ) -> None:

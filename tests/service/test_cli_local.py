@@ -83,6 +83,7 @@ class TestCertify:
         assert ran.exit_code == 0, ran.output
         assert words in ran.stdout
         assert ran.stdout == done("report", out.with_suffix(".ndjson")).stdout
+        assert words in done("report", out).stdout, "the TSV file too, by what stands beside it"
         data = TINY[TINY.index("--dataset") + 1]
         checked = done("verify", out.with_suffix(".ndjson"), "--checkpoint", model, "--dataset", data)
         assert "6 certificates from their counts; none wrong" in checked.stdout

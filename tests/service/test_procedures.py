@@ -23,7 +23,7 @@ def test_a_report_of_a_running_anytime_job_is_valid_and_says_so(service: Service
     assert (body["complete"], body["results"]["evaluated"], body["results"]["inputs"]) == (False, 20, 20)
     assert body["results"]["acr"] > 0, "the inputs count with their present bound"
     assert any(
-        note.startswith("Valid as it stands: 20 inputs are still being sampled") for note in body["results"]["notes"]
+        note.startswith("Valid as it stands: 20 inputs have not come to n samples") for note in body["results"]["notes"]
     )
     assert "Valid as it stands." in service.client.get(f"/v1/jobs/{job_id}/report.html").text
     _advance(service, job_id, 400)
@@ -132,7 +132,13 @@ def test_a_plan_shows_what_a_procedure_would_draw_and_certify(service: Service) 
 def test_a_plan_learns_from_an_earlier_job_with_the_same_model_and_data(service: Service) -> None:
     job_id = service.finished()
     job = service.client.get(f"/v1/jobs/{job_id}").json()
-    same = {"kind": "certify", "dataset": job["dataset"], "checkpoint": job["checkpoint"], "validate_only": True}
+    same = {
+        "kind": "certify",
+        "dataset": job["dataset"],
+        "checkpoint": job["checkpoint"],
+        "validate_only": True,
+        "seed": 1,
+    }
     plan = service.client.post("/v1/jobs", json=same | {"n": 1_000}).json()
     assert plan["forecast"]["basis"] == job_id
     assert plan["forecast"]["samples_per_input"] == 1_100
@@ -144,3 +150,5 @@ def test_a_plan_learns_from_an_earlier_job_with_the_same_model_and_data(service:
     assert longer["forecast"]["samples_per_input"] < 100_000
     other = service.client.post("/v1/jobs", json=same | {"sigma": 0.5}).json()
     assert other["forecast"]["basis"] is None, "of another noise level"
+    again = service.client.post("/v1/jobs", json=same | {"seed": 0}).json()
+    assert again["forecast"]["basis"] is None, "its votes would be counted again"

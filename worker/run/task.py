@@ -44,6 +44,7 @@ class Task:
     turn: int = 0
     evidence: list[dict[str, Any]] | None = None
     recomputed: dict[str, Any] | None = None
+    claim: str = ""
     tuning: str | None = None
     may_compile: bool = False
     replies: "queue.SimpleQueue[dict[str, Any]]" = field(default_factory=queue.SimpleQueue)
@@ -91,7 +92,9 @@ class Task:
             file=Path(self.tuning) if self.tuning else None,
         )
         yield {"type": "tuned", "execution": {"batch_size": way.batch_size, "compiled": way.compiled}}
-        self.execution.update(self.replies.get()["execution"])
+        while (reply := self.replies.get())["claim"] != self.claim:
+            pass  # to a task before, which was stopped while it asked
+        self.execution.update(reply["execution"])
 
     def _samples(self) -> int:
         """About how many noise samples the whole job will draw."""

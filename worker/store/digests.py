@@ -2,7 +2,7 @@
 plots of ten million rows read one. Of fewer rows a digest is made when it is asked for, and is exact.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -22,8 +22,16 @@ def kept(session: Session, job_id: str) -> Digest | None:
     return None if row is None else from_bytes(row.body)
 
 
-def update(session: Session, summary: JobSummary, newer: Sequence[Certificate], older: Sequence[Certificate]) -> None:
-    """Takes stored rows into the digest of a large job, and those whose place they took out of it.
+def update(
+    session: Session,
+    summary: JobSummary,
+    newer: Sequence[Certificate],
+    older: Sequence[Certificate],
+    *,
+    everything: Callable[[], Sequence[Certificate]],
+) -> None:
+    """Takes stored rows into the digest of a large job, and those whose place they took out of it; where there is no digest
+    yet, it is made of ``everything`` that is stored, since a job may be older than digests are.
 
     The caller holds the summary's lock, which keeps two of these apart.
     """
@@ -33,15 +41,13 @@ def update(session: Session, summary: JobSummary, newer: Sequence[Certificate], 
     assert isinstance(spec, CertifySpec)
     cap = procedure_of(spec, inputs=summary.total).cap
     row = session.get(JobDigest, summary.job_id, populate_existing=True)
-    digest = None if row is None else from_bytes(row.body)
-    for rows, sign in ((newer, +1), (older, -1)):
-        if rows:
-            part = digest_of(rows, summary.radii, cap=cap, steps=STEPS)
-            digest = part if digest is None else digest.plus(part, sign)
-    if digest is None:
-        return
     if row is None:
+        digest = digest_of(everything(), summary.radii, cap=cap, steps=STEPS)
         session.add(JobDigest(job_id=summary.job_id, body=to_bytes(digest)))
     else:
+        digest = from_bytes(row.body)
+        for rows, sign in ((newer, +1), (older, -1)):
+            if rows:
+                digest = digest.plus(digest_of(rows, summary.radii, cap=cap, steps=STEPS), sign)
         row.body = to_bytes(digest)
     session.flush()

@@ -55,7 +55,7 @@ def store_certificates(session: Session, job_id: str, certificates: Sequence[Cer
         _add(summary, [*new, *newer], +1)
         _add(summary, older, -1)
         summary.done += len(finished)
-        digests.update(session, summary, [*new, *newer], older)
+        digests.update(session, summary, [*new, *newer], older, everything=lambda: [*_all(session, job_id)])
     return len(new) + len(newer)
 
 
@@ -78,11 +78,18 @@ def _replaced(
     return before, [wanted[row.index] for row in before]
 
 
+def _all(session: Session, job_id: str) -> Iterator[Certificate]:
+    return certificates(session, job_id)
+
+
 def _final(session: Session, job_id: str, certificates: Sequence[Certificate]) -> list[Certificate]:
     """Those that no later one will take the place of."""
     if not certificates or certificates[0].sampling != "anytime":
         return list(certificates)
-    n = session.get_one(Job, job_id).spec["n"]
+    job = session.get_one(Job, job_id)
+    if job.kind == "verify":
+        return list(certificates)
+    n = job.spec["n"]
     return [row for row in certificates if row.n >= n or row.error is not None]
 
 
@@ -120,6 +127,7 @@ def store_epoch(session: Session, job_id: str, metric: dict[str, Any]) -> None:
 
 def store_failure(session: Session, job_id: str, spec: dict[str, Any], index: int, label: int, error: str) -> None:
     """Stores an input that could not be worked on: not certified, with the reason, and in the denominator."""
+    spec = spec.get("certify", spec)
     known: dict[str, Any] = {"index": index, "label": label, "prediction": ABSTAIN, "counts": (), "error": error}
     known |= {name: spec[name] for name in ("n", "sigma", "seed")} | {"alpha": spec.get("alpha", ALPHA)}
     if spec["kind"] in PREDICTING:

@@ -95,6 +95,49 @@ def test_counts_that_are_moved_between_classes_change_the_certificate(model: nn.
     assert _wrong(replace(row, counts=tuple(counts)))
 
 
+def test_a_row_of_another_procedure_than_the_others_is_found(model: nn.Module, inputs: list[Input]) -> None:
+    """Scaled by a noise level of its own, a radius follows from its counts, and is none of this job's."""
+    first, row, *_ = _rows(model, inputs)
+    scaled = replace(row, sigma=10 * row.sigma, radius=10 * row.radius)
+    assert _wrong(row, first) == []
+    (found,) = _wrong(first, scaled)
+    assert "its sigma is 2.5, where 0.25 was asked for or is all others'" in found
+
+
+def test_what_was_asked_for_is_what_must_have_been_drawn(model: nn.Module, inputs: list[Input]) -> None:
+    rows = _rows(model, inputs, "pilot")
+    asked = Procedure(sigma=0.25, n=1_000, alpha=0.01, sampling="pilot")
+    for procedure, seed, wrong in (
+        (asked, 5, 0),
+        (replace(asked, n=500), 5, None),
+        (asked, 6, 6),
+        (replace(asked, alpha=0.5), 5, 6),
+    ):
+        audit = Recomputation(64, procedure, seed)
+        audit.look_at(rows)
+        assert audit.findings.wrong == wrong if wrong is not None else audit.findings.wrong > 0
+
+
+def test_what_discrete_noise_neglects_is_allowed_for_where_the_pixels_are_unknown(
+    model: nn.Module, inputs: list[Input]
+) -> None:
+    rows = _rows(model, inputs, noise="discrete")
+    assert _wrong(*rows, pixels=None) == []
+    assert _wrong(replace(rows[0], radius=rows[0].radius + 1e-3), pixels=None)
+
+
+def test_a_job_that_has_drawn_more_meanwhile_is_not_held_against_what_was_drawn_again(
+    model: nn.Module, inputs: list[Input]
+) -> None:
+    row = max(_rows(model, inputs, "anytime"), key=lambda row: row.p_lower)
+    audit = Redrawing(1, exact=True)
+    audit.look_at(row, replace(row, n=row.n - 100, counts=(row.counts[0] - 100, *row.counts[1:])))
+    assert (audit.findings.wrong, audit.equal, audit.moved_on) == (0, 0, 1)
+    labelled = Redrawing(1, exact=True)
+    labelled.look_at(replace(row, label=7), row)
+    assert "its label is 7" in labelled.findings.faults[0].what
+
+
 def test_only_the_first_faults_are_told_and_all_are_counted(model: nn.Module, inputs: list[Input]) -> None:
     row = replace(_rows(model, inputs)[0], radius=9.0)
     audit = Recomputation(64)
@@ -121,6 +164,7 @@ def test_counts_that_are_drawn_again_are_equal(model: nn.Module, inputs: list[In
         "wrong": 0,
         "faults": [],
         "equal": 6,
+        "moved_on": 0,
         "compared_by": "equality",
         "false_alarm": 0.0,
     }

@@ -3,7 +3,7 @@
 import pytest
 
 from rs_core.certify.decision import certify
-from rs_core.certify.forecast import averaged, forecast, typical
+from rs_core.certify.forecast import Seen, averaged, forecast, typical
 from rs_core.certify.procedure import Procedure
 from rs_core.fields import Sampling
 
@@ -34,6 +34,19 @@ def test_at_radii_ends_early_away_from_its_radii_and_late_at_one_of_them() -> No
 def test_an_average_is_that_of_its_rows(sampling: Sampling) -> None:
     procedure = Procedure(sigma=0.5, n=5_000, sampling=sampling)
     rows = [typical(procedure, p) for p in (0.7, 0.9, 0.9)]
-    samples, acr = averaged(procedure, (0.7, 0.9, 0.9), (True, True, False))
+    seen = [Seen(first=p, second=(1 - p) / 9) for p in (0.7, 0.9, 0.9)]
+    samples, acr = averaged(procedure, seen, (True, True, False))
     assert samples == sum(row.samples for row in rows) / 3
-    assert acr == pytest.approx((rows[0].radius + rows[1].radius) / 3)
+    assert acr == pytest.approx((rows[0].radius + rows[1].radius) / 3, rel=0.01)
+
+
+def test_a_close_second_class_is_seen_by_a_bound_of_two_classes() -> None:
+    procedure = Procedure(sigma=0.5, bound="two_class")
+    spread, close = typical(procedure, 0.6), typical(procedure, 0.6, 0.35)
+    assert close.radius < spread.radius / 2
+
+
+def test_votes_are_seen_in_steps_but_certainty_is_kept() -> None:
+    assert Seen.of((10_000, 0), 0) == Seen(first=1.0, second=0.0)
+    assert Seen.of((99_999, 1), 0).first == 0.9999
+    assert Seen.of((700, 200, 100), 0) == Seen(first=0.7, second=0.2)
