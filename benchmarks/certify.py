@@ -88,7 +88,8 @@ def _measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     samples = {who: _amount(run, options.seconds) for who, run in contenders.items() if run is not None}
     rates: dict[str, list[float]] = {who: [] for who in samples}
     matrix: dict[str, list[float]] = {"fp32": [], "bf16": []}
-    for _ in range(options.rounds):
+    for number in range(options.rounds):
+        print(f"{name}: round {number + 1} of {options.rounds}", file=sys.stderr)
         for who, amount in samples.items():
             rates[who].append(amount / contenders[who](amount))  # type: ignore[misc]
         for precision, of_rounds in matrix.items():

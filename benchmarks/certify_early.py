@@ -1,6 +1,7 @@
 """What stopping early brings, and which votes differ between ways of running one network; parts of ``certify.py``."""
 
 import statistics
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -62,7 +63,9 @@ def _certify(
     inputs = [(row.index, trained.image(row.index), row.label) for row in fixed]
     started = time.perf_counter()
     found = [record for record in engine.certify(sampler, inputs, procedure) if isinstance(record, Certificate)]
-    return found, time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    print(f"{procedure.sampling} on {len(inputs)} inputs, {sampler.precision}: {seconds:.0f} s", file=sys.stderr)
+    return found, seconds
 
 
 def _mean_samples(rows: Sequence[Certificate]) -> float:
