@@ -16,7 +16,11 @@ METHODS = "'gaussian', 'stability', 'smoothadv', 'macer', 'consistency', 'smooth
     [
         ({"sigma": -1}, "sigma", "expected a value greater than 0, got -1"),
         ({"precision": "fp16"}, "precision", "expected 'fp32' or 'bf16', got 'fp16'"),
-        ({"kind": "tran"}, "kind", "expected one of 'train', 'certify', 'predict', 'soft_labels', 'verify', got 'tran'"),
+        (
+            {"kind": "tran"},
+            "kind",
+            "expected one of 'train', 'certify', 'predict', 'soft_labels', 'verify', got 'tran'",
+        ),
         ({"epoch": 3}, "epoch", "expected no field of this name (perhaps epochs), got 3"),
         ({"inputs": {"cnt": 3}}, "inputs.cnt", "expected no field of this name (perhaps count), got 3"),
         ({"inputs": {"qqq": 3}}, "inputs.qqq", "expected no field of this name (there are start, step, count), got 3"),
