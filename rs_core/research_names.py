@@ -15,8 +15,8 @@ from torch import Tensor
 from rs_core.checkpoint_info import Hints
 from rs_core.data.info import listed
 from rs_core.errors import InvalidCheckpoint
+from rs_core.fields import NORMALIZATIONS, Normalization, normalization
 from rs_core.models.table import Architecture, Shape
-from rs_core.spec import NORMALIZATIONS, Normalization, normalization
 
 WRAPPER = "module"
 NETWORK_PREFIXES = ("1.", "network.")

@@ -21,15 +21,20 @@ from rs_core.fields import (
     Alpha,
     Bound,
     Noise,
+    Normalization,
+    NormalizationChoice,
     Precision,
     Reference,
     Sampling,
     Seed,
+    Selection,
     Sigma,
+    normalization,
     record,
     refused,
 )
 from rs_core.method_spec import AttackFirst, CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
+from rs_core.train_spec import Method, PeriodicCertification, TrainSpec
 
 __all__ = [
     "DEFAULT_BATCH",
@@ -69,169 +74,6 @@ __all__ = [
 
 DEFAULT_BATCH = 100
 """Noise samples per forward pass where nobody chose: as many as one part of a noise stream has."""
-
-
-@record
-class Selection:
-    """Which inputs of a data set a job looks at: ``start, start + step, ...``, at most ``count`` of them."""
-
-    start: Annotated[int, Field(ge=0, description="index of the first input")] = 0
-    step: Annotated[int, Field(ge=1, description="every step-th input; 20 on CIFAR-10 gives Cohen's 500 images")] = 1
-    count: Annotated[int | None, Field(ge=1, description="at most this many inputs; null for all")] = None
-
-    def indices(self, size: int) -> range:
-        """The chosen indices of a data set of ``size`` inputs."""
-        every = range(self.start, size, self.step)
-        return every if self.count is None else every[: self.count]
-
-
-@record
-class Normalization:
-    """Per-channel affine map inside the model, after the noise: ``(x - mean) / std``, in [0, 1]-pixel units."""
-
-    mean: Annotated[tuple[float, ...], Field(min_length=1, max_length=64)]
-    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=64)]
-
-    @model_validator(mode="after")
-    def _same_length(self) -> "Normalization":
-        if len(self.mean) != len(self.std):
-            raise ValueError(
-                f"mean and std must have one entry per channel each, got {len(self.mean)} and {len(self.std)}"
-            )
-        return self
-
-
-NORMALIZATIONS: dict[str, Normalization | None] = {
-    "none": None,
-    "cifar10": Normalization(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)),
-    "cifar100": Normalization(mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761)),
-    "imagenet": Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
-}
-
-NormalizationChoice = Annotated[
-    Literal["none", "cifar10", "cifar100", "imagenet"] | Normalization,
-    Field(description="first layer of the model, after the noise; by name or as mean and std per channel"),
-]
-
-
-def normalization(choice: str | Normalization) -> Normalization | None:
-    """The record behind a choice; ``None`` is the identity."""
-    return NORMALIZATIONS[choice] if isinstance(choice, str) else choice
-
-
-Method = Annotated[
-    Gaussian | Stability | SmoothAdv | Macer | Consistency | SmoothMix | CatRs,
-    Field(discriminator="name", description="the training method and its hyper-parameters, chosen by its name"),
-]
-
-
-@record
-class PeriodicCertification:
-    """A small certification on the test data set during training, which goes on as if it had not been.
-
-    Its noise is its own: a certify job draws other noise, whatever its seed.
-    """
-
-    every: Annotated[int, Field(ge=1, le=10_000, description="after every so many epochs, and after the last one")] = 10
-    inputs: Annotated[
-        Selection | None, Field(description="which inputs of the test data set; null: about 100, evenly spaced")
-    ] = None
-    n0: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples for selection")] = 100
-    n: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples for estimation")] = 1_000
-    alpha: Alpha = 0.001
-
-    def indices(self, size: int) -> range:
-        """The chosen indices of a test data set of ``size`` inputs."""
-        return (self.inputs or Selection(step=max(1, size // 100), count=100)).indices(size)
-
-
-@record
-class TrainSpec:
-    """Train a base classifier under noise. The schedule is by default that of CIFAR-10 as published; whole published
-    settings are presets."""
-
-    kind: Literal["train"] = "train"
-    dataset: Reference
-    test_dataset: Annotated[Reference | None, Field(description="for accuracy under noise after each epoch")] = None
-    inputs: Annotated[Selection, Field(description="which inputs of the data set to train on")] = Selection()
-    architecture: Annotated[str, Field(min_length=1, max_length=100, description="a name of the architectures table")]
-    normalization: NormalizationChoice = "none"
-    method: Method = Gaussian()
-    sigma: Sigma
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = 150
-    batch_size: Annotated[int, Field(ge=1, le=65_536, description="images per loader batch")] = 256
-    learning_rate: Annotated[float, Field(gt=0, le=100)] = 0.1
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
-    lr_step: Annotated[int, Field(ge=1, description="epochs between two drops of the learning rate")] = 50
-    lr_gamma: Annotated[float, Field(gt=0, le=1, description="factor of one drop")] = 0.1
-    lr_drop: Annotated[
-        Literal["published", "exact"],
-        Field(
-            description="published: each drop reaches training one epoch late, as in the released logs; exact: on time"
-        ),
-    ] = "published"
-    augmentation: Annotated[
-        Literal["none", "crop_flip", "resized_crop_flip"],
-        Field(
-            description="crop_flip: random crop after 4 pixels of zero padding, then a mirror image with p = 1/2 "
-            "(published for CIFAR); resized_crop_flip: a random part of the image, resized, then the same (ImageNet)"
-        ),
-    ] = "none"
-    crop_size: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            le=4096,
-            description="side of what resized_crop_flip gives, in pixels; null: the images' own. Test images have it",
-        ),
-    ] = None
-    start_from: Annotated[
-        Reference | None,
-        Field(description="checkpoint to fine-tune; its last layer starts anew where the classes differ in number"),
-    ] = None
-    keep: Annotated[
-        Literal["last", "test_accuracy", "acr", "loss"],
-        Field(
-            description="weights that the checkpoint holds: of the last epoch (published), or of the epoch best in "
-            "accuracy under noise on the test data set, in the periodic certification's ACR, or in training loss (which "
-            "warm-ups and deferred terms raise, so that an early epoch may win)"
-        ),
-    ] = "last"
-    certification: Annotated[
-        PeriodicCertification | None, Field(description="a small certification every so many epochs; null: none")
-    ] = None
-    precision: Annotated[
-        Precision, Field(description="of the forward and backward passes; weights and losses are fp32")
-    ] = "fp32"
-    memory_format: Annotated[
-        Literal["contiguous", "channels_last"], Field(description="order of the activations in memory")
-    ] = "contiguous"
-    forward_batch: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            le=1_000_000,
-            description="keep the activations of at most so many noisy images, and compute the others again for the "
-            "gradient: less memory, more time, the same mathematics; a network with batch normalisation sees them all at "
-            "once and keeps the input of each block, whatever the number; null: keep all",
-        ),
-    ] = None
-    loader_processes: Annotated[
-        int, Field(ge=0, le=64, description="processes that read and augment images ahead; 0: none. No result changes")
-    ] = 0
-    seed: Seed = 0
-
-    @model_validator(mode="after")
-    def _complete(self) -> "TrainSpec":
-        needs_test = self.certification is not None or self.keep == "test_accuracy"
-        if needs_test and self.test_dataset is None:
-            raise ValueError("a test_dataset, for the certification or the accuracy that is asked for")
-        if self.keep == "acr" and self.certification is None:
-            raise ValueError("a periodic certification, by which keep = acr goes")
-        if self.crop_size is not None and self.augmentation != "resized_crop_flip":
-            raise ValueError("augmentation = resized_crop_flip, since there is a crop_size")
-        return self
 
 
 ModelSigma = Annotated[

@@ -13,9 +13,9 @@ from torch import Tensor
 from rs_core.checkpoint import CheckpointInfo, load, read_info, save
 from rs_core.checkpoint_info import metadata_of
 from rs_core.errors import InvalidCheckpoint, UnknownArchitecture
+from rs_core.fields import NORMALIZATIONS
 from rs_core.models.normalize import BaseClassifier
 from rs_core.models.table import build
-from rs_core.spec import NORMALIZATIONS
 from rs_core.tensorfile import metadata
 
 INFO = CheckpointInfo(

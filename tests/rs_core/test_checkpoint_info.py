@@ -12,7 +12,7 @@ from rs_core.checkpoint_info import CheckpointInfo, Hints, check_fits, make_info
 from rs_core.data.info import DatasetInfo
 from rs_core.data.readers import load
 from rs_core.errors import InvalidCheckpoint, Mismatch
-from rs_core.spec import NORMALIZATIONS
+from rs_core.fields import NORMALIZATIONS
 
 NAMES = tuple("0123456789")
 INFO = CheckpointInfo(architecture="digits_cnn", num_classes=10, input_shape=(1, 8, 8), class_names=NAMES)

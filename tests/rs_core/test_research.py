@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from rs_core.checkpoint import load, read_info, save
 from rs_core.checkpoint_info import CheckpointInfo, Hints
 from rs_core.errors import InvalidCheckpoint, UnknownArchitecture
+from rs_core.fields import NORMALIZATIONS, Normalization
 from rs_core.models.table import Shape, build
 from rs_core.research import convert, read_research
-from rs_core.spec import NORMALIZATIONS, Normalization
 
 CIFAR10, CIFAR100, IMAGENET = (NORMALIZATIONS[name] for name in ("cifar10", "cifar100", "imagenet"))
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from rs_core.errors import Mismatch, UnknownArchitecture
+from rs_core.fields import NORMALIZATIONS, Normalization
 from rs_core.models.table import ARCHITECTURES, Shape, architecture, build, check, skeleton
-from rs_core.spec import NORMALIZATIONS, Normalization
 
 SHAPES: dict[str, Shape] = {
     "lenet": (1, 28, 28),
