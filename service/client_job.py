@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-from service import records, schemas
+from service import records, result_schemas, schemas
 from service.client_errors import JobNotSucceeded, JobTimeout
 from service.client_http import Http
 
@@ -118,9 +118,9 @@ class Job:
         """Deletes the job and its results."""
         self._http.send("DELETE", self._path)
 
-    def report(self) -> schemas.Report:
+    def report(self) -> result_schemas.Report:
         """A certification's report, with all that is needed to compute it again."""
-        return schemas.Report.model_validate_json(self._http.send("GET", f"{self._path}/report").content)
+        return result_schemas.Report.model_validate_json(self._http.send("GET", f"{self._path}/report").content)
 
     def report_html(self) -> str:
         """The same as one HTML page."""
@@ -139,9 +139,9 @@ class Job:
         """The predictions so far, in the order of their inputs; of a soft_labels job, the votes."""
         return (records.prediction(item) for item in self._items("predictions"))
 
-    def epochs(self) -> list[schemas.Epoch]:
+    def epochs(self) -> list[result_schemas.Epoch]:
         """A training job's epochs so far."""
-        return schemas.Epochs.model_validate_json(self._http.send("GET", f"{self._path}/epochs").content).items
+        return result_schemas.Epochs.model_validate_json(self._http.send("GET", f"{self._path}/epochs").content).items
 
     def download(self, ending: str, target: Path) -> None:
         """Writes ``report.html``, ``certificates.tsv``, ... of the job to a file."""

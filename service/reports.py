@@ -17,7 +17,7 @@ from rs_core.procedure_text import Made, guarantee_note, recipe
 from rs_core.report import Facts, Report, report_of
 from rs_core.spec import CertifySpec, dump_spec, parse_spec
 from rs_core.trained_on import trained_on, training_note
-from service import schemas
+from service import result_schemas
 from service.dependencies import etag_of
 from service.views import time
 from worker.store import digests, results
@@ -94,10 +94,10 @@ def spec_of(job: Job) -> CertifySpec:
     return spec
 
 
-def body(found: Sources, report: Report) -> schemas.Report:
+def body(found: Sources, report: Report) -> result_schemas.Report:
     """The report as JSON."""
     job = found.job
-    return schemas.Report(
+    return result_schemas.Report(
         job=job_part(job),
         complete=report.complete,
         model=model_part(found.checkpoint),

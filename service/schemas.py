@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rs_core.fields import Bound, Noise, Precision, Sampling
+from rs_core.fields import Sampling
 
 Item = TypeVar("Item")
 
@@ -317,100 +317,3 @@ class Plan(Answer):
     needs: Annotated[
         list[PlannedNeed], Field(description="what has to be done first, the last of it first of all")
     ] = []
-
-
-class Certificate(Answer):
-    """What is certified about one input, with the votes it rests on: each radius can be computed again."""
-
-    index: int
-    label: int | None
-    prediction: Annotated[int | None, Field(description="null: abstained")]
-    correct: bool
-    radius: Annotated[float, Field(description="certified l2 radius, [0, 1]-pixel units")]
-    p_lower: float
-    counts0: list[int]
-    counts: list[int]
-    at_cap: bool
-    p_upper: Annotated[float | None, Field(description="of every other class, where the bound is of two classes")] = (
-        None
-    )
-    n0: Annotated[int, Field(description="selection samples that were drawn")]
-    n: Annotated[int, Field(description="estimation samples that were drawn")]
-    sigma: float
-    alpha: Annotated[float, Field(description="failure probability of this certificate")]
-    seed: int
-    sampling: Sampling = "fixed"
-    bound: Bound = "one_sided"
-    noise: Noise = "gaussian"
-    precision: Precision = "fp32"
-    seconds: float
-    error: str | None = None
-
-
-class Prediction(Answer):
-    """The smoothed classifier's answer for one input, with the votes it rests on."""
-
-    index: int
-    label: int | None
-    prediction: Annotated[int | None, Field(description="null: abstained")]
-    correct: bool
-    p_value: float
-    counts: list[int]
-    n: int
-    sigma: float
-    alpha: float
-    seed: int
-    seconds: float
-    error: str | None = None
-
-
-class CertifiedShare(Answer):
-    """Certified accuracy at one radius."""
-
-    radius: float
-    share: float
-
-
-class EpochCertification(Answer):
-    """A periodic certification: its averages are over its own ``inputs``, those that abstained included."""
-
-    inputs: int
-    acr: float
-    abstained: int
-    certified_accuracy: list[CertifiedShare]
-
-
-class Epoch(Answer):
-    """What one epoch of a training job came to."""
-
-    epoch: int
-    steps: int
-    learning_rate: float
-    loss: float
-    terms: dict[str, float]
-    accuracy: float
-    test_accuracy: float | None = None
-    certification: Annotated[
-        EpochCertification | None, Field(description="where the job asks for one, after some epochs")
-    ] = None
-    seconds: Annotated[float, Field(description="of training and test accuracy, without the certification")]
-
-
-class Epochs(Answer):
-    """A training job's epochs so far, in order."""
-
-    items: list[Epoch]
-
-
-class Report(Answer):
-    """A certification's report and all that is needed to compute it again; ``results`` is ``rs_core.report.Report``."""
-
-    job: dict[str, Any]
-    complete: bool
-    model: dict[str, Any]
-    dataset: dict[str, Any]
-    procedure: dict[str, Any]
-    execution: dict[str, Any]
-    provenance: dict[str, Any]
-    results: dict[str, Any]
-    recompute: list[str]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from rs_core.certify.decision import ABSTAIN, UNKNOWN_LABEL
 from rs_core.certify.decision import Certificate as CertificateRecord
 from rs_core.certify.decision import Prediction as PredictionRecord
-from service import schemas
+from service import result_schemas, schemas
 from worker.store.tables import Blob, Checkpoint, Dataset, EpochMetric, Job, Upload
 
 RESOURCE_FIELDS = {
@@ -74,9 +74,9 @@ def _resource(row: Dataset | Checkpoint, job: str | None) -> dict[str, Any]:
     return fields | {"created": time(row.created), "job": job, "source": row.source, "problem": problem(row.problem)}
 
 
-def certificate(row: CertificateRecord) -> schemas.Certificate:
+def certificate(row: CertificateRecord) -> result_schemas.Certificate:
     """One certificate; what is unknown or abstained is null."""
-    return schemas.Certificate(
+    return result_schemas.Certificate(
         index=row.index,
         label=None if row.label == UNKNOWN_LABEL else row.label,
         prediction=None if row.prediction == ABSTAIN else row.prediction,
@@ -101,9 +101,9 @@ def certificate(row: CertificateRecord) -> schemas.Certificate:
     )
 
 
-def prediction(row: PredictionRecord) -> schemas.Prediction:
+def prediction(row: PredictionRecord) -> result_schemas.Prediction:
     """One prediction; what is unknown or abstained is null."""
-    return schemas.Prediction(
+    return result_schemas.Prediction(
         index=row.index,
         label=None if row.label == UNKNOWN_LABEL else row.label,
         prediction=None if row.prediction == ABSTAIN else row.prediction,
@@ -119,6 +119,6 @@ def prediction(row: PredictionRecord) -> schemas.Prediction:
     )
 
 
-def epoch(row: EpochMetric) -> schemas.Epoch:
+def epoch(row: EpochMetric) -> result_schemas.Epoch:
     """One epoch of a training job."""
-    return schemas.Epoch(**{field: getattr(row, field) for field in schemas.Epoch.model_fields})
+    return result_schemas.Epoch(**{field: getattr(row, field) for field in result_schemas.Epoch.model_fields})

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
-from service import exports, schemas, views
+from service import exports, result_schemas, schemas, views
 from service.dependencies import (
     Cursor,
     DatabaseDep,
@@ -33,7 +33,7 @@ PlainFormat = Annotated[Literal["csv", "ndjson"], Path()]
 @router.get("/{job_id}/certificates", operation_id="list_certificates", responses=problems(404))
 def list_certificates(
     job_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 100, cursor: Cursor = None
-) -> schemas.Page[schemas.Certificate]:
+) -> schemas.Page[result_schemas.Certificate]:
     """A certify job's certificates so far, by index."""
     after = decode_index(cursor)
     with database.read() as session:
@@ -60,7 +60,7 @@ def download_certificates(
 @router.get("/{job_id}/predictions", operation_id="list_predictions", responses=problems(404))
 def list_predictions(
     job_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 100, cursor: Cursor = None
-) -> schemas.Page[schemas.Prediction]:
+) -> schemas.Page[result_schemas.Prediction]:
     """The predictions of a predict or soft_labels job so far, by index."""
     after = decode_index(cursor)
     with database.read() as session:

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from service import job_views, requests, schemas, views
+from service import job_views, requests, result_schemas, schemas, views
 from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get, matches
 from service.errors import RETRY_SECONDS, InUse
 from service.idempotency import REPLAYED, IdempotencyKey, forget, once
@@ -126,11 +126,11 @@ def delete_job(job_id: str, tenant_id: TenantId, database: DatabaseDep) -> None:
 
 
 @router.get("/{job_id}/epochs", operation_id="list_epochs", responses=problems(404))
-def list_epochs(job_id: str, tenant_id: TenantId, database: DatabaseDep) -> schemas.Epochs:
+def list_epochs(job_id: str, tenant_id: TenantId, database: DatabaseDep) -> result_schemas.Epochs:
     """A training job's epochs so far, in order."""
     with database.read() as session:
         of_kind(session, tenant_id, job_id, ("train",), "epochs")
-        return schemas.Epochs(items=[views.epoch(row) for row in results.epochs(session, job_id)])
+        return result_schemas.Epochs(items=[views.epoch(row) for row in results.epochs(session, job_id)])
 
 
 def cancel(database: Database, tenant_id: str, job_id: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Request, Response
 
 from rs_core.report_text import to_csv
-from service import reports, schemas
+from service import reports, result_schemas
 from service.dependencies import DatabaseDep, TenantId, matches
 from service.openapi import NOT_MODIFIED, files, problems
 from service.rendering import PAGE_HEADERS
@@ -19,7 +19,7 @@ Format = Annotated[Literal["json", "html", "csv"], Path()]
 @router.get(
     "/{job_id}/report",
     operation_id="get_report",
-    response_model=schemas.Report,
+    response_model=result_schemas.Report,
     responses={**NOT_MODIFIED, **problems(404)},
 )
 def get_report(job_id: str, request: Request, tenant_id: TenantId, database: DatabaseDep) -> Response:
@@ -30,7 +30,7 @@ def get_report(job_id: str, request: Request, tenant_id: TenantId, database: Dat
 @router.get(
     "/{job_id}/report.{format}",
     operation_id="download_report",
-    response_model=schemas.Report,
+    response_model=result_schemas.Report,
     responses={**files("text/html", "text/csv"), **problems(404)},
 )
 def download_report(
