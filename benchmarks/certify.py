@@ -23,7 +23,7 @@ import shlex
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,13 @@ from certify_models import Trained, quick_model, read
 from certify_text import text
 
 from rs_core.certify.tuning import Way, way_for
+from rs_core.fields import Precision
 from rs_core.models import table
 from worker.run.environment import cpu_name
 
 MODELS = {"lenet": (1, 28, 28), "cifar_resnet20": (3, 32, 32), "cifar_resnet110": (3, 32, 32)}
 CLASSES = 10
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 LONG = 10**10
 """Noise samples of the job that the engine is tuned for."""
 
@@ -55,7 +57,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="radii-certify-") as scratch:
         trained = {"lenet": quick_model(Path(scratch))} if options.quick else options.trained
         for name in options.models:
-            found[name] = _measured(name, options) | _early(name, trained.get(name), options)
+            measured, ways = _measured(name, options)
+            found[name] = measured | _early(trained.get(name), ways, options)
     facts = {
         "machine": torch.cuda.get_device_name() if options.device == "cuda" else cpu_name(),
         "threads": options.threads,
@@ -72,31 +75,31 @@ def main() -> None:
         options.out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def _measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Rates of all contenders on one model, round by round."""
+def _measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], dict[Precision, Way]]:
+    """Rates of all contenders on one model, round by round, and how the engine ran it."""
     shape, device = MODELS[name], torch.device(options.device)
     torch.manual_seed(0)
     network = table.build(name, num_classes=CLASSES, input_shape=shape).eval().to(device)
     x = torch.rand(shape).to(device)
-    ways = {precision: _way(name, network, x, precision) for precision in ("fp32", "bf16")}
+    ways = {precision: _way(name, network, x, precision) for precision in PRECISIONS}
     contenders: dict[str, Contender | None] = {
         "textbook_1000": textbook(network, x, CLASSES, 1_000),
         "textbook_400": textbook(network, x, CLASSES, 400),
         "packaged": packaged(network, x, CLASSES),
-        **{precision: ours(network, x, CLASSES, way, precision) for precision, way in ways.items()},  # type: ignore[arg-type]
+        **{precision: ours(network, x, CLASSES, way, precision) for precision, way in ways.items()},
     }
     samples = {who: _amount(run, options.seconds) for who, run in contenders.items() if run is not None}
     rates: dict[str, list[float]] = {who: [] for who in samples}
-    matrix: dict[str, list[float]] = {"fp32": [], "bf16": []}
+    matrix: dict[Precision, list[float]] = {precision: [] for precision in PRECISIONS}
     for number in range(options.rounds):
         print(f"{name}: round {number + 1} of {options.rounds}", file=sys.stderr)
         for who, amount in samples.items():
             rates[who].append(amount / contenders[who](amount))  # type: ignore[misc]
         for precision, of_rounds in matrix.items():
-            of_rounds.append(matrix_rate(precision, device))  # type: ignore[arg-type]
+            of_rounds.append(matrix_rate(precision, device))
     work = operations(network, x)
     medians = {who: statistics.median(of_rounds) for who, of_rounds in rates.items()}
-    return {
+    figures = {
         "rates": {who: round(rate, 1) for who, rate in medians.items()},
         "ways": {
             precision: {"batch_size": way.batch_size, "compiled": way.compiled} for precision, way in ways.items()
@@ -111,9 +114,10 @@ def _measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "fp32_matrix_share": _share(rates["fp32"], matrix["fp32"], work),
         "bf16_matrix_share": _share(rates["bf16"], matrix["bf16"], work),
     }
+    return figures, ways
 
 
-def _way(name: str, network: Any, x: torch.Tensor, precision: Any) -> Way:
+def _way(name: str, network: Any, x: torch.Tensor, precision: Precision) -> Way:
     return way_for(network, x, CLASSES, name=name, precision=precision, samples=LONG)
 
 
@@ -136,26 +140,23 @@ def _share(rates: list[float], matrix: list[float], work: int) -> float:
     return round(statistics.median(rate * work / most for rate, most in zip(rates, matrix, strict=True)), 3)
 
 
-def _early(name: str, trained: Trained | None, options: argparse.Namespace) -> dict[str, Any]:
+def _early(trained: Trained | None, ways: Mapping[Precision, Way], options: argparse.Namespace) -> dict[str, Any]:
     """What stopping early brings on a trained model, and which votes differ; nothing where there is none."""
     if trained is None:
         return {}
     baseline = textbook(trained.model, trained.image(trained.indices[0]), CLASSES, 1_000)
     amount = _amount(baseline, options.seconds)
     rate = statistics.median(amount / baseline(amount) for _ in range(3))
-    tune: Callable[[Any], Way] = lambda precision: _way(  # noqa: E731
-        name, trained.model, trained.image(trained.indices[0]), precision
-    )
-    precisions = ("bf16",) if options.quick else ("fp32", "bf16")
+    precisions: tuple[Precision, ...] = ("bf16",) if options.quick else PRECISIONS
     return {
         "sigma": trained.sigma,
         "inputs": len(trained.indices),
         "textbook_rate": round(rate, 1),
         "early": {
-            precision: early(trained, tune(precision), precision, rate, _pilots(options.pilot_inputs, precision))
+            precision: early(trained, ways[precision], precision, rate, _pilots(options.pilot_inputs, precision))
             for precision in precisions
         },
-        "differing_votes": votes_that_differ(trained, {"fp32": tune("fp32"), "bf16": tune("bf16")}),
+        "differing_votes": votes_that_differ(trained, ways),
     }
 
 

@@ -26,7 +26,8 @@ INPUTS_LOOKED_AT = 20
 def early(
     trained: Trained, way: Way, precision: Precision, textbook_rate: float, pilot_inputs: int | None
 ) -> dict[str, Any]:
-    """Time, samples and results of ``at_radii`` and ``pilot`` against the fixed n."""
+    """Time, samples and results of ``at_radii``, one radius at a time and all together, and of ``pilot`` against the fixed n;
+    ``pilot_inputs``: on so many of the inputs (None: all)."""
     sampler = Sampler(
         trained.model,
         trained.sigma,
@@ -39,16 +40,25 @@ def early(
     at_radii = Procedure(sigma=trained.sigma, n=n, sampling="at_radii", radii=trained.radii)
     some = trained.fixed[: pilot_inputs or len(trained.fixed)]
     _certify(sampler, trained, some[:1], replace(at_radii, n=1_000))  # prepares, and compiles
-    radii, radii_seconds = _certify(sampler, trained, trained.fixed, at_radii)
-    pilot, pilot_seconds = _certify(sampler, trained, some, Procedure(sigma=trained.sigma, n=n, sampling="pilot"))
     fixed_seconds = (n + 100) / textbook_rate
+
+    def asked(*radii: float) -> dict[str, Any]:
+        rows, seconds = _certify(sampler, trained, trained.fixed, replace(at_radii, radii=radii))
+        return {
+            "radii": list(radii),
+            "vs_textbook": round(fixed_seconds * len(rows) / seconds, 1),
+            "samples": round(_mean_samples(rows)),
+            "median_samples": statistics.median(row.n0 + row.n for row in rows),
+            "certified_accuracy": [[_certified(trained.fixed, radius), _certified(rows, radius)] for radius in radii],
+        }
+
+    alone = [asked(radius) for radius in trained.radii]
+    together = asked(*trained.radii)
+    pilot, pilot_seconds = _certify(sampler, trained, some, Procedure(sigma=trained.sigma, n=n, sampling="pilot"))
     return {
-        "at_radii_vs_textbook": round(fixed_seconds * len(trained.fixed) / radii_seconds, 1),
-        "at_radii_samples": round(_mean_samples(radii)),
-        "at_radii_median_samples": statistics.median(row.n0 + row.n for row in radii),
-        "certified_accuracy": {
-            f"{radius:g}": [_certified(trained.fixed, radius), _certified(radii, radius)] for radius in trained.radii
-        },
+        "at_radii_vs_textbook": {f"{found['radii'][0]:g}": found["vs_textbook"] for found in alone}
+        | {"together": together["vs_textbook"]},
+        "at_radii": [*alone, together],
         "pilot_vs_textbook": round(fixed_seconds * len(some) / pilot_seconds, 1),
         "pilot_samples": round(_mean_samples(pilot)),
         "pilot_inputs": len(some),

@@ -45,7 +45,8 @@ def main() -> None:
         answers.flush()
 
     table.use(os.environ.get("RADII_ARCHITECTURES"))
-    device = resolve_device(os.environ.get("RADII_DEVICE", "auto"))
+    number = int(os.environ.get("RADII_WORKER_NUMBER", "0"))
+    device = resolve_device(os.environ.get("RADII_DEVICE", "auto"), worker_number=number)
     say({"type": "ready", "provenance": provenance(device), "device_type": device.type})
     tasks: queue.Queue[Message] = queue.Queue()
     replies: queue.SimpleQueue[Message] = queue.SimpleQueue()

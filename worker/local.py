@@ -56,7 +56,10 @@ class Workers:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stop = threading.Event()
-        self._guards = [threading.Thread(target=self._guard, daemon=True) for _ in range(settings.local_workers)]
+        self._guards = [
+            threading.Thread(target=self._guard, args=(number,), daemon=True)
+            for number in range(settings.local_workers)
+        ]
 
     def __enter__(self) -> "Workers":
         for guard in self._guards:
@@ -74,13 +77,14 @@ class Workers:
         """Whether any worker is kept running; none is once each has said that it cannot work here."""
         return any(guard.is_alive() for guard in self._guards)
 
-    def _guard(self) -> None:
+    def _guard(self, number: int) -> None:
         """Keeps one worker running."""
+        settings = self._settings.model_copy(update={"worker_number": number})
         while not self._stop.is_set():
             worker = subprocess.Popen(
                 [sys.executable, "-m", "worker.local"],
                 stdin=subprocess.PIPE,
-                env=os.environ | environment(self._settings),
+                env=os.environ | environment(settings),
                 start_new_session=True,  # a Ctrl-C is for the parent, which ends its workers in order
             )
             while worker.poll() is None and not self._stop.wait(0.1):

@@ -37,7 +37,11 @@ class ChildEnded(Exception):
 def environment(settings: Settings) -> dict[str, str]:
     """The child's environment; what the operator says of the allocator goes before ours."""
     file = settings.architectures
-    own = {"RADII_DEVICE": settings.device, "RADII_ARCHITECTURES": str(file.absolute()) if file else ""}
+    own = {
+        "RADII_DEVICE": settings.device,
+        "RADII_WORKER_NUMBER": str(settings.worker_number),
+        "RADII_ARCHITECTURES": str(file.absolute()) if file else "",
+    }
     return KEPT_MEMORY | {"TORCHINDUCTOR_CACHE_DIR": str(settings.compiled.absolute())} | os.environ | own
 
 

@@ -21,7 +21,10 @@ class Settings(BaseSettings):
     broker_url: str | None = Field(default=None, description="Redis URL; unset: local workers, no broker")
     queue: str = Field(default="radii", description="prefix of every key in the broker, so that several can share one")
 
-    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    device: str = Field(default="auto", description="auto (a GPU where there is one), cpu, cuda or cuda:N")
+    worker_number: int = Field(
+        default=0, ge=0, description="which of this machine's workers it is: auto takes the GPU of that number, in turn"
+    )
     threads: int | None = Field(default=None, ge=1, description="CPU threads per worker; unset: cores / local workers")
     local_workers: int = Field(default=1, ge=0, le=64, description="worker processes that `radii up` starts")
 

@@ -162,14 +162,17 @@ class Sampler:
 
     @torch.no_grad()
     def prepare(self, x: Tensor) -> Tensor:
-        """An input (C, H, W) in [0, 1] as parts want it: on the device, in whole steps of 1/255 where the noise is.
+        """An input (C, H, W) in [0, 1] as parts want it: on the device, channels-last, in whole steps of 1/255 where the
+        noise is.
 
         Makes ready for inputs like it: (re)allocates the buffer where their shape is new, and looks once whether the
         places of a batch are alike. Raises :class:`Mismatch` for discrete noise on an image that is not on the grid.
         """
         x = x.to(self.device, torch.float32)
         self._allocate(x)
-        return discrete.on_grid(x) if self.noise == "discrete" else x
+        x = discrete.on_grid(x) if self.noise == "discrete" else x
+        # In memory as the batch has it: the sum of two orders takes several times as long.
+        return x.movedim(0, -1).contiguous().movedim(-1, 0) if x.dim() == 3 else x
 
     def _allocate(self, x: Tensor) -> None:
         rows = max(CHUNK, self.batch_size)

@@ -8,6 +8,7 @@ nothing else; a job keeps what its first worker found, because the last bits of 
 
 import json
 import logging
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from rs_core.certify.prepared import Prepared
 from rs_core.certify.sampling import Part, Sampler, whole_parts
 from rs_core.fields import Precision
 from rs_core.memory import ran_out
@@ -25,13 +27,16 @@ from rs_core.spec import DEFAULT_BATCH
 
 BATCHES = {"cpu": (100, 200, 400, 800), "cuda": (500, 1_000, 2_000, 4_000, 8_000)}
 """Sizes that are tried, in this order, until one is clearly slower than the best before it."""
-CLEARLY = 0.9
+CLEARLY = 0.8
+"""Of the best rate so far: below it a way is out, above it one short measurement does not tell."""
+ROUNDS = 5
+"""Of measuring those that are close once more, in turns, so that a machine that slows down does so for all of them."""
 SHORT = 30.0
 """Seconds of work below which nothing is tried: the measurement would take longer than it saves."""
 LONG = 120.0
 """Seconds of work from which on compiling is tried."""
 SECONDS = 0.5
-"""Of measurement for each size, at least; one pass where that takes longer."""
+"""Of each measurement, at least; one pass where that takes longer."""
 
 log = logging.getLogger("radii.certify")
 
@@ -64,32 +69,60 @@ def tune(
     first = Way(batch_size=sizes[0], rate=measure(sizes[0], False, 0.0)[0])
     if samples < SHORT * first.rate:
         return first
-    best = replace(_best(Way(), sizes, measure, compiled=False), tried="batches")
+    ways = _ways(sizes, measure, tried="batches")
+    best = max(ways, key=_rate_of)
     if may_compile and samples >= LONG * best.rate:
         place = sizes.index(best.batch_size)
-        found = _best(best, (*sizes[place:], *reversed(sizes[:place])), measure, compiled=True)
-        return replace(found, tried="compiling")
-    return best
+        order = (*sizes[place:], *reversed(sizes[:place]))
+        ways = [replace(way, tried="compiling") for way in ways]
+        ways += _ways(order, measure, tried="compiling", than=best.rate)
+    return _fastest(ways, measure)
 
 
-def _best(best: Way, sizes: Sequence[int], measure: Measure, *, compiled: bool) -> Way:
-    """The best of ``best`` and what is found at these sizes, until one is clearly slower or cannot be compiled."""
+def _ways(
+    sizes: Sequence[int], measure: Measure, *, tried: Literal["batches", "compiling"], than: float = 0.0
+) -> list[Way]:
+    """What one short measurement finds at these sizes, until one is clearly slower than the best before it, or than
+    ``than``, or cannot be compiled."""
+    found, compiled = [], tried == "compiling"
     for size in sizes:
         rate, done = measure(size, compiled, SECONDS)
-        if done != compiled or rate < CLEARLY * best.rate:
+        if done != compiled or rate < CLEARLY * than:
             break
-        if rate > best.rate:
-            best = replace(best, batch_size=size, compiled=compiled, rate=rate)
-    return best
+        found.append(Way(batch_size=size, compiled=compiled, rate=rate, tried=tried))
+        than = max(than, rate)
+    return found
+
+
+def _fastest(ways: Sequence[Way], measure: Measure) -> Way:
+    """Of those that come close to the best, the one whose median is the largest when they are measured in turns."""
+    best = max(ways, key=_rate_of)
+    close = [way for way in ways if way.rate >= CLEARLY * best.rate]
+    if len(close) == 1:
+        return best
+    rates: list[list[float]] = [[] for _ in close]
+    for _ in range(ROUNDS):
+        for way, of_way in zip(close, rates, strict=True):
+            of_way.append(measure(way.batch_size, way.compiled, SECONDS)[0])
+    return max((replace(way, rate=statistics.median(of)) for way, of in zip(close, rates, strict=True)), key=_rate_of)
+
+
+def _rate_of(way: Way) -> float:
+    return way.rate
 
 
 def measured(base_classifier: nn.Module, x: torch.Tensor, num_classes: int, *, precision: Precision) -> Measure:
     """Measures noise samples a second on noisy copies of ``x`` (C, H, W), the whole way from the noise to the counts; 0
-    where they do not fit into memory."""
+    where they do not fit into memory. A network is prepared, and compiled, once for each size."""
+    networks: dict[tuple[int, bool], Prepared] = {}
 
     def rate(batch_size: int, compiled: bool, seconds: float) -> tuple[float, bool]:
+        network = networks.setdefault(
+            (batch_size if compiled else 0, compiled),
+            Prepared(base_classifier, precision=precision, compiled=compiled),
+        )
         sampler = Sampler(
-            base_classifier, 0.25, num_classes, batch_size=batch_size, precision=precision, compiled=compiled
+            base_classifier, 0.25, num_classes, batch_size=batch_size, precision=precision, prepared=network
         )
         try:
             return _rate(sampler, x, seconds), sampler.compiled

@@ -51,6 +51,16 @@ def test_a_worker_that_is_killed_is_started_again_and_none_is_left_at_the_end(se
     assert all(_gone(pid) for pid in pids)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads another process's environment from /proc")
+def test_each_worker_has_a_number_of_its_own_by_which_it_takes_a_gpu(settings: Settings) -> None:
+    two = settings.model_copy(update={"local_workers": 2})
+    with Workers(two):
+        processes.until(lambda: len(_pids(two)) == 2, 60, "two workers")
+        variables = [Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in _pids(two)]
+        numbers = sorted(next(line for line in of if line.startswith(b"RADII_WORKER_NUMBER=")) for of in variables)
+    assert numbers == [b"RADII_WORKER_NUMBER=0", b"RADII_WORKER_NUMBER=1"]
+
+
 def test_workers_end_when_the_process_that_started_them_is_killed(settings: Settings) -> None:
     code = "from worker.local import Workers; from worker.settings import Settings; import time\nwith Workers(Settings()): time.sleep(600)"
     parent = subprocess.Popen([sys.executable, "-c", code], env=os.environ | environment(settings))

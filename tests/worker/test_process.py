@@ -45,3 +45,4 @@ def test_what_the_operator_says_of_the_allocator_stays(tmp_path: Path, monkeypat
 def test_the_device_is_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RADII_DEVICE", "cuda:3")
     assert environment(Settings(data=tmp_path, device="cpu"))["RADII_DEVICE"] == "cpu"
+    assert environment(Settings(data=tmp_path, worker_number=2))["RADII_WORKER_NUMBER"] == "2"

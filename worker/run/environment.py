@@ -11,10 +11,12 @@ from rs_core.errors import InvalidSpec
 PACKAGES = ("radii", "torch", "torchvision", "numpy", "scipy", "safetensors")
 
 
-def resolve_device(wanted: str) -> torch.device:
-    """``auto`` is the first CUDA device where there is one, else the CPU; raises :class:`InvalidSpec`."""
+def resolve_device(wanted: str, *, worker_number: int = 0) -> torch.device:
+    """``auto`` is a CUDA device where there is one, the machine's workers taking them in turn, else the CPU; raises
+    :class:`InvalidSpec`."""
     if wanted == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return torch.device(f"cuda:{worker_number % cards}" if cards else "cpu")
     try:
         device = torch.device(wanted)
     except RuntimeError:

@@ -56,6 +56,27 @@ def test_long_work_compiles_where_that_is_faster() -> None:
     assert sum(compiled for _, compiled in slower.asked) == 1, "once clearly slower, no further size is compiled"
 
 
+class Uneven(Machine):
+    """A machine that is slow for a while: what it is asked then takes three times as long."""
+
+    def __init__(self, rates: dict[tuple[int, bool], float], slow: range) -> None:
+        super().__init__(rates)
+        self.slow = slow
+
+    def __call__(self, batch_size: int, compiled: bool, seconds: float) -> tuple[float, bool]:
+        rate, done = super().__call__(batch_size, compiled, seconds)
+        return (rate / 3 if len(self.asked) in self.slow else rate), done
+
+
+def test_those_that_are_close_are_measured_in_turns_and_their_medians_decide() -> None:
+    rates = {(100, False): 95.0, (200, False): 100.0, (400, False): 98.0, (800, False): 20.0}
+    quick_then_slow = Uneven(rates, slow=range(7, 10))
+    found = tune(quick_then_slow, samples=10_000, device="cpu", may_compile=False)
+    assert found == Way(batch_size=200, rate=100.0, tried="batches")
+    turns = quick_then_slow.asked[5:]
+    assert turns == [(100, False), (200, False), (400, False)] * tuning.ROUNDS
+
+
 def test_where_nothing_can_be_compiled_that_is_tried_once() -> None:
     machine = Machine(RATES, compiler=False)
     assert tune(machine, samples=10**6, device="cpu") == Way(batch_size=200, rate=150.0, tried="compiling")

@@ -21,6 +21,15 @@ def test_auto_is_the_first_card_and_without_one_the_cpu(monkeypatch: pytest.Monk
     assert resolve_device("auto") == torch.device("cuda:0")
 
 
+def test_the_workers_of_a_machine_take_its_cards_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    _cards(monkeypatch, "NVIDIA A", "NVIDIA B")
+    taken = [str(resolve_device("auto", worker_number=number)) for number in range(5)]
+    assert taken == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]
+    assert resolve_device("cuda:0", worker_number=1) == torch.device("cuda:0"), "a device that was named is that one"
+    _cards(monkeypatch)
+    assert resolve_device("auto", worker_number=1) == torch.device("cpu")
+
+
 def test_a_card_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     _cards(monkeypatch, "NVIDIA A", "NVIDIA B")
     assert resolve_device("cuda:1") == torch.device("cuda:1")
