@@ -1,9 +1,11 @@
 """Which procedure produced results, in words: what must stand beside its numbers, and what they may not be laid beside."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rs_core.certify.decision import Certificate
+from rs_core.certify.discrete_law import neglected
 from rs_core.errors import InvalidResults
 from rs_core.fields import Bound, Noise, Precision, Sampling
 from rs_core.spec import CertifySpec
@@ -102,13 +104,14 @@ def guarantee_note(alpha: float, inputs: int) -> tuple[str, ...]:
     )
 
 
-def recipe(spec: CertifySpec) -> tuple[str, ...]:
-    """How p_lower and the radius follow from the votes of a row, in sentences; ``alpha`` and ``sigma`` are the row's."""
+def recipe(spec: CertifySpec, shape: Sequence[int] | None) -> tuple[str, ...]:
+    """How p_lower and the radius follow from the votes of a row, in sentences; ``alpha`` and ``sigma`` are the row's,
+    ``shape`` that of an image (C, H, W)."""
     if spec.bound == "two_class":
         return (
             "p_lower is the Clopper-Pearson lower bound at confidence 1 - 0.9 alpha on counts[class] of n; p_upper is the "
             "least of 1 - p_lower and the Clopper-Pearson upper bound, at confidence 1 - 0.1 alpha / (classes - 1), on the "
-            f"largest count of any other class.{_grid(spec)}",
+            f"largest count of any other class.{_grid(spec, shape)}",
             "The radius is sigma / 2 times the difference of the standard normal quantiles of p_lower and p_upper; where "
             "p_lower is not above p_upper the answer is an abstention.",
         )
@@ -116,21 +119,24 @@ def recipe(spec: CertifySpec) -> tuple[str, ...]:
         bound = (
             "p_lower is the betting lower bound on k = counts[class] of n: the smallest p up to k/n at which log B(k + 1/2, "
             "n - k + 1/2) - log B(1/2, 1/2) - k log p - (n - k) log(1 - p) is below log(1 / alpha), with B the beta "
-            f"function; it holds at every n at once.{_grid(spec)}"
+            f"function; it holds at every n at once.{_grid(spec, shape)}"
         )
     else:
         bound = (
             "p_lower is the one-sided Clopper-Pearson lower bound at confidence 1 - alpha on counts[class] of n: the alpha "
-            f"quantile of Beta(k, n - k + 1), and alpha^(1/n) where k = n.{_grid(spec)}"
+            f"quantile of Beta(k, n - k + 1), and alpha^(1/n) where k = n.{_grid(spec, shape)}"
         )
     radius = "The radius is sigma times the standard normal quantile of p_lower; below 1/2 the answer is an abstention."
     return bound, radius
 
 
-def _grid(spec: CertifySpec) -> str:
-    if spec.noise != "discrete":
+def _grid(spec: CertifySpec, shape: Sequence[int] | None) -> str:
+    """What is left out of the table of the discrete noise, and lowers the bound."""
+    if spec.noise != "discrete" or spec.sigma is None:
         return ""
+    each = f"{neglected(spec.sigma, 1):.2e} for each pixel value of an image"
+    whole = f", {neglected(spec.sigma, math.prod(shape)):.2e} for the {math.prod(shape):,} of one" if shape else ""
     return (
-        " From p_lower is taken, and to p_upper added, what the table of the discrete noise neglects: about 2e-16 for each "
-        "pixel value of an image (rs_core.certify.discrete_law.neglected)."
+        f" From p_lower is taken, and to p_upper added, what the table of the discrete noise neglects: {each}{whole} "
+        "(rs_core.certify.discrete_law.neglected)."
     )

@@ -271,7 +271,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "certify": CERTIFY_SPEC,
         "predict": PREDICT_SPEC,
         "soft labels": SOFT_LABEL_SPEC,
-        "check only": CERTIFY_SPEC | {"validate_only": True},
+        "check only": CERTIFY_SPEC | {"validate_only": True, "budget_seconds": 600},
     },
 }
 

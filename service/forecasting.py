@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from rs_core.certify.decision import argmax
-from rs_core.certify.forecast import Seen, averaged, forecast
-from rs_core.certify.procedure import Procedure, procedure_of
+from rs_core.certify.forecast import Seen, averaged, forecast, largest
+from rs_core.certify.procedure import USUAL_SAVING, Procedure, procedure_of
 from rs_core.spec import CertifySpec, PredictSpec, Selection, SoftLabelSpec, TrainSpec
 from service import schemas
 from worker.store import jobs, planning, results
@@ -17,6 +17,8 @@ from worker.store.tables import Checkpoint, Dataset, Job, JobSummary
 
 ENOUGH_SECONDS = 5.0
 """Device time from which on earlier jobs tell a rate; in less, starting has its share."""
+LATEST = 50
+"""Earlier jobs that a rate is taken from."""
 LOOKED_AT = 100
 """Certificates of an earlier job that a forecast is computed from."""
 LEAST_VOTES = 100
@@ -41,9 +43,10 @@ def known(
     checkpoint: Checkpoint | None,
     *,
     look_ahead: bool,
+    budget: float | None = None,
 ) -> Known:
     """What earlier jobs of the tenant tell about this one; only with ``look_ahead`` what it would certify, which takes a
-    moment."""
+    moment, and with ``budget`` what so many seconds of device time would."""
     if isinstance(spec, TrainSpec) or checkpoint is None:
         return NOTHING
     rate = _rate(session, tenant_id, checkpoint, getattr(spec, "precision", "fp32"))
@@ -51,15 +54,21 @@ def known(
         return Known(rate=rate)
     sigma = planning.resolve_sigma(spec, checkpoint)
     spec = replace(spec, sigma=sigma)
-    procedure = procedure_of(spec, inputs=len(spec.inputs.indices(dataset.count or 0)))
-    return Known(rate=rate, forecast=_forecast(session, tenant_id, procedure, dataset, checkpoint, spec.seed))
+    inputs = len(spec.inputs.indices(dataset.count or 0))
+    procedure = procedure_of(spec, inputs=inputs)
+    basis = _basis(session, tenant_id, procedure, dataset, checkpoint, spec.seed)
+    found = _forecast(procedure, basis)
+    if budget is not None:
+        per_second = rate or planning.rate(checkpoint.architecture or "")
+        found = found.model_copy(update={"within_budget": _within(budget, procedure, basis, per_second / inputs)})
+    return Known(rate=rate, forecast=found)
 
 
 def _rate(session: Session, tenant_id: str, checkpoint: Checkpoint, precision: str) -> float | None:
-    """Of jobs with the same architecture, shape and precision."""
+    """Of the latest jobs with the same architecture, shape and precision, on the type of device that had the last one."""
     query = (
-        select(func.sum(JobSummary.work_done), func.sum(JobSummary.device_seconds))
-        .join(Job, Job.id == JobSummary.job_id)
+        select(Job.device_type, Checkpoint.input_shape, JobSummary.work_done, JobSummary.device_seconds)
+        .join(JobSummary, JobSummary.job_id == Job.id)
         .join(Checkpoint, Checkpoint.id == Job.checkpoint_id)
         .where(
             Job.tenant_id == tenant_id,
@@ -68,18 +77,58 @@ def _rate(session: Session, tenant_id: str, checkpoint: Checkpoint, precision: s
             Checkpoint.architecture == checkpoint.architecture,
             func.coalesce(Job.spec["precision"].as_string(), "fp32") == precision,
         )
+        .order_by(Job.finished.desc(), Job.id.desc())
+        .limit(LATEST)
     )
-    work, seconds = session.execute(query).one()
-    return float(work) / float(seconds) if seconds and seconds >= ENOUGH_SECONDS and work else None
+    rows = [row for row in session.execute(query).all() if row.input_shape == checkpoint.input_shape]
+    like_the_last = [row for row in rows if row.device_type == rows[0].device_type]
+    work, seconds = (sum(row[place] for row in like_the_last) for place in (2, 3))
+    return work / seconds if work and seconds >= ENOUGH_SECONDS else None
 
 
-def _forecast(
-    session: Session, tenant_id: str, procedure: Procedure, dataset: Dataset, checkpoint: Checkpoint, seed: int
-) -> schemas.Forecast:
-    """From a job of another seed alone: who chose by votes that the new job counts again would void its bound."""
-    plain = schemas.Forecast(
+@dataclass(frozen=True, kw_only=True)
+class Basis:
+    """Votes of an earlier job, input by input, and whether their class is the label."""
+
+    job_id: str
+    seen: tuple[Seen, ...]
+    correct: tuple[bool, ...]
+
+
+def _forecast(procedure: Procedure, basis: Basis | None) -> schemas.Forecast:
+    found = schemas.Forecast(
         cap=procedure.cap, inputs_like=[schemas.TypicalInput(**asdict(row)) for row in forecast(procedure)]
     )
+    if basis is None:
+        return found
+    samples, acr = averaged(procedure, basis.seen, basis.correct)
+    return found.model_copy(update={"samples_per_input": samples, "acr": acr, "basis": basis.job_id})
+
+
+def _within(budget: float, procedure: Procedure, basis: Basis | None, rate: float) -> schemas.WithinBudget | None:
+    """What so many seconds are enough for, at ``rate`` samples a second for each input."""
+
+    def samples(tried: Procedure) -> float:
+        if basis is None:
+            return (tried.n0 + tried.n) / USUAL_SAVING[tried.sampling]
+        return averaged(tried, basis.seen, basis.correct)[0]
+
+    fitting = largest(procedure, samples, budget * rate)
+    if fitting is None:
+        return None
+    return schemas.WithinBudget(
+        n=fitting.n,
+        samples_per_input=samples(fitting),
+        estimated_seconds=samples(fitting) / rate,
+        cap=fitting.cap,
+        acr=None if basis is None else averaged(fitting, basis.seen, basis.correct)[1],
+    )
+
+
+def _basis(
+    session: Session, tenant_id: str, procedure: Procedure, dataset: Dataset, checkpoint: Checkpoint, seed: int
+) -> Basis | None:
+    """From a job of another seed alone: who chose by votes that the new job counts again would void its bound."""
     earlier = session.scalars(
         select(Job)
         .join(JobSummary, JobSummary.job_id == Job.id)
@@ -96,13 +145,14 @@ def _forecast(
         .limit(1)
     ).first()
     if earlier is None:
-        return plain
+        return None
     indices = Selection(**earlier.spec["inputs"]).indices(dataset.count or 0)
     some = indices[:: max(1, len(indices) // LOOKED_AT)]
     rows = [row for row in results.certificates_at(session, earlier.id, some) if row.n >= LEAST_VOTES]
     if not rows:
-        return plain
-    seen = [Seen.of(row.counts, argmax(row.counts0)) for row in rows]
-    correct = [argmax(row.counts0) == row.label for row in rows]
-    samples, acr = averaged(procedure, seen, correct)
-    return plain.model_copy(update={"samples_per_input": samples, "acr": acr, "basis": earlier.id})
+        return None
+    return Basis(
+        job_id=earlier.id,
+        seen=tuple(Seen.of(row.counts, argmax(row.counts0)) for row in rows),
+        correct=tuple(argmax(row.counts0) == row.label for row in rows),
+    )

@@ -23,12 +23,14 @@ Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | VerifySpec
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """Where planning is done: for whom, within which settings, and whether somebody wants to know what would come of it."""
+    """Where planning is done: for whom, within which settings, and whether somebody wants to know what would come of it,
+    and of the largest n that ``budget`` seconds are enough for."""
 
     session: Session
     tenant_id: str
     settings: Settings
     look_ahead: bool = False
+    budget: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,15 @@ def plan_one(
 
     ``maker`` is the training that makes the checkpoint, where it is not ready.
     """
-    known = forecasting.known(desk.session, desk.tenant_id, spec, data.dataset, checkpoint, look_ahead=desk.look_ahead)
+    known = forecasting.known(
+        desk.session,
+        desk.tenant_id,
+        spec,
+        data.dataset,
+        checkpoint,
+        look_ahead=desk.look_ahead,
+        budget=desk.budget,
+    )
     start_from = spec.start_from if isinstance(spec, TrainSpec) else None
     start = ready(desk.session, Checkpoint, desk.tenant_id, start_from, "start_from") if start_from else None
     new, seconds = planning.plan(

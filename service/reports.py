@@ -149,7 +149,7 @@ def recompute(found: Sources) -> list[str]:
         f"The rows are at {base}: for each input the votes of n0 selection samples (counts0) and of n estimation "
         "samples (counts).",
         "The class is the one most voted for in counts0, the lowest index where several are equal.",
-        *recipe(spec_of(job)),
+        *recipe(spec_of(job), found.dataset.shape),
         "ACR is the sum of radius over inputs whose class is the label, divided by all inputs of the job; certified "
         "accuracy at r is the share of all inputs that are correct with radius at least r.",
         "The votes follow from the model file, the data set and the specification: a certify job with the same "

@@ -70,6 +70,20 @@ class CertifyJob(CertifySpec):
     """A certification job."""
 
     validate_only: ValidateOnly = False
+    budget_seconds: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=1e9,
+            description="with validate_only: device time that there is, in seconds; the forecast shows the largest n for it",
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _budget_of_a_plan(self) -> Self:
+        if self.budget_seconds is not None and not self.validate_only:
+            raise ValueError("expected budget_seconds with validate_only, whose answer shows what fits, got it without")
+        return self
 
 
 @record

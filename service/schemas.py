@@ -286,6 +286,16 @@ class TypicalInput(Answer):
     radius: Annotated[float, Field(description="certified l2 radius, [0, 1]-pixel units; 0: abstained")]
 
 
+class WithinBudget(Answer):
+    """The largest n, of two digits, that the time given would be enough for, and what would come of it."""
+
+    n: int
+    samples_per_input: float
+    estimated_seconds: float
+    cap: Annotated[float, Field(description="the largest radius there could be")]
+    acr: float | None = None
+
+
 class Forecast(Answer):
     """What a certification would draw and certify. ``acr`` and ``samples_per_input`` are expected where ``basis`` names an
     earlier job with the same model, data and noise level, whose votes they are computed from."""
@@ -295,6 +305,9 @@ class Forecast(Answer):
     samples_per_input: float | None = None
     acr: float | None = None
     basis: str | None = None
+    within_budget: Annotated[
+        WithinBudget | None, Field(description="by `budget_seconds`; null without, and where no n is small enough")
+    ] = None
 
 
 class Plan(Answer):

@@ -31,10 +31,19 @@ def spec_of(request: requests.JobRequest) -> Spec:
     return spec
 
 
-def plan(session: Session, tenant_id: str, spec: Spec, settings: Settings, *, look_ahead: bool = False) -> Planned:
-    """What would be submitted, with the jobs that it needs; with ``look_ahead`` what would come of it, too. Raises the
-    problem where names, shapes, classes or the amount of work do not fit."""
-    desk = Desk(session=session, tenant_id=tenant_id, settings=settings, look_ahead=look_ahead)
+def plan(
+    session: Session,
+    tenant_id: str,
+    spec: Spec,
+    settings: Settings,
+    *,
+    look_ahead: bool = False,
+    budget: float | None = None,
+) -> Planned:
+    """What would be submitted, with the jobs that it needs; with ``look_ahead`` what would come of it, too, and of the
+    largest n that ``budget`` seconds are enough for. Raises the problem where names, shapes, classes or the amount of work
+    do not fit."""
+    desk = Desk(session=session, tenant_id=tenant_id, settings=settings, look_ahead=look_ahead, budget=budget)
     if isinstance(spec, VerifySpec):
         return plan_audit(desk, spec)
     dataset = ready(session, Dataset, tenant_id, spec.dataset, "dataset")

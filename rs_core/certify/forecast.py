@@ -2,8 +2,8 @@
 as many as are expected. Follows the procedure's own rules, look by look; the truth scatters around it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from rs_core.certify.procedure import Procedure
 
@@ -11,6 +11,8 @@ PROBABILITIES = (0.6, 0.8, 0.9, 0.99, 0.999, 1.0)
 """Of the certified class, under noise: what the rows of a forecast are about."""
 OTHERS = 9
 """Classes that share the other votes."""
+SIZES = tuple(digits * 10**power for power in range(1, 7) for digits in range(10, 100, 5))
+"""Numbers n that are looked at where the largest is sought that can be afforded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,23 @@ def averaged(procedure: Procedure, seen: Sequence[Seen], correct: Sequence[bool]
     rows = [known[one] for one in seen]
     samples = sum(row.samples for row in rows) / len(rows)
     return samples, sum(row.radius * right for row, right in zip(rows, correct, strict=True)) / len(rows)
+
+
+def largest(procedure: Procedure, samples: Callable[[Procedure], float], most: float) -> Procedure | None:
+    """The same with the largest n, of two digits, that needs at most ``most`` samples for an input by ``samples``; None
+    where not even the smallest does."""
+    fitting = None
+    low, high = 0, len(SIZES)
+    while low < high:
+        middle = (low + high) // 2
+        tried = replace(procedure, n=SIZES[middle])
+        too_few = bool(tried.radii) and max(tried.radii) > tried.cap
+        if too_few or samples(tried) <= most:
+            fitting = None if too_few else tried
+            low = middle + 1
+        else:
+            high = middle
+    return fitting
 
 
 def _share(count: int, total: int) -> float:

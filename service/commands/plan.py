@@ -170,33 +170,19 @@ def _procedure(look: Look, spec: "CertifySpec", sampling: Any, radii: list[float
 
 
 def _row(look: Look, procedure: "Procedure | None", seconds: float | None) -> list[str] | None:
-    from rs_core.certify.forecast import averaged
+    from rs_core.certify.forecast import averaged, largest
     from rs_core.tsv import rounded_down
 
     if procedure is None:
         return None
     if seconds is not None:
-        procedure = _largest(look, procedure, seconds)
+        most = seconds * look.rate / look.inputs
+        procedure = largest(procedure, lambda tried: averaged(tried, look.seen, look.correct)[0], most)
         if procedure is None:
             return ["–", "–", f"more than {_duration(seconds)}", "–", "–"]
     samples, acr = averaged(procedure, look.seen, look.correct)
     cells = [f"{procedure.n:,}", f"{samples:,.0f}", _duration(samples * look.inputs / look.rate)]
     return [*cells, rounded_down(procedure.cap, 4), rounded_down(acr, 3)]
-
-
-def _largest(look: Look, procedure: "Procedure", seconds: float) -> "Procedure | None":
-    """The same with the largest n, of two digits, whose expected time fits."""
-    from rs_core.certify.forecast import averaged
-
-    fitting = None
-    for n in (digits * 10**power for power in range(1, 8) for digits in range(10, 100, 5)):
-        tried = replace(procedure, n=n)
-        if procedure.radii and max(procedure.radii) > tried.cap:
-            continue
-        if averaged(tried, look.seen, look.correct)[0] * look.inputs > seconds * look.rate:
-            break
-        fitting = tried
-    return fitting
 
 
 def _duration(seconds: float) -> str:

@@ -44,8 +44,9 @@ def create_job(
     """Submits a job, or with `validate_only` says what it would be. The specification stands at the top level."""
     spec = spec_of(body)
     if body.validate_only:
+        budget = body.budget_seconds if isinstance(body, requests.CertifyJob) else None
         with database.read() as session:
-            return json_answer(plan_view(plan(session, tenant_id, spec, settings, look_ahead=True)))
+            return json_answer(plan_view(plan(session, tenant_id, spec, settings, look_ahead=True, budget=budget)))
     bells = 0
 
     def make(session: Session) -> str:

@@ -3,8 +3,10 @@
 import pytest
 from tests_support.over_http import Service, certificate
 
+from rs_core.certify.discrete_law import neglected
 from rs_core.fields import Sampling
 from worker.store import results, shards
+from worker.store.tables import Job, JobSummary
 
 
 def _advance(service: Service, job_id: str, n: int) -> None:
@@ -127,6 +129,57 @@ def test_a_plan_shows_what_a_procedure_would_draw_and_certify(service: Service) 
     assert pilot["forecast"]["inputs_like"][0]["samples"] < 20_000  # type: ignore[index]
     assert pilot["estimated_seconds"] < fixed["estimated_seconds"] / 2  # type: ignore[operator]
     assert fixed["rate"] is None and fixed["forecast"]["acr"] is None, "nothing is known of this model"  # type: ignore[index]
+
+
+def test_the_rate_of_a_plan_is_that_of_jobs_like_it_on_the_device_of_the_last(service: Service) -> None:
+    job_id = service.finished()
+    job = service.client.get(f"/v1/jobs/{job_id}").json()
+    same = {"kind": "certify", "dataset": job["dataset"], "checkpoint": job["checkpoint"], "validate_only": True}
+
+    def rate(**fields: object) -> float | None:
+        return service.client.post("/v1/jobs", json=same | fields).json()["rate"]  # type: ignore[no-any-return]
+
+    assert rate() == pytest.approx(2_200)
+    assert rate(precision="bf16") is None
+    larger = {"dataset": service.dataset(shape=[1, 16, 16]), "checkpoint": service.checkpoint(input_shape=[1, 16, 16])}
+    assert rate(**larger) is None, "the architecture is the same, the images are larger"
+    later = service.finished(seed=5)
+    with service.database.write() as session:
+        session.get_one(Job, later).device_type = "cuda"
+        session.get_one(JobSummary, later).device_seconds = 5.5
+    assert rate() == pytest.approx(4_000), "a card has come in: what the CPU took tells nothing any more"
+
+
+def test_a_plan_shows_the_largest_n_that_a_budget_is_enough_for(service: Service) -> None:
+    service_job = service.client.get(f"/v1/jobs/{service.finished()}").json()
+    body = {name: service_job[name] for name in ("dataset", "checkpoint", "kind")} | {"validate_only": True, "seed": 1}
+
+    def within(seconds: float, **fields: object) -> dict[str, float] | None:
+        plan = service.client.post("/v1/jobs", json=body | {"budget_seconds": seconds} | fields).json()
+        return plan["forecast"]["within_budget"]  # type: ignore[no-any-return]
+
+    inputs, rate = 200, 2_200
+    fixed = within(60.0)
+    assert fixed is not None
+    assert fixed["n"] == 550 and fixed["samples_per_input"] == 650, "two digits; 660 samples for each input fit"
+    assert fixed["estimated_seconds"] == pytest.approx(650 * inputs / rate)
+    pilot, longer = within(60.0, sampling="pilot"), within(600.0)
+    assert pilot is not None and pilot["n"] > fixed["n"] and pilot["estimated_seconds"] <= 60.0
+    assert longer is not None and longer["acr"] > fixed["acr"] and longer["cap"] > fixed["cap"]
+    assert within(0.5) is None, "not even the smallest n"
+    unknown = service.client.post("/v1/jobs", json=service.certify(validate_only=True, budget_seconds=60.0)).json()
+    assert unknown["forecast"]["within_budget"]["acr"] is None, "nothing is known of this model"
+    refused = service.client.post("/v1/jobs", json=service.certify(budget_seconds=60.0))
+    assert refused.status_code == 422
+    assert "expected budget_seconds with validate_only" in refused.text
+
+
+def test_the_recipe_tells_how_much_of_the_discrete_noise_is_neglected(service: Service) -> None:
+    job_id = service.finished(noise="discrete")
+    recompute = " ".join(service.client.get(f"/v1/jobs/{job_id}/report").json()["recompute"])
+    assert (
+        f"{neglected(0.25, 1):.2e} for each pixel value of an image, {neglected(0.25, 64):.2e} for the 64" in recompute
+    )
 
 
 def test_a_plan_learns_from_an_earlier_job_with_the_same_model_and_data(service: Service) -> None:
