@@ -96,7 +96,7 @@ def machine(found: Sources) -> list[tuple[str, str]]:
     rows = [*execution]
     for number, worker in enumerate(workers, start=1):
         title = "machine" if len(workers) == 1 else f"machine {number}"
-        versions = ", ".join(f"{name} {value}" for name, value in worker.get("versions", {}).items())
+        versions = ", ".join(f"{name} {value or 'none'}" for name, value in worker.get("versions", {}).items())
         rows += [
             (title, str(worker.get("device", "unknown"))),
             (f"{title}: versions", versions),

@@ -4,15 +4,19 @@ that are stored. Numbers only; drawing again is in ``redraw``.
 Where generator, device, versions and way of running agree, the same noise gives the same votes and the counts must be equal.
 Elsewhere noise or last bits differ, and what must agree is the probability behind the counts: each class's two counts are
 compared by Fisher's exact test (Fisher 1922, "On the interpretation of chi-square from contingency tables", J. R. Stat. Soc.
-85), at a level that adds up, over all classes, stages and inputs, to the false-alarm rate that is stated.
+85), at a level that adds up, over all classes, stages and inputs, to the false-alarm rate that is stated. Where votes
+decided how many there are, their counts are no binomial sample, and that test would raise false alarms: there the interval that
+holds whenever sampling stops (``sequential``) must meet that of the counts that were drawn again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from scipy.stats import fisher_exact
 
+from rs_core.certify import sequential
+from rs_core.certify.bounds import lower_bound, upper_bound
 from rs_core.certify.decision import ABSTAIN, Certificate, Decision, argmax, decide
 from rs_core.certify.discrete_law import neglected
 from rs_core.certify.procedure import Procedure
@@ -25,6 +29,8 @@ SHARED = ("sigma", "alpha", "seed", "sampling", "bound", "noise", "precision")
 """What the certificates of one job, or one file, have in common."""
 FALSE_ALARM = 1e-3
 """Probability that an audit of sound counts, drawn with other noise, reports any difference."""
+BY_THEIR_VOTES = {"fixed": (), "pilot": ("counts0",), "at_radii": ("counts",), "anytime": ("counts",)}
+"""Whose number may depend on what they were: a pilot is prolonged, sampling stops, somebody looks and is satisfied."""
 SHOWN = 20
 """Faults that are told one by one."""
 
@@ -187,19 +193,22 @@ class Redrawing:
         elif self._exact:
             self.findings.add(stored.index, "counts that were drawn again are not those that are stored")
         else:
-            self.findings.add(stored.index, self._unlikely(pairs))
+            self.findings.add(stored.index, self._unlikely(pairs, BY_THEIR_VOTES[stored.sampling]))
 
-    def _unlikely(self, pairs: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> str | None:
+    def _unlikely(
+        self, pairs: Mapping[str, tuple[Sequence[int], Sequence[int]]], stopped: Collection[str]
+    ) -> str | None:
         level = FALSE_ALARM / (self._inputs * len(pairs))
         for name, (one, other) in pairs.items():
-            p_value = chance_of(one, other)
-            if p_value < level:
-                return f"its {name} differ from those that were drawn again by more than chance (p = {p_value:.2g})"
+            if apart(one, other, level) if name in stopped else chance_of(one, other) < level:
+                return f"its {name} differ from those that were drawn again by more than chance (level {level:.2g})"
         return None
 
     def to_json(self) -> dict[str, Any]:
         """What was found, and how it was looked for."""
-        how = "equality" if self._exact else "Fisher's exact test by class"
+        how = (
+            "equality" if self._exact else "Fisher's exact test by class, or intervals where votes stopped the sampling"
+        )
         rate = 0.0 if self._exact else FALSE_ALARM
         return self.findings.to_json() | {
             "equal": self.equal,
@@ -207,6 +216,21 @@ class Redrawing:
             "compared_by": how,
             "false_alarm": rate,
         }
+
+
+def apart(stopped: Sequence[int], again: Sequence[int], level: float) -> bool:
+    """Whether no probability of some class goes with both: two samples' class counts, where the size of the first may have
+    been decided by its votes. Under one distribution true with probability at most ``level``."""
+    total, size = sum(stopped), sum(again)
+    if min(total, size) == 0:
+        return False
+    tested = [(a, b) for a, b in zip(stopped, again, strict=True) if a or b]
+    share = level / (2 * len(tested))
+    return any(
+        sequential.lower_bound(a, total, share) > upper_bound(b, size, share / 2)
+        or 1 - sequential.lower_bound(total - a, total, share) < lower_bound(b, size, share / 2)
+        for a, b in tested
+    )
 
 
 def chance_of(one: Sequence[int], other: Sequence[int]) -> float:

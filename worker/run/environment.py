@@ -1,7 +1,12 @@
 """The machine that a child runs on: which device, how many threads, and what of it belongs into a job's provenance."""
 
+import os
 import platform
+import shutil
+import subprocess
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,13 +42,28 @@ def configure(execution: dict[str, Any]) -> None:
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """What counts depend on beside the job and how it is run: versions and device model."""
+    """What counts depend on beside the job and how it is run: versions, the C++ compiler's too, and device model."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+    packages = {package: version(package) for package in PACKAGES}
     return {
-        "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
+        "versions": packages | {"python": platform.python_version(), "compiler": compiler()},
         "device": name,
         "device_type": device.type,
     }
+
+
+@cache
+def compiler() -> str | None:
+    """The compiler that torch writes networks with on a CPU, and its version; None where there is none, and networks run
+    as they are."""
+    path = shutil.which(os.environ.get("CXX", "g++"))
+    if path is None:
+        return None
+    try:
+        answer = subprocess.run([path, "-dumpfullversion"], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{Path(path).name} {answer.stdout.strip()}"
 
 
 def cpu_name() -> str:

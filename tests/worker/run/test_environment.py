@@ -1,11 +1,13 @@
 """Which device a child works on, where the machine has none, one or several; the table of devices is faked."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from rs_core.errors import InvalidSpec
 from worker.run import environment
-from worker.run.environment import provenance, resolve_device
+from worker.run.environment import compiler, provenance, resolve_device
 
 
 def _cards(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -60,7 +62,30 @@ def test_provenance_names_the_card_or_the_processor(monkeypatch: pytest.MonkeyPa
     on_card, on_cpu = provenance(torch.device("cuda:0")), provenance(torch.device("cpu"))
     assert (on_card["device"], on_card["device_type"]) == ("NVIDIA A", "cuda")
     assert (on_cpu["device"], on_cpu["device_type"]) == (environment.cpu_name(), "cpu")
-    assert set(on_cpu["versions"]) == {*environment.PACKAGES, "python"}
+    assert set(on_cpu["versions"]) == {*environment.PACKAGES, "python", "compiler"}
+
+
+def test_provenance_tells_machines_apart_that_cannot_compile_alike(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What a compiled network rounds differs in its last bits from the same network run as it is."""
+
+    def found() -> str | None:
+        compiler.cache_clear()
+        return compiler()
+
+    script = tmp_path / "c++-like"
+    script.write_text("#!/bin/sh\necho 12.2.0\n")
+    script.chmod(0o755)
+    try:
+        monkeypatch.setenv("CXX", str(script))
+        assert found() == "c++-like 12.2.0"
+        script.write_text("#!/bin/sh\nexit 1\n")
+        assert found() is None
+        monkeypatch.setenv("CXX", str(tmp_path / "none"))
+        assert found() is None
+    finally:
+        compiler.cache_clear()
 
 
 def test_no_reduced_precision_comes_in_behind_a_jobs_back() -> None:
