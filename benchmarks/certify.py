@@ -4,11 +4,11 @@ Rates are noise samples a second, medians of the rounds, on untrained weights, w
 the rounds' ratios. The share of the matrix rate is what the engine's forward passes use of what a large product of two
 matrices reaches on the same cores in the same run.
 
-With ``--trained NETWORK=FOLDER`` (a checkpoint ``model.safetensors``, a data set ``images.npz`` and the certificates
-``fixed.ndjson`` of n = 100,000 on some of its inputs, as ``benchmarks/certify_models.py`` makes them) the procedures that
-stop early run on those inputs: their time against the textbook loop's at batch 1,000, which is its measured rate times
-100,100 samples an input, and their certified accuracy and ACR against those of the fixed n. ``--quick`` does everything on
-a LeNet that it trains for a few seconds, within a minute.
+With ``--trained NETWORK=FOLDER``, one or more (a checkpoint ``model.safetensors``, a data set ``images.npz`` and the
+certificates ``fixed.ndjson`` of n = 100,000 on some of its inputs, as ``benchmarks/certify_models.py`` makes them) the
+procedures that stop early run on those inputs, in float32 on every fourth: their time against the textbook loop's at batch
+1,000, which is its measured rate times 100,100 samples an input, and their certified accuracy and ACR against those of the
+fixed n. ``--quick`` does everything on a LeNet that it trains for a few seconds, within a minute.
 
 The packaged library is an extra of its own: ``pip install -e '.[bench]'``. The last line is one JSON object.
 
@@ -16,22 +16,18 @@ The packaged library is an extra of its own: ``pip install -e '.[bench]'``. The 
 """
 
 import argparse
-import json
 import os
 import platform
-import shlex
 import statistics
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import shown
 import torch
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from certify_contenders import Contender, matrix_rate, operations, ours, packaged, textbook
 from certify_early import early, votes_that_differ
 from certify_models import Trained, quick_model, read
@@ -55,10 +51,10 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="radii-certify-") as scratch:
-        trained = {"lenet": quick_model(Path(scratch))} if options.quick else options.trained
+        trained = [("lenet", quick_model(Path(scratch)))] if options.quick else options.trained
         for name in options.models:
-            measured, ways = _measured(name, options)
-            found[name] = measured | _early(trained.get(name), ways, options)
+            found[name], ways = _measured(name, options)
+            found[name]["trained"] = [_early(model, ways, options) for network, model in trained if network == name]
     facts = {
         "machine": torch.cuda.get_device_name() if options.device == "cuda" else cpu_name(),
         "threads": options.threads,
@@ -67,12 +63,7 @@ def main() -> None:
         "python": platform.python_version(),
     }
     figures = {**facts, "models": found}
-    shown = text(figures, shlex.join([".venv/bin/python", "benchmarks/certify.py", *sys.argv[1:]]))
-    print(shown)
-    print(json.dumps({**facts, **_ratios(found)}))
-    if options.out is not None:
-        options.out.write_text(shown)
-        options.out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
+    shown.finish(text(figures, shown.command()), figures, options.out, {**facts, **_ratios(found)})
 
 
 def _measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], dict[Precision, Way]]:
@@ -140,29 +131,26 @@ def _share(rates: list[float], matrix: list[float], work: int) -> float:
     return round(statistics.median(rate * work / most for rate, most in zip(rates, matrix, strict=True)), 3)
 
 
-def _early(trained: Trained | None, ways: Mapping[Precision, Way], options: argparse.Namespace) -> dict[str, Any]:
-    """What stopping early brings on a trained model, and which votes differ; nothing where there is none."""
-    if trained is None:
-        return {}
+def _early(trained: Trained, ways: Mapping[Precision, Way], options: argparse.Namespace) -> dict[str, Any]:
+    """What stopping early brings on a trained model, and which votes differ."""
     baseline = textbook(trained.model, trained.image(trained.indices[0]), CLASSES, 1_000)
     amount = _amount(baseline, options.seconds)
     rate = statistics.median(amount / baseline(amount) for _ in range(3))
     precisions: tuple[Precision, ...] = ("bf16",) if options.quick else PRECISIONS
     return {
         "sigma": trained.sigma,
-        "inputs": len(trained.indices),
         "textbook_rate": round(rate, 1),
         "early": {
-            precision: early(trained, ways[precision], precision, rate, _pilots(options.pilot_inputs, precision))
+            precision: early(_part(trained, precision), ways[precision], precision, rate, options.pilot_inputs)
             for precision in precisions
         },
         "differing_votes": votes_that_differ(trained, ways),
     }
 
 
-def _pilots(inputs: int | None, precision: str) -> int | None:
-    """Of float32, which takes longest, a quarter."""
-    return inputs if inputs is None or precision == "bf16" else max(1, inputs // 4)
+def _part(trained: Trained, precision: Precision) -> Trained:
+    """All inputs; in float32, which takes longest, every fourth."""
+    return trained if precision == "bf16" else replace(trained, fixed=trained.fixed[::4])
 
 
 def _ratios(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,9 +162,12 @@ def _ratios(found: Mapping[str, Any]) -> dict[str, Any]:
     }
     for name in ("at_radii_vs_textbook", "pilot_vs_textbook"):
         line[name] = {
-            model: {precision: figures[name] for precision, figures in found[model]["early"].items()}
-            for model in found
-            if "early" in found[model]
+            model: {
+                f"sigma {trained['sigma']:g}": {precision: early[name] for precision, early in trained["early"].items()}
+                for trained in figures["trained"]
+            }
+            for model, figures in found.items()
+            if figures["trained"]
         }
     return line
 
@@ -193,12 +184,12 @@ def _options() -> argparse.Namespace:
         "--pilot-inputs",
         type=int,
         default=None,
-        help="inputs of the pilot's measurement, a quarter in fp32 (default: all)",
+        help="inputs of the pilot's measurement (default: all)",
     )
     parser.add_argument("--quick", action="store_true", help="LeNet alone, within a minute")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    options.trained = {name: read(folder) for name, folder in options.trained}
+    options.trained = [(name, read(folder)) for name, folder in options.trained]
     if options.quick:
         options.models, options.seconds = ["lenet"], 0.4
     return options

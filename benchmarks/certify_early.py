@@ -59,6 +59,7 @@ def early(
         "at_radii_vs_textbook": {f"{found['radii'][0]:g}": found["vs_textbook"] for found in alone}
         | {"together": together["vs_textbook"]},
         "at_radii": [*alone, together],
+        "inputs": len(trained.fixed),
         "pilot_vs_textbook": round(fixed_seconds * len(some) / pilot_seconds, 1),
         "pilot_samples": round(_mean_samples(pilot)),
         "pilot_inputs": len(some),

@@ -1,7 +1,9 @@
 """The tables of ``certify.py``."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from shown import table
 
 TARGETS = """\
 Targets: fp32 3 times the textbook loop at batch 1,000 and 1.3 times the packaged library (2.7 and 1.2 on ResNet-110); bf16 6
@@ -17,12 +19,6 @@ def text(figures: Mapping[str, Any], command: str) -> str:
     head = f"# Speed of certification\n\n```\n{command}\n```\n\n{machine}; medians of {figures['rounds']} interleaved rounds.\n"
     parts = [head, _rates(models), TARGETS, _early(models), _votes(models)]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
-
-
-def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    names = list(columns)
-    lines = [names, ["---", *["---:"] * (len(names) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
 
 
 def _rates(models: Mapping[str, Any]) -> str:
@@ -57,15 +53,15 @@ def _rates(models: Mapping[str, Any]) -> str:
             ]
         )
         rows.append([f"{precision}: run", *(_way(model["ways"][precision]) for model in models.values())])
-    return "Noise samples a second.\n\n" + _table(["", *names], rows)
+    return "Noise samples a second.\n\n" + table(["", *names], rows)
 
 
 def _early(models: Mapping[str, Any]) -> str:
     at_radii, pilot = [], []
-    for name, model in models.items():
-        for precision, found in model.get("early", {}).items():
-            who = f"{SHOWN[name]}, sigma {model['sigma']:g}, {precision}"
-            at_radii += [[who, *_at_radii(asked, model["inputs"])] for asked in found["at_radii"]]
+    for name, trained in _trained(models):
+        for precision, found in trained["early"].items():
+            who = f"{SHOWN[name]}, sigma {trained['sigma']:g}, {precision}"
+            at_radii += [[who, *_at_radii(asked, found["inputs"])] for asked in found["at_radii"]]
             pilot.append(
                 [
                     who,
@@ -80,13 +76,18 @@ def _early(models: Mapping[str, Any]) -> str:
     return (
         "## Fewer samples\n\nTime against the textbook loop at batch 1,000, which is its rate in this run times the samples of "
         "a fixed n for each input. Certified accuracy and ACR against the certificates of the fixed n on the same inputs.\n\n"
-        + _table(
+        + table(
             ["at_radii", "inputs", "radii", "time", "mean samples (median)", "accuracy at fixed n", "change, points"],
             at_radii,
         )
         + "\n\n"
-        + _table(["pilot", "inputs", "time", "mean samples", "ACR lost"], pilot)
+        + table(["pilot", "inputs", "time", "mean samples", "ACR lost"], pilot)
     )
+
+
+def _trained(models: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The trained models, each with its network."""
+    return [(name, trained) for name, model in models.items() for trained in model["trained"]]
 
 
 def _at_radii(asked: Mapping[str, Any], inputs: int) -> list[object]:
@@ -106,20 +107,20 @@ def _at_radii(asked: Mapping[str, Any], inputs: int) -> list[object]:
 def _votes(models: Mapping[str, Any]) -> str:
     rows = [
         [
-            f"{SHOWN[name]}, {precision}",
+            f"{SHOWN[name]}, sigma {trained['sigma']:g}, {precision}",
             f"{found['differ']:,} of {found['votes']:,}",
             found["largest_relative_difference_of_logits"],
             found["widest_gap_of_one_that_differs"],
         ]
-        for name, model in models.items()
-        for precision, found in model.get("differing_votes", {}).items()
+        for name, trained in _trained(models)
+        for precision, found in trained["differing_votes"].items()
     ]
     if not rows:
         return ""
     return (
         "## Votes that differ from the textbook loop's, on the same noise\n\nDifferences and gaps relative to the largest "
         "logit.\n\n"
-        + _table(
+        + table(
             ["", "votes that differ", "largest difference of logits", "widest top-two gap among those that differ"],
             rows,
         )

@@ -8,9 +8,7 @@ last line is one JSON object.
 """
 
 import argparse
-import json
 import math
-import shlex
 import statistics
 import sys
 import tempfile
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shown
 from fastapi.testclient import TestClient
 
 from rs_core.certify.decision import Certificate, decide
@@ -60,11 +59,8 @@ def main() -> None:
                 _delete(database)
             database.close()
     facts = {"machine": cpu_name(), "database": database.engine.dialect.name}
-    text = _text(facts | figures, shlex.join([".venv/bin/python", "benchmarks/reports.py", *sys.argv[1:]]))
-    print(text)
-    print(json.dumps(facts | figures))
-    if options.out is not None:
-        options.out.write_text(text)
+    figures = facts | figures
+    shown.finish(_text(figures, shown.command()), figures, options.out)
 
 
 def _submitted(database: Database, settings: Settings, rows: int) -> str:
@@ -87,16 +83,16 @@ def _submitted(database: Database, settings: Settings, rows: int) -> str:
 
 def _filled(database: Database, job_id: str, rows: int) -> float:
     """Stores the certificates; the seconds that it took."""
-    started = shown = time.perf_counter()
+    started = told = time.perf_counter()
     generator = np.random.default_rng(0)
     known: dict[int, Any] = {}
     for first in range(0, rows, COMMIT):
         part = list(_made(first, min(first + COMMIT, rows), generator, known))
         with database.write() as session:
             results.store_certificates(session, job_id, part)
-        if time.perf_counter() - shown > 30:
-            shown = time.perf_counter()
-            print(f"{first + COMMIT:,} of {rows:,} rows after {shown - started:.0f} s", file=sys.stderr)
+        if time.perf_counter() - told > 30:
+            told = time.perf_counter()
+            print(f"{first + COMMIT:,} of {rows:,} rows after {told - started:.0f} s", file=sys.stderr)
     return time.perf_counter() - started
 
 
@@ -192,14 +188,14 @@ def _delete(database: Database) -> None:
 
 
 def _text(figures: dict[str, Any], command: str) -> str:
-    rows = "\n".join(f"| {name.replace('_', ' ')} | {value:,} |" for name, value in figures.items() if _shown(value))
+    rows = [[name.replace("_", " "), f"{value:,}"] for name, value in figures.items() if _counted(value)]
     return (
-        f"# Very many certificates\n\n```\n{command}\n```\n\n{figures['machine']}, {figures['database']}.\n\n| | |\n|---|---:|\n{rows}\n\n"
+        f"# Very many certificates\n\n```\n{command}\n```\n\n{figures['machine']}, {figures['database']}.\n\n{shown.table(['', ''], rows)}\n\n"
         f"The counts of the report are those of the rows: {'yes' if figures['counts_equal'] else 'NO'}.\n"
     )
 
 
-def _shown(value: object) -> bool:
+def _counted(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

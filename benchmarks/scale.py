@@ -9,15 +9,14 @@ JSON object.
 """
 
 import argparse
-import json
 import os
-import shlex
 import statistics
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+import shown
 
 from service.client import Client
 from service.client_job import Job
@@ -50,11 +49,7 @@ def main() -> None:
         },
         "counts_equal": all(found["counts"] == first for row in rounds for found in row.values()),
     }
-    text = _text(figures, shlex.join([".venv/bin/python", "benchmarks/scale.py", *sys.argv[1:]]))
-    print(text)
-    print(json.dumps(figures))
-    if options.out is not None:
-        options.out.write_text(text)
+    shown.finish(_text(figures, shown.command()), figures, options.out)
 
 
 def _service(stack: ExitStack, workers: int) -> tuple[Client, str, str]:
@@ -85,9 +80,7 @@ def _certify(client: Client, checkpoint: str, dataset: str, fields: dict[str, An
 
 
 def _text(figures: dict[str, Any], command: str) -> str:
-    rows = "\n".join(
-        f"| {workers} | {figures['rate'][workers]:,} | {figures['speed_up'][workers]} |" for workers in figures["rate"]
-    )
+    rows = [[workers, f"{rate:,}", figures["speed_up"][workers]] for workers, rate in figures["rate"].items()]
     equal = "equal" if figures["counts_equal"] else "NOT equal"
     return f"""# One job, several workers
 
@@ -98,9 +91,7 @@ def _text(figures: dict[str, Any], command: str) -> str:
 {figures["machine"]}, {figures["cores"]} cores, one thread a worker; {figures["inputs"]} inputs at n = {figures["n"]:,}, medians of
 {figures["rounds"]} rounds. Counts of all runs: {equal}.
 
-| workers | noise samples a second | over one worker |
-|---:|---:|---:|
-{rows}
+{shown.table(["workers", "noise samples a second", "over one worker"], rows)}
 """
 
 

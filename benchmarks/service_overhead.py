@@ -11,7 +11,6 @@ the last line is one JSON object.
 
 import argparse
 import json
-import shlex
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import shown
 
 from service.client import Client
 from service.client_job import Job
@@ -55,11 +56,7 @@ def main() -> None:
         "overhead_whole": round(statistics.median(row["whole"] / row["library"] - 1 for row in rows), 4),
         "counts_equal": all(row["equal"] for row in rows),
     }
-    text = _text(figures, shlex.join([".venv/bin/python", "benchmarks/service_overhead.py", *sys.argv[1:]]))
-    print(text)
-    print(json.dumps(figures))
-    if options.out is not None:
-        options.out.write_text(text)
+    shown.finish(_text(figures, shown.command()), figures, options.out)
 
 
 def _round(client: Client, training: Job, dataset: Any, spec: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -98,6 +95,11 @@ def _round(client: Client, training: Job, dataset: Any, spec: dict[str, Any], fo
 
 def _text(figures: dict[str, Any], command: str) -> str:
     equal = "equal" if figures["counts_equal"] else "NOT equal"
+    rows = [
+        ["the engine, as a call of the library", figures["library_seconds"], ""],
+        ["a job's device time", figures["device_seconds"], f"{100 * figures['overhead']:.1f} %"],
+        ["from its submission to its end", figures["whole_seconds"], f"{100 * figures['overhead_whole']:.1f} %"],
+    ]
     return f"""# What the service costs around the engine
 
 ```
@@ -106,11 +108,7 @@ def _text(figures: dict[str, Any], command: str) -> str:
 
 {figures["machine"]}; {figures["inputs"]} inputs at n = {figures["n"]:,}, medians of {figures["rounds"]} rounds. Counts: {equal}.
 
-| | seconds | over the library |
-|---|---:|---:|
-| the engine, as a call of the library | {figures["library_seconds"]} | |
-| a job's device time | {figures["device_seconds"]} | {100 * figures["overhead"]:.1f} % |
-| from its submission to its end | {figures["whole_seconds"]} | {100 * figures["overhead_whole"]:.1f} % |
+{shown.table(["", "seconds", "over the library"], rows)}
 
 Target: under 5 % of the engine's time.
 """
