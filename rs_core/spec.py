@@ -84,7 +84,7 @@ SampleBatch = Annotated[
     Field(
         ge=1,
         le=65_536,
-        description="noise samples per forward pass, at most: whole hundreds of them, or a whole part of one; null: chosen "
+        description="noise samples per forward pass, at most: a multiple of 100, or a divisor of it; null: chosen "
         "at the first claim, then fixed",
     ),
 ]

@@ -54,8 +54,8 @@ class Sampler:
     """Counts votes of one base classifier at one noise level, batch by batch, in preallocated buffers.
 
     ``base_classifier`` maps (batch_size, C, H, W) in pixel units to logits (batch_size, num_classes); it is put into
-    evaluation mode and run as :class:`Prepared` has it, or as ``prepared`` has it already. ``batch_size`` is brought down to whole parts, or to a whole
-    fraction of one. Buffers live on the classifier's device.
+    evaluation mode and run as :class:`Prepared` has it, or as ``prepared`` has it already. ``batch_size`` is brought down to
+    whole parts, or to a whole fraction of one. Buffers live on the classifier's device.
     """
 
     def __init__(
