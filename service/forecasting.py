@@ -19,7 +19,7 @@ ENOUGH_SECONDS = 5.0
 """Device time from which on earlier jobs tell a rate; in less, starting has its share."""
 LATEST = 50
 """Earlier jobs that a rate is taken from."""
-LOOKED_AT = 100
+LOOKED_AT = 50
 """Certificates of an earlier job that a forecast is computed from."""
 LEAST_VOTES = 100
 
@@ -91,7 +91,7 @@ class Basis:
     """Votes of an earlier job, input by input, and whether their class is the label."""
 
     job_id: str
-    seen: tuple[Seen, ...]
+    seen: tuple[tuple[Seen, ...], ...]
     correct: tuple[bool, ...]
 
 
@@ -141,18 +141,23 @@ def _basis(
             Job.spec["seed"].as_integer() != seed,
             JobSummary.done > 0,
         )
-        .order_by(JobSummary.done.desc(), Job.id.desc())
+        .order_by(
+            func.coalesce(Job.spec["sampling"].as_string(), "fixed") != "fixed", JobSummary.done.desc(), Job.id.desc()
+        )
         .limit(1)
     ).first()
     if earlier is None:
         return None
     indices = Selection(**earlier.spec["inputs"]).indices(dataset.count or 0)
     some = indices[:: max(1, len(indices) // LOOKED_AT)]
-    rows = [row for row in results.certificates_at(session, earlier.id, some) if row.n >= LEAST_VOTES]
-    if not rows:
+    rows = [row for row in results.certificates_at(session, earlier.id, some) if row.error is None]
+    # Where a pilot found an input not worth certifying, its own votes are all that there is.
+    votes = [(row, row.counts if row.n >= row.n0 else row.counts0) for row in rows]
+    known = [(row, counts) for row, counts in votes if sum(counts) >= LEAST_VOTES]
+    if not known:
         return None
     return Basis(
         job_id=earlier.id,
-        seen=tuple(Seen.of(row.counts, argmax(row.counts0)) for row in rows),
-        correct=tuple(argmax(row.counts0) == row.label for row in rows),
+        seen=tuple(Seen.likely(counts, argmax(row.counts0)) for row, counts in known),
+        correct=tuple(argmax(row.counts0) == row.label for row, _ in known),
     )

@@ -4,6 +4,9 @@ as many as are expected. Follows the procedure's own rules, look by look; the tr
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
+
+from scipy.special import betaincinv
 
 from rs_core.certify.procedure import Procedure
 
@@ -11,6 +14,8 @@ PROBABILITIES = (0.6, 0.8, 0.9, 0.99, 0.999, 1.0)
 """Of the certified class, under noise: what the rows of a forecast are about."""
 OTHERS = 9
 """Classes that share the other votes."""
+QUANTILES = (1 / 6, 1 / 2, 5 / 6)
+"""Of what the votes of an input leave open about it: as many inputs that it may be."""
 SIZES = tuple(digits * 10**power for power in range(1, 7) for digits in range(10, 100, 5))
 """Numbers n that are looked at where the largest is sought that can be afforded."""
 
@@ -26,18 +31,21 @@ class Typical:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """Shares of the votes of one input: of its class, and of the next one, in steps of a thousandth, so that inputs that are
-    much alike are forecast once. The rest is spread evenly over eight classes more."""
+    """Probabilities of an input's class and of the next one, of two digits, so that inputs that are much alike are forecast
+    once. The rest is spread evenly over eight classes more."""
 
     first: float
     second: float
 
     @classmethod
-    def of(cls, counts: Sequence[int], selected: int) -> "Seen":
-        """Of votes that were counted."""
-        total = sum(counts)
+    def likely(cls, counts: Sequence[int], selected: int) -> "tuple[Seen, ...]":
+        """What votes that were counted leave open: quantiles of Jeffreys' posterior. That all of a few hundred agreed does
+        not tell that all of 100,000 would."""
+        k, total = counts[selected], sum(counts)
         second = max((count for index, count in enumerate(counts) if index != selected), default=0)
-        return cls(first=_share(counts[selected], total), second=_share(second, total))
+        of_the_rest = second / (total - k) if total > k else 1 / OTHERS
+        firsts = [_two_digits(float(p)) for p in betaincinv(k + 0.5, total - k + 0.5, QUANTILES)]
+        return tuple(cls(first=p, second=round((1 - p) * of_the_rest, 3)) for p in firsts)
 
 
 def typical(procedure: Procedure, p: float, second: float | None = None) -> Typical:
@@ -55,12 +63,13 @@ def forecast(procedure: Procedure) -> tuple[Typical, ...]:
     return tuple(typical(procedure, p) for p in PROBABILITIES)
 
 
-def averaged(procedure: Procedure, seen: Sequence[Seen], correct: Sequence[bool]) -> tuple[float, float]:
-    """Samples for an input, and ACR, on average over inputs whose votes were like these."""
-    known = {one: typical(procedure, one.first, one.second) for one in set(seen)}
-    rows = [known[one] for one in seen]
-    samples = sum(row.samples for row in rows) / len(rows)
-    return samples, sum(row.radius * right for row, right in zip(rows, correct, strict=True)) / len(rows)
+def averaged(procedure: Procedure, seen: Sequence[Sequence[Seen]], correct: Sequence[bool]) -> tuple[float, float]:
+    """Samples for an input, and ACR, on average over inputs that may be any of these each."""
+    known = {one: typical(procedure, one.first, one.second) for one in {one for likely in seen for one in likely}}
+    rows = [[known[one] for one in likely] for likely in seen]
+    samples = fmean(fmean(row.samples for row in likely) for likely in rows)
+    radii = (fmean(row.radius for row in likely) * right for likely, right in zip(rows, correct, strict=True))
+    return samples, fmean(radii)
 
 
 def largest(procedure: Procedure, samples: Callable[[Procedure], float], most: float) -> Procedure | None:
@@ -80,9 +89,9 @@ def largest(procedure: Procedure, samples: Callable[[Procedure], float], most: f
     return fitting
 
 
-def _share(count: int, total: int) -> float:
-    """Certainty is kept: it is told from a thousandth below."""
-    return 1.0 if count == total else round(min(count / total, 0.9999), 4 if count > 0.99 * total else 3)
+def _two_digits(p: float) -> float:
+    """Of the rarer side: what is near 1 is told apart as finely as what is near 0."""
+    return 1 - float(f"{1 - p:.1e}") if p > 0.5 else float(f"{p:.1e}")
 
 
 def _votes(p: float, second: float | None, total: int) -> tuple[int, ...]:

@@ -8,6 +8,9 @@ The rule buys radius at one price for all inputs. What a sample size N is worth 
 certify, over the probabilities that the pilot leaves open (Jeffreys' posterior, Beta(k + 1/2, m - k + 1/2) after k of m
 votes); what it costs is N times the price. The price is what the last samples of ``n`` buy an input
 whose pilot lost no vote, so that such inputs get all of ``n`` and the others as many as bring them as much apiece.
+
+For the bound of two classes the radius is that bound's, with the strongest other class of the pilot keeping its share of what
+the certified class leaves: an input of which no class has half of the votes may be worth its samples too.
 """
 
 import math
@@ -20,7 +23,8 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtri
 
 from rs_core.certify.bounds import lower_bounds
-from rs_core.certify.decision import argmax
+from rs_core.certify.decision import SHARE_OF_THE_TOP, argmax
+from rs_core.fields import Bound
 
 STAGES = (1, 5, 30)
 """Votes of the pilot, all in all, after each of its stages: in units of the first."""
@@ -42,6 +46,7 @@ class Pilot:
     n: int
     alpha: float
     n0: int = 100
+    bound: Bound = "one_sided"
 
     def longer(self, counts: Sequence[int]) -> int:
         """How many votes the pilot still needs: 0 where it is over, and all of the first stage at the beginning."""
@@ -54,7 +59,11 @@ class Pilot:
 
     def size(self, counts: Sequence[int]) -> int:
         """The sample size that is worth most after these votes; 0 where no certificate is worth its samples."""
-        return _size(self, counts[argmax(counts)], sum(counts))
+        selected = argmax(counts)
+        if self.bound == "one_sided":
+            return _size(self, counts[selected], sum(counts))
+        rival = max((count for index, count in enumerate(counts) if index != selected), default=0)
+        return _size(self, counts[selected], sum(counts), rival, len(counts))
 
     @property
     def stages(self) -> tuple[int, ...]:
@@ -74,21 +83,35 @@ class Pilot:
         """Radius, in units of sigma, that one of the last samples buys an input whose pilot lost no vote."""
         if len(self.sizes) == 1:
             return 0.0
-        before, all_of_them = self._expected(self.stages[-1], self.stages[-1])[-2:]
+        before, all_of_them = self._expected(self.stages[-1], self.stages[-1], 0, 2)[-2:]
         return float((all_of_them - before) / (self.sizes[-1] - self.sizes[-2])) * (1 - 1e-9)  # so that it is paid
 
-    def _expected(self, k: int, m: int) -> Floats:
+    def _expected(self, k: int, m: int, rival: int, classes: int) -> Floats:
         """The mean radius, in units of sigma, that each size certifies after k of m votes: over the probabilities that
-        these leave open, and one deviation of the count above and below."""
+        these leave open, and one deviation of the count above and below. ``rival`` are the votes of the strongest of the
+        other ``classes``, which the bound of two classes asks for."""
         p, n = betaincinv(k + 0.5, m - k + 0.5, QUANTILES), self.sizes[:, None].astype(np.float64)
         deviation = np.sqrt(p * (1 - p) / n)
-        bounds = [lower_bounds(np.clip(p + sign * deviation, 0, 1) * n, n, self.alpha) for sign in (-1, 1)]
-        return np.asarray(ndtri(np.maximum(bounds, 0.5)).mean((0, 2)))
+        shares = [np.clip(p + sign * deviation, 0, 1) for sign in (-1, 1)]
+        if self.bound == "one_sided":
+            bounds = [lower_bounds(share * n, n, self.alpha) for share in shares]
+            return np.asarray(ndtri(np.maximum(bounds, 0.5)).mean((0, 2)))
+        of_the_rest = min(1.0, (rival + 0.5) / (m - k + 0.5))
+        level = (1 - SHARE_OF_THE_TOP) * self.alpha / max(1, classes - 1)
+        radii = []
+        for share in shares:
+            lower = lower_bounds(share * n, n, SHARE_OF_THE_TOP * self.alpha)
+            others = (
+                1 - of_the_rest * (1 - share)
+            ) * n  # noise samples that did not vote for the strongest other class
+            upper = np.minimum(1 - lower, 1 - lower_bounds(others, n, level))
+            radii.append(np.maximum(0.0, (ndtri(lower) - ndtri(upper)) / 2))
+        return np.asarray(np.nan_to_num(radii).mean((0, 2)))
 
 
 @lru_cache(maxsize=100_000)
-def _size(pilot: Pilot, k: int, m: int) -> int:
+def _size(pilot: Pilot, k: int, m: int, rival: int = 0, classes: int = 2) -> int:
     """The size that is worth most after k of m votes; many inputs have the same ones."""
-    worth = pilot._expected(k, m) - pilot._price * pilot.sizes
+    worth = pilot._expected(k, m, rival, classes) - pilot._price * pilot.sizes
     best = int(worth.argmax())
     return int(pilot.sizes[best]) if worth[best] > 0 else 0

@@ -159,4 +159,4 @@ class Procedure:
 
     @cached_property
     def _pilot(self) -> Pilot:
-        return Pilot(n=self.n, alpha=self.alpha, n0=self.n0)
+        return Pilot(n=self.n, alpha=self.alpha, n0=self.n0, bound=self.bound)

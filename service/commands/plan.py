@@ -76,7 +76,11 @@ def plan(
     asked = spec_of(CertifySpec, spec, flags)
     hints = {"architecture": architecture, "normalization": normalization}
     look = _looked(asked, look_at, hints=hints, device=device, threads=threads)
-    say(_text(look, asked, listed(radii), seconds))
+    say(_text(look, asked, listed(radii) or list(asked.radii or ()), seconds))
+
+
+class CannotBe(Exception):
+    """A procedure that does not go with what was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +89,7 @@ class Look:
 
     sigma: float
     inputs: int
-    seen: "Sequence[Seen]"
+    seen: "Sequence[Sequence[Seen]]"
     correct: Sequence[bool]
     rate: float
 
@@ -134,52 +138,54 @@ def _looked(
     return Look(
         sigma=spec.sigma,
         inputs=len(chosen),
-        seen=[Seen.of(row.counts, argmax(row.counts)) for row in rows],
+        seen=[Seen.likely(row.counts, argmax(row.counts)) for row in rows],
         correct=[argmax(row.counts) == row.label for row in rows],
         rate=way.rate,
     )
 
 
-def _text(look: Look, spec: "CertifySpec", radii: list[float] | None, seconds: float | None) -> str:
-    rows = []
-    for sampling in SAMPLINGS:
-        found = _row(look, _procedure(look, spec, sampling, radii), seconds)
-        if found is not None:
-            rows.append([sampling, *found])
-    shown = table(["sampling", "n", "samples an input", "time", "cap", "expected ACR"], rows)
+def _text(look: Look, spec: "CertifySpec", radii: list[float], seconds: float | None) -> str:
     asked = radii or [round(multiple * look.sigma, 4) for multiple in (0.5, 1.0, 1.5)]
+    rows, refused = [], []
+    for sampling in SAMPLINGS:
+        try:
+            rows.append([sampling, *_row(look, _procedure(look, spec, sampling, asked), seconds)])
+        except CannotBe as error:
+            rows.append([sampling, *["–"] * 5])
+            refused.append(f"No {sampling}: {error}.")
+    shown = table(["sampling", "n", "samples an input", "time", "cap", "expected ACR"], rows)
     head = f"{look.inputs:,} inputs at sigma {look.sigma:g}; {look.rate:,.0f} noise samples a second on this machine."
-    tail = (
-        f"at_radii settles the radii {', '.join(f'{radius:g}' for radius in asked)}; its ACR is a lower bound, stopped early. "
-        "Expected from the votes that were looked at; a long job is compiled and may be faster."
-    )
-    return f"{head}\n\n{shown}\n\n{textwrap.fill(tail, 100)}"
+    radii_shown = ", ".join(f"{radius:g}" for radius in asked)
+    settled = [f"at_radii settles the radii {radii_shown}; its ACR is a lower bound, stopped early."]
+    tail = "Expected from the votes that were looked at; a long job is compiled and may be faster."
+    last = " ".join([*(settled if rows[-1][1] != "–" else []), tail])
+    return "\n\n".join([head, shown, *(textwrap.fill(sentence, 100) for sentence in [*refused, last])])
 
 
-def _procedure(look: Look, spec: "CertifySpec", sampling: Any, radii: list[float] | None) -> "Procedure | None":
-    """None where the bound does not go with the sampling, or the radii are out of reach."""
+def _procedure(look: Look, spec: "CertifySpec", sampling: Any, radii: list[float]) -> "Procedure":
+    """Raises :class:`CannotBe` where the bound does not go with the sampling, or the radii are out of reach."""
     from rs_core.certify.procedure import procedure_of
     from rs_core.errors import InvalidSpec
 
-    wanted = radii or [round(multiple * look.sigma, 4) for multiple in (0.5, 1.0, 1.5)]
-    chosen = {"sampling": sampling, "radii": tuple(wanted) if sampling == "at_radii" else None, "sigma": look.sigma}
+    if spec.bound == "two_class" and sampling in ("at_radii", "anytime"):
+        raise CannotBe("expected the one_sided bound with it, got two_class")
+    chosen = {"sampling": sampling, "radii": tuple(radii) if sampling == "at_radii" else None, "sigma": look.sigma}
     try:
         return procedure_of(replace(spec, **chosen), inputs=look.inputs)
-    except (InvalidSpec, ValueError):
-        return None
+    except InvalidSpec as error:
+        raise CannotBe(f"expected {error.expected}, got {error.got}") from None
 
 
-def _row(look: Look, procedure: "Procedure | None", seconds: float | None) -> list[str] | None:
+def _row(look: Look, procedure: "Procedure", seconds: float | None) -> list[str]:
     from rs_core.certify.forecast import averaged, largest
     from rs_core.tsv import rounded_down
 
-    if procedure is None:
-        return None
     if seconds is not None:
         most = seconds * look.rate / look.inputs
-        procedure = largest(procedure, lambda tried: averaged(tried, look.seen, look.correct)[0], most)
-        if procedure is None:
+        fitting = largest(procedure, lambda tried: averaged(tried, look.seen, look.correct)[0], most)
+        if fitting is None:
             return ["–", "–", f"more than {_duration(seconds)}", "–", "–"]
+        procedure = fitting
     samples, acr = averaged(procedure, look.seen, look.correct)
     cells = [f"{procedure.n:,}", f"{samples:,.0f}", _duration(samples * look.inputs / look.rate)]
     return [*cells, rounded_down(procedure.cap, 4), rounded_down(acr, 3)]

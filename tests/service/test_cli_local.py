@@ -89,7 +89,9 @@ class TestCertify:
         assert "6 certificates from their counts; none wrong" in checked.stdout
         assert "6 have equal counts, none wrong. Compared by equality" in checked.stdout
 
-    def test_a_plan_shows_what_each_procedure_would_take_and_certifies_nothing(self, model: Path) -> None:
+    def test_a_plan_shows_what_each_procedure_would_take_and_certifies_nothing(
+        self, model: Path, tmp_path: Path
+    ) -> None:
         asked = ["--checkpoint", model, *TINY, "--count", "100", "--look-at", "4"]
         text = done("plan", *asked, "--n", "100000").stdout
         rows = {
@@ -102,7 +104,13 @@ class TestCertify:
         timed = done("plan", *asked, "--seconds", "2").stdout
         assert "100,000" not in timed, "2 s are not enough for that"
         two_class = done("plan", *asked, "--bound", "two_class").stdout
-        assert not any(line.startswith("anytime ") for line in two_class.splitlines()), "that does not go together"
+        assert "No anytime: expected the one_sided bound with it, got two_class." in two_class
+        far = done("plan", *asked, "--radii", "9").stdout
+        assert "No at_radii: expected radii up to 0.9" in far
+        assert "at_radii settles" not in far
+        file = tmp_path / "job.toml"
+        file.write_text('sampling = "at_radii"\nradii = [0.3]\n')
+        assert "at_radii settles the radii 0.3;" in done("plan", *asked, "--spec", file).stdout
 
     def test_procedures_that_do_not_go_together_are_refused(self, model: Path, tmp_path: Path) -> None:
         refused = certify(model, tmp_path / "results.tsv", "--sampling", "anytime", "--bound", "two_class")

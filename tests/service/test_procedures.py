@@ -150,6 +150,18 @@ def test_the_rate_of_a_plan_is_that_of_jobs_like_it_on_the_device_of_the_last(se
     assert rate() == pytest.approx(4_000), "a card has come in: what the CPU took tells nothing any more"
 
 
+def test_a_plan_learns_nothing_from_an_input_that_failed(service: Service) -> None:
+    job_id = service.submitted()
+    spec = service.job(job_id).spec
+    service.claim()
+    with service.database.write() as session:
+        results.store_certificates(session, job_id, [certificate(index, spec) for index in range(19)])
+        results.store_failure(session, job_id, spec, 19, 9, "ended by signal 11")
+    job = service.client.get(f"/v1/jobs/{job_id}").json()
+    same = {name: job[name] for name in ("dataset", "checkpoint", "kind")} | {"validate_only": True, "seed": 1}
+    assert service.client.post("/v1/jobs", json=same).json()["forecast"]["basis"] == job_id
+
+
 def test_a_plan_shows_the_largest_n_that_a_budget_is_enough_for(service: Service) -> None:
     service_job = service.client.get(f"/v1/jobs/{service.finished()}").json()
     body = {name: service_job[name] for name in ("dataset", "checkpoint", "kind")} | {"validate_only": True, "seed": 1}

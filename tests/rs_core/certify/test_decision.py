@@ -1,13 +1,14 @@
 """CERTIFY's and PREDICT's decisions, as functions of counts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 from scipy.special import ndtri
 from scipy.stats import binom, binomtest, multinomial
 
 from rs_core.certify import sequential
-from rs_core.certify.bounds import upper_bound
+from rs_core.certify.bounds import lower_bound, two_class_radius, upper_bound
 from rs_core.certify.decision import ABSTAIN, Certificate, Decision, certify, decide, predict
 from rs_core.fields import Sampling
 
@@ -87,29 +88,65 @@ def test_an_input_is_at_the_cap_when_every_sample_agrees() -> None:
 def test_both_bounds_of_a_two_class_certificate_hold_with_probability_at_least_one_minus_alpha(
     p: tuple[float, ...], alpha: float
 ) -> None:
-    """Summed over all votes of 40 samples among three classes, for whatever class the selection has chosen."""
-    n = 40
-    votes = [(a, b, n - a - b) for a in range(n + 1) for b in range(n + 1 - a)]
-    chances = multinomial(n, p).pmf(votes)
+    """For whatever class the selection has chosen."""
     for selected in range(3):
-        counts0 = [int(index == selected) for index in range(3)]
-        rival = max(probability for index, probability in enumerate(p) if index != selected)
-        wrong, too_large = 0.0, 0.0
-        true_radius = (ndtri(p[selected]) - ndtri(rival)) / 2
-        for counts, chance in zip(votes, chances, strict=True):
-            prediction, radius, p_lower, p_upper = certify_two_class(counts0, counts, sigma=1.0, alpha=alpha)
-            wrong += chance * (p_lower > p[selected] or p_upper < rival)
-            too_large += chance * (prediction != ABSTAIN and radius > max(true_radius, 0.0))
+        counts0 = [2 * int(index == selected) for index in range(3)]
+        wrong, too_large = _two_class_error(certify_two_class, counts0, p, alpha)
         assert wrong <= alpha
         assert too_large <= alpha
 
 
 def test_bounding_only_the_runner_up_of_the_selection_would_be_seen() -> None:
-    """Where the selection took a class of probability 0.2 for the runner-up and the rival has 0.3, its bound is below the
-    rival's probability far more often than alpha."""
-    n, alpha = 100, 0.05
-    below = [k for k in range(n + 1) if upper_bound(k, n, 0.1 * alpha) < 0.3]
-    assert binom.pmf(below, n, 0.2).sum() > 5 * alpha
+    """The selection took the class of probability 0.1 for the runner-up, and the rival has 0.4."""
+
+    def unsound(
+        counts0: Sequence[int], counts: Sequence[int], *, sigma: float, alpha: float
+    ) -> tuple[int, float, float, float]:
+        selected, runner_up = sorted(range(3), key=lambda index: -counts0[index])[:2]
+        p_lower = lower_bound(counts[selected], sum(counts), 0.9 * alpha)
+        p_upper = min(1 - p_lower, upper_bound(counts[runner_up], sum(counts), 0.1 * alpha))
+        radius = two_class_radius(p_lower, p_upper, sigma) if p_lower > p_upper else 0.0
+        return selected if radius else ABSTAIN, radius, p_lower, p_upper
+
+    wrong, too_large = _two_class_error(unsound, (2, 0, 1), (0.5, 0.4, 0.1), 0.05)
+    assert wrong > 5 * 0.05
+    assert too_large > 2 * 0.05
+
+
+def _two_class_error(
+    rule: Callable[..., tuple[int, float, float, float | None]],
+    counts0: Sequence[int],
+    p: Sequence[float],
+    alpha: float,
+) -> tuple[float, float]:
+    """Probability that a bound is wrong, and that a certified radius is too large: summed over all votes of 40 samples
+    among three classes, after these votes of the selection."""
+    n, selected = 40, int(np.argmax(counts0))
+    votes = [(a, b, n - a - b) for a in range(n + 1) for b in range(n + 1 - a)]
+    rival = max(probability for index, probability in enumerate(p) if index != selected)
+    true_radius = (ndtri(p[selected]) - ndtri(rival)) / 2
+    wrong, too_large = 0.0, 0.0
+    for counts, chance in zip(votes, multinomial(n, p).pmf(votes), strict=True):
+        prediction, radius, p_lower, p_upper = rule(counts0, counts, sigma=1.0, alpha=alpha)
+        assert p_upper is not None
+        wrong += chance * (p_lower > p[selected] or p_upper < rival)
+        too_large += chance * (prediction != ABSTAIN and radius > max(true_radius, 0.0))
+    return wrong, too_large
+
+
+@pytest.mark.parametrize("p", [0.5, 0.7, 0.95])
+def test_a_fixed_n_errs_with_probability_at_most_alpha_and_choosing_on_the_same_votes_would_be_seen(p: float) -> None:
+    """Summed over all votes of 200 samples between two classes, for either class that the selection may have chosen."""
+    n, alpha = 200, 0.05
+    votes = [(k, n - k) for k in range(n + 1)]
+    chances = binom.pmf(np.arange(n + 1), n, p)
+    for selected, truth in ((0, p), (1, 1 - p)):
+        counts0 = (1 - selected, selected)
+        bounds = [certify(counts0, counts, sigma=1.0, alpha=alpha)[2] for counts in votes]
+        assert chances[np.array(bounds) > truth].sum() <= alpha
+    if p == 0.5:
+        chosen_late = [certify(counts, counts, sigma=1.0, alpha=alpha)[2] for counts in votes]
+        assert chances[np.array(chosen_late) > p].sum() > 1.5 * alpha
 
 
 @pytest.mark.parametrize(("p", "multiple"), [((0.6, 0.2), 0.532), ((0.45, 0.1), 0.560)])

@@ -19,6 +19,17 @@ def test_an_input_that_cannot_be_certified_gets_none() -> None:
     assert PILOT.size([1_200, 1_000, 800]) == 0
 
 
+def test_a_bound_of_two_classes_makes_inputs_worth_samples_that_one_bound_cannot_certify() -> None:
+    """(.35, the others .08 and below) certifies nothing by p_A > 1/2 alone; (.6, .2) is worth more than its one bound."""
+    both = Pilot(n=100_000, alpha=0.001, bound="two_class")
+    spread = [1_050, *[215] * 9]
+    assert (PILOT.size(spread), both.size(spread) > 3_000) == (0, True)
+    close = [1_800, 600, *[75] * 8]
+    assert both.size(close) > PILOT.size(close)
+    assert both.size([1_010, 990, *[125] * 8]) == 0, "two classes that are as likely"
+    assert both.size([3_000, 0]) == 100_000
+
+
 def test_the_less_certain_the_class_the_fewer_samples_it_is_worth() -> None:
     sizes = [PILOT.size([k, 3_000 - k]) for k in (3_000, 2_990, 2_900, 2_500, 2_000)]
     assert sizes == sorted(sizes, reverse=True)

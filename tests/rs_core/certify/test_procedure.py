@@ -18,6 +18,7 @@ from rs_core.certify.bounds import lower_bound
 from rs_core.certify.decision import ABSTAIN, Decision
 from rs_core.certify.procedure import Procedure, procedure_of, turn_end
 from rs_core.errors import InvalidSpec
+from rs_core.fields import Bound
 from rs_core.spec import CertifySpec
 
 ALPHA = 0.05
@@ -119,22 +120,24 @@ def _ever_above(p: float, last: int, bound: Callable[[int, int], float]) -> floa
     return float(erred)
 
 
+@pytest.mark.parametrize("bound", ["one_sided", "two_class"])
 @pytest.mark.parametrize("p", [0.55, 0.8, 0.97])
-def test_a_staged_pilot_errs_with_probability_at_most_alpha_whatever_it_has_seen(p: float) -> None:
+def test_a_staged_pilot_errs_with_probability_at_most_alpha_whatever_it_has_seen(p: float, bound: Bound) -> None:
     """Summed over the estimation whose size it chose, and over the pilot's stages."""
-    on_average, at_worst = _pilot_error(p, fresh=True)
-    assert on_average <= at_worst <= ALPHA
+    on_average, at_worst = _pilot_error(p, bound, fresh=True)
+    assert 0 < on_average <= at_worst <= ALPHA
 
 
+@pytest.mark.parametrize("bound", ["one_sided", "two_class"])
 @pytest.mark.parametrize("p", [0.5, 0.6, 0.8])
-def test_counting_the_votes_of_the_pilot_would_be_seen(p: float) -> None:
-    assert _pilot_error(p, fresh=False)[1] > 2 * ALPHA
+def test_counting_the_votes_of_the_pilot_would_be_seen(p: float, bound: Bound) -> None:
+    assert _pilot_error(p, bound, fresh=False)[1] > 2 * ALPHA
 
 
-def _pilot_error(p: float, *, fresh: bool) -> tuple[float, float]:
+def _pilot_error(p: float, bound: Bound, *, fresh: bool) -> tuple[float, float]:
     """On average over the pilot's outcomes, and after the worst of them that is likelier than one in a million;
     ``fresh = False`` adds the pilot's votes to those that bound the class that they have chosen."""
-    procedure = Procedure(sigma=1.0, n0=100, n=1_000, alpha=ALPHA, sampling="pilot")
+    procedure = Procedure(sigma=1.0, n0=100, n=1_000, alpha=ALPHA, sampling="pilot", bound=bound)
     wrong, worst, stage = 0.0, 0.0, {100: binom.pmf(np.arange(101), 100, p)}
     while stage:
         drawn = min(stage)
@@ -144,7 +147,7 @@ def _pilot_error(p: float, *, fresh: bool) -> tuple[float, float]:
             if more > drawn:
                 following.setdefault(more, np.zeros(drawn + 1))[k] = chances[k]
             elif size:
-                given = _given(k, drawn, size, p, fresh)
+                given = _given(procedure, k, drawn, size, p, fresh)
                 wrong += float(chances[k]) * given
                 worst = max(worst, given if chances[k] > 1e-6 else 0.0)
         for more, rest in following.items():
@@ -152,17 +155,23 @@ def _pilot_error(p: float, *, fresh: bool) -> tuple[float, float]:
     return wrong, worst
 
 
-def _given(k: int, piloted: int, size: int, p: float, fresh: bool) -> float:
+def _given(procedure: Procedure, k: int, piloted: int, size: int, p: float, fresh: bool) -> float:
     """Probability of a wrong bound on ``size`` samples, given the pilot's votes."""
-    first = 2 * k >= piloted
-    truth, before = (p, k) if first else (1 - p, piloted - k)
-    votes = np.arange(size + 1)
-    total, extra = (size, 0) if fresh else (size + piloted, before)
-    low, high = 0, size + 1
+    counts0 = (k, piloted - k)
+    selected = 0 if 2 * k >= piloted else 1
+    truth = (p, 1 - p)[selected]
+
+    def wrong(votes: int) -> bool:
+        counts = (votes, size - votes) if selected == 0 else (size - votes, votes)
+        seen = counts if fresh else tuple(a + b for a, b in zip(counts, counts0, strict=True))
+        decided = procedure.decide(counts0, seen)
+        return decided.p_lower > truth or (decided.p_upper is not None and decided.p_upper < 1 - truth)
+
+    low, high = 0, size + 1  # what is wrong for some votes is wrong for more of them
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if lower_bound(middle + extra, total, ALPHA) > truth else (middle + 1, high)
-    return float(binom.pmf(votes[low:], size, truth).sum())
+        low, high = (low, middle) if wrong(middle) else (middle + 1, high)
+    return float(binom.pmf(np.arange(low, size + 1), size, truth).sum())
 
 
 def test_at_radii_certifies_every_radius_that_it_has_accepted() -> None:
