@@ -121,12 +121,14 @@ def summarize(
     cap: float | None = None,
     class_names: Sequence[str] | None = None,
     pixels: int | None = None,
+    unfinished: int = 0,
 ) -> Report:
     """The report of ``certificates``, in any order.
 
     ``total``: inputs of the job, where some may still be missing; ``radii``: the grid, else a round one up to the cap
     or, where that is unknown, to the largest radius; ``cap``: the largest radius possible, else taken from n, alpha and
-    sigma of the rows; ``pixels``: values of an image, for radii in other norms. Raises :class:`InvalidResults` where there
+    sigma of the rows; ``pixels``: values of an image, for radii in other norms; ``unfinished``: rows that are still to be
+    replaced by ones of more samples. Raises :class:`InvalidResults` where there
     is nothing to report, an index comes twice, rows come from different procedures or there are more rows than ``total``;
     :class:`InvalidSpec` for radii that are none.
     """
@@ -137,7 +139,9 @@ def summarize(
         cap = Procedure(sigma=facts.sigma, n=facts.n, alpha=facts.alpha, bound=facts.how.bound).cap
     limit = cap if cap is not None else float(rows.radius.max(initial=0.0))
     digest = digest_of_columns(rows, certificates, radii if radii is not None else radii_up_to(limit), cap=cap)
-    return report_of(digest, facts, inputs=inputs, cap=cap, class_names=class_names, pixels=pixels)
+    return report_of(
+        digest, facts, inputs=inputs, cap=cap, class_names=class_names, pixels=pixels, unfinished=unfinished
+    )
 
 
 def report_of(

@@ -78,7 +78,9 @@ def _provenance(report: Report) -> tuple[str, str]:
     known = fixed | {"alpha": report.alpha, "sigma": report.sigma}
     seed = "unknown" if report.seed is None else report.seed
     procedure = "   ".join(f"{name} {_number(value)}" for name, value in known.items())
-    return f"{procedure}   ({report.made.text})", f"inputs {of}   seed {seed}"
+    told = report.sampling != "fixed" or report.n is not None
+    made = report.made.text if told else "procedure unknown: the file does not say it"
+    return f"{procedure}   ({made})", f"inputs {of}   seed {seed}"
 
 
 def _curve(report: Report) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from rs_core.procedure_text import SAMPLINGS
 from rs_core.tsv import rounded_down
 
 WEB = Path(__file__).parent / "web"
@@ -76,5 +77,6 @@ _ENVIRONMENT.filters |= {
     "duration": duration,
     "moment": moment,
     "amount": amount,
+    "procedure": SAMPLINGS.__getitem__,
 }
 _ENVIRONMENT.globals |= {"style": Markup(STYLE), "script": Markup(SCRIPT)}

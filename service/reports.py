@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from rs_core.asked_report import together
 from rs_core.certify.procedure import procedure_of
 from rs_core.digest import Digest, digest_of
-from rs_core.procedure_text import Made, guarantee_note, recipe
+from rs_core.procedure_text import Made, recipe
 from rs_core.report import Facts, Report, report_of
 from rs_core.spec import CertifySpec, dump_spec, parse_spec
 from rs_core.trained_on import trained_on, training_note
@@ -78,8 +79,7 @@ def numbers(found: Sources, rows: Digest) -> Report:
     count = found.dataset.count or 0
     chosen = spec.inputs.indices(count)
     seen = trained_on(found.checkpoint.info, found.dataset.content_hash, count, chosen)
-    together = guarantee_note(spec.alpha, summary.total) if spec.guarantee == "dataset" else ()
-    return replace(report, notes=report.notes + together + training_note(seen, len(chosen)))
+    return replace(report, notes=report.notes + together(spec, summary.total) + training_note(seen, len(chosen)))
 
 
 def how_of(spec: CertifySpec) -> Made:

@@ -14,9 +14,10 @@ from rs_core.certify.audit import Recomputation, Redrawing
 from rs_core.certify.procedure import procedure_of
 from rs_core.errors import InvalidResults
 from rs_core.spec import CertifySpec, parse_spec
-from worker.store import results
+from rs_core.tally import Tally, tally
+from worker.store import jobs, results
 from worker.store.session import Database
-from worker.store.tables import Dataset, Job
+from worker.store.tables import Dataset, Job, JobSummary
 
 BATCH = 5_000
 
@@ -33,15 +34,29 @@ def recomputed(database: Database, audit: Job, beat: Callable[[], None]) -> dict
         spec = parse_spec(audited.spec)
         assert isinstance(spec, CertifySpec)
         asked = procedure_of(spec, inputs=len(spec.inputs.indices(dataset.count or 0)))
+        ended, kept = audited.state in jobs.TERMINAL, session.get_one(JobSummary, job_id)
     recomputation, after = Recomputation(pixels, asked, spec.seed), -1
+    sums = tally((), kept.radii)
     while True:
         beat()
         with database.read() as session:
             rows = list(results.certificates(session, job_id, after=after, limit=BATCH))
         recomputation.look_at(rows)
+        sums += tally(rows, kept.radii)
         if len(rows) < BATCH:
-            return recomputation.findings.to_json()
+            break
         after = rows[-1].index
+    if ended and not _are_of(kept, sums):
+        recomputation.findings.add(None, "the sums that its reports are made of are not those of its certificates")
+    return recomputation.findings.to_json()
+
+
+def _are_of(kept: JobSummary, sums: Tally) -> bool:
+    """Whether the sums that were kept as results came are those of the rows."""
+    counted = (kept.correct, kept.abstained, kept.errors, *kept.correct_at)
+    return counted == (sums.correct, sums.abstained, sums.errors, *sums.counts) and math.isclose(
+        kept.radius_sum, sums.radius_sum, rel_tol=1e-9, abs_tol=1e-9
+    )
 
 
 def evidence(session: Session, audit: Job) -> list[dict[str, Any]]:

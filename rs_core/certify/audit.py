@@ -37,9 +37,9 @@ SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What is wrong with the certificate of one input."""
+    """What is wrong with the certificate of one input, or without an index with all of them together."""
 
-    index: int
+    index: int | None
     what: str
 
 
@@ -51,9 +51,9 @@ class Findings:
     wrong: int = 0
     faults: list[Fault] = field(default_factory=list)
 
-    def add(self, index: int, what: str | None) -> None:
-        """One certificate more, and what is wrong with it."""
-        self.looked_at += 1
+    def add(self, index: int | None, what: str | None) -> None:
+        """One certificate more, and what is wrong with it; without an index, what is wrong beside them."""
+        self.looked_at += index is not None
         if what is not None:
             self.wrong += 1
             if len(self.faults) < SHOWN:
@@ -101,9 +101,11 @@ class Recomputation:
     def _other_procedure(self, row: Certificate) -> str | None:
         """What a certificate says of its procedure that is not what was asked for, or what the first one says."""
         if not self._first:
-            self._first = {name: getattr(row, name) for name in SHARED}
+            shared = SHARED + (("n0", "n") if row.sampling == "fixed" else ())
+            self._first = {name: getattr(row, name) for name in shared}
             if self._asked is not None:
-                asked = ("sigma", "alpha", "sampling", "bound")
+                asked: tuple[str, ...] = ("sigma", "alpha", "sampling", "bound")
+                asked += ("n0", "n") if self._asked.sampling == "fixed" else ()
                 self._first |= {name: getattr(self._asked, name) for name in asked} | {"seed": self._seed}
         for name, wanted in self._first.items():
             if getattr(row, name) != wanted:
@@ -176,13 +178,16 @@ class Redrawing:
 
     def __init__(self, inputs: int, *, exact: bool) -> None:
         self.findings = Findings()
-        self.equal = self.moved_on = 0
+        self.equal = self.moved_on = self.failed = 0
         self._exact, self._inputs = exact, inputs
 
     def look_at(self, stored: Certificate, again: Certificate) -> None:
         """Adds what is found in one input's two certificates."""
         pairs = {"counts0": (stored.counts0, again.counts0), "counts": (stored.counts, again.counts)}
-        if stored.label != again.label:
+        if again.error is not None:
+            self.failed += 1  # this tells of the machine that drew again, not of the certificate
+            self.findings.add(stored.index, None)
+        elif stored.label != again.label:
             self.findings.add(stored.index, f"its label is {stored.label}, the data set's is {again.label}")
         elif stored.sampling == "anytime" and stored.n > again.n:
             self.moved_on += 1  # its job has drawn more meanwhile
@@ -213,6 +218,7 @@ class Redrawing:
         return self.findings.to_json() | {
             "equal": self.equal,
             "moved_on": self.moved_on,
+            "failed": self.failed,
             "compared_by": how,
             "false_alarm": rate,
         }

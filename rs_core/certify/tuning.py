@@ -67,7 +67,10 @@ def tune(
     """The fastest way found for so many samples; ``batch_size``: one that was chosen already."""
     sizes = BATCHES[device] if batch_size is None else (whole_parts(batch_size),)
     first = Way(batch_size=sizes[0], rate=measure(sizes[0], False, 0.0)[0])
-    if samples < SHORT * first.rate:
+    while first.rate == 0.0 and first.batch_size > 1:  # not even the smallest fits into memory
+        sizes = (whole_parts(first.batch_size // 2),)
+        first = Way(batch_size=sizes[0], rate=measure(sizes[0], False, 0.0)[0])
+    if first.rate == 0.0 or samples < SHORT * first.rate:
         return first
     ways = _ways(sizes, measure, tried="batches")
     best = max(ways, key=_rate_of)
@@ -87,7 +90,7 @@ def _ways(
     found, compiled = [], tried == "compiling"
     for size in sizes:
         rate, done = measure(size, compiled, SECONDS)
-        if done != compiled or rate < CLEARLY * than:
+        if done != compiled or rate == 0.0 or rate < CLEARLY * than:
             break
         found.append(Way(batch_size=size, compiled=compiled, rate=rate, tried=tried))
         than = max(than, rate)

@@ -94,12 +94,16 @@ def _summary(summary: Any) -> list[str]:
     if summary is None:
         return []
     if summary.kind == "certify":
+        from rs_core.procedure_text import Made
         from rs_core.tsv import rounded_down
+
+        how = Made(sampling=summary.sampling)
+        procedure = "" if how.sampling == "fixed" else f" ({how.text})"
 
         so_far = " so far (what is missing counts as not certified)" if summary.partial else ""
         share = 100 * summary.correct / summary.inputs_total
         return [
-            f"ACR {rounded_down(summary.acr, 4)}{so_far}, certified accuracy at 0 {share:.2f} %, "
+            f"{how.acr_label} {rounded_down(summary.acr, 4)}{so_far}{procedure}, certified accuracy at 0 {share:.2f} %, "
             f"{summary.abstained:,} abstained, {summary.at_cap:,} at the cap."
         ]
     if summary.kind in ("predict", "soft_labels"):

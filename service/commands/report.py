@@ -71,10 +71,16 @@ def report(
     if isinstance(rows[0], Prediction):
         _print_predictions(rows, inputs, as_json=as_json, refused=as_csv or plot is not None or grid is not None)
         return
+    from rs_core.asked_report import spec_of_run, summarize_asked
     from rs_core.report import summarize
     from rs_core.report_text import format_table, to_csv
 
-    made = summarize(rows, radii=grid, total=inputs, class_names=run.get("class_names"))
+    asked, names = spec_of_run(run), run.get("class_names")
+    if asked is not None and not any((sigma, n0, n, alpha)):
+        pixels = math.prod(run.get("shape") or ()) or None
+        made = summarize_asked(rows, asked, total=inputs, radii=grid, class_names=names, pixels=pixels)
+    else:
+        made = summarize(rows, radii=grid, total=inputs, class_names=names)
     _check_cap(made.cap, max(row.radius for row in rows))
     if as_json:
         say(json.dumps(made.to_json(), indent=2))

@@ -1,6 +1,7 @@
 """A local certify or predict run: model and data from files, ``rs_core`` over them, results into files as they come."""
 
 import hashlib
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -14,8 +15,6 @@ from service.commands.registered import use_registered
 from service.commands.summaries import predictions_table, predictions_tsv
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
 
     from rs_core.checkpoint_info import CheckpointInfo
@@ -58,13 +57,14 @@ def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Map
         "files": {"checkpoint": spec.checkpoint, "dataset": spec.dataset},
         "inputs": len(chosen),
         "class_names": list(data.class_names),
+        "shape": list(data.images.shape[1:]),
         "provenance": provenance(place),
     }
     lines = tsv_lines if spec.kind == "certify" else predictions_tsv
     with files.opened(out, identity, lines) as results:
         _measure(spec, model, data, chosen, execution, results)
         done = results.done
-    say(_summary(done, len(chosen), data.class_names))
+    say(_summary(spec, data, done, len(chosen)))
     seen = trained_on(dump_spec(info), content_hash(data), len(data), chosen)
     for sentence in training_note(seen, len(chosen)):
         note(sentence)
@@ -216,11 +216,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _summary(done: "list[Any]", total: int, class_names: "Sequence[str]") -> str:
-    from rs_core.certify.decision import Prediction
-    from rs_core.report import summarize
+def _summary(spec: "Spec", data: "Dataset", done: "list[Any]", total: int) -> str:
+    from rs_core.asked_report import summarize_asked
     from rs_core.report_text import format_table
+    from rs_core.spec import CertifySpec
 
-    if isinstance(done[0], Prediction):
+    if not isinstance(spec, CertifySpec):
         return predictions_table(done, total)
-    return format_table(summarize(done, total=total, class_names=class_names)).rstrip()
+    pixels = math.prod(data.images.shape[1:])
+    report = summarize_asked(done, spec, total=total, class_names=data.class_names, pixels=pixels)
+    return format_table(report).rstrip()

@@ -89,8 +89,18 @@ def told(found: dict[str, Any]) -> str:
             + (f", false alarm {second['false_alarm']:g} in all." if second["false_alarm"] else ".")
         )
         lines += _faults(second)
+        lines += _not_compared(second)
     lines.append("Nothing is wrong." if found["sound"] else "These certificates do not hold what they say.")
     return "\n".join(lines)
+
+
+def _not_compared(redrawn: dict[str, Any]) -> list[str]:
+    """Inputs that say nothing either way."""
+    reasons = {
+        "moved_on": "whose job has drawn more since: audit them when it has ended",
+        "failed": "on which drawing again failed",
+    }
+    return [f"Not compared: {redrawn[name]:,} inputs {why}." for name, why in reasons.items() if redrawn.get(name)]
 
 
 def _number(wrong: int) -> str:
@@ -98,7 +108,10 @@ def _number(wrong: int) -> str:
 
 
 def _faults(findings: dict[str, Any]) -> list[str]:
-    lines = [f"  input {fault['index']}: {fault['what']}." for fault in findings["faults"]]
+    lines = [
+        f"  {'the job' if fault['index'] is None else 'input ' + str(fault['index'])}: {fault['what']}."
+        for fault in findings["faults"]
+    ]
     more = findings["wrong"] - len(findings["faults"])
     return [*lines, f"  and {more:,} more."] if more else lines
 
@@ -128,10 +141,17 @@ def _file(
     rows = [row for row in records.read_ndjson(file) if hasattr(row, "radius")]
     if not rows:
         raise CommandError(f"The file {file} holds no certificates.")
+    from rs_core.asked_report import spec_of_run
     from rs_core.certify.audit import Recomputation
+    from rs_core.certify.procedure import procedure_of
+    from service.commands.results import read_run
 
     opened = _opened(checkpoint, dataset, hints) if checkpoint is not None and dataset is not None else None
-    recomputation = Recomputation(None if opened is None else opened[1].image(0).numel())
+    run = read_run(file) or {}
+    spec = spec_of_run(run)
+    asked = procedure_of(spec, inputs=int(run["inputs"])) if spec is not None and run.get("inputs") else None
+    pixels = None if opened is None else opened[1].image(0).numel()
+    recomputation = Recomputation(pixels, asked, None if spec is None else spec.seed)
     recomputation.look_at(rows)  # type: ignore[arg-type]
     for index, times in Counter(row.index for row in rows).items():
         if times > 1:

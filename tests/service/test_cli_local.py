@@ -89,6 +89,33 @@ class TestCertify:
         assert "6 certificates from their counts; none wrong" in checked.stdout
         assert "6 have equal counts, none wrong. Compared by equality" in checked.stdout
 
+    def test_a_report_is_of_the_radii_that_were_asked_for_and_says_what_is_not_finished(
+        self, model: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "at.tsv"
+        text = certify(model, out, "--sampling", "at_radii", "--radii", "0.13").stdout
+        assert [line.split()[0] for line in text.splitlines() if line.startswith("    0.")] == ["0.00", "0.13"]
+        assert "linf" in text
+        together = certify(model, tmp_path / "all.tsv", "--guarantee", "dataset").stdout
+        assert "Guarantee for the data set" in together
+        growing = tmp_path / "any.tsv"
+        assert certify(model, growing, "--sampling", "anytime").exit_code == 0
+        evidence = growing.with_suffix(".ndjson")
+        half = [json.loads(line) for line in evidence.read_text().splitlines()]
+        n = max(row["n"] for row in half)
+        body = json.loads(growing.with_suffix(".run.json").read_text())
+        body["spec"]["n"] = 10 * n
+        growing.with_suffix(".run.json").write_text(json.dumps(body))
+        assert "Valid as it stands: 6 inputs have not come to n samples" in done("report", evidence).stdout
+
+    def test_a_file_of_somebodys_tsv_does_not_say_its_procedure(self, model: Path, tmp_path: Path) -> None:
+        out = tmp_path / "results.tsv"
+        assert certify(model, out).exit_code == 0
+        alone = tmp_path / "alone.tsv"
+        alone.write_bytes(out.read_bytes())
+        assert "(procedure unknown: the file does not say it)" in done("report", alone).stdout
+        assert "(fixed n)" in done("report", alone, "--n", "1000").stdout
+
     def test_a_plan_shows_what_each_procedure_would_take_and_certifies_nothing(
         self, model: Path, tmp_path: Path
     ) -> None:

@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from tests_support.over_http import Service, certificate
+from tests_support.over_http import Service, certificate, serving
 
 from worker import auditing
 from worker.store import results
-from worker.store.tables import Job
+from worker.store.tables import Job, JobSummary
 
 
 def _audit(service: Service, job_id: str, **more: object) -> tuple[int, dict[str, object]]:
@@ -46,6 +46,25 @@ def test_a_job_whose_model_was_deleted_cannot_be_drawn_again(service: Service) -
     service.client.delete(f"/v1/checkpoints/{checkpoint}")
     status, problem = _audit(service, job_id)
     assert (status, "whose model and data are still there" in str(problem["detail"])) == (422, True)
+
+
+def test_sums_that_are_not_those_of_the_rows_are_told(service: Service) -> None:
+    job_id = service.finished()
+    audit = service.job(str(_audit(service, job_id, inputs=2)[1]["id"]))
+    assert auditing.recomputed(service.database, audit, lambda: None)["wrong"] == 0
+    with service.database.write() as session:
+        session.get_one(JobSummary, job_id).radius_sum += 0.01
+    found = auditing.recomputed(service.database, audit, lambda: None)
+    assert (found["looked_at"], found["wrong"], found["faults"][0]["index"]) == (20, 1, None)
+    assert "the sums that its reports are made of" in found["faults"][0]["what"]
+
+
+def test_an_audit_of_more_than_a_job_may_bring_is_refused(service: Service) -> None:
+    job_id = service.finished()
+    few = service.settings.model_copy(update={"max_job_seconds": 1e-6})
+    with serving(service.database, few) as strict:
+        status, problem = _audit(strict, job_id, inputs=20)
+    assert (status, "expected a job of at most" in str(problem["detail"])) == (422, True)
 
 
 def test_the_outcome_tells_a_changed_row_and_counts_that_are_not_drawn_again(service: Service) -> None:

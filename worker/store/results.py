@@ -6,6 +6,7 @@ commit; the fence is checked by the caller's ``shards.renew`` in the same transa
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import delete, select, update
@@ -13,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from rs_core.certify.decision import ABSTAIN, Certificate, Prediction
-from rs_core.certify.procedure import turn_end
+from rs_core.certify.procedure import Procedure, turn_end
 from rs_core.soft_labels import ALPHA
 from rs_core.spec import Selection
 from rs_core.tally import tally
@@ -52,8 +53,9 @@ def store_certificates(session: Session, job_id: str, certificates: Sequence[Cer
     if new or newer:
         summary = _locked_summary(session, job_id)
         finished = _final(session, job_id, [*new, *newer])
-        _add(summary, [*new, *newer], +1)
-        _add(summary, older, -1)
+        n = session.get_one(Job, job_id).spec.get("n", 0)
+        _add(summary, [*new, *newer], n, +1)
+        _add(summary, older, n, -1)
         summary.done += len(finished)
         digests.update(session, summary, [*new, *newer], older, everything=lambda: [*_all(session, job_id)])
     return len(new) + len(newer)
@@ -93,9 +95,11 @@ def _final(session: Session, job_id: str, certificates: Sequence[Certificate]) -
     return [row for row in certificates if row.n >= n or row.error is not None]
 
 
-def _add(summary: JobSummary, certificates: Sequence[Certificate], sign: int) -> None:
-    """Adds certificates to the summary, or takes them from it; ``done`` is left to the caller."""
-    sums = tally(certificates, summary.radii)
+def _add(summary: JobSummary, certificates: Sequence[Certificate], n: int, sign: int) -> None:
+    """Adds certificates of a job of ``n`` samples at most to the summary, or takes them from it; ``done`` is left to the
+    caller."""
+    of_fixed = all(row.sampling == "fixed" or row.error is not None for row in certificates)
+    sums = tally(certificates, summary.radii, cap=None if of_fixed or not n else _cap(certificates[0], n))
     summary.work_done += sign * sum(certificate.n0 + certificate.n for certificate in certificates)
     summary.correct += sign * sums.correct
     summary.abstained += sign * sums.abstained
@@ -103,6 +107,16 @@ def _add(summary: JobSummary, certificates: Sequence[Certificate], sign: int) ->
     summary.radius_sum += sign * sums.radius_sum
     summary.at_cap += sign * (sums.at_cap or 0)
     summary.correct_at = [before + sign * more for before, more in zip(summary.correct_at, sums.counts, strict=True)]
+
+
+def _cap(row: Certificate, n: int) -> float:
+    """The largest radius that a job of ``n`` samples an input at most can certify."""
+    return _cap_of(Procedure(sigma=row.sigma, n=n, alpha=row.alpha, sampling=row.sampling, bound=row.bound))
+
+
+@lru_cache(maxsize=1_000)
+def _cap_of(procedure: Procedure) -> float:
+    return procedure.cap
 
 
 def store_predictions(session: Session, job_id: str, predictions: Sequence[Prediction]) -> int:

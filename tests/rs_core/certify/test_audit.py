@@ -35,9 +35,10 @@ def inputs() -> list[Input]:
 def _rows(
     model: nn.Module, inputs: list[Input], sampling: Sampling = "fixed", bound: Bound = "one_sided", **more: object
 ) -> list[Certificate]:
-    sampler = Sampler(model, 0.25, 10, seed=int(more.pop("seed", 5)), **more)  # type: ignore[arg-type, call-overload]
+    seed, n = int(more.pop("seed", 5)), int(more.pop("n", 1_000))  # type: ignore[call-overload]
+    sampler = Sampler(model, 0.25, 10, seed=seed, **more)  # type: ignore[arg-type]
     radii = (0.05, 0.1) if sampling == "at_radii" else ()
-    procedure = Procedure(sigma=0.25, n=1_000, alpha=0.01, sampling=sampling, bound=bound, radii=radii)
+    procedure = Procedure(sigma=0.25, n=n, alpha=0.01, sampling=sampling, bound=bound, radii=radii)
     return [record for record in engine.certify(sampler, inputs, procedure) if isinstance(record, Certificate)]
 
 
@@ -165,6 +166,7 @@ def test_counts_that_are_drawn_again_are_equal(model: nn.Module, inputs: list[In
         "faults": [],
         "equal": 6,
         "moved_on": 0,
+        "failed": 0,
         "compared_by": "equality",
         "false_alarm": 0.0,
     }
@@ -179,6 +181,23 @@ def test_where_all_agrees_a_single_vote_is_a_fault_and_elsewhere_it_is_none(
         audit = Redrawing(1, exact=exact)
         audit.look_at(row, other)
         assert (audit.findings.wrong, audit.equal) == (wrong, 0)
+
+
+def test_an_input_on_which_drawing_again_failed_tells_nothing(model: nn.Module, inputs: list[Input]) -> None:
+    row = _rows(model, inputs)[0]
+    for exact in (True, False):
+        audit = Redrawing(1, exact=exact)
+        audit.look_at(row, replace(row, counts0=(), counts=(), error="ended by signal 11"))
+        found = audit.to_json()
+        assert (found["wrong"], found["equal"], found["failed"]) == (0, 0, 1)
+
+
+def test_a_fixed_row_that_was_stopped_where_it_looked_best_is_found(model: nn.Module, inputs: list[Input]) -> None:
+    rows = _rows(model, inputs)
+    stopped = next(row for row in _rows(model, inputs, n=rows[0].n - 100) if row.index == rows[1].index)
+    audit = Recomputation(64)
+    audit.look_at([rows[0], stopped])
+    assert [fault.index for fault in audit.findings.faults] == [stopped.index]
 
 
 def test_other_noise_passes_and_another_model_does_not(model: nn.Module, inputs: list[Input]) -> None:

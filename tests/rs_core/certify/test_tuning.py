@@ -96,6 +96,14 @@ def test_a_card_is_tried_with_larger_batches_and_one_that_does_not_fit_ends_the_
     assert machine.asked[-1] == (2_000, False)
 
 
+def test_where_not_even_the_smallest_batch_fits_smaller_ones_are_tried() -> None:
+    machine = Machine({(500, False): 0.0, (200, False): 0.0, (100, False): 30.0, (100, True): 0.0})
+    assert tune(machine, samples=10**6, device="cuda") == Way(batch_size=100, rate=30.0, tried="compiling")
+    assert [size for size, _ in machine.asked] == [500, 200, 100, 100, 100]
+    nothing = Machine({(size, False): 0.0 for size in (500, 200, 100, 50, 25, 10, 5, 2, 1)})
+    assert tune(nothing, samples=10**6, device="cuda").batch_size == 1, "the job will say that memory is full"
+
+
 def _measured_again() -> Way:
     return pytest.fail("measured again")
 
