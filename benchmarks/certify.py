@@ -7,8 +7,8 @@ matrices reaches on the same cores in the same run.
 With ``--trained NETWORK=FOLDER``, one or more (a checkpoint ``model.safetensors``, a data set ``images.npz`` and the
 certificates ``fixed.ndjson`` of n = 100,000 on some of its inputs, as ``benchmarks/certify_models.py`` makes them) the
 procedures that stop early run on those inputs, in float32 on every fourth: their time against the textbook loop's at batch
-1,000, which is its measured rate times 100,100 samples an input, and their certified accuracy and ACR against those of the
-fixed n. ``--quick`` does everything on a LeNet that it trains for a few seconds, within a minute.
+1,000, which is its rate, measured before and after each, times 100,100 samples an input, and their certified accuracy and
+ACR against those of the fixed n. ``--quick`` does everything on a LeNet that it trains for a few seconds, within a minute.
 
 The packaged library is an extra of its own: ``pip install -e '.[bench]'``. The last line is one JSON object.
 
@@ -51,7 +51,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="radii-certify-") as scratch:
-        trained = [("lenet", quick_model(Path(scratch)))] if options.quick else options.trained
+        trained = (
+            [("lenet", quick_model(Path(scratch), torch.device(options.device)))] if options.quick else options.trained
+        )
         for name in options.models:
             found[name], ways = _measured(name, options)
             found[name]["trained"] = [_early(model, ways, options) for network, model in trained if network == name]
@@ -72,7 +74,7 @@ def _measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], d
     torch.manual_seed(0)
     network = table.build(name, num_classes=CLASSES, input_shape=shape).eval().to(device)
     x = torch.rand(shape).to(device)
-    ways = {precision: _way(name, network, x, precision) for precision in PRECISIONS}
+    ways = {precision: _way(name, network, x, precision, options.batch_size) for precision in PRECISIONS}
     contenders: dict[str, Contender | None] = {
         "textbook_1000": textbook(network, x, CLASSES, 1_000),
         "textbook_400": textbook(network, x, CLASSES, 400),
@@ -108,8 +110,8 @@ def _measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], d
     return figures, ways
 
 
-def _way(name: str, network: Any, x: torch.Tensor, precision: Precision) -> Way:
-    return way_for(network, x, CLASSES, name=name, precision=precision, samples=LONG)
+def _way(name: str, network: Any, x: torch.Tensor, precision: Precision, batch_size: int | None) -> Way:
+    return way_for(network, x, CLASSES, name=name, precision=precision, samples=LONG, batch_size=batch_size)
 
 
 def _amount(run: Contender, seconds: float) -> int:
@@ -135,11 +137,14 @@ def _early(trained: Trained, ways: Mapping[Precision, Way], options: argparse.Na
     """What stopping early brings on a trained model, and which votes differ."""
     baseline = textbook(trained.model, trained.image(trained.indices[0]), CLASSES, 1_000)
     amount = _amount(baseline, options.seconds)
-    rate = statistics.median(amount / baseline(amount) for _ in range(3))
+
+    def rate() -> float:
+        return amount / baseline(amount)
+
     precisions: tuple[Precision, ...] = ("bf16",) if options.quick else PRECISIONS
     return {
         "sigma": trained.sigma,
-        "textbook_rate": round(rate, 1),
+        "reference": trained.fixed[0].precision,
         "early": {
             precision: early(_part(trained, precision), ways[precision], precision, rate, options.pilot_inputs)
             for precision in precisions
@@ -178,6 +183,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement, about")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--batch-size", type=int, help="of the engine (default: the fastest that is found)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--trained", nargs="+", type=_named, default=[], metavar="NETWORK=FOLDER")
     parser.add_argument(
@@ -189,9 +195,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="LeNet alone, within a minute")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    options.trained = [(name, read(folder)) for name, folder in options.trained]
+    options.trained = [(name, read(folder, torch.device(options.device))) for name, folder in options.trained]
     if options.quick:
-        options.models, options.seconds = ["lenet"], 0.4
+        options.models, options.seconds, options.batch_size = ["lenet"], 0.3, 400
     return options
 
 

@@ -35,7 +35,7 @@ N = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A trained model, inputs, and their certificates at a fixed n."""
+    """A trained model, inputs, and their certificates at a fixed n; model and images lie on one device."""
 
     model: BaseClassifier
     sigma: float
@@ -49,7 +49,7 @@ class Trained:
 
     def image(self, index: int) -> Tensor:
         """An input, (C, H, W)."""
-        return self.data.image(index)
+        return self.data.image(index).to(next(self.model.parameters()).device)
 
     @cached_property
     def radii(self) -> tuple[float, ...]:
@@ -57,15 +57,17 @@ class Trained:
         return tuple(multiple * self.sigma for multiple in (0.0, 0.5, 1.0, 1.5, 2.0))
 
 
-def read(folder: Path) -> Trained:
+def read(folder: Path, device: torch.device) -> Trained:
     """What a folder holds."""
     model, info = checkpoint.load(folder / "model.safetensors")
     rows = [row for row in records.read_ndjson(folder / "fixed.ndjson") if isinstance(row, Certificate)]
-    assert info.sigma is not None and all(row.n == N for row in rows)
-    return Trained(model=model.eval(), sigma=info.sigma, data=load(str(folder / "images.npz")), fixed=tuple(rows))
+    assert info.sigma is not None and all((row.n, row.sampling, row.noise) == (N, "fixed", "gaussian") for row in rows)
+    return Trained(
+        model=model.eval().to(device), sigma=info.sigma, data=load(str(folder / "images.npz")), fixed=tuple(rows)
+    )
 
 
-def quick_model(folder: Path) -> Trained:
+def quick_model(folder: Path, device: torch.device) -> Trained:
     """LeNet after a few seconds on the built-in digits, enlarged to 28 x 28, and 20 inputs at n = 10,000."""
     small = digits()
     images = np.pad(
@@ -81,7 +83,7 @@ def quick_model(folder: Path) -> Trained:
         learning_rate=0.05,
         inputs=Selection(count=1_500),
     )
-    model = next(record.model for record in train(spec, data) if isinstance(record, Finished)).eval()
+    model = next(record.model for record in train(spec, data) if isinstance(record, Finished)).eval().to(device)
     inputs = [(index, data.image(index), int(data.labels[index])) for index in range(1_500, 1_780, 14)]
     sampler = Sampler(model, 0.5, 10, precision="bf16")
     found = engine.certify(sampler, inputs, Procedure(sigma=0.5, n=10_000))

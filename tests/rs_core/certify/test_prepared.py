@@ -8,10 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rs_core.certify import engine
+from rs_core.certify.decision import Certificate
 from rs_core.certify.prepared import Prepared, folded
+from rs_core.certify.procedure import Procedure
+from rs_core.certify.sampling import Sampler
 from rs_core.models import table
 from rs_core.spec import Normalization
 
+NEEDS_A_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++, which compiling needs")
 CIFAR = Normalization(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
 NETWORKS = {
     "lenet": (1, 28, 28),
@@ -47,6 +52,41 @@ def test_logits_are_those_of_the_classifier_up_to_their_last_bits(name: str) -> 
     model, x = _network(name, NETWORKS[name]), _noisy(NETWORKS[name])
     wanted, got = model(x), Prepared(model)(x)
     assert float((got - wanted).abs().max() / wanted.abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=NEEDS_A_COMPILER)])
+@pytest.mark.parametrize("name", ["lenet", "cifar_resnet20"])
+@torch.no_grad()
+def test_the_engine_votes_as_the_textbook_loop_does_but_for_ties(
+    name: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the engine's own noisy batches: logits within 1e-4 of each row's largest, and a gap of the top two below that
+    wherever the vote is another."""
+    model, seen = _network(name, NETWORKS[name]), []
+    sampler = Sampler(model, 0.5, 10, batch_size=200, compiled=compiled)
+    classify = sampler._classify
+
+    def recorded(batch: Tensor) -> Tensor:
+        labels = classify(batch)
+        seen.append((batch.clone(), sampler._logits(batch).clone(), labels))
+        return labels
+
+    monkeypatch.setattr(sampler, "_classify", recorded)
+    inputs = [(index, torch.rand(NETWORKS[name]), 0) for index in range(2)]
+    certificates = [
+        record
+        for record in engine.certify(sampler, inputs, Procedure(sigma=0.5, n=1_000))
+        if isinstance(record, Certificate)
+    ]
+    assert sampler.compiled is compiled
+    assert sum(row.n0 + row.n for row in certificates) == 2_200 <= sum(len(labels) for *_, labels in seen)
+    for batch, logits, labels in seen:
+        plain = model(batch.contiguous())
+        scale = plain.abs().amax(1)
+        assert float(((logits - plain).abs().amax(1) / scale).max()) <= 1e-4
+        top = plain.topk(2, dim=1).values
+        tied = (top[:, 0] - top[:, 1]) / scale < 1e-4
+        assert bool((tied | (labels == plain.argmax(1))).all())
 
 
 @pytest.mark.parametrize("name", ["cifar_resnet20", "torchvision/resnet18"])
@@ -141,7 +181,7 @@ def test_a_network_without_convolutions_runs_as_it_is() -> None:
     assert not model.training
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++, which compiling needs")
+@NEEDS_A_COMPILER
 def test_every_one_of_many_networks_is_compiled() -> None:
     """torch gives up without a word after eight networks of one code, unless it is told not to."""
     from torch._dynamo.utils import counters
