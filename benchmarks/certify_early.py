@@ -24,7 +24,11 @@ INPUTS_LOOKED_AT = 20
 
 
 def early(
-    trained: Trained, way: Way, precision: Precision, textbook_rate: Callable[[], float], pilot_inputs: int | None
+    trained: Trained,
+    way: Way,
+    precision: Precision,
+    textbook_rate: Callable[[], float],
+    pilot_inputs: int | None,
 ) -> dict[str, Any]:
     """Time, samples and results of ``at_radii``, one radius at a time and all together, and of ``pilot`` against the fixed n;
     ``pilot_inputs``: on so many of the inputs (None: all). The textbook loop's rate is measured before and after each."""

@@ -79,7 +79,7 @@ def _provenance(report: Report) -> tuple[str, str]:
     seed = "unknown" if report.seed is None else report.seed
     procedure = "   ".join(f"{name} {_number(value)}" for name, value in known.items())
     told = report.sampling != "fixed" or report.n is not None
-    made = report.made.text if told else "procedure unknown: the file does not say it"
+    made = report.made.text if told else "procedure unknown"
     return f"{procedure}   ({made})", f"inputs {of}   seed {seed}"
 
 

@@ -35,7 +35,7 @@ PART = 100
 FINENESS = 50
 """Beyond ``PART * FINENESS`` samples there are so many parts to a look as the number drawn is of this many looks."""
 
-USUAL_SAVING = {"fixed": 1, "pilot": 2.5, "at_radii": 30, "anytime": 1}
+USUAL_SAVING = {"fixed": 1, "pilot": 2, "at_radii": 30, "anytime": 1}
 """How many times fewer samples than n for each input a procedure usually draws: for estimates of time alone."""
 
 Wanted = tuple[int, int]

@@ -61,7 +61,9 @@ def test_no_line_is_wider_than_100_columns() -> None:
 def test_what_is_unknown_is_said_to_be() -> None:
     text = format_table(summarize([BARE]))
     assert "at the cap unknown" in text
-    assert "n0 unknown   n unknown   alpha unknown   sigma unknown   (fixed n)\ninputs 1   seed unknown" in text
+    assert (
+        "n0 unknown   n unknown   alpha unknown   sigma unknown   (procedure unknown)\ninputs 1   seed unknown" in text
+    )
     assert "p_lower            unknown" in text
 
 

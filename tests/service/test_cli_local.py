@@ -113,7 +113,7 @@ class TestCertify:
         assert certify(model, out).exit_code == 0
         alone = tmp_path / "alone.tsv"
         alone.write_bytes(out.read_bytes())
-        assert "(procedure unknown: the file does not say it)" in done("report", alone).stdout
+        assert "(procedure unknown)" in done("report", alone).stdout
         assert "(fixed n)" in done("report", alone, "--n", "1000").stdout
 
     def test_a_plan_shows_what_each_procedure_would_take_and_certifies_nothing(

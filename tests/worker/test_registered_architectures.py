@@ -125,20 +125,27 @@ def test_a_builder_that_gives_no_network_fails_the_job_with_a_sentence(client: C
     )
 
 
-def test_what_does_not_fit_into_memory_fails_the_job_and_names_the_field_that_helps(
-    client: Client, tmp_path: Path
-) -> None:
+def test_a_training_that_does_not_fit_into_memory_fails_and_names_the_field_that_helps(client: Client) -> None:
     digits = client.add_dataset("digits", builtin="digits")
-    common = {"dataset": digits, "sigma": 0.25, "inputs": {"count": 10}}
-    training = client.train(architecture="huge", epochs=1, **common).wait()
+    job = client.train(dataset=digits, sigma=0.25, inputs={"count": 10}, architecture="huge", epochs=1).wait()
+    assert job.state == "failed"
+    assert job.info.problem is not None
+    assert job.info.problem.type == "urn:radii:problem:out-of-memory"
+    assert "give forward_batch" in job.info.problem.detail
+
+
+@pytest.mark.parametrize("asked", [{}, {"batch_size": 100}])
+def test_a_certification_takes_the_batch_that_fits_into_memory(
+    client: Client, tmp_path: Path, asked: dict[str, int]
+) -> None:
+    """The network has room for four images; the batches that are tried are fractions of a part of a stream."""
+    digits = client.add_dataset("digits", builtin="digits")
     torch.save({"weight": torch.ones(10, 64), "bias": torch.zeros(10)}, tmp_path / "huge.pt")
     uploaded = client.add_checkpoint("huge", tmp_path / "huge.pt", architecture="huge", num_classes=10)
-    certification = client.certify(checkpoint=uploaded, n=100, **common).wait()
-    for job, field in ((training, "forward_batch"), (certification, "batch_size")):
-        assert job.state == "failed"
-        assert job.info.problem is not None
-        assert job.info.problem.type == "urn:radii:problem:out-of-memory"
-        assert f"give {field}" in job.info.problem.detail or f"a smaller {field}" in job.info.problem.detail
+    job = client.certify(checkpoint=uploaded, dataset=digits, n=100, sigma=0.25, inputs={"count": 10}, **asked).wait()
+    assert job.state == "succeeded"
+    assert job.info.execution is not None
+    assert job.info.execution["batch_size"] == 2
 
 
 def test_a_file_that_is_not_sound_keeps_a_worker_from_starting(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_a_bound_of_two_classes_makes_inputs_worth_samples_that_one_bound_cannot
 def test_the_less_certain_the_class_the_fewer_samples_it_is_worth() -> None:
     sizes = [PILOT.size([k, 3_000 - k]) for k in (3_000, 2_990, 2_900, 2_500, 2_000)]
     assert sizes == sorted(sizes, reverse=True)
-    assert sizes[-1] < 20_000
+    assert sizes[-1] < 30_000
 
 
 def test_the_pilot_goes_on_where_much_is_at_stake_and_ends_where_little_is() -> None:
