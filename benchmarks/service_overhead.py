@@ -1,16 +1,18 @@
 """What the service costs around the engine: the same certification as a call of the library, and as a job of a service with
 its queue, child process, commits and leases, interleaved.
 
-Both run in one process at a time on the same cores. A job's time is its worker's device time, from the claim of each shard to
+Both run in one process at a time on the same cores, with the allocator told the same. A job's time is its worker's device time, from the claim of each shard to
 its last commit; what it takes to load the model is part of it, and nothing is left out but the wait for a worker. Beside
 it stands the time from the submission to the end, which has the start of the child in its first round. Medians of the rounds;
-the last line is one JSON object.
+the last line is one JSON object. What is around the engine is told by one job alone: its device time against the time that its
+certificates took in the engine.
 
     .venv/bin/python benchmarks/service_overhead.py [--quick] [--out benchmarks/results/service_overhead.md]
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -24,6 +26,7 @@ import shown
 from service.client import Client
 from service.client_job import Job
 from service.demo import service_in
+from worker.process import KEPT_MEMORY
 from worker.run.environment import cpu_name
 
 LIBRARY = Path(__file__).with_name("library_run.py")
@@ -52,6 +55,8 @@ def main() -> None:
         "library_seconds": round(library, 2),
         "device_seconds": round(device, 2),
         "whole_seconds": round(whole, 2),
+        "engine_seconds": round(statistics.median(row["engine"] for row in rows), 2),
+        "around_the_engine": round(statistics.median(row["device"] / row["engine"] - 1 for row in rows), 4),
         "overhead": round(statistics.median(row["device"] / row["library"] - 1 for row in rows), 4),
         "overhead_whole": round(statistics.median(row["whole"] / row["library"] - 1 for row in rows), 4),
         "counts_equal": all(row["equal"] for row in rows),
@@ -81,13 +86,19 @@ def _round(client: Client, training: Job, dataset: Any, spec: dict[str, Any], fo
         "inputs": spec["inputs"]["count"],
     }
     answer = subprocess.run(
-        [sys.executable, str(LIBRARY), json.dumps(asked)], stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, str(LIBRARY), json.dumps(asked)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env=KEPT_MEMORY | os.environ,
     )
     found = json.loads(answer.stdout)
-    counts = [list(row.counts) for row in job.certificates()]
+    rows = list(job.certificates())
+    counts = [list(row.counts) for row in rows]
     return {
         "library": found["seconds"],
         "device": job.progress.device_seconds,
+        "engine": sum(row.seconds for row in rows),
         "whole": whole,
         "equal": counts == found["counts"],
     }
@@ -98,6 +109,7 @@ def _text(figures: dict[str, Any], command: str) -> str:
     rows = [
         ["the engine, as a call of the library", figures["library_seconds"], ""],
         ["a job's device time", figures["device_seconds"], f"{100 * figures['overhead']:.1f} %"],
+        ["of which in the engine", figures["engine_seconds"], ""],
         ["from its submission to its end", figures["whole_seconds"], f"{100 * figures['overhead_whole']:.1f} %"],
     ]
     return f"""# What the service costs around the engine
@@ -110,7 +122,8 @@ def _text(figures: dict[str, Any], command: str) -> str:
 
 {shown.table(["", "seconds", "over the library"], rows)}
 
-Target: under 5 % of the engine's time.
+Device time around the engine, over the engine's time in the same job: {100 * figures["around_the_engine"]:.1f} %; the target is under
+5 %. The comparison with the library is of two processes, one after the other, and has the machine's swings in it.
 """
 
 
