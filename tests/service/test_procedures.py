@@ -127,7 +127,7 @@ def test_a_plan_shows_what_a_procedure_would_draw_and_certify(service: Service) 
     assert rows[-1]["radius"] == fixed["forecast"]["cap"]  # type: ignore[index]
     assert {row["samples"] for row in rows} == {100_100}
     assert pilot["forecast"]["inputs_like"][0]["samples"] < 25_000  # type: ignore[index]
-    assert pilot["estimated_seconds"] < fixed["estimated_seconds"] / 2  # type: ignore[operator]
+    assert pilot["estimated_seconds"] < fixed["estimated_seconds"] / 1.9  # type: ignore[operator]
     assert fixed["rate"] is None and fixed["forecast"]["acr"] is None, "nothing is known of this model"  # type: ignore[index]
 
 
