@@ -77,7 +77,7 @@ def _early(models: Mapping[str, Any]) -> str:
         "## Fewer samples\n\nTime against the textbook loop at batch 1,000, which is its rate, measured before and after each row, "
         "times the samples of a fixed n for each input. Tuning and compiling, once for a model on a machine, are left out "
         f"(compiling took {_preparing(models)} s again here). Certified accuracy and ACR against the certificates of the "
-        "fixed n on the same inputs, which were made in bf16.\n\n"
+        f"fixed n on the same inputs, made in {_references(models)}.\n\n"
         + table(
             ["at_radii", "inputs", "radii", "time", "mean samples (median)", "accuracy at fixed n", "change, points"],
             at_radii,
@@ -90,6 +90,10 @@ def _early(models: Mapping[str, Any]) -> str:
 def _preparing(models: Mapping[str, Any]) -> str:
     taken = [found["preparing_seconds"] for _, trained in _trained(models) for found in trained["early"].values()]
     return f"{min(taken):.0f} to {max(taken):.0f}"
+
+
+def _references(models: Mapping[str, Any]) -> str:
+    return " or ".join(sorted({trained["reference"] for _, trained in _trained(models)}))
 
 
 def _trained(models: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

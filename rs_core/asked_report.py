@@ -9,7 +9,7 @@ from rs_core.certify.procedure import procedure_of
 from rs_core.procedure_text import guarantee_note
 from rs_core.report import Report, summarize
 from rs_core.spec import CertifySpec, parse_spec
-from rs_core.tally import grid
+from rs_core.tally import grid, radii_up_to
 
 
 def summarize_asked(
@@ -24,11 +24,10 @@ def summarize_asked(
     """The report of a run's certificates; ``spec``, which has a noise level, is what the run was asked for, on ``total``
     inputs. ``radii``: another grid than the radii asked for, or a round one. Raises as :func:`summarize` does."""
     procedure = procedure_of(spec, inputs=total)
-    asked = grid((0.0, *spec.radii)) if spec.radii else None
     growing = [row for row in certificates if row.counts and row.n < spec.n] if spec.sampling == "anytime" else []
     report = summarize(
         certificates,
-        radii=asked if radii is None else radii,
+        radii=radii_of(spec, procedure.cap) if radii is None else radii,
         total=total,
         cap=procedure.cap,
         class_names=class_names,
@@ -36,6 +35,11 @@ def summarize_asked(
         unfinished=len(growing),
     )
     return replace(report, notes=report.notes + together(spec, total))
+
+
+def radii_of(spec: CertifySpec, cap: float) -> tuple[float, ...]:
+    """The radii of a report's table: 0 and those that were asked for, else round ones up to the cap."""
+    return grid((0.0, *spec.radii)) if spec.radii else radii_up_to(cap)
 
 
 def together(spec: CertifySpec, inputs: int) -> tuple[str, ...]:

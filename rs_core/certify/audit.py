@@ -119,7 +119,7 @@ class Recomputation:
         if asked.sampling == "anytime":
             return row.n0 == asked.n0 and row.n <= asked.n
         selected = argmax(row.counts0)
-        key = (row.n0, row.n, row.counts0[selected], row.counts[selected])
+        key = (row.n0, row.n, *sorted(row.counts0, reverse=True), row.counts[selected])
         if key not in self._sizes:
             self._sizes[key] = asked.wanted(row.counts0, row.counts) == (row.n0, row.n)
         return self._sizes[key]
@@ -183,22 +183,24 @@ class Redrawing:
 
     def look_at(self, stored: Certificate, again: Certificate) -> None:
         """Adds what is found in one input's two certificates."""
+        self.findings.add(stored.index, self._fault(stored, again))
+
+    def _fault(self, stored: Certificate, again: Certificate) -> str | None:
         pairs = {"counts0": (stored.counts0, again.counts0), "counts": (stored.counts, again.counts)}
         if again.error is not None:
             self.failed += 1  # this tells of the machine that drew again, not of the certificate
-            self.findings.add(stored.index, None)
-        elif stored.label != again.label:
-            self.findings.add(stored.index, f"its label is {stored.label}, the data set's is {again.label}")
-        elif stored.sampling == "anytime" and stored.n > again.n:
+            return None
+        if stored.label != again.label:
+            return f"its label is {stored.label}, the data set's is {again.label}"
+        if stored.sampling == "anytime" and stored.n > again.n:
             self.moved_on += 1  # its job has drawn more meanwhile
-            self.findings.add(stored.index, None)
-        elif all(tuple(one) == tuple(other) for one, other in pairs.values()):
+            return None
+        if all(tuple(one) == tuple(other) for one, other in pairs.values()):
             self.equal += 1
-            self.findings.add(stored.index, None)
-        elif self._exact:
-            self.findings.add(stored.index, "counts that were drawn again are not those that are stored")
-        else:
-            self.findings.add(stored.index, self._unlikely(pairs, BY_THEIR_VOTES[stored.sampling]))
+            return None
+        if self._exact:
+            return "counts that were drawn again are not those that are stored"
+        return self._unlikely(pairs, BY_THEIR_VOTES[stored.sampling])
 
     def _unlikely(
         self, pairs: Mapping[str, tuple[Sequence[int], Sequence[int]]], stopped: Collection[str]

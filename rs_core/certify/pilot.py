@@ -104,10 +104,8 @@ class Pilot:
         radii = []
         for share in shares:
             lower = lower_bounds(share * n, n, SHARE_OF_THE_TOP * self.alpha)
-            others = (
-                1 - of_the_rest * (1 - share)
-            ) * n  # noise samples that did not vote for the strongest other class
-            upper = np.minimum(1 - lower, 1 - lower_bounds(others, n, level))
+            not_the_rival = 1 - of_the_rest * (1 - share)
+            upper = np.minimum(1 - lower, 1 - lower_bounds(not_the_rival * n, n, level))
             radii.append(np.maximum(0.0, (ndtri(lower) - ndtri(upper)) / 2))
         return np.asarray(np.nan_to_num(radii).mean((0, 2)))
 

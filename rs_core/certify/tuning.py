@@ -72,7 +72,7 @@ def tune(
         first = Way(batch_size=sizes[0], rate=measure(sizes[0], False, 0.0)[0])
     if first.rate == 0.0 or samples < SHORT * first.rate:
         return first
-    ways = _ways(sizes, measure, tried="batches")
+    ways = _ways(sizes, measure, tried="batches") or [replace(first, tried="batches")]
     best = max(ways, key=_rate_of)
     if may_compile and samples >= LONG * best.rate:
         place = sizes.index(best.batch_size)

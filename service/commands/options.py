@@ -102,7 +102,8 @@ Sampling = Annotated[
     typer.Option(
         rich_help_panel=SAMPLING,
         help="fixed: n samples each, as in papers; pilot: full radii for about half of the samples, at 1 % less ACR; "
-        "at_radii: certified accuracy at --radii for 10 to 50 times fewer; anytime: certificates that hold whenever you stop. (default: fixed)",
+        "at_radii: certified accuracy at --radii for 10 to 50 times fewer; anytime: certificates that hold whenever you stop. "
+        "(default: fixed)",
     ),
 ]
 Radii = Annotated[

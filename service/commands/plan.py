@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rs_core.errors import InvalidSpec
 from service.commands import options as o
 from service.commands.console import note, say, table
 from service.commands.specs import listed, spec_of
@@ -77,10 +78,6 @@ def plan(
     hints = {"architecture": architecture, "normalization": normalization}
     look = _looked(asked, look_at, hints=hints, device=device, threads=threads)
     say(_text(look, asked, listed(radii) or list(asked.radii or ()), seconds))
-
-
-class CannotBe(Exception):
-    """A procedure that does not go with what was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +147,9 @@ def _text(look: Look, spec: "CertifySpec", radii: list[float], seconds: float | 
     for sampling in SAMPLINGS:
         try:
             rows.append([sampling, *_row(look, _procedure(look, spec, sampling, asked), seconds)])
-        except CannotBe as error:
+        except InvalidSpec as error:
             rows.append([sampling, *["–"] * 5])
-            refused.append(f"No {sampling}: {error}.")
+            refused.append(f"No {sampling}: expected {error.expected}, got {error.got}.")
     shown = table(["sampling", "n", "samples an input", "time", "cap", "expected ACR"], rows)
     head = f"{look.inputs:,} inputs at sigma {look.sigma:g}; {look.rate:,.0f} noise samples a second on this machine."
     radii_shown = ", ".join(f"{radius:g}" for radius in asked)
@@ -163,17 +160,13 @@ def _text(look: Look, spec: "CertifySpec", radii: list[float], seconds: float | 
 
 
 def _procedure(look: Look, spec: "CertifySpec", sampling: Any, radii: list[float]) -> "Procedure":
-    """Raises :class:`CannotBe` where the bound does not go with the sampling, or the radii are out of reach."""
+    """Raises :class:`InvalidSpec` where the bound does not go with the sampling, or the radii are out of reach."""
     from rs_core.certify.procedure import procedure_of
-    from rs_core.errors import InvalidSpec
 
     if spec.bound == "two_class" and sampling in ("at_radii", "anytime"):
-        raise CannotBe("expected the one_sided bound with it, got two_class")
+        raise InvalidSpec(expected="the one_sided bound with it", got="two_class", where="bound")
     chosen = {"sampling": sampling, "radii": tuple(radii) if sampling == "at_radii" else None, "sigma": look.sigma}
-    try:
-        return procedure_of(replace(spec, **chosen), inputs=look.inputs)
-    except InvalidSpec as error:
-        raise CannotBe(f"expected {error.expected}, got {error.got}") from None
+    return procedure_of(replace(spec, **chosen), inputs=look.inputs)
 
 
 def _row(look: Look, procedure: "Procedure", seconds: float | None) -> list[str]:

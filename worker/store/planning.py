@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from rs_core import training_checks
+from rs_core.asked_report import radii_of
 from rs_core.certify.procedure import USUAL_SAVING, procedure_of
 from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.methods.table import method
 from rs_core.spec import CertifySpec, Normalization, PredictSpec, Selection, SoftLabelSpec, TrainSpec, dump_spec
-from rs_core.tally import grid, radii_up_to
 from rs_core.training_checks import Known
 from worker.store.jobs import NewJob
 from worker.store.tables import Checkpoint, Dataset
@@ -79,7 +79,7 @@ def plan(
         shards = cut(chosen, seconds / chosen, shard_seconds)
         if isinstance(spec, CertifySpec):
             procedure = procedure_of(replace(spec, sigma=sigma), inputs=chosen)
-            radii = grid((0.0, *spec.radii)) if spec.radii else radii_up_to(procedure.cap)
+            radii = radii_of(spec, procedure.cap)
         body = dump_spec(spec) | {"sigma": sigma}
     unit = "optimiser steps" if spec.kind == "train" else "noise samples"
     admit(seconds, max_job_seconds, f"{work} {unit}", "inputs, epochs" if spec.kind == "train" else "inputs, n")

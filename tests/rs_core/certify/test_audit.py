@@ -1,6 +1,6 @@
 """An audit finds what is wrong, and nothing where all is right."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -181,6 +181,23 @@ def test_where_all_agrees_a_single_vote_is_a_fault_and_elsewhere_it_is_none(
         audit = Redrawing(1, exact=exact)
         audit.look_at(row, other)
         assert (audit.findings.wrong, audit.equal) == (wrong, 0)
+
+
+def test_a_size_that_a_pilot_gave_to_other_votes_is_found(model: nn.Module, inputs: list[Input]) -> None:
+    """Equal votes for the class; beside a strong rival the bound of two classes is worth no samples."""
+    procedure = Procedure(sigma=0.25, n=10_000, alpha=0.01, sampling="pilot", bound="two_class")
+    spread, rivalled = (1_050, 230, *[215] * 8), (1_050, 1_040, *[113] * 7, 119)
+    n = procedure.wanted(spread, [0] * 10)[1]
+    assert procedure.wanted(rivalled, [0] * 10)[1] == 0 < n
+    counts = (n // 2, *[(n - n // 2) // 9 + (place < (n - n // 2) % 9) for place in range(9)])
+    row = _rows(model, inputs, "pilot", "two_class")[0]
+    rows = []
+    for index, counts0 in enumerate((spread, rivalled)):
+        decided = asdict(procedure.decide(counts0, counts))
+        rows.append(replace(row, index=index, counts0=counts0, counts=counts, n0=3_000, n=n, **decided))
+    audit = Recomputation(64, procedure, row.seed)
+    audit.look_at(rows)
+    assert [fault.index for fault in audit.findings.faults] == [1]
 
 
 def test_an_input_on_which_drawing_again_failed_tells_nothing(model: nn.Module, inputs: list[Input]) -> None:

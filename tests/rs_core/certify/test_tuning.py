@@ -104,6 +104,16 @@ def test_where_not_even_the_smallest_batch_fits_smaller_ones_are_tried() -> None
     assert tune(nothing, samples=10**6, device="cuda").batch_size == 1, "the job will say that memory is full"
 
 
+def test_memory_that_another_took_meanwhile_leaves_what_was_found_first() -> None:
+    asked: list[int] = []
+
+    def shrinking(batch_size: int, compiled: bool, seconds: float) -> tuple[float, bool]:
+        asked.append(batch_size)
+        return (20.0 if len(asked) == 1 else 0.0), compiled
+
+    assert tune(shrinking, samples=10**6, device="cuda", may_compile=False).batch_size == 500
+
+
 def _measured_again() -> Way:
     return pytest.fail("measured again")
 
