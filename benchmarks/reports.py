@@ -28,8 +28,9 @@ from worker.run.environment import cpu_name
 from worker.settings import Settings
 from worker.store import jobs, planning, registry, results, schema, tenants
 from worker.store.blobs import writing
+from worker.store.result_tables import JobSummary
 from worker.store.session import Database
-from worker.store.tables import Checkpoint, Dataset, Job, JobSummary
+from worker.store.tables import Checkpoint, Dataset, Job
 
 CLASSES, SIGMA, N = 10, 0.5, 100_000
 COMMIT = 5_000

@@ -4,8 +4,9 @@ from alembic import context
 from sqlalchemy import Connection
 
 from worker.settings import Settings
+from worker.store import result_tables, tables  # noqa: F401  (so that Base knows of them)
+from worker.store.columns import Base
 from worker.store.session import make_engine
-from worker.store.tables import Base
 
 
 def _run(connection: Connection) -> None:

@@ -13,7 +13,8 @@ from rs_core.certify.procedure import USUAL_SAVING, Procedure, procedure_of
 from rs_core.spec import CertifySpec, PredictSpec, Selection, SoftLabelSpec, TrainSpec
 from service import schemas
 from worker.store import jobs, planning, results
-from worker.store.tables import Checkpoint, Dataset, Job, JobSummary
+from worker.store.result_tables import JobSummary
+from worker.store.tables import Checkpoint, Dataset, Job
 
 ENOUGH_SECONDS = 5.0
 """Device time from which on earlier jobs tell a rate; in less, starting has its share."""

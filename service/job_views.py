@@ -15,8 +15,9 @@ from service.dependencies import etag_of
 from service.views import problem, time
 from worker.store.clock import clock
 from worker.store.jobs import RUNNING, TERMINAL
+from worker.store.result_tables import EpochMetric, JobSummary, SampleProgress
 from worker.store.results import PREDICTING
-from worker.store.tables import EpochMetric, Job, JobSummary, SampleProgress, Shard
+from worker.store.tables import Job, Shard
 
 UNITS: dict[str, tuple[str, str]] = {
     "certify": ("inputs", "noise samples"),

@@ -14,9 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.store.clock import clock
 from worker.store.jobs import QUEUED, RUNNING
+from worker.store.result_tables import JobSummary
 from worker.store.session import Database
 from worker.store.shards import free
-from worker.store.tables import Job, JobSummary, Shard, Worker
+from worker.store.tables import Job, Shard, Worker
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})

@@ -22,7 +22,8 @@ from service import result_schemas
 from service.dependencies import etag_of
 from service.views import time
 from worker.store import digests, results
-from worker.store.tables import Checkpoint, Dataset, Job, JobSummary
+from worker.store.result_tables import JobSummary
+from worker.store.tables import Checkpoint, Dataset, Job
 
 VERSION = version("radii")
 PROCEDURE = (*("sigma", "sampling", "radii", "bound", "noise", "guarantee", "n0", "n", "alpha", "precision", "seed"),)

@@ -11,7 +11,8 @@ from rs_core.certify.decision import ABSTAIN, UNKNOWN_LABEL
 from rs_core.certify.decision import Certificate as CertificateRecord
 from rs_core.certify.decision import Prediction as PredictionRecord
 from service import result_schemas, schemas
-from worker.store.tables import Blob, Checkpoint, Dataset, EpochMetric, Job, Upload
+from worker.store.result_tables import EpochMetric
+from worker.store.tables import Blob, Checkpoint, Dataset, Job, Upload
 
 RESOURCE_FIELDS = {
     Dataset: ("id", "name", "state", "count", "shape", "num_classes", "class_names", "content_hash", "sha256"),

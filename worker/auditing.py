@@ -16,8 +16,9 @@ from rs_core.errors import InvalidResults
 from rs_core.spec import CertifySpec, parse_spec
 from rs_core.tally import Tally, tally
 from worker.store import jobs, results
+from worker.store.result_tables import JobSummary
 from worker.store.session import Database
-from worker.store.tables import Dataset, Job, JobSummary
+from worker.store.tables import Dataset, Job
 
 BATCH = 5_000
 

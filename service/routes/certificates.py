@@ -21,8 +21,8 @@ from service.dependencies import (
 from service.openapi import files, problems
 from service.resources import of_kind
 from worker.store import results
+from worker.store.result_tables import JobSummary
 from worker.store.session import Database
-from worker.store.tables import JobSummary
 
 router = APIRouter(prefix="/v1/jobs", tags=["certificates"])
 

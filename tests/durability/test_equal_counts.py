@@ -16,8 +16,9 @@ from rs_core.fields import Sampling
 from worker import broker
 from worker.settings import Settings
 from worker.store import jobs, results
+from worker.store.result_tables import JobSummary, SampleProgress
 from worker.store.session import Database
-from worker.store.tables import Job, JobSummary, SampleProgress
+from worker.store.tables import Job
 
 START, COUNT, N0, N, SEED = 1_500, 24, 100, 10_000, 9
 

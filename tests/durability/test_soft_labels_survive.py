@@ -13,8 +13,9 @@ from rs_core.spec import TrainSpec, parse_spec
 from service import submission
 from worker.settings import Settings
 from worker.store import blobs, jobs, registry, results, shards
+from worker.store.result_tables import PredictionRow, SampleProgress
 from worker.store.session import Database
-from worker.store.tables import Checkpoint, Job, PredictionRow, SampleProgress, Shard
+from worker.store.tables import Checkpoint, Job, Shard
 
 COUNT = 800
 """Votes and training take seconds and are written ten times a second: there is time to see them half done."""

@@ -8,7 +8,8 @@ import pytest
 from tests_support.over_http import Service
 
 from worker.store import jobs, results, shards
-from worker.store.tables import CertificateRow, Shard
+from worker.store.result_tables import CertificateRow
+from worker.store.tables import Shard
 
 
 def test_a_submitted_job_can_be_seen_at_its_location(either: Service) -> None:

@@ -6,7 +6,8 @@ from tests_support.over_http import Service, certificate
 from rs_core.certify.discrete_law import neglected
 from rs_core.fields import Sampling
 from worker.store import results, shards
-from worker.store.tables import Job, JobSummary
+from worker.store.result_tables import JobSummary
+from worker.store.tables import Job
 
 
 def _advance(service: Service, job_id: str, n: int) -> None:

@@ -6,7 +6,8 @@ from tests_support.over_http import Service, certificate, serving
 
 from worker import auditing
 from worker.store import results
-from worker.store.tables import Job, JobSummary
+from worker.store.result_tables import JobSummary
+from worker.store.tables import Job
 
 
 def _audit(service: Service, job_id: str, **more: object) -> tuple[int, dict[str, object]]:

@@ -14,9 +14,10 @@ from worker import process
 from worker.loop import CannotStart, Slot, end
 from worker.settings import Settings
 from worker.store import jobs, results, shards
+from worker.store.result_tables import JobSummary
 from worker.store.schema import WrongSchema
 from worker.store.session import Database
-from worker.store.tables import Job, JobSummary, Shard, Worker
+from worker.store.tables import Job, Shard, Worker
 
 START = 1_500
 

@@ -95,7 +95,7 @@ def test_a_file_that_is_gone_is_made_again_to_the_same_bytes(
 
 
 def _lose(database: Database, job_id: str, index: int) -> None:
-    from worker.store.tables import PredictionRow
+    from worker.store.result_tables import PredictionRow
 
     with database.write() as session:
         row = session.get_one(PredictionRow, (job_id, index))

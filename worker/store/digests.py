@@ -10,7 +10,8 @@ from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import procedure_of
 from rs_core.digest import STEPS, Digest, digest_of, from_bytes, to_bytes
 from rs_core.spec import CertifySpec, parse_spec
-from worker.store.tables import Job, JobDigest, JobSummary
+from worker.store.result_tables import JobDigest, JobSummary
+from worker.store.tables import Job
 
 LARGE = 20_000
 """Inputs of a job from which on its digest is kept."""

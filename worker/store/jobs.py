@@ -19,8 +19,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from worker.store.clock import clock
+from worker.store.result_tables import JobSummary
 from worker.store.session import new_id
-from worker.store.tables import Checkpoint, Dataset, Event, Job, JobSummary, Shard
+from worker.store.tables import Checkpoint, Dataset, Event, Job, Shard
 
 QUEUED, RUNNING, CANCELLING = "queued", "running", "cancelling"
 SUCCEEDED, FAILED, CANCELLED, EXPIRED = "succeeded", "failed", "cancelled", "expired"

@@ -19,17 +19,10 @@ from rs_core.soft_labels import ALPHA
 from rs_core.spec import Selection
 from rs_core.tally import tally
 from worker.store import digests
+from worker.store.columns import Base
+from worker.store.result_tables import CertificateRow, EpochMetric, JobSummary, PredictionRow, SampleProgress
 from worker.store.shards import Claim
-from worker.store.tables import (
-    Base,
-    CertificateRow,
-    Dataset,
-    EpochMetric,
-    Job,
-    JobSummary,
-    PredictionRow,
-    SampleProgress,
-)
+from worker.store.tables import Dataset, Job
 
 Record = TypeVar("Record", Certificate, Prediction)
 

@@ -19,7 +19,8 @@ from rs_core.models.network_code import network_of
 from rs_core.spec import dump_spec
 from rs_core.spec_names import settings
 from worker.store import jobs
-from worker.store.tables import Checkpoint, Dataset, Job, JobSummary
+from worker.store.result_tables import JobSummary
+from worker.store.tables import Checkpoint, Dataset, Job
 
 
 def content_key(spec: Any, things: Mapping[str, str | None]) -> str:

@@ -1,50 +1,16 @@
-"""The tables. Times are seconds since 1970 by the database's clock; identifiers are sortable by creation.
+"""The tables: who there is, what they have given, and what they have asked for; those of results are in ``result_tables``.
 
-Results are rows (``certificate``, ``prediction``, ``epoch_metric``), state is in few places (``job.state``,
-``shard.state``), and ``job_summary`` is what a poll needs, updated in the transaction that stores the results.
+Times are seconds since 1970 by the database's clock; identifiers are sortable by creation. State is in few places
+(``job.state``, ``shard.state``).
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Float,
-    ForeignKey,
-    Index,
-    LargeBinary,
-    MetaData,
-    String,
-    UniqueConstraint,
-)
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.store.clock import clock
-
-Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-Id = String(40)
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        dict[str, Any]: Json,
-        list[Any]: Json,
-        float: Float(53),
-        int: BigInteger,
-    }
-
-
-def _created() -> Mapped[float]:
-    return mapped_column(default=clock())
+from worker.store.columns import Base, Id, created
 
 
 class Tenant(Base):
@@ -53,7 +19,7 @@ class Tenant(Base):
     __tablename__ = "tenant"
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
-    created: Mapped[float] = _created()
+    created: Mapped[float] = created()
 
 
 class ApiKey(Base):
@@ -64,7 +30,7 @@ class ApiKey(Base):
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
     name: Mapped[str] = mapped_column(String(200))
     hash: Mapped[str] = mapped_column(String(64), unique=True)
-    created: Mapped[float] = _created()
+    created: Mapped[float] = created()
     revoked: Mapped[float | None]
 
 
@@ -83,7 +49,7 @@ class Blob(Base):
     __tablename__ = "blob"
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     size: Mapped[int]
-    created: Mapped[float] = _created()
+    created: Mapped[float] = created()
 
 
 class Upload(Base):
@@ -95,7 +61,7 @@ class Upload(Base):
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
     name: Mapped[str] = mapped_column(String(255))
     sha256: Mapped[str] = mapped_column(ForeignKey("blob.sha256"), index=True)
-    created: Mapped[float] = _created()
+    created: Mapped[float] = created()
 
 
 class Dataset(Base):
@@ -114,7 +80,7 @@ class Dataset(Base):
     shape: Mapped[list[Any] | None]
     num_classes: Mapped[int | None]
     class_names: Mapped[list[Any] | None]
-    created: Mapped[float] = _created()
+    created: Mapped[float] = created()
 
 
 class Checkpoint(Base):
@@ -134,7 +100,7 @@ class Checkpoint(Base):
     sigma: Mapped[float | None]
     method: Mapped[str | None] = mapped_column(String(100))
     info: Mapped[dict[str, Any] | None]
-    created: Mapped[float] = _created()
+    created: Mapped[float] = created()
 
 
 class Job(Base):
@@ -168,41 +134,9 @@ class Job(Base):
     provenance: Mapped[dict[str, Any] | None]
     output: Mapped[dict[str, Any] | None]
     problem: Mapped[dict[str, Any] | None]
-    created: Mapped[float] = _created()
+    created: Mapped[float] = created()
     started: Mapped[float | None]
     finished: Mapped[float | None]
-
-
-class JobSummary(Base):
-    """What a poll or a report of a large job needs, kept up to date as results arrive.
-
-    ``work`` is in noise samples (certify, predict), optimiser steps (train) or conversions; ``correct_at`` counts the
-    inputs that are correct at each of ``radii``.
-    """
-
-    __tablename__ = "job_summary"
-    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    total: Mapped[int]
-    done: Mapped[int] = mapped_column(default=0)
-    work_total: Mapped[int]
-    work_done: Mapped[int] = mapped_column(default=0)
-    device_seconds: Mapped[float] = mapped_column(default=0.0)
-    radii: Mapped[list[Any]]
-    correct_at: Mapped[list[Any]]
-    radius_sum: Mapped[float] = mapped_column(default=0.0)
-    correct: Mapped[int] = mapped_column(default=0)
-    abstained: Mapped[int] = mapped_column(default=0)
-    at_cap: Mapped[int] = mapped_column(default=0)
-    errors: Mapped[int] = mapped_column(default=0)
-    updated: Mapped[float] = mapped_column(default=clock(), onupdate=clock())
-
-
-class JobDigest(Base):
-    """What a report needs of very many certificates, see ``store.digests``."""
-
-    __tablename__ = "job_digest"
-    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    body: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class Shard(Base):
@@ -230,74 +164,6 @@ class Shard(Base):
     resume: Mapped[dict[str, Any] | None]
 
 
-class CertificateRow(Base):
-    """A stored certificate; ``prediction`` -1 is an abstention."""
-
-    __tablename__ = "certificate"
-    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    index: Mapped[int] = mapped_column(primary_key=True)
-    label: Mapped[int]
-    prediction: Mapped[int]
-    radius: Mapped[float]
-    p_lower: Mapped[float]
-    p_upper: Mapped[float | None]
-    counts0: Mapped[list[Any]]
-    counts: Mapped[list[Any]]
-    n0: Mapped[int]
-    n: Mapped[int]
-    sigma: Mapped[float]
-    alpha: Mapped[float]
-    seed: Mapped[int]
-    seconds: Mapped[float]
-    error: Mapped[str | None]
-
-
-class PredictionRow(Base):
-    """A stored prediction; ``prediction`` -1 is an abstention."""
-
-    __tablename__ = "prediction"
-    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    index: Mapped[int] = mapped_column(primary_key=True)
-    label: Mapped[int]
-    prediction: Mapped[int]
-    p_value: Mapped[float]
-    counts: Mapped[list[Any]]
-    n: Mapped[int]
-    sigma: Mapped[float]
-    alpha: Mapped[float]
-    seed: Mapped[int]
-    seconds: Mapped[float]
-    error: Mapped[str | None]
-
-
-class SampleProgress(Base):
-    """The unfinished input: votes so far by stage, and how often it ended the child that worked on it."""
-
-    __tablename__ = "sample_progress"
-    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    index: Mapped[int] = mapped_column(primary_key=True)
-    votes: Mapped[dict[str, Any]]
-    drawn: Mapped[int]
-    seconds: Mapped[float]
-    deaths: Mapped[int] = mapped_column(default=0)
-
-
-class EpochMetric(Base):
-    """What one epoch of a training job came to."""
-
-    __tablename__ = "epoch_metric"
-    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    epoch: Mapped[int] = mapped_column(primary_key=True)
-    steps: Mapped[int]
-    learning_rate: Mapped[float]
-    loss: Mapped[float]
-    terms: Mapped[dict[str, Any]]
-    accuracy: Mapped[float]
-    test_accuracy: Mapped[float | None]
-    certification: Mapped[dict[str, Any] | None]
-    seconds: Mapped[float]
-
-
 class Event(Base):
     """A state change of a job, in order."""
 
@@ -306,7 +172,7 @@ class Event(Base):
     seq: Mapped[int] = mapped_column(primary_key=True)
     type: Mapped[str] = mapped_column(String(40))
     data: Mapped[dict[str, Any]]
-    created: Mapped[float] = _created()
+    created: Mapped[float] = created()
 
 
 class Worker(Base):
@@ -329,4 +195,4 @@ class Idempotency(Base):
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     body_hash: Mapped[str] = mapped_column(String(64))
     resource_id: Mapped[str] = mapped_column(Id)
-    created: Mapped[float] = _created()
+    created: Mapped[float] = created()

@@ -13,8 +13,9 @@ from sqlalchemy import func, select
 from worker.local import environment
 from worker.settings import Settings
 from worker.store import jobs
+from worker.store.result_tables import CertificateRow
 from worker.store.session import Database
-from worker.store.tables import CertificateRow, Job
+from worker.store.tables import Job
 
 
 class Fleet:

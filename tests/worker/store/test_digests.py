@@ -10,8 +10,9 @@ from tests_support.over_http import certificate
 from rs_core.digest import STEPS, digest_of
 from rs_core.fields import Sampling
 from worker.store import digests, results
+from worker.store.result_tables import JobSummary
 from worker.store.session import Database
-from worker.store.tables import Job, JobSummary
+from worker.store.tables import Job
 
 
 def _job(database: Database, root: Path, sampling: Sampling) -> str:

@@ -6,8 +6,9 @@ from tests_support import things
 
 from worker.store import jobs, registry
 from worker.store.jobs import NewJob
+from worker.store.result_tables import JobSummary
 from worker.store.session import Database
-from worker.store.tables import Dataset, Event, Job, JobSummary, Shard
+from worker.store.tables import Dataset, Event, Job, Shard
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from rs_core.certify.decision import ABSTAIN, Certificate, Prediction
 from rs_core.report import summarize
 from worker.store import jobs, results, shards
 from worker.store.jobs import NewJob
+from worker.store.result_tables import JobSummary
 from worker.store.session import Database
-from worker.store.tables import JobSummary
 
 SPEC = {"kind": "certify", "n0": 10, "n": 100, "sigma": 0.25, "alpha": 0.001, "seed": 3}
 

@@ -8,9 +8,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from worker.store import schema
+from worker.store import result_tables, schema, tables  # noqa: F401  (so that Base knows of them)
+from worker.store.columns import Base
 from worker.store.session import Database
-from worker.store.tables import Base
 
 
 def test_the_migrated_schema_is_the_one_of_the_tables(database: Database) -> None:

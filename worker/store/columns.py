@@ -1,0 +1,34 @@
+"""What the tables have in common: their base, the types of their columns, times by the database's clock."""
+
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, BigInteger, Float, MetaData, String
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from worker.store.clock import clock
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+Id = String(40)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        dict[str, Any]: Json,
+        list[Any]: Json,
+        float: Float(53),
+        int: BigInteger,
+    }
+
+
+def created() -> Mapped[float]:
+    """A column of when the row was written."""
+    return mapped_column(default=clock())
