@@ -101,6 +101,13 @@ class KeyReused(ServiceError):
     """The idempotency key was used for another request."""
 
 
+class QuotaExceeded(ServiceError):
+    """There is too much work of yours in the queue."""
+
+    status = 429
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
+
+
 class DiskFull(ServiceError):
     """The disk is full."""
 

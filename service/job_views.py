@@ -113,6 +113,8 @@ def _view(job: Job, facts: Facts, needs: schemas.JobBrief | None) -> schemas.Job
         created=time(job.created),
         started=None if job.started is None else time(job.started),
         finished=None if job.finished is None else time(job.finished),
+        priority=job.priority,
+        deadline=None if job.deadline is None else time(job.deadline),
         spec=job.spec,
         dataset=job.dataset_id,
         test_dataset=job.test_dataset_id,

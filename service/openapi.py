@@ -15,6 +15,7 @@ MEANINGS = {
     409: "Not now: something is in use, or not ready yet",
     413: "The body is too large",
     415: "The body has a form that is not taken",
+    429: "You have too much work in the queue already; try again when some of it is done",
     422: "The request is not valid: what was expected, and what came",
     503: "The database cannot be reached; try again",
     507: "The disk is full",

@@ -38,11 +38,29 @@ UploadReference = Annotated[
     str, Field(min_length=1, max_length=255, description="name, identifier or SHA-256 of an upload of yours")
 ]
 PresetName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(presets.names())})]
-ValidateOnly = Annotated[bool, Field(description="check and estimate, but make no job")]
 
 
 @record
-class TrainJob(TrainSpec):
+class Wishes:
+    """What the request for a job says beside its specification: whether to make it, when, and until when."""
+
+    validate_only: Annotated[bool, Field(description="check and estimate, but make no job")] = False
+    priority: Annotated[
+        int, Field(ge=-100, le=100, description="of your own jobs, one of a higher priority is worked on first")
+    ] = 0
+    deadline_seconds: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=366 * 86_400.0,
+            description="seconds from the submission after which the job is stopped, and ends as expired; what it has "
+            "found until then stays. A certification by anytime is valid then, and of the others what is done. null: never",
+        ),
+    ] = None
+
+
+@record
+class TrainJob(TrainSpec, Wishes):
     """A training job; ``name`` is given to the checkpoint that it makes.
 
     With a ``preset`` every field but the data sets may be left out. What the body says goes before the preset; its
@@ -51,7 +69,6 @@ class TrainJob(TrainSpec):
 
     name: Name | None = None
     preset: Annotated[PresetName | None, Field(description="a published setting, by its name in /v1/presets")] = None
-    validate_only: ValidateOnly = False
 
     @model_validator(mode="before")
     @classmethod
@@ -66,10 +83,9 @@ class TrainJob(TrainSpec):
 
 
 @record
-class CertifyJob(CertifySpec):
+class CertifyJob(CertifySpec, Wishes):
     """A certification job."""
 
-    validate_only: ValidateOnly = False
     budget_seconds: Annotated[
         float | None,
         Field(
@@ -87,24 +103,18 @@ class CertifyJob(CertifySpec):
 
 
 @record
-class PredictJob(PredictSpec):
+class PredictJob(PredictSpec, Wishes):
     """A prediction job."""
 
-    validate_only: ValidateOnly = False
-
 
 @record
-class SoftLabelJob(SoftLabelSpec):
+class SoftLabelJob(SoftLabelSpec, Wishes):
     """A job of votes on a training set, for CAT-RS."""
 
-    validate_only: ValidateOnly = False
-
 
 @record
-class VerifyJob(VerifySpec):
+class VerifyJob(VerifySpec, Wishes):
     """An audit of a certification job."""
-
-    validate_only: ValidateOnly = False
 
 
 JobRequest = Annotated[TrainJob | CertifyJob | PredictJob | SoftLabelJob | VerifyJob, Field(discriminator="kind")]

@@ -246,6 +246,8 @@ class Job(Answer):
     created: datetime
     started: datetime | None = None
     finished: datetime | None = None
+    priority: int = 0
+    deadline: Annotated[datetime | None, Field(description="when it is stopped, and ends as expired")] = None
     spec: dict[str, Any]
     dataset: str | None = None
     test_dataset: str | None = None

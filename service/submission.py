@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from rs_core.spec import CertifySpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec
-from service import needs, requests, schemas
+from service import admission, needs, requests, schemas
 from service.auditing import plan_audit
 from service.job_views import UNITS
 from service.planned import Data, Desk, Planned, Spec, plan_one, ready
@@ -57,13 +57,32 @@ def plan(
     return plan_one(desk, spec, data, checkpoint=checkpoint, key=needs.vote_key(spec, data, needs.of_file(checkpoint)))
 
 
-def submit(
-    session: Session, planned: Planned, name: str | None, *, preset: str | None = None, auto: bool = False
-) -> Job:
-    """Writes the job and, for a training job, the pending checkpoint that it will make, which says from which preset it
-    is; the jobs that it needs first."""
-    needed = submit(session, planned.needs, None, auto=True) if isinstance(planned.needs, Planned) else planned.needs
-    new = replace(planned.new, auto=auto, needs_id=needed.id if needed else None)
+def submit(session: Session, planned: Planned, request: requests.JobRequest, settings: Settings) -> Job:
+    """Writes the job that was planned for the request, and those that it needs first. Raises :class:`QuotaExceeded`."""
+    steps = [step for step in [planned, *planned.chain] if isinstance(step, Planned)]
+    admission.require(
+        session, planned.new.tenant_id, settings, jobs=len(steps), seconds=sum(step.seconds for step in steps)
+    )
+    return _submit(session, planned, request)
+
+
+def _submit(session: Session, planned: Planned, request: requests.JobRequest, *, auto: bool = False) -> Job:
+    """One of its jobs and, for a training job, the pending checkpoint that it will make, which says from which preset it
+    is; the jobs that it needs first, which have no deadline: they stop when nobody needs them any more."""
+    needed = (
+        _submit(session, planned.needs, request, auto=True) if isinstance(planned.needs, Planned) else planned.needs
+    )
+    name, preset = (
+        (request.name, request.preset) if isinstance(request, requests.TrainJob) and not auto else (None, None)
+    )
+    new = replace(
+        planned.new,
+        auto=auto,
+        needs_id=needed.id if needed else None,
+        priority=request.priority,
+        seconds_to_end=None if auto else request.deadline_seconds,
+        estimated_seconds=planned.seconds,
+    )
     if needed is not None and needed.kind == "train":
         voter = needed.checkpoint_id
         new = replace(new, checkpoint_id=voter, spec=new.spec | {"checkpoint": voter})

@@ -90,13 +90,16 @@ def write(
     retry: bool = False,
     release: bool = False,
     alone: bool = False,
-) -> bool:
-    """Writes one commit; True where the job wants to stop. Raises ``LeaseLost`` before anything is written.
+) -> shards.Standing:
+    """Writes one commit and tells whether the job is to go on; of a job that has ended nothing is written any more.
+    Raises ``LeaseLost`` before anything is written.
 
     ``release`` hands the shard back; ``alone`` does so with the order to work on one input at a time from now on.
     """
     touch = shards.renew if pending.holds_results() or done else shards.extend
-    wants_stop = touch(session, claim, settings.lease)
+    standing = touch(session, claim, settings.lease)
+    if standing == "ended":
+        return standing
     _results(session, settings, claim, pending)
     results.add_device_seconds(session, claim.job_id, seconds)
     shards.charge(session, claim.tenant_id, seconds)
@@ -115,7 +118,7 @@ def write(
         shards.release(session, claim)
     elif release:
         shards.release(session, claim)
-    return wants_stop
+    return standing
 
 
 def abandon(pending: Pending, done: Message | None) -> None:

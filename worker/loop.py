@@ -237,7 +237,7 @@ class Drive:
     ) -> None:
         """Writes what is pending, and what ends the shard."""
         try:
-            wants_stop = self._write(
+            standing = self._write(
                 lambda session: write(
                     session,
                     self.settings,
@@ -251,6 +251,8 @@ class Drive:
                     alone=alone,
                 )
             )
+            if standing == "ended":
+                raise LeaseLost(f"job {self.claim.job_id} has ended")
         except LeaseLost:
             abandon(self.pending, done)
             raise
@@ -268,7 +270,7 @@ class Drive:
             self._ring_for_those_that_waited()
             if done.get("more"):
                 broker.ring(self.settings)
-        if wants_stop and not (done or failed or release or alone):
+        if standing == "stop" and not (done or failed or release or alone):
             self._ask_to_stop()
 
     def _write(self, work: Callable[[Session], T]) -> T:

@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     max_upload: int = Field(default=64 * 2**30, gt=0, description="bytes of one upload")
     min_free: int = Field(default=256 * 2**20, ge=0, description="bytes that uploads leave free on the disk")
     max_job_seconds: float = Field(default=90 * 86_400.0, gt=0, description="estimated work that one job may ask for")
+    tenant_jobs: int = Field(default=1_000, gt=0, description="jobs of one tenant that have not ended")
+    tenant_seconds: float = Field(
+        default=365 * 86_400.0, gt=0, description="estimated work that one tenant may have in the queue"
+    )
     upload_ttl: float = Field(
         default=7 * 86_400.0, gt=0, description="an upload is forgotten after; what was made of it stays"
     )

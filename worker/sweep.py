@@ -6,7 +6,7 @@ import time
 from worker import broker
 from worker.loop import Slot
 from worker.settings import Settings
-from worker.store import blobs, registry, schema, shards
+from worker.store import blobs, jobs, registry, schema, shards
 from worker.store.session import Database
 
 log = logging.getLogger("radii.sweep")
@@ -50,12 +50,16 @@ class Rounds:
 
 
 def sweep_once(database: Database, settings: Settings) -> int:
-    """Takes back expired leases and rings for ready shards that no bell was rung for; returns how many leases."""
+    """Takes back expired leases, stops jobs whose deadline has passed, and rings for ready shards that no bell was rung for;
+    returns how many leases."""
     with database.write() as session:
         expired = shards.sweep(session)
+        late = jobs.expire(session)
         waiting = 0 if settings.embedded else shards.unrung(session, settings.sweep)
     if expired:
         log.warning("leases expired", extra={"count": expired})
+    for job_id in late:
+        log.info("deadline passed", extra={"job": job_id})
     broker.ring(settings, waiting)
     return expired
 

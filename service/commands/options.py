@@ -165,6 +165,18 @@ Step = Annotated[
         rich_help_panel=INPUTS, help="Take every STEP-th input; 20 on CIFAR-10 gives Cohen's 500. (default: 1)"
     ),
 ]
+Priority = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=JOB, help="-100 to 100; of your jobs, higher ones are worked on first. (default: 0)"),
+]
+Deadline = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=JOB,
+        metavar="SECONDS",
+        help="Seconds from now after which it is stopped; what it has found stays. (default: never)",
+    ),
+]
 Count = Annotated[int | None, typer.Option(rich_help_panel=INPUTS, help="At most this many inputs. (default: all)")]
 
 Architecture = Annotated[

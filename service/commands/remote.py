@@ -86,6 +86,8 @@ def submit(
         bool, typer.Option("--validate-only", help="Check and estimate the job, and submit nothing.")
     ] = False,
     kind: Kind = None,
+    priority: o.Priority = None,
+    deadline: o.Deadline = None,
     checkpoint: CheckpointId = None,
     dataset: DatasetId = None,
     preset: o.Preset = None,
@@ -130,6 +132,8 @@ def submit(
 ) -> None:
     """Submit a job and print its identifier. It is submitted once, however often the request has to be sent."""
     flags = {
+        "priority": priority,
+        "deadline_seconds": deadline,
         "preset": preset,
         "checkpoint": checkpoint,
         "dataset": dataset,

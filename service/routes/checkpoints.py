@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, Request, Response
 from sqlalchemy.orm import Session
 
 from rs_core.models.table import architecture
-from service import requests, schemas, views
+from service import admission, requests, schemas, views
 from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get
 from service.idempotency import IdempotencyKey, once
 from service.openapi import ACCEPTED, problems
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
 STATED = ("architecture", "num_classes", "input_shape", "normalization", "sigma", "method")
 
 
-@router.post("", operation_id="create_checkpoint", status_code=202, responses={**ACCEPTED, **problems(400, 413)})
+@router.post("", operation_id="create_checkpoint", status_code=202, responses={**ACCEPTED, **problems(400, 413, 429)})
 def create_checkpoint(
     body: Annotated[requests.CheckpointRequest, Body()],
     response: Response,
@@ -36,6 +36,7 @@ def create_checkpoint(
         architecture(body.architecture)
 
     def make(session: Session) -> str:
+        admission.require(session, tenant_id, settings)
         return registry.create(session, Checkpoint, tenant_id, body.name, _source(session, tenant_id, body))[0].id
 
     request = {"make": "checkpoint", **body.model_dump(mode="json")}

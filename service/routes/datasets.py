@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request, Response
 from sqlalchemy.orm import Session
 
-from service import requests, schemas, views
+from service import admission, requests, schemas, views
 from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get
 from service.idempotency import IdempotencyKey, once
 from service.openapi import ACCEPTED, problems
@@ -19,7 +19,7 @@ from worker.store.tables import Dataset
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
-@router.post("", operation_id="create_dataset", status_code=202, responses={**ACCEPTED, **problems(400, 413)})
+@router.post("", operation_id="create_dataset", status_code=202, responses={**ACCEPTED, **problems(400, 413, 429)})
 def create_dataset(
     body: Annotated[requests.DatasetRequest, Body()],
     response: Response,
@@ -31,6 +31,7 @@ def create_dataset(
     """Starts a conversion. The data set is `pending` until its job ends; then `ready`, or `rejected`."""
 
     def make(session: Session) -> str:
+        admission.require(session, tenant_id, settings)
         return registry.create(session, Dataset, tenant_id, body.name, _source(session, tenant_id, body))[0].id
 
     request = {"make": "dataset", **body.model_dump(mode="json")}

@@ -32,7 +32,7 @@ _ENDED: Responses = {200: {"model": schemas.Job, "description": "It had ended al
     operation_id="create_job",
     status_code=202,
     response_model=schemas.Job,
-    responses={**ACCEPTED, **_PLANNED, **problems(400, 409, 413)},
+    responses={**ACCEPTED, **_PLANNED, **problems(400, 409, 413, 429)},
 )
 def create_job(
     body: Annotated[requests.JobRequest, Body()],
@@ -53,8 +53,7 @@ def create_job(
         nonlocal bells
         planned = plan(session, tenant_id, spec, settings)
         bells = claimable(planned)
-        name, preset = (body.name, body.preset) if isinstance(body, requests.TrainJob) else (None, None)
-        return submit(session, planned, name, preset=preset).id
+        return submit(session, planned, body, settings).id
 
     request = {"make": "job", **_REQUEST.dump_python(body, mode="json")}
     identifier, replayed = once(database, tenant_id, idempotency_key, request, make)

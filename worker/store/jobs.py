@@ -1,7 +1,8 @@
 """Jobs and the states they go through. No other code changes a job's state.
 
-    queued -> running -> succeeded | failed | cancelled        (terminal states are final)
-                 \\-> cancelling -> cancelled
+    queued -> running -> succeeded | failed                    (terminal states are final)
+                 \\-> cancelling -> cancelled | expired
+    queued -> cancelled | expired
 
 Every change is a compare-and-set on the state and leaves an event in the same transaction. Functions take a session and
 never commit.
@@ -36,7 +37,7 @@ SOURCES = {
     SUCCEEDED: (RUNNING,),
     FAILED: (QUEUED, RUNNING, CANCELLING),
     CANCELLED: (QUEUED, CANCELLING),
-    EXPIRED: (QUEUED, RUNNING),
+    EXPIRED: (QUEUED, CANCELLING),
 }
 """For each state, the states that may become it."""
 
@@ -56,6 +57,8 @@ class NewJob:
     test_dataset_id: str | None = None
     checkpoint_id: str | None = None
     priority: int = 0
+    seconds_to_end: float | None = None
+    estimated_seconds: float = 0.0
     needs_id: str | None = None
     auto: bool = False
     content_key: str | None = None
@@ -68,7 +71,7 @@ def submit(session: Session, new: NewJob) -> Job:
     needed job asks :func:`hopeless` first, which keeps it as it is until the commit.
     """
     # Held until the commit: who ends the needed job meanwhile waits, and then finds this one.
-    needed = _lock(session, new.needs_id) if new.needs_id else None
+    needed = lock(session, new.needs_id) if new.needs_id else None
     job = Job(
         id=new_id("job"),
         tenant_id=new.tenant_id,
@@ -79,6 +82,8 @@ def submit(session: Session, new: NewJob) -> Job:
         test_dataset_id=new.test_dataset_id,
         checkpoint_id=new.checkpoint_id,
         priority=new.priority,
+        deadline=None if new.seconds_to_end is None else clock() + new.seconds_to_end,
+        estimated_seconds=new.estimated_seconds,
         needs_id=new.needs_id,
         auto=new.auto,
         content_key=new.content_key,
@@ -131,19 +136,39 @@ def change(session: Session, job_id: str, state: str, data: dict[str, Any] | Non
     return True
 
 
-def cancel(session: Session, job_id: str) -> None:
-    """Asks a job to stop: at once where no worker holds a part of it, else within a commit. Final states stay.
+def cancel(session: Session, job_id: str, ends_as: str = CANCELLED) -> None:
+    """Asks a job to stop: at once where no worker holds a part of it, else within a commit. Final states stay, and the
+    first one who asks says how it ends.
 
     Jobs that were made for it, and that no other active job needs, stop too.
     """
     chain = needed_by(session, job_id)
     for needed in reversed(chain):
-        _lock(session, needed)
-    _cancel_one(session, job_id)
+        lock(session, needed)
+    stop(session, job_id, ends_as)
     for needed in chain:
         if not _made_for_nobody(session, needed):
             return
-        _cancel_one(session, needed)
+        stop(session, needed, CANCELLED)
+
+
+def expire(session: Session) -> list[str]:
+    """Stops the jobs whose deadline has passed; returns which."""
+    late = select(Job.id).where(Job.state.in_((QUEUED, RUNNING)), Job.deadline < clock()).order_by(Job.id)
+    found = list(session.scalars(late))
+    for job_id in found:
+        cancel(session, job_id, EXPIRED)
+    return found
+
+
+def stop(session: Session, job_id: str, ends_as: str) -> None:
+    """Asks one job to stop, and to end as ``CANCELLED`` or ``EXPIRED``; see :func:`cancel`."""
+    state = lock(session, job_id)
+    if state == QUEUED:
+        _end(session, job_id, ends_as)
+    elif state == RUNNING:
+        change(session, job_id, CANCELLING, {"to": ends_as}, ends_as=ends_as)
+    settle(session, job_id)
 
 
 def needed_by(session: Session, job_id: str) -> list[str]:
@@ -161,7 +186,7 @@ def hopeless(session: Session, job_id: str) -> tuple[str, str] | None:
     identifier and state. None where there is hope; then all of them stay as they are until the transaction ends.
     """
     for link in [*reversed(needed_by(session, job_id)), job_id]:
-        state = _lock(session, link) or "deleted"
+        state = lock(session, link) or "deleted"
         if state not in HOPEFUL:
             return link, state
     return None
@@ -174,7 +199,7 @@ def active_dependents(session: Session, job_id: str) -> list[str]:
 
 def note_output(session: Session, job_id: str, output: dict[str, Any]) -> None:
     """Adds to what a job that has succeeded says of its output."""
-    _lock(session, job_id)
+    lock(session, job_id)
     job = session.get_one(Job, job_id, populate_existing=True)
     if job.state == SUCCEEDED:
         job.output, job.revision = (job.output or {}) | output, job.revision + 1
@@ -183,7 +208,7 @@ def note_output(session: Session, job_id: str, output: dict[str, Any]) -> None:
 
 def delete(session: Session, job_id: str) -> bool:
     """Deletes a job that has ended, with all its results; False where it, or a job that needs it, has not."""
-    if _lock(session, job_id) not in TERMINAL or active_dependents(session, job_id):
+    if lock(session, job_id) not in TERMINAL or active_dependents(session, job_id):
         return False
     session.execute(update(Job).where(Job.needs_id == job_id).values(needs_id=None))
     session.execute(sql_delete(Job).where(Job.id == job_id))
@@ -192,11 +217,11 @@ def delete(session: Session, job_id: str) -> bool:
 
 def settle(session: Session, job_id: str, output: dict[str, Any] | None = None) -> None:
     """Ends a job whose shards leave nothing to do: all done, or cancelling with none in work."""
-    state = _lock(session, job_id)
+    state = lock(session, job_id)
     counts = _shard_counts(session, job_id)
     open_shards, leased, failed = counts.get("ready", 0), counts.get("leased", 0), counts.get("failed", 0)
     if state == CANCELLING and not leased:
-        change(session, job_id, CANCELLED)
+        _end(session, job_id, session.scalar(select(Job.ends_as).where(Job.id == job_id)) or CANCELLED)
     elif state in TERMINAL:
         _drop_ready_shards(session, job_id)
     elif state == RUNNING and not (open_shards or leased or failed):
@@ -205,15 +230,23 @@ def settle(session: Session, job_id: str, output: dict[str, Any] | None = None) 
 
 def fail(session: Session, job_id: str, problem: dict[str, Any]) -> bool:
     """Ends a job with the problem that stopped it; its shards are no more to be claimed."""
-    _lock(session, job_id)
+    lock(session, job_id)
     return change(session, job_id, FAILED, {"detail": problem.get("detail", "")}, problem=problem)
 
 
-def _cancel_one(session: Session, job_id: str) -> None:
-    _lock(session, job_id)
-    if not change(session, job_id, CANCELLED):
-        change(session, job_id, CANCELLING)
-    settle(session, job_id)
+def _end(session: Session, job_id: str, ends_as: str) -> None:
+    """The end of a job that was stopped."""
+    if ends_as != EXPIRED:
+        change(session, job_id, ends_as)
+        return
+    summary = session.get_one(JobSummary, job_id, populate_existing=True)
+    problem = {
+        "type": "urn:radii:problem:deadline",
+        "title": "The job's deadline has passed.",
+        "status": 504,
+        "detail": f"Its deadline passed with {summary.done} of {summary.total} done; what it has found so far stays.",
+    }
+    change(session, job_id, EXPIRED, {"detail": problem["detail"]}, problem=problem)
 
 
 def _made_for_nobody(session: Session, job_id: str) -> bool:
@@ -272,7 +305,7 @@ def _reject_what_it_was_to_make(session: Session, job_id: str, problem: dict[str
             session.execute(pending.values(state="rejected", problem=problem))
 
 
-def _lock(session: Session, job_id: str) -> str | None:
+def lock(session: Session, job_id: str) -> str | None:
     """The job's state, and its row held until the transaction ends, so that two last shards see each other."""
     # "No key" leaves alone the locks by which new results refer to their job.
     return session.scalar(select(Job.state).where(Job.id == job_id).with_for_update(key_share=True))

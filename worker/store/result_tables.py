@@ -63,6 +63,7 @@ class CertificateRow(Base):
     alpha: Mapped[float]
     seed: Mapped[int]
     seconds: Mapped[float]
+    batch_size: Mapped[int | None]
     error: Mapped[str | None]
 
 
@@ -81,6 +82,7 @@ class PredictionRow(Base):
     alpha: Mapped[float]
     seed: Mapped[int]
     seconds: Mapped[float]
+    batch_size: Mapped[int | None]
     error: Mapped[str | None]
 
 

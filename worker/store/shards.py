@@ -5,7 +5,7 @@ worker has the shard and nothing is written (:class:`LeaseLost`). The lease runs
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -26,6 +26,10 @@ MAX_LOST = 10
 
 PINNED = ("certify", "predict", "soft_labels", "train")
 """Kinds of jobs that stay on one type of device once they have begun, because their noise depends on it."""
+
+
+Standing = Literal["go on", "stop", "ended"]
+"""What a worker is to do with its part of a job: go on, hand it back, or leave it and write nothing."""
 
 
 class LeaseLost(Exception):
@@ -126,18 +130,31 @@ def agree(session: Session, held: Claim, found: dict[str, Any]) -> dict[str, Any
     return dict(job.execution or {})
 
 
-def renew(session: Session, held: Claim, lease: float) -> bool:
-    """Extends the lease and forgets earlier losses; True where the job wants to stop. Raises :class:`LeaseLost`."""
+def renew(session: Session, held: Claim, lease: float) -> Standing:
+    """Extends the lease and forgets earlier losses; tells whether the job is to go on. Raises :class:`LeaseLost`."""
     _fenced(session, held, lease_until=clock() + lease, lost=0)
-    state = session.scalar(select(Job.state).where(Job.id == held.job_id))
-    return state != jobs.RUNNING
+    return _standing(session, held)
 
 
-def extend(session: Session, held: Claim, lease: float) -> bool:
+def extend(session: Session, held: Claim, lease: float) -> Standing:
     """Extends the lease of a child that is alive but has nothing to commit; losses stay as they are."""
     _fenced(session, held, lease_until=clock() + lease)
-    state = session.scalar(select(Job.state).where(Job.id == held.job_id))
-    return state != jobs.RUNNING
+    return _standing(session, held)
+
+
+def _standing(session: Session, held: Claim) -> Standing:
+    """Whether the job is to go on, as it stands until the transaction ends; the shard of one that has ended is dropped.
+
+    A deadline is noticed here by whoever works on the job, and else by a sweep.
+    """
+    state = jobs.lock(session, held.job_id)
+    if state == jobs.RUNNING and session.scalar(select(Job.id).where(Job.id == held.job_id, Job.deadline < clock())):
+        jobs.stop(session, held.job_id, jobs.EXPIRED)
+        return "stop"
+    if state in jobs.TERMINAL:
+        _fenced(session, held, state="dropped", owner=None, lease_until=0.0)
+        return "ended"
+    return "go on" if state == jobs.RUNNING else "stop"
 
 
 def keep(session: Session, held: Claim, resume: dict[str, Any]) -> dict[str, Any] | None:
@@ -248,6 +265,7 @@ def _next(device_type: str, *, lock: bool = True) -> Select[Shard, Job]:
             Shard.state == "ready",
             Job.state.in_((jobs.QUEUED, jobs.RUNNING)),
             or_(Job.device_type.is_(None), Job.device_type == device_type),
+            or_(Job.deadline.is_(None), Job.deadline >= clock()),
             free(Job),
         )
         .order_by(

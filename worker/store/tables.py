@@ -64,6 +64,32 @@ class Upload(Base):
     created: Mapped[float] = created()
 
 
+class PartUpload(Base):
+    """An upload that comes in parts of ``part_size`` bytes, the last one excepted, in any order and in many requests.
+
+    ``sha256`` is what was announced of the whole; ``upload_id`` is set once it is complete.
+    """
+
+    __tablename__ = "part_upload"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    size: Mapped[int]
+    part_size: Mapped[int]
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    upload_id: Mapped[str | None] = mapped_column(ForeignKey("upload.id", ondelete="CASCADE"), index=True)
+    created: Mapped[float] = created()
+
+
+class Part(Base):
+    """A part that is on the disk, with the SHA-256 of its bytes."""
+
+    __tablename__ = "part"
+    part_upload_id: Mapped[str] = mapped_column(ForeignKey("part_upload.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+
+
 class Dataset(Base):
     """A data set: pending until its conversion ends, then ready (what it is) or rejected (why)."""
 
@@ -107,7 +133,9 @@ class Job(Base):
     """One piece of work that somebody asked for. Only ``store.jobs`` changes ``state``.
 
     ``needs_id`` is a job that must succeed before this one can be claimed; ``auto`` says that a job was made because
-    another one needs it; ``content_key`` names what a job computes, so that it is done once and found again.
+    another one needs it; ``content_key`` names what a job computes, so that it is done once and found again. After
+    ``deadline`` nobody begins with a part of it; ``ends_as`` is the state that a job goes to when its last part has been
+    handed back; ``estimated_seconds`` is the work that it was admitted with.
     """
 
     __tablename__ = "job"
@@ -128,6 +156,9 @@ class Job(Base):
     auto: Mapped[bool] = mapped_column(default=False)
     content_key: Mapped[str | None] = mapped_column(String(64))
     priority: Mapped[int] = mapped_column(default=0)
+    deadline: Mapped[float | None]
+    ends_as: Mapped[str | None] = mapped_column(String(16))
+    estimated_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     revision: Mapped[int] = mapped_column(default=0)
     device_type: Mapped[str | None] = mapped_column(String(16))
     execution: Mapped[dict[str, Any] | None]
@@ -185,6 +216,14 @@ class Worker(Base):
     started: Mapped[float] = mapped_column(default=clock())
     seen: Mapped[float] = mapped_column(default=clock())
     info: Mapped[dict[str, Any]]
+
+
+class Counter(Base):
+    """How often something has happened since the tables were made, see ``store.counters``."""
+
+    __tablename__ = "counter"
+    name: Mapped[str] = mapped_column(String(60), primary_key=True)
+    value: Mapped[int]
 
 
 class Idempotency(Base):

@@ -4,14 +4,17 @@ be shown only when it is made. Functions take a session and never commit.
 
 import hashlib
 import secrets
+from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from worker.store.clock import clock
+from worker.store.jobs import ACTIVE
+from worker.store.result_tables import JobSummary
 from worker.store.session import new_id
-from worker.store.tables import ApiKey, Tenant
+from worker.store.tables import ApiKey, Job, Tenant
 
 DEFAULT_TENANT = "default"
 
@@ -55,6 +58,28 @@ def tenant_of_key(session: Session, secret: str) -> Tenant | None:
 def any_key(session: Session) -> bool:
     """Whether there is a key that works."""
     return session.scalar(select(ApiKey.id).where(ApiKey.revoked.is_(None)).limit(1)) is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outstanding:
+    """Jobs that have not ended, and about how many seconds of device time they have before them."""
+
+    jobs: int
+    seconds: float
+
+
+def outstanding(session: Session, tenant_id: str) -> Outstanding:
+    """What the tenant has in the queue; nobody else adds to it until the transaction ends."""
+    session.scalar(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True))
+    over = JobSummary.work_done >= JobSummary.work_total
+    left = case((over, 0.0), else_=Job.estimated_seconds * (1 - 1.0 * JobSummary.work_done / JobSummary.work_total))
+    query = (
+        select(func.count(), func.coalesce(func.sum(left), 0.0))
+        .join(JobSummary, JobSummary.job_id == Job.id)
+        .where(Job.tenant_id == tenant_id, Job.state.in_(ACTIVE))
+    )
+    count, seconds = session.execute(query).one()
+    return Outstanding(jobs=count, seconds=seconds)
 
 
 def _hash(secret: str) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy import update
 from tests_support import things
 
 from worker.store import jobs, shards
+from worker.store.clock import clock
 from worker.store.jobs import NewJob
 from worker.store.session import Database
 from worker.store.shards import Claim, LeaseLost
@@ -115,7 +116,7 @@ def test_a_lease_that_is_renewed_is_not_swept(database: Database) -> None:
     _submit(database, count=1)
     claim = _taken(database, lease=-1.0)
     with database.write() as session:
-        assert shards.renew(session, claim, 60.0) is False
+        assert shards.renew(session, claim, 60.0) == "go on"
         assert shards.sweep(session) == 0
 
 
@@ -173,9 +174,70 @@ def test_a_job_that_is_being_cancelled_says_so_at_the_next_renewal_and_ends_with
         jobs.cancel(session, job_id)
     assert _claim(database) is None, "nothing of it is given out any more"
     with database.write() as session:
-        assert shards.renew(session, claim, 60.0) is True
+        assert shards.renew(session, claim, 60.0) == "stop"
+        jobs.cancel(session, job_id)
+    assert _state(database, job_id) == jobs.CANCELLING, "asked twice, it still waits for who holds a part of it"
+    with database.write() as session:
         shards.release(session, claim)
     assert _state(database, job_id) == jobs.CANCELLED
+
+
+@pytest.mark.parametrize("touch", [shards.renew, shards.extend])
+def test_whoever_holds_a_part_of_a_job_that_has_ended_is_told_and_the_part_is_dropped(
+    database: Database, touch: Callable[..., str]
+) -> None:
+    job_id = _submit(database, count=2)
+    one, other = _taken(database), _taken(database)
+    with database.write() as session:
+        shards.fail(session, one, {"detail": "broken"})
+    with database.write() as session:
+        assert touch(session, other, 60.0) == "ended"
+    with database.read() as session:
+        assert session.get_one(Shard, (job_id, other.number)).state == "dropped"
+
+
+def _pass_deadline(database: Database, job_id: str) -> None:
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(deadline=clock() - 1))
+
+
+def test_after_its_deadline_no_part_of_a_job_is_begun_and_the_sweep_ends_it(database: Database) -> None:
+    job_id = _submit(database, seconds_to_end=1_000.0)
+    assert _claim(database) is not None
+    _pass_deadline(database, job_id)
+    assert _claim(database) is None
+    with database.write() as session:
+        assert jobs.expire(session) == [job_id]
+    assert _state(database, job_id) == jobs.CANCELLING, "a part of it is in work"
+    with database.write() as session:
+        assert jobs.expire(session) == []
+
+
+def test_the_worker_that_holds_the_last_part_notices_the_deadline_and_the_job_expires_with_the_release(
+    database: Database,
+) -> None:
+    job_id = _submit(database, count=1, seconds_to_end=1_000.0)
+    claim = _taken(database)
+    with database.write() as session:
+        assert shards.renew(session, claim, 60.0) == "go on"
+    _pass_deadline(database, job_id)
+    with database.write() as session:
+        assert shards.renew(session, claim, 60.0) == "stop"
+        jobs.cancel(session, job_id)  # too late to be what ended it
+        shards.release(session, claim)
+    assert _state(database, job_id) == jobs.EXPIRED
+    with database.read() as session:
+        assert "with 0 of 1 done" in session.get_one(Job, job_id).problem["detail"]
+
+
+def test_a_job_that_nobody_has_begun_expires_at_once(database: Database) -> None:
+    job_id = _submit(database, seconds_to_end=1_000.0)
+    _pass_deadline(database, job_id)
+    with database.write() as session:
+        assert jobs.expire(session) == [job_id]
+    assert _state(database, job_id) == jobs.EXPIRED
+    with database.read() as session:
+        assert {shard.state for shard in session.query(Shard)} == {"dropped"}
 
 
 def test_the_first_claim_fixes_how_the_job_is_run(database: Database) -> None:
