@@ -17,6 +17,7 @@ from service.routes import (
     certificates,
     checkpoints,
     datasets,
+    events,
     health,
     jobs,
     methods,
@@ -30,7 +31,20 @@ from service.watch import Watch
 from worker.settings import Settings
 from worker.store.session import Database
 
-NOUNS = (uploads, blobs, datasets, checkpoints, architectures, methods, presets, jobs, certificates, reports, plots)
+NOUNS = (
+    uploads,
+    blobs,
+    datasets,
+    checkpoints,
+    architectures,
+    methods,
+    presets,
+    jobs,
+    events,
+    certificates,
+    reports,
+    plots,
+)
 DESCRIPTION = """Trains and certifies randomized-smoothing classifiers.
 
 Upload a data set and a checkpoint (or train one), submit a job, poll it, download a report in which every number can be

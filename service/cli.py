@@ -88,6 +88,7 @@ for panel, functions in {
         remote.submit,
         remote.status,
         remote.watch,
+        remote.events,
         transfer.fetch,
         remote.cancel,
         remote.jobs,

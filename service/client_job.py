@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import httpx
+from httpx_sse import EventSource
 
 from service import records, result_schemas, schemas
 from service.client_errors import JobNotSucceeded, JobTimeout
@@ -106,6 +107,24 @@ class Job:
         if check and self.state != "succeeded":
             raise JobNotSucceeded(describe(self.info))
         return self
+
+    def events(self, after: int | None = None) -> Iterator[schemas.JobEvent]:
+        """What happens to the job, from its first event or the one after ``seq`` = ``after`` on, until it has ended; none
+        is missing and none comes twice, however often the connection is lost on the way."""
+        last, whole = after, False
+        while not whole:
+            over = self.refresh().ended  # what a stream gives that is opened now is all there will be
+            headers = {"Accept": "text/event-stream"} | ({} if last is None else {"Last-Event-ID": str(last)})
+            with self._http.stream("GET", f"{self._path}/events", headers=headers) as response:
+                try:
+                    for sent in EventSource(response).iter_sse():
+                        if sent.id:
+                            event = schemas.JobEvent.model_validate_json(sent.data)
+                            last = event.seq
+                            yield event
+                    whole = over
+                except httpx.TransportError:
+                    continue
 
     def cancel(self) -> "Job":
         """Asks the job to stop; what is done stays readable."""

@@ -67,6 +67,19 @@ PRESET_REQUEST: dict[str, Any] = {
     "method": {"steps": 2},
 }
 
+EVENT_STREAM = f"""event: queued
+data: {{"job": "{CERTIFY}", "seq": 0, "type": "queued", "created": "{CREATED}", "data": {{}}}}
+id: 0
+
+event: running
+data: {{"job": "{CERTIFY}", "seq": 1, "type": "running", "created": "{CREATED}", "data": {{}}}}
+id: 1
+
+event: progress
+data: {{"done": 12, "total": 400, "work_done": 121200, "work_total": 4040000}}
+
+"""
+
 UPLOAD_ANSWER = {"id": UPLOAD, "name": "digits.npz", "sha256": SHA256, "size": 118_204, "created": CREATED}
 DATASET_PENDING: dict[str, Any] = {
     "id": DIGITS,
@@ -322,6 +335,7 @@ RESPONSES: dict[tuple[str, int, str], Any] = {
     ("get_preset", 200, JSON): PRESET,
     ("create_job", 200, JSON): PLAN,
     ("create_job", 202, JSON): CERTIFY_JOB,
+    ("stream_events", 200, "text/event-stream"): EVENT_STREAM,
     ("list_jobs", 200, JSON): _page(CERTIFY_JOB),
     ("get_job", 200, JSON): CERTIFY_JOB,
     ("cancel_job", 200, JSON): CANCELLED_JOB,

@@ -70,8 +70,8 @@ def _finished(document: dict[str, Any], require_key: bool) -> dict[str, Any]:
                 operation["security"].append({})
             for status, response in operation["responses"].items():
                 content = response.get("content", {})
-                if int(status) >= 400 and "application/json" in content:
-                    response["content"] = {PROBLEM_MEDIA_TYPE: content["application/json"]}
+                if int(status) >= 400 and content:  # whatever media type the operation has when all goes well
+                    response["content"] = {PROBLEM_MEDIA_TYPE: next(iter(content.values()))}
     return document
 
 

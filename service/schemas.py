@@ -267,6 +267,26 @@ class Job(Answer):
     links: dict[str, str] = {}
 
 
+class JobEvent(Answer):
+    """Something that has happened to a job: a change of its state, by its new state, or something that is noted on the
+    way."""
+
+    job: str
+    seq: Annotated[int, Field(description="its number, the event's `id` in the stream; numbers grow, by one each")]
+    type: str
+    created: datetime
+    data: dict[str, Any]
+
+
+class EventProgress(Answer):
+    """How much of a job is done, as its stream of events tells about once a second."""
+
+    done: Annotated[int, Field(description="inputs or epochs that are finished")]
+    total: int
+    work_done: Annotated[int, Field(description="noise samples or optimiser steps")]
+    work_total: int
+
+
 class PlannedNeed(Answer):
     """A job that has to succeed first: one that is there (``job``), or one that would be made."""
 

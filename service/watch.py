@@ -1,4 +1,4 @@
-"""Waiting for jobs to end: one reader per process for all who wait, however many they are.
+"""Waiting for jobs to go on or to end: one reader per process for all who wait, however many they are.
 
 Who waits holds a future: no thread, no connection. One task asks the database, and only while somebody waits.
 """
@@ -6,13 +6,16 @@ Who waits holds a future: no thread, no connection. One task asks the database, 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
-from worker.store.jobs import ACTIVE
+from service import schemas
+from worker.store.jobs import TERMINAL
+from worker.store.result_tables import JobSummary
 from worker.store.session import Database
 from worker.store.tables import Job
 
@@ -23,30 +26,59 @@ CHUNK = 500
 log = logging.getLogger("radii.service")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How a job stood at a look: the number of its last event, whether it has ended, and how much of it was done."""
+
+    revision: int
+    over: bool
+    progress: schemas.EventProgress
+
+
+Wakes = Callable[[Standing | None], bool]
+"""Whether somebody waits no longer, now that the job stands so; None: it is gone."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiter:
+    wakes: Wakes
+    future: "asyncio.Future[Standing | None]"
+
+
 class Watch:
     """The waiting requests of one event loop, and the task that reads for them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, set[_Waiter]] = {}
         self._reader: asyncio.Task[None] | None = None
+        self.closed = False
 
     async def ended(self, job_id: str, seconds: float) -> None:
         """Returns when the job has ended or is gone, or after ``seconds``."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(job_id, set()).add(future)
+        with contextlib.suppress(TimeoutError):
+            await self.until(job_id, lambda standing: standing is None or standing.over, seconds)
+
+    async def until(self, job_id: str, wakes: Wakes, seconds: float) -> Standing | None:
+        """How the job stands as soon as ``wakes`` is true of that, None where it is gone or nobody reads any more; raises
+        TimeoutError after ``seconds``."""
+        if self.closed:
+            return None
+        waiter = _Waiter(wakes, asyncio.get_running_loop().create_future())
+        self._waiting.setdefault(job_id, set()).add(waiter)
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._read())
         try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(future, seconds)
+            return await asyncio.wait_for(waiter.future, seconds)
         finally:
-            self._forget(job_id, future)
+            self._forget(job_id, waiter)
 
     def close(self) -> None:
         """Lets everybody go."""
-        for futures in self._waiting.values():
-            _release(futures)
+        self.closed = True
+        for waiters in self._waiting.values():
+            for waiter in waiters:
+                _release(waiter, None)
         if self._reader is not None:
             self._reader.cancel()
 
@@ -55,30 +87,42 @@ class Watch:
             await asyncio.sleep(INTERVAL)
             asked = list(self._waiting)
             try:
-                active = await run_in_threadpool(self._active, asked)
+                found = await run_in_threadpool(self._standings, asked)
             except SQLAlchemyError as error:
-                log.warning("cannot look whether jobs have ended: %s", error)
+                log.warning("cannot look how jobs stand: %s", error)
                 continue
-            for job_id in set(asked) - active:
-                _release(self._waiting.get(job_id, set()))
+            for job_id in asked:
+                standing = found.get(job_id)
+                for waiter in list(self._waiting.get(job_id, ())):
+                    if waiter.wakes(standing):
+                        _release(waiter, standing)
 
-    def _active(self, asked: Sequence[str]) -> set[str]:
+    def _standings(self, asked: Sequence[str]) -> dict[str, Standing]:
+        query = select(Job.id, Job.revision, Job.state, JobSummary).join(JobSummary, JobSummary.job_id == Job.id)
         with self._database.read() as session:
             chunks = [asked[start : start + CHUNK] for start in range(0, len(asked), CHUNK)]
-            return {
-                job_id
-                for chunk in chunks
-                for job_id in session.scalars(select(Job.id).where(Job.id.in_(chunk), Job.state.in_(ACTIVE)))
-            }
+            rows = [row for chunk in chunks for row in session.execute(query.where(Job.id.in_(chunk)))]
+        return {
+            job_id: Standing(
+                revision=revision,
+                over=state in TERMINAL,
+                progress=schemas.EventProgress(
+                    done=summary.done,
+                    total=summary.total,
+                    work_done=summary.work_done,
+                    work_total=summary.work_total,
+                ),
+            )
+            for job_id, revision, state, summary in rows
+        }
 
-    def _forget(self, job_id: str, future: asyncio.Future[None]) -> None:
-        futures = self._waiting.get(job_id, set())
-        futures.discard(future)
-        if not futures:
+    def _forget(self, job_id: str, waiter: _Waiter) -> None:
+        waiters = self._waiting.get(job_id, set())
+        waiters.discard(waiter)
+        if not waiters:
             self._waiting.pop(job_id, None)
 
 
-def _release(futures: set[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
+def _release(waiter: _Waiter, standing: Standing | None) -> None:
+    if not waiter.future.done():
+        waiter.future.set_result(standing)

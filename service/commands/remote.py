@@ -1,8 +1,9 @@
-"""Commands about the jobs of a service: ``submit``, ``status``, ``watch``, ``jobs``, ``cancel``.
+"""Commands about the jobs of a service: ``submit``, ``status``, ``watch``, ``events``, ``jobs``, ``cancel``.
 
 Files and results travel in ``transfer``.
 """
 
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -201,6 +202,24 @@ def watch(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) -
         found = client.job(job)
         follow(found)
         _finish(found)
+
+
+def events(
+    job: JobId,
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    after: Annotated[
+        int | None, typer.Option(min=0, help="Only what came after the event of this number. (default: all)")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what happens to a job, as it happens, until it ends: number, time, event."""
+    with connect(server, api_key) as client:
+        for event in client.job(job).events(after):
+            more = " ".join(f"{name}={value}" for name, value in event.data.items())
+            line = f"{event.seq}  {event.created:%Y-%m-%d %H:%M:%S}  {event.type}  {more}".rstrip()
+            say(event.model_dump_json() if as_json else line)
+            sys.stdout.flush()
 
 
 def cancel(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) -> None:

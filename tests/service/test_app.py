@@ -103,6 +103,7 @@ def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
             "cancel_job",
             "delete_job",
             "list_epochs",
+            "stream_events",
             "list_certificates",
             "download_certificates",
             "list_predictions",

@@ -203,7 +203,7 @@ def note_output(session: Session, job_id: str, output: dict[str, Any]) -> None:
     job = session.get_one(Job, job_id, populate_existing=True)
     if job.state == SUCCEEDED:
         job.output, job.revision = (job.output or {}) | output, job.revision + 1
-        session.flush()
+        _record(session, job_id, job.revision, "output", output)
 
 
 def delete(session: Session, job_id: str) -> bool:
