@@ -108,5 +108,9 @@ class OutOfMemory(RadiiError):
     """The device's memory is too small for this work."""
 
 
+class InputOutOfMemory(OutOfMemory):
+    """The work on this input does not fit into the memory."""
+
+
 class NotFinite(RadiiError):
     """The base classifier does not answer with finite numbers."""

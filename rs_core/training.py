@@ -56,17 +56,19 @@ def train(
     device: torch.device | str = "cpu",
     resume: Path | None = None,
     snapshot_seconds: float = 60.0,
+    forward_batch: int | None = None,
 ) -> Iterator[Record]:
     """Trains on the chosen inputs of ``data``; the last record is :class:`Trained`.
 
     ``soft_labels`` are votes on those inputs, for methods that need them; ``start`` is the model that ``spec.start_from``
     names. A :class:`Snapshot` comes after each epoch and every ``snapshot_seconds``; save it before asking for the next
-    record. ``resume`` is a saved one of the same specification. Raises :class:`Mismatch` where images, architecture,
+    record. ``resume`` is a saved one of the same specification. ``forward_batch`` goes before the specification's, where the
+    machine has less memory than it was made for. Raises :class:`Mismatch` where images, architecture,
     votes or weights do not fit and :class:`TrainingDiverged` where the loss is no number.
     """
     check_training(spec, data, test_data)
     _check_given(spec, data, soft_labels, start)
-    run = _Run(spec, data, test_data, soft_labels, start, torch.device(device), snapshot_seconds)
+    run = _Run(spec, data, test_data, soft_labels, start, torch.device(device), snapshot_seconds, forward_batch)
     place = snapshots.load(resume, run.name, run.model, run.optimizer) if resume else snapshots.START
     run.kept = place.kept
     for epoch in range(place.epoch, spec.epochs):
@@ -86,6 +88,7 @@ class _Run:
         start: BaseClassifier | None,
         device: torch.device,
         snapshot_seconds: float,
+        forward_batch: int | None,
     ) -> None:
         self.spec, self.data, self.test_data, self.soft_labels = spec, data, test_data, soft_labels
         self.device, self.clock = device, Clock(snapshot_seconds)
@@ -95,7 +98,7 @@ class _Run:
             self.model,
             precision=spec.precision,
             memory_format=spec.memory_format,
-            forward_batch=spec.forward_batch,
+            forward_batch=forward_batch or spec.forward_batch,
         )
         self.optimizer = torch.optim.SGD(
             self.model.parameters(), lr=spec.learning_rate, momentum=spec.momentum, weight_decay=spec.weight_decay

@@ -22,11 +22,11 @@ BATCH = 1000
 PIECE = 2**16
 CERTIFICATE_COLUMNS = (
     *("index", "label", "prediction", "correct", "radius", "p_lower", "p_upper", "counts0", "counts"),
-    *("n0", "n", "sigma", "alpha", "seed", "sampling", "bound", "noise", "precision", "seconds", "error"),
+    *("n0", "n", "sigma", "alpha", "seed", "sampling", "bound", "noise", "precision", "seconds", "batch_size", "error"),
 )
 PREDICTION_COLUMNS = (
     *("index", "label", "prediction", "correct", "p_value", "counts"),
-    *("n", "sigma", "alpha", "seed", "seconds", "error"),
+    *("n", "sigma", "alpha", "seed", "seconds", "batch_size", "error"),
 )
 MEDIA_TYPES = {"csv": "text/csv", "tsv": "text/tab-separated-values", "ndjson": "application/x-ndjson"}
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MINUS_ONE = ("label", "prediction")
 COUNTS = ("counts0", "counts")
-OPTIONAL = ("error", "p_upper")
+OPTIONAL = ("error", "p_upper", "batch_size")
 
 
 def to_json(record: "Certificate | Prediction") -> dict[str, Any]:

@@ -35,6 +35,9 @@ class Certificate(Answer):
     noise: Noise = "gaussian"
     precision: Precision = "fp32"
     seconds: float
+    batch_size: Annotated[
+        int | None, Field(description="noisy copies at once, where memory forced fewer than the job has")
+    ] = None
     error: str | None = None
 
 
@@ -52,6 +55,9 @@ class Prediction(Answer):
     alpha: float
     seed: int
     seconds: float
+    batch_size: Annotated[
+        int | None, Field(description="noisy copies at once, where memory forced fewer than the job has")
+    ] = None
     error: str | None = None
 
 

@@ -13,11 +13,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from rs_core.errors import OutOfMemory, RadiiError
+from rs_core.errors import InputOutOfMemory, OutOfMemory, RadiiError
 from rs_core.memory import ran_out
 from rs_core.models import table
 from worker import run
-from worker.run.environment import configure, provenance, resolve_device
+from worker.run.environment import Gauge, configure, provenance, resolve_device
 from worker.run.task import Task
 
 Message = dict[str, Any]
@@ -50,14 +50,16 @@ def main() -> None:
     say({"type": "ready", "provenance": provenance(device), "device_type": device.type})
     tasks: queue.Queue[Message] = queue.Queue()
     replies: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    stop = threading.Event()
+    stop, gauge = threading.Event(), Gauge(device)
     threading.Thread(target=_listen, args=(tasks, replies, stop), daemon=True).start()
     while True:
         task = tasks.get()
         stop.clear()
         for message in _work(task | {"replies": replies}, device):
             say(message)
-            if stop.is_set() and message["type"] not in ("done", "failed"):
+            if (taken := gauge.due()) is not None:
+                say({"type": "memory", "memory": taken})
+            if stop.is_set() and message["type"] not in ("done", "failed", "smaller"):
                 say({"type": "stopped"})
                 break
 
@@ -69,17 +71,26 @@ def _work(body: Message, device: Any) -> Iterator[Message]:
         configure(task.execution)
         yield from run.runner(task.kind)(task)
     except RadiiError as error:
-        yield {"type": "failed", "problem": error.problem()}
+        yield {"type": "failed", "problem": error.problem(), "input": isinstance(error, InputOutOfMemory)}
     except OSError as error:
         yield {"type": "failed", "problem": _unexpected(error), "retry": True}
     except Exception as error:
         if ran_out(error):
-            yield {"type": "failed", "problem": _too_large(str(body.get("kind")), error).problem()}
+            yield _smaller(body) or {"type": "failed", "problem": _too_large(str(body.get("kind")), error).problem()}
             return
         import traceback
 
         traceback.print_exc()
         yield {"type": "failed", "problem": _unexpected(error)}
+
+
+def _smaller(body: Message) -> Message | None:
+    """A training that ran out of memory goes on with the activations of half as many images, down to one."""
+    if body.get("kind") != "train":
+        return None
+    spec = body["spec"]
+    kept = body["execution"].get("forward_batch") or spec.get("forward_batch") or spec["batch_size"]
+    return {"type": "smaller", "forward_batch": kept // 2} if kept > 1 else None
 
 
 def _too_large(kind: str, error: Exception) -> OutOfMemory:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
 from worker import auditing
 from worker.settings import Settings
-from worker.store import registry, results, shards
+from worker.store import counters, jobs, registry, results, shards
 from worker.store.blobs import Sealed
 from worker.store.shards import Claim
 from worker.store.tables import Checkpoint, Dataset, Job, Shard
@@ -40,6 +40,8 @@ class Pending:
     at: dict[int, int] = field(default_factory=dict)
     death: str | None = None
     resumed: dict[int, int] = field(default_factory=dict)
+    forced: int | None = None
+    """Rows that memory allowed at once, where that has been told of already."""
 
     def add(self, message: Message) -> None:
         """Takes in one message."""
@@ -67,7 +69,7 @@ class Pending:
 
     def emptied(self) -> "Pending":
         """The same place in the work, with nothing left to store."""
-        return Pending(at=self.at, resumed=self.resumed)
+        return Pending(at=self.at, resumed=self.resumed, forced=self.forced)
 
     def _finished(self, index: int) -> None:
         self.progress.pop(index, None)
@@ -90,11 +92,13 @@ def write(
     retry: bool = False,
     release: bool = False,
     alone: bool = False,
+    smaller: int | None = None,
 ) -> shards.Standing:
     """Writes one commit and tells whether the job is to go on; of a job that has ended nothing is written any more.
     Raises ``LeaseLost`` before anything is written.
 
-    ``release`` hands the shard back; ``alone`` does so with the order to work on one input at a time from now on.
+    ``release`` hands the shard back; ``alone`` does so with the order to work on one input at a time from now on, and
+    ``smaller`` with the order to keep the activations of so many images.
     """
     touch = shards.renew if pending.holds_results() or done else shards.extend
     standing = touch(session, claim, settings.lease)
@@ -109,6 +113,8 @@ def write(
         shards.lose(session, claim, failed)
     elif failed is not None:
         shards.fail(session, claim, failed)
+    elif smaller is not None:
+        shards.run_smaller(session, claim, smaller)
     elif done is not None and done.get("more"):
         shards.next_turn(session, claim)
     elif done is not None:
@@ -135,8 +141,9 @@ def _results(session: Session, settings: Settings, claim: Claim, pending: Pendin
         results.store_predictions(session, job_id, pending.predictions)
         finished = {record.index for record in pending.certificates} | {record.index for record in pending.predictions}
         results.drop_progress(session, job_id, finished)
+    _note_smaller_batches(session, claim, pending)
     for part in pending.progress.values():
-        results.store_progress(session, job_id, part["index"], part["votes"], part["seconds"])
+        results.store_progress(session, job_id, part["index"], part["votes"], part["seconds"], part.get("batch_size"))
     for metric in pending.epochs:
         results.store_epoch(session, job_id, metric)
     if pending.work_done is not None:
@@ -148,6 +155,18 @@ def _results(session: Session, settings: Settings, claim: Claim, pending: Pendin
         sealed = _sealed(last)
         registry.put_blob(session, settings.blobs, sealed)
         shards.keep(session, claim, {"sha256": sealed.sha256, **last["place"]})
+
+
+def _note_smaller_batches(session: Session, claim: Claim, pending: Pending) -> None:
+    """Leaves an event where memory has forced smaller batches than the last time that it did."""
+    sizes = [record.batch_size for record in pending.certificates] + [
+        record.batch_size for record in pending.predictions
+    ]
+    forced = min((size for size in sizes if size is not None), default=None)
+    if forced is not None and forced != pending.forced:
+        pending.forced = forced
+        jobs.note(session, claim.job_id, "smaller_batch", {"shard": claim.number, "batch_size": forced})
+        counters.add(session, counters.BATCHES_HALVED)
 
 
 def _made(session: Session, settings: Settings, claim: Claim, done: Message) -> dict[str, Any] | None:
@@ -178,6 +197,8 @@ def _death(session: Session, settings: Settings, claim: Claim, pending: Pending)
     if index is not None and results.count_death(session, claim.job_id, index) >= MAX_DEATHS:
         error = f"The process that worked on this input {pending.death}, {MAX_DEATHS} times."
         results.store_failure(session, claim.job_id, claim.spec, index, label, error)
+        jobs.note(session, claim.job_id, "input_failed", {"index": index, "error": error})
+        counters.add(session, counters.INPUTS_FAILED)
         shards.renew(session, claim, settings.lease)
         shards.release(session, claim)
     else:

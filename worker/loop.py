@@ -24,7 +24,7 @@ from worker import assignment, broker
 from worker.commit import Pending, abandon, write
 from worker.process import Child, ChildEnded, Message, describe
 from worker.settings import Settings
-from worker.store import schema, shards
+from worker.store import counters, schema, shards
 from worker.store.clock import clock
 from worker.store.session import Database, new_id
 from worker.store.shards import Claim, LeaseLost
@@ -35,12 +35,18 @@ T = TypeVar("T")
 log = logging.getLogger("radii.worker")
 
 PRECISION = "fp32"
+LAST = ("done", "failed", "stopped", "smaller")
+"""Types of the message that ends a shard."""
 REFUSED = 3
 """Return code of a worker process that cannot work here; it is not to be started again."""
 
 
 class CannotStart(RuntimeError):
     """A child process did not come up: the worker cannot do any work on this machine."""
+
+
+class GivenUp(LeaseLost):
+    """Nothing more is to be written, though nobody has refused it yet."""
 
 
 class HandedBack(Exception):
@@ -85,9 +91,11 @@ class Slot:
         log.info("claimed", extra={"job": claim.job_id, "shard": claim.number, "attempt": claim.attempt})
         try:
             Drive(self, claim, child).run()
-        except LeaseLost:
-            log.warning("lease lost", extra={"job": claim.job_id, "shard": claim.number})
+        except LeaseLost as error:
+            log.warning("lease lost", extra={"why": str(error)})
             self.drop_child()
+            if not isinstance(error, GivenUp):
+                self._count(counters.WRITES_REFUSED)
         finally:
             self.idle_since = time.monotonic()
         return True
@@ -132,6 +140,11 @@ class Slot:
             raise CannotStart(f"the worker's child process was not ready in {self.settings.child_start:.0f} s")
         self.environment = {"provenance": hello["provenance"], "device_type": hello["device_type"]}
         return self.child
+
+    def _count(self, name: str) -> None:
+        """Counts a mishap; where the database is away, it stays uncounted."""
+        with contextlib.suppress(SQLAlchemyError), self.database.write() as session:
+            counters.add(session, name)
 
     def _waiting(self) -> bool:
         with self.database.read() as session:
@@ -181,7 +194,12 @@ class Drive:
         except ChildEnded as ended:
             self._child_died(ended)
             return
-        if last["type"] == "failed":
+        if last["type"] == "failed" and last.get("input"):
+            self._blame("ran out of memory even with one noisy copy at a time")
+        elif last["type"] == "smaller":
+            self._commit(smaller=last["forward_batch"])
+            self.slot.drop_child()
+        elif last["type"] == "failed":
             self._commit(failed=last["problem"], retry=last.get("retry", False))
             if last.get("retry"):
                 self.slot.stop.wait(self.settings.retry_pause)
@@ -195,10 +213,12 @@ class Drive:
         while True:
             message = self.child.receive(timeout=min(0.2, self.settings.commit))
             if message is not None:
-                if message["type"] in ("done", "failed", "stopped"):
+                if message["type"] in LAST:
                     return message
                 if message["type"] == "tuned":
                     self._agree(message["execution"])
+                elif message["type"] == "memory":
+                    self.slot.environment["memory"] = message["memory"]
                 else:
                     self.pending.add(message)
             self.slot.tick()
@@ -234,6 +254,7 @@ class Drive:
         retry: bool = False,
         release: bool = False,
         alone: bool = False,
+        smaller: int | None = None,
     ) -> None:
         """Writes what is pending, and what ends the shard."""
         try:
@@ -249,10 +270,11 @@ class Drive:
                     retry=retry,
                     release=release,
                     alone=alone,
+                    smaller=smaller,
                 )
             )
             if standing == "ended":
-                raise LeaseLost(f"job {self.claim.job_id} has ended")
+                raise GivenUp(f"job {self.claim.job_id} has ended")
         except LeaseLost:
             abandon(self.pending, done)
             raise
@@ -270,7 +292,7 @@ class Drive:
             self._ring_for_those_that_waited()
             if done.get("more"):
                 broker.ring(self.settings)
-        if standing == "stop" and not (done or failed or release or alone):
+        if standing == "stop" and not (done or failed or release or alone or smaller):
             self._ask_to_stop()
 
     def _write(self, work: Callable[[Session], T]) -> T:
@@ -283,7 +305,7 @@ class Drive:
                 raise
             except SQLAlchemyError as error:
                 if time.monotonic() - self.committed > self.settings.lease * 2 / 3:
-                    raise LeaseLost(f"no renewal of {self.claim.job_id}: {error}") from error
+                    raise GivenUp(f"no renewal of {self.claim.job_id}: {error}") from error
                 log.warning("database away, trying again", extra={"error": str(error)[:300]})
                 time.sleep(min(1.0, self.settings.lease / 20))
 
@@ -303,11 +325,17 @@ class Drive:
             raise HandedBack
 
     def _child_died(self, ended: ChildEnded) -> None:
-        """Keeps what it had sent, counts the death against the input it was at, and hands the shard back."""
+        """A child that was not asked to stop has something against the input that it was at."""
+        log.warning("child died", extra={"how": describe(ended.code), "at": list(self.pending.at)})
+        if self.stopping_since is None:
+            self.slot._count(counters.CHILDREN_DIED)
+        self._blame(describe(ended.code))
+
+    def _blame(self, how: str) -> None:
+        """Keeps what the child had sent, counts its end against the input it was at, and hands the shard back."""
         self.slot.drop_child()
         asked = self.stopping_since is not None
         at = list(self.pending.at)
-        log.warning("child died", extra={"job": self.claim.job_id, "how": describe(ended.code), "at": at})
         held = self.progressed or self.pending.holds_results()
         self._commit()
         if len(at) > 1 and not asked:
@@ -315,7 +343,7 @@ class Drive:
         elif held or asked:
             self._commit(release=True)
         else:
-            self.pending.death = describe(ended.code)
+            self.pending.death = how
             self._commit()
 
 

@@ -16,7 +16,7 @@ def upgrade() -> None:
         job.add_column(sa.Column("deadline", sa.Float(53), nullable=True))
         job.add_column(sa.Column("ends_as", sa.String(length=16), nullable=True))
         job.add_column(sa.Column("estimated_seconds", sa.Float(53), nullable=False, server_default="0"))
-    for results in ("certificate", "prediction"):
+    for results in ("certificate", "prediction", "sample_progress"):
         with op.batch_alter_table(results) as table:
             table.add_column(sa.Column("batch_size", sa.BigInteger(), nullable=True))
     op.create_table(
@@ -62,7 +62,7 @@ def downgrade() -> None:
     op.drop_table("part")
     op.drop_table("part_upload")
     op.drop_table("counter")
-    for results in ("prediction", "certificate"):
+    for results in ("sample_progress", "prediction", "certificate"):
         with op.batch_alter_table(results) as table:
             table.drop_column("batch_size")
     with op.batch_alter_table("job") as job:

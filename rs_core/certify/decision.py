@@ -27,7 +27,9 @@ class Certificate:
 
     ``radius`` is in [0, 1]-pixel l2 units and stored in full; ``counts0`` (selection) and ``counts`` (estimation) are
     votes per class, ``n0`` and ``n`` their numbers. ``p_upper`` bounds every other class, where the bound is of two
-    classes. ``error`` says why an input could not be certified at all; such an input counts as an abstention.
+    classes. ``batch_size`` is set where memory forced other batches than the job's: then last bits of logits may differ, and
+    the certificate is as sound. ``error`` says why an input could not be certified at all; such an input counts as an
+    abstention.
     """
 
     index: int
@@ -48,6 +50,7 @@ class Certificate:
     noise: Noise = "gaussian"
     precision: Precision = "fp32"
     seconds: float = 0.0
+    batch_size: int | None = None
     error: str | None = None
 
     @property
@@ -75,6 +78,7 @@ class Prediction:
     alpha: float
     seed: int
     seconds: float = 0.0
+    batch_size: int | None = None
     error: str | None = None
 
     @property

@@ -38,6 +38,8 @@ class Progress:
     label: int
     votes: Mapping[int, Votes]
     seconds: float
+    batch_size: int | None = None
+    """Rows that were classified at once, where memory forced fewer than the batch has."""
 
     @property
     def drawn(self) -> int:
@@ -51,12 +53,14 @@ class Progress:
             int(stage): Votes(drawn=part["drawn"], counts=tuple(part["counts"]))
             for stage, part in body["votes"].items()
         }
-        return cls(index=body["index"], label=label, votes=votes, seconds=body["seconds"])
+        forced = body.get("batch_size")
+        return cls(index=body["index"], label=label, votes=votes, seconds=body["seconds"], batch_size=forced)
 
     def body(self) -> dict[str, Any]:
-        """What is to be kept of it, as plain values: index, votes by stage, seconds."""
+        """What is to be kept of it, as plain values: index, votes by stage, seconds, and the rows that memory forced."""
         votes = {str(int(stage)): asdict(part) for stage, part in self.votes.items()}
-        return {"index": self.index, "votes": votes, "seconds": self.seconds}
+        forced = {} if self.batch_size is None else {"batch_size": self.batch_size}
+        return {"index": self.index, "votes": votes, "seconds": self.seconds} | forced
 
 
 def certify(
@@ -98,6 +102,7 @@ def certify(
             noise=sampler.noise,
             precision=sampler.precision,
             seconds=work.seconds,
+            batch_size=work.forced,
         )
 
 
@@ -132,6 +137,7 @@ def predict(
             alpha=alpha,
             seed=sampler.seed,
             seconds=work.seconds,
+            batch_size=work.forced,
         )
 
 
@@ -148,6 +154,7 @@ class _Work:
     wanted: Sequence[int] = ()
     placed: list[int] = field(default_factory=list)
     seconds: float = 0.0
+    forced: int | None = None
 
     def next_part(self) -> Part | None:
         """The next part of what is wanted; None where all of it is on its way."""
@@ -174,7 +181,7 @@ class _Work:
             for stage, counts in zip(self.stages, self.votes, strict=True)
             if sum(counts)
         }
-        return Progress(index=self.index, label=self.label, votes=votes, seconds=self.seconds)
+        return Progress(index=self.index, label=self.label, votes=votes, seconds=self.seconds, batch_size=self.forced)
 
 
 def _drawn(
@@ -242,6 +249,7 @@ class _Pool:
             self._sampler.count(self._batch)
         for work in self._sharing:
             work.seconds += (time.monotonic() - self._started) / len(self._sharing)
+            work.forced = self._sampler.forced or work.forced
 
     def finished(self, wanted: Wanted, *, read: bool) -> Iterator[_Work]:
         """Asks what inputs want further that have all that they wanted, and gives out those that want nothing more.
@@ -300,4 +308,5 @@ def _begin(
         wanted=wanted(*votes),
         placed=[sum(counts) for counts in votes],
         seconds=before.seconds if before is not None else 0.0,
+        forced=before.batch_size if before is not None else None,
     )

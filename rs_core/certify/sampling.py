@@ -9,9 +9,11 @@ Which votes an input gets depends on nothing but its stream: a sample has the sa
 in every batch. Where a network's logits depend on the place of the part too (which is looked at once), every part of a
 stream gets a place of its own.
 
-Noise is added in pixel space and nothing is clipped.
+Noise is added in pixel space and nothing is clipped. Where a batch does not fit into memory, it is classified in halves
+from then on, or in quarters, and so on; nothing is counted twice.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -21,8 +23,9 @@ from torch import Tensor, nn
 from rs_core import discrete
 from rs_core.certify.discrete_law import GRID, neglected
 from rs_core.certify.prepared import Prepared
-from rs_core.errors import Mismatch, NotFinite
+from rs_core.errors import InputOutOfMemory, Mismatch, NotFinite
 from rs_core.fields import Noise, Precision
+from rs_core.memory import ran_out
 from rs_core.noise import CHUNK, Stage, fill
 from rs_core.spec import DEFAULT_BATCH
 
@@ -76,6 +79,8 @@ class Sampler:
         self.noise: Noise = noise
         self.batch_size = whole_parts(batch_size)
         self.room = max(1, self.batch_size // CHUNK)
+        self.forced: int | None = None
+        """Rows that are classified at once where memory allows no whole batch."""
         parameter = next(base_classifier.parameters(), None)
         self.device = torch.device("cpu") if parameter is None else parameter.device
         self._counts = torch.zeros((0, num_classes), dtype=torch.int64, device=self.device)
@@ -128,21 +133,17 @@ class Sampler:
             rows.add_(part.x)
             if self.noise == "discrete":
                 rows.div_(GRID)
-        if self.batch_size >= CHUNK:
-            labels = self._classify(self._batch)
-            for place, part in parts.items():
-                self._add(labels[place * CHUNK : place * CHUNK + part.rows], part.tally)
-            return
-        (part,) = parts.values()
-        for first in range(0, part.rows, self.batch_size):
-            labels = self._classify(self._batch[first : first + self.batch_size])
-            self._add(labels[: part.rows - first], part.tally)
-
-    def _add(self, labels: Tensor, tally: int) -> None:
-        self._counts[tally].index_add_(0, labels, self._ones[: len(labels)])
+        # A batch smaller than a part goes no further than the rows that are asked for.
+        last = None
+        if self.batch_size < CHUNK:
+            last = math.ceil(max(part.rows for part in parts.values()) / self.batch_size) * self.batch_size
+        labels = self._classify(self._batch[:last])
+        for place, part in parts.items():
+            chosen = labels[place * CHUNK : place * CHUNK + part.rows]
+            self._counts[part.tally].index_add_(0, chosen, self._ones[: len(chosen)])
 
     def _classify(self, batch: Tensor) -> Tensor:
-        logits = self._logits(batch)
+        logits = self._forward(batch)
         if logits.shape != (len(batch), self.num_classes):
             raise Mismatch(
                 expected=f"logits of shape ({len(batch)}, {self.num_classes}), one per class of the data set",
@@ -150,6 +151,33 @@ class Sampler:
             )
         self._finite &= torch.isfinite(logits).all()
         return torch.as_tensor(logits.argmax(dim=1))
+
+    def _forward(self, batch: Tensor) -> Tensor:
+        """The logits of a batch, as many rows at once as memory allows. Raises :class:`InputOutOfMemory` where one noisy
+        copy is too much though the network as such does fit, and what said so where it does not."""
+        while True:
+            rows = self.forced or self.batch_size
+            try:
+                if len(batch) <= rows:
+                    return self._logits(batch)
+                pieces = (batch[first : first + rows] for first in range(0, len(batch), rows))
+                return torch.cat([self._logits(piece) for piece in pieces])
+            except Exception as error:
+                if not ran_out(error):
+                    raise
+                reason = f"{type(error).__name__}: {error}"
+            # Not before the error is gone: its traceback holds what the pass had taken.
+            self._halve(batch, rows, reason)
+
+    def _halve(self, batch: Tensor, rows: int, reason: str) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        # A compiled network is made for batches of one size.
+        self._logits = Prepared(self._logits.base_classifier, precision=self.precision)
+        if rows == 1:
+            self._logits(torch.zeros_like(batch[:1]))  # raises where nothing fits, whatever the input
+            raise InputOutOfMemory(expected="noisy copies that fit, one at a time", got=reason[:500].rstrip("."))
+        self.forced = rows // 2
 
     @property
     def compiled(self) -> bool:
@@ -187,7 +215,7 @@ class Sampler:
         probe = self._batch[:CHUNK].normal_(0.5, 1.0, generator=torch.Generator(self.device).manual_seed(0))
         for place in range(1, self.room):
             self._batch[place * CHUNK : (place + 1) * CHUNK] = probe
-        logits = self._logits(self._batch)
+        logits = self._forward(self._batch)
         if len(logits) != len(self._batch):
             return False
         parts = logits.view(self.room, CHUNK, -1)

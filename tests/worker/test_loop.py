@@ -13,11 +13,11 @@ from tests_support import fake_child, processes, things
 from worker import process
 from worker.loop import CannotStart, Slot, end
 from worker.settings import Settings
-from worker.store import jobs, results, shards
+from worker.store import counters, jobs, results, shards
 from worker.store.result_tables import JobSummary
 from worker.store.schema import WrongSchema
 from worker.store.session import Database
-from worker.store.tables import Job, Shard, Worker
+from worker.store.tables import Event, Job, Shard, Worker
 
 START = 1_500
 
@@ -57,6 +57,14 @@ def _submit(database: Database, tmp_path: Path, count: int) -> str:
 def _job(database: Database, job_id: str) -> Job:
     with database.read() as session:
         return session.get_one(Job, job_id)
+
+
+def _notes(database: Database, job_id: str) -> list[tuple[str, dict[str, object]]]:
+    """The job's events that are no changes of its state."""
+    states = (jobs.QUEUED, jobs.RUNNING, *jobs.TERMINAL)
+    with database.read() as session:
+        rows = session.query(Event).where(Event.job_id == job_id, Event.type.not_in(states)).order_by(Event.seq)
+        return [(row.type, row.data) for row in rows]
 
 
 def _work(slot: Slot) -> None:
@@ -99,6 +107,40 @@ def test_of_several_inputs_on_their_way_the_one_that_kills_is_found_by_taking_th
     together, *alone = [record.at for record in caplog.records if record.message == "child died"]  # type: ignore[attr-defined]
     assert len(together) > 1
     assert alone == [[START + 3]] * 3, "only these count against an input"
+
+
+def test_an_input_that_does_not_fit_into_memory_is_given_up_and_the_others_are_not(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = _submit(database, tmp_path, 20)
+    _work(slot(f"{START + 3}:large,together:yes"))
+    assert _job(database, job_id).state == jobs.SUCCEEDED
+    with database.read() as session:
+        errors = {row.index: row.error for row in results.certificates(session, job_id) if row.error}
+        counted = counters.values(session)
+    assert list(errors) == [START + 3]
+    assert "ran out of memory even with one noisy copy at a time, 3 times" in errors[START + 3]
+    assert (counted[counters.INPUTS_FAILED], counted[counters.CHILDREN_DIED]) == (1, 0)
+    assert [(kind, data["index"]) for kind, data in _notes(database, job_id)] == [("input_failed", START + 3)]
+
+
+def test_work_that_needs_less_memory_goes_on_so_and_the_job_says_it(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = _submit(database, tmp_path, 3)
+    _work(slot(f"{START}:smaller"))
+    job = _job(database, job_id)
+    assert (job.state, job.execution["forward_batch"]) == (jobs.SUCCEEDED, 32)
+    assert _notes(database, job_id) == [("smaller_batch", {"shard": 0, "forward_batch": 32})]
+    with database.read() as session:
+        assert session.get_one(Shard, (job_id, 0)).lost == 0
+
+
+def test_deaths_of_children_are_counted(database: Database, tmp_path: Path, slot: SlotMaker) -> None:
+    _submit(database, tmp_path, 3)
+    _work(slot(f"{START}:die"))
+    with database.read() as session:
+        assert counters.values(session)[counters.CHILDREN_DIED] == 3
 
 
 def test_a_child_that_dies_after_progress_is_no_mark_against_its_input(
@@ -247,6 +289,27 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing_more(
         assert shards.sweep(session) == 1
     thread.join(timeout=20)
     assert processes.stored(database, job_id) == 0
+    with database.read() as session:
+        counted = counters.values(session)
+    assert (counted[counters.LEASES_EXPIRED], counted[counters.WRITES_REFUSED]) == (1, 1)
+    assert _notes(database, job_id) == [("lease_expired", {"shard": 0})]
+
+
+def test_what_is_found_after_a_job_has_failed_is_not_stored(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = _submit(database, tmp_path, 8)
+    worker = slot("all:slow", commit=1.0)
+    thread = threading.Thread(target=worker.work_once)
+    thread.start()
+    processes.until(lambda: _job(database, job_id).state == jobs.RUNNING, 20, "the job runs")
+    with database.write() as session:
+        jobs.fail(session, job_id, {"detail": "another part of it failed"})
+    thread.join(timeout=20)
+    assert processes.stored(database, job_id) == 0
+    with database.read() as session:
+        assert session.get_one(Shard, (job_id, 0)).state == "dropped"
+        assert counters.values(session)[counters.WRITES_REFUSED] == 0
 
 
 def test_a_worker_that_is_told_to_stop_while_its_child_starts_claims_nothing(

@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -50,6 +51,27 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "device": name,
         "device_type": device.type,
     }
+
+
+class Gauge:
+    """How much memory this process has, now and then."""
+
+    def __init__(self, device: torch.device, interval: float = 10.0) -> None:
+        self._device, self._interval = device, interval
+        self._last = float("-inf")
+
+    def due(self) -> dict[str, int] | None:
+        """Bytes by kind, if the last answer is ``interval`` seconds old: ``resident`` in the machine's memory and, on a GPU,
+        ``device`` reserved there by this process, of ``device_total``."""
+        if time.monotonic() - self._last < self._interval:
+            return None
+        self._last = time.monotonic()
+        pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
+        taken = {"resident": pages * os.sysconf("SC_PAGE_SIZE")}
+        if self._device.type == "cuda":
+            taken["device"] = torch.cuda.memory_reserved(self._device)
+            taken["device_total"] = torch.cuda.mem_get_info(self._device)[1]
+        return taken
 
 
 @cache

@@ -42,6 +42,7 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
         device=task.device,
         resume=blobs.local_path(task.blobs, task.resume["sha256"]) if task.resume else None,
         snapshot_seconds=task.limits["snapshot"],
+        forward_batch=task.execution.get("forward_batch"),
     )
     for record in records:
         if isinstance(record, StepRecord):

@@ -197,6 +197,14 @@ def active_dependents(session: Session, job_id: str) -> list[str]:
     return list(session.scalars(select(Job.id).where(Job.needs_id == job_id, Job.state.in_(ACTIVE)).order_by(Job.id)))
 
 
+def note(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> None:
+    """Leaves an event that is no change of state: something that happened on the way."""
+    bumped = update(Job).where(Job.id == job_id).values(revision=Job.revision + 1).returning(Job.revision)
+    revision = session.scalar(bumped.execution_options(synchronize_session=False))
+    if revision is not None:
+        _record(session, job_id, revision, kind, data)
+
+
 def note_output(session: Session, job_id: str, output: dict[str, Any]) -> None:
     """Adds to what a job that has succeeded says of its output."""
     lock(session, job_id)

@@ -95,6 +95,7 @@ class SampleProgress(Base):
     votes: Mapped[dict[str, Any]]
     drawn: Mapped[int]
     seconds: Mapped[float]
+    batch_size: Mapped[int | None]
     deaths: Mapped[int] = mapped_column(default=0)
 
 

@@ -162,7 +162,9 @@ def add_device_seconds(session: Session, job_id: str, seconds: float) -> None:
     summary.device_seconds += seconds
 
 
-def store_progress(session: Session, job_id: str, index: int, votes: dict[str, Any], seconds: float) -> None:
+def store_progress(
+    session: Session, job_id: str, index: int, votes: dict[str, Any], seconds: float, batch_size: int | None = None
+) -> None:
     """Keeps the votes of an unfinished input; ``drawn`` counts those that no certificate of it counts already."""
     counted = select(CertificateRow.n0 + CertificateRow.n).where(
         CertificateRow.job_id == job_id, CertificateRow.index == index
@@ -170,9 +172,9 @@ def store_progress(session: Session, job_id: str, index: int, votes: dict[str, A
     drawn = sum(stage["drawn"] for stage in votes.values()) - (session.scalar(counted) or 0)
     row = session.get(SampleProgress, (job_id, index))
     if row is None:
-        session.add(SampleProgress(job_id=job_id, index=index, votes=votes, drawn=drawn, seconds=seconds))
-    else:
-        row.votes, row.drawn, row.seconds = votes, drawn, seconds
+        row = SampleProgress(job_id=job_id, index=index, deaths=0)
+        session.add(row)
+    row.votes, row.drawn, row.seconds, row.batch_size = votes, drawn, seconds, batch_size
     session.flush()
 
 
@@ -215,6 +217,7 @@ def standing(session: Session, claim: Claim) -> tuple[set[int], list[dict[str, A
     for row in progress_of(session, claim.job_id, indices):
         if row.drawn and row.index not in done:
             begun[row.index] = {"index": row.index, "votes": row.votes, "seconds": row.seconds}
+            begun[row.index]["batch_size"] = row.batch_size
     return done, list(begun.values())
 
 
@@ -226,16 +229,17 @@ def _turned(session: Session, claim: Claim, indices: Sequence[int]) -> tuple[set
         CertificateRow.counts0,
         CertificateRow.counts,
         CertificateRow.seconds,
+        CertificateRow.batch_size,
         CertificateRow.n,
         CertificateRow.error,
     ).where(CertificateRow.job_id == claim.job_id, *_between(CertificateRow.index, indices))
     done, begun = set(), {}
-    for index, counts0, counts, seconds, n, error in session.execute(query):
+    for index, counts0, counts, seconds, batch_size, n, error in session.execute(query):
         if n >= upto or error is not None:
             done.add(index)
         else:
             votes = {str(stage): {"drawn": sum(part), "counts": part} for stage, part in enumerate((counts0, counts))}
-            begun[index] = {"index": index, "votes": votes, "seconds": seconds}
+            begun[index] = {"index": index, "votes": votes, "seconds": seconds, "batch_size": batch_size}
     return done, begun
 
 

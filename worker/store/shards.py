@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
-from worker.store import jobs
+from worker.store import counters, jobs
 from worker.store.clock import clock
 from worker.store.session import new_id
 from worker.store.tables import DeviceTime, Job, Shard
@@ -130,6 +130,15 @@ def agree(session: Session, held: Claim, found: dict[str, Any]) -> dict[str, Any
     return dict(job.execution or {})
 
 
+def run_smaller(session: Session, held: Claim, forward_batch: int) -> None:
+    """Hands back a training that ran out of memory, to go on from its last snapshot with fewer activations kept."""
+    job = session.get_one(Job, held.job_id, populate_existing=True)
+    job.execution = (job.execution or {}) | {"forward_batch": forward_batch}
+    jobs.note(session, held.job_id, "smaller_batch", {"shard": held.number, "forward_batch": forward_batch})
+    counters.add(session, counters.BATCHES_HALVED)
+    release(session, held)
+
+
 def renew(session: Session, held: Claim, lease: float) -> Standing:
     """Extends the lease and forgets earlier losses; tells whether the job is to go on. Raises :class:`LeaseLost`."""
     _fenced(session, held, lease_until=clock() + lease, lost=0)
@@ -212,9 +221,12 @@ def sweep(session: Session) -> int:
     for job_id, number, lost in sorted(
         expired, key=lambda row: row[0]
     ):  # in one order, so that two sweeps cannot cross
+        jobs.note(session, job_id, "lease_expired", {"shard": number})
         if lost >= MAX_LOST:
             _give_up(session, job_id, number, lost)
         jobs.settle(session, job_id)
+    if expired:
+        counters.add(session, counters.LEASES_EXPIRED, len(expired))
     return len(expired)
 
 

@@ -1,7 +1,8 @@
 """A child that speaks the protocol of ``worker.child`` without torch, and misbehaves as FAKE_CHILD tells it to.
 
 FAKE_CHILD is a comma-separated list of ``index:act``; the act is done when the input of that index begins: ``die``
-(a segfault), ``die-late`` (always after the same progress), ``die-further`` (after new progress), ``hang`` (silence), ``fail`` (a problem), ``full`` (a full disk).
+(a segfault), ``die-late`` (always after the same progress), ``die-further`` (after new progress), ``hang`` (silence), ``fail`` (a problem), ``full`` (a full disk), ``large`` (an
+input that does not fit into memory), ``smaller`` (work that fits only with the activations of 32 images).
 ``start:die`` and ``start:hang`` misbehave at once, ``all:slow`` takes its time, ``together:yes`` has all inputs of a shard
 on their way at once, unless it is told to take them alone.
 """
@@ -58,6 +59,9 @@ def _serve(task: dict, say, stop: threading.Event) -> None:  # type: ignore[no-u
             say(type="progress", index=index, label=7, votes={}, seconds=0.0)
     for index in left:
         say(type="progress", index=index, label=7, votes={}, seconds=0.0)
+        if ACTS.get(str(index)) == "smaller" and "forward_batch" not in task["execution"]:
+            say(type="smaller", forward_batch=32)
+            return
         if _act(ACTS.get(str(index), ""), say, index, begun.get(index)):
             return
         time.sleep(0.3 if ACTS.get("all") == "slow" else 0.01)
@@ -81,9 +85,9 @@ def _act(act: str, say, index: int = 0, progress: dict | None = None) -> bool:  
         os.kill(os.getpid(), signal.SIGSEGV)
     elif act == "hang":
         time.sleep(3600)
-    elif act in ("fail", "full"):
+    elif act in ("fail", "full", "large"):
         problem = {"type": "urn:radii:problem:test", "title": "No.", "status": 422, "detail": "It does not work."}
-        say(type="failed", problem=problem, retry=act == "full")
+        say(type="failed", problem=problem, retry=act == "full", input=act == "large")
         return True
     return False
 
