@@ -359,7 +359,10 @@ RESPONSES: dict[tuple[str, int, str], Any] = {
     ("get_health", 200, JSON): {"status": "ok"},
     ("get_readiness", 200, JSON): {
         "ready": True,
-        "checks": {"database": {"ok": True, "detail": "sqlite answers"}},
+        "checks": {
+            "database": {"ok": True, "detail": "sqlite answers", "needed": True},
+            "workers": {"ok": True, "detail": "2 seen in the last 120 s", "needed": False},
+        },
         "workers": [],
     },
     ("get_metrics", 200, TEXT): '# TYPE radii_jobs gauge\nradii_jobs{kind="certify",state="running"} 1.0\n',

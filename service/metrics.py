@@ -3,15 +3,19 @@
 One registry per application. Nothing here names a tenant, a job or a file.
 """
 
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.store import counters
 from worker.store.clock import clock
 from worker.store.jobs import QUEUED, RUNNING
 from worker.store.result_tables import JobSummary
@@ -20,6 +24,8 @@ from worker.store.shards import free
 from worker.store.tables import Job, Shard, Worker
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+log = logging.getLogger("radii.service")
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 SEEN_LATELY = 120.0
 """Seconds since a worker was seen for which it counts as there."""
@@ -32,6 +38,16 @@ class QueueCollector(Collector):
         self._database = database
 
     def collect(self) -> Iterator[Metric]:
+        """The queue's metrics, and whether the database answers; where it does not, nothing else of it is told."""
+        try:
+            found = list(self._read())
+        except SQLAlchemyError as error:
+            log.warning("the queue cannot be measured: %s", error)
+            found = None
+        yield GaugeMetricFamily("radii_database_up", "Whether the database answers.", 0 if found is None else 1)
+        yield from found or ()
+
+    def _read(self) -> Iterator[Metric]:
         """A few counts over indexed columns."""
         with self._database.read() as session:
             jobs = list(session.execute(select(Job.state, Job.kind, func.count()).group_by(Job.state, Job.kind)))
@@ -44,7 +60,16 @@ class QueueCollector(Collector):
             done = session.scalar(
                 select(func.sum(JobSummary.done)).join(Job, Job.id == JobSummary.job_id).where(Job.kind == "certify")
             )
-            workers = session.scalar(select(func.count()).where(Worker.seen > clock() - SEEN_LATELY))
+            workers = list(session.scalars(select(Worker).where(Worker.seen > clock() - SEEN_LATELY)))
+            overdue = session.scalar(select(func.count()).where(Shard.state == "leased", Shard.lease_until < clock()))
+            work = list(
+                session.execute(
+                    select(Job.kind, func.sum(JobSummary.work_done), func.sum(JobSummary.device_seconds))
+                    .join(Job, Job.id == JobSummary.job_id)
+                    .group_by(Job.kind)
+                )
+            )
+            mishaps = counters.values(session)
         by_state = GaugeMetricFamily("radii_jobs", "Jobs by state and kind.", labels=("state", "kind"))
         for state, kind, count in jobs:
             by_state.add_metric((state, kind), count)
@@ -55,7 +80,34 @@ class QueueCollector(Collector):
             "radii_oldest_ready_shard_seconds", "Age of the oldest job with a shard that could be claimed.", age or 0
         )
         yield GaugeMetricFamily("radii_certificates_stored", "Certificates of the jobs that are kept.", done or 0)
-        yield GaugeMetricFamily("radii_workers", "Workers that were seen lately.", workers or 0)
+        yield GaugeMetricFamily("radii_leases_overdue", "Leases that have run out and are not swept yet.", overdue or 0)
+        yield GaugeMetricFamily("radii_workers", "Workers that were seen lately.", len(workers))
+        yield from _of_work(work)
+        yield _memory(workers)
+        for name, count in mishaps.items():
+            yield CounterMetricFamily(f"radii_{name}", counters.MEANINGS[name], count)
+
+
+def _of_work(rows: Sequence[Any]) -> Iterator[Metric]:
+    """Work and device time of the jobs that are kept, by kind."""
+    done = GaugeMetricFamily(
+        "radii_work_done", "Noise samples, optimiser steps or conversions of the jobs that are kept.", labels=("kind",)
+    )
+    seconds = GaugeMetricFamily("radii_device_seconds", "Device time of the jobs that are kept.", labels=("kind",))
+    for kind, work, time_taken in rows:
+        done.add_metric((kind,), work)
+        seconds.add_metric((kind,), time_taken)
+    yield done
+    yield seconds
+
+
+def _memory(workers: Sequence[Worker]) -> Metric:
+    """What each worker's child has of the machine's memory, and of its GPU's."""
+    found = GaugeMetricFamily("radii_worker_memory_bytes", "Memory of a worker's child.", labels=("worker", "kind"))
+    for row in workers:
+        for kind, size in (row.info.get("memory") or {}).items():
+            found.add_metric((f"{row.host}:{row.pid}", kind), size)
+    return found
 
 
 class RequestMetrics:

@@ -47,6 +47,17 @@ def app(url: str, queue: str) -> Celery:
     return celery
 
 
+def answers(settings: Settings) -> bool:
+    """Whether the configured broker can be reached."""
+    assert settings.broker_url is not None
+    try:
+        with app(settings.broker_url, settings.queue).connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+            return bool(connection.connected)
+    except (OperationalError, OSError):
+        return False
+
+
 def ring(settings: Settings, count: int = 1) -> None:
     """Wakes up to ``count`` workers after a commit. A broker that is away is no error: the sweep rings again."""
     if settings.broker_url is None or count < 1:

@@ -6,21 +6,25 @@ to stop is seen between two records and the end of the loop's process ends this 
 """
 
 import json
+import logging
 import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rs_core.errors import InputOutOfMemory, OutOfMemory, RadiiError
 from rs_core.memory import ran_out
 from rs_core.models import table
-from worker import run
+from worker import logs, run
 from worker.run.environment import Gauge, configure, provenance, resolve_device
 from worker.run.task import Task
+from worker.settings import Settings
 
 Message = dict[str, Any]
+
+log = logging.getLogger("radii.child")
 
 FEWER_COPIES = ("noisy copies that fit: give a smaller batch_size", "batch_size")
 SMALLER = {
@@ -44,6 +48,7 @@ def main() -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
+    logs.configure(Settings())
     table.use(os.environ.get("RADII_ARCHITECTURES"))
     number = int(os.environ.get("RADII_WORKER_NUMBER", "0"))
     device = resolve_device(os.environ.get("RADII_DEVICE", "auto"), worker_number=number)
@@ -55,13 +60,20 @@ def main() -> None:
     while True:
         task = tasks.get()
         stop.clear()
-        for message in _work(task | {"replies": replies}, device):
-            say(message)
-            if (taken := gauge.due()) is not None:
-                say({"type": "memory", "memory": taken})
-            if stop.is_set() and message["type"] not in ("done", "failed", "smaller"):
-                say({"type": "stopped"})
-                break
+        job, shard, _ = task["claim"].split()
+        with logs.about(job=job, shard=int(shard)):
+            _serve(task | {"replies": replies}, device, say, stop, gauge)
+
+
+def _serve(task: Message, device: Any, say: Callable[[Message], None], stop: threading.Event, gauge: Gauge) -> None:
+    """Says what comes of a task, up to its last message or a request to stop."""
+    for message in _work(task, device):
+        say(message)
+        if (taken := gauge.due()) is not None:
+            say({"type": "memory", "memory": taken})
+        if stop.is_set() and message["type"] not in ("done", "failed", "smaller"):
+            say({"type": "stopped"})
+            break
 
 
 def _work(body: Message, device: Any) -> Iterator[Message]:
@@ -78,9 +90,7 @@ def _work(body: Message, device: Any) -> Iterator[Message]:
         if ran_out(error):
             yield _smaller(body) or {"type": "failed", "problem": _too_large(str(body.get("kind")), error).problem()}
             return
-        import traceback
-
-        traceback.print_exc()
+        log.exception("the work failed")
         yield {"type": "failed", "problem": _unexpected(error)}
 
 

@@ -1,14 +1,33 @@
-"""Logging: standard library, one line per record, as text or as JSON, with the ids that a record carries."""
+"""Logging: standard library, one line per record, as text or as JSON, with the ids that a record carries.
+
+What is logged inside of ``about`` is about that job and shard, whoever logs it.
+"""
 
 import json
 import logging
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from worker.settings import Settings
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+_about: ContextVar[dict[str, object]] = ContextVar("about", default={})  # noqa: B039 (it is never changed in place)
+
+
+@contextmanager
+def about(**ids: object) -> Iterator[None]:
+    """Inside, every record of this thread carries these."""
+    token = _about.set(_about.get() | ids)
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
 
 class JsonLines(logging.Formatter):
@@ -50,8 +69,8 @@ def configure(settings: Settings) -> None:
 
 
 def extra(record: logging.LogRecord) -> dict[str, object]:
-    """What was given as ``extra``."""
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    """What the record is about, and what was given as ``extra``."""
+    return _about.get() | {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
 def name_thread(name: str) -> None:

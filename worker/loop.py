@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from rs_core.errors import RadiiError
 from rs_core.models import table as architectures
-from worker import assignment, broker
+from worker import assignment, broker, logs
 from worker.commit import Pending, abandon, write
 from worker.process import Child, ChildEnded, Message, describe
 from worker.settings import Settings
@@ -88,17 +88,21 @@ class Slot:
             )
         if claim is None:
             return False
-        log.info("claimed", extra={"job": claim.job_id, "shard": claim.number, "attempt": claim.attempt})
+        with logs.about(job=claim.job_id, shard=claim.number):
+            self._work_on(claim, child)
+        return True
+
+    def _work_on(self, claim: Claim, child: Child) -> None:
+        log.info("claimed", extra={"attempt": claim.attempt})
         try:
             Drive(self, claim, child).run()
         except LeaseLost as error:
             log.warning("lease lost", extra={"why": str(error)})
             self.drop_child()
             if not isinstance(error, GivenUp):
-                self._count(counters.WRITES_REFUSED)
+                self.count(counters.WRITES_REFUSED)
         finally:
             self.idle_since = time.monotonic()
-        return True
 
     def drop_child(self) -> None:
         """Ends the child, if there is one."""
@@ -111,9 +115,9 @@ class Slot:
         with self.database.write() as session:
             row = session.get(Worker, self.id)
             if row is None:
-                session.add(Worker(id=self.id, host=socket.gethostname(), pid=os.getpid(), info=self.environment))
-            else:
-                row.seen, row.info = clock(), self.environment
+                row = Worker(id=self.id, host=socket.gethostname(), pid=os.getpid())
+                session.add(row)
+            row.seen, row.info = clock(), self.environment | {"schema": schema.head()}
 
     def start(self) -> None:
         """Checks the schema and that a child comes up; raises ``schema.WrongSchema`` or :class:`CannotStart`."""
@@ -141,7 +145,7 @@ class Slot:
         self.environment = {"provenance": hello["provenance"], "device_type": hello["device_type"]}
         return self.child
 
-    def _count(self, name: str) -> None:
+    def count(self, name: str) -> None:
         """Counts a mishap; where the database is away, it stays uncounted."""
         with contextlib.suppress(SQLAlchemyError), self.database.write() as session:
             counters.add(session, name)
@@ -237,7 +241,7 @@ class Drive:
             self._ask_to_stop()
         waited = time.monotonic() - self.stopping_since if self.stopping_since is not None else 0.0
         if waited > self.settings.cancel_grace or self.child.silent_for() > self.settings.child_silence:
-            log.warning("child ended", extra={"job": self.claim.job_id, "silent": self.child.silent_for()})
+            log.warning("child ended", extra={"silent": self.child.silent_for()})
             self.slot.drop_child()
             raise ChildEnded(None)
 
@@ -328,7 +332,7 @@ class Drive:
         """A child that was not asked to stop has something against the input that it was at."""
         log.warning("child died", extra={"how": describe(ended.code), "at": list(self.pending.at)})
         if self.stopping_since is None:
-            self.slot._count(counters.CHILDREN_DIED)
+            self.slot.count(counters.CHILDREN_DIED)
         self._blame(describe(ended.code))
 
     def _blame(self, how: str) -> None:

@@ -3,11 +3,15 @@
 import logging
 import time
 
+from sqlalchemy import delete
+
 from worker import broker
 from worker.loop import Slot
 from worker.settings import Settings
 from worker.store import blobs, jobs, registry, schema, shards
+from worker.store.clock import clock
 from worker.store.session import Database
+from worker.store.tables import Worker
 
 log = logging.getLogger("radii.sweep")
 
@@ -70,5 +74,6 @@ def clean_once(database: Database, settings: Settings) -> int:
         registry.expire_uploads(session, settings.upload_ttl)
         gone = registry.collect(session, settings.blobs)
         gone += registry.collect_orphans(session, settings.blobs, older_than=UNFINISHED)
+        session.execute(delete(Worker).where(Worker.seen < clock() - UNFINISHED))
     blobs.clean_new(settings.blobs, older_than=UNFINISHED, now=time.time())
     return gone

@@ -5,10 +5,11 @@ import platform
 import secrets
 from collections.abc import Callable
 from functools import cache
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import Field
 from sqlalchemy import select, text
 
 from service.dependencies import DatabaseDep, SettingsDep
@@ -16,6 +17,7 @@ from service.metrics import SEEN_LATELY
 from service.reports import VERSION
 from service.resources import json_answer
 from service.schemas import Answer
+from worker import broker
 from worker.settings import Settings
 from worker.store import schema
 from worker.store.clock import clock
@@ -41,6 +43,7 @@ class Check(Answer):
 
     ok: bool
     detail: str
+    needed: Annotated[bool, Field(description="whether requests cannot be served without it")] = True
 
 
 class SeenWorker(Answer):
@@ -54,7 +57,7 @@ class SeenWorker(Answer):
 
 
 class Readiness(Answer):
-    """Whether requests can be served; workers are shown for information."""
+    """Whether requests can be served, which needs neither workers nor a broker: without them, jobs wait."""
 
     ready: bool
     checks: dict[str, Check]
@@ -80,7 +83,8 @@ async def get_health() -> Health:
     responses={503: {"model": Readiness, "description": "Something that is needed is missing"}},
 )
 def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Response:
-    """Database, schema and blob folder; workers that were seen lately are told for information."""
+    """Database, schema and blob folder, without which nothing is served (503); workers and broker, without which jobs
+    wait."""
     checks = {
         "database": _check(lambda: _reach(database)),
         "schema": _check(lambda: _schema(database)),
@@ -88,6 +92,9 @@ def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Response:
     }
     ready = all(check.ok for check in checks.values())
     workers = _workers(database) if checks["database"].ok and checks["schema"].ok else []
+    checks["workers"] = _check(lambda: _told(workers), needed=False)
+    if settings.broker_url is not None:
+        checks["broker"] = _check(lambda: _hear(settings), needed=False)
     return json_answer(Readiness(ready=ready, checks=checks, workers=workers), 200 if ready else 503)
 
 
@@ -105,14 +112,30 @@ def get_version() -> Version:
     return Version(version=VERSION, schema_revision=head(), python=platform.python_version())
 
 
-def _check(look: Callable[[], str]) -> Check:
+def _check(look: Callable[[], str], *, needed: bool = True) -> Check:
     try:
-        return Check(ok=True, detail=look())
-    except schema.WrongSchema as error:
-        return Check(ok=False, detail=str(error))
+        return Check(ok=True, detail=look(), needed=needed)
+    except (schema.WrongSchema, Missing) as error:
+        return Check(ok=False, detail=str(error), needed=needed)
     except Exception as error:
         log.warning("not ready: %s", error)
-        return Check(ok=False, detail=f"{type(error).__name__}; the service's log tells more")
+        return Check(ok=False, detail=f"{type(error).__name__}; the service's log tells more", needed=needed)
+
+
+class Missing(Exception):
+    """Something is not there; what that means for jobs is the message."""
+
+
+def _told(workers: list[SeenWorker]) -> str:
+    if not workers:
+        raise Missing(f"no worker was seen in the last {SEEN_LATELY:.0f} s: jobs wait until there is one")
+    return f"{len(workers)} seen in the last {SEEN_LATELY:.0f} s"
+
+
+def _hear(settings: Settings) -> str:
+    if not broker.answers(settings):
+        raise Missing("the broker cannot be reached: workers find new jobs a few seconds later, by looking")
+    return "redis answers"
 
 
 def _reach(database: Database) -> str:

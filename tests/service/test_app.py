@@ -2,11 +2,19 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
-from tests_support.over_http import Service
+from sqlalchemy import text, update
+from tests_support import servers
+from tests_support.over_http import Service, serving
+
+from worker.settings import Settings
+from worker.store import counters
+from worker.store.session import Database
+from worker.store.tables import Shard, Worker
 
 CODE = """
 import sys, service.app
@@ -49,6 +57,51 @@ def test_metrics_tell_requests_and_the_queue(service: Service) -> None:
     assert 'radii_http_requests_total{method="GET",route="/v1/jobs/{job_id}",status="404"} 1.0' in text
     assert 'radii_http_request_seconds_count{method="POST",route="/v1/jobs"} 1.0' in text
     assert job_id not in text
+
+
+def test_metrics_tell_of_losses_memory_and_work(service: Service) -> None:
+    job_id = service.submitted()
+    service.work(job_id, most=3)
+    with service.database.write() as session:
+        counters.add(session, counters.LEASES_EXPIRED, 2)
+        counters.add(session, counters.LEASES_EXPIRED)
+        session.add(Worker(id="w", host="gpu1", pid=7, info={"memory": {"resident": 5_000, "device": 9_000}}))
+        session.execute(update(Shard).where(Shard.state == "leased").values(lease_until=1.0))
+    text = service.client.get("/metrics").text
+    assert "radii_leases_expired_total 3.0" in text
+    assert "radii_writes_refused_total 0.0" in text
+    assert "radii_leases_overdue 1.0" in text
+    assert 'radii_worker_memory_bytes{kind="device",worker="gpu1:7"} 9000.0' in text
+    assert f'radii_work_done{{kind="certify"}} {3 * 1100.0}' in text
+    assert 'radii_device_seconds{kind="certify"} 1.5' in text
+    assert "radii_database_up 1.0" in text
+
+
+def test_metrics_are_told_while_the_database_is_away(service: Service) -> None:
+    service.client.get("/v1/jobs")
+    with service.database.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE shard RENAME TO gone"))
+    answer = service.client.get("/metrics")
+    assert answer.status_code == 200
+    assert "radii_database_up 0.0" in answer.text
+    assert "radii_http_requests_total" in answer.text
+
+
+def test_readiness_tells_of_workers_and_broker_and_does_not_depend_on_them(fresh: Database, tmp_path: Path) -> None:
+    nobody = f"redis://127.0.0.1:{servers.free_port()}/0"
+    with serving(fresh, Settings(data=tmp_path, min_free=0, broker_url=nobody)) as service:
+        body = service.client.get("/readyz").json()
+        assert body["ready"] is True
+        assert {name: check["ok"] for name, check in body["checks"].items() if not check["needed"]} == {
+            "workers": False,
+            "broker": False,
+        }
+        assert "jobs wait" in body["checks"]["workers"]["detail"]
+        with fresh.write() as session:
+            session.add(Worker(id="w", host="gpu1", pid=7, info={"device_type": "cuda"}))
+        body = service.client.get("/readyz").json()
+        assert body["checks"]["workers"]["ok"] is True
+        assert [worker["device_type"] for worker in body["workers"]] == ["cuda"]
 
 
 def test_version_names_code_and_schema(service: Service) -> None:
