@@ -64,8 +64,8 @@ def notes(how: Made, mean: float | None, unfinished: int) -> tuple[str, ...]:
     found = []
     if how.sampling == "pilot":
         found.append(
-            f"A pilot chose the number of samples of each input, up to n:{drawn or ' unknown.'} The bounds stand on fresh "
-            "samples and hold as those of a fixed n do; ACR is usually about 1 % below that of n samples for every input."
+            f"A pilot chose the number of samples of each input, up to n:{drawn or ' unknown.'} Its own, n0 to 30 n0, come "
+            "on top. The bounds stand on fresh samples and hold as those of a fixed n do; ACR is usually about 1 % below that of n samples for every input."
         )
     if how.sampling == "at_radii":
         found.append(

@@ -84,8 +84,8 @@ SampleBatch = Annotated[
     Field(
         ge=1,
         le=65_536,
-        description="noise samples per forward pass, at most: a multiple of 100, or a divisor of it; null: chosen "
-        "at the first claim, then fixed",
+        description="noise samples per forward pass, at most; brought down to a multiple of 100, or to a divisor of it; "
+        "null: chosen at the first claim, then fixed",
     ),
 ]
 
@@ -107,8 +107,9 @@ class CertifySpec:
         Sampling,
         Field(
             description="fixed: n samples for each input, as papers have it: for tables to be laid beside theirs. "
-            "pilot: full radii for about half of the samples, at about 1 % less ACR: a short pilot gives each input "
-            "its own size of at most n. at_radii: certified accuracy at the radii asked for, 10 to 50 times fewer samples: "
+            "pilot: full radii for fewer samples (about half for n = 100,000), at about 1 % less ACR: a short pilot gives each "
+            "input its own size of at most n. at_radii: certified accuracy at the radii asked for, about 10 to 50 times fewer "
+            "samples: "
             "an input ends when it is settled at all of them, so that its radius is a lower bound, stopped early. anytime: "
             "all inputs advance together and every certificate holds at any moment, so that a running or cancelled job "
             "has a valid report; the price is a bound a little smaller than that of fixed"

@@ -22,7 +22,21 @@ BATCH = 1000
 PIECE = 2**16
 CERTIFICATE_COLUMNS = (
     *("index", "label", "prediction", "correct", "radius", "p_lower", "p_upper", "counts0", "counts"),
-    *("n0", "n", "sigma", "alpha", "seed", "sampling", "bound", "noise", "precision", "seconds", "batch_size", "error"),
+    *(
+        "n0",
+        "n",
+        "sigma",
+        "alpha",
+        "seed",
+        "sampling",
+        "radii",
+        "bound",
+        "noise",
+        "precision",
+        "seconds",
+        "batch_size",
+        "error",
+    ),
 )
 PREDICTION_COLUMNS = (
     *("index", "label", "prediction", "correct", "p_value", "counts"),

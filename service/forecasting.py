@@ -4,7 +4,7 @@ and certify, from the votes of an earlier one.
 
 from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from rs_core.certify.decision import argmax
@@ -22,6 +22,8 @@ LATEST = 50
 """Earlier jobs that a rate is taken from."""
 LOOKED_AT = 50
 """Certificates of an earlier job that a forecast is computed from."""
+FEW = 20
+"""Inputs below which a job tells less than any other."""
 LEAST_VOTES = 100
 
 
@@ -57,7 +59,7 @@ def known(
     spec = replace(spec, sigma=sigma)
     inputs = len(spec.inputs.indices(dataset.count or 0))
     procedure = procedure_of(spec, inputs=inputs)
-    basis = _basis(session, tenant_id, procedure, dataset, checkpoint, spec.seed)
+    basis = _basis(session, tenant_id, procedure, dataset, checkpoint, spec)
     found = _forecast(procedure, basis)
     if budget is not None:
         per_second = rate or planning.rate(checkpoint.architecture or "")
@@ -89,9 +91,12 @@ def _rate(session: Session, tenant_id: str, checkpoint: Checkpoint, precision: s
 
 @dataclass(frozen=True, kw_only=True)
 class Basis:
-    """Votes of an earlier job, input by input, and whether their class is the label."""
+    """Votes of an earlier job, input by input, and whether their class is the label; ``share`` is the ACR of all of its
+    inputs, over that of those."""
 
     job_id: str
+    votes: int
+    share: float
     seen: tuple[tuple[Seen, ...], ...]
     correct: tuple[bool, ...]
 
@@ -103,7 +108,9 @@ def _forecast(procedure: Procedure, basis: Basis | None) -> schemas.Forecast:
     if basis is None:
         return found
     samples, acr = averaged(procedure, basis.seen, basis.correct)
-    return found.model_copy(update={"samples_per_input": samples, "acr": acr, "basis": basis.job_id})
+    acr *= basis.share
+    of = {"basis": basis.job_id, "basis_inputs": len(basis.seen), "basis_votes": basis.votes}
+    return found.model_copy(update={"samples_per_input": samples, "acr": acr, **of})
 
 
 def _within(budget: float, procedure: Procedure, basis: Basis | None, rate: float) -> schemas.WithinBudget | None:
@@ -122,14 +129,17 @@ def _within(budget: float, procedure: Procedure, basis: Basis | None, rate: floa
         samples_per_input=samples(fitting),
         estimated_seconds=samples(fitting) / rate,
         cap=fitting.cap,
-        acr=None if basis is None else averaged(fitting, basis.seen, basis.correct)[1],
+        acr=None if basis is None else averaged(fitting, basis.seen, basis.correct)[1] * basis.share,
     )
 
 
 def _basis(
-    session: Session, tenant_id: str, procedure: Procedure, dataset: Dataset, checkpoint: Checkpoint, seed: int
+    session: Session, tenant_id: str, procedure: Procedure, dataset: Dataset, checkpoint: Checkpoint, spec: CertifySpec
 ) -> Basis | None:
-    """From a job of another seed alone: who chose by votes that the new job counts again would void its bound."""
+    """From a job of another seed alone: who chose by votes that the new job counts again would void its bound. The same
+    precision goes first, then the job that tells of many inputs, each with many votes."""
+    told = func.coalesce(Job.spec["sampling"].as_string(), "fixed")
+    inputs = case((JobSummary.done > LOOKED_AT, LOOKED_AT), else_=JobSummary.done)
     earlier = session.scalars(
         select(Job)
         .join(JobSummary, JobSummary.job_id == Job.id)
@@ -139,11 +149,15 @@ def _basis(
             Job.dataset_id == dataset.id,
             Job.checkpoint_id == checkpoint.id,
             Job.spec["sigma"].as_float() == procedure.sigma,
-            Job.spec["seed"].as_integer() != seed,
+            Job.spec["seed"].as_integer() != spec.seed,
             JobSummary.done > 0,
         )
         .order_by(
-            func.coalesce(Job.spec["sampling"].as_string(), "fixed") != "fixed", JobSummary.done.desc(), Job.id.desc()
+            func.coalesce(Job.spec["precision"].as_string(), "fp32") != spec.precision,
+            (inputs < FEW),
+            told != "fixed",
+            (inputs * Job.spec["n"].as_integer()).desc(),
+            Job.id.desc(),
         )
         .limit(1)
     ).first()
@@ -157,8 +171,12 @@ def _basis(
     known = [(row, counts) for row, counts in votes if sum(counts) >= LEAST_VOTES]
     if not known:
         return None
+    summary = session.get_one(JobSummary, earlier.id)
+    of_these = sum(row.radius for row, _ in known if row.correct) / len(known)
     return Basis(
         job_id=earlier.id,
+        share=summary.radius_sum / max(1, summary.done) / of_these if of_these and summary.done else 1.0,
+        votes=sum(sum(counts) for _, counts in known) // len(known),
         seen=tuple(Seen.likely(counts, argmax(row.counts0)) for row, counts in known),
         correct=tuple(argmax(row.counts0) == row.label for row, _ in known),
     )

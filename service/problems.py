@@ -9,6 +9,7 @@ import errno
 import json
 import logging
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -65,7 +66,7 @@ def _invalid(request: Request, error: Exception) -> Response:
     media = request.headers.get("Content-Type", "none").partition(";")[0]
     if any(item["loc"] == ("body",) and isinstance(item["input"], bytes) for item in error.errors()):
         return answer_error(request, UnsupportedMedia(expected="Content-Type: application/json", got=media))
-    found = [fault(item, requests.RECORDS) for item in error.errors()]
+    found = [fault(item, requests.RECORDS) for item in _of_their_own(error.errors())]
     detail = "; ".join(f"{f['location']}: expected {f['expected']}, got {f['got']}" for f in found[:5])
     more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
     problem = {
@@ -76,6 +77,17 @@ def _invalid(request: Request, error: Exception) -> Response:
         "errors": found,
     }
     return answer(request, problem)
+
+
+def _of_their_own(items: Sequence[Any]) -> list[Any]:
+    """Without the lists that are too short only because wrong elements are left out of them."""
+    places = [item["loc"] for item in items]
+    follows = [
+        item["type"] == "too_short"
+        and any(len(place) > len(item["loc"]) and place[: len(item["loc"])] == item["loc"] for place in places)
+        for item in items
+    ]
+    return [item for item, of_another in zip(items, follows, strict=True) if not of_another]
 
 
 def _http_error(request: Request, error: Exception) -> Response:

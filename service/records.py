@@ -1,7 +1,7 @@
 """Certificates and predictions as JSON objects and back: the lines of ``.ndjson`` files and of the service's answers.
 
 An abstention and an unknown label are ``null``, and so is a number that is not known. ``correct`` and ``at_cap`` follow
-from the other fields: they are written for readers and not read.
+from the other fields: they are written for readers, and must not say anything else.
 """
 
 import json
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MINUS_ONE = ("label", "prediction")
 COUNTS = ("counts0", "counts")
+FOLLOWING = ("correct", "at_cap")
 OPTIONAL = ("error", "p_upper", "batch_size")
 
 
@@ -97,12 +98,18 @@ def _read(kind: type[Any], body: Mapping[str, Any]) -> Any:
         if values[name] is None and name not in OPTIONAL:
             values[name] = -1 if name in MINUS_ONE else math.nan
     try:
-        return TypeAdapter(kind).validate_python(values)
+        record = TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in fault["loc"])
         got = "none" if fault["type"] == "missing" else repr(fault["input"])[:100]
         raise InvalidResults(expected=f"{place}: {fault['msg']}", got=got) from None
+    for name in FOLLOWING:
+        said, found = body.get(name), getattr(record, name, None)
+        if said is not None and found is not None and said != found:
+            expected = f"{name} = {json.dumps(found)}, which follows from its other fields"
+            raise InvalidResults(expected=expected, got=repr(said)[:100])
+    return record
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 all answers are in ``schemas``.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,7 @@ class Certificate(Answer):
     alpha: Annotated[float, Field(description="failure probability of this certificate")]
     seed: int
     sampling: Sampling = "fixed"
+    radii: Annotated[tuple[float, ...], Field(description="at which at_radii was to settle it")] = ()
     bound: Bound = "one_sided"
     noise: Noise = "gaussian"
     precision: Precision = "fp32"
@@ -104,6 +105,13 @@ class Report(Answer):
 
     job: dict[str, Any]
     complete: bool
+    valid: Annotated[
+        Literal[True],
+        Field(
+            description="each certificate that is there holds as it stands, of a running or stopped job too; what is not done "
+            "counts as not certified"
+        ),
+    ] = True
     model: dict[str, Any]
     dataset: dict[str, Any]
     procedure: dict[str, Any]

@@ -327,8 +327,11 @@ class Forecast(Answer):
     samples_per_input: float | None = None
     acr: float | None = None
     basis: str | None = None
+    basis_inputs: Annotated[int, Field(description="inputs of that job that it was computed from")] = 0
+    basis_votes: Annotated[int, Field(description="noise samples of each of them, on average")] = 0
     within_budget: Annotated[
-        WithinBudget | None, Field(description="by `budget_seconds`; null without, and where no n is small enough")
+        WithinBudget | None,
+        Field(description="by `budget_seconds`; null without it, and where even the smallest n takes longer"),
     ] = None
 
 

@@ -24,7 +24,7 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
         evidence = auditing.evidence(session, job) if job.kind == "verify" else None
     if needed is not None:
         files["soft_labels"] = votes.file_for(database, settings, job, needed, beat)
-    recomputed = auditing.recomputed(database, job, beat) if job.kind == "verify" else None
+    recomputed = auditing.recomputed(database, settings.blobs, job, beat) if job.kind == "verify" else None
     return {
         "type": "task",
         "kind": claim.kind,

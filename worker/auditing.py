@@ -6,16 +6,18 @@ The rows are read in batches, each in a session of its own. What is found become
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from rs_core.certify.audit import Recomputation, Redrawing
 from rs_core.certify.procedure import procedure_of
+from rs_core.data.stored import read_labels
 from rs_core.errors import InvalidResults
 from rs_core.spec import CertifySpec, parse_spec
 from rs_core.tally import Tally, tally
-from worker.store import jobs, results
+from worker.store import blobs, jobs, results
 from worker.store.result_tables import JobSummary
 from worker.store.session import Database
 from worker.store.tables import Dataset, Job
@@ -23,8 +25,9 @@ from worker.store.tables import Dataset, Job
 BATCH = 5_000
 
 
-def recomputed(database: Database, audit: Job, beat: Callable[[], None]) -> dict[str, Any]:
-    """What is found when all certificates are computed again; ``beat`` is called now and then."""
+def recomputed(database: Database, root: Path, audit: Job, beat: Callable[[], None]) -> dict[str, Any]:
+    """What is found when all certificates are computed again, and their labels compared with those of the data set, which
+    lies among the blobs at ``root``; ``beat`` is called now and then."""
     with database.read() as session:
         audited = session.get(Job, audit.spec["job"])
         if audited is None:
@@ -35,8 +38,10 @@ def recomputed(database: Database, audit: Job, beat: Callable[[], None]) -> dict
         spec = parse_spec(audited.spec)
         assert isinstance(spec, CertifySpec)
         asked = procedure_of(spec, inputs=len(spec.inputs.indices(dataset.count or 0)))
+        stored = dataset.sha256
         ended, kept = audited.state in jobs.TERMINAL, session.get_one(JobSummary, job_id)
-    recomputation, after = Recomputation(pixels, asked, spec.seed), -1
+    labels = read_labels(blobs.local_path(root, stored)) if stored is not None else None
+    recomputation, after = Recomputation(pixels, asked, spec.seed, labels), -1
     sums = tally((), kept.radii)
     while True:
         beat()

@@ -125,7 +125,7 @@ def _dataset(request: dict[str, Any]) -> dict[str, Any]:
     if request.get("builtin"):
         data = BUILTIN[request["builtin"]]()
         canonical.save(data, out)
-        return _dataset_columns(canonical.content_hash(data), len(data), data.shape, data.class_names)
+        return _dataset_columns(out, canonical.content_hash(data), len(data), data.shape, data.class_names)
     with _named(request["files"]) as paths:
         made = conversion.convert(
             paths,
@@ -135,12 +135,14 @@ def _dataset(request: dict[str, Any]) -> dict[str, Any]:
             framing=Framing(resize=request.get("resize"), center_crop=request.get("center_crop")),
             limit=request.get("max_dataset"),
         )
-    return _dataset_columns(made.content_hash, made.count, made.shape, made.class_names)
+    return _dataset_columns(out, made.content_hash, made.count, made.shape, made.class_names)
 
 
 def _dataset_columns(
-    content_hash: str, count: int, shape: tuple[int, int, int], class_names: tuple[str, ...]
+    out: Path, content_hash: str, count: int, shape: tuple[int, int, int], class_names: tuple[str, ...]
 ) -> dict[str, Any]:
+    from rs_core.data import canonical
+
     return {
         "columns": {
             "content_hash": content_hash,
@@ -148,6 +150,7 @@ def _dataset_columns(
             "shape": list(shape),
             "num_classes": len(class_names),
             "class_names": list(class_names),
+            "eight_bit": canonical.on_8_bit_grid(out),
         }
     }
 

@@ -16,6 +16,8 @@ def upgrade() -> None:
         job.add_column(sa.Column("deadline", sa.Float(53), nullable=True))
         job.add_column(sa.Column("ends_as", sa.String(length=16), nullable=True))
         job.add_column(sa.Column("estimated_seconds", sa.Float(53), nullable=False, server_default="0"))
+    with op.batch_alter_table("dataset") as dataset:
+        dataset.add_column(sa.Column("eight_bit", sa.Boolean(), nullable=True))
     for results in ("certificate", "prediction", "sample_progress"):
         with op.batch_alter_table(results) as table:
             table.add_column(sa.Column("batch_size", sa.BigInteger(), nullable=True))
@@ -65,6 +67,8 @@ def downgrade() -> None:
     for results in ("sample_progress", "prediction", "certificate"):
         with op.batch_alter_table(results) as table:
             table.drop_column("batch_size")
+    with op.batch_alter_table("dataset") as dataset:
+        dataset.drop_column("eight_bit")
     with op.batch_alter_table("job") as job:
         for column in ("estimated_seconds", "ends_as", "deadline"):
             job.drop_column(column)

@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import fisher_exact
 
 from rs_core.certify import sequential
@@ -25,7 +27,7 @@ TOLERANCE = 1e-9
 """Relative, of radii and bounds: other versions of the libraries differ in the last bits."""
 NEGLECTED_AT_MOST = 1e-5
 """The same where it is not known how much of the noise's distribution was neglected, which lowers a radius a little."""
-SHARED = ("sigma", "alpha", "seed", "sampling", "bound", "noise", "precision")
+SHARED = ("sigma", "alpha", "seed", "sampling", "radii", "bound", "noise", "precision")
 """What the certificates of one job, or one file, have in common."""
 FALSE_ALARM = 1e-3
 """Probability that an audit of sound counts, drawn with other noise, reports any difference."""
@@ -68,11 +70,19 @@ class Recomputation:
     """Computes prediction, bounds and radius of each certificate again, from its counts and what it says of its procedure.
 
     ``pixels``: values of an image, which certificates under discrete noise are about. ``asked``, with ``seed``: what the
-    certificates are to be of; without, all are to be of what the first one is of. Equal counts are computed once.
+    certificates are to be of; without, all are to be of what the first one is of. ``labels``: those of the data set, where
+    it is there, in the order of its inputs. Equal counts are computed once.
     """
 
-    def __init__(self, pixels: int | None, asked: Procedure | None = None, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        pixels: int | None,
+        asked: Procedure | None = None,
+        seed: int | None = None,
+        labels: Sequence[int] | NDArray[np.int64] | None = None,
+    ) -> None:
         self.findings = Findings()
+        self._labels = labels
         self._pixels, self._asked, self._seed = pixels, asked, seed
         self._known: dict[tuple[Any, ...], Decision] = {}
         self._sizes: dict[tuple[Any, ...], bool] = {}
@@ -84,6 +94,11 @@ class Recomputation:
             self.findings.add(row.index, self._fault(row))
 
     def _fault(self, row: Certificate) -> str | None:
+        if self._labels is not None:
+            if not 0 <= row.index < len(self._labels):
+                return f"it is of input {row.index}, and the data set has {len(self._labels):,}"
+            if row.label != self._labels[row.index]:
+                return f"its label is {row.label}, the data set's is {int(self._labels[row.index])}"
         if row.error is not None:
             wrong = row.prediction != ABSTAIN or row.radius != 0
             return "it has an error and certifies something" if wrong else None

@@ -27,7 +27,7 @@ class Certificate:
 
     ``radius`` is in [0, 1]-pixel l2 units and stored in full; ``counts0`` (selection) and ``counts`` (estimation) are
     votes per class, ``n0`` and ``n`` their numbers. ``p_upper`` bounds every other class, where the bound is of two
-    classes. ``batch_size`` is set where memory forced other batches than the job's: then last bits of logits may differ, and
+    classes; ``radii`` are those at which sampling was to settle it. ``batch_size`` is set where memory forced other batches than the job's: then last bits of logits may differ, and
     the certificate is as sound. ``error`` says why an input could not be certified at all; such an input counts as an
     abstention.
     """
@@ -46,6 +46,7 @@ class Certificate:
     seed: int
     p_upper: float | None = None
     sampling: Sampling = "fixed"
+    radii: tuple[float, ...] = ()
     bound: Bound = "one_sided"
     noise: Noise = "gaussian"
     precision: Precision = "fp32"

@@ -98,6 +98,7 @@ def certify(
             alpha=procedure.alpha,
             seed=sampler.seed,
             sampling=procedure.sampling,
+            radii=procedure.radii,
             bound=procedure.bound,
             noise=sampler.noise,
             precision=sampler.precision,

@@ -16,7 +16,7 @@ OTHERS = 9
 """Classes that share the other votes."""
 QUANTILES = (1 / 6, 1 / 2, 5 / 6)
 """Of what the votes of an input leave open about it: as many inputs that it may be."""
-SIZES = tuple(digits * 10**power for power in range(1, 7) for digits in range(10, 100, 5))
+SIZES = (*(digits * 10**power for power in range(1, 7) for digits in range(10, 100)), 10**8)
 """Numbers n that are looked at where the largest is sought that can be afforded."""
 
 

@@ -121,6 +121,11 @@ class Procedure:
         )
 
     @property
+    def most(self) -> int:
+        """The largest number of noise samples that an input can take."""
+        return (self._pilot.stages[-1] if self.sampling == "pilot" else self.n0) + self.n
+
+    @property
     def cap(self) -> float:
         """The radius of an input on whose class all ``n`` samples agree: the largest there is."""
         return max(0.0, self.decide([1, 0], [self.n, 0]).radius)

@@ -16,4 +16,4 @@ def redraw(sampler: Sampler, inputs: Iterable[tuple[Input, Certificate]]) -> Ite
     for given, row in inputs:
         procedure = Procedure(sigma=row.sigma, n0=row.n0, n=row.n, alpha=row.alpha, bound=row.bound)
         for record in engine.certify(sampler, [given], procedure):
-            yield record if isinstance(record, Progress) else replace(record, sampling=row.sampling)
+            yield record if isinstance(record, Progress) else replace(record, sampling=row.sampling, radii=row.radii)

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.certify.discrete_law import GRID
 from rs_core.data.dataset import Dataset
 from rs_core.data.info import Shape, classes
 from rs_core.data.mapped import Place, chunks
-from rs_core.data.stored import DTYPES, header, read_stored
+from rs_core.data.stored import DTYPES, header, read_labels, read_stored
+from rs_core.discrete import OFF_GRID
 
 
 def save(dataset: Dataset, path: Path) -> None:
@@ -54,7 +56,7 @@ def write(
 def open_dataset(path: Path, name: str | None = None) -> Dataset:
     """The data set in the file, its images mapped and not read; :class:`InvalidDataset` where the file is not sound."""
     stored = read_stored(path)
-    labels = np.fromfile(path, dtype="<i8", count=stored.labels.shape[0], offset=stored.labels.start)
+    labels = read_labels(path)
     entry = stored.images
     place = Place(path=path.absolute(), dtype=DTYPES[entry.dtype], offset=entry.start, shape=entry.shape)
     labels, names = classes(labels, stored.class_names, path.name)
@@ -71,6 +73,18 @@ def content_hash(dataset: Dataset | Path) -> str:
     for piece in chunks(found.images):
         digest.update(piece)
     return digest.hexdigest()
+
+
+def on_8_bit_grid(dataset: Dataset | Path) -> bool:
+    """Whether all pixels are whole multiples of 1/255, as discrete noise needs them; stored uint8 always are."""
+    images = (open_dataset(dataset) if isinstance(dataset, Path) else dataset).images
+    if images.dtype == np.uint8:
+        return True
+    for piece in chunks(images):
+        steps = np.frombuffer(piece, dtype="<f4") * np.float32(GRID)
+        if float(np.abs(steps - np.round(steps)).max(initial=0.0)) > OFF_GRID:
+            return False
+    return True
 
 
 class ContentHash:

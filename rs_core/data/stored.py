@@ -11,6 +11,9 @@ from math import inf, prod
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rs_core.data.info import DatasetInfo, Shape, check_counts, check_names, check_size, one
 from rs_core.errors import InvalidDataset
 from rs_core.tensorfile import ITEM_SIZES, Header, TensorEntry, metadata, read_header
@@ -57,6 +60,12 @@ def inspect_stored(paths: Sequence[Path]) -> DatasetInfo:
         class_names=stored.class_names,
         dtype=DTYPES[stored.images.dtype],
     )
+
+
+def read_labels(path: Path) -> NDArray[np.int64]:
+    """The labels (N,) alone."""
+    entry = read_stored(path).labels
+    return np.fromfile(path, dtype="<i8", count=entry.shape[0], offset=entry.start)
 
 
 def read_stored(path: Path) -> Stored:

@@ -71,6 +71,8 @@ def report(
     if isinstance(rows[0], Prediction):
         _print_predictions(rows, inputs, as_json=as_json, refused=as_csv or plot is not None or grid is not None)
         return
+    if grid is None and (at := getattr(rows[0], "radii", ())):
+        grid = [0.0, *at]  # elsewhere the certificates of at_radii say little
     from rs_core.asked_report import spec_of_run, summarize_asked
     from rs_core.report import summarize
     from rs_core.report_text import format_table, to_csv

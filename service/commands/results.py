@@ -109,6 +109,11 @@ def opened(tsv: Path, run: Mapping[str, Any], lines: Lines) -> Iterator[Results]
         results = Results(tsv, ndjson, lines, _whole_records(Path(ndjson.name)))
         try:
             yield results
+        except BaseException:
+            if known is None and not results.indices and not results.progress_path.exists():
+                for path in (tsv, Path(ndjson.name), sidecar(tsv, ".run.json")):
+                    path.unlink(missing_ok=True)  # nothing was found: it is not in the way of another try
+            raise
         finally:
             results.close()
         results.progress_path.unlink(missing_ok=True)

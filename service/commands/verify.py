@@ -96,11 +96,14 @@ def told(found: dict[str, Any]) -> str:
 
 def _not_compared(redrawn: dict[str, Any]) -> list[str]:
     """Inputs that say nothing either way."""
+    within = redrawn["looked_at"] - sum(redrawn.get(name, 0) for name in ("equal", "wrong", "moved_on", "failed"))
+    chance = [f"By no more than chance: {within:,} inputs have other counts."] if within else []
     reasons = {
         "moved_on": "whose job has drawn more since: audit them when it has ended",
         "failed": "on which drawing again failed",
     }
-    return [f"Not compared: {redrawn[name]:,} inputs {why}." for name, why in reasons.items() if redrawn.get(name)]
+    left = [f"Not compared: {redrawn[name]:,} inputs {why}." for name, why in reasons.items() if redrawn.get(name)]
+    return chance + left
 
 
 def _number(wrong: int) -> str:
@@ -151,12 +154,15 @@ def _file(
     spec = spec_of_run(run)
     asked = procedure_of(spec, inputs=int(run["inputs"])) if spec is not None and run.get("inputs") else None
     pixels = None if opened is None else opened[1].image(0).numel()
-    recomputation = Recomputation(pixels, asked, None if spec is None else spec.seed)
+    labels = None if opened is None else opened[1].labels
+    recomputation = Recomputation(pixels, asked, None if spec is None else spec.seed, labels)
     recomputation.look_at(rows)  # type: ignore[arg-type]
     for index, times in Counter(row.index for row in rows).items():
         if times > 1:
-            recomputation.findings.add(index, f"it has {times} certificates")
+            recomputation.findings.add(None, f"input {index} has {times} certificates")
     redrawn = None if opened is None else _redrawn(file, rows, *opened, inputs, seed, device)  # type: ignore[arg-type]
+    if len(rows) < int(run.get("inputs") or 0):
+        note(f"The file has {len(rows):,} certificates; its run was to make {int(run['inputs']):,}.")
     wrong = recomputation.findings.wrong + (redrawn["wrong"] if redrawn else 0)
     return {
         "sound": wrong == 0,
@@ -199,6 +205,11 @@ def _redrawn(
         raise CommandError(f"The file has index {beyond}, and the data set only {len(data):,} inputs.")
     chosen = random.Random(seed).sample(whole, min(inputs, len(whole)))
     place, (execution, machine) = resolve_device(device), ran_as(file)
+    if machine is None:
+        note(
+            f"Nothing beside {file} (its .run.json, or the job's report.json) tells how its counts were drawn: where they "
+            "differ, they are compared by a test, which sees small differences less well than equality does."
+        )
     configure({"threads": 1} | execution)
     model = model.to(place)
     sampler = Sampler(

@@ -123,6 +123,8 @@ def test_events_arrive_while_they_happen_and_survive_lost_connections(tmp_path: 
             for line in response.iter_lines():
                 if line.startswith("event: "):
                     seen.append(line.removeprefix("event: "))
+        again = client.certify(checkpoint=training.checkpoint_id or "", dataset=data, n=50_000, inputs={"count": 8})
+        assert [event.type for event in again.events()] == ["queued", "running", "succeeded"], "while it runs"
         changes = [name for name in seen if name != "progress"]
         assert changes == ["queued", "running", "succeeded"]
         assert seen.index("progress") < seen.index("succeeded"), "progress was told before the end"

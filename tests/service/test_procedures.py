@@ -163,6 +163,42 @@ def test_a_plan_learns_nothing_from_an_input_that_failed(service: Service) -> No
     assert service.client.post("/v1/jobs", json=same).json()["forecast"]["basis"] == job_id
 
 
+def test_a_plan_rests_on_the_job_that_tells_most_and_says_on_how_much(service: Service) -> None:
+    pair = {"dataset": service.dataset(), "checkpoint": service.checkpoint()}
+    other = service.finished(**pair, precision="bf16", n=2_000)
+    few = service.finished(**pair, inputs={"count": 5}, n=5_000)
+    many = service.finished(**pair)
+
+    def basis(**fields: object) -> dict[str, object]:
+        body = {"kind": "certify", "validate_only": True, "seed": 1, "n": 1_000, "inputs": {"count": 20}}
+        plan = service.client.post("/v1/jobs", json=body | pair | fields).json()
+        return plan["forecast"]  # type: ignore[no-any-return]
+
+    found = basis()
+    assert (found["basis"], found["basis_inputs"], found["basis_votes"]) == (many, 20, 1_000)
+    assert basis(precision="bf16")["basis"] == other
+    acr = service.client.get(f"/v1/jobs/{many}").json()["summary"]["acr"]
+    assert found["acr"] == pytest.approx(acr, rel=0.02), "what comes of the same votes is what came of them"
+    service.client.delete(f"/v1/jobs/{many}")
+    assert basis()["basis"] == few, "the same precision goes before more inputs"
+
+
+def test_discrete_noise_on_images_that_are_not_of_8_bits_is_refused_before_anything_runs(service: Service) -> None:
+    for validate_only in (True, False):
+        body = service.certify(noise="discrete", dataset=service.dataset(eight_bit=False), validate_only=validate_only)
+        answer = service.client.post("/v1/jobs", json=body)
+        assert answer.status_code == 422
+        assert "expected a data set whose pixels are whole multiples of 1/255" in answer.json()["detail"]
+    for known in (True, None):
+        body = service.certify(noise="discrete", dataset=service.dataset(eight_bit=known))
+        assert service.client.post("/v1/jobs", json=body).status_code == 202
+
+
+def test_the_work_of_a_job_by_pilot_has_room_for_the_longest_pilot(service: Service) -> None:
+    plan = service.client.post("/v1/jobs", json=service.certify(sampling="pilot", n0=37, validate_only=True)).json()
+    assert plan["work"] == 20 * (30 * 100 + 1_000)
+
+
 def test_a_plan_shows_the_largest_n_that_a_budget_is_enough_for(service: Service) -> None:
     service_job = service.client.get(f"/v1/jobs/{service.finished()}").json()
     body = {name: service_job[name] for name in ("dataset", "checkpoint", "kind")} | {"validate_only": True, "seed": 1}
@@ -174,8 +210,8 @@ def test_a_plan_shows_the_largest_n_that_a_budget_is_enough_for(service: Service
     inputs, rate = 200, 2_200
     fixed = within(60.0)
     assert fixed is not None
-    assert fixed["n"] == 550 and fixed["samples_per_input"] == 650, "two digits; 660 samples for each input fit"
-    assert fixed["estimated_seconds"] == pytest.approx(650 * inputs / rate)
+    assert fixed["n"] == 560 and fixed["samples_per_input"] == 660, "two digits; 660 samples for each input fit"
+    assert fixed["estimated_seconds"] == pytest.approx(660 * inputs / rate)
     pilot, longer = within(60.0, sampling="pilot"), within(600.0)
     assert pilot is not None and pilot["n"] > fixed["n"] and pilot["estimated_seconds"] <= 60.0
     assert longer is not None and longer["acr"] > fixed["acr"] and longer["cap"] > fixed["cap"]

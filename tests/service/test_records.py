@@ -54,6 +54,15 @@ def test_what_is_unknown_is_null_in_json_and_nan_in_the_record() -> None:
     assert math.isnan(records.certificate(body).p_lower)
 
 
+@pytest.mark.parametrize(("field", "value"), [("correct", False), ("at_cap", False)])
+def test_what_follows_from_other_fields_must_not_say_anything_else(field: str, value: object) -> None:
+    whole = replace(CERTIFICATE, counts=(0, 400))
+    body = records.to_json(whole)
+    assert body[field] is True
+    with pytest.raises(InvalidResults, match=f"{field} = true, which follows from its other fields, got False"):
+        records.certificate(body | {field: value})
+
+
 @pytest.mark.parametrize(("field", "value"), [("index", "x"), ("counts", 5), ("radius", [1]), ("n", 0.5)])
 def test_a_wrong_field_is_named_with_its_line(field: str, value: object, tmp_path: Path) -> None:
     path = tmp_path / "x.ndjson"

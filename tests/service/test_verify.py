@@ -2,12 +2,21 @@
 
 import dataclasses
 
+import pytest
 from tests_support.over_http import Service, certificate, serving
 
 from worker import auditing
 from worker.store import results
 from worker.store.result_tables import JobSummary
 from worker.store.tables import Job
+
+
+@pytest.fixture(autouse=True)
+def labels(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Those of the made-up data set, whose file holds none."""
+    found = [index % 10 for index in range(200)]
+    monkeypatch.setattr(auditing, "read_labels", lambda path: found)
+    return found
 
 
 def _audit(service: Service, job_id: str, **more: object) -> tuple[int, dict[str, object]]:
@@ -52,12 +61,21 @@ def test_a_job_whose_model_was_deleted_cannot_be_drawn_again(service: Service) -
 def test_sums_that_are_not_those_of_the_rows_are_told(service: Service) -> None:
     job_id = service.finished()
     audit = service.job(str(_audit(service, job_id, inputs=2)[1]["id"]))
-    assert auditing.recomputed(service.database, audit, lambda: None)["wrong"] == 0
+    assert auditing.recomputed(service.database, service.settings.blobs, audit, lambda: None)["wrong"] == 0
     with service.database.write() as session:
         session.get_one(JobSummary, job_id).radius_sum += 0.01
-    found = auditing.recomputed(service.database, audit, lambda: None)
+    found = auditing.recomputed(service.database, service.settings.blobs, audit, lambda: None)
     assert (found["looked_at"], found["wrong"], found["faults"][0]["index"]) == (20, 1, None)
     assert "the sums that its reports are made of" in found["faults"][0]["what"]
+
+
+def test_labels_that_are_not_those_of_the_data_set_are_told(service: Service, labels: list[int]) -> None:
+    audit = service.job(str(_audit(service, service.finished(), inputs=2)[1]["id"]))
+    labels[3] = 9
+    found = auditing.recomputed(service.database, service.settings.blobs, audit, lambda: None)
+    assert [(fault["index"], fault["what"]) for fault in found["faults"]] == [
+        (3, "its label is 3, the data set's is 9")
+    ]
 
 
 def test_an_audit_of_more_than_a_job_may_bring_is_refused(service: Service) -> None:
@@ -79,7 +97,7 @@ def test_the_outcome_tells_a_changed_row_and_counts_that_are_not_drawn_again(ser
     audit = service.job(audit_id)
     assert audit.spec["execution"] == {}
     beats: list[int] = []
-    first = auditing.recomputed(service.database, audit, lambda: beats.append(1))
+    first = auditing.recomputed(service.database, service.settings.blobs, audit, lambda: beats.append(1))
     assert (first["looked_at"], first["wrong"], len(beats)) == (2, 1, 1)
     assert first["faults"][0]["index"] == 1
     counts = list(good.counts)

@@ -248,11 +248,13 @@ def _end(session: Session, job_id: str, ends_as: str) -> None:
         change(session, job_id, ends_as)
         return
     summary = session.get_one(JobSummary, job_id, populate_existing=True)
+    of_all, of_work = f"{summary.done} of {summary.total} done", summary.work_done / max(1, summary.work_total)
+    found = f"{of_all}, and {of_work:.0%} of the samples drawn" if summary.done < summary.total else of_all
     problem = {
         "type": "urn:radii:problem:deadline",
         "title": "The job's deadline has passed.",
         "status": 504,
-        "detail": f"Its deadline passed with {summary.done} of {summary.total} done; what it has found so far stays.",
+        "detail": f"Its deadline passed with {found}; what it has found so far stays.",
     }
     change(session, job_id, EXPIRED, {"detail": problem["detail"]}, problem=problem)
 

@@ -78,7 +78,9 @@ def plan(
         seconds = chosen * (samples or usual) / (measured or rate(architecture))
         shards = cut(chosen, seconds / chosen, shard_seconds)
         if isinstance(spec, CertifySpec):
+            _check_grid(spec, dataset)
             procedure = procedure_of(replace(spec, sigma=sigma), inputs=chosen)
+            work = chosen * procedure.most
             radii = radii_of(spec, procedure.cap)
         body = dump_spec(spec) | {"sigma": sigma}
     unit = "optimiser steps" if spec.kind == "train" else "noise samples"
@@ -184,6 +186,15 @@ def check_fit(checkpoint: Checkpoint, dataset: Dataset, shown: list[int] | None 
             where="dataset",
         )
     _check_names(checkpoint, dataset)
+
+
+def _check_grid(spec: CertifySpec, dataset: Dataset) -> None:
+    if spec.noise == "discrete" and dataset.eight_bit is False:
+        raise Mismatch(
+            expected="a data set whose pixels are whole multiples of 1/255, for noise = discrete",
+            got=f"{dataset.id}, which has others",
+            where="dataset",
+        )
 
 
 def _check_names(checkpoint: Checkpoint, dataset: Dataset) -> None:

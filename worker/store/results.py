@@ -32,7 +32,7 @@ PREDICTING = ("predict", "soft_labels")
 """Kinds of jobs whose results are predictions."""
 
 
-OF_THE_JOB = ("sampling", "bound", "noise", "precision")
+OF_THE_JOB = ("sampling", "radii", "bound", "noise", "precision")
 """What every certificate says of its procedure, and is the same for all of a job: kept in the job's specification."""
 
 
@@ -140,7 +140,7 @@ def store_failure(session: Session, job_id: str, spec: dict[str, Any], index: in
     if spec["kind"] in PREDICTING:
         store_predictions(session, job_id, [Prediction(**known, p_value=1.0)])
     else:
-        known |= {name: spec[name] for name in OF_THE_JOB if name in spec}
+        known |= _of_the_job(spec)
         store_certificates(session, job_id, [Certificate(**known, n0=spec["n0"], counts0=(), radius=0.0, p_lower=0.0)])
     drop_progress(session, job_id, [index])
 
@@ -271,7 +271,12 @@ def certificates_at(session: Session, job_id: str, indices: Sequence[int]) -> li
 def _procedure(session: Session, job_id: str) -> dict[str, Any]:
     spec = session.scalar(select(Job.spec).where(Job.id == job_id)) or {}
     spec = spec.get("certify", spec)
-    return {name: spec[name] for name in OF_THE_JOB if name in spec}
+    return _of_the_job(spec)
+
+
+def _of_the_job(spec: dict[str, Any]) -> dict[str, Any]:
+    known = {name: spec[name] for name in OF_THE_JOB if spec.get(name) is not None}
+    return known | ({"radii": tuple(known["radii"])} if "radii" in known else {})
 
 
 def _certificate(fields: dict[str, Any], procedure: dict[str, Any]) -> Certificate:

@@ -91,7 +91,10 @@ class Part(Base):
 
 
 class Dataset(Base):
-    """A data set: pending until its conversion ends, then ready (what it is) or rejected (why)."""
+    """A data set: pending until its conversion ends, then ready (what it is) or rejected (why).
+
+    ``eight_bit``: whether all pixels are whole multiples of 1/255; unknown of data sets that are older than the column.
+    """
 
     __tablename__ = "dataset"
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -106,6 +109,7 @@ class Dataset(Base):
     shape: Mapped[list[Any] | None]
     num_classes: Mapped[int | None]
     class_names: Mapped[list[Any] | None]
+    eight_bit: Mapped[bool | None]
     created: Mapped[float] = created()
 
 

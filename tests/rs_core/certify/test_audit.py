@@ -271,3 +271,18 @@ def test_the_p_value_of_two_samples_is_one() -> None:
     assert sum(chance_of(one.tolist(), other.tolist()) <= 0.05 for one, other in pairs) <= 150
     assert chance_of((700, 300), (600, 400)) < FALSE_ALARM
     assert chance_of((0, 0), (5, 5)) == 1.0
+
+
+def test_labels_that_are_not_those_of_the_data_set_are_found_in_every_row(
+    model: nn.Module, inputs: list[Input]
+) -> None:
+    rows, labels = _rows(model, inputs), [label for _, _, label in inputs]
+
+    def wrong(*certificates: Certificate) -> list[tuple[int | None, str]]:
+        audit = Recomputation(64, labels=labels)
+        audit.look_at(certificates)
+        return [(fault.index, fault.what) for fault in audit.findings.faults]
+
+    assert wrong(*rows) == []
+    assert wrong(rows[0], replace(rows[1], label=7), rows[2]) == [(1, "its label is 7, the data set's is 1")]
+    assert wrong(replace(rows[1], index=6)) == [(6, "it is of input 6, and the data set has 6")]

@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from rs_core.data import mapped
-from rs_core.data.canonical import content_hash, open_dataset, save
+from rs_core.data.canonical import content_hash, on_8_bit_grid, open_dataset, save
 from rs_core.data.dataset import Dataset
 from rs_core.data.inspect import inspect
 from rs_core.data.readers import load, read
@@ -166,3 +166,16 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
         == "expected 392 bytes of tensors, as the header says, got 391, so the file is cut short."
     )
     assert json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["images"]["dtype"] == "U8"
+
+
+def test_images_on_the_8_bit_grid_are_told_from_others(tmp_path: Path) -> None:
+    for pixels, on_grid in (
+        (np.arange(48, dtype=np.uint8), True),
+        (np.arange(48, dtype=np.float32) / np.float32(255), True),
+        (np.arange(48, dtype=np.float32) / np.float32(64), False),
+    ):
+        images = pixels.reshape(3, 1, 4, 4)
+        data = Dataset(images=images, labels=np.array([0, 1, 0]), class_names=("a", "b"), name="x", source="npz")
+        assert on_8_bit_grid(data) is on_grid
+        save(data, tmp_path / "x.safetensors")
+        assert on_8_bit_grid(tmp_path / "x.safetensors") is on_grid
