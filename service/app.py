@@ -22,6 +22,7 @@ from service.routes import (
     jobs,
     methods,
     pages,
+    part_uploads,
     plots,
     presets,
     reports,
@@ -32,6 +33,7 @@ from worker.settings import Settings
 from worker.store.session import Database
 
 NOUNS = (
+    part_uploads,
     uploads,
     blobs,
     datasets,

@@ -17,6 +17,7 @@ from service import schemas
 from service.client_errors import ApiError, ClientError, JobNotSucceeded, JobTimeout, Unreachable
 from service.client_http import Content, Http
 from service.client_job import Job, url_part
+from service.client_upload import LARGE, in_parts
 from service.schemas import Checkpoint, Dataset, Method, Plan, Preset, Upload
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ class Client:
         self.http.close()
 
     def upload(self, file: Path | str | bytes, name: str | None = None) -> Upload:
-        """Streams a file (a path), or sends bytes, which need a ``name``; a name that is taken gets the new content."""
+        """Streams a file (a path), or sends bytes, which need a ``name``; a name that is taken gets the new content.
+
+        A large file is sent in parts: after a broken connection, or in another process, it goes on where it was.
+        """
         if isinstance(file, bytes):
             if name is None:
                 raise ValueError("expected a name for an upload of bytes, got none")
@@ -66,6 +70,8 @@ class Client:
         else:
             path = Path(file)
             name = name or path.name
+            if path.stat().st_size >= LARGE:
+                return in_parts(self.http, path, name)
             content = lambda: path.open("rb")  # noqa: E731
         headers = {"Content-Type": "application/octet-stream"}
         answer = self.http.send("PUT", f"/v1/uploads/{quote(name, safe='')}", content=content, headers=headers)

@@ -81,6 +81,17 @@ data: {{"done": 12, "total": 400, "work_done": 121200, "work_total": 4040000}}
 """
 
 UPLOAD_ANSWER = {"id": UPLOAD, "name": "digits.npz", "sha256": SHA256, "size": 118_204, "created": CREATED}
+PART_UPLOAD: dict[str, Any] = {
+    "id": "parts_0193c1a5c0aa0f1e2d3c4b5a6978",
+    "name": "imagenet.zip",
+    "size": 60_000_000,
+    "part_size": 16_777_216,
+    "parts": 4,
+    "missing": [0, 1, 2, 3],
+    "sha256": SHA256,
+    "upload": None,
+    "created": CREATED,
+}
 DATASET_PENDING: dict[str, Any] = {
     "id": DIGITS,
     "name": "digits",
@@ -262,6 +273,7 @@ PREDICTION_CSV = (
 )
 
 REQUESTS: dict[str, dict[str, Any]] = {
+    "begin_upload": {"a large file": {"name": "imagenet.zip", "size": 60_000_000, "sha256": SHA256}},
     "create_dataset": {
         "from an upload": {"name": "digits", "files": ["digits.npz"]},
         "built in": {"name": "digits", "builtin": "digits"},
@@ -298,6 +310,11 @@ def _page(item: Any) -> dict[str, Any]:
 
 RESPONSES: dict[tuple[str, int, str], Any] = {
     ("put_upload", 201, JSON): UPLOAD_ANSWER,
+    ("begin_upload", 201, JSON): PART_UPLOAD,
+    ("begin_upload", 200, JSON): PART_UPLOAD | {"missing": [3]},
+    ("get_part_upload", 200, JSON): PART_UPLOAD | {"missing": [3]},
+    ("put_part", 200, JSON): {"number": 2, "size": 16_777_216, "sha256": SHA256},
+    ("complete_upload", 200, JSON): UPLOAD_ANSWER,
     ("list_uploads", 200, JSON): _page(UPLOAD_ANSWER),
     ("get_upload", 200, JSON): UPLOAD_ANSWER,
     ("get_blob", 200, "application/octet-stream"): "the bytes of the file",

@@ -37,6 +37,7 @@ Name = Annotated[
 UploadReference = Annotated[
     str, Field(min_length=1, max_length=255, description="name, identifier or SHA-256 of an upload of yours")
 ]
+UPLOAD_NAME = r"^([^\x00-\x1f\x7f/\\.]|\.+[^\x00-\x1f\x7f/\\.])[^\x00-\x1f\x7f/\\]*$"
 PresetName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(presets.names())})]
 
 
@@ -155,6 +156,20 @@ def _document_preset(schema: dict[str, Any]) -> None:
 
 class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class UploadRequest(Request):
+    """A file that will come in parts."""
+
+    name: Annotated[str, Field(pattern=UPLOAD_NAME, max_length=255, description="1 to 255 characters without slashes")]
+    size: Annotated[int, Field(ge=1, le=2**50, description="bytes")]
+    sha256: Annotated[
+        str | None,
+        Field(
+            pattern="^[0-9a-f]{64}$",
+            description="of the whole, in hex: checked in the end, and by it an upload that was cut off is found again",
+        ),
+    ] = None
 
 
 class DatasetRequest(Request):

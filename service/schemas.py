@@ -67,6 +67,28 @@ class Upload(Answer):
     created: datetime
 
 
+class PartUpload(Answer):
+    """A file that comes in parts, and which of them have not come."""
+
+    id: str
+    name: str
+    size: Annotated[int, Field(description="bytes in all")]
+    part_size: Annotated[int, Field(description="bytes of each part but the last one, which has what is left")]
+    parts: int
+    missing: Annotated[list[int], Field(description="numbers of the parts that have not come, from 0 on")]
+    sha256: str | None = None
+    upload: Annotated[str | None, Field(description="the upload that was made of it, once it is complete")] = None
+    created: datetime
+
+
+class Part(Answer):
+    """A part that has come."""
+
+    number: int
+    size: int
+    sha256: str
+
+
 class Dataset(Answer):
     """A data set. While it is ``pending``, ``job`` is the conversion to wait for; ``ready``, it says what it is."""
 

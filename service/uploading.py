@@ -28,13 +28,20 @@ _SHA256 = re.compile(r"sha-256\s*=\s*:([^:]*):")
 
 
 async def take(
-    request: Request, settings: Settings, content_digest: str | None, store: Callable[[Sealed], Stored]
+    request: Request,
+    settings: Settings,
+    content_digest: str | None,
+    store: Callable[[Sealed], Stored],
+    most: int | None = None,
 ) -> Stored:
-    """Writes the body to the disk, then calls ``store`` with it in a thread.
+    """Writes the body to the disk, then calls ``store`` with it in a thread; ``most``: bytes that it may have, where that
+    is less than the settings allow.
 
     Raises :class:`UnsupportedMedia`, :class:`TooLarge`, :class:`DiskFull`, :class:`DigestMismatch`, and OSError.
     """
     announced = announced_digest(content_digest)
+    if most is not None:
+        settings = settings.model_copy(update={"max_upload": min(most, settings.max_upload)})
     _check_headers(request.headers, settings)
     with blobs.writing(settings.blobs) as writer:
         async for piece in _pieces(request.stream()):
@@ -72,8 +79,8 @@ def _check_headers(headers: Headers, settings: Settings) -> None:
         )
     length = headers.get("content-length", "")
     if length.isdecimal():
-        _check_size(int(length[:20]), settings)
-        _check_room(int(length[:20]), settings)
+        check_size(int(length[:20]), settings)
+        check_room(int(length[:20]), settings)
 
 
 async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -89,17 +96,19 @@ async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _write(writer: Writer, piece: bytes, settings: Settings) -> None:
-    _check_size(writer.size + len(piece), settings)
-    _check_room(len(piece), settings)
+    check_size(writer.size + len(piece), settings)
+    check_room(len(piece), settings)
     writer.write(piece)
 
 
-def _check_size(size: int, settings: Settings) -> None:
+def check_size(size: int, settings: Settings) -> None:
+    """Raises :class:`TooLarge`."""
     if size > settings.max_upload:
         raise TooLarge(expected=f"an upload of at most {settings.max_upload} bytes", got=f"{size} bytes or more")
 
 
-def _check_room(size: int, settings: Settings) -> None:
+def check_room(size: int, settings: Settings) -> None:
+    """Raises :class:`DiskFull` where so many bytes would not leave free what is to stay so."""
     free = blobs.free_bytes(settings.blobs)
     if free - size < settings.min_free:
         raise DiskFull(

@@ -8,7 +8,7 @@ from sqlalchemy import delete
 from worker import broker
 from worker.loop import Slot
 from worker.settings import Settings
-from worker.store import blobs, jobs, registry, schema, shards
+from worker.store import blobs, jobs, part_uploads, registry, schema, shards
 from worker.store.clock import clock
 from worker.store.session import Database
 from worker.store.tables import Worker
@@ -72,6 +72,7 @@ def clean_once(database: Database, settings: Settings) -> int:
     """Forgets old uploads and deletes what nothing refers to; returns the number of deleted blobs."""
     with database.write() as session:
         registry.expire_uploads(session, settings.upload_ttl)
+        part_uploads.expire(session, settings.blobs, settings.upload_ttl)
         gone = registry.collect(session, settings.blobs)
         gone += registry.collect_orphans(session, settings.blobs, older_than=UNFINISHED)
         session.execute(delete(Worker).where(Worker.seen < clock() - UNFINISHED))

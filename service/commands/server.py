@@ -73,14 +73,17 @@ def migrate(
         str | None,
         typer.Option(metavar="REVISION", help="Go down to this revision; `base` empties the database. (default: up)"),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even while workers are running, whose jobs may fail of it.")
+    ] = False,
     data: Data = None,
 ) -> None:
-    """Bring the database's tables to this version of radii, or down to an older one."""
+    """Bring the database's tables to this version of radii, or down to an older one; refused while workers are running."""
     from worker.store import schema
 
     with database(read_settings(data=data)) as db:
         before = schema.current(db.engine)
-        schema.migrate(db.engine, down or "head")
+        schema.migrate(db.engine, down or "head", force=force)
         after = schema.current(db.engine)
     say(f"The schema was {before or 'empty'} and is {after or 'empty'} now.")
 
@@ -172,7 +175,7 @@ def database(settings: "Settings") -> Iterator["Database"]:
     """The database for the length of a block; what it says becomes one sentence."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from worker.store.schema import WrongSchema
+    from worker.store.schema import WorkersRunning, WrongSchema
     from worker.store.session import Database
 
     if settings.url.startswith("sqlite"):
@@ -181,7 +184,7 @@ def database(settings: "Settings") -> Iterator["Database"]:
     try:
         db = Database(settings.url)
         yield db
-    except WrongSchema as error:
+    except (WrongSchema, WorkersRunning) as error:
         raise CommandError(str(error)) from None
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]

@@ -11,6 +11,7 @@ from service import schemas, views
 from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, shown
 from service.errors import InUse, NotFound
 from service.openapi import problems
+from service.requests import UPLOAD_NAME
 from service.resources import page
 from service.uploading import take
 from worker.store import registry
@@ -20,8 +21,9 @@ from worker.store.tables import Job, Upload
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
-NAME = r"^([^\x00-\x1f\x7f/\\.]|\.+[^\x00-\x1f\x7f/\\.])[^\x00-\x1f\x7f/\\]*$"
-UploadName = Annotated[str, Path(pattern=NAME, max_length=255, description="1 to 255 characters without slashes")]
+UploadName = Annotated[
+    str, Path(pattern=UPLOAD_NAME, max_length=255, description="1 to 255 characters without slashes")
+]
 ContentDigest = Annotated[str | None, Header(description="RFC 9530; `sha-256=:BASE64:` is checked against the body")]
 RAW_BODY = {
     "requestBody": {

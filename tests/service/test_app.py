@@ -134,6 +134,11 @@ def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
     assert sorted(names) == sorted(
         [
             "put_upload",
+            "begin_upload",
+            "get_part_upload",
+            "put_part",
+            "complete_upload",
+            "abort_upload",
             "list_uploads",
             "get_upload",
             "delete_upload",

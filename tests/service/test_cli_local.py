@@ -96,6 +96,10 @@ class TestCertify:
         text = certify(model, out, "--sampling", "at_radii", "--radii", "0.13").stdout
         assert [line.split()[0] for line in text.splitlines() if line.startswith("    0.")] == ["0.00", "0.13"]
         assert "linf" in text
+        alone = tmp_path / "alone.ndjson"
+        alone.write_bytes(out.with_suffix(".ndjson").read_bytes())
+        shown = done("report", alone).stdout
+        assert [line.split()[0] for line in shown.splitlines() if line.startswith("    0.")] == ["0.00", "0.13"]
         together = certify(model, tmp_path / "all.tsv", "--guarantee", "dataset").stdout
         assert "Guarantee for the data set" in together
         growing = tmp_path / "any.tsv"
@@ -212,6 +216,13 @@ class TestCertify:
             assert result.exit_code == 1
             assert difference in result.stderr and "choose another --out" in result.stderr
         assert out.read_bytes() == before
+
+    def test_a_run_that_was_refused_is_not_in_the_way_of_the_next(self, model: Path, tmp_path: Path) -> None:
+        out = tmp_path / "results.tsv"
+        refused = certify(model, out, "--noise", "discrete")
+        assert refused.exit_code == 1 and "whole multiples of 1/255" in refused.stderr
+        assert list(tmp_path.glob("results.*")) == []
+        assert certify(model, out).exit_code == 0
 
     def test_a_file_of_unknown_origin_is_not_overwritten(self, model: Path, tmp_path: Path) -> None:
         out = tmp_path / "results.tsv"

@@ -5,15 +5,20 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Select, literal_column, select, text
+
+from worker.store.clock import clock
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 POSTGRES_LOCK = 7_231_113
+SEEN = 45.0
+"""Seconds since a worker was seen for which it is taken to be running; it is seen with each sweep."""
 
 
 class WrongSchema(RuntimeError):
@@ -23,6 +28,19 @@ class WrongSchema(RuntimeError):
         super().__init__(
             f"The database has another schema than this version of radii works with: expected {head()}, "
             f"got {found or 'none'}. Run `radii migrate` with the newer version, and use that version everywhere."
+        )
+
+
+class WorkersRunning(RuntimeError):
+    """The schema cannot be changed under workers that are running."""
+
+    def __init__(self, workers: list[tuple[str, int]]) -> None:
+        named = ", ".join(f"process {pid} on {host}" for host, pid in workers[:5])
+        more = f" and {len(workers) - 5} more" if len(workers) > 5 else ""
+        super().__init__(
+            f"The schema is not changed under workers that are running: expected none, got {named}{more}, seen in the last "
+            f"{SEEN:.0f} s. End them with SIGTERM (they hand back what they work on, and nothing is lost); where they were "
+            f"killed, try again in {SEEN:.0f} s."
         )
 
 
@@ -44,8 +62,12 @@ def require(engine: Engine) -> None:
         raise WrongSchema(found)
 
 
-def migrate(engine: Engine, revision: str = "head") -> None:
-    """Brings the database to ``revision``, up or down ("base" is empty); several callers at once take turns."""
+def migrate(engine: Engine, revision: str = "head", *, force: bool = False) -> None:
+    """Brings the database to ``revision``, up or down ("base" is empty); several callers at once take turns.
+
+    Raises :class:`WrongSchema` for a database of a newer version and, but with ``force``, :class:`WorkersRunning`: what a
+    worker of the other version would write next might be refused, and its job fail of it.
+    """
     with _turn(engine), engine.connect() as connection, _rebuilding(connection):
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
@@ -54,10 +76,21 @@ def migrate(engine: Engine, revision: str = "head") -> None:
         known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
         if found is not None and found not in known:
             raise WrongSchema(found)
+        if not force and found not in (None, head() if revision == "head" else revision):
+            workers = _running(connection)
+            if workers:
+                raise WorkersRunning(workers)
         connection.rollback()
         upward = revision == "head" or (found or "") < revision != "base"
         (command.upgrade if upward else command.downgrade)(config, revision)
         connection.commit()
+
+
+def _running(connection: Connection) -> list[tuple[str, int]]:
+    """Host and process of each worker that was seen lately, whatever its version."""
+    query: Select[Any, Any] = select(literal_column("host"), literal_column("pid")).select_from(text("worker"))
+    found = connection.execute(query.where(literal_column("seen") > clock() - SEEN))
+    return [(str(host), int(pid)) for host, pid in found]
 
 
 @contextmanager

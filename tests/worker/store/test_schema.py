@@ -41,6 +41,23 @@ def test_a_newer_database_is_refused_by_an_older_worker_and_by_an_older_migrate(
             act(database.engine)
 
 
+def test_a_schema_is_not_changed_under_workers_that_are_running(database: Database) -> None:
+    with database.write() as session:
+        session.add(tables.Worker(id="w1", host="gpu1", pid=7, info={}))
+        session.add(tables.Worker(id="w2", host="gpu2", pid=8, info={}, seen=1.0))
+    schema.migrate(database.engine)  # there is nothing to change
+    with pytest.raises(schema.WorkersRunning, match="expected none, got process 7 on gpu1, seen in the last 45 s"):
+        schema.migrate(database.engine, "0003")
+    assert schema.current(database.engine) == schema.head()
+    schema.migrate(database.engine, "0003", force=True)
+    with pytest.raises(schema.WorkersRunning):
+        schema.migrate(database.engine)
+    with database.engine.begin() as connection:
+        connection.execute(text("DELETE FROM worker"))
+    schema.migrate(database.engine)
+    assert schema.current(database.engine) == schema.head()
+
+
 def test_several_that_migrate_at_once_take_turns(empty_url: str) -> None:
     errors: list[Exception] = []
 

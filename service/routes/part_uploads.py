@@ -1,0 +1,191 @@
+"""Uploads in parts, for files that a broken connection should not make begin anew: announce, send parts, complete."""
+
+from pathlib import Path as FilePath
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path, Request, Response
+from sqlalchemy.orm import Session
+
+from service import requests, schemas, views
+from service.dependencies import DatabaseDep, SettingsDep, TenantId, shown
+from service.errors import DigestMismatch, InvalidRequest, NotFound, NotReady
+from service.openapi import problems
+from service.routes.uploads import RAW_BODY, ContentDigest
+from service.uploading import check_room, check_size, take
+from service.views import time
+from worker.store import blobs, part_uploads, registry
+from worker.store.blobs import Sealed
+from worker.store.part_uploads import Damaged
+from worker.store.session import Database
+from worker.store.tables import PartUpload, Upload
+
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+
+UploadId = Annotated[str, Path(max_length=40, description="as `POST /v1/uploads` has answered")]
+PartNumber = Annotated[int, Path(ge=0, lt=part_uploads.MOST_PARTS + 1, description="0, 1, ...")]
+SHOWN = 10
+
+
+@router.post(
+    "",
+    operation_id="begin_upload",
+    status_code=201,
+    response_model=schemas.PartUpload,
+    responses={
+        200: {"model": schemas.PartUpload, "description": "One that was begun before"},
+        **problems(400, 413, 507),
+    },
+)
+def begin_upload(
+    body: Annotated[requests.UploadRequest, Body()],
+    response: Response,
+    tenant_id: TenantId,
+    database: DatabaseDep,
+    settings: SettingsDep,
+) -> schemas.PartUpload:
+    """Announces a file that comes in parts. With its `sha256`, an upload of the same file that was cut off is found again,
+    with the parts that are there already."""
+    check_size(body.size, settings)
+    check_room(body.size, settings)
+    with database.write() as session:
+        upload, new = part_uploads.begin(session, tenant_id, body.name, body.size, body.sha256)
+        response.status_code = 201 if new else 200
+        response.headers["Location"] = f"/v1/uploads/{upload.id}/parts"
+        return _view(session, upload)
+
+
+@router.get("/{upload_id}/parts", operation_id="get_part_upload", responses=problems(404))
+def get_part_upload(upload_id: UploadId, tenant_id: TenantId, database: DatabaseDep) -> schemas.PartUpload:
+    """Which parts are still missing."""
+    with database.read() as session:
+        return _view(session, _find(session, tenant_id, upload_id))
+
+
+@router.put(
+    "/{upload_id}/parts/{number}",
+    operation_id="put_part",
+    openapi_extra=RAW_BODY,
+    responses=problems(400, 404, 409, 413, 415, 507),
+)
+async def put_part(
+    upload_id: UploadId,
+    number: PartNumber,
+    request: Request,
+    tenant_id: TenantId,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    content_digest: ContentDigest = None,
+) -> schemas.Part:
+    """Stores one part: exactly `part_size` bytes, and of the last one what is left. It can be sent again."""
+    expected = _expected(database, tenant_id, upload_id, number)
+
+    def store(sealed: Sealed) -> schemas.Part:
+        if sealed.size != expected:
+            raise InvalidRequest(expected=f"{expected:,} bytes for part {number}", got=f"{sealed.size:,}")
+        with database.write() as session:
+            _open(_find(session, tenant_id, upload_id, lock=True))
+            part_uploads.add(session, settings.blobs, upload_id, number, sealed)
+        return schemas.Part(number=number, size=sealed.size, sha256=sealed.sha256)
+
+    return await take(request, settings, content_digest, store, most=expected)
+
+
+@router.post(
+    "/{upload_id}/complete",
+    operation_id="complete_upload",
+    response_model=schemas.Upload,
+    responses=problems(404, 409, 507),
+)
+def complete_upload(
+    upload_id: UploadId, tenant_id: TenantId, database: DatabaseDep, settings: SettingsDep
+) -> schemas.Upload:
+    """Makes one upload of the parts, once all are there, under the announced name; asked again, it answers the same.
+
+    Every part is compared with its hash, and the whole with the one that was announced. Parts that are damaged count as
+    missing again (422)."""
+    with database.read() as session:
+        upload = _find(session, tenant_id, upload_id)
+        if upload.upload_id is not None:
+            return views.uploads(session, [session.get_one(Upload, upload.upload_id)])[0]
+        left = part_uploads.missing(session, upload)
+        hashes = part_uploads.hashes(session, upload_id)
+    if left:
+        named = ", ".join(map(str, left[:SHOWN])) + (", ..." if len(left) > SHOWN else "")
+        raise NotReady(
+            expected=f"all {part_uploads.count_of(upload):,} parts", got=f"{len(hashes):,}; not number {named}"
+        )
+    check_room(upload.size, settings)
+    with blobs.writing(settings.blobs) as writer:
+        try:
+            part_uploads.join(settings.blobs, upload_id, hashes, writer)
+        except Damaged as error:
+            with database.write() as session:
+                part_uploads.drop(session, upload_id, error.numbers)
+            numbers = ", ".join(map(str, error.numbers[:SHOWN]))
+            got = f"other bytes in number {numbers}: send them again"
+            raise DigestMismatch(expected="parts as they came", got=got) from None
+        sealed = writer.seal()
+        if upload.sha256 is not None and upload.sha256 != sealed.sha256:
+            raise DigestMismatch(
+                expected=f"bytes of SHA-256 {upload.sha256}, as was announced", got=f"bytes of SHA-256 {sealed.sha256}"
+            )
+        return _complete(database, settings.blobs, tenant_id, upload_id, sealed)
+
+
+@router.delete("/{upload_id}/parts", operation_id="abort_upload", status_code=204, responses=problems(404))
+def abort_upload(upload_id: UploadId, tenant_id: TenantId, database: DatabaseDep, settings: SettingsDep) -> None:
+    """Forgets an upload in parts; what was made of a complete one stays."""
+    with database.write() as session:
+        _find(session, tenant_id, upload_id, lock=True)
+        part_uploads.forget(session, settings.blobs, upload_id)
+
+
+def _complete(database: Database, root: FilePath, tenant_id: str, upload_id: str, sealed: Sealed) -> schemas.Upload:
+    with database.write() as session:
+        upload = _find(session, tenant_id, upload_id, lock=True)
+        if upload.upload_id is None:
+            registry.put_blob(session, root, sealed)
+            upload.upload_id = registry.put_upload(session, tenant_id, upload.name, sealed.sha256).id
+            session.flush()
+        made = views.uploads(session, [session.get_one(Upload, upload.upload_id)])[0]
+    with database.write() as session:
+        part_uploads.forget(session, root, upload_id)
+    return made
+
+
+def _expected(database: Database, tenant_id: str, upload_id: str, number: int) -> int:
+    """Bytes of the part, if the upload has one of this number and can take it."""
+    with database.read() as session:
+        upload = _find(session, tenant_id, upload_id)
+    _open(upload)
+    count = part_uploads.count_of(upload)
+    if number >= count:
+        raise NotFound(expected=f"a part from 0 to {count - 1:,}", got=str(number))
+    return part_uploads.size_of(upload, number)
+
+
+def _open(upload: PartUpload) -> None:
+    if upload.upload_id is not None:
+        raise NotReady(expected="an upload that is not complete", got=f"{upload.id}, which is")
+
+
+def _find(session: Session, tenant_id: str, upload_id: str, *, lock: bool = False) -> PartUpload:
+    found = session.get(PartUpload, upload_id, with_for_update=lock) if upload_id.isprintable() else None
+    if found is None or found.tenant_id != tenant_id:
+        raise NotFound(expected="the identifier of an upload in parts of yours", got=shown(upload_id))
+    return found
+
+
+def _view(session: Session, upload: PartUpload) -> schemas.PartUpload:
+    left = part_uploads.missing(session, upload) if upload.upload_id is None else []
+    return schemas.PartUpload(
+        id=upload.id,
+        name=upload.name,
+        size=upload.size,
+        part_size=upload.part_size,
+        parts=part_uploads.count_of(upload),
+        missing=left,
+        sha256=upload.sha256,
+        upload=upload.upload_id,
+        created=time(upload.created),
+    )

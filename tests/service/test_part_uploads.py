@@ -1,0 +1,215 @@
+"""Uploads in parts: they go on after a cut, in any order, and what is damaged is found."""
+
+import hashlib
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from tests_support.live import running
+from tests_support.over_http import Service
+
+from service import client_upload
+from service.client import Client
+from worker.store import part_uploads, registry
+from worker.store.clock import clock
+from worker.store.tables import PartUpload
+
+SIZE = 2_500
+DATA = random.Random(1).randbytes(SIZE)
+SHA256 = hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(part_uploads, "PART_SIZE", 1_000)
+    monkeypatch.setattr(part_uploads, "PIECE", 100)
+
+
+def _begin(service: Service, status: int = 201, **fields: Any) -> dict[str, Any]:
+    answer = service.client.post("/v1/uploads", json={"name": "x.npz", "size": SIZE, "sha256": SHA256} | fields)
+    assert answer.status_code == status, answer.text
+    return answer.json()  # type: ignore[no-any-return]
+
+
+def _put(service: Service, upload: dict[str, Any], number: int, data: bytes | None = None, **headers: str) -> Any:
+    first = number * upload["part_size"]
+    part = DATA[first : first + upload["part_size"]] if data is None else data
+    return service.client.put(f"/v1/uploads/{upload['id']}/parts/{number}", content=part, headers=headers)
+
+
+def _complete(service: Service, upload: dict[str, Any]) -> Any:
+    return service.client.post(f"/v1/uploads/{upload['id']}/complete")
+
+
+def test_parts_in_any_order_become_one_upload(either: Service) -> None:
+    upload = _begin(either)
+    assert (upload["part_size"], upload["parts"], upload["missing"]) == (1_000, 3, [0, 1, 2])
+    for number in (2, 0):
+        assert _put(either, upload, number).status_code == 200
+    refused = _complete(either, upload)
+    assert refused.status_code == 409 and "got 2; not number 1" in refused.json()["detail"]
+    assert _put(either, upload, 1).status_code == 200
+    made = _complete(either, upload)
+    assert made.status_code == 200
+    assert (made.json()["name"], made.json()["size"], made.json()["sha256"]) == ("x.npz", SIZE, SHA256)
+    assert either.client.get(f"/v1/blobs/{SHA256}").content == DATA
+    assert _complete(either, upload).json() == made.json(), "asked again, it is the same"
+    assert _put(either, upload, 1).status_code == 409
+    assert not list((either.settings.blobs / "parts").glob("*/*"))
+
+
+def test_an_upload_that_was_cut_off_is_found_again_by_its_hash(service: Service) -> None:
+    upload = _begin(service)
+    _put(service, upload, 1)
+    again = _begin(service, status=200)
+    assert (again["id"], again["missing"]) == (upload["id"], [0, 2])
+    assert _begin(service, sha256=None)["id"] != upload["id"]
+    assert _begin(service, name="y.npz")["id"] != upload["id"]
+
+
+@pytest.mark.parametrize(
+    ("number", "data", "headers", "status", "words"),
+    [
+        (0, DATA[:999], {}, 422, "expected 1,000 bytes for part 0, got 999"),
+        (0, DATA[:1_001], {}, 413, "at most 1000 bytes"),
+        (2, DATA[:1_000], {}, 413, "at most 500 bytes"),
+        (3, b"", {}, 404, "a part from 0 to 2"),
+        (0, DATA[1:1_001], {"Content-Digest": "sha-256=:" + "A" * 43 + "=:"}, 422, "as Content-Digest says"),
+    ],
+)
+def test_a_part_that_does_not_fit_is_refused_and_still_missing(
+    service: Service, number: int, data: bytes, headers: dict[str, str], status: int, words: str
+) -> None:
+    upload = _begin(service)
+    answer = _put(service, upload, number, data, **headers)
+    assert (answer.status_code, words in answer.json()["detail"]) == (status, True), answer.text
+    assert service.client.get(f"/v1/uploads/{upload['id']}/parts").json()["missing"] == [0, 1, 2]
+    assert not [path for path in (service.settings.blobs / "new").glob("*")]
+
+
+def test_bytes_that_rotted_on_the_disk_are_found_and_sent_again(service: Service) -> None:
+    upload = _begin(service)
+    for number in range(3):
+        _put(service, upload, number)
+    part_uploads.path_of(service.settings.blobs, upload["id"], 1).write_bytes(b"x" * 1_000)
+    refused = _complete(service, upload)
+    assert refused.status_code == 422 and "in number 1: send them again" in refused.json()["detail"]
+    assert service.client.get(f"/v1/uploads/{upload['id']}/parts").json()["missing"] == [1]
+    _put(service, upload, 1)
+    assert _complete(service, upload).json()["sha256"] == SHA256
+
+
+def test_a_whole_that_is_not_what_was_announced_is_refused(service: Service) -> None:
+    upload = _begin(service, sha256="0" * 64)
+    for number in range(3):
+        _put(service, upload, number)
+    refused = _complete(service, upload)
+    assert refused.status_code == 422 and "as was announced" in refused.json()["detail"]
+    assert service.client.get("/v1/uploads").json()["items"] == []
+
+
+def test_uploads_in_parts_are_their_tenants_and_can_be_given_up(locked: Service) -> None:
+    mine, other = locked.key("a"), locked.key("b")
+    body = {"name": "x", "size": SIZE}
+    upload = locked.client.post("/v1/uploads", json=body, headers=mine).json()
+    for method, path in (("GET", "parts"), ("POST", "complete"), ("PUT", "parts/0"), ("DELETE", "parts")):
+        answer = locked.client.request(method, f"/v1/uploads/{upload['id']}/{path}", headers=other)
+        assert answer.status_code == 404, (method, path)
+    locked.client.put(f"/v1/uploads/{upload['id']}/parts/0", content=DATA[:1_000], headers=mine)
+    assert locked.client.delete(f"/v1/uploads/{upload['id']}/parts", headers=mine).status_code == 204
+    assert locked.client.get(f"/v1/uploads/{upload['id']}/parts", headers=mine).status_code == 404
+    assert not list((locked.settings.blobs / "parts").glob("*"))
+
+
+def test_old_ones_are_forgotten_with_their_parts(service: Service) -> None:
+    old, young = _begin(service), _begin(service, name="y")
+    for upload in (old, young):
+        _put(service, upload, 0)
+    (service.settings.blobs / "parts" / "of_nobody").mkdir()
+    with service.database.write() as session:
+        session.get_one(PartUpload, old["id"]).created = session.scalar(clock()) - 100.0  # type: ignore[operator,call-overload]
+        session.flush()
+        assert part_uploads.expire(session, service.settings.blobs, ttl=50.0) == 1
+    assert [path.name for path in (service.settings.blobs / "parts").glob("*")] == [young["id"]]
+
+
+def test_what_was_made_of_an_upload_survives_the_forgetting_of_its_parts(service: Service) -> None:
+    upload = _begin(service)
+    for number in range(3):
+        _put(service, upload, number)
+    made = _complete(service, upload).json()
+    with service.database.write() as session:
+        part_uploads.expire(session, service.settings.blobs, ttl=-1.0)
+        registry.collect(session, service.settings.blobs, grace=-1.0)
+    assert service.client.get(f"/v1/uploads/{made['id']}").json() == made
+    assert service.client.get(f"/v1/blobs/{SHA256}").content == DATA
+
+
+SENDER = """
+import sys
+from service import client_upload
+from service.client import Client
+client_upload.LARGE = 1
+with Client(sys.argv[1]) as client:
+    print(client.upload(sys.argv[2]).sha256)
+"""
+
+
+def test_a_service_killed_in_the_middle_of_a_part_goes_on_with_the_upload_and_its_memory_stays_flat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """192 MiB in twelve parts: the sender is killed, then a part is cut in its middle; what had come is not sent again."""
+    monkeypatch.undo()
+    path = tmp_path / "large.bin"
+    with path.open("wb") as file:
+        for number in range(12):
+            file.write(random.Random(number).randbytes(16 * 2**20))
+    command = [sys.executable, "-c", SENDER]
+    with running(tmp_path / "data") as (address, service):
+        sender = subprocess.Popen([*command, address, str(path)], stdout=subprocess.DEVNULL)
+        parts = tmp_path / "data" / "blobs" / "parts"
+        deadline = time.monotonic() + 60
+        while len(list(parts.glob("*/*"))) < 3 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        sender.kill()
+        sender.wait()
+        there = len(list(parts.glob("*/*")))
+        assert 3 <= there < 12
+        (upload_id,) = (folder.name for folder in parts.iterdir())
+        _cut_in_the_middle(address, upload_id)
+        with Client(address) as client:
+            client_upload_large, client_upload.LARGE = client_upload.LARGE, 1
+            sent: list[int] = []
+            try:
+                made = client_upload.in_parts(client.http, path, path.name, lambda done, size: sent.append(done))
+            finally:
+                client_upload.LARGE = client_upload_large
+        assert len(sent) <= 12 - there, "only what was missing"
+        with path.open("rb") as file:
+            assert made.sha256 == hashlib.file_digest(file, "sha256").hexdigest()
+        peak = int(
+            next(
+                line.split()[1]
+                for line in Path(f"/proc/{service.pid}/status").read_text().splitlines()
+                if line.startswith("VmHWM")
+            )
+        )
+        assert peak < 400 * 1024, "kilobytes at most, of the process that took 192 MiB"
+
+
+def _cut_in_the_middle(address: str, upload_id: str) -> None:
+    """Begins to send the last part, and breaks off."""
+    target = urlsplit(address)
+    with socket.create_connection((target.hostname, target.port)) as connection:
+        connection.sendall(
+            f"PUT /v1/uploads/{upload_id}/parts/11 HTTP/1.1\r\nHost: {target.netloc}\r\n"
+            f"Content-Length: {16 * 2**20}\r\n\r\n".encode()
+        )
+        connection.sendall(os.urandom(2**20))
