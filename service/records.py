@@ -1,7 +1,7 @@
 """Certificates and predictions as JSON objects and back: the lines of ``.ndjson`` files and of the service's answers.
 
 An abstention and an unknown label are ``null``, and so is a number that is not known. ``correct`` and ``at_cap`` follow
-from the other fields: they are written for readers, and must not say anything else.
+from the other fields: they are written for readers and not read, but where an audit compares them.
 """
 
 import json
@@ -104,12 +104,18 @@ def _read(kind: type[Any], body: Mapping[str, Any]) -> Any:
         place = ".".join(str(part) for part in fault["loc"])
         got = "none" if fault["type"] == "missing" else repr(fault["input"])[:100]
         raise InvalidResults(expected=f"{place}: {fault['msg']}", got=got) from None
-    for name in FOLLOWING:
-        said, found = body.get(name), getattr(record, name, None)
-        if said is not None and found is not None and said != found:
-            expected = f"{name} = {json.dumps(found)}, which follows from its other fields"
-            raise InvalidResults(expected=expected, got=repr(said)[:100])
     return record
+
+
+def contradictions(path: Path) -> Iterator[tuple[int, str]]:
+    """The inputs of a file of certificates that :func:`read_ndjson` can read whose lines say something else than follows
+    from their other fields, and what."""
+    for _, body in _objects(path):
+        record = certificate(body)
+        for name in FOLLOWING:
+            said, found = body.get(name), getattr(record, name)
+            if said is not None and said != found:
+                yield record.index, f"its {name} is {json.dumps(said)[:100]}, where {json.dumps(found)} follows"
 
 
 def _plain(value: Any) -> Any:

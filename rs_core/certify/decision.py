@@ -62,7 +62,7 @@ class Certificate:
     @property
     def at_cap(self) -> bool:
         """Whether every noise sample voted for the certified class, so that only more samples could certify more."""
-        return self.prediction != ABSTAIN and bool(self.counts) and self.counts[self.prediction] == self.n
+        return 0 <= self.prediction < len(self.counts) and self.counts[self.prediction] == self.n
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,7 +128,8 @@ def measured(base_classifier: nn.Module, x: torch.Tensor, num_classes: int, *, p
             base_classifier, 0.25, num_classes, batch_size=batch_size, precision=precision, prepared=network
         )
         try:
-            return _rate(sampler, x, seconds), sampler.compiled
+            found = _rate(sampler, x, seconds)
+            return 0.0 if sampler.forced else found, sampler.compiled
         except Exception as error:
             if ran_out(error):
                 return 0.0, compiled

@@ -161,6 +161,8 @@ def _file(
         if times > 1:
             recomputation.findings.add(None, f"input {index} has {times} certificates")
     redrawn = None if opened is None else _redrawn(file, rows, *opened, inputs, seed, device)  # type: ignore[arg-type]
+    for index, what in records.contradictions(file):
+        recomputation.findings.add(None, f"input {index}: {what}")
     if len(rows) < int(run.get("inputs") or 0):
         note(f"The file has {len(rows):,} certificates; its run was to make {int(run['inputs']):,}.")
     wrong = recomputation.findings.wrong + (redrawn["wrong"] if redrawn else 0)

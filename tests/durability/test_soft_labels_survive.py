@@ -49,7 +49,9 @@ def _submit(database: Database, settings: Settings) -> tuple[str, str]:
     spec = parse_spec(BODY | {"dataset": dataset})
     assert isinstance(spec, TrainSpec)
     with database.write() as session:
-        job = submission.submit(session, submission.plan(session, tenant_id, spec, settings), None)
+        job = submission.submit(
+            session, submission.plan(session, tenant_id, spec, settings), things.request(spec), settings
+        )
         assert job.needs_id is not None
         return job.id, job.needs_id
 

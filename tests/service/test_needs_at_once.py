@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from tests_support import processes
+from tests_support import processes, things
 from tests_support.over_http import MODEL, Service, serving
 from tests_support.servers import Postgres
 
@@ -43,7 +43,9 @@ def _submitted(service: Service, dataset: str, n: int = 50, seed: int = 0) -> st
     """It, planned and submitted as a request does it."""
     tenant_id = service.tenant()
     with service.database.write() as session:
-        return submit(session, plan(session, tenant_id, _spec(dataset, n, seed), service.settings), None).id
+        spec = _spec(dataset, n, seed)
+        planned = plan(session, tenant_id, spec, service.settings)
+        return submit(session, planned, things.request(spec), service.settings).id
 
 
 def _cancel(service: Service, job_id: str) -> None:
@@ -131,7 +133,7 @@ def test_a_training_that_is_cancelled_waits_for_one_that_is_submitted_and_leaves
         planned = plan(session, tenant_id, _spec(dataset), service.settings)
         stack.enter_context(_meanwhile(lambda: _cancel(service, first)))
         processes.until(lambda: _waits(service), SECONDS, "the cancel waits for the submission")
-        second = submit(session, planned, None).id
+        second = submit(session, planned, things.request(planned.spec), service.settings).id
     assert service.job(first).state == jobs.CANCELLED
     assert [job.state for job in _chain(service, second)] == [jobs.QUEUED] * 3
     assert _chain(service, second)[1].id == _chain(service, first)[1].id

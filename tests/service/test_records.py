@@ -54,13 +54,15 @@ def test_what_is_unknown_is_null_in_json_and_nan_in_the_record() -> None:
     assert math.isnan(records.certificate(body).p_lower)
 
 
-@pytest.mark.parametrize(("field", "value"), [("correct", False), ("at_cap", False)])
-def test_what_follows_from_other_fields_must_not_say_anything_else(field: str, value: object) -> None:
-    whole = replace(CERTIFICATE, counts=(0, 400))
-    body = records.to_json(whole)
-    assert body[field] is True
-    with pytest.raises(InvalidResults, match=f"{field} = true, which follows from its other fields, got False"):
-        records.certificate(body | {field: value})
+def test_lines_that_contradict_themselves_are_found(tmp_path: Path) -> None:
+    body = records.to_json(CERTIFICATE)
+    path = tmp_path / "x.ndjson"
+    odd = [body | {"index": 5, "correct": False}, body | {"index": 6, "at_cap": False}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in [body, *odd]))
+    assert list(records.contradictions(path)) == [
+        (5, "its correct is false, where true follows"),
+        (6, "its at_cap is false, where true follows"),
+    ]
 
 
 @pytest.mark.parametrize(("field", "value"), [("index", "x"), ("counts", 5), ("radius", [1]), ("n", 0.5)])

@@ -125,13 +125,15 @@ def test_a_builder_that_gives_no_network_fails_the_job_with_a_sentence(client: C
     )
 
 
-def test_a_training_that_does_not_fit_into_memory_fails_and_names_the_field_that_helps(client: Client) -> None:
+def test_a_training_that_does_not_fit_into_memory_goes_on_with_the_activations_of_fewer_images(client: Client) -> None:
     digits = client.add_dataset("digits", builtin="digits")
-    job = client.train(dataset=digits, sigma=0.25, inputs={"count": 10}, architecture="huge", epochs=1).wait()
-    assert job.state == "failed"
-    assert job.info.problem is not None
-    assert job.info.problem.type == "urn:radii:problem:out-of-memory"
-    assert "give forward_batch" in job.info.problem.detail
+    job = client.train(
+        dataset=digits, sigma=0.25, inputs={"count": 10}, architecture="huge", epochs=1, batch_size=10
+    ).wait()
+    assert job.state == "succeeded"
+    assert job.info.execution is not None and job.info.execution["forward_batch"] == 2
+    told = [event.data["forward_batch"] for event in job.events() if event.type == "smaller_batch"]
+    assert told == [5, 2]
 
 
 @pytest.mark.parametrize("asked", [{}, {"batch_size": 100}])

@@ -12,6 +12,7 @@ from rs_core.data.builtin import digits
 from rs_core.models.normalize import BaseClassifier
 from rs_core.spec import TrainSpec, parse_spec
 from rs_core.training import Trained, train
+from service import requests
 from worker.store import blobs, jobs, registry, schema, tenants
 from worker.store.planning import plan
 from worker.store.session import Database
@@ -65,6 +66,11 @@ def submit(database: Database, tenant_id: str, body: dict[str, object]) -> str:
         if isinstance(spec, TrainSpec):
             registry.create_trained(session, tenant_id, "trained", job.id)
         return job.id
+
+
+def request(spec: TrainSpec) -> requests.TrainJob:
+    """The request that asks for nothing beside a training."""
+    return requests.TrainJob(**{name: getattr(spec, name) for name in TrainSpec.__dataclass_fields__})
 
 
 def _ready(

@@ -1,0 +1,273 @@
+"""What is wrong on a machine, in words, and what helps: ``radii doctor``. Looks, and changes nothing.
+
+Each check is a function of the settings that gives findings; one that cannot be made says so itself.
+"""
+
+import difflib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from worker import broker
+from worker.settings import Settings
+from worker.store import blobs, counters, jobs, schema
+from worker.store.clock import clock
+from worker.store.session import Database
+from worker.store.shards import free
+from worker.store.tables import Blob, Job, Shard, Worker
+
+State = Literal["good", "worth knowing", "wrong"]
+OTHERS = ("RADII_SERVER", "RADII_API_KEY", "RADII_TEST_")
+"""Variables of the client and of the tests."""
+NETWORK = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p")
+APART = 5.0
+"""Seconds that the clocks of database and machine may differ without a word."""
+SEEN = 120.0
+LOOKED_AT = 20_000
+"""Blobs whose files are looked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one look has found, and what helps."""
+
+    what: str
+    state: State
+    found: str
+    help: str = ""
+
+
+def look(settings: Settings) -> list[Finding]:
+    """Everything that can be told about this machine and its service."""
+    found: list[Finding] = []
+    for check in (_python, _variables, _torch, _compiler, _folder, _broker):
+        found += _tried(check.__name__.strip("_"), lambda check=check: check(settings))  # type: ignore[misc]
+    return found + _tried("database", lambda: _database(settings))
+
+
+def _tried(what: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    try:
+        return list(check())
+    except Exception as error:
+        return [Finding(what=what, state="wrong", found=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}")]
+
+
+def _python(settings: Settings) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info >= (3, 11)
+    yield Finding(
+        what="python",
+        state="good" if good else "wrong",
+        found=version,
+        help="" if good else "radii needs 3.11 or newer",
+    )
+
+
+def _variables(settings: Settings) -> Iterator[Finding]:
+    known = [f"RADII_{name.upper()}" for name in Settings.model_fields]
+    odd = [
+        name for name in os.environ if name.startswith("RADII_") and name not in known and not name.startswith(OTHERS)
+    ]
+    for name in odd:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"perhaps {near[0]} is meant" if near else "no setting has this name"
+        yield Finding(what="settings", state="wrong", found=f"{name} is set and means nothing", help=hint)
+    if not odd:
+        given = [name for name in known if name in os.environ]
+        yield Finding(what="settings", state="good", found=f"{len(given)} variables set: {', '.join(given) or 'none'}")
+
+
+def _torch(settings: Settings) -> Iterator[Finding]:
+    try:
+        import torch
+        import torchvision
+    except (ImportError, RuntimeError, OSError) as error:
+        fix = "install the extra `worker`, with the versions of constraints.txt"
+        yield Finding(what="torch", state="wrong", found=str(error).splitlines()[0][:200], help=fix)
+        return
+    yield Finding(what="torch", state="good", found=f"{torch.__version__}, torchvision {torchvision.__version__}")
+    from rs_core.errors import RadiiError
+    from worker.run.environment import cpu_name, resolve_device
+
+    try:
+        device = resolve_device(settings.device)
+    except RadiiError as error:
+        yield Finding(
+            what="device", state="wrong", found=str(error), help="set RADII_DEVICE to one that is there, or auto"
+        )
+        return
+    if device.type == "cuda":
+        free_bytes, total = torch.cuda.mem_get_info(device)
+        name = torch.cuda.get_device_name(device)
+        yield Finding(
+            what="device", state="good", found=f"{name}, {free_bytes / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+        )
+        return
+    yield Finding(what="device", state="good", found=cpu_name())
+    if settings.device == "auto" and shutil.which("nvidia-smi"):
+        yield Finding(
+            what="GPU",
+            state="worth knowing",
+            found="nvidia-smi is there, and torch sees no GPU",
+            help=f"torch {torch.__version__} is built for CUDA {torch.version.cuda or 'none'}: is the driver as new?",
+        )
+
+
+def _compiler(settings: Settings) -> Iterator[Finding]:
+    from worker.run.environment import compiler
+
+    name = compiler()
+    if name is None and settings.compile == "auto":
+        hint = "install g++: long certifications on a CPU are about twice as fast with it"
+        yield Finding(what="compiler", state="worth knowing", found="none: networks run as they are", help=hint)
+    else:
+        yield Finding(what="compiler", state="good", found=name or "not wanted (RADII_COMPILE)")
+
+
+def _folder(settings: Settings) -> Iterator[Finding]:
+    folder = settings.data.absolute()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        yield Finding(
+            what="data folder", state="wrong", found=f"{there} cannot be written", help="give it to this user"
+        )
+        return
+    room = shutil.disk_usage(there).free
+    full = room < settings.min_free
+    yield Finding(
+        what="data folder",
+        state="wrong" if full else "good",
+        found=f"{folder}, {room / 2**30:.1f} GiB free" + ("" if folder.exists() else " (not made yet)"),
+        help=f"uploads are refused below {settings.min_free / 2**30:.2f} GiB (RADII_MIN_FREE): make room"
+        if full
+        else "",
+    )
+    kind = _file_system(there)
+    if kind in NETWORK and settings.url.startswith("sqlite"):
+        hint = "SQLite loses data where locks do not work: use a local disk, or Postgres (RADII_DATABASE_URL)"
+        yield Finding(what="file system", state="wrong", found=f"the SQLite database would lie on {kind}", help=hint)
+
+
+def _file_system(path: Path) -> str:
+    """The type of the file system that holds a path, where the system tells."""
+    try:
+        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return "unknown"
+    inside = [(place, kind) for place, kind in mounts if path == Path(place) or Path(place) in path.parents]
+    return max(inside, key=lambda mount: len(mount[0]), default=("", "unknown"))[1]
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    if settings.broker_url is None:
+        yield Finding(
+            what="broker", state="good", found="none is configured: workers of this machine look by themselves"
+        )
+    elif broker.answers(settings):
+        yield Finding(what="broker", state="good", found="answers")
+    else:
+        hint = f"jobs are found {settings.look:g} s later; is Redis running at RADII_BROKER_URL?"
+        yield Finding(what="broker", state="wrong", found="does not answer", help=hint)
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    if settings.url.startswith("sqlite") and not Path(settings.url.removeprefix("sqlite:///")).exists():
+        yield Finding(what="database", state="worth knowing", found="none yet: `radii up` or `radii migrate` makes it")
+        return
+    database = Database(settings.url)
+    try:
+        found = schema.current(database.engine)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        yield Finding(what="database", state="wrong", found=reason[:200], help="is it running at RADII_DATABASE_URL?")
+        return
+    try:
+        yield Finding(what="database", state="good", found=f"{database.engine.dialect.name} answers")
+        if found != schema.head():
+            wrong = f"revision {found or 'none'}, where this version works with {schema.head()}"
+            yield Finding(what="schema", state="wrong", found=wrong, help="run `radii migrate` with the newer version")
+            return
+        yield Finding(what="schema", state="good", found=f"revision {found}")
+        with database.read() as session:
+            yield from _soundness(session)
+            yield from _clocks(session)
+            yield from _queue(session, settings)
+            yield from _files(session, settings)
+    finally:
+        database.close()
+
+
+def _soundness(session: Session) -> Iterator[Finding]:
+    if session.get_bind().dialect.name != "sqlite":
+        return
+    said = session.scalar(text("PRAGMA quick_check(1)"))
+    if said != "ok":
+        hint = "restore a backup (`radii restore`)"
+        yield Finding(what="database file", state="wrong", found=str(said)[:200], help=hint)
+
+
+def _clocks(session: Session) -> Iterator[Finding]:
+    import time
+
+    apart = (session.scalar(select(clock())) or 0.0) - time.time()
+    if abs(apart) > APART:
+        hint = "leases run by the database's clock and do not mind; times in logs and answers differ: set up NTP"
+        yield Finding(what="clocks", state="worth knowing", found=f"the database's is {apart:+.0f} s off", help=hint)
+
+
+def _queue(session: Session, settings: Settings) -> Iterator[Finding]:
+    workers = list(session.scalars(select(Worker).where(Worker.seen > clock() - SEEN)))
+    kinds = {str(row.info.get("device_type", "unknown")) for row in workers}
+    ready = select(func.count()).select_from(Shard).join(Job, Job.id == Shard.job_id)
+    ready = ready.where(Shard.state == "ready", Job.state.in_((jobs.QUEUED, jobs.RUNNING)), free(Job))
+    waiting = session.scalar(ready) or 0
+    if workers:
+        yield Finding(what="workers", state="good", found=f"{len(workers)} seen lately, on {', '.join(sorted(kinds))}")
+    else:
+        yield Finding(
+            what="workers",
+            state="wrong" if waiting else "worth knowing",
+            found=f"none was seen in the last {SEEN:.0f} s; {waiting:,} parts of jobs wait",
+            help="start `radii up`, or `radii worker` beside a service with a broker",
+        )
+    foreign = session.scalar(ready.where(Job.device_type.is_not(None), Job.device_type.not_in(kinds))) or 0
+    if workers and foreign:
+        hint = "a job stays on the type of device that it has begun on: start such a worker, or cancel the job"
+        yield Finding(
+            what="device types", state="wrong", found=f"{foreign:,} parts wait for a device nobody has", help=hint
+        )
+    late = clock() - 3 * settings.sweep
+    overdue = session.scalar(select(func.count()).where(Shard.state == "leased", Shard.lease_until < late)) or 0
+    if overdue:
+        hint = "a worker takes them back with its next sweep: is one running?"
+        yield Finding(what="leases", state="wrong", found=f"{overdue:,} ran out and were not taken back", help=hint)
+    mishaps = ", ".join(
+        f"{count:,} {name.replace('_', ' ')}" for name, count in counters.values(session).items() if count
+    )
+    yield Finding(what="mishaps", state="worth knowing" if mishaps else "good", found=mishaps or "none")
+
+
+def _files(session: Session, settings: Settings) -> Iterator[Finding]:
+    rows = session.execute(select(Blob.sha256, Blob.size).order_by(Blob.created.desc()).limit(LOOKED_AT)).all()
+    lost = [sha256 for sha256, size in rows if _size(blobs.path_of(settings.blobs, sha256)) != size]
+    if lost:
+        hint = "are RADII_DATA and the database of one service? else restore them from a backup"
+        named = ", ".join(lost[:3])
+        yield Finding(what="files", state="wrong", found=f"{len(lost):,} are not as they were: {named}", help=hint)
+    else:
+        yield Finding(what="files", state="good", found=f"{len(rows):,} are there, each of its size")
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
