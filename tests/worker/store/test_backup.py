@@ -1,0 +1,119 @@
+"""A backup holds everything of one moment; what is restored from it is sound, and its jobs go on."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from tests_support import processes, things
+
+from worker.settings import Settings
+from worker.store import backup, jobs, results
+from worker.store.backup import CannotCopy
+from worker.store.session import Database
+from worker.store.tables import Job
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database: Database, database_url: str) -> Settings:
+    if database_url.startswith("postgres") and shutil.which("pg_dump") is None:
+        pytest.skip("pg_dump is not on this machine's path")
+    return Settings(data=tmp_path / "here", database_url=database_url, poll=0.05, commit=0.1, sweep=0.5, threads=1)
+
+
+@pytest.fixture
+def elsewhere(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Settings]:
+    """An empty place of the same kind."""
+    data = tmp_path / "there"
+    if settings.url.startswith("sqlite"):
+        data.mkdir()
+        yield Settings(**settings.model_dump() | {"data": data, "database_url": f"sqlite:///{data / 'radii.db'}"})
+        return
+    with request.getfixturevalue("postgres").database() as url:
+        yield Settings(**settings.model_dump() | {"data": data, "database_url": url})
+
+
+def _submit(database: Database, settings: Settings, count: int) -> str:
+    tenant_id = things.tenant(database)
+    body = {
+        "kind": "certify",
+        "dataset": things.dataset(database, settings.blobs, tenant_id),
+        "checkpoint": things.checkpoint_of(database, settings.blobs, tenant_id),
+        "inputs": {"start": 1_500, "count": count},
+        "n": 20_000,
+        "seed": 4,
+    }
+    return things.submit(database, tenant_id, body)
+
+
+def test_a_job_goes_on_from_a_backup_that_was_made_in_its_middle_and_ends_with_the_same_counts(
+    database: Database, settings: Settings, elsewhere: Settings, tmp_path: Path
+) -> None:
+    job_id = _submit(database, settings, 24)
+    with processes.fleet(settings, "worker.local", 1):
+        processes.until(lambda: processes.stored(database, job_id) >= 2, 60, "results")
+        copied = backup.back_up(settings, tmp_path / "copy")
+        processes.until(lambda: processes.ended(database, job_id), 120, "the job ends")
+    assert (copied.blobs, copied.damaged, copied.missing) == (2, (), ())
+    assert backup.restore(elsewhere, tmp_path / "copy").blobs == 2
+    restored = Database(elsewhere.url)
+    try:
+        assert 2 <= processes.stored(restored, job_id) < 24
+        with restored.write() as session:  # as if the lease of the worker of that time had run out
+            session.execute(text("UPDATE shard SET lease_until = 0"))
+        with processes.fleet(elsewhere, "worker.local", 1):
+            processes.until(lambda: processes.ended(restored, job_id), 120, "the restored job ends")
+        for one in (database, restored):
+            with one.read() as session:
+                assert session.get_one(Job, job_id).state == jobs.SUCCEEDED
+        with database.read() as here, restored.read() as there:
+            first, second = (list(results.certificates(session, job_id)) for session in (here, there))
+        assert [(row.index, row.counts0, row.counts, row.radius) for row in first] == [
+            (row.index, row.counts0, row.counts, row.radius) for row in second
+        ]
+    finally:
+        restored.close()
+
+
+def test_files_that_have_rotted_or_are_gone_are_told(database: Database, settings: Settings, tmp_path: Path) -> None:
+    _submit(database, settings, 1)
+    rotten, gone = sorted(settings.blobs.glob("??/*"))
+    rotten.write_bytes(b"x" + rotten.read_bytes()[1:])
+    gone.unlink()
+    copied = backup.back_up(settings, tmp_path / "copy")
+    assert (copied.blobs, copied.damaged, copied.missing) == (0, (rotten.name,), (gone.name,))
+    assert not list((tmp_path / "copy").rglob("*.part"))
+
+
+def test_nothing_is_written_over(database: Database, settings: Settings, elsewhere: Settings, tmp_path: Path) -> None:
+    (tmp_path / "held").mkdir()
+    (tmp_path / "held" / "something").touch()
+    with pytest.raises(CannotCopy, match="which holds something"):
+        backup.back_up(settings, tmp_path / "held")
+    with pytest.raises(CannotCopy, match="expected a database with tables, got an empty one"):
+        backup.back_up(elsewhere, tmp_path / "none")
+    backup.back_up(settings, tmp_path / "copy")
+    with pytest.raises(CannotCopy, match="got one that has some"):
+        backup.restore(settings, tmp_path / "copy")
+    with pytest.raises(CannotCopy, match="that `radii backup` has made"):
+        backup.restore(elsewhere, tmp_path)
+
+
+def test_a_backup_of_a_newer_version_is_refused(settings: Settings, elsewhere: Settings, tmp_path: Path) -> None:
+    backup.back_up(settings, tmp_path / "copy")
+    manifest = tmp_path / "copy" / backup.MANIFEST
+    manifest.write_text(manifest.read_text().replace('"0004"', '"9999"'))
+    with pytest.raises(CannotCopy, match="got one of 9999: use its version"):
+        backup.restore(elsewhere, tmp_path / "copy")
+
+
+def test_a_backup_of_sqlite_is_one_file_without_a_log(database: Database, settings: Settings, tmp_path: Path) -> None:
+    if database.engine.dialect.name != "sqlite":
+        pytest.skip("of SQLite")
+    things.tenant(database, "lately")
+    backup.back_up(settings, tmp_path / "copy")
+    with sqlite3.connect(tmp_path / "copy" / backup.SQLITE) as copy:
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert ("lately",) in copy.execute("SELECT name FROM tenant").fetchall()

@@ -1,0 +1,106 @@
+"""`radii doctor` names what is wrong on a machine, and what helps."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from tests_support import servers, things
+
+from worker import doctor
+from worker.settings import Settings
+from worker.store import blobs, jobs
+from worker.store.jobs import NewJob
+from worker.store.session import Database
+from worker.store.tables import Job, Shard, Worker
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database: Database, database_url: str) -> Settings:
+    return Settings(data=tmp_path, database_url=database_url, device="cpu", min_free=0)
+
+
+def _wrong(settings: Settings) -> dict[str, str]:
+    return {each.what: f"{each.found}; {each.help}" for each in doctor.look(settings) if each.state == "wrong"}
+
+
+def _submit(database: Database, **job: object) -> str:
+    tenant_id = things.tenant(database)
+    with database.write() as session:
+        new = NewJob(tenant_id=tenant_id, kind="certify", spec={}, shards=[(0, 1)], total=1, work_total=1)
+        made = jobs.submit(session, new)
+        for name, value in job.items():
+            setattr(made, name, value)
+        return made.id
+
+
+def test_nothing_is_wrong_where_nothing_is(settings: Settings, database: Database) -> None:
+    things.dataset(database, settings.blobs, things.tenant(database))
+    found = {each.what: each for each in doctor.look(settings)}
+    assert _wrong(settings) == {}
+    assert found["files"].found == "1 are there, each of its size"
+    assert {"python", "torch", "device", "data folder", "database", "schema", "workers"} <= found.keys()
+
+
+def test_a_variable_that_means_nothing_is_told_with_the_one_that_is_near(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADII_LEASSE", "5")
+    monkeypatch.setenv("RADII_TEST_ANYTHING", "1")
+    assert _wrong(settings) == {"settings": "RADII_LEASSE is set and means nothing; perhaps RADII_LEASE is meant"}
+
+
+def test_jobs_that_nobody_works_on_are_told(settings: Settings, database: Database) -> None:
+    _submit(database)
+    assert "1 parts of jobs wait; start `radii up`" in _wrong(settings)["workers"]
+    with database.write() as session:
+        session.add(Worker(id="w", host="here", pid=1, info={"device_type": "cpu"}))
+    assert _wrong(settings) == {}
+    _submit(database, device_type="cuda")
+    assert "1 parts wait for a device nobody has" in _wrong(settings)["device types"]
+
+
+def test_leases_that_nobody_takes_back_are_told(settings: Settings, database: Database) -> None:
+    job_id = _submit(database)
+    with database.write() as session:
+        shard = session.get_one(Shard, (job_id, 0))
+        shard.state, shard.lease_until = "leased", 1.0
+        session.get_one(Job, job_id).state = jobs.RUNNING
+    assert "1 ran out and were not taken back" in _wrong(settings)["leases"]
+
+
+def test_files_that_are_gone_or_cut_are_told(settings: Settings, database: Database) -> None:
+    things.dataset(database, settings.blobs, things.tenant(database))
+    (path,) = (path for path in settings.blobs.glob("??/*"))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert path.name in _wrong(settings)["files"]
+    blobs.delete(settings.blobs, path.name)
+    assert path.name in _wrong(settings)["files"]
+
+
+def test_another_schema_and_a_database_or_broker_that_is_away_are_told(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    nobody = servers.free_port()
+    away = settings.model_copy(update={"broker_url": f"redis://127.0.0.1:{nobody}/0"})
+    assert "does not answer" in _wrong(away)["broker"]
+    gone = Settings(data=tmp_path, database_url=f"postgresql://x@127.0.0.1:{nobody}/x", device="cpu", min_free=0)
+    assert "is it running at RADII_DATABASE_URL?" in _wrong(gone)["database"]
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    assert "run `radii migrate`" in _wrong(settings)["schema"]
+
+
+def test_a_device_that_is_not_there_a_full_disk_and_a_network_disk_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_file_system", lambda path: "nfs4")
+    wrong = _wrong(Settings(data=tmp_path, device="cuda:99", min_free=2**60))
+    assert "one of 0 CUDA devices" in wrong["device"]
+    assert "make room" in wrong["data folder"]
+    assert "on nfs4; SQLite loses data where locks do not work" in wrong["file system"]
+
+
+def test_a_broken_database_file_is_told_and_no_check_stops_the_others(tmp_path: Path) -> None:
+    (tmp_path / "radii.db").write_bytes(b"not a database, but something else" * 100)
+    wrong = _wrong(Settings(data=tmp_path, device="cpu", min_free=0))
+    assert "file is not a database" in wrong["database"]
