@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 TEST_PROCESSES ?= 2
 
-.PHONY: help demo up test lint format arch bench migrate clean
+.PHONY: help demo up test lint format arch durability bench migrate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -30,6 +30,10 @@ format: .venv/ready ## bring the code into its one style
 
 arch: .venv/ready ## the import contracts of pyproject.toml
 	@$(BIN)/lint-imports
+
+durability: .venv/ready ## prove that jobs survive (about two hours; ONLY=3: one scenario; QUICK=1: two minutes; MUTATE=1: without guards)
+	@PYTHONPATH=tests/support $(BIN)/python -m tests_support.durability $(if $(ONLY),--only $(ONLY)) \
+		$(if $(MUTATE),--mutations,$(if $(QUICK),--quick,--out benchmarks/results/durability.jsonl))
 
 bench: .venv/ready ## the measurements of benchmarks/, the short ones
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[worker,dev,bench]'

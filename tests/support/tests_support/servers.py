@@ -6,6 +6,7 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -60,31 +61,51 @@ def postgres(folder: Path) -> Iterator[Postgres | None]:
         yield started
 
 
+class OwnPostgres:
+    """A server of the test's own in a folder, which may be ended and started again. Raises FileNotFoundError where the
+    binaries are not installed."""
+
+    def __init__(self, folder: Path) -> None:
+        initdb, server = _binary("initdb"), _binary("postgres")
+        if initdb is None or server is None:
+            raise FileNotFoundError("initdb and postgres")
+        self._folder, self._binary, self._user, self.port = folder, server, _unprivileged(), free_port()
+        if os.getuid() == 0:
+            shutil.chown(folder, self._user)
+            _open_parents(folder)
+        command = [initdb, "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "--no-sync"]
+        subprocess.run(_as(self._user, command), check=True, capture_output=True, cwd=folder)
+        self.server = Postgres("127.0.0.1", self.port, "postgres", own=True)
+        self.start()
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        options = ["-D", str(self._folder / "data"), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self._folder)]
+        options += ["-c", "fsync=off", "-c", "max_connections=200"]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                _as(self._user, [self._binary, *options]), stdout=log, stderr=log, cwd=self._folder
+            )
+        _answering(self.server)
+
+    def end(self, how: int = signal.SIGTERM) -> None:
+        """Ends it: SIGTERM when all have gone, SIGINT at once in order, SIGQUIT as in a crash."""
+        self._process.send_signal(how)
+        self._process.wait(timeout=60)
+
+
 @contextmanager
 def own_postgres(folder: Path) -> Iterator[Postgres | None]:
     """A server of the test's own, or None where the binaries are not installed."""
-    initdb, server = _binary("initdb"), _binary("postgres")
-    if initdb is None or server is None:
+    try:
+        own = OwnPostgres(folder)
+    except FileNotFoundError:
         yield None
         return
-    user, data, port = _unprivileged(), folder / "data", free_port()
-    if os.getuid() == 0:
-        shutil.chown(folder, user)
-        _open_parents(folder)
-    subprocess.run(
-        _as(user, [initdb, "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync"]),
-        check=True,
-        capture_output=True,
-        cwd=folder,
-    )
-    options = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-c", "fsync=off"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(_as(user, [server, *options]), stdout=log, stderr=log, cwd=folder)
     try:
-        yield _answering(Postgres("127.0.0.1", port, "postgres", own=True))
+        yield own.server
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        own.end(signal.SIGINT)
 
 
 @contextmanager
@@ -99,23 +120,47 @@ def redis(folder: Path) -> Iterator[str | None]:
         yield started
 
 
+class OwnRedis:
+    """A server of the test's own, which may be ended and started again. Raises FileNotFoundError where there is none."""
+
+    def __init__(self, folder: Path) -> None:
+        binary = shutil.which("redis-server")
+        if binary is None:
+            raise FileNotFoundError("redis-server")
+        self._binary, self._folder, self.port = binary, folder, free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, empty, and waits until it answers."""
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen(
+            [self._binary, *options, "--dir", str(self._folder)], stdout=subprocess.DEVNULL
+        )
+        _until(lambda: redis_client.from_url(self.url).ping(), redis_client.RedisError)
+
+    def flush(self) -> None:
+        """Forgets everything."""
+        redis_client.from_url(self.url).flushall()
+
+    def end(self) -> None:
+        """Ends it as a crash does."""
+        self._process.kill()
+        self._process.wait(timeout=30)
+
+
 @contextmanager
 def own_redis(folder: Path) -> Iterator[str | None]:
     """A server of the test's own, or None where the binary is not installed."""
-    binary = shutil.which("redis-server")
-    if binary is None:
+    try:
+        own = OwnRedis(folder)
+    except FileNotFoundError:
         yield None
         return
-    port = free_port()
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
-    process = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL)
-    url = f"redis://127.0.0.1:{port}/0"
     try:
-        _until(lambda: redis_client.from_url(url).ping(), redis_client.RedisError)
-        yield url
+        yield own.url
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        own.end()
 
 
 def free_port() -> int:
@@ -161,5 +206,5 @@ def _as(user: str, command: list[str]) -> list[str]:
 def _open_parents(folder: Path) -> None:
     """Lets the other user reach a folder inside pytest's private ones."""
     for parent in folder.parents:
-        if parent.owner() == "root" and "pytest" in str(parent):
+        if parent.owner() == "root" and ("pytest" in str(parent) or "radii" in parent.name):
             parent.chmod(parent.stat().st_mode | 0o011)

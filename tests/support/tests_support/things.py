@@ -9,6 +9,7 @@ from rs_core import checkpoint
 from rs_core.checkpoint import CheckpointInfo
 from rs_core.data import canonical
 from rs_core.data.builtin import digits
+from rs_core.data.dataset import Dataset as Data
 from rs_core.models.normalize import BaseClassifier
 from rs_core.spec import TrainSpec, parse_spec
 from rs_core.training import Trained, train
@@ -53,6 +54,19 @@ def checkpoint_of(database: Database, root: Path, tenant_id: str) -> str:
     checkpoint.save(model(), INFO, path)
     columns = {"architecture": "digits_cnn", "num_classes": 10, "input_shape": [1, 8, 8], "sigma": 0.25}
     return _ready(database, Checkpoint, root, tenant_id, path, columns)
+
+
+def stored(database: Database, root: Path, data: Data, model: BaseClassifier, info: CheckpointInfo) -> tuple[str, str]:
+    """A ready data set and a ready checkpoint of one's own; their identifiers."""
+    tenant_id, path, weights = tenant(database), blobs.new_path(root), blobs.new_path(root)
+    canonical.save(data, path)
+    columns = {"content_hash": canonical.content_hash(data), "count": len(data), "shape": list(data.shape)}
+    columns |= {"num_classes": data.num_classes, "class_names": list(data.class_names)}
+    checkpoint.save(model, info, weights)
+    known = {"architecture": info.architecture, "num_classes": info.num_classes, "sigma": info.sigma}
+    known |= {"input_shape": list(info.input_shape)}
+    dataset_id = _ready(database, Dataset, root, tenant_id, path, columns)
+    return dataset_id, _ready(database, Checkpoint, root, tenant_id, weights, known)
 
 
 def submit(database: Database, tenant_id: str, body: dict[str, object]) -> str:

@@ -1,0 +1,309 @@
+"""A service of a proof: folder, database, broker and processes of its own, and what came of its jobs."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from rs_core.checkpoint_info import CheckpointInfo
+from rs_core.data.dataset import Dataset
+from rs_core.models import table
+from tests_support import things
+from tests_support.durability import light_child
+from tests_support.servers import OwnPostgres, OwnRedis
+from worker.local import environment
+from worker.settings import Settings
+from worker.store import counters, jobs
+from worker.store.jobs import NewJob
+from worker.store.result_tables import CertificateRow, JobSummary
+from worker.store.session import Database
+from worker.store.tables import Job, Shard
+
+Kind = Literal["sqlite", "postgresql"]
+LEASE = 3.0
+"""Seconds; the bounds of the proofs are multiples of it."""
+SWEEP = 1.0
+
+
+@dataclass
+class House:
+    """One service. ``database`` is this process's own connection."""
+
+    kind: Kind
+    settings: Settings
+    database: Database
+    folder: Path
+    postgres: OwnPostgres | None = None
+    redis: OwnRedis | None = None
+    processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+
+    def worker(self, **variables: str) -> "subprocess.Popen[bytes]":
+        """Starts one worker: local over SQLite, of Celery over Postgres and Redis."""
+        module = "local" if self.kind == "sqlite" else "remote"
+        command = [sys.executable, "-m", "tests_support.durability.worker", module]
+        with (self.folder / "workers.log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=os.environ | environment(self.settings) | variables,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process
+
+    @contextmanager
+    def api(self, **variables: str) -> Iterator[str]:
+        """The HTTP service, without workers of its own; its address."""
+        command = [sys.executable, "-m", "service.cli", "up", "--port", "0", "--workers", "0"]
+        with (self.folder / "api.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, env=os.environ | environment(self.settings) | variables
+            )
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().decode().split()[-1]
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+    def kill(self, process: "subprocess.Popen[bytes]") -> None:
+        """kill -9; its child sees its input close and goes."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+        self.forget(process)
+
+    def forget(self, process: "subprocess.Popen[bytes]") -> None:
+        """Waits for a process that is ending."""
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        if process in self.processes:
+            self.processes.remove(process)
+
+    def close(self) -> None:
+        """Ends everything."""
+        for process in self.processes:
+            process.terminate()
+        for process in list(self.processes):
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            self.forget(process)
+        self.database.close()
+        if self.redis is not None:
+            self.redis.end()
+        if self.postgres is not None:
+            self.postgres.end(signal.SIGINT)
+
+    def light_job(self, inputs: int, shards: int, *, seed: int = 0, tenant: str = "default", n: int = 1_000) -> str:
+        """A certify job for light children, in so many parts; its identifier."""
+        tenant_id = things.tenant(self.database, tenant)
+        spec = {"kind": "certify", "inputs": {"start": 0, "step": 1, "count": inputs}, "sampling": "fixed"}
+        spec |= {"n0": 10, "n": n, "sigma": 0.25, "alpha": 0.001, "seed": seed, "batch_size": None}
+        edges = [round(part * inputs / shards) for part in range(shards + 1)]
+        dataset = things.dataset(self.database, self.settings.blobs, tenant_id)
+        with self.database.write() as session:
+            new = NewJob(
+                tenant_id=tenant_id,
+                kind="certify",
+                spec=spec,
+                shards=list(pairwise(edges)),
+                total=inputs,
+                work_total=inputs * (n + 10),
+                radii=(0.0, 0.25),
+                dataset_id=dataset,
+            )
+            return jobs.submit(session, new).id
+
+    def certify_body(self) -> dict[str, Any]:
+        """The request for a small real certification."""
+        tenant_id = things.tenant(self.database)
+        return {
+            "kind": "certify",
+            "dataset": things.dataset(self.database, self.settings.blobs, tenant_id),
+            "checkpoint": things.checkpoint_of(self.database, self.settings.blobs, tenant_id),
+            "inputs": {"start": 0, "count": 20},
+            "n": 1_000,
+        }
+
+    def made_job(self, images: "NDArray[np.uint8]", architecture: str, *, n0: int, n: int) -> str:
+        """A certify job over these images with an untrained network of a registered architecture; its identifier."""
+        labels = np.zeros(len(images), dtype=np.int64)
+        data = Dataset(images=images, labels=labels, class_names=("a", "b"), name="made")
+        table.use(self.settings.architectures)
+        network = table.build(architecture, num_classes=2, input_shape=data.shape)
+        info = CheckpointInfo(
+            architecture=architecture, num_classes=2, input_shape=data.shape, sigma=0.1, method="none", epoch=0
+        )
+        dataset, model = things.stored(self.database, self.settings.blobs, data, network, info)
+        body = {"kind": "certify", "dataset": dataset, "checkpoint": model, "n0": n0, "n": n, "sigma": 0.1}
+        return things.submit(self.database, things.tenant(self.database), body)
+
+    def leased(self, job_id: str) -> int:
+        """How many parts of the job somebody holds."""
+        query = select(func.count()).select_from(Shard).where(Shard.job_id == job_id, Shard.state == "leased")
+        with self.database.read() as session:
+            return session.scalar(query) or 0
+
+    def claims(self, tenant: str) -> int:
+        """How often parts of a tenant's jobs have been claimed."""
+        tenant_id = things.tenant(self.database, tenant)
+        query = select(func.sum(Shard.attempt)).join(Job, Job.id == Shard.job_id).where(Job.tenant_id == tenant_id)
+        with self.database.read() as session:
+            return int(session.scalar(query) or 0)
+
+    def state(self, job_id: str) -> str:
+        """The job's state; "unknown" while the database is away."""
+        try:
+            with self.database.read() as session:
+                return session.get_one(Job, job_id).state
+        except SQLAlchemyError:
+            return "unknown"
+
+    def ended(self, job_id: str) -> bool:
+        """Whether it is in a final state."""
+        return self.state(job_id) in jobs.TERMINAL
+
+    def stored(self, job_id: str) -> int:
+        """How many certificates it has; -1 while the database is away."""
+        query = select(func.count()).select_from(CertificateRow).where(CertificateRow.job_id == job_id)
+        try:
+            with self.database.read() as session:
+                return session.scalar(query) or 0
+        except SQLAlchemyError:
+            return -1
+
+    def until_ended(self, job_id: str, seconds: float) -> bool:
+        """Waits for the job's end; False where it does not come in time."""
+        return until(lambda: self.ended(job_id), seconds)
+
+    def until_more(self, job_id: str, than: int, seconds: float) -> bool:
+        """Waits until more certificates are stored, or the job has ended; False where neither comes in time."""
+        return until(lambda: self.stored(job_id) > than or self.ended(job_id), seconds)
+
+    def until_counted(self, name: str, than: int, seconds: float) -> bool:
+        """Waits until a mishap has been counted more often."""
+        return until(lambda: self.mishaps()[name] > than, seconds)
+
+    def mishaps(self) -> dict[str, int]:
+        """What the service itself has counted."""
+        with self.database.read() as session:
+            return counters.values(session)
+
+    def stuck(self) -> float:
+        """Seconds for which a lease that has run out was not taken back, at most; 0 where there is none."""
+        from worker.store.clock import clock
+
+        query = select(func.max(clock() - Shard.lease_until)).where(Shard.state == "leased")
+        try:
+            with self.database.read() as session:
+                return max(0.0, session.scalar(query) or 0.0)
+        except SQLAlchemyError:
+            return 0.0
+
+    def compared(self, job_id: str, inputs: int, expected: Callable[[int], tuple[list[int], list[int]]]) -> "Outcome":
+        """What came of a job, beside the counts that an undisturbed run has."""
+        with self.database.read() as session:
+            state = session.get_one(Job, job_id).state
+            summary = session.get_one(JobSummary, job_id)
+            rows = {
+                row.index: row for row in session.scalars(select(CertificateRow).where(CertificateRow.job_id == job_id))
+            }
+        whole = [row for row in rows.values() if row.error is None]
+        differing = sum((list(row.counts0), list(row.counts)) != expected(row.index) for row in whole)
+        work = sum(row.n0 + row.n for row in rows.values())
+        doubled = max(summary.done - len(rows), 0) + (summary.work_done != work)
+        right = sum(row.prediction == row.label for row in rows.values())
+        doubled += summary.correct != right
+        return Outcome(
+            state=state,
+            lost=inputs - len(rows),
+            doubled=int(doubled),
+            differing=differing,
+            failed=len(rows) - len(whole),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """``lost``: inputs without a result; ``doubled``: results that were counted again; ``differing``: counts that are not
+    those of an undisturbed run; ``failed``: inputs that were given up."""
+
+    state: str
+    lost: int
+    doubled: int
+    differing: int
+    failed: int
+
+    @property
+    def sound(self) -> bool:
+        """Whether all is as if nothing had happened."""
+        return self.state == jobs.SUCCEEDED and not (self.lost or self.doubled or self.differing or self.failed)
+
+
+def light(seed: int) -> Callable[[int], tuple[list[int], list[int]]]:
+    """The counts that an undisturbed light job has."""
+    return lambda index: light_child.counts(seed, index, 10, 1_000)
+
+
+@contextmanager
+def house(kind: Kind, **changes: Any) -> Iterator[House]:
+    """A service without processes; servers and folder go with the block."""
+    with tempfile.TemporaryDirectory(prefix="radii-proof-", ignore_cleanup_errors=True) as name, contextlib.ExitStack():
+        folder = Path(name)
+        folder.chmod(0o755)
+        postgres = redis = None
+        url = f"sqlite:///{folder / 'radii.db'}"
+        broker = None
+        if kind == "postgresql":
+            (folder / "postgres").mkdir()
+            postgres, redis = OwnPostgres(folder / "postgres"), OwnRedis(folder)
+            url, broker = f"{postgres.server.url}/postgres", redis.url
+        fields: dict[str, Any] = {
+            "lease": LEASE,
+            "sweep": SWEEP,
+            "poll": 0.1,
+            "look": 1.0,
+            "commit": 0.25,
+            "threads": 1,
+        }
+        fields |= {"retry_pause": 0.5, "child_silence": 30.0, "min_free": 0, "device": "cpu", "compile": "never"}
+        settings = Settings(data=folder, database_url=url, broker_url=broker, **fields | changes)
+        found = House(kind, settings, things.migrated(url), folder, postgres, redis)
+        try:
+            yield found
+        finally:
+            found.close()
+
+
+def until(condition: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
+    """Waits for a condition; False where it does not come in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+    return True

@@ -1,0 +1,115 @@
+"""A worker process of a proof: ``python -m tests_support.durability.worker local|remote``.
+
+It is the real worker, but for what these variables say: ``PROOF_CHILD=light`` takes the child without torch;
+``PROOF_COMMIT=SIGKILL,SIGTERM,lost`` has one of these happen inside a COMMIT, with probability ``PROOF_SHARE`` ("lost": it is
+done, and the connection breaks before it is answered); ``PROOF_WITHOUT=fence|conflict|sweep|bell`` takes a guard out, so
+that a proof can show that it would notice.
+"""
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from sqlalchemy import Engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError
+
+from tests_support.durability import light_child
+from worker import broker, local, process, remote
+from worker.store import results, shards
+
+
+def main() -> None:
+    """Arranges what is asked for, and becomes the worker."""
+    if os.environ.get("PROOF_CHILD") == "light":
+        process.COMMAND = (sys.executable, light_child.__file__)
+    if acts := os.environ.get("PROOF_COMMIT"):
+        _disturb_commits(acts.split(","), float(os.environ.get("PROOF_SHARE", "0.05")))
+    without(os.environ.get("PROOF_WITHOUT", ""))
+    (local if sys.argv[1] == "local" else remote).main()
+
+
+def without(guard: str) -> None:
+    """Takes a guard out of this process."""
+    if guard == "fence":
+        fenced = shards._fenced
+        shards._fenced = lambda session, held, **columns: _unfenced(fenced, session, held, columns)
+    elif guard == "conflict":
+        results._insert_rows = _inserted_again
+    elif guard == "sweep":
+        shards.sweep = lambda session: 0
+    elif guard == "bell":
+        broker.ring = lambda settings, count=1: None
+
+
+def _unfenced(fenced: Any, session: Any, held: Any, columns: dict[str, Any]) -> None:
+    """Writes whoever has the shard now."""
+    from dataclasses import replace
+
+    from sqlalchemy import select
+
+    from worker.store.tables import Shard
+
+    row = session.execute(
+        select(Shard.fence, Shard.state).where(Shard.job_id == held.job_id, Shard.number == held.number)
+    ).one()
+    if row.state == "leased":
+        fenced(session, replace(held, fence=row.fence), **columns)
+
+
+def _inserted_again(session: Any, table: Any, rows: list[dict[str, Any]], key: list[str]) -> list[Any]:
+    """As if nobody looked whether a row is there: it is written again, and counted again."""
+    if not rows:
+        return []
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    new = {name: statement.excluded[name] for name in rows[0] if name not in key}
+    statement = statement.on_conflict_do_update(index_elements=key, set_=new)
+    return list(session.execute(statement.returning(*(getattr(table, name) for name in key)), rows))
+
+
+def _disturb_commits(acts: list[str], share: float) -> None:
+    """Has something happen before, in or after a COMMIT, or to its answer."""
+    draw = random.Random()
+
+    def disturbed(do_commit: Any) -> Any:
+        def commit(connection: Any) -> None:
+            if draw.random() >= share:
+                do_commit(connection)
+                return
+            act = draw.choice(acts)
+            if act == "lost":
+                do_commit(connection)
+                raise OperationalError("COMMIT", {}, Exception("the answer was lost"), connection_invalidated=False)
+            if draw.random() < 0.3:
+                _signal(act)
+            threading.Thread(target=_later, args=(act, draw.random() * 0.002), daemon=True).start()
+            do_commit(connection)
+            time.sleep(0.001)
+
+        return commit
+
+    @event.listens_for(Engine, "engine_connect")
+    def _(connection: Connection) -> None:
+        dialect = connection.dialect
+        if not getattr(dialect, "disturbed", False):
+            dialect.do_commit = disturbed(dialect.do_commit)  # type: ignore[method-assign]
+            dialect.disturbed = True  # type: ignore[attr-defined]
+
+
+def _later(act: str, seconds: float) -> None:
+    time.sleep(seconds)
+    _signal(act)
+
+
+def _signal(act: str) -> None:
+    os.kill(os.getpid(), getattr(signal, act))
+
+
+if __name__ == "__main__":
+    main()
