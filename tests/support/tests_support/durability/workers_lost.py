@@ -92,7 +92,8 @@ def commits(*, signals: int, without: str = "", seconds: float = 600.0) -> Figur
             job_id = here.light_job(inputs, 20, seed=run)
             variables = {"PROOF_CHILD": "light", "PROOF_PACE": "0.02", "PROOF_WITHOUT": without}
             disturbed = variables | {"PROOF_COMMIT": "SIGKILL,SIGTERM,SIGINT,lost", "PROOF_SHARE": "0.15"}
-            here.worker(**variables)  # one that sweeps, and is not disturbed
+            # One that sweeps and is not ended; but now and then the answer to its COMMIT is lost.
+            here.worker(**variables, PROOF_COMMIT="lost", PROOF_SHARE="0.2")
             quarter = signals // 4 or 1
             here.worker(**disturbed)
             here.worker(**disturbed)
