@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from rs_core.models import table as architectures_table
 from service import openapi, problems
 from service.auth import Guard
+from service.job_answers import JobAnswers
 from service.metrics import QueueCollector, RequestMetrics
 from service.reports import VERSION
 from service.routes import (
@@ -68,6 +69,7 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.state.require_key = require_key
     app.state.default_tenant = None
     app.state.watch = Watch(app.state.database)
+    app.state.job_answers = JobAnswers(app.state.database)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(QueueCollector(app.state.database))
     # The last one added is the first to see a request.

@@ -132,7 +132,7 @@ def _lost(error: Exception) -> bool:
 
 
 def _os_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return answer_error(request, DiskFull(expected="room for the data", got="none"))
     return _unexpected(request, error)
 

@@ -3,12 +3,13 @@
 import errno
 import fcntl
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from service.commands.console import CommandError, orderly_end, say
@@ -63,6 +64,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
 
     listener = listen(host, port)
     url = url_of(listener)
+    _as_many_connections_as_allowed()
     logs.configure(settings)
     with listener, orderly_end(), _workers(settings):
         config = uvicorn.Config(
@@ -72,6 +74,13 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
             timeout_graceful_shutdown=SECONDS_FOR_REQUESTS,
         )
         Server(config).run(sockets=[listener])
+
+
+def _as_many_connections_as_allowed() -> None:
+    """Who waits for a job holds a connection; the usual limit of 1,024 open files is soon reached."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:

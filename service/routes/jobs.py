@@ -11,6 +11,7 @@ from service import job_views, requests, result_schemas, schemas, views
 from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get, matches
 from service.errors import RETRY_SECONDS, InUse
 from service.idempotency import REPLAYED, IdempotencyKey, forget, once
+from service.job_answers import JobAnswers
 from service.openapi import ACCEPTED, NOT_MODIFIED, Responses, problems
 from service.resources import json_answer, of_kind, page
 from service.submission import bells as claimable
@@ -81,20 +82,17 @@ def list_jobs(
 @router.get(
     "/{job_id}", operation_id="get_job", response_model=schemas.Job, responses={**NOT_MODIFIED, **problems(404)}
 )
-async def get_job(
-    job_id: str, request: Request, tenant_id: TenantId, database: DatabaseDep, wait: Wait = 0.0
-) -> Response:
+async def get_job(job_id: str, request: Request, tenant_id: TenantId, wait: Wait = 0.0) -> Response:
     """State, progress and running sums; with `wait`, as soon as the job has ended or the time is up."""
-    body = await run_in_threadpool(_read, database, tenant_id, job_id)
-    if wait > 0 and body.state in jobs.ACTIVE:
+    answers: JobAnswers = request.app.state.job_answers
+    found = await run_in_threadpool(answers.read, tenant_id, job_id)
+    if wait > 0 and found.active:
         await request.app.state.watch.ended(job_id, min(wait, schemas.MAX_WAIT))
-        body = await run_in_threadpool(_read, database, tenant_id, job_id)
-    headers = {"ETag": job_views.etag(body)}
-    return (
-        Response(status_code=304, headers=headers)
-        if matches(request, headers["ETag"])
-        else json_answer(body, 200, headers)
-    )
+        found = await run_in_threadpool(answers.read, tenant_id, job_id)
+    headers = {"ETag": found.etag}
+    if matches(request, found.etag):
+        return Response(status_code=304, headers=headers)
+    return Response(found.body, media_type="application/json", headers=headers)
 
 
 @router.post(

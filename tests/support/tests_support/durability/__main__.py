@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests_support.durability import limits as l
 from tests_support.durability import queue as q
 from tests_support.durability import servers_away as s
 from tests_support.durability import workers_lost as w
@@ -41,6 +42,13 @@ SCENARIOS: dict[int, tuple[str, Run, Run | None]] = {
         lambda: q.poison(inputs=300, acts=("segfault",)),
     ),
     9: ("fair shares", lambda: q.fairness(shards=1_000, seconds=60.0), lambda: q.fairness(shards=200, seconds=8.0)),
+    11: ("full disks", l.full_disks, lambda: l.full_disks(tmpfs=False)),
+    12: ("memory over many shards", lambda: l.memory(shards=10_000), None),
+    13: (
+        "a crowd that asks",
+        lambda: l.crowd(pollers=2_000, streams=200, seconds=90.0),
+        lambda: l.crowd(pollers=100, streams=20, seconds=6.0),
+    ),
     10: ("one Idempotency-Key", lambda: q.submissions(count=100), lambda: q.submissions(count=20)),
 }
 """By number: what is done, the whole proof, and a short one."""

@@ -50,6 +50,7 @@ class House:
     postgres: OwnPostgres | None = None
     redis: OwnRedis | None = None
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    api_pid: int | None = None
 
     def worker(self, **variables: str) -> "subprocess.Popen[bytes]":
         """Starts one worker: local over SQLite, of Celery over Postgres and Redis."""
@@ -76,6 +77,7 @@ class House:
                 command, stdout=subprocess.PIPE, stderr=log, env=os.environ | environment(self.settings) | variables
             )
         assert process.stdout is not None
+        self.api_pid = process.pid
         try:
             yield process.stdout.readline().decode().split()[-1]
         finally:
@@ -161,6 +163,17 @@ class House:
         dataset, model = things.stored(self.database, self.settings.blobs, data, network, info)
         body = {"kind": "certify", "dataset": dataset, "checkpoint": model, "n0": n0, "n": n, "sigma": 0.1}
         return things.submit(self.database, things.tenant(self.database), body)
+
+    def tiny_job(self, shards: int) -> str:
+        """A real certification of one small input in each of so many parts; its identifier."""
+        images = np.zeros((shards, 1, 8, 8), dtype=np.uint8)
+        job_id = self.made_job(images, "digits_cnn", n0=10, n=20)
+        with self.database.write() as session:
+            session.query(Shard).filter_by(job_id=job_id).delete()
+            session.add_all(
+                Shard(job_id=job_id, number=number, first=number, stop=number + 1) for number in range(shards)
+            )
+        return job_id
 
     def leased(self, job_id: str) -> int:
         """How many parts of the job somebody holds."""
@@ -272,11 +285,12 @@ def light(seed: int) -> Callable[[int], tuple[list[int], list[int]]]:
 @contextmanager
 def house(kind: Kind, **changes: Any) -> Iterator[House]:
     """A service without processes; servers and folder go with the block."""
-    with tempfile.TemporaryDirectory(prefix="radii-proof-", ignore_cleanup_errors=True) as name, contextlib.ExitStack():
+    with tempfile.TemporaryDirectory(prefix="radii-proof-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
         postgres = redis = None
-        url = f"sqlite:///{folder / 'radii.db'}"
+        data = changes.pop("data", folder)
+        url = f"sqlite:///{data / 'radii.db'}"
         broker = None
         if kind == "postgresql":
             (folder / "postgres").mkdir()
@@ -291,7 +305,7 @@ def house(kind: Kind, **changes: Any) -> Iterator[House]:
             "threads": 1,
         }
         fields |= {"retry_pause": 0.5, "child_silence": 30.0, "min_free": 0, "device": "cpu", "compile": "never"}
-        settings = Settings(data=folder, database_url=url, broker_url=broker, **fields | changes)
+        settings = Settings(data=data, database_url=url, broker_url=broker, **fields | changes)
         found = House(kind, settings, things.migrated(url), folder, postgres, redis)
         try:
             yield found

@@ -2,7 +2,7 @@
 
 It is the real worker, but for what these variables say: ``PROOF_CHILD=light`` takes the child without torch;
 ``PROOF_COMMIT=SIGKILL,SIGTERM,lost`` has one of these happen inside a COMMIT, with probability ``PROOF_SHARE`` ("lost": it is
-done, and the connection breaks before it is answered); ``PROOF_WITHOUT=fence|conflict|sweep|bell`` takes a guard out, so
+done, and the connection breaks before it is answered); ``PROOF_FULL=FILE``: while FILE is there, the database cannot grow; ``PROOF_WITHOUT=fence|conflict|sweep|bell`` takes a guard out, so
 that a proof can show that it would notice.
 """
 
@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -30,6 +31,8 @@ def main() -> None:
         process.COMMAND = (sys.executable, light_child.__file__)
     if acts := os.environ.get("PROOF_COMMIT"):
         _disturb_commits(acts.split(","), float(os.environ.get("PROOF_SHARE", "0.05")))
+    if flag := os.environ.get("PROOF_FULL"):
+        _limit_pages(Path(flag))
     without(os.environ.get("PROOF_WITHOUT", ""))
     (local if sys.argv[1] == "local" else remote).main()
 
@@ -100,6 +103,15 @@ def _disturb_commits(acts: list[str], share: float) -> None:
         if not getattr(dialect, "disturbed", False):
             dialect.do_commit = disturbed(dialect.do_commit)  # type: ignore[method-assign]
             dialect.disturbed = True  # type: ignore[attr-defined]
+
+
+def _limit_pages(flag: Path) -> None:
+    """While the file is there, the SQLite database has no page more than now."""
+
+    @event.listens_for(Engine, "begin")
+    def _(connection: Connection) -> None:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {1 if flag.exists() else 2**30}")
 
 
 def _later(act: str, seconds: float) -> None:
