@@ -17,7 +17,7 @@ def test_an_answer_is_kept_until_something_changes(either: Service) -> None:
     queries: list[str] = []
     event.listen(either.database.engine, "before_cursor_execute", lambda *given: queries.append(given[2]))
     assert answers.read(tenant_id, job_id) is first
-    assert len(queries) == 1
+    assert len([query for query in queries if query != "BEGIN"]) == 1
     either.work(job_id, most=1)
     running = answers.read(tenant_id, job_id)
     assert running != first and b'"done":1' in running.body
