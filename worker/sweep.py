@@ -1,11 +1,12 @@
 """What has to happen now and then, in any process: expired leases, unrung bells, old uploads, unused blobs."""
 
 import logging
+import threading
 import time
 
 from sqlalchemy import delete
 
-from worker import broker
+from worker import broker, logs
 from worker.loop import Slot
 from worker.settings import Settings
 from worker.store import blobs, jobs, part_uploads, registry, schema, shards
@@ -51,6 +52,33 @@ class Rounds:
             self._slot.stop.set()
         except Exception as error:
             log.warning("a round was cut short", extra={"error": f"{type(error).__name__}: {error}"[:300]})
+
+
+class Sweeping:
+    """Sweeps in a thread of its own for as long as the ``with`` block lasts: in a process that has no shard to work on, so
+    that deadlines and lost leases do not wait for a worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._stop = settings, threading.Event()
+        self._thread = threading.Thread(target=self._sweep, daemon=True)
+
+    def __enter__(self) -> "Sweeping":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=5.0)
+
+    def _sweep(self) -> None:
+        logs.name_thread("sweep")
+        database = Database(self._settings.url)
+        while not self._stop.wait(self._settings.sweep):
+            try:
+                sweep_once(database, self._settings)
+            except Exception as error:
+                log.warning("a sweep was cut short", extra={"error": f"{type(error).__name__}: {error}"[:300]})
+        database.close()
 
 
 def sweep_once(database: Database, settings: Settings) -> int:

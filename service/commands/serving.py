@@ -55,6 +55,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
 
     from service.app import create_app
     from worker import logs
+    from worker.sweep import Sweeping
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -66,7 +67,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     url = url_of(listener)
     _as_many_connections_as_allowed()
     logs.configure(settings)
-    with listener, orderly_end(), _workers(settings):
+    with listener, orderly_end(), Sweeping(settings), _workers(settings):
         config = uvicorn.Config(
             create_app(settings, require_key=require_key),
             log_config=None,

@@ -5,7 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+from tests_support import processes, things
 from tests_support.cli import done, refused
+from tests_support.live import running
+
+from worker.store import jobs
+from worker.store.jobs import NewJob
+from worker.store.session import Database
+from worker.store.tables import Job
 
 
 class TestServer:
@@ -52,3 +59,24 @@ def test_no_service_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.client_http.time.sleep", lambda seconds: None)
     text = refused("status", "job_1", "--server", "127.0.0.1:1")
     assert text.startswith("radii: No answer from http://127.0.0.1:1: ") and text.count("\n") == 1
+
+
+def test_a_service_without_workers_ends_jobs_at_their_deadline(tmp_path: Path) -> None:
+    with running(tmp_path / "data", "--workers", "0", RADII_SWEEP="0.2"):
+        database = Database(f"sqlite:///{tmp_path / 'data' / 'radii.db'}")
+        tenant_id = things.tenant(database)
+        with database.write() as session:
+            new = NewJob(
+                tenant_id=tenant_id,
+                kind="certify",
+                spec={},
+                shards=[(0, 1)],
+                total=1,
+                work_total=1,
+                seconds_to_end=0.5,
+            )
+            job_id = jobs.submit(session, new).id
+        processes.until(lambda: processes.ended(database, job_id), 20, "the deadline passes")
+        with database.read() as session:
+            assert session.get_one(Job, job_id).state == jobs.EXPIRED
+        database.close()

@@ -53,7 +53,8 @@ def redis_away(*, times: int, long: float = 0.0, without: str = "") -> Figures:
     """4. FLUSHALL, a restart and 10 s away, in turn: jobs complete, and the API answers throughout."""
     total: Figures = {"times": 0, "heard_s": 0.0, "after_flush_s": 0.0, "other_statuses": 0, "lost": 0, "doubled": 0}
     total |= {"differing": 0, "unfinished": 0}
-    with house("postgresql", look=LOOK) as here, here.api() as address:
+    # Without the bell, the sweep of the service would ring in its place.
+    with house("postgresql", look=LOOK, sweep=60.0 if without else SWEEP) as here, here.api() as address:
         assert here.redis is not None
         variables = {"PROOF_CHILD": "light", "PROOF_PACE": "0.02", "PROOF_WITHOUT": without}
         for _ in range(2):
