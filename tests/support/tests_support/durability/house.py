@@ -62,7 +62,7 @@ class House:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=os.environ | environment(self.settings) | variables,
+                env=os.environ | environment(self.settings) | {"PYTHONPATH": _with_support()} | variables,
                 start_new_session=True,
             )
         self.processes.append(process)
@@ -275,6 +275,12 @@ class Outcome:
     def sound(self) -> bool:
         """Whether all is as if nothing had happened."""
         return self.state == jobs.SUCCEEDED and not (self.lost or self.doubled or self.differing or self.failed)
+
+
+def _with_support() -> str:
+    """Where a worker of a proof finds this package, whoever started the tests."""
+    paths = [str(Path(things.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return os.pathsep.join(path for path in paths if path)
 
 
 def light(seed: int) -> Callable[[int], tuple[list[int], list[int]]]:
