@@ -154,6 +154,15 @@ def test_a_shard_that_is_lost_ten_times_without_a_commit_fails_its_job(database:
         assert "begun 10 times in a row" in session.get_one(Job, job_id).problem["detail"]
 
 
+def test_leases_that_ran_out_fail_no_job_however_many(database: Database) -> None:
+    job_id = _submit(database, count=1)
+    for _ in range(3 * shards.MAX_LOST):
+        _taken(database, lease=-1.0)
+        with database.write() as session:
+            assert shards.sweep(session) == 1
+    assert _state(database, job_id) == jobs.RUNNING
+
+
 def test_a_commit_forgets_earlier_losses(database: Database) -> None:
     _submit(database, count=1)
     for _ in range(3 * shards.MAX_LOST):

@@ -20,14 +20,14 @@ SCENARIOS: dict[int, tuple[str, Run, Run | None]] = {
     1: (
         "kill -9 of random workers",
         lambda: w.kills(runs=20, kills=25, inputs=400),
-        lambda: w.kills(runs=1, kills=3, inputs=60, workers=2),
+        lambda: w.kills(runs=1, kills=2, inputs=40, workers=2),
     ),
     2: ("frozen past the lease", lambda: w.freezes(freezes=20), lambda: w.freezes(freezes=2)),
-    3: ("signals inside COMMIT", lambda: w.commits(signals=200), lambda: w.commits(signals=4)),
+    3: ("signals inside COMMIT", lambda: w.commits(signals=200), lambda: w.commits(signals=2)),
     4: (
         "Redis flushed, restarted, away",
         lambda: s.redis_away(times=20, long=300.0),
-        lambda: s.redis_away(times=2),
+        lambda: s.redis_away(times=1),
     ),
     5: (
         "Postgres restarted, away",
@@ -35,19 +35,19 @@ SCENARIOS: dict[int, tuple[str, Run, Run | None]] = {
         lambda: s.postgres_away(times=1),
     ),
     6: ("everything killed at once", lambda: w.everything(times=4), None),
-    7: ("cancel", lambda: q.cancels(times=40), lambda: q.cancels(times=4)),
+    7: ("cancel", lambda: q.cancels(times=40), lambda: q.cancels(times=2, kinds=("sqlite",))),
     8: (
         "one poisonous input",
         lambda: q.poison(inputs=10_000, acts=("segfault", "memory", "endless")),
         lambda: q.poison(inputs=300, acts=("segfault",)),
     ),
-    9: ("fair shares", lambda: q.fairness(shards=1_000, seconds=60.0), lambda: q.fairness(shards=200, seconds=8.0)),
-    11: ("full disks", l.full_disks, lambda: l.full_disks(tmpfs=False)),
+    9: ("fair shares", lambda: q.fairness(shards=1_000, seconds=60.0), lambda: q.fairness(shards=200, seconds=5.0)),
+    11: ("full disks", l.full_disks, lambda: l.full_disks(ways=("file size",))),
     12: ("memory over many shards", lambda: l.memory(shards=10_000), None),
     13: (
         "a crowd that asks",
         lambda: l.crowd(pollers=2_000, streams=200, seconds=90.0),
-        lambda: l.crowd(pollers=100, streams=20, seconds=6.0),
+        lambda: l.crowd(pollers=100, streams=20, seconds=5.0, wait=2.0),
     ),
     10: ("one Idempotency-Key", lambda: q.submissions(count=100), lambda: q.submissions(count=20)),
 }

@@ -20,14 +20,14 @@ Figures = dict[str, Any]
 KINDS: tuple[Kind, Kind] = ("sqlite", "postgresql")
 
 
-def cancels(*, times: int) -> Figures:
+def cancels(*, times: int, kinds: tuple[Kind, ...] = KINDS) -> Figures:
     """7. Cancelled jobs: seconds until the state is final and until their parts are let go; nothing is stored after."""
     final, free, late = [], [], 0
-    for kind in KINDS:
+    for kind in kinds:
         with house(kind, commit=2.0) as here:
             for _ in range(2):
                 here.worker(PROOF_CHILD="light", PROOF_PACE="0.1")
-            for number in range(times // 2):
+            for number in range(times // len(kinds)):
                 job_id = here.light_job(500, 20, seed=number)
                 here.until_more(job_id, 2, 60.0)
                 time.sleep(random.Random(number).random() * 2)

@@ -59,7 +59,7 @@ def freezes(*, freezes: int, without: str = "", seconds: float = 300.0) -> Figur
     per_run = 5
     for run in range(max(1, freezes // per_run)):
         with house(KINDS[run % 2]) as here:
-            inputs = 40 * per_run
+            inputs = 40 * min(per_run, freezes)
             job_id = here.light_job(inputs, 2, seed=run)
             variables = {"PROOF_CHILD": "light", "PROOF_PACE": "0.3", "PROOF_WITHOUT": without}
             frozen, other = here.worker(**variables), here.worker(**variables)
