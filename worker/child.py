@@ -18,7 +18,7 @@ from rs_core.errors import InputOutOfMemory, OutOfMemory, RadiiError
 from rs_core.memory import ran_out
 from rs_core.models import table
 from worker import logs, run
-from worker.run.environment import Gauge, configure, provenance, resolve_device
+from worker.run.environment import Gauge, configure, provenance, resolve_device, share_memory
 from worker.run.task import Task
 from worker.settings import Settings
 
@@ -48,10 +48,12 @@ def main() -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
-    logs.configure(Settings())
+    settings = Settings()
+    logs.configure(settings)
     table.use(os.environ.get("RADII_ARCHITECTURES"))
     number = int(os.environ.get("RADII_WORKER_NUMBER", "0"))
     device = resolve_device(os.environ.get("RADII_DEVICE", "auto"), worker_number=number)
+    share_memory(device, workers=settings.local_workers, share=settings.gpu_share)
     say({"type": "ready", "provenance": provenance(device), "device_type": device.type})
     tasks: queue.Queue[Message] = queue.Queue()
     replies: queue.SimpleQueue[Message] = queue.SimpleQueue()

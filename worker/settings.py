@@ -25,6 +25,12 @@ class Settings(BaseSettings):
     worker_number: int = Field(
         default=0, ge=0, description="which of this machine's workers it is: auto takes the GPU of that number, in turn"
     )
+    gpu_share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="part of its GPU's memory that a worker may take; unset: an equal one for each local worker of the GPU",
+    )
     threads: int | None = Field(default=None, ge=1, description="CPU threads per worker; unset: cores / local workers")
     local_workers: int = Field(default=1, ge=0, le=64, description="worker processes that `radii up` starts")
 

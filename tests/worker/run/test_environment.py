@@ -7,7 +7,7 @@ import torch
 
 from rs_core.errors import InvalidSpec
 from worker.run import environment
-from worker.run.environment import compiler, provenance, resolve_device
+from worker.run.environment import Gauge, compiler, provenance, resolve_device, share_memory
 
 
 def _cards(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -30,6 +30,39 @@ def test_the_workers_of_a_machine_take_its_cards_in_turn(monkeypatch: pytest.Mon
     assert resolve_device("cuda:0", worker_number=1) == torch.device("cuda:0"), "a device that was named is that one"
     _cards(monkeypatch)
     assert resolve_device("auto", worker_number=1) == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("cards", "workers", "share", "part"),
+    [
+        (1, 1, None, None),
+        (1, 3, None, 1 / 3),
+        (2, 3, None, 1 / 2),
+        (2, 2, None, None),
+        (1, 1, 0.4, 0.4),
+        (1, 4, 1.0, None),
+    ],
+)
+def test_workers_of_one_card_leave_each_other_their_part_of_its_memory(
+    monkeypatch: pytest.MonkeyPatch, cards: int, workers: int, share: float | None, part: float | None
+) -> None:
+    kept: list[float] = []
+    _cards(monkeypatch, *["NVIDIA A"] * cards)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda fraction, device: kept.append(fraction))
+    assert share_memory(torch.device("cuda:0"), workers=workers, share=share) == part
+    assert kept == ([] if part is None else [part])
+    assert share_memory(torch.device("cpu"), workers=workers, share=share) is None
+
+
+def test_the_memory_of_a_process_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    gauge = Gauge(torch.device("cpu"), interval=60.0)
+    first = gauge.due()
+    assert first is not None and first.keys() == {"resident"} and first["resident"] > 2**20
+    assert gauge.due() is None
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 5)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1, 9))
+    card = Gauge(torch.device("cuda:0"), interval=0.0).due()
+    assert card is not None and (card["device"], card["device_total"]) == (5, 9)
 
 
 def test_a_card_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
