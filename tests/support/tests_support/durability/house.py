@@ -90,6 +90,15 @@ class House:
             os.kill(process.pid, signal.SIGKILL)
         self.forget(process)
 
+    def kill_child(self, process: "subprocess.Popen[bytes]") -> bool:
+        """kill -9 of the process that works for a worker, where it has one; the worker itself goes on."""
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                if int(status.read_text().rpartition(")")[2].split()[1]) == process.pid:
+                    os.kill(int(status.parent.name), signal.SIGKILL)
+                    return True
+        return False
+
     def forget(self, process: "subprocess.Popen[bytes]") -> None:
         """Waits for a process that is ending."""
         try:
