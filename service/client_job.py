@@ -118,7 +118,8 @@ class Job:
             with self._http.stream("GET", f"{self._path}/events", headers=headers) as response:
                 try:
                     for sent in EventSource(response).iter_sse():
-                        if sent.event != "progress":
+                        # What keeps the connection alive arrives as an event without data.
+                        if sent.data and sent.event != "progress":
                             event = schemas.JobEvent.model_validate_json(sent.data)
                             last = event.seq
                             yield event

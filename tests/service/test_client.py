@@ -233,6 +233,23 @@ def test_waiting_polls_with_the_known_tag_until_the_end_and_tells_of_progress(sl
     assert all(float(request.url.params["wait"]) > 0 for request in seen[1:])
 
 
+def test_events_are_read_past_progress_and_what_keeps_the_connection_alive() -> None:
+    def sent(seq: int, kind: str) -> str:
+        body = {"job": "job_1", "seq": seq, "type": kind, "created": "2026-02-03T09:15:00Z", "data": {}}
+        return f"event: {kind}\ndata: {json.dumps(body)}\nid: {seq}\n\n"
+
+    progress = 'event: progress\ndata: {"done": 1, "total": 2, "work_done": 1, "work_total": 2}\n\n'
+    stream = sent(0, "queued") + ": ping\n\n" + sent(1, "running") + progress + ": ping\n\n" + sent(2, "succeeded")
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/events"):
+            return httpx.Response(200, text=stream, headers={"Content-Type": "text/event-stream"})
+        return httpx.Response(200, json=job_body("succeeded"))
+
+    with client_of(handler) as client:
+        assert [event.type for event in client.job("job_1").events()] == ["queued", "running", "succeeded"]
+
+
 def test_waiting_ends_with_an_error_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count(0.0, 0.4)
     monkeypatch.setattr(client_job.time, "monotonic", lambda: next(clock))
