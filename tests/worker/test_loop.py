@@ -67,6 +67,14 @@ def _notes(database: Database, job_id: str) -> list[tuple[str, dict[str, object]
         return [(row.type, row.data) for row in rows]
 
 
+def _at_work(slot: Slot, database: Database, job_id: str) -> threading.Thread:
+    """The thread in which the slot works on a part of the job, which has begun."""
+    thread = threading.Thread(target=slot.work_once)
+    thread.start()
+    processes.until(lambda: _job(database, job_id).state == jobs.RUNNING, 20, "the job runs")
+    return thread
+
+
 def _work(slot: Slot) -> None:
     while slot.work_once():
         pass
@@ -278,10 +286,7 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing_more(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
     job_id = _submit(database, tmp_path, 8)
-    worker = slot("all:slow", commit=1.0)
-    thread = threading.Thread(target=worker.work_once)
-    thread.start()
-    processes.until(lambda: _job(database, job_id).state == jobs.RUNNING, 20, "the job runs")
+    thread = _at_work(slot("all:slow", commit=1.0), database, job_id)
     with database.write() as session:
         for shard in session.query(Shard).filter_by(state="leased"):
             shard.lease_until = 0.0
@@ -299,10 +304,7 @@ def test_what_is_found_after_a_job_has_failed_is_not_stored(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
     job_id = _submit(database, tmp_path, 8)
-    worker = slot("all:slow", commit=1.0)
-    thread = threading.Thread(target=worker.work_once)
-    thread.start()
-    processes.until(lambda: _job(database, job_id).state == jobs.RUNNING, 20, "the job runs")
+    thread = _at_work(slot("all:slow", commit=1.0), database, job_id)
     with database.write() as session:
         jobs.fail(session, job_id, {"detail": "another part of it failed"})
     thread.join(timeout=20)

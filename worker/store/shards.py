@@ -221,7 +221,7 @@ def sweep(session: Session) -> int:
         .values(state="ready", owner=None, rung=0.0)
         .returning(Shard.job_id, Shard.number)
     ).all()
-    for job_id, number in sorted(expired, key=lambda row: row[0]):  # in one order, so that two sweeps cannot cross
+    for job_id, number in sorted((row.job_id, row.number) for row in expired):  # in one order: sweeps cannot cross
         jobs.note(session, job_id, "lease_expired", {"shard": number})
         jobs.settle(session, job_id)
     if expired:
