@@ -31,9 +31,9 @@ format: .venv/ready ## bring the code into its one style
 arch: .venv/ready ## the import contracts of pyproject.toml
 	@$(BIN)/lint-imports
 
-durability: .venv/ready ## prove that jobs survive (about two hours; ONLY=3: one scenario; QUICK=1: two minutes; MUTATE=1: without guards)
+durability: .venv/ready ## prove that jobs survive (about two hours; ONLY=3: one scenario; QUICK=1: two minutes; SHIPPED=1: with the intervals of a real service; MUTATE=1: without guards)
 	@PYTHONPATH=tests/support $(BIN)/python -m tests_support.durability $(if $(ONLY),--only $(ONLY)) \
-		$(if $(MUTATE),--mutations,$(if $(QUICK),--quick,--out benchmarks/results/durability.jsonl))
+		$(if $(QUICK),--quick,$(if $(MUTATE),--mutations,$(if $(SHIPPED),--shipped)) --out benchmarks/results/durability.jsonl)
 
 bench: .venv/ready ## the measurements of benchmarks/, the short ones
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[worker,dev,bench]'

@@ -1,15 +1,13 @@
 """The proofs of durability in their short form; ``make durability`` runs them at length (see CONTRIBUTING.md)."""
 
 import pytest
-from tests_support.durability.__main__ import MUTATIONS, SCENARIOS
+from tests_support.durability.proofs import MUTATIONS, PROOFS, prove
 
 
-@pytest.mark.parametrize("number", [number for number, (_, _, short) in SCENARIOS.items() if short is not None])
+@pytest.mark.parametrize("number", [number for number, proof in PROOFS.items() if proof.short is not None])
 def test_nothing_is_lost_and_nothing_doubled(postgres: object, redis_url: str, number: int) -> None:
-    what, _, short = SCENARIOS[number]
-    assert short is not None
-    figures = short()
-    assert figures["passed"], (what, figures)
+    figures = prove(number, "short")
+    assert figures["passed"], (PROOFS[number].what, figures)
     assert (figures["lost"], figures["doubled"]) == (0, 0)
 
 

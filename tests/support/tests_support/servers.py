@@ -88,6 +88,10 @@ class OwnPostgres:
             )
         _answering(self.server)
 
+    def running(self) -> bool:
+        """Whether it has not ended by itself."""
+        return self._process.poll() is None
+
     def end(self, how: int = signal.SIGTERM) -> None:
         """Ends it: SIGTERM when all have gone, SIGINT at once in order, SIGQUIT as in a crash."""
         self._process.send_signal(how)

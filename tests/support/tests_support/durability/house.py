@@ -34,9 +34,12 @@ from worker.store.session import Database
 from worker.store.tables import Job, Shard
 
 Kind = Literal["sqlite", "postgresql"]
-LEASE = 3.0
+AS_SHIPPED = os.environ.get("PROOF_TIMES") == "shipped"
+"""Whether the intervals are those that radii comes with, instead of short ones."""
+LEASE: float = Settings.model_fields["lease"].default if AS_SHIPPED else 3.0
 """Seconds; the bounds of the proofs are multiples of it."""
-SWEEP = 1.0
+SWEEP: float = Settings.model_fields["sweep"].default if AS_SHIPPED else 1.0
+SHORT = {"lease": LEASE, "sweep": SWEEP, "poll": 0.1, "look": 1.0, "commit": 0.25, "retry_pause": 0.5}
 
 
 @dataclass
@@ -304,22 +307,15 @@ def house(kind: Kind, **changes: Any) -> Iterator[House]:
         folder = Path(name)
         folder.chmod(0o755)
         postgres = redis = None
-        data = changes.pop("data", folder)
+        data, servers = changes.pop("data", folder), changes.pop("servers", folder)
         url = f"sqlite:///{data / 'radii.db'}"
         broker = None
         if kind == "postgresql":
-            (folder / "postgres").mkdir()
-            postgres, redis = OwnPostgres(folder / "postgres"), OwnRedis(folder)
+            (servers / "postgres").mkdir()
+            postgres, redis = OwnPostgres(servers / "postgres"), OwnRedis(folder)
             url, broker = f"{postgres.server.url}/postgres", redis.url
-        fields: dict[str, Any] = {
-            "lease": LEASE,
-            "sweep": SWEEP,
-            "poll": 0.1,
-            "look": 1.0,
-            "commit": 0.25,
-            "threads": 1,
-        }
-        fields |= {"retry_pause": 0.5, "child_silence": 30.0, "min_free": 0, "device": "cpu", "compile": "never"}
+        fields: dict[str, Any] = {} if AS_SHIPPED else {**SHORT, "child_silence": 30.0}
+        fields |= {"threads": 1, "min_free": 0, "device": "cpu", "compile": "never"}
         settings = Settings(data=data, database_url=url, broker_url=broker, **fields | changes)
         found = House(kind, settings, things.migrated(url), folder, postgres, redis)
         try:

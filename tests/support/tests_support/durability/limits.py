@@ -1,118 +1,21 @@
-"""Full disks, memory over ten thousand shards, and a crowd that asks: scenarios 11 to 13."""
+"""Memory over ten thousand shards, and a crowd that asks: scenarios 12 and 13."""
 
 import asyncio
 import os
 import resource
-import sqlite3
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 
-from tests_support.durability.house import House, house, light
-from worker.store import jobs
+from tests_support.durability.house import house
 
 Figures = dict[str, Any]
 MIB = 2**20
-FULL = 4.0
-"""Seconds for which a disk is full: longer than a lease."""
-
-
-def full_disks(*, ways: tuple[str, ...] = ("file size", "pages", "tmpfs")) -> Figures:
-    """11. No room in an upload, in a commit, in the log of the database: a clear error or a pause, and then it goes on."""
-    total: Figures = {
-        "cases": 0,
-        "uploads_507": 0,
-        "failed_jobs": 0,
-        "corrupt": 0,
-        "lost": 0,
-        "doubled": 0,
-        "differing": 0,
-    }
-    with house("sqlite") as here, here.api() as address:
-        total["uploads_507"] += _upload_without_room(here, address)
-        total["cases"] += 1
-    for how in ways:
-        if how == "tmpfs" and os.getuid() != 0:
-            continue  # nobody else may mount one
-        with (
-            _folder_of_little_room(how == "tmpfs") as folder,
-            house("sqlite", **({"data": folder} if folder else {})) as here,
-        ):
-            _commit_without_room(here, how, total)
-            total["cases"] += 1
-    bad = ("failed_jobs", "corrupt", "lost", "doubled", "differing")
-    return total | {"passed": total["uploads_507"] == 1 and not any(total[name] for name in bad)}
-
-
-def _upload_without_room(here: House, address: str) -> int:
-    """A file larger than the process may write is a 507 that says so; with room it is taken."""
-    assert here.api_pid is not None
-    unlimited = resource.prlimit(here.api_pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(here.api_pid, resource.RLIMIT_FSIZE, (MIB, unlimited[1]))
-    refused = httpx.put(f"{address}/v1/uploads/x", content=b"x" * 4 * MIB, timeout=60)
-    resource.prlimit(here.api_pid, resource.RLIMIT_FSIZE, unlimited)
-    taken = httpx.put(f"{address}/v1/uploads/x", content=b"x" * 4 * MIB, timeout=60)
-    left = [path for path in (here.settings.blobs / "new").glob("*")]
-    return int(refused.status_code == 507 and "disk is full" in refused.text and taken.status_code == 201 and not left)
-
-
-def _commit_without_room(here: House, how: str, total: Figures) -> None:
-    inputs, flag = 300, here.folder / "full"
-    job_id = here.light_job(inputs, 10)
-    worker = here.worker(PROOF_CHILD="light", PROOF_PACE="0.02", PROOF_FULL=str(flag))
-    here.until_more(job_id, 10, 60.0)
-    limits = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)
-    filler = here.settings.data / "filler"
-    if how == "file size":
-        log = Path(f"{here.settings.url.removeprefix('sqlite:///')}-wal")
-        resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (max(4096, log.stat().st_size - 4096), limits[1]))
-    elif how == "pages":
-        flag.touch()
-    else:
-        with suppress(OSError), filler.open("wb") as file:
-            while True:
-                file.write(b"x" * 65_536)
-                file.flush()
-    time.sleep(FULL)
-    total["failed_jobs"] += here.state(job_id) == jobs.FAILED
-    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, limits)
-    flag.unlink(missing_ok=True)
-    filler.unlink(missing_ok=True)
-    here.until_ended(job_id, 120.0)
-    outcome = here.compared(job_id, inputs, light(0))
-    for name in ("lost", "doubled", "differing"):
-        total[name] += getattr(outcome, name)
-    total["failed_jobs"] += outcome.state != jobs.SUCCEEDED
-    with sqlite3.connect(here.settings.url.removeprefix("sqlite:///")) as connection:
-        total["corrupt"] += connection.execute("PRAGMA integrity_check").fetchone() != ("ok",)
-
-
-@contextmanager
-def _folder_of_little_room(wanted: bool) -> Iterator[Path | None]:
-    """A file system of 24 MiB in memory, where that is wanted and allowed."""
-    if not wanted:
-        yield None
-        return
-    folder = Path("/tmp") / f"radii-proof-full-{os.getpid()}"
-    folder.mkdir()
-    mounted = (
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=False).returncode == 0
-    )
-    try:
-        yield folder if mounted else None
-    finally:
-        if mounted:
-            subprocess.run(["umount", "-l", str(folder)], check=False)
-        with suppress(OSError):
-            folder.rmdir()
 
 
 def memory(*, shards: int) -> Figures:

@@ -1,10 +1,8 @@
-"""Workers that are killed, frozen and interrupted inside a COMMIT: scenarios 1 to 3, and everything at once, 6."""
+"""Workers that are killed, frozen and interrupted inside a COMMIT: scenarios 1 to 3."""
 
-import contextlib
 import os
 import random
 import signal
-import subprocess
 import time
 from functools import lru_cache
 from typing import Any
@@ -17,7 +15,6 @@ from rs_core.data.builtin import digits
 from tests_support import things
 from tests_support.durability.house import LEASE, SWEEP, House, Kind, Outcome, house, light
 from worker.store import counters
-from worker.store.result_tables import JobSummary
 
 Figures = dict[str, Any]
 START, N, SEED = 1_397, 20_000, 9
@@ -35,7 +32,7 @@ def kills(
     for run in range(runs):
         draw = random.Random(run)
         with house(KINDS[run % 2]) as here:
-            job_id = _certification(here, inputs)
+            job_id = certification(here, inputs)
             variables = {"PROOF_WITHOUT": without}
             for _ in range(workers):
                 here.worker(**variables)
@@ -52,8 +49,8 @@ def kills(
                 here.worker(**variables)
             here.until_ended(job_id, max(0.0, deadline - time.monotonic()))
             outcome = here.compared(job_id, inputs, lambda index: expected[index])
-            _add(total, outcome, kills=killed)
-    return total | {"passed": _clean(total) and total["kills"] >= runs}
+            add(total, outcome, kills=killed)
+    return total | {"passed": clean(total) and total["kills"] >= runs}
 
 
 def freezes(*, freezes: int, without: str = "", seconds: float = 300.0) -> Figures:
@@ -79,19 +76,18 @@ def freezes(*, freezes: int, without: str = "", seconds: float = 300.0) -> Figur
                 total["freezes"] += 1
             finished = here.until_ended(job_id, seconds)
             total["refused"] += here.mishaps()[counters.WRITES_REFUSED]
-            _add(total, here.compared(job_id, inputs, light(run)))
+            add(total, here.compared(job_id, inputs, light(run)))
             assert finished or without
-    return total | {"passed": _clean(total) and total["refused"] > 0}
+    return total | {"passed": clean(total) and total["refused"] > 0}
 
 
-def commits(*, signals: int, without: str = "", seconds: float = 600.0) -> Figures:
+def commits(*, signals: int, inputs: int = 400, without: str = "", seconds: float = 600.0) -> Figures:
     """3. Signals before, inside and after COMMIT, and answers to it that are lost: no part stays held beyond its lease and
     one sweep."""
     total: Figures = {"signals": 0, "stuck_s": 0.0, "lost": 0, "doubled": 0, "differing": 0, "unfinished": 0}
     run = 0
     while total["signals"] < signals:
         with house(KINDS[run % 2]) as here:
-            inputs = 400
             job_id = here.light_job(inputs, 20, seed=run)
             variables = {"PROOF_CHILD": "light", "PROOF_PACE": "0.02", "PROOF_WITHOUT": without}
             disturbed = variables | {"PROOF_COMMIT": "SIGKILL,SIGTERM,SIGINT,lost", "PROOF_SHARE": "0.15"}
@@ -110,50 +106,12 @@ def commits(*, signals: int, without: str = "", seconds: float = 600.0) -> Figur
                 total["stuck_s"] = max(total["stuck_s"], here.stuck())
                 time.sleep(0.05)
             total["signals"] += max(struck, 1)
-            _add(total, here.compared(job_id, inputs, light(run)))
+            add(total, here.compared(job_id, inputs, light(run)))
         run += 1
         if total["unfinished"]:
             break
     total["stuck_s"] = round(total["stuck_s"], 2)
-    return total | {"passed": _clean(total) and total["stuck_s"] <= 2 * SWEEP}
-
-
-def everything(*, times: int, inputs: int = 300) -> Figures:
-    """6. Everything is killed at once and started again: certification goes on from its last commit."""
-    total: Figures = {
-        "times": 0,
-        "resumed_s": 0.0,
-        "redone_s": 0.0,
-        "lost": 0,
-        "doubled": 0,
-        "differing": 0,
-        "unfinished": 0,
-    }
-    expected = undisturbed(inputs)
-    for run in range(times):
-        with house(KINDS[run % 2]) as here:
-            job_id = _certification(here, inputs)
-            here.worker()
-            assert here.until_more(job_id, 3, 60.0)
-            time.sleep(random.Random(run).random() * 2)
-            for process in list(here.processes):
-                here.kill(process)
-            redone = _since_the_last_commit(here, job_id)
-            if here.postgres is not None and here.redis is not None:
-                here.redis.end()
-                here.postgres.end(signal.SIGQUIT)
-                here.redis.start()
-                here.postgres.start()
-            before, began = max(0, here.stored(job_id)), time.monotonic()
-            here.worker()
-            resumed = here.until_more(job_id, before, 60.0)
-            total["resumed_s"] = max(total["resumed_s"], round(time.monotonic() - began, 2))
-            total["redone_s"] = max(total["redone_s"], round(redone, 2))
-            total["times"] += 1
-            here.until_ended(job_id, SECONDS)
-            _add(total, here.compared(job_id, inputs, lambda index: expected[index]))
-            assert resumed
-    return total | {"passed": _clean(total) and total["resumed_s"] <= 60 and total["redone_s"] <= 10}
+    return total | {"passed": clean(total) and total["stuck_s"] <= 2 * SWEEP}
 
 
 @lru_cache(maxsize=4)
@@ -165,7 +123,7 @@ def undisturbed(inputs: int) -> dict[int, tuple[list[int], list[int]]]:
     return {row.index: (list(row.counts0), list(row.counts)) for row in records if isinstance(row, Certificate)}
 
 
-def _certification(here: House, inputs: int) -> str:
+def certification(here: House, inputs: int) -> str:
     """A real certification of the digits; its identifier."""
     tenant_id = things.tenant(here.database)
     body = {
@@ -179,19 +137,7 @@ def _certification(here: House, inputs: int) -> str:
     return things.submit(here.database, tenant_id, body)
 
 
-def _since_the_last_commit(here: House, job_id: str) -> float:
-    """Seconds of work that no commit holds."""
-    from sqlalchemy import select
-
-    from worker.store.clock import clock
-
-    with contextlib.suppress(subprocess.SubprocessError), here.database.read() as session:
-        query = select(clock() - JobSummary.updated).where(JobSummary.job_id == job_id)
-        return float(session.scalar(query) or 0.0)
-    return 0.0
-
-
-def _add(total: Figures, outcome: Outcome, **more: int) -> None:
+def add(total: Figures, outcome: Outcome, **more: int) -> None:
     for name in ("lost", "doubled", "differing"):
         total[name] += getattr(outcome, name)
     total["unfinished"] += outcome.state != "succeeded"
@@ -200,5 +146,5 @@ def _add(total: Figures, outcome: Outcome, **more: int) -> None:
         total[name] += count
 
 
-def _clean(total: Figures) -> bool:
+def clean(total: Figures) -> bool:
     return not any(total[name] for name in ("lost", "doubled", "differing", "unfinished"))

@@ -1,0 +1,174 @@
+"""Everything is killed at once and started again, in the middle of a certification and of a training: scenario 6."""
+
+import os
+import random
+import signal
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+from sqlalchemy import select
+
+from rs_core import checkpoint
+from rs_core.spec import TrainSpec
+from tests_support import things, unbroken
+from tests_support.durability.house import House, house, until
+from tests_support.durability.workers_lost import KINDS, SECONDS, add, certification, clean, undisturbed
+from worker.store import blobs
+from worker.store.clock import clock
+from worker.store.result_tables import JobSummary
+from worker.store.tables import Checkpoint, Job, Shard
+
+Figures = dict[str, Any]
+TRAINING = {
+    "kind": "train",
+    "architecture": "digits_cnn",
+    "sigma": 0.25,
+    "method": {"name": "smoothadv", "m": 8, "steps": 45},
+    "epochs": 2,
+    "batch_size": 16,
+    "learning_rate": 0.02,
+    "seed": 5,
+}
+"""One whose epochs last longer than the time between two snapshots."""
+
+
+def certifications(*, times: int, inputs: int = 300) -> Figures:
+    """API, workers, Redis and Postgres are killed in the middle of a certification: it goes on from its last commit."""
+    total = _none() | {"resumed_s": 0.0, "redone_s": 0.0}
+    expected = undisturbed(inputs)
+    for run in range(times):
+        with house(KINDS[run % 2]) as here:
+            job_id = certification(here, inputs)
+            with here.api():
+                here.worker()
+                assert here.until_more(job_id, 3, 60.0)
+                time.sleep(random.Random(run).random() * 2)
+                redone = _since_the_last_commit(here, job_id)
+                _kill_all(here)
+            began = time.monotonic()
+            with _started_again(here) as address:
+                before = max(0, here.stored(job_id))
+                here.worker()
+                resumed = here.until_more(job_id, before, 60.0)
+                _worst(total, resumed_s=time.monotonic() - began if resumed else 60.1, redone_s=redone)
+                here.until_ended(job_id, SECONDS)
+                total["not_answered"] += _state(address, job_id) != "succeeded"
+            add(total, here.compared(job_id, inputs, lambda index: expected[index]), times=1)
+    kept = clean(total) and not total["not_answered"] and total["resumed_s"] <= 60 and total["redone_s"] <= 10
+    return total | {"passed": kept}
+
+
+def trainings(*, times: int) -> Figures:
+    """The same in the middle of an epoch: it goes on from its last snapshot, and ends with the weights of an unbroken run."""
+    total: Figures = {"trainings": 0, "training_resumed_s": 0.0, "training_redone_s": 0.0, "weights_differ": 0}
+    expected, _ = unbroken.training(TrainSpec(dataset="digits", **TRAINING))  # type: ignore[arg-type]
+    for run in range(times):
+        with house(KINDS[run % 2], snapshot=60.0) as here:
+            tenant_id = things.tenant(here.database)
+            dataset = things.dataset(here.database, here.settings.blobs, tenant_id)
+            job_id = things.submit(here.database, tenant_id, TRAINING | {"dataset": dataset})
+            with here.api():
+                here.worker()
+                assert until(lambda here=here, job_id=job_id: _place(here, job_id) is not None, 120.0)  # type: ignore[misc]
+                redone = _watched(here, job_id, random.Random(run).uniform(20.0, 58.0))
+                _kill_all(here)
+            began = time.monotonic()
+            with _started_again(here):
+                before = _work(here, job_id)
+                here.worker()
+                until(lambda here=here, job_id=job_id, before=before: _work(here, job_id) != before, 60.1)  # type: ignore[misc]
+                _worst(total, training_resumed_s=time.monotonic() - began, training_redone_s=redone)
+                here.until_ended(job_id, SECONDS)
+            total["trainings"] += 1
+            total["weights_differ"] += not _trained(here, job_id, expected)
+    kept = total["training_resumed_s"] <= 60 and total["training_redone_s"] <= 61 and not total["weights_differ"]
+    return total | {"passed": kept}
+
+
+def everything(*, times: int, training_times: int) -> Figures:
+    """6. Both, one after the other."""
+    certified, trained = certifications(times=times), trainings(times=training_times)
+    return {**certified, **trained, "passed": certified["passed"] and trained["passed"]}
+
+
+def _none() -> Figures:
+    names = ("times", "lost", "doubled", "differing", "unfinished", "not_answered")
+    return dict.fromkeys(names, 0)
+
+
+def _kill_all(here: House) -> None:
+    """kill -9 of the API and the workers, and the servers as in a crash."""
+    assert here.api_pid is not None
+    os.kill(here.api_pid, signal.SIGKILL)
+    for process in list(here.processes):
+        here.kill(process)
+    if here.postgres is not None and here.redis is not None:
+        here.redis.end()
+        here.postgres.end(signal.SIGQUIT)
+
+
+class _started_again(ExitStack):
+    """Servers and the API come back; the API's address."""
+
+    def __init__(self, here: House) -> None:
+        super().__init__()
+        self.here = here
+
+    def __enter__(self) -> str:  # type: ignore[override]
+        super().__enter__()
+        if self.here.postgres is not None and self.here.redis is not None:
+            self.here.redis.start()
+            self.here.postgres.start()
+        return self.enter_context(self.here.api())
+
+
+def _state(address: str, job_id: str) -> str:
+    return str(httpx.get(f"{address}/v1/jobs/{job_id}", timeout=30).json()["state"])
+
+
+def _worst(total: Figures, **seconds: float) -> None:
+    for name, value in seconds.items():
+        total[name] = max(total[name], round(value, 2))
+
+
+def _since_the_last_commit(here: House, job_id: str) -> float:
+    """Seconds of work that no commit holds."""
+    with here.database.read() as session:
+        query = select(clock() - JobSummary.updated).where(JobSummary.job_id == job_id)
+        return float(session.scalar(query) or 0.0)
+
+
+def _place(here: House, job_id: str) -> tuple[int, int] | None:
+    """Epoch and step of the last snapshot."""
+    with here.database.read() as session:
+        resume = session.get_one(Shard, (job_id, 0)).resume
+    return None if resume is None else (resume["epoch"], resume["step"])
+
+
+def _watched(here: House, job_id: str, seconds: float) -> float:
+    """Waits so long; seconds since the last snapshot was stored, then."""
+    place, since, end = _place(here, job_id), time.monotonic(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.1)
+        if (now := _place(here, job_id)) != place:
+            place, since = now, time.monotonic()
+    return time.monotonic() - since
+
+
+def _work(here: House, job_id: str) -> int:
+    """Steps of the training that have been told."""
+    with here.database.read() as session:
+        return session.get_one(JobSummary, job_id).work_done
+
+
+def _trained(here: House, job_id: str, expected: unbroken.Weights) -> bool:
+    """Whether the job has succeeded with these weights."""
+    with here.database.read() as session:
+        job = session.get_one(Job, job_id)
+        row = session.get_one(Checkpoint, job.checkpoint_id)
+    if job.state != "succeeded":
+        return False
+    model, _ = checkpoint.load(blobs.path_of(here.settings.blobs, row.sha256 or ""))
+    return unbroken.same(model.state_dict(), expected)

@@ -1,0 +1,109 @@
+"""Every scenario by its number, in its forms, and the runs without a guard."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from tests_support.durability import everything as e
+from tests_support.durability import full_disks as f
+from tests_support.durability import limits as l
+from tests_support.durability import queue as q
+from tests_support.durability import servers_away as s
+from tests_support.durability import workers_lost as w
+
+Figures = dict[str, Any]
+Run = Callable[[], Figures]
+Form = Literal["whole", "short", "shipped"]
+
+
+class Proof(NamedTuple):
+    """One scenario: as it is shown, in a few seconds, and with the intervals that radii comes with."""
+
+    what: str
+    whole: Run
+    short: Run | None = None
+    shipped: Run | None = None
+
+
+PROOFS: dict[int, Proof] = {
+    1: Proof(
+        "kill -9 of random workers",
+        whole=lambda: w.kills(runs=20, kills=25, inputs=400),
+        short=lambda: w.kills(runs=1, kills=2, inputs=24, workers=2),
+        shipped=lambda: w.kills(runs=2, kills=8, inputs=400),
+    ),
+    2: Proof(
+        "frozen past the lease",
+        whole=lambda: w.freezes(freezes=20),
+        short=lambda: w.freezes(freezes=1),
+        shipped=lambda: w.freezes(freezes=4),
+    ),
+    3: Proof(
+        "signals inside COMMIT",
+        whole=lambda: w.commits(signals=200),
+        short=lambda: w.commits(signals=2, inputs=160),
+        shipped=lambda: w.commits(signals=20),
+    ),
+    4: Proof(
+        "Redis flushed, restarted, away",
+        whole=lambda: s.redis_away(times=20, long=300.0),
+        short=lambda: s.redis_away(times=1),
+        shipped=lambda: s.redis_away(times=3),
+    ),
+    5: Proof(
+        "Postgres restarted, away",
+        whole=lambda: s.postgres_away(times=20, long=60.0),
+        short=lambda: s.postgres_away(times=1),
+        shipped=lambda: s.postgres_away(times=2),
+    ),
+    6: Proof(
+        "everything killed at once",
+        whole=lambda: e.everything(times=4, training_times=2),
+        shipped=lambda: e.certifications(times=2),
+    ),
+    7: Proof(
+        "cancel",
+        whole=lambda: q.cancels(times=40),
+        short=lambda: q.cancels(times=2, kinds=("sqlite",)),
+        shipped=lambda: q.cancels(times=10),
+    ),
+    8: Proof(
+        "one poisonous input",
+        whole=lambda: q.poison(inputs=10_000, acts=("segfault", "memory", "endless")),
+        short=lambda: q.poison(inputs=300, acts=("segfault",)),
+    ),
+    9: Proof(
+        "fair shares",
+        whole=lambda: q.fairness(shards=1_000, seconds=60.0),
+        short=lambda: q.fairness(shards=200, seconds=5.0),
+    ),
+    10: Proof(
+        "one Idempotency-Key",
+        whole=lambda: q.submissions(count=100),
+        short=lambda: q.submissions(count=20),
+    ),
+    11: Proof("full disks", whole=f.full_disks, short=lambda: f.full_disks(ways=("file size",))),
+    12: Proof("memory over many shards", whole=lambda: l.memory(shards=10_000)),
+    13: Proof(
+        "a crowd that asks",
+        whole=lambda: l.crowd(pollers=2_000, streams=200, seconds=90.0),
+        short=lambda: l.crowd(pollers=100, streams=20, seconds=5.0, wait=2.0),
+    ),
+}
+"""By number."""
+
+MUTATIONS: dict[int, tuple[str, Run]] = {
+    1: ("sweep", lambda: w.kills(runs=1, kills=2, inputs=60, workers=2, without="sweep", seconds=60.0)),
+    2: ("fence", lambda: w.freezes(freezes=2, without="fence", seconds=60.0)),
+    3: ("conflict", lambda: w.commits(signals=8, without="conflict", seconds=90.0)),
+    4: ("bell", lambda: s.redis_away(times=1, without="bell")),
+}
+"""By scenario: the guard that is taken out, and a short run that must not pass without it."""
+
+
+def prove(number: int, form: Form) -> Figures:
+    """The figures of one scenario, and the seconds that it took."""
+    run = getattr(PROOFS[number], form)
+    began = time.monotonic()
+    figures: Figures = run()
+    return figures | {"seconds": round(time.monotonic() - began, 1)}
