@@ -20,7 +20,7 @@ from worker.loop import REFUSED, CannotStart, Slot, end
 from worker.settings import Settings
 from worker.store.schema import WrongSchema
 from worker.store.session import Database
-from worker.sweep import Rounds
+from worker.sweep import Rounds, Sweeping
 
 log = logging.getLogger("radii.local")
 
@@ -33,21 +33,25 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     slot.start()
     slot.tick = Rounds(slot).go_if_due
     try:
-        while not slot.stop.is_set():
-            try:
-                slot.tick()
-                worked = slot.work_once()
-            except SQLAlchemyError as error:
-                log.warning("database away, trying again", extra={"error": str(error)[:300]})
-                worked = False
-            except CannotStart as error:
-                log.error("%s; trying again", error)
-                slot.stop.wait(RESTART_PAUSE)
-                worked = False
-            if not worked:
-                slot.stop.wait(settings.poll)
+        with Sweeping(settings):
+            while not slot.stop.is_set():
+                if not _worked(slot):
+                    slot.stop.wait(settings.poll)
     finally:
         end(slot)
+
+
+def _worked(slot: Slot) -> bool:
+    """Whether there was something to do, and it could be tried."""
+    try:
+        slot.tick()
+        return slot.work_once()
+    except SQLAlchemyError as error:
+        log.warning("database away, trying again", extra={"error": str(error)[:300]})
+    except CannotStart as error:
+        log.error("%s; trying again", error)
+        slot.stop.wait(RESTART_PAUSE)
+    return False
 
 
 class Workers:

@@ -16,7 +16,7 @@ from worker.loop import REFUSED, CannotStart, Slot, end
 from worker.settings import Settings
 from worker.store.schema import WrongSchema
 from worker.store.session import Database
-from worker.sweep import Rounds
+from worker.sweep import Rounds, Sweeping
 
 log = logging.getLogger("radii.remote")
 
@@ -39,16 +39,17 @@ def run_worker(settings: Settings) -> None:
     # Not when the worker is ready: it never is while the broker is away, and there is work all the same.
     threading.Thread(target=_look_around, args=(slot, turn), daemon=True).start()
     try:
-        celery.worker_main(
-            [
-                "worker",
-                "--pool=threads",
-                "--concurrency=1",
-                "--loglevel=WARNING",
-                "--without-gossip",
-                "--without-mingle",
-            ]
-        )
+        with Sweeping(settings):
+            celery.worker_main(
+                [
+                    "worker",
+                    "--pool=threads",
+                    "--concurrency=1",
+                    "--loglevel=WARNING",
+                    "--without-gossip",
+                    "--without-mingle",
+                ]
+            )
     finally:
         slot.stop.set()
         with turn:

@@ -22,7 +22,7 @@ UNFINISHED = 86_400.0
 
 
 class Rounds:
-    """A worker's rounds: sweep, be seen, and now and then clean, each when it is due and also while a shard is in work.
+    """A worker's rounds: be seen, and now and then clean, each when it is due and also while a shard is in work.
 
     A worker whose database has got another schema stops. Whatever else goes wrong in a round is logged and tried again
     in the next one: a worker must not die of it.
@@ -30,19 +30,18 @@ class Rounds:
 
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
-        self._swept = float("-inf")
+        self._made = float("-inf")
         self._cleaned = time.monotonic()
 
     def go_if_due(self) -> None:
         """Makes a round if the interval of the settings is over."""
         now = time.monotonic()
         settings, database = self._slot.settings, self._slot.database
-        if now - self._swept < settings.sweep:
+        if now - self._made < settings.sweep:
             return
-        self._swept = now
+        self._made = now
         try:
             schema.require(database.engine)
-            sweep_once(database, settings)
             self._slot.register()
             if now - self._cleaned > HOUSEKEEPING:
                 self._cleaned = now
@@ -55,8 +54,8 @@ class Rounds:
 
 
 class Sweeping:
-    """Sweeps in a thread of its own for as long as the ``with`` block lasts: in a process that has no shard to work on, so
-    that deadlines and lost leases do not wait for a worker."""
+    """Sweeps in a thread of its own for as long as the ``with`` block lasts, so that lost leases and deadlines wait neither
+    for a child that starts nor for a commit of this process's own."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._stop = settings, threading.Event()
@@ -72,12 +71,16 @@ class Sweeping:
 
     def _sweep(self) -> None:
         logs.name_thread("sweep")
-        database = Database(self._settings.url)
-        while not self._stop.wait(self._settings.sweep):
+        database, wait = Database(self._settings.url), 0.0
+        while not self._stop.wait(wait):
+            began = time.monotonic()
             try:
+                schema.require(database.engine)
                 sweep_once(database, self._settings)
             except Exception as error:
                 log.warning("a sweep was cut short", extra={"error": f"{type(error).__name__}: {error}"[:300]})
+            # From start to start: what a sweep takes is part of the interval.
+            wait = max(0.0, self._settings.sweep - (time.monotonic() - began))
         database.close()
 
 

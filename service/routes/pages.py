@@ -4,12 +4,14 @@ import json
 
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.sse import EventSourceResponse
 
 from service import job_views
 from service.auth import PageTenantId
 from service.dependencies import Cursor, DatabaseDep, get
 from service.rendering import PAGE_HEADERS, render
 from service.resources import page
+from service.routes.events import stream_events
 from service.routes.jobs import cancel
 from worker.store.tables import Job
 
@@ -34,6 +36,10 @@ def job_page(job_id: str, tenant_id: PageTenantId, database: DatabaseDep) -> Res
         job = job_views.view(session, get(session, Job, tenant_id, job_id))
     spec = json.dumps(job.spec, indent=2, sort_keys=True)
     return HTMLResponse(render("job.html", job=job, spec=spec), headers=PAGE_HEADERS)
+
+
+# Below the page's own address, where a browser sends the password that it was asked for.
+router.add_api_route("/jobs/{job_id}/events", stream_events, methods=["GET"], response_class=EventSourceResponse)
 
 
 @router.post("/jobs/{job_id}/cancel")

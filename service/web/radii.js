@@ -1,17 +1,59 @@
-// Keeps the page fresh while it is about something that is still going on.
-const fresh = async () => {
-  const main = document.querySelector("main");
-  if (main.dataset.active !== "yes") return;
+// Keeps the page fresh while it is about something that is still going on. The page of a job follows its events, the list
+// looks every two seconds; so does the page of a job whose events cannot be had. A page that nobody sees does neither: a
+// browser has six connections to a service, and each stream takes one.
+const PAUSE = 2000;
+const APART = 1000;
+const EVENTS = ["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired", "progress"];
+const main = () => document.querySelector("main");
+let stream = null;
+let timer = null;
+let last = 0;
+
+const load = async () => {
+  timer = null;
+  last = Date.now();
   try {
-    if (!document.hidden) {
-      const answer = await fetch(location.href);
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const next = page.querySelector("main");
-      if (answer.ok && next) main.replaceWith(next);
-    }
+    const answer = await fetch(location.href);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const next = page.querySelector("main");
+    if (answer.ok && next) main().replaceWith(next);
   } catch {
     // The service is away; the next look may find it.
   }
-  setTimeout(fresh, 2000);
+  if (stream === null) follow();
+  else if (main().dataset.active !== "yes") stop();
 };
-setTimeout(fresh, 2000);
+
+const soon = (pause) => {
+  if (timer === null) timer = setTimeout(load, Math.max(0, pause));
+};
+
+const stop = () => {
+  clearTimeout(timer);
+  timer = null;
+  if (stream) stream.close();
+  stream = null;
+};
+
+const follow = () => {
+  if (document.hidden || main().dataset.active !== "yes") return;
+  const events = main().dataset.events;
+  if (!events) {
+    soon(PAUSE);
+    return;
+  }
+  const opened = new EventSource(events);
+  stream = opened;
+  for (const type of EVENTS) opened.addEventListener(type, () => soon(last + APART - Date.now()));
+  opened.addEventListener("error", () => {
+    if (opened !== stream || opened.readyState !== EventSource.CLOSED) return;
+    stream = null;
+    soon(PAUSE);
+  });
+};
+
+document.addEventListener("visibilitychange", () => {
+  stop();
+  if (!document.hidden && main().dataset.active === "yes") load();
+});
+follow();

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -79,6 +80,32 @@ def test_a_job_is_followed_from_the_list_to_its_report(
     expect(page.locator("body")).to_contain_text(rounded_down(acr, 4))
     widths = page.locator("img").evaluate_all("images => images.map(image => image.naturalWidth)")
     assert len(widths) == 2 and min(widths) > 0, "both plots are there"
+
+
+def test_the_page_of_a_job_follows_its_events(page: Page, url: str, pair: tuple[str, str]) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    with Client(url) as client:
+        job = client.certify(checkpoint=pair[0], dataset=pair[1], n=1_000_000, inputs={"count": 500})
+        page.goto(f"/jobs/{job.id}")
+        expect(page.locator("h1 .state")).to_have_text("running", timeout=60_000)
+        job.cancel()
+    expect(page.locator("h1 .state")).to_have_text("cancelled", timeout=60_000)
+    assert asked.count(f"/jobs/{job.id}/events") == 1, "one stream told it all"
+    page.wait_for_timeout(2_500)
+    before = len(asked)
+    page.wait_for_timeout(2_500)
+    assert len(asked) == before, "nothing is asked about a job that has ended"
+
+
+def test_a_page_without_its_events_looks_by_itself(browser: Browser, url: str, pair: tuple[str, str]) -> None:
+    page = browser.new_page(base_url=url)
+    page.route("**/events", lambda route: route.fulfill(status=404))
+    with Client(url) as client:
+        job = client.certify(checkpoint=pair[0], dataset=pair[1], n=1_000, inputs={"count": 20})
+        page.goto(f"/jobs/{job.id}")
+        expect(page.locator("h1 .state")).to_have_text("succeeded", timeout=60_000)
+    page.close()
 
 
 def test_a_running_job_is_cancelled_with_a_button(page: Page, url: str, pair: tuple[str, str]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from tests_support import things
+from tests_support import processes, things
 
 from worker import sweep
 from worker.loop import Slot
@@ -21,7 +21,15 @@ def slot(database: Database, database_url: str, tmp_path: Path) -> Slot:
     return Slot(Settings(data=tmp_path, database_url=database_url, sweep=0.001), database)
 
 
-def test_a_round_takes_back_expired_leases_and_shows_the_worker(slot: Slot, database: Database, tmp_path: Path) -> None:
+def test_a_round_shows_the_worker(slot: Slot, database: Database) -> None:
+    sweep.Rounds(slot).go_if_due()
+    with database.read() as session:
+        assert session.get(Worker, slot.id) is not None
+
+
+def test_expired_leases_are_taken_back_whatever_the_process_is_at(
+    slot: Slot, database: Database, tmp_path: Path
+) -> None:
     tenant_id = things.tenant(database)
     things.submit(
         database,
@@ -36,15 +44,18 @@ def test_a_round_takes_back_expired_leases_and_shows_the_worker(slot: Slot, data
     )
     with database.write() as session:
         assert shards.claim(session, lease=-1.0, **CPU) is not None  # type: ignore[arg-type]
-    sweep.Rounds(slot).go_if_due()
-    with database.read() as session:
-        assert {shard.state for shard in session.query(Shard).filter(Shard.attempt > 0)} == {"ready"}
-        assert session.get(Worker, slot.id) is not None
+
+    def states() -> set[str]:
+        with database.read() as session:
+            return {shard.state for shard in session.query(Shard).filter(Shard.attempt > 0)}
+
+    with sweep.Sweeping(slot.settings):
+        processes.until(lambda: states() == {"ready"}, 30, "the sweep")
 
 
 def test_rounds_are_made_once_an_interval(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    monkeypatch.setattr(sweep, "sweep_once", lambda *_: made.append(1))
+    monkeypatch.setattr(slot, "register", lambda: made.append(1))
     slot.settings = slot.settings.model_copy(update={"sweep": 600.0})
     rounds = sweep.Rounds(slot)
     for _ in range(3):
@@ -58,10 +69,22 @@ def test_an_error_in_a_round_does_not_end_the_worker(
     def fail(*_: object) -> None:
         raise FileNotFoundError("moved meanwhile")
 
-    monkeypatch.setattr(sweep, "sweep_once", fail)
+    monkeypatch.setattr(slot, "register", fail)
     sweep.Rounds(slot).go_if_due()
     assert "a round was cut short" in caplog.text
     assert not slot.stop.is_set()
+
+
+def test_an_error_in_a_sweep_does_not_end_the_sweeping(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def fail(*_: object) -> None:
+        made.append(1)
+        raise FileNotFoundError("moved meanwhile")
+
+    monkeypatch.setattr(sweep, "sweep_once", fail)
+    with sweep.Sweeping(slot.settings):
+        processes.until(lambda: len(made) > 2, 30, "more sweeps")
 
 
 def test_a_worker_stops_when_its_database_has_got_another_schema(slot: Slot, database: Database) -> None:

@@ -17,7 +17,9 @@ class Poisoned(nn.Module):
             if self.act == "segfault":
                 ctypes.string_at(0)
             elif self.act == "memory":
-                torch.empty(1 << 50)
+                taken = []
+                while True:  # up to the address space that its process may have
+                    taken.append(torch.empty(1 << 28))
             else:
                 while True:
                     pass

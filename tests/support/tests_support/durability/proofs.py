@@ -63,9 +63,9 @@ PROOFS: dict[int, Proof] = {
     ),
     7: Proof(
         "cancel",
-        whole=lambda: q.cancels(times=40),
-        short=lambda: q.cancels(times=2, kinds=("sqlite",)),
-        shipped=lambda: q.cancels(times=10),
+        whole=lambda: q.cancels(times=20),
+        short=lambda: q.cancels(times=2, kinds=("sqlite",), real=False),
+        shipped=lambda: q.cancels(times=6),
     ),
     8: Proof(
         "one poisonous input",

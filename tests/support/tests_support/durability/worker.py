@@ -2,12 +2,14 @@
 
 It is the real worker, but for what these variables say: ``PROOF_CHILD=light`` takes the child without torch;
 ``PROOF_COMMIT=SIGKILL,SIGTERM,lost`` has one of these happen inside a COMMIT, with probability ``PROOF_SHARE`` ("lost": it is
-done, and the connection breaks before it is answered); ``PROOF_FULL=FILE``: while FILE is there, the database cannot grow; ``PROOF_WITHOUT=fence|conflict|sweep|bell`` takes a guard out, so
-that a proof can show that it would notice.
+done, and the connection breaks before it is answered); ``PROOF_FULL=FILE``: while FILE is there, the database cannot grow;
+``PROOF_MEMORY=BYTES``: what it and its child may have of address space, each; ``PROOF_WITHOUT=fence|conflict|sweep|bell``
+takes a guard out, so that a proof can show that it would notice.
 """
 
 import os
 import random
+import resource
 import signal
 import sys
 import threading
@@ -33,6 +35,8 @@ def main() -> None:
         _disturb_commits(acts.split(","), float(os.environ.get("PROOF_SHARE", "0.05")))
     if flag := os.environ.get("PROOF_FULL"):
         _limit_pages(Path(flag))
+    if memory := os.environ.get("PROOF_MEMORY"):
+        resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
     without(os.environ.get("PROOF_WITHOUT", ""))
     (local if sys.argv[1] == "local" else remote).main()
 

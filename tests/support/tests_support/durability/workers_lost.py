@@ -19,6 +19,8 @@ from worker.store import counters
 Figures = dict[str, Any]
 START, N, SEED = 1_397, 20_000, 9
 SECONDS = 900.0
+LOOK = 0.5
+"""Seconds that a sweep and our own look at the leases may take on a busy machine."""
 KINDS: tuple[Kind, Kind] = ("sqlite", "postgresql")
 
 
@@ -111,7 +113,7 @@ def commits(*, signals: int, inputs: int = 400, without: str = "", seconds: floa
         if total["unfinished"]:
             break
     total["stuck_s"] = round(total["stuck_s"], 2)
-    return total | {"passed": clean(total) and total["stuck_s"] <= 2 * SWEEP}
+    return total | {"passed": clean(total) and total["stuck_s"] <= SWEEP + LOOK}
 
 
 @lru_cache(maxsize=4)
