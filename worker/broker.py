@@ -9,12 +9,15 @@ from functools import lru_cache
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from worker.settings import Settings
 
 log = logging.getLogger("radii.broker")
 
 TASK = "radii.work"
+AWAY = (OperationalError, RedisError, OSError)
+"""What a broker that is away, or goes away meanwhile, raises: kombu lets some of Redis' own errors through."""
 MAX_RING = 64
 """Bells that wait to be heard, at most: a worker that is awake goes on until nothing is ready."""
 
@@ -54,7 +57,7 @@ def answers(settings: Settings) -> bool:
         with app(settings.broker_url, settings.queue).connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=2)
             return bool(connection.connected)
-    except (OperationalError, OSError):
+    except AWAY:
         return False
 
 
@@ -68,5 +71,5 @@ def ring(settings: Settings, count: int = 1) -> None:
             unheard = connection.default_channel.queue_declare("radii").message_count
             for _ in range(min(count, MAX_RING) - unheard):
                 celery.send_task(TASK, retry=False, ignore_result=True, connection=connection)
-    except (OperationalError, OSError) as error:
+    except AWAY as error:
         log.warning("the broker cannot be reached; the next sweep rings again", extra={"error": str(error)[:300]})

@@ -85,12 +85,16 @@ def _work(body: Message, device: Any) -> Iterator[Message]:
         configure(task.execution)
         yield from run.runner(task.kind)(task)
     except RadiiError as error:
-        yield {"type": "failed", "problem": error.problem(), "input": isinstance(error, InputOutOfMemory)}
+        alone = isinstance(error, InputOutOfMemory)
+        # What takes the memory may be another process, and pass.
+        short = isinstance(error, OutOfMemory) and not alone
+        yield {"type": "failed", "problem": error.problem(), "input": alone, "retry": short}
     except OSError as error:
         yield {"type": "failed", "problem": _unexpected(error), "retry": True}
     except Exception as error:
         if ran_out(error):
-            yield _smaller(body) or {"type": "failed", "problem": _too_large(str(body.get("kind")), error).problem()}
+            problem = _too_large(str(body.get("kind")), error).problem()
+            yield _smaller(body) or {"type": "failed", "problem": problem, "retry": True}
             return
         log.exception("the work failed")
         yield {"type": "failed", "problem": _unexpected(error)}

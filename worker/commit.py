@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
+from rs_core.spec import DEFAULT_BATCH
 from worker import auditing
 from worker.settings import Settings
 from worker.store import counters, jobs, registry, results, shards
@@ -19,8 +20,12 @@ from worker.store.tables import Checkpoint, Dataset, Job, Shard
 
 Message = dict[str, Any]
 
+FEWER = 8
+"""By which the batch of an input is divided whose child was killed from outside twice."""
 MAX_DEATHS = 3
 """How often an input may end the child that works on it before it is stored as not certified."""
+MOST_GIVEN_UP = 3
+"""Inputs that may be given up one after the other; where another one would be, something else is wrong."""
 
 
 @dataclass
@@ -39,6 +44,7 @@ class Pending:
     work_done: int | None = None
     at: dict[int, int] = field(default_factory=dict)
     death: str | None = None
+    killed: bool = False
     resumed: dict[int, int] = field(default_factory=dict)
     forced: int | None = None
     """Rows that memory allowed at once, where that has been told of already."""
@@ -141,6 +147,7 @@ def _results(session: Session, settings: Settings, claim: Claim, pending: Pendin
         results.store_predictions(session, job_id, pending.predictions)
         finished = {record.index for record in pending.certificates} | {record.index for record in pending.predictions}
         results.drop_progress(session, job_id, finished)
+        results.forget_failures(session, job_id)
     _note_smaller_batches(session, claim, pending)
     for part in pending.progress.values():
         results.store_progress(session, job_id, part["index"], part["votes"], part["seconds"], part.get("batch_size"))
@@ -194,7 +201,10 @@ def _made(session: Session, settings: Settings, claim: Claim, done: Message) -> 
 def _death(session: Session, settings: Settings, claim: Claim, pending: Pending) -> None:
     """A child died before it brought the shard forward: the input it was at is counted, and in the end given up."""
     index, label = next(iter(pending.at.items()), (None, UNKNOWN_LABEL))
-    if index is not None and results.count_death(session, claim.job_id, index) >= MAX_DEATHS:
+    deaths = results.count_death(session, claim.job_id, index) if index is not None else 0
+    if index is not None and deaths >= MAX_DEATHS and results.count_failure(session, claim.job_id) > MOST_GIVEN_UP:
+        shards.fail(session, claim, _nothing_lives(pending))
+    elif index is not None and deaths >= MAX_DEATHS:
         error = f"The process that worked on this input {pending.death}, {MAX_DEATHS} times."
         results.store_failure(session, claim.job_id, claim.spec, index, label, error)
         jobs.note(session, claim.job_id, "input_failed", {"index": index, "error": error})
@@ -202,7 +212,26 @@ def _death(session: Session, settings: Settings, claim: Claim, pending: Pending)
         shards.renew(session, claim, settings.lease)
         shards.release(session, claim)
     else:
+        if deaths == MAX_DEATHS - 1 and pending.killed:
+            shards.keep(session, claim, {"alone": True, "rows": _fewer_rows(claim)})
         shards.lose(session, claim)
+
+
+def _fewer_rows(claim: Claim) -> int:
+    """How many noisy copies the last try of an input has at once: a machine that is short of memory kills, and says nothing."""
+    return max(1, (claim.execution.get("batch_size") or DEFAULT_BATCH) // FEWER)
+
+
+def _nothing_lives(pending: Pending) -> dict[str, Any]:
+    """The problem of a job whose process ends whatever input it works on."""
+    hint = " Something may be short of memory: a smaller batch_size needs less." if pending.killed else ""
+    return {
+        "type": "urn:radii:problem:nothing-lives",
+        "title": "The process that worked on the job ended again and again.",
+        "status": 500,
+        "detail": f"The process that worked on an input {pending.death}, {MAX_DEATHS} times on each of {MOST_GIVEN_UP + 1} "
+        f"inputs, and no other input was done meanwhile: they are hardly to blame.{hint}",
+    }
 
 
 def _sealed(file: Message) -> Sealed:

@@ -55,7 +55,7 @@ def describe(code: int | None) -> str:
 
 
 class Child:
-    """A running ``worker.child``. Not safe for several threads."""
+    """A running ``worker.child``. Not safe for several threads, but for ``kill``."""
 
     def __init__(self, settings: Settings) -> None:
         read_end, write_end = os.pipe()
@@ -83,7 +83,7 @@ class Child:
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
-        except OSError:
+        except (OSError, ValueError):  # it has gone, or was ended here and its input is closed
             raise ChildEnded(self._code()) from None
 
     def receive(self, timeout: float) -> Message | None:
@@ -105,10 +105,14 @@ class Child:
         """Whether the process runs."""
         return self._process.poll() is None
 
-    def end(self) -> None:
-        """Ends the child at once, with everything that it started."""
+    def kill(self) -> None:
+        """Kills the child with everything that it started, and waits for nothing: any thread may."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Ends the child at once, with everything that it started."""
+        self.kill()
         self._process.wait()
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):

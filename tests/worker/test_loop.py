@@ -1,98 +1,35 @@
 """The loop against a child that misbehaves: nothing is lost, nothing is doubled, and nothing is waited for for ever."""
 
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import DataError
-from tests_support import fake_child, processes, things
+from tests_support import processes
+from tests_support.slots import START, SlotMaker, at_work, job_of, notes, submit, work
 
-from worker import process
-from worker.loop import CannotStart, Slot, end
-from worker.settings import Settings
+from worker.loop import CannotStart, end
 from worker.store import counters, jobs, results, shards
 from worker.store.result_tables import JobSummary
 from worker.store.schema import WrongSchema
 from worker.store.session import Database
-from worker.store.tables import Event, Job, Shard, Worker
-
-START = 1_500
-
-SlotMaker = Callable[..., Slot]
-
-
-@pytest.fixture
-def slot(database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlotMaker]:
-    """Makes a slot whose child is the fake one, behaving as told."""
-    made: list[Slot] = []
-
-    def make(behaviour: str = "", **changes: object) -> Slot:
-        monkeypatch.setattr(process, "COMMAND", (sys.executable, fake_child.__file__))
-        monkeypatch.setenv("FAKE_CHILD", behaviour)
-        fields = {"data": tmp_path, "database_url": database_url, "commit": 0.05, "child_start": 10.0}
-        fields |= {"retry_pause": 0.0}
-        made.append(Slot(Settings(**fields | changes), database))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make
-    for one in made:
-        end(one)
-
-
-def _submit(database: Database, tmp_path: Path, count: int) -> str:
-    tenant_id = things.tenant(database)
-    body = {
-        "kind": "certify",
-        "dataset": things.dataset(database, tmp_path / "blobs", tenant_id),
-        "checkpoint": things.checkpoint_of(database, tmp_path / "blobs", tenant_id),
-        "inputs": {"start": START, "count": count},
-        "n": 100,
-    }
-    return things.submit(database, tenant_id, body)
-
-
-def _job(database: Database, job_id: str) -> Job:
-    with database.read() as session:
-        return session.get_one(Job, job_id)
-
-
-def _notes(database: Database, job_id: str) -> list[tuple[str, dict[str, object]]]:
-    """The job's events that are no changes of its state."""
-    states = (jobs.QUEUED, jobs.RUNNING, *jobs.TERMINAL)
-    with database.read() as session:
-        rows = session.query(Event).where(Event.job_id == job_id, Event.type.not_in(states)).order_by(Event.seq)
-        return [(row.type, row.data) for row in rows]
-
-
-def _at_work(slot: Slot, database: Database, job_id: str) -> threading.Thread:
-    """The thread in which the slot works on a part of the job, which has begun."""
-    thread = threading.Thread(target=slot.work_once)
-    thread.start()
-    processes.until(lambda: _job(database, job_id).state == jobs.RUNNING, 20, "the job runs")
-    return thread
-
-
-def _work(slot: Slot) -> None:
-    while slot.work_once():
-        pass
+from worker.store.tables import Shard, Worker
 
 
 def test_a_well_behaved_child_ends_the_job(database: Database, tmp_path: Path, slot: SlotMaker) -> None:
-    job_id = _submit(database, tmp_path, 20)
-    _work(slot())
-    assert _job(database, job_id).state == jobs.SUCCEEDED
+    job_id = submit(database, tmp_path, 20)
+    work(slot())
+    assert job_of(database, job_id).state == jobs.SUCCEEDED
     assert processes.stored(database, job_id) == 20
 
 
 def test_an_input_that_kills_its_child_three_times_is_stored_as_not_certified(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
-    job_id = _submit(database, tmp_path, 20)
-    _work(slot(f"{START + 5}:die"))
-    assert _job(database, job_id).state == jobs.SUCCEEDED
+    job_id = submit(database, tmp_path, 20)
+    work(slot(f"{START + 5}:die"))
+    assert job_of(database, job_id).state == jobs.SUCCEEDED
     with database.read() as session:
         rows = list(results.certificates(session, job_id))
         summary = session.get_one(JobSummary, job_id)
@@ -107,9 +44,9 @@ def test_an_input_that_kills_its_child_three_times_is_stored_as_not_certified(
 def test_of_several_inputs_on_their_way_the_one_that_kills_is_found_by_taking_them_alone(
     database: Database, tmp_path: Path, slot: SlotMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job_id = _submit(database, tmp_path, 20)
-    _work(slot(f"{START + 3}:die,together:yes"))
-    assert _job(database, job_id).state == jobs.SUCCEEDED
+    job_id = submit(database, tmp_path, 20)
+    work(slot(f"{START + 3}:die,together:yes"))
+    assert job_of(database, job_id).state == jobs.SUCCEEDED
     with database.read() as session:
         assert [row.index for row in results.certificates(session, job_id) if row.error] == [START + 3]
     together, *alone = [record.at for record in caplog.records if record.message == "child died"]  # type: ignore[attr-defined]
@@ -120,33 +57,33 @@ def test_of_several_inputs_on_their_way_the_one_that_kills_is_found_by_taking_th
 def test_an_input_that_does_not_fit_into_memory_is_given_up_and_the_others_are_not(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
-    job_id = _submit(database, tmp_path, 20)
-    _work(slot(f"{START + 3}:large,together:yes"))
-    assert _job(database, job_id).state == jobs.SUCCEEDED
+    job_id = submit(database, tmp_path, 20)
+    work(slot(f"{START + 3}:large,together:yes"))
+    assert job_of(database, job_id).state == jobs.SUCCEEDED
     with database.read() as session:
         errors = {row.index: row.error for row in results.certificates(session, job_id) if row.error}
         counted = counters.values(session)
     assert list(errors) == [START + 3]
     assert "ran out of memory even with one noisy copy at a time, 3 times" in errors[START + 3]
     assert (counted[counters.INPUTS_FAILED], counted[counters.CHILDREN_DIED]) == (1, 0)
-    assert [(kind, data["index"]) for kind, data in _notes(database, job_id)] == [("input_failed", START + 3)]
+    assert [(kind, data["index"]) for kind, data in notes(database, job_id)] == [("input_failed", START + 3)]
 
 
 def test_work_that_needs_less_memory_goes_on_so_and_the_job_says_it(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
-    job_id = _submit(database, tmp_path, 3)
-    _work(slot(f"{START}:smaller"))
-    job = _job(database, job_id)
+    job_id = submit(database, tmp_path, 3)
+    work(slot(f"{START}:smaller"))
+    job = job_of(database, job_id)
     assert (job.state, job.execution["forward_batch"]) == (jobs.SUCCEEDED, 32)
-    assert _notes(database, job_id) == [("smaller_batch", {"shard": 0, "forward_batch": 32})]
+    assert notes(database, job_id) == [("smaller_batch", {"shard": 0, "forward_batch": 32})]
     with database.read() as session:
         assert session.get_one(Shard, (job_id, 0)).lost == 0
 
 
 def test_deaths_of_children_are_counted(database: Database, tmp_path: Path, slot: SlotMaker) -> None:
-    _submit(database, tmp_path, 3)
-    _work(slot(f"{START}:die"))
+    submit(database, tmp_path, 3)
+    work(slot(f"{START}:die"))
     with database.read() as session:
         assert counters.values(session)[counters.CHILDREN_DIED] == 3
 
@@ -154,12 +91,12 @@ def test_deaths_of_children_are_counted(database: Database, tmp_path: Path, slot
 def test_a_child_that_dies_after_progress_is_no_mark_against_its_input(
     database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = _submit(database, tmp_path, 3)
+    job_id = submit(database, tmp_path, 3)
     worker = slot(f"{START}:die-further")
     for _ in range(6):
         worker.work_once()
     monkeypatch.setenv("FAKE_CHILD", "")
-    _work(worker)
+    work(worker)
     with database.read() as session:
         assert [row.error for row in results.certificates(session, job_id)] == [None] * 3
 
@@ -167,9 +104,9 @@ def test_a_child_that_dies_after_progress_is_no_mark_against_its_input(
 def test_an_input_that_always_dies_at_the_same_sample_is_given_up(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
-    job_id = _submit(database, tmp_path, 3)
-    _work(slot(f"{START}:die-late"))
-    assert _job(database, job_id).state == jobs.SUCCEEDED
+    job_id = submit(database, tmp_path, 3)
+    work(slot(f"{START}:die-late"))
+    assert job_of(database, job_id).state == jobs.SUCCEEDED
     with database.read() as session:
         assert [row.error is not None for row in results.certificates(session, job_id)] == [True, False, False]
 
@@ -177,7 +114,7 @@ def test_an_input_that_always_dies_at_the_same_sample_is_given_up(
 def test_results_that_the_database_never_takes_fail_the_job_at_once(
     database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = _submit(database, tmp_path, 3)
+    job_id = submit(database, tmp_path, 3)
 
     def refuse(session: object, job_id: str, certificates: list[object]) -> int:
         if certificates:
@@ -185,8 +122,8 @@ def test_results_that_the_database_never_takes_fail_the_job_at_once(
         return 0
 
     monkeypatch.setattr(results, "store_certificates", refuse)
-    _work(slot())
-    job = _job(database, job_id)
+    work(slot())
+    job = job_of(database, job_id)
     assert job.state == jobs.FAILED
     assert "The database refused the results" in job.problem["detail"]  # type: ignore[index]
 
@@ -194,7 +131,7 @@ def test_results_that_the_database_never_takes_fail_the_job_at_once(
 def test_a_worker_makes_its_rounds_while_a_shard_is_in_work(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
-    _submit(database, tmp_path, 1)
+    submit(database, tmp_path, 1)
     worker, ticks = slot("all:slow"), []
     worker.tick = lambda: ticks.append(1)
     worker.work_once()
@@ -202,8 +139,8 @@ def test_a_worker_makes_its_rounds_while_a_shard_is_in_work(
 
 
 def test_a_child_that_falls_silent_is_ended(database: Database, tmp_path: Path, slot: SlotMaker) -> None:
-    job_id = _submit(database, tmp_path, 4)
-    _work(slot(f"{START + 1}:hang", child_silence=0.5))
+    job_id = submit(database, tmp_path, 4)
+    work(slot(f"{START + 1}:hang", child_silence=0.5))
     with database.read() as session:
         errors = [row.error for row in results.certificates(session, job_id)]
     assert [error is not None for error in errors] == [False, True, False, False]
@@ -213,32 +150,32 @@ def test_a_child_that_falls_silent_is_ended(database: Database, tmp_path: Path, 
 def test_a_problem_that_the_child_tells_of_fails_the_job_with_it(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
-    job_id = _submit(database, tmp_path, 4)
-    _work(slot(f"{START + 1}:fail"))
-    job = _job(database, job_id)
+    job_id = submit(database, tmp_path, 4)
+    work(slot(f"{START + 1}:fail"))
+    job = job_of(database, job_id)
     assert (job.state, job.problem["detail"]) == (jobs.FAILED, "It does not work.")  # type: ignore[index]
 
 
 def test_a_full_disk_is_tried_again_before_the_job_is_given_up(
     database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = _submit(database, tmp_path, 1)
+    job_id = submit(database, tmp_path, 1)
     worker = slot(f"{START}:full")
     for _ in range(shards.MAX_LOST - 1):
         worker.work_once()
-    assert _job(database, job_id).state == jobs.RUNNING
+    assert job_of(database, job_id).state == jobs.RUNNING
     worker.drop_child()
     monkeypatch.setenv("FAKE_CHILD", "")
-    _work(worker)
-    assert _job(database, job_id).state == jobs.SUCCEEDED
+    work(worker)
+    assert job_of(database, job_id).state == jobs.SUCCEEDED
 
 
 def test_cancel_takes_effect_within_a_commit_and_keeps_what_there_is(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
-    job_id = _submit(database, tmp_path, 40)
+    job_id = submit(database, tmp_path, 40)
     worker = slot("all:slow")
-    thread = threading.Thread(target=_work, args=(worker,))
+    thread = threading.Thread(target=work, args=(worker,))
     thread.start()
     processes.until(lambda: processes.stored(database, job_id) >= 1, 20, "a result")
     asked = time.monotonic()
@@ -247,33 +184,33 @@ def test_cancel_takes_effect_within_a_commit_and_keeps_what_there_is(
     thread.join(timeout=20)
     assert not thread.is_alive()
     assert time.monotonic() - asked < 5
-    assert _job(database, job_id).state == jobs.CANCELLED
+    assert job_of(database, job_id).state == jobs.CANCELLED
     assert 1 <= processes.stored(database, job_id) < 40
 
 
 def test_a_child_that_does_not_heed_a_cancel_is_ended_after_the_grace(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
-    job_id = _submit(database, tmp_path, 8)
+    job_id = submit(database, tmp_path, 8)
     worker = slot(f"{START}:hang", cancel_grace=0.5)
-    thread = threading.Thread(target=_work, args=(worker,))
+    thread = threading.Thread(target=work, args=(worker,))
     thread.start()
-    processes.until(lambda: _job(database, job_id).state == jobs.RUNNING, 20, "the job runs")
+    processes.until(lambda: job_of(database, job_id).state == jobs.RUNNING, 20, "the job runs")
     with database.write() as session:
         jobs.cancel(session, job_id)
     thread.join(timeout=20)
     assert not thread.is_alive()
-    assert _job(database, job_id).state == jobs.CANCELLED
+    assert job_of(database, job_id).state == jobs.CANCELLED
 
 
 def test_a_worker_that_is_told_to_stop_hands_its_shard_back_without_a_loss(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
-    job_id = _submit(database, tmp_path, 8)
+    job_id = submit(database, tmp_path, 8)
     worker = slot("all:slow")
     thread = threading.Thread(target=worker.work_once)
     thread.start()
-    processes.until(lambda: _job(database, job_id).state == jobs.RUNNING, 20, "the job runs")
+    processes.until(lambda: job_of(database, job_id).state == jobs.RUNNING, 20, "the job runs")
     worker.stop.set()
     thread.join(timeout=20)
     with database.read() as session:
@@ -285,8 +222,8 @@ def test_a_worker_that_is_told_to_stop_hands_its_shard_back_without_a_loss(
 def test_a_worker_that_slept_past_its_lease_writes_nothing_more(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
-    job_id = _submit(database, tmp_path, 8)
-    thread = _at_work(slot("all:slow", commit=1.0), database, job_id)
+    job_id = submit(database, tmp_path, 8)
+    thread = at_work(slot("all:slow", commit=1.0), database, job_id)
     with database.write() as session:
         for shard in session.query(Shard).filter_by(state="leased"):
             shard.lease_until = 0.0
@@ -297,14 +234,14 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing_more(
     with database.read() as session:
         counted = counters.values(session)
     assert (counted[counters.LEASES_EXPIRED], counted[counters.WRITES_REFUSED]) == (1, 1)
-    assert _notes(database, job_id) == [("lease_expired", {"shard": 0})]
+    assert notes(database, job_id) == [("lease_expired", {"shard": 0})]
 
 
 def test_what_is_found_after_a_job_has_failed_is_not_stored(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
-    job_id = _submit(database, tmp_path, 8)
-    thread = _at_work(slot("all:slow", commit=1.0), database, job_id)
+    job_id = submit(database, tmp_path, 8)
+    thread = at_work(slot("all:slow", commit=1.0), database, job_id)
     with database.write() as session:
         jobs.fail(session, job_id, {"detail": "another part of it failed"})
     thread.join(timeout=20)
@@ -317,17 +254,17 @@ def test_what_is_found_after_a_job_has_failed_is_not_stored(
 def test_a_worker_that_is_told_to_stop_while_its_child_starts_claims_nothing(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
-    job_id = _submit(database, tmp_path, 1)
+    job_id = submit(database, tmp_path, 1)
     worker = slot()
     worker.stop.set()
     assert worker.work_once() is False
-    assert _job(database, job_id).state == jobs.QUEUED
+    assert job_of(database, job_id).state == jobs.QUEUED
 
 
 def test_an_idle_child_is_ended_after_a_while(database: Database, tmp_path: Path, slot: SlotMaker) -> None:
-    _submit(database, tmp_path, 1)
+    submit(database, tmp_path, 1)
     worker = slot(keep_warm=0.2)
-    _work(worker)
+    work(worker)
     assert worker.child is not None
     time.sleep(0.3)
     assert worker.work_once() is False

@@ -111,7 +111,9 @@ class Task:
         model, info = _model(self.path("checkpoint"), str(self.device))
         batch_size = self.execution.get("batch_size") or DEFAULT_BATCH
         precision, compiled = self.spec.get("precision", "fp32"), self.execution.get("compiled", False)
-        return Sampler(
+        rows = (self.resume or {}).get("rows")
+        compiled = compiled and rows is None  # a compiled network is made for batches of one size
+        sampler = Sampler(
             model,
             self.spec["sigma"],
             info.num_classes,
@@ -121,6 +123,8 @@ class Task:
             noise=self.spec.get("noise", "gaussian"),
             prepared=_prepared(self.path("checkpoint"), str(self.device), precision, compiled, batch_size),
         )
+        sampler.forced = rows
+        return sampler
 
     def procedure(self) -> Procedure:
         """How a certify job certifies, as far as it goes in this turn."""

@@ -16,7 +16,7 @@ class JobSummary(Base):
     """What a poll or a report of a large job needs, kept up to date as results arrive.
 
     ``work`` is in noise samples (certify, predict), optimiser steps (train) or conversions; ``correct_at`` counts the
-    inputs that are correct at each of ``radii``.
+    inputs that are correct at each of ``radii``; ``given_up`` are the inputs given up since the last one that was done.
     """
 
     __tablename__ = "job_summary"
@@ -33,6 +33,7 @@ class JobSummary(Base):
     abstained: Mapped[int] = mapped_column(default=0)
     at_cap: Mapped[int] = mapped_column(default=0)
     errors: Mapped[int] = mapped_column(default=0)
+    given_up: Mapped[int] = mapped_column(default=0)
     updated: Mapped[float] = mapped_column(default=clock(), onupdate=clock())
 
 

@@ -145,6 +145,20 @@ def store_failure(session: Session, job_id: str, spec: dict[str, Any], index: in
     drop_progress(session, job_id, [index])
 
 
+def count_failure(session: Session, job_id: str) -> int:
+    """Notes that an input is to be given up; returns how many are since the last one that was done."""
+    summary = _locked_summary(session, job_id)
+    summary.given_up += 1
+    return summary.given_up
+
+
+def forget_failures(session: Session, job_id: str) -> None:
+    """An input was done: those before it that were not are to blame themselves."""
+    summary = _locked_summary(session, job_id)
+    if summary.given_up:
+        summary.given_up = 0
+
+
 def finish_work(session: Session, job_id: str) -> None:
     """All of the job's work is behind it."""
     summary = _locked_summary(session, job_id)
@@ -175,6 +189,7 @@ def store_progress(
         row = SampleProgress(job_id=job_id, index=index, deaths=0)
         session.add(row)
     row.votes, row.drawn, row.seconds, row.batch_size = votes, drawn, seconds, batch_size
+    row.deaths = 0  # it can be worked on
     session.flush()
 
 

@@ -1,7 +1,7 @@
 """A child that speaks the protocol of ``worker.child`` without torch, and misbehaves as FAKE_CHILD tells it to.
 
 FAKE_CHILD is a comma-separated list of ``index:act``; the act is done when the input of that index begins: ``die``
-(a segfault), ``die-late`` (always after the same progress), ``die-further`` (after new progress), ``hang`` (silence), ``fail`` (a problem), ``full`` (a full disk), ``large`` (an
+(a segfault), ``killed`` (by the system), ``die-late`` (always after the same progress), ``die-further`` (after new progress), ``hang`` (silence), ``fail`` (a problem), ``full`` (a full disk), ``large`` (an
 input that does not fit into memory), ``smaller`` (work that fits only with the activations of 32 images).
 ``start:die`` and ``start:hang`` misbehave at once, ``all:slow`` takes its time, ``together:yes`` has all inputs of a shard
 on their way at once, unless it is told to take them alone.
@@ -78,6 +78,8 @@ def _serve(task: dict, say, stop: threading.Event) -> None:  # type: ignore[no-u
 def _act(act: str, say, index: int = 0, progress: dict | None = None) -> bool:  # type: ignore[no-untyped-def]
     if act == "die":
         os.kill(os.getpid(), signal.SIGSEGV)
+    elif act == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
     elif act in ("die-late", "die-further"):
         before = progress["votes"]["0"]["drawn"] if progress and act == "die-further" else 0
         say(type="progress", index=index, label=7, votes={"0": {"drawn": before + 5, "counts": [5]}}, seconds=0.1)

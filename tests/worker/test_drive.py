@@ -1,0 +1,156 @@
+"""What goes wrong around a child is kept from the inputs that are not to blame, and no job goes on for ever because of it."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tests_support import processes
+from tests_support.slots import START, SlotMaker, job_of, submit, work
+
+from worker import assignment, drive
+from worker.commit import write
+from worker.process import ChildEnded
+from worker.store import jobs, results, shards
+from worker.store.session import Database
+from worker.store.tables import Shard
+
+
+def _shard(database: Database, job_id: str) -> Shard:
+    with database.read() as session:
+        return session.get_one(Shard, (job_id, 0))
+
+
+def _errors(database: Database, job_id: str) -> list[int]:
+    with database.read() as session:
+        return [row.index for row in results.certificates(session, job_id) if row.error]
+
+
+def test_a_job_cancelled_as_its_child_dies_is_cancelled_and_the_worker_lives(
+    database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submit(database, tmp_path, 3)
+    died = drive.Drive._child_died
+
+    def cancelled_then(self: drive.Drive, ended: ChildEnded) -> None:
+        with database.write() as session:
+            jobs.cancel(session, job_id)
+        died(self, ended)
+
+    monkeypatch.setattr(drive.Drive, "_child_died", cancelled_then)
+    work(slot(f"{START}:die"))
+    assert job_of(database, job_id).state == jobs.CANCELLED
+    assert _errors(database, job_id) == []
+
+
+def test_where_every_input_ends_its_child_the_job_fails_and_does_not_call_them_all_uncertified(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = submit(database, tmp_path, 20)
+    work(slot(",".join(f"{START + number}:killed" for number in range(20))))
+    job = job_of(database, job_id)
+    assert (job.state, job.problem["type"]) == (jobs.FAILED, "urn:radii:problem:nothing-lives")
+    assert "signal 9 (SIGKILL), 3 times on each of 4 inputs" in job.problem["detail"]
+    assert "a smaller batch_size needs less" in job.problem["detail"]
+    assert len(_errors(database, job_id)) == 3, "a few are given up before it is clear that they are not to blame"
+
+
+def test_an_input_that_has_come_further_begins_anew_with_its_deaths(
+    database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submit(database, tmp_path, 3)
+    worker = slot()
+    for act in ("die", "die", "die-further", "die", "die"):
+        monkeypatch.setenv("FAKE_CHILD", f"{START}:{act}")
+        worker.work_once()
+    monkeypatch.setenv("FAKE_CHILD", "")
+    work(worker)
+    assert job_of(database, job_id).state == jobs.SUCCEEDED
+    assert _errors(database, job_id) == []
+
+
+def test_the_last_try_of_an_input_whose_child_is_killed_from_outside_has_a_smaller_batch(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = submit(database, tmp_path, 3)
+    worker = slot(f"{START}:killed")
+    worker.work_once()
+    assert _shard(database, job_id).resume is None, "once may be anything"
+    worker.work_once()
+    resume = _shard(database, job_id).resume
+    assert resume is not None and resume["alone"] and resume["rows"] >= 1
+
+
+def test_an_error_of_the_loop_itself_is_tried_again(
+    database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submit(database, tmp_path, 3)
+    prepare, tried = assignment.task, []
+
+    def fails_once(*args: object, **named: object) -> object:
+        tried.append(1)
+        if len(tried) == 1:
+            raise KeyError("a field of another version")
+        return prepare(*args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(assignment, "task", fails_once)
+    work(slot())
+    assert job_of(database, job_id).state == jobs.SUCCEEDED
+
+
+def test_an_error_of_the_loop_that_always_comes_fails_the_job_with_it(
+    database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submit(database, tmp_path, 3)
+
+    def fail(*_: object, **__: object) -> object:
+        raise KeyError("a field of another version")
+
+    monkeypatch.setattr(assignment, "task", fail)
+    work(slot())
+    job = job_of(database, job_id)
+    assert job.state == jobs.FAILED
+    assert "KeyError: 'a field of another version'" in job.problem["detail"]
+    assert _shard(database, job_id).attempt == shards.MAX_LOST
+
+
+def test_a_child_is_killed_while_the_database_neither_answers_nor_refuses(
+    database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submit(database, tmp_path, 4)
+    worker = slot("all:slow", lease=1.5)
+    hanging, back = threading.Event(), threading.Event()
+
+    def hangs_once(*args: object, **named: object) -> object:
+        if not hanging.is_set():
+            hanging.set()
+            assert back.wait(30)
+        return write(*args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(drive, "write", hangs_once)
+    thread = threading.Thread(target=work, args=(worker,))
+    thread.start()
+    assert hanging.wait(20)
+    child = worker.child
+    assert child is not None
+    began = time.monotonic()
+    processes.until(lambda: not child.alive(), 20, "the child is killed")
+    assert time.monotonic() - began < 1.5 + 0.5, "before the lease is over, but for the look itself"
+    back.set()
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    assert job_of(database, job_id).state == jobs.SUCCEEDED
+    assert _errors(database, job_id) == []
+    assert _shard(database, job_id).lost == 0
+
+
+def test_a_broken_pipe_to_an_ended_child_is_told_as_its_end(slot: SlotMaker) -> None:
+    worker = slot()
+    worker.start()
+    child = worker.child
+    assert child is not None
+    child.end()
+    assert not os.path.exists(f"/proc/{child.pid}/exe")
+    with pytest.raises(ChildEnded):
+        child.send({"type": "stop"})

@@ -1,0 +1,272 @@
+"""One shard's way through a child: the task goes out, what comes back is committed, and what goes wrong is taken to the
+shard's account or kept from it.
+
+Every commit checks the fence. Where the loop itself has lost its lease it writes nothing more, and a child whose lease
+cannot be renewed is killed, whatever the loop waits for (``fuse``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from rs_core.errors import RadiiError
+from worker import assignment, broker
+from worker.commit import Pending, abandon, write
+from worker.fuse import Fuse
+from worker.process import Child, ChildEnded, Message, describe
+from worker.store import counters, shards
+from worker.store.shards import Claim, LeaseLost
+
+if TYPE_CHECKING:
+    from worker.loop import Slot
+
+T = TypeVar("T")
+
+log = logging.getLogger("radii.worker")
+
+LAST = ("done", "failed", "stopped", "smaller")
+"""Types of the message that ends a shard."""
+LEASE_SHARE = 2 / 3
+"""Of a lease after which, without a renewal, nothing more is tried."""
+
+
+class GivenUp(LeaseLost):
+    """Nothing more is to be written, though nobody has refused it yet."""
+
+
+class HandedBack(Exception):
+    """The shard is to be handed back before its child has begun with it."""
+
+
+class Drive:
+    """One shard's way through a child."""
+
+    def __init__(self, slot: Slot, claim: Claim, child: Child) -> None:
+        self.slot, self.claim, self.child = slot, claim, child
+        self.settings, self.database = slot.settings, slot.database
+        self.pending = Pending()
+        self.committed = self.begun = time.monotonic()
+        self.progressed = False
+        self.stopping_since: float | None = None
+        self.fuse = Fuse(child, self.settings.lease * LEASE_SHARE, lambda: self.committed)
+
+    def run(self) -> None:
+        """Sends the task and commits what comes back, until the shard is done, handed back, lost or failed."""
+        with self.fuse:
+            self._run()
+
+    def _run(self) -> None:
+        try:
+            task = assignment.task(self.database, self.settings, self.claim, beat=self._beat)
+            self.pending.resumed = assignment.resumed(task)
+            self.child.heard = time.monotonic()
+            self.child.send(task)
+            last = self._listen()
+        except HandedBack:
+            self._commit(release=True)
+            return
+        except RadiiError as error:
+            self._commit(failed=error.problem())
+            return
+        except OSError as error:
+            abandon(self.pending, None)
+            self.pending = self.pending.emptied()
+            self._commit(failed=cannot_prepare(error), retry=True)
+            self._pause()
+            return
+        except ChildEnded as ended:
+            self._child_died(ended)
+            return
+        if last["type"] == "failed" and last.get("input"):
+            self._blame("ran out of memory even with one noisy copy at a time")
+            self._pause()  # what took it may be another process, and pass
+        elif last["type"] == "smaller":
+            self._commit(smaller=last["forward_batch"])
+            self.slot.drop_child()
+        elif last["type"] == "failed":
+            self._commit(failed=last["problem"], retry=last.get("retry", False))
+            if last.get("retry"):
+                self._pause()
+        elif last["type"] == "done":
+            self._commit(done=last)
+        else:
+            self._commit(release=True)
+
+    def _listen(self) -> Message:
+        """Messages up to the last one of the shard."""
+        while True:
+            message = self.child.receive(timeout=min(0.2, self.settings.commit))
+            if message is not None:
+                if message["type"] in LAST:
+                    return message
+                if message["type"] == "tuned":
+                    self._agree(message["execution"])
+                elif message["type"] == "memory":
+                    self.slot.environment["memory"] = message["memory"]
+                else:
+                    self.pending.add(message)
+            self.slot.tick()
+            if time.monotonic() - self.committed >= self.settings.commit:
+                self._commit()
+            self._watch()
+
+    def _agree(self, found: dict[str, Any]) -> None:
+        """Tells the child how the job is run, which its first worker decides."""
+        execution = self._write(lambda session: shards.agree(session, self.claim, found))
+        self.child.send({"type": "execution", "claim": assignment.name_of(self.claim), "execution": execution})
+
+    def _watch(self) -> None:
+        """Stops the child where it is wanted, and ends it where it does not stop or is not heard of."""
+        if self.slot.stop.is_set():
+            self._ask_to_stop()
+        waited = time.monotonic() - self.stopping_since if self.stopping_since is not None else 0.0
+        if waited > self.settings.cancel_grace or self.child.silent_for() > self.settings.child_silence:
+            log.warning("child ended", extra={"silent": self.child.silent_for()})
+            self.slot.drop_child()
+            raise ChildEnded(None)
+
+    def _ask_to_stop(self) -> None:
+        if self.stopping_since is None:
+            self.stopping_since = time.monotonic()
+            if self.slot.child is not None:  # else it has been ended, and this is its last commit
+                self.child.send({"type": "stop"})
+
+    def _pause(self) -> None:
+        self.slot.stop.wait(self.settings.retry_pause)
+
+    def _commit(
+        self,
+        *,
+        done: Message | None = None,
+        failed: dict[str, Any] | None = None,
+        retry: bool = False,
+        release: bool = False,
+        alone: bool = False,
+        smaller: int | None = None,
+    ) -> None:
+        """Writes what is pending, and what ends the shard."""
+        try:
+            standing = self._write(
+                lambda session: write(
+                    session,
+                    self.settings,
+                    self.claim,
+                    self.pending,
+                    time.monotonic() - self.begun,
+                    done=done,
+                    failed=failed,
+                    retry=retry,
+                    release=release,
+                    alone=alone,
+                    smaller=smaller,
+                )
+            )
+            if standing == "ended":
+                raise GivenUp(f"job {self.claim.job_id} has ended")
+        except LeaseLost:
+            abandon(self.pending, done)
+            raise
+        except (DataError, IntegrityError, ProgrammingError) as error:
+            abandon(self.pending, done)
+            if failed:
+                raise
+            self.pending = self.pending.emptied()
+            self._commit(failed=_refused(error))
+            return
+        self.progressed = self.progressed or self.pending.holds_results()
+        self.pending = self.pending.emptied()
+        self.committed = self.begun = time.monotonic()
+        if done:
+            self._ring_for_those_that_waited()
+            if done.get("more"):
+                broker.ring(self.settings)
+        if standing == "stop" and not (done or failed or release or alone or smaller):
+            self._ask_to_stop()
+
+    def _write(self, work: Callable[[Session], T]) -> T:
+        """One transaction; a database that is away is asked again until two thirds of the lease are over."""
+        while True:
+            try:
+                with self.database.write() as session:
+                    return work(session)
+            except (LeaseLost, DataError, IntegrityError, ProgrammingError):
+                raise
+            except SQLAlchemyError as error:
+                if time.monotonic() - self.committed > self.settings.lease * LEASE_SHARE:
+                    raise GivenUp(f"no renewal of {self.claim.job_id}: {error}") from error
+                log.warning("database away, trying again", extra={"error": str(error)[:300]})
+                time.sleep(min(1.0, self.settings.lease / 20))
+
+    def _ring_for_those_that_waited(self) -> None:
+        """What could not be claimed until this job had succeeded; where that is not heard, the sweep rings."""
+        with contextlib.suppress(SQLAlchemyError):
+            with self.database.read() as session:
+                waited = shards.awakened(session, self.claim.job_id)
+            broker.ring(self.settings, waited)
+
+    def _beat(self) -> None:
+        """Keeps the lease during work of the loop itself; raises :class:`HandedBack` where the work is to stop."""
+        self.slot.tick()
+        if time.monotonic() - self.committed >= self.settings.commit:
+            self._commit()
+        if self.slot.stop.is_set() or self.stopping_since is not None:
+            raise HandedBack
+
+    def _child_died(self, ended: ChildEnded) -> None:
+        """A child that was not asked to stop has something against the input that it was at."""
+        log.warning("child died", extra={"how": describe(ended.code), "at": list(self.pending.at)})
+        if self.fuse.blown:
+            log.warning("killed: its lease was not renewed in time")
+            self.slot.drop_child()
+            self._commit(release=True)
+            return
+        if self.stopping_since is None:
+            self.slot.count(counters.CHILDREN_DIED)
+        self._blame(describe(ended.code), killed=ended.code == -signal.SIGKILL)
+
+    def _blame(self, how: str, *, killed: bool = False) -> None:
+        """Keeps what the child had sent, counts its end against the input it was at, and hands the shard back; ``killed``
+        from outside, it may have been for want of memory."""
+        self.slot.drop_child()
+        at = list(self.pending.at)
+        held = self.progressed or self.pending.holds_results()
+        self._commit()
+        asked = self.stopping_since is not None
+        if len(at) > 1 and not asked:
+            self._commit(alone=True)  # one of several inputs, and nobody knows which
+        elif held or asked:
+            self._commit(release=True)
+        else:
+            self.pending.death, self.pending.killed = how, killed
+            self._commit()
+
+
+def unexpected(
+    error: Exception, title: str = "The loop of the worker failed in a way that radii does not know."
+) -> Message:
+    """The problem of an error that has nothing to do with the network or the data."""
+    detail = f"{type(error).__name__}: {error}"[:2000]
+    return {"type": "urn:radii:problem:unexpected", "title": title, "status": 500, "detail": detail}
+
+
+def cannot_prepare(error: OSError) -> Message:
+    """The problem of files that cannot be written, or read, before a child can begin."""
+    return unexpected(error, "The files of the job could not be prepared.")
+
+
+def _refused(error: Exception) -> dict[str, Any]:
+    """The problem of results that the database will never take."""
+    return {
+        "type": "urn:radii:problem:unstorable",
+        "title": "The results cannot be stored.",
+        "status": 500,
+        "detail": f"The database refused the results: {str(error).splitlines()[0]}"[:1000],
+    }
