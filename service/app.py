@@ -64,7 +64,7 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
         title="radii", version=VERSION, description=DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
     )
     app.state.settings = settings
-    app.state.database = database or Database(settings.url)
+    app.state.database = database or Database(settings.url, patience=settings.patience)
     app.state.owns_database = database is None
     app.state.require_key = require_key
     app.state.default_tenant = None

@@ -29,7 +29,7 @@ RESTART_PAUSE = 2.0
 
 def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     """Works until ``stop`` is set. Raises ``WrongSchema`` or ``CannotStart`` where no work can be done."""
-    slot = Slot(settings, Database(settings.url), stop or threading.Event())
+    slot = Slot(settings, Database(settings.url, patience=settings.patience), stop or threading.Event())
     slot.start()
     slot.tick = Rounds(slot).go_if_due
     try:

@@ -25,7 +25,7 @@ def run_worker(settings: Settings) -> None:
     """Runs a Celery worker with one slot until it is told to stop (SIGTERM, SIGINT)."""
     if settings.broker_url is None:
         raise CannotStart("expected RADII_BROKER_URL, the broker that calls the worker; got none")
-    slot = Slot(settings, Database(settings.url))
+    slot = Slot(settings, Database(settings.url, patience=settings.patience))
     slot.start()
     turn = threading.Lock()
     celery = broker.app(settings.broker_url, settings.queue)

@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data.absolute() / 'radii.db'}"
 
     @property
+    def patience(self) -> float:
+        """Seconds for which a transaction may stand still: half a lease at most, or others lose theirs over it."""
+        return min(30.0, self.lease / 2)
+
+    @property
     def embedded(self) -> bool:
         """Whether jobs reach workers without a broker."""
         return self.broker_url is None

@@ -71,7 +71,7 @@ class Sweeping:
 
     def _sweep(self) -> None:
         logs.name_thread("sweep")
-        database, wait = Database(self._settings.url), 0.0
+        database, wait = Database(self._settings.url, patience=self._settings.patience), 0.0
         while not self._stop.wait(wait):
             began = time.monotonic()
             try:
@@ -89,14 +89,18 @@ def sweep_once(database: Database, settings: Settings) -> int:
     returns how many leases."""
     with database.write() as session:
         expired = shards.sweep(session)
+    for job_id, number in expired:
+        log.warning("lease expired", extra={"job": job_id, "shard": number})
+    # Each in a transaction of its own: what one of them waits for is not to hold up the others.
+    with database.write() as session:
         late = jobs.expire(session)
-        waiting = 0 if settings.embedded else shards.unrung(session, settings.sweep)
-    if expired:
-        log.warning("leases expired", extra={"count": expired})
     for job_id in late:
         log.info("deadline passed", extra={"job": job_id})
-    broker.ring(settings, waiting)
-    return expired
+    if not settings.embedded:
+        with database.write() as session:
+            waiting = shards.unrung(session, settings.sweep)
+        broker.ring(settings, waiting)
+    return len(expired)
 
 
 def clean_once(database: Database, settings: Settings) -> int:

@@ -228,7 +228,7 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing_more(
         for shard in session.query(Shard).filter_by(state="leased"):
             shard.lease_until = 0.0
         session.flush()
-        assert shards.sweep(session) == 1
+        assert len(shards.sweep(session)) == 1
     thread.join(timeout=20)
     assert processes.stored(database, job_id) == 0
     with database.read() as session:
@@ -263,10 +263,10 @@ def test_a_worker_that_is_told_to_stop_while_its_child_starts_claims_nothing(
 
 def test_an_idle_child_is_ended_after_a_while(database: Database, tmp_path: Path, slot: SlotMaker) -> None:
     submit(database, tmp_path, 1)
-    worker = slot(keep_warm=0.2)
+    worker = slot(keep_warm=2.0)
     work(worker)
     assert worker.child is not None
-    time.sleep(0.3)
+    time.sleep(2.1)
     assert worker.work_once() is False
     assert worker.child is None
 

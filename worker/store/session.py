@@ -3,6 +3,10 @@
 ``read`` never commits; ``write`` commits when its block ends well. Query functions take the session that these give and
 never commit themselves. On SQLite a writing transaction takes the write lock when it begins, so that it never has to be
 begun again in the middle.
+
+Nobody waits for ever. On Postgres a writing transaction that stands still, as that of a frozen process or of a machine
+behind a cut line does, is ended by the server after ``PATIENCE``, and with it go its locks; who waits for a lock, or for a
+line that is dead, is told so after about as long.
 """
 
 import secrets
@@ -11,17 +15,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session
 
 BUSY_TIMEOUT_MS = 30_000
+PATIENCE = 30.0
+"""Seconds for which a writing transaction may stand still, and for which another one waits for its locks."""
+LINE = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+LINE |= {"tcp_user_timeout": 25_000}
+"""How soon a dead connection to Postgres is noticed (seconds; the last one milliseconds), where the URL does not say."""
 
 
 class Database:
-    """An engine with a reading and a writing face."""
+    """An engine with a reading and a writing face. ``patience``: see ``PATIENCE``."""
 
-    def __init__(self, url: str) -> None:
-        self.engine = make_engine(url)
+    def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
+        self.engine = make_engine(url, patience=patience)
         self._writing = self.engine.execution_options(radii_write=True)
 
     @contextmanager
@@ -41,7 +50,7 @@ class Database:
         self.engine.dispose()
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, *, patience: float = PATIENCE) -> Engine:
     """An engine for an ``sqlite:///`` or ``postgresql://`` URL (psycopg 3)."""
     if url.startswith("sqlite"):
         engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
@@ -51,7 +60,14 @@ def make_engine(url: str) -> Engine:
     for plain in ("postgresql://", "postgres://"):
         if url.startswith(plain):
             url = "postgresql+psycopg://" + url.removeprefix(plain)
-    return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=10)
+    asked = make_url(url)
+    line = {name: str(value) for name, value in LINE.items() if name not in asked.query}
+    asked = asked.update_query_dict(line)
+    engine = create_engine(asked, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=10)
+    limit = f"{max(1, round(patience * 1000))}ms"
+    limits = f"SET LOCAL lock_timeout = '{limit}'; SET LOCAL idle_in_transaction_session_timeout = '{limit}'"
+    event.listen(engine, "begin", lambda connection: _on_postgres_begin(connection, limits))
+    return engine
 
 
 def _on_sqlite_connect(connection: Any, record: Any) -> None:
@@ -68,6 +84,12 @@ def _on_sqlite_connect(connection: Any, record: Any) -> None:
 def _on_sqlite_begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get("radii_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _on_postgres_begin(connection: Connection, limits: str) -> None:
+    # Readers hold nobody up, and may take their time: a report of millions of rows is sent as fast as it is read.
+    if connection.get_execution_options().get("radii_write", False):
+        connection.exec_driver_sql(limits)
 
 
 def new_id(prefix: str) -> str:

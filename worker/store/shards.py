@@ -19,6 +19,10 @@ from worker.store.tables import DeviceTime, Job, Shard
 FAIR_WINDOW = 3600
 SLICE = 300
 """Seconds over which device time is compared between tenants, and of one stored slice of it."""
+CREDIT = FAIR_WINDOW / 2
+"""Seconds by which a tenant's conversions, which somebody waits for before anything else can be asked, count as if it had
+used less: they go first, but who sends nothing else does not have the device for itself.
+"""
 
 MAX_LOST = 10
 """Claims in a row without one commit after which a shard, and with it the job, is given up."""
@@ -60,7 +64,7 @@ def claim(
 ) -> Claim | None:
     """Takes the next ready shard, or None. ``execution`` is fixed for the job by its first claim; ``provenance`` is noted.
 
-    Conversions go first, then the tenant with the least device time of late, then priority, then age.
+    The tenant with the least device time of late goes first, conversions with a credit; then priority, then age.
     """
     found = session.execute(_next(device_type)).first()
     if found is None:
@@ -210,23 +214,26 @@ def fail(session: Session, held: Claim, problem: dict[str, Any]) -> None:
     jobs.fail(session, held.job_id, problem)
 
 
-def sweep(session: Session) -> int:
-    """Takes back the shards whose lease has run out; returns how many there were.
+def sweep(session: Session) -> list[tuple[str, int]]:
+    """Takes back the shards whose lease has run out; returns which, as job and number.
 
     That a worker was not heard of tells nothing of the shard: its machine may have been switched off. It counts no loss.
+    Shards that somebody holds in a transaction are left for the next sweep: it may be a worker that was frozen inside of
+    it, and all others are not to wait for that one.
     """
-    expired = session.execute(
-        update(Shard)
-        .where(Shard.state == "leased", Shard.lease_until < clock())
-        .values(state="ready", owner=None, rung=0.0)
-        .returning(Shard.job_id, Shard.number)
-    ).all()
-    for job_id, number in sorted((row.job_id, row.number) for row in expired):  # in one order: sweeps cannot cross
-        jobs.note(session, job_id, "lease_expired", {"shard": number})
-        jobs.settle(session, job_id)
+    over = (
+        select(Shard).where(Shard.state == "leased", Shard.lease_until < clock()).order_by(Shard.job_id, Shard.number)
+    )
+    expired = list(session.scalars(over.with_for_update(skip_locked=True)))
+    for shard in expired:  # in one order: sweeps cannot cross
+        shard.state, shard.owner, shard.rung = "ready", None, 0.0
+    session.flush()
+    for shard in expired:
+        jobs.note(session, shard.job_id, "lease_expired", {"shard": shard.number})
+        jobs.settle(session, shard.job_id)
     if expired:
         counters.add(session, counters.LEASES_EXPIRED, len(expired))
-    return len(expired)
+    return [(shard.job_id, shard.number) for shard in expired]
 
 
 def unrung(session: Session, interval: float) -> int:
@@ -280,8 +287,7 @@ def _next(device_type: str, *, lock: bool = True) -> Select[Shard, Job]:
             free(Job),
         )
         .order_by(
-            case((Job.kind == "convert", 0), else_=1),
-            func.coalesce(recent.c.seconds, 0.0),
+            func.coalesce(recent.c.seconds, 0.0) - case((Job.kind == "convert", CREDIT), else_=0.0),
             Job.priority.desc(),
             Job.id,
             Shard.turn,

@@ -93,7 +93,7 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(database: Database) -> N
     _submit(database, count=1)
     stale = _taken(database, lease=-1.0)
     with database.write() as session:
-        assert shards.sweep(session) == 1
+        assert len(shards.sweep(session)) == 1
     fresh = _taken(database)
     assert fresh.fence == stale.fence + 1
     for act in (
@@ -117,7 +117,7 @@ def test_a_lease_that_is_renewed_is_not_swept(database: Database) -> None:
     claim = _taken(database, lease=-1.0)
     with database.write() as session:
         assert shards.renew(session, claim, 60.0) == "go on"
-        assert shards.sweep(session) == 0
+        assert shards.sweep(session) == []
 
 
 def test_a_released_shard_is_taken_up_by_the_next_worker_and_counts_no_loss(database: Database) -> None:
@@ -159,7 +159,7 @@ def test_leases_that_ran_out_fail_no_job_however_many(database: Database) -> Non
     for _ in range(3 * shards.MAX_LOST):
         _taken(database, lease=-1.0)
         with database.write() as session:
-            assert shards.sweep(session) == 1
+            assert len(shards.sweep(session)) == 1
     assert _state(database, job_id) == jobs.RUNNING
 
 
@@ -281,6 +281,15 @@ def test_conversions_go_first_and_the_tenant_that_used_less_goes_before_the_othe
     assert _taken(database).job_id == idle
     convert = _submit(database, tenant="busy", kind="convert", count=1)
     assert [_taken(database).job_id for _ in range(4)] == [convert, idle, idle, busy]
+
+
+def test_a_tenant_that_only_converts_does_not_have_the_device_for_itself(database: Database) -> None:
+    converts = [_submit(database, tenant="busy", kind="convert", count=1) for _ in range(2)]
+    other = _submit(database, tenant="idle", count=1)
+    assert _taken(database).job_id == converts[0]
+    with database.write() as session:
+        shards.charge(session, things.tenant_in(session, "busy"), shards.CREDIT + 1.0)
+    assert [_taken(database).job_id for _ in range(2)] == [other, converts[1]]
 
 
 def test_bells_are_rung_once_an_interval_for_shards_that_are_ready(database: Database) -> None:

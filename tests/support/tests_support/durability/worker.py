@@ -49,7 +49,7 @@ def without(guard: str) -> None:
     elif guard == "conflict":
         results._insert_rows = _inserted_again
     elif guard == "sweep":
-        shards.sweep = lambda session: 0
+        shards.sweep = lambda session: []
     elif guard == "bell":
         broker.ring = lambda settings, count=1: None
 
