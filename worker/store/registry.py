@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from worker.store import blobs, jobs
+from worker.store import blobs, holds, jobs
 from worker.store.clock import clock
 from worker.store.session import new_id
 from worker.store.tables import Blob, Checkpoint, Dataset, Job, Shard, Upload
@@ -114,7 +114,10 @@ def remove(session: Session, row: Dataset | Checkpoint) -> None:
 
 
 def collect(session: Session, root: Path, grace: float = BLOB_GRACE) -> int:
-    """Deletes the blobs that nothing refers to and that are older than ``grace``; returns how many."""
+    """Deletes the blobs that nothing refers to and that are older than ``grace``, unless somebody holds the folder; returns
+    how many."""
+    if holds.held(session, root):
+        return 0
     used = [
         select(column).where(column.is_not(None))
         for column in (
@@ -138,7 +141,10 @@ def collect(session: Session, root: Path, grace: float = BLOB_GRACE) -> int:
 
 
 def collect_orphans(session: Session, root: Path, older_than: float) -> int:
-    """Deletes files that no row knows of: a commit failed after the file had got its name. Returns how many."""
+    """Deletes files that no row knows of, unless somebody holds the folder: a commit failed after the file had got its
+    name. Returns how many."""
+    if holds.held(session, root):
+        return 0
     now = time.time()
     files = [path for path in root.glob("??/*") if blobs.age_of(path, now) > older_than]
     known = set(session.scalars(select(Blob.sha256)))
