@@ -46,7 +46,8 @@ def backup(
 ) -> None:
     """Copy the database and all files that it names; the service may run meanwhile.
 
-    A Postgres database takes pg_dump, of its client programs, on this machine.
+    A Postgres database takes pg_dump, of its client programs, on this machine. Your own architectures (the file of
+    RADII_ARCHITECTURES and its code) are no part of a backup: keep them beside it.
     """
     from worker.store import backup as backups
 
@@ -60,12 +61,15 @@ def restore(
     ],
     data: Data = None,
 ) -> None:
-    """Bring a backup into an empty data folder (or an empty Postgres database). Jobs in work go on where it has them."""
-    from worker.store import backup as backups
-    from worker.store import schema
+    """Bring a backup into an empty data folder (or an empty Postgres database). Jobs in work go on where it has them.
+
+    It is compared with its hashes; one that was cut off can be run again. Your own architectures (the file of
+    RADII_ARCHITECTURES and its code) are no part of a backup: put them back, too.
+    """
+    from worker.store import restoring, schema
 
     settings = read_settings(data=data)
-    copied = _tried(lambda: backups.restore(settings, folder))
+    copied = _tried(lambda: restoring.restore(settings, folder))
     _told(copied, "The backup is restored")
     if copied.schema != schema.head():
         note(f"Its schema is {copied.schema}: `radii migrate` (or `radii up`) brings it to {schema.head()}.")

@@ -1,25 +1,29 @@
 """A copy of everything: the database as it is at one moment, and the blobs that it names.
 
-The database is copied first. Blobs never change and are deleted an hour after nothing refers to them any more, so that those
-that the copy names are still there when it is their turn. Every blob is compared with its name, which is its hash, on the
-way: a file that has rotted is told, in the backup and not on the day of need.
+The database is copied first, then its blobs; they never change, and while the backup runs none is deleted
+(``store.holds``). The manifest comes last, with the hash of the database's copy: a folder without one is no backup. Every
+blob is compared with its name, which is its hash, on the way: a file that has rotted is told, in the backup and not on the
+day of need.
+
+``store.restoring`` is the way back.
 """
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine, inspect, make_url, select
+from sqlalchemy import Engine, make_url, select
 from sqlalchemy.orm import Session
 
 from worker.settings import Settings
-from worker.store import blobs, schema
+from worker.store import blobs, holds, schema
 from worker.store.session import Database
 from worker.store.tables import Blob
 
@@ -53,66 +57,101 @@ def back_up(settings: Settings, target: Path) -> Copied:
         revision = schema.current(database.engine)
         if revision is None:
             raise CannotCopy("expected a database with tables, got an empty one")
-        before = _named(database)
-        if database.engine.dialect.name == "sqlite":
-            _copy_sqlite(database.engine, target / SQLITE)
-            kept = Database(f"sqlite:///{(target / SQLITE).absolute()}")
-            try:
-                wanted = _named(kept)
-            finally:
-                kept.close()
-        else:
-            _run(["pg_dump", "--format=custom", "--no-owner", "--file", str(target / POSTGRES), _libpq(settings.url)])
-            wanted = before | _named(database)
+        with holds.hold(settings.blobs, database):
+            file, wanted = _copy_database(database, settings, target)
+            size, damaged, missing = copy_blobs(settings.blobs, target / "blobs", wanted)
     finally:
         database.close()
-    copied = _copy_blobs(settings.blobs, target / "blobs", wanted, revision)
-    manifest = {"schema": revision, "made": time.time(), "blobs": copied.blobs, "size": copied.size}
-    (target / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    return copied
+    count = len(wanted) - len(damaged) - len(missing)
+    manifest = {"schema": revision, "made": time.time(), "blobs": count, "size": size}
+    _write_manifest(target, manifest | {"database": {"file": file.name, "sha256": sync(file)}})
+    return Copied(schema=revision, blobs=count, size=size, damaged=tuple(damaged), missing=tuple(missing))
 
 
-def restore(settings: Settings, source: Path) -> Copied:
-    """Brings a backup into an empty place: no tables in the database, and its blobs beside those that are there. Jobs that
-    were in work go on where the backup has them. Raises :class:`CannotCopy`."""
-    try:
-        revision = json.loads((source / MANIFEST).read_text())["schema"]
-    except (OSError, ValueError, KeyError):
-        raise CannotCopy(f"expected a folder that `radii backup` has made, got {source}") from None
-    if revision > schema.head():
-        raise CannotCopy(
-            f"expected a backup of schema {schema.head()} or older, got one of {revision}: use its version"
-        )
-    settings.data.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.url)
-    try:
-        if inspect(database.engine).get_table_names():
-            raise CannotCopy("expected a database without tables, got one that has some")
-        if database.engine.dialect.name == "sqlite":
-            _put_sqlite(source / SQLITE, database.engine)
-        else:
-            if not (source / POSTGRES).exists():
-                raise CannotCopy(f"expected a backup of a Postgres database ({POSTGRES}), got one of SQLite")
-            _run(
-                [
-                    "pg_restore",
-                    "--no-owner",
-                    "--exit-on-error",
-                    "--dbname",
-                    _libpq(settings.url),
-                    str(source / POSTGRES),
-                ]
-            )
-        wanted = _named(database)
-    finally:
-        database.close()
-    return _copy_blobs(source / "blobs", settings.blobs, wanted, revision)
-
-
-def _named(database: Database) -> dict[str, int]:
-    """The blobs of the database and their sizes."""
+def named(database: Database) -> set[str]:
+    """The blobs of the database."""
     with Session(database.engine) as session:
-        return {sha256: size for sha256, size in session.execute(select(Blob.sha256, Blob.size))}
+        return set(session.scalars(select(Blob.sha256)))
+
+
+def copy_blobs(source: Path, target: Path, wanted: Iterable[str]) -> tuple[int, list[str], list[str]]:
+    """Copies blobs from one folder to another, safe on the disk, but those that are there already and sound. Returns the
+    bytes that were copied, the blobs that are damaged in ``source``, and those that it lacks."""
+    size, damaged, missing = 0, [], []
+    for sha256 in sorted(wanted):
+        into = blobs.path_of(target, sha256)
+        if into.exists() and digest_of(into) == sha256:
+            continue
+        part = into.with_name(into.name + ".part")
+        into.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(blobs.path_of(source, sha256), part)
+        except FileNotFoundError:
+            part.unlink(missing_ok=True)
+            missing.append(sha256)
+            continue
+        if sync(part) != sha256:
+            part.unlink()
+            damaged.append(sha256)
+            continue
+        size += part.stat().st_size
+        part.replace(into)
+        sync_folder(into.parent)
+    return size, damaged, missing
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def sync(path: Path) -> str:
+    """Makes sure that a file is on the disk, and reads it back: its SHA-256."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return digest_of(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes sure that the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def run_client(command: list[str], url: str) -> None:
+    """Runs one of Postgres' client programs on the database of ``url``, whose password nobody sees in a list of processes.
+    Raises :class:`CannotCopy`."""
+    if shutil.which(command[0]) is None:
+        raise CannotCopy(f"expected {command[0]}, of Postgres' client programs, on this machine; it is not there")
+    parts = make_url(url)
+    password = parts.password or parts.query.get("password")
+    plain = parts.set(drivername="postgresql").difference_update_query(["password"])._replace(password=None)
+    environment = os.environ | ({"PGPASSWORD": str(password)} if password else {})
+    command = [command[0], "--dbname", plain.render_as_string(hide_password=False), *command[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        raise CannotCopy(f"{command[0]} failed: {done.stderr.strip()[-1000:]}")
+
+
+def _copy_database(database: Database, settings: Settings, target: Path) -> tuple[Path, set[str]]:
+    """The copy's file, and the blobs that it names (of Postgres: and some that came meanwhile)."""
+    if database.engine.dialect.name == "sqlite":
+        _copy_sqlite(database.engine, target / SQLITE)
+        kept = Database(f"sqlite:///{(target / SQLITE).absolute()}")
+        try:
+            return target / SQLITE, named(kept)
+        finally:
+            kept.close()
+    before = named(database)
+    run_client(["pg_dump", "--format=custom", "--no-owner", "--file", str(target / POSTGRES)], settings.url)
+    return target / POSTGRES, before | named(database)
 
 
 def _copy_sqlite(engine: Engine, target: Path) -> None:
@@ -122,57 +161,9 @@ def _copy_sqlite(engine: Engine, target: Path) -> None:
         source.backup(copy)
 
 
-def _put_sqlite(source: Path, engine: Engine) -> None:
-    if not source.exists():
-        raise CannotCopy(f"expected a backup of an SQLite database ({SQLITE}), got one of Postgres")
-    with sqlite3.connect(source) as kept, engine.connect() as connection:
-        target = connection.connection.driver_connection
-        assert target is not None
-        kept.backup(target)
-
-
-def _copy_blobs(source: Path, target: Path, wanted: dict[str, int], revision: str) -> Copied:
-    damaged, missing, size = [], [], 0
-    for sha256 in sorted(wanted):
-        into = blobs.path_of(target, sha256)
-        if into.exists():
-            continue
-        part = into.with_name(into.name + ".part")
-        into.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
-        try:
-            with part.open("wb") as file:
-                for piece in _pieces(blobs.path_of(source, sha256)):
-                    digest.update(piece)
-                    file.write(piece)
-                    size += len(piece)
-        except FileNotFoundError:
-            part.unlink(missing_ok=True)
-            missing.append(sha256)
-            continue
-        if digest.hexdigest() != sha256:
-            part.unlink()
-            damaged.append(sha256)
-            continue
-        part.replace(into)
-    count = len(wanted) - len(damaged) - len(missing)
-    return Copied(schema=revision, blobs=count, size=size, damaged=tuple(damaged), missing=tuple(missing))
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            yield piece
-
-
-def _run(command: list[str]) -> None:
-    if shutil.which(command[0]) is None:
-        raise CannotCopy(f"expected {command[0]}, of Postgres' client programs, on this machine; it is not there")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise CannotCopy(f"{command[0]} failed: {done.stderr.strip()[-1000:]}")
-
-
-def _libpq(url: str) -> str:
-    """The URL as Postgres' own programs read it."""
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+def _write_manifest(target: Path, manifest: dict[str, object]) -> None:
+    part = target / f"{MANIFEST}.part"
+    part.write_text(json.dumps(manifest, indent=2) + "\n")
+    sync(part)
+    part.replace(target / MANIFEST)
+    sync_folder(target)

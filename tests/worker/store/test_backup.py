@@ -4,16 +4,17 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from tests_support import processes, things
 
 from worker.settings import Settings
-from worker.store import backup, jobs, results
+from worker.store import backup, jobs, registry, restoring, results
 from worker.store.backup import CannotCopy
 from worker.store.session import Database
-from worker.store.tables import Job
+from worker.store.tables import Dataset, Job
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_job_goes_on_from_a_backup_that_was_made_in_its_middle_and_ends_with_t
         copied = backup.back_up(settings, tmp_path / "copy")
         processes.until(lambda: processes.ended(database, job_id), 120, "the job ends")
     assert (copied.blobs, copied.damaged, copied.missing) == (2, (), ())
-    assert backup.restore(elsewhere, tmp_path / "copy").blobs == 2
+    assert restoring.restore(elsewhere, tmp_path / "copy").blobs == 2
     restored = Database(elsewhere.url)
     try:
         assert 2 <= processes.stored(restored, job_id) < 24
@@ -87,6 +88,99 @@ def test_files_that_have_rotted_or_are_gone_are_told(database: Database, setting
     assert not list((tmp_path / "copy").rglob("*.part"))
 
 
+def test_what_loses_its_last_reference_during_a_backup_is_in_it(
+    database: Database, settings: Settings, elsewhere: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset_id = things.dataset(database, settings.blobs, things.tenant(database))
+    copy = backup.copy_blobs
+
+    def after_a_deletion(*args: Any) -> Any:
+        with database.write() as session:
+            registry.remove(session, session.get_one(Dataset, dataset_id))
+            registry.collect(session, settings.blobs, grace=-60.0)
+        return copy(*args)
+
+    monkeypatch.setattr(backup, "copy_blobs", after_a_deletion)
+    copied = backup.back_up(settings, tmp_path / "copy")
+    assert (copied.blobs, copied.missing) == (1, ())
+    assert restoring.restore(elsewhere, tmp_path / "copy").missing == ()
+    with database.write() as session:
+        assert registry.collect(session, settings.blobs, grace=-60.0) == 1, "afterwards it goes"
+
+
+def test_a_database_that_was_damaged_in_the_backup_is_refused_before_anything_is_written(
+    database: Database, settings: Settings, elsewhere: Settings, tmp_path: Path
+) -> None:
+    _submit(database, settings, 1)
+    backup.back_up(settings, tmp_path / "copy")
+    dump = next(path for path in (tmp_path / "copy").glob("radii.*"))
+    content = bytearray(dump.read_bytes())
+    content[len(content) // 2] ^= 1
+    dump.write_bytes(content)
+    with pytest.raises(CannotCopy, match=r"as backup\.json says, got [0-9a-f]{64}: it has been damaged since"):
+        restoring.restore(elsewhere, tmp_path / "copy")
+    assert not elsewhere.blobs.exists()
+    _is_empty(elsewhere)
+
+
+def _is_empty(settings: Settings) -> None:
+    database = Database(settings.url)
+    assert inspect(database.engine).get_table_names() == []
+    database.close()
+
+
+def test_a_restore_that_was_cut_off_is_run_again(
+    database: Database, settings: Settings, elsewhere: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once among the files, once at the database: each time the message says what to do, and nothing is lost by it."""
+    _submit(database, settings, 1)
+    backup.back_up(settings, tmp_path / "copy")
+    first, second = sorted((tmp_path / "copy" / "blobs").glob("??/*"))
+
+    def full(folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    for module, name in ((backup, "sync_folder"), (restoring, "_put_database")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, full if name == "sync_folder" else lambda *_: full(tmp_path))
+            with pytest.raises(CannotCopy, match=r"No space left on device\. Run it again when that is mended"):
+                restoring.restore(elsewhere, tmp_path / "copy")
+        _is_empty(elsewhere)
+    assert (elsewhere.blobs / first.name[:2] / first.name).exists()
+    copied = restoring.restore(elsewhere, tmp_path / "copy")
+    assert (copied.blobs, copied.size, copied.damaged, copied.missing) == (2, 0, (), ())
+    assert (elsewhere.blobs / second.name[:2] / second.name).read_bytes() == second.read_bytes()
+
+
+def test_files_that_are_there_already_are_compared_and_not_trusted(
+    database: Database, settings: Settings, elsewhere: Settings, tmp_path: Path
+) -> None:
+    _submit(database, settings, 1)
+    backup.back_up(settings, tmp_path / "copy")
+    sound, damaged = sorted((tmp_path / "copy" / "blobs").glob("??/*"))
+    for path, content in ((sound, sound.read_bytes()), (damaged, b"cut")):
+        target = elsewhere.blobs / path.name[:2] / path.name
+        target.parent.mkdir(parents=True)
+        target.write_bytes(content)
+    copied = restoring.restore(elsewhere, tmp_path / "copy")
+    assert (copied.blobs, copied.size) == (2, damaged.stat().st_size)
+    assert (elsewhere.blobs / damaged.name[:2] / damaged.name).read_bytes() == damaged.read_bytes()
+
+
+def test_the_password_of_postgres_stands_in_no_list_of_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\necho "$PGPASSWORD" > {tmp_path}/password\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    for url in ("postgresql://me:s3cret@host:5433/radii", "postgresql+psycopg://me@host:5433/radii?password=s3cret"):
+        backup.run_client(["pg_dump", "--format=custom"], url)
+        arguments = (tmp_path / "arguments").read_text()
+        assert arguments == "--dbname postgresql://me@host:5433/radii --format=custom\n"
+        assert (tmp_path / "password").read_text() == "s3cret\n"
+
+
 def test_nothing_is_written_over(database: Database, settings: Settings, elsewhere: Settings, tmp_path: Path) -> None:
     (tmp_path / "held").mkdir()
     (tmp_path / "held" / "something").touch()
@@ -96,9 +190,9 @@ def test_nothing_is_written_over(database: Database, settings: Settings, elsewhe
         backup.back_up(elsewhere, tmp_path / "none")
     backup.back_up(settings, tmp_path / "copy")
     with pytest.raises(CannotCopy, match="got one that has some"):
-        backup.restore(settings, tmp_path / "copy")
-    with pytest.raises(CannotCopy, match="that `radii backup` has made"):
-        backup.restore(elsewhere, tmp_path)
+        restoring.restore(settings, tmp_path / "copy")
+    with pytest.raises(CannotCopy, match="that `radii backup` has made to its end"):
+        restoring.restore(elsewhere, tmp_path)
 
 
 def test_a_backup_of_a_newer_version_is_refused(settings: Settings, elsewhere: Settings, tmp_path: Path) -> None:
@@ -106,7 +200,7 @@ def test_a_backup_of_a_newer_version_is_refused(settings: Settings, elsewhere: S
     manifest = tmp_path / "copy" / backup.MANIFEST
     manifest.write_text(manifest.read_text().replace('"0004"', '"9999"'))
     with pytest.raises(CannotCopy, match="got one of 9999: use its version"):
-        backup.restore(elsewhere, tmp_path / "copy")
+        restoring.restore(elsewhere, tmp_path / "copy")
 
 
 def test_a_backup_of_sqlite_is_one_file_without_a_log(database: Database, settings: Settings, tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""The way back from a backup (``store.backup``): into an empty database, with its blobs beside those that are there.
+
+The copy of the database is compared with its hash before anything is written. Blobs come first and the database last, all
+of it or nothing, so that a restore that was cut off is simply run again: until its end there are no tables, and blobs that
+are there already are read, compared and kept.
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, inspect
+
+from worker.settings import Settings
+from worker.store import schema
+from worker.store.backup import (
+    MANIFEST,
+    POSTGRES,
+    SQLITE,
+    CannotCopy,
+    Copied,
+    copy_blobs,
+    digest_of,
+    named,
+    run_client,
+    sync,
+    sync_folder,
+)
+from worker.store.session import Database
+
+T = TypeVar("T")
+
+AGAIN = "Run it again when that is mended: the database is as empty as before, and files that were copied stay"
+
+
+def restore(settings: Settings, source: Path) -> Copied:
+    """Brings a backup into an empty place: no tables in the database, and its blobs beside those that are there. Jobs that
+    were in work go on where the backup has them. Raises :class:`CannotCopy`."""
+    manifest = _manifest(source)
+    _check_schema(manifest["schema"])
+    dump = _sound_database(source, manifest, sqlite=settings.url.startswith("sqlite"))
+    settings.data.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.url)
+    try:
+        if inspect(database.engine).get_table_names():
+            raise CannotCopy(
+                "expected a database without tables, got one that has some: name another folder (RADII_DATA) or an empty "
+                "database (RADII_DATABASE_URL)"
+            )
+        there = _files(source)
+        size, damaged, _ = _or_again(lambda: copy_blobs(source / "blobs", settings.blobs, there))
+        _or_again(lambda: _put_database(dump, database.engine, settings))
+        wanted = named(database)
+        # The backup lacks these; the folder may still have them.
+        _, _, missing = copy_blobs(source / "blobs", settings.blobs, wanted - there)
+    finally:
+        database.close()
+    damaged = [sha256 for sha256 in damaged if sha256 in wanted]
+    count = len(wanted) - len(damaged) - len(missing)
+    return Copied(schema=manifest["schema"], blobs=count, size=size, damaged=tuple(damaged), missing=tuple(missing))
+
+
+def _manifest(source: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((source / MANIFEST).read_text())
+        return found | {"schema": str(found["schema"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CannotCopy(f"expected a folder that `radii backup` has made to its end, got {source}") from None
+
+
+def _check_schema(revision: str) -> None:
+    if revision > schema.head():
+        raise CannotCopy(
+            f"expected a backup of schema {schema.head()} or older, got one of {revision}: use its version"
+        )
+
+
+def _sound_database(source: Path, manifest: dict[str, Any], *, sqlite: bool) -> Path:
+    """The copy of the database, which is of the right kind and as it was written (older backups have no hash of it)."""
+    dump = source / (SQLITE if sqlite else POSTGRES)
+    if not dump.exists():
+        kinds = [f"an SQLite database ({SQLITE})", f"a Postgres database ({POSTGRES})"]
+        expected = kinds[0] if sqlite else kinds[1]
+        raise CannotCopy(f"expected a backup of {expected}, got one without that file")
+    announced = manifest.get("database", {}).get("sha256")
+    if announced is not None and (found := digest_of(dump)) != announced:
+        raise CannotCopy(
+            f"expected {dump.name} of SHA-256 {announced}, as {MANIFEST} says, got {found}: it has been damaged since, and "
+            "nothing was restored of it; use another backup"
+        )
+    return dump
+
+
+def _files(source: Path) -> set[str]:
+    """The blobs that the backup has."""
+    return {path.name for path in (source / "blobs").glob("??/*") if re.fullmatch("[0-9a-f]{64}", path.name)}
+
+
+def _or_again(act: Callable[[], T]) -> T:
+    try:
+        return act()
+    except (OSError, sqlite3.Error, CannotCopy) as error:
+        raise CannotCopy(f"{error}. {AGAIN}") from None
+
+
+def _put_database(dump: Path, engine: Engine, settings: Settings) -> None:
+    if engine.dialect.name != "sqlite":
+        run_client(["pg_restore", "--no-owner", "--single-transaction", str(dump)], settings.url)
+        return
+    # One transaction of SQLite's: cut off, it leaves a database without tables.
+    uri = f"{dump.absolute().as_uri()}?mode=ro&immutable=1"
+    with sqlite3.connect(uri, uri=True) as kept, engine.connect() as connection:
+        target = connection.connection.driver_connection
+        assert target is not None
+        kept.backup(target)
+        target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = Path(str(engine.url.database))
+    sync(path)
+    sync_folder(path.parent)
