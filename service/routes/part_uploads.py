@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Request, Response
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from service import requests, schemas, views
 from service.dependencies import DatabaseDep, SettingsDep, TenantId, shown
@@ -77,7 +78,7 @@ async def put_part(
     content_digest: ContentDigest = None,
 ) -> schemas.Part:
     """Stores one part: exactly `part_size` bytes, and of the last one what is left. It can be sent again."""
-    expected = _expected(database, tenant_id, upload_id, number)
+    expected = await run_in_threadpool(_expected, database, tenant_id, upload_id, number)
 
     def store(sealed: Sealed) -> schemas.Part:
         if sealed.size != expected:

@@ -1,5 +1,8 @@
 """Uploads in parts: they go on after a cut, in any order, and what is damaged is found."""
 
+import asyncio
+import contextlib
+import errno
 import hashlib
 import os
 import random
@@ -11,13 +14,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
-from tests_support.live import running
+from tests_support import processes
+from tests_support.live import killed, running
 from tests_support.over_http import Service
 
 from service import client_upload
 from service.client import Client
-from worker.store import part_uploads, registry
+from service.routes import part_uploads as part_uploads_route
+from worker.store import blobs, part_uploads, registry
 from worker.store.clock import clock
 from worker.store.tables import PartUpload
 
@@ -152,6 +158,60 @@ def test_what_was_made_of_an_upload_survives_the_forgetting_of_its_parts(service
     assert service.client.get(f"/v1/blobs/{SHA256}").content == DATA
 
 
+def test_a_database_that_is_slow_to_tell_of_a_part_holds_up_nobody_else(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever asks the database does so in a thread, not where all requests are served."""
+    upload, asked = _begin(service), part_uploads_route._expected
+    on_the_loop: list[bool] = []
+
+    def expected(*args: Any) -> int:
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            on_the_loop.append(True)
+        return asked(*args)
+
+    monkeypatch.setattr(part_uploads_route, "_expected", expected)
+    assert _put(service, upload, 0).status_code == 200
+    assert not on_the_loop
+
+
+class TestFullDisk:
+    """507 while there is no room, nothing half done left behind, and the upload goes on when there is."""
+
+    def test_below_the_room_that_stays_free(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        upload = _begin(service)
+        self._goes_on_when_there_is_room(
+            service, upload, lambda patch: patch.setattr(blobs, "free_bytes", lambda _: -1)
+        )
+
+    def test_in_the_middle_of_the_bytes(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        upload, write = _begin(service), blobs.Writer.write
+
+        def full(writer: blobs.Writer, piece: bytes) -> None:
+            write(writer, piece[: len(piece) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self._goes_on_when_there_is_room(service, upload, lambda patch: patch.setattr(blobs.Writer, "write", full))
+
+    def _goes_on_when_there_is_room(self, service: Service, upload: dict[str, Any], fill: Any) -> None:
+        _put(service, upload, 0)
+        with pytest.MonkeyPatch.context() as patch:
+            fill(patch)
+            assert self._refused(service, _put(service, upload, 1))
+        for number in service.client.get(f"/v1/uploads/{upload['id']}/parts").json()["missing"]:
+            assert _put(service, upload, number).status_code == 200
+        with pytest.MonkeyPatch.context() as patch:
+            fill(patch)
+            assert self._refused(service, _complete(service, upload))
+        assert service.client.get(f"/v1/uploads/{upload['id']}/parts").json()["missing"] == []
+        assert _complete(service, upload).json()["sha256"] == SHA256
+
+    def _refused(self, service: Service, answer: Any) -> bool:
+        assert not list((service.settings.blobs / "new").glob("*"))
+        return bool(answer.status_code == 507 and answer.json()["type"] == "urn:radii:problem:disk-full")
+
+
 SENDER = """
 import sys
 from service import client_upload
@@ -162,7 +222,7 @@ with Client(sys.argv[1]) as client:
 """
 
 
-def test_a_service_killed_in_the_middle_of_a_part_goes_on_with_the_upload_and_its_memory_stays_flat(
+def test_a_sender_killed_in_the_middle_of_a_part_goes_on_with_the_upload_and_the_services_memory_stays_flat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """192 MiB in twelve parts: the sender is killed, then a part is cut in its middle; what had come is not sent again."""
@@ -194,22 +254,68 @@ def test_a_service_killed_in_the_middle_of_a_part_goes_on_with_the_upload_and_it
         assert len(sent) <= 12 - there, "only what was missing"
         with path.open("rb") as file:
             assert made.sha256 == hashlib.file_digest(file, "sha256").hexdigest()
-        peak = int(
-            next(
-                line.split()[1]
-                for line in Path(f"/proc/{service.pid}/status").read_text().splitlines()
-                if line.startswith("VmHWM")
-            )
-        )
-        assert peak < 400 * 1024, "kilobytes at most, of the process that took 192 MiB"
+        assert _peak(service) < 400 * 2**20, "of the process that took 192 MiB"
+
+
+def _peak(process: "subprocess.Popen[str]") -> int:
+    """The most memory that a process has had, in bytes."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 
 
 def _cut_in_the_middle(address: str, upload_id: str) -> None:
     """Begins to send the last part, and breaks off."""
+    with _half_a_part(address, upload_id, 11):
+        pass
+
+
+def _half_a_part(address: str, upload_id: str, number: int) -> socket.socket:
+    """A connection on which the first MiB of a part has been sent."""
     target = urlsplit(address)
-    with socket.create_connection((target.hostname, target.port)) as connection:
-        connection.sendall(
-            f"PUT /v1/uploads/{upload_id}/parts/11 HTTP/1.1\r\nHost: {target.netloc}\r\n"
-            f"Content-Length: {16 * 2**20}\r\n\r\n".encode()
-        )
-        connection.sendall(os.urandom(2**20))
+    connection = socket.create_connection((target.hostname, target.port))
+    connection.sendall(
+        f"PUT /v1/uploads/{upload_id}/parts/{number} HTTP/1.1\r\nHost: {target.netloc}\r\n"
+        f"Content-Length: {part_uploads.PART_SIZE}\r\n\r\n".encode()
+    )
+    connection.sendall(os.urandom(2**20))
+    return connection
+
+
+def test_a_service_killed_in_the_middle_of_a_part_goes_on_with_the_upload_when_it_is_there_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 of the whole service while a part is on its way; another one on the same folder takes what is missing.
+
+    RADII_TEST_UPLOAD_MIB makes the file larger: memory does not grow with it.
+    """
+    monkeypatch.undo()
+    part, parts = part_uploads.PART_SIZE, int(os.environ.get("RADII_TEST_UPLOAD_MIB", "64")) // 16
+    piece = random.Random(3).randbytes(part - 8)
+    contents = (number.to_bytes(8, "big") + piece for number in range(parts))
+    digest = hashlib.sha256()
+    for content in contents:
+        digest.update(content)
+    body = {"name": "large.bin", "size": parts * part, "sha256": digest.hexdigest()}
+
+    def send(client: httpx.Client, numbers: list[int]) -> None:
+        for number in numbers:
+            content = number.to_bytes(8, "big") + piece
+            assert client.put(f"/v1/uploads/{upload['id']}/parts/{number}", content=content).status_code == 200
+
+    data = tmp_path / "data"
+    with killed(data, "--workers", "0") as (address, _), httpx.Client(base_url=address, timeout=60) as client:
+        upload = client.post("/v1/uploads", json=body).json()
+        send(client, upload["missing"][: parts // 2])
+        sending = _half_a_part(address, upload["id"], parts // 2)
+        processes.until(lambda: bool(list((data / "blobs" / "new").iterdir())), 20, "the part begins to be written")
+    sending.close()
+    with running(data, "--workers", "0") as (address, service), httpx.Client(base_url=address, timeout=600) as client:
+        again = client.post("/v1/uploads", json=body).json()
+        assert (again["id"], again["missing"]) == (upload["id"], list(range(parts // 2, parts)))
+        send(client, again["missing"])
+        before = _peak(service)
+        made = client.post(f"/v1/uploads/{upload['id']}/complete").json()
+        assert (made["size"], made["sha256"]) == (body["size"], body["sha256"])
+        grown = _peak(service) - before
+        print(f"{body['size'] / 2**20:,.0f} MiB: {_peak(service) / 2**20:.0f} MiB at most, {grown / 2**20:.1f} to join")
+        assert _peak(service) < 300 * 2**20 and grown < 20 * 2**20

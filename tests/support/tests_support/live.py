@@ -11,7 +11,26 @@ from pathlib import Path
 
 @contextmanager
 def running(data: Path, *flags: str, **variables: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """A service on a free port; its address and process."""
+    """A service on a free port, ended in order with the block; its address and process."""
+    with _started(data, flags, variables) as (address, process):
+        try:
+            yield address, process
+        finally:
+            process.terminate()
+            assert process.wait(timeout=60) == 0
+
+
+@contextmanager
+def killed(data: Path, *flags: str, **variables: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """The same, but killed at the end of the block: kill -9."""
+    with _started(data, flags, variables) as found:
+        yield found
+
+
+@contextmanager
+def _started(
+    data: Path, flags: tuple[str, ...], variables: dict[str, str]
+) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     log = (data.parent / f"{data.name}.log").open("w")
     environment = {**os.environ, "RADII_POLL": "0.1", "RADII_COMMIT": "0.3", "RADII_DEVICE": "cpu", **variables}
     process = subprocess.Popen(
@@ -28,6 +47,6 @@ def running(data: Path, *flags: str, **variables: str) -> Iterator[tuple[str, "s
         assert found is not None, f"{line!r}: {Path(log.name).read_text()}"
         yield found[1], process
     finally:
-        process.terminate()
-        assert process.wait(timeout=60) == 0
+        process.kill()
+        process.wait()
         log.close()
