@@ -18,6 +18,7 @@ from rs_core.errors import InputOutOfMemory, OutOfMemory, RadiiError
 from rs_core.memory import ran_out
 from rs_core.models import table
 from worker import logs, run
+from worker.orphans import die_with_parent
 from worker.run.environment import Gauge, configure, provenance, resolve_device, share_memory
 from worker.run.task import Task
 from worker.settings import Settings
@@ -42,6 +43,7 @@ SMALLER = {
 
 def main() -> None:
     """Serves tasks until the standard input closes."""
+    die_with_parent()
     answers = os.fdopen(int(sys.argv[1]), "w", buffering=1)
 
     def say(message: Message) -> None:
@@ -52,8 +54,9 @@ def main() -> None:
     logs.configure(settings)
     table.use(os.environ.get("RADII_ARCHITECTURES"))
     number = int(os.environ.get("RADII_WORKER_NUMBER", "0"))
-    device = resolve_device(os.environ.get("RADII_DEVICE", "auto"), worker_number=number)
-    share_memory(device, workers=settings.local_workers, share=settings.gpu_share)
+    wanted = os.environ.get("RADII_DEVICE", "auto")
+    device = resolve_device(wanted, worker_number=number)
+    share_memory(device, workers=settings.local_workers, share=settings.gpu_share, in_turn=wanted == "auto")
     say({"type": "ready", "provenance": provenance(device), "device_type": device.type})
     tasks: queue.Queue[Message] = queue.Queue()
     replies: queue.SimpleQueue[Message] = queue.SimpleQueue()

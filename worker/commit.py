@@ -16,7 +16,7 @@ from worker.settings import Settings
 from worker.store import counters, jobs, registry, results, shards
 from worker.store.blobs import Sealed
 from worker.store.shards import Claim
-from worker.store.tables import Checkpoint, Dataset, Job, Shard
+from worker.store.tables import Checkpoint, Dataset, Job
 
 Message = dict[str, Any]
 
@@ -46,6 +46,8 @@ class Pending:
     death: str | None = None
     killed: bool = False
     resumed: dict[int, int] = field(default_factory=dict)
+    superseded: list[str] = field(default_factory=list)
+    """Blobs of snapshots that nobody needs once this is committed."""
     forced: int | None = None
     """Rows that memory allowed at once, where that has been told of already."""
 
@@ -76,6 +78,11 @@ class Pending:
     def emptied(self) -> "Pending":
         """The same place in the work, with nothing left to store."""
         return Pending(at=self.at, resumed=self.resumed, forced=self.forced)
+
+    def let_go(self, resume: Message | None) -> None:
+        """Notes the snapshot of a place that is not gone on from any more."""
+        if resume is not None and "sha256" in resume:
+            self.superseded.append(resume["sha256"])
 
     def _finished(self, index: int) -> None:
         self.progress.pop(index, None)
@@ -124,7 +131,7 @@ def write(
     elif done is not None and done.get("more"):
         shards.next_turn(session, claim)
     elif done is not None:
-        shards.finish(session, claim, _made(session, settings, claim, done))
+        shards.finish(session, claim, _made(session, settings, claim, pending, done))
     elif alone:
         shards.keep(session, claim, {"alone": True})
         shards.release(session, claim)
@@ -161,7 +168,7 @@ def _results(session: Session, settings: Settings, claim: Claim, pending: Pendin
             Path(file["sealed"]["path"]).unlink(missing_ok=True)
         sealed = _sealed(last)
         registry.put_blob(session, settings.blobs, sealed)
-        shards.keep(session, claim, {"sha256": sealed.sha256, **last["place"]})
+        pending.let_go(shards.keep(session, claim, {"sha256": sealed.sha256, **last["place"]}))
 
 
 def _note_smaller_batches(session: Session, claim: Claim, pending: Pending) -> None:
@@ -176,7 +183,7 @@ def _note_smaller_batches(session: Session, claim: Claim, pending: Pending) -> N
         counters.add(session, counters.BATCHES_HALVED)
 
 
-def _made(session: Session, settings: Settings, claim: Claim, done: Message) -> dict[str, Any] | None:
+def _made(session: Session, settings: Settings, claim: Claim, pending: Pending, done: Message) -> dict[str, Any] | None:
     """Gives the data set or checkpoint that the job made its blob and what is known of it; the outcome of an audit."""
     if claim.kind == "verify":
         return auditing.outcome(session, session.get_one(Job, claim.job_id), done["recomputed"])
@@ -193,8 +200,7 @@ def _made(session: Session, settings: Settings, claim: Claim, done: Message) -> 
     checkpoint = session.get_one(Checkpoint, job.checkpoint_id)
     registry.make_ready(session, checkpoint, columns)
     if claim.kind == "train":
-        shard = session.get_one(Shard, (claim.job_id, claim.number), populate_existing=True)
-        shard.resume = None
+        pending.let_go(shards.keep(session, claim, None))
     return {"checkpoint": checkpoint.id}
 
 

@@ -22,7 +22,7 @@ from worker import assignment, broker
 from worker.commit import Pending, abandon, write
 from worker.fuse import Fuse
 from worker.process import Child, ChildEnded, Message, describe
-from worker.store import counters, shards
+from worker.store import counters, registry, shards
 from worker.store.shards import Claim, LeaseLost
 
 if TYPE_CHECKING:
@@ -182,8 +182,9 @@ class Drive:
             self._commit(failed=_refused(error))
             return
         self.progressed = self.progressed or self.pending.holds_results()
-        self.pending = self.pending.emptied()
+        superseded, self.pending = self.pending.superseded, self.pending.emptied()
         self.committed = self.begun = time.monotonic()
+        self._discard(superseded)
         if done:
             self._ring_for_those_that_waited()
             if done.get("more"):
@@ -204,6 +205,12 @@ class Drive:
                     raise GivenUp(f"no renewal of {self.claim.job_id}: {error}") from error
                 log.warning("database away, trying again", extra={"error": str(error)[:300]})
                 time.sleep(min(1.0, self.settings.lease / 20))
+
+    def _discard(self, superseded: list[str]) -> None:
+        """Deletes snapshots that are behind; what stays because of an error goes with the next cleaning."""
+        for sha256 in superseded:
+            with contextlib.suppress(SQLAlchemyError, OSError), self.database.write() as session:
+                registry.discard(session, self.settings.blobs, sha256)
 
     def _ring_for_those_that_waited(self) -> None:
         """What could not be claimed until this job had succeeded; where that is not heard, the sweep rings."""

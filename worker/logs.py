@@ -66,6 +66,11 @@ def configure(settings: Settings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("radii").setLevel(logging.INFO)
+    sys.excepthook = lambda *error: logging.getLogger("radii").critical("ended by an error", exc_info=error)
+    threading.excepthook = lambda args: logging.getLogger("radii").error(
+        "a thread was ended by an error",
+        exc_info=(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback),
+    )
 
 
 def extra(record: logging.LogRecord) -> dict[str, object]:

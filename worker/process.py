@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
 from worker.settings import Settings
@@ -24,6 +25,10 @@ COMMAND = (sys.executable, "-m", "worker.child")
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 * 2**30), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**30)}
 """For glibc's allocator, which else hands every large block back and faults its pages in again at the next step: a MACER
 step of ResNet-20 took 2.3 times as long, other methods 1.1 to 1.2 times. The memory goes when the child ends."""
+
+
+_STARTER = ThreadPoolExecutor(1, thread_name_prefix="starter")
+"""A thread that lives as long as this process."""
 
 
 class ChildEnded(Exception):
@@ -59,14 +64,16 @@ class Child:
 
     def __init__(self, settings: Settings) -> None:
         read_end, write_end = os.pipe()
-        self._process = subprocess.Popen(
+        # The system ends a child that has asked for it (``orphans``) when the thread ends that has started it.
+        self._process = _STARTER.submit(
+            subprocess.Popen,
             [*COMMAND, str(write_end)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=(write_end,),
             env=environment(settings),
             start_new_session=True,  # a Ctrl-C is for the loop, which ends the child in order
-        )
+        ).result()
         os.close(write_end)
         self._messages: queue.Queue[Message | None] = queue.Queue()
         threading.Thread(target=self._read, args=(os.fdopen(read_end),), daemon=True).start()

@@ -21,6 +21,7 @@ from typing import IO, Any
 from rs_core.checkpoint_info import CheckpointInfo, Hints
 from rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
 from rs_core.spec import dump_spec
+from worker.orphans import die_with_parent
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 MAX_OPEN_FILES = 256
@@ -84,6 +85,7 @@ def _how(code: int, errors: bytes) -> str:
 
 def main() -> None:
     """The sandboxed side."""
+    die_with_parent()
     answers = _apart()
     request = json.load(sys.stdin)
     _wall_in(request["memory"], request["seconds"], max(MAX_OUTPUT, 2 * request.get("max_dataset", 0)))

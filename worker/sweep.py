@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from sqlalchemy import delete
 
@@ -22,30 +23,24 @@ UNFINISHED = 86_400.0
 
 
 class Rounds:
-    """A worker's rounds: be seen, and now and then clean, each when it is due and also while a shard is in work.
+    """A worker's rounds, also while a shard is in work: it is seen, and stops where its database has got another schema.
 
-    A worker whose database has got another schema stops. Whatever else goes wrong in a round is logged and tried again
-    in the next one: a worker must not die of it.
+    Whatever else goes wrong in a round is logged and tried again in the next one: a worker must not die of it.
     """
 
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
         self._made = float("-inf")
-        self._cleaned = time.monotonic()
 
     def go_if_due(self) -> None:
         """Makes a round if the interval of the settings is over."""
         now = time.monotonic()
-        settings, database = self._slot.settings, self._slot.database
-        if now - self._made < settings.sweep:
+        if now - self._made < self._slot.settings.sweep:
             return
         self._made = now
         try:
-            schema.require(database.engine)
+            schema.require(self._slot.database.engine)
             self._slot.register()
-            if now - self._cleaned > HOUSEKEEPING:
-                self._cleaned = now
-                clean_once(database, settings)
         except schema.WrongSchema as error:
             log.error("%s", error)
             self._slot.stop.set()
@@ -54,33 +49,38 @@ class Rounds:
 
 
 class Sweeping:
-    """Sweeps in a thread of its own for as long as the ``with`` block lasts, so that lost leases and deadlines wait neither
-    for a child that starts nor for a commit of this process's own."""
+    """Sweeps and cleans, in threads of their own, for as long as the ``with`` block lasts: lost leases and deadlines wait
+    neither for a child that starts nor for a commit of this process's own, and no lease runs out over old files."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._stop = settings, threading.Event()
-        self._thread = threading.Thread(target=self._sweep, daemon=True)
+        self._threads = [
+            threading.Thread(target=self._again, args=("sweep", sweep_once, settings.sweep, 0.0), daemon=True),
+            threading.Thread(target=self._again, args=("clean", clean_once, HOUSEKEEPING, HOUSEKEEPING), daemon=True),
+        ]
 
     def __enter__(self) -> "Sweeping":
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(timeout=5.0)
+        for thread in self._threads:
+            thread.join(timeout=5.0)
 
-    def _sweep(self) -> None:
-        logs.name_thread("sweep")
-        database, wait = Database(self._settings.url, patience=self._settings.patience), 0.0
+    def _again(self, name: str, work: Callable[[Database, Settings], object], interval: float, wait: float) -> None:
+        logs.name_thread(name)
+        database = Database(self._settings.url, patience=self._settings.patience)
         while not self._stop.wait(wait):
             began = time.monotonic()
             try:
                 schema.require(database.engine)
-                sweep_once(database, self._settings)
+                work(database, self._settings)
             except Exception as error:
-                log.warning("a sweep was cut short", extra={"error": f"{type(error).__name__}: {error}"[:300]})
-            # From start to start: what a sweep takes is part of the interval.
-            wait = max(0.0, self._settings.sweep - (time.monotonic() - began))
+                log.warning("a %s was cut short", name, extra={"error": f"{type(error).__name__}: {error}"[:300]})
+            # From start to start: what the work takes is part of the interval.
+            wait = max(0.0, interval - (time.monotonic() - began))
         database.close()
 
 
@@ -104,12 +104,17 @@ def sweep_once(database: Database, settings: Settings) -> int:
 
 
 def clean_once(database: Database, settings: Settings) -> int:
-    """Forgets old uploads and deletes what nothing refers to; returns the number of deleted blobs."""
+    """Forgets what is old and deletes what nothing refers to, in small transactions; returns the number of deleted blobs."""
     with database.write() as session:
         registry.expire_uploads(session, settings.upload_ttl)
-        part_uploads.expire(session, settings.blobs, settings.upload_ttl)
-        gone = registry.collect(session, settings.blobs)
-        gone += registry.collect_orphans(session, settings.blobs, older_than=UNFINISHED)
+        part_uploads.expire(session, settings.upload_ttl)
         session.execute(delete(Worker).where(Worker.seen < clock() - UNFINISHED))
+    part_uploads.clean(database, settings.blobs)
+    gone, last = 0, registry.MOST_AT_ONCE
+    while last == registry.MOST_AT_ONCE:
+        with database.write() as session:
+            last = registry.collect(session, settings.blobs)
+        gone += last
+    gone += registry.collect_orphans(database, settings.blobs, older_than=UNFINISHED)
     blobs.clean_new(settings.blobs, older_than=UNFINISHED, now=time.time())
     return gone

@@ -36,6 +36,10 @@ def _inside(database: Database, job_id: str, epoch: int) -> bool:
     return reached >= epoch and step > 0
 
 
+def _blobs(settings: Settings) -> list[Path]:
+    return list(settings.blobs.glob("??/*"))
+
+
 def test_a_training_killed_twice_ends_with_the_weights_of_an_unbroken_run(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
@@ -66,7 +70,8 @@ def test_a_training_killed_twice_ends_with_the_weights_of_an_unbroken_run(
     assert unbroken.same(model.state_dict(), weights)
     assert metrics == [(epoch.loss, epoch.accuracy) for epoch in epochs]
     assert (info.epoch, info.sigma, info.method) == (12, 0.25, "gaussian")
+    assert len(_blobs(settings)) <= 4, "superseded snapshots go at once, but for those of the moment of a kill"
     with database.write() as session:
         registry.collect(session, settings.blobs, grace=-60.0)
-    kept = [path for path in settings.blobs.rglob("*") if path.is_file() and path.parent.name != "new"]
+    kept = _blobs(settings)
     assert len(kept) == 2, "data set and checkpoint stay, every snapshot goes"

@@ -142,7 +142,8 @@ def test_old_ones_are_forgotten_with_their_parts(service: Service) -> None:
     with service.database.write() as session:
         session.get_one(PartUpload, old["id"]).created = session.scalar(clock()) - 100.0  # type: ignore[operator,call-overload]
         session.flush()
-        assert part_uploads.expire(session, service.settings.blobs, ttl=50.0) == 1
+        assert part_uploads.expire(session, ttl=50.0) == 1
+    part_uploads.clean(service.database, service.settings.blobs)
     assert [path.name for path in (service.settings.blobs / "parts").glob("*")] == [young["id"]]
 
 
@@ -152,8 +153,9 @@ def test_what_was_made_of_an_upload_survives_the_forgetting_of_its_parts(service
         _put(service, upload, number)
     made = _complete(service, upload).json()
     with service.database.write() as session:
-        part_uploads.expire(session, service.settings.blobs, ttl=-1.0)
+        part_uploads.expire(session, ttl=-1.0)
         registry.collect(session, service.settings.blobs, grace=-1.0)
+    part_uploads.clean(service.database, service.settings.blobs)
     assert service.client.get(f"/v1/uploads/{made['id']}").json() == made
     assert service.client.get(f"/v1/blobs/{SHA256}").content == DATA
 

@@ -1,7 +1,10 @@
-"""What a child is started with."""
+"""What a child is started with, and that it does not outlive who started it."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,3 +49,37 @@ def test_the_device_is_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("RADII_DEVICE", "cuda:3")
     assert environment(Settings(data=tmp_path, device="cpu"))["RADII_DEVICE"] == "cpu"
     assert environment(Settings(data=tmp_path, worker_number=2))["RADII_WORKER_NUMBER"] == "2"
+
+
+STARTS_A_CHILD = """
+import sys
+from worker import process
+from worker.settings import Settings
+stuck = "import time; from worker.orphans import die_with_parent; die_with_parent(); print(flush=True); time.sleep(3600)"
+process.COMMAND = (sys.executable, "-c", stuck)
+child = process.Child(Settings())
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_child_that_listens_to_nobody_ends_with_a_loop_that_is_killed() -> None:
+    loop = subprocess.Popen([sys.executable, "-c", STARTS_A_CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert loop.stdout is not None
+    child = int(loop.stdout.readline())
+    time.sleep(1.0)  # it has asked the system by then
+    os.kill(child, 0)
+    loop.send_signal(signal.SIGKILL)
+    loop.wait(timeout=10)
+    deadline = time.monotonic() + 10
+    while _runs(child):
+        assert time.monotonic() < deadline, "it has outlived its loop"
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

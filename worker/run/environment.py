@@ -35,13 +35,13 @@ def resolve_device(wanted: str, *, worker_number: int = 0) -> torch.device:
     return device
 
 
-def share_memory(device: torch.device, *, workers: int, share: float | None) -> float | None:
+def share_memory(device: torch.device, *, workers: int, share: float | None, in_turn: bool = True) -> float | None:
     """Keeps this process to its part of a GPU's memory, so that one worker does not take what another one needs: ``share``
-    of it, else what is left to each where so many workers take the machine's GPUs in turn. Beyond it memory has run out,
-    and batches are halved. Returns the part; None where there is nothing to share."""
+    of it, else what is left to each where so many workers take the machine's GPUs ``in_turn``, or all take this one. Beyond
+    it memory has run out, and batches are halved. Returns the part; None where there is nothing to share."""
     if device.type != "cuda":
         return None
-    on_this_one = -(-workers // torch.cuda.device_count())
+    on_this_one = -(-workers // torch.cuda.device_count()) if in_turn else workers
     part = share if share is not None else 1 / max(1, on_this_one)
     if part >= 1:
         return None

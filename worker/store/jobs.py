@@ -298,7 +298,7 @@ def _drop_ready_shards(session: Session, job_id: str) -> None:
     session.execute(
         update(Shard)
         .where(Shard.job_id == job_id, Shard.number.in_(ready.with_for_update(skip_locked=True)))
-        .values(state="dropped")
+        .values(state="dropped", resume=None)
         .execution_options(synchronize_session=False)
     )
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from worker.store.blobs import Sealed, Writer
 from worker.store.clock import clock
-from worker.store.session import new_id
+from worker.store.session import Database, new_id
 from worker.store.tables import Part, PartUpload
 
 PART_SIZE = 16 * 2**20
@@ -114,18 +114,21 @@ def hashes(session: Session, upload_id: str) -> list[str]:
     return list(session.scalars(select(Part.sha256).where(Part.part_upload_id == upload_id).order_by(Part.number)))
 
 
-def expire(session: Session, root: Path, ttl: float) -> int:
-    """Forgets uploads in parts that are older than ``ttl`` seconds, and folders of parts that no row knows of; returns how
-    many uploads."""
-    old = list(session.scalars(select(PartUpload.id).where(PartUpload.created < clock() - ttl)))
-    for upload_id in old:
-        session.execute(delete(PartUpload).where(PartUpload.id == upload_id))
-        shutil.rmtree(_folder(root, upload_id), ignore_errors=True)
-    known = set(session.scalars(select(PartUpload.id).where(PartUpload.upload_id.is_(None))))
-    for folder in (root / "parts").glob("*"):
+def expire(session: Session, ttl: float) -> int:
+    """Forgets uploads in parts that are older than ``ttl`` seconds; returns how many. Their folders go with :func:`clean`."""
+    old = session.execute(delete(PartUpload).where(PartUpload.created < clock() - ttl).returning(PartUpload.id))
+    return len(old.all())
+
+
+def clean(database: Database, root: Path) -> None:
+    """Deletes the folders of parts that no unfinished upload has, in no transaction: they may be large. A folder is made
+    after its row, so that the rows of all that were seen are there."""
+    folders = list((root / "parts").glob("*"))
+    with database.read() as session:
+        known = set(session.scalars(select(PartUpload.id).where(PartUpload.upload_id.is_(None))))
+    for folder in folders:
         if folder.name not in known:
             shutil.rmtree(folder, ignore_errors=True)
-    return len(old)
 
 
 def path_of(root: Path, upload_id: str, number: int) -> Path:

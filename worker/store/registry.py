@@ -9,18 +9,20 @@ import time
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, Select, and_, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from worker.store import blobs, holds, jobs
 from worker.store.clock import clock
-from worker.store.session import new_id
+from worker.store.session import Database, new_id
 from worker.store.tables import Blob, Checkpoint, Dataset, Job, Shard, Upload
 
 PENDING, READY, REJECTED, DELETED = "pending", "ready", "rejected", "deleted"
 BLOB_GRACE = 3600.0
 """Seconds for which a blob is kept though nothing refers to it: something that was just put may be about to."""
+MOST_AT_ONCE = 50
+"""Blobs that are deleted in one transaction."""
 
 Made = TypeVar("Made", Dataset, Checkpoint)
 
@@ -113,11 +115,24 @@ def remove(session: Session, row: Dataset | Checkpoint) -> None:
     session.flush()
 
 
-def collect(session: Session, root: Path, grace: float = BLOB_GRACE) -> int:
-    """Deletes the blobs that nothing refers to and that are older than ``grace``, unless somebody holds the folder; returns
-    how many."""
+def collect(session: Session, root: Path, grace: float = BLOB_GRACE, most: int = MOST_AT_ONCE) -> int:
+    """Deletes at most so many of the blobs that nothing refers to and that are older than ``grace``, unless somebody holds
+    the folder; returns how many. The files go before the commit: else one that comes again meanwhile would go, too."""
     if holds.held(session, root):
         return 0
+    chosen = select(Blob.sha256).where(Blob.created < clock() - grace, _unused(session)).limit(most)
+    return _delete(session, root, chosen)
+
+
+def discard(session: Session, root: Path, sha256: str) -> None:
+    """Deletes a blob that its only user has just let go of, whatever its age, unless somebody else refers to it or holds the
+    folder."""
+    if not holds.held(session, root):
+        _delete(session, root, select(Blob.sha256).where(Blob.sha256 == sha256, _unused(session)))
+
+
+def _unused(session: Session) -> ColumnElement[bool]:
+    """That nothing refers to a blob."""
     used = [
         select(column).where(column.is_not(None))
         for column in (
@@ -128,29 +143,36 @@ def collect(session: Session, root: Path, grace: float = BLOB_GRACE) -> int:
             Job.output["sha256"].as_string(),
         )
     ]
-    condition = Blob.created < clock() - grace
-    for query in used:
-        condition = condition & Blob.sha256.not_in(query)
     waiting = session.scalars(select(Job.spec).where(Job.kind == "convert", Job.state.in_(jobs.ACTIVE)))
     sources = {file["sha256"] for spec in waiting for file in spec.get("source", {}).get("files", [])}
-    condition = condition & Blob.sha256.not_in(sources)
-    gone = list(session.scalars(delete(Blob).where(condition).returning(Blob.sha256)))
+    return and_(*(Blob.sha256.not_in(query) for query in used), Blob.sha256.not_in(sources))
+
+
+def _delete(session: Session, root: Path, chosen: Select[str]) -> int:
+    gone = list(session.scalars(delete(Blob).where(Blob.sha256.in_(chosen)).returning(Blob.sha256)))
     for sha256 in gone:
         blobs.delete(root, sha256)
     return len(gone)
 
 
-def collect_orphans(session: Session, root: Path, older_than: float) -> int:
+def collect_orphans(database: Database, root: Path, older_than: float) -> int:
     """Deletes files that no row knows of, unless somebody holds the folder: a commit failed after the file had got its
-    name. Returns how many."""
-    if holds.held(session, root):
-        return 0
+    name. Returns how many. The folder is looked through in no transaction."""
     now = time.time()
     files = [path for path in root.glob("??/*") if blobs.age_of(path, now) > older_than]
-    known = set(session.scalars(select(Blob.sha256)))
-    orphans = [path for path in files if path.name not in known]
-    for path in orphans:
-        path.unlink(missing_ok=True)
+    with database.read() as session:
+        known = set(session.scalars(select(Blob.sha256)))
+    strange = [path for path in files if path.name not in known]
+    if not strange:
+        return 0
+    with database.write() as session:
+        if holds.held(session, root):
+            return 0
+        names = [path.name for path in strange]
+        known = set(session.scalars(select(Blob.sha256).where(Blob.sha256.in_(names))))
+        orphans = [path for path in strange if path.name not in known]
+        for path in orphans:
+            path.unlink(missing_ok=True)
     return len(orphans)
 
 

@@ -165,12 +165,12 @@ def _standing(session: Session, held: Claim) -> Standing:
         jobs.stop(session, held.job_id, jobs.EXPIRED)
         return "stop"
     if state in jobs.TERMINAL:
-        _fenced(session, held, state="dropped", owner=None, lease_until=0.0)
+        _fenced(session, held, state="dropped", owner=None, lease_until=0.0, resume=None)
         return "ended"
     return "go on" if state == jobs.RUNNING else "stop"
 
 
-def keep(session: Session, held: Claim, resume: dict[str, Any]) -> dict[str, Any] | None:
+def keep(session: Session, held: Claim, resume: dict[str, Any] | None) -> dict[str, Any] | None:
     """Stores where a training job stands; returns where it stood before."""
     before = session.scalar(select(Shard.resume).where(Shard.job_id == held.job_id, Shard.number == held.number))
     _fenced(session, held, resume=resume)
@@ -210,7 +210,7 @@ def lose(session: Session, held: Claim, problem: dict[str, Any] | None = None) -
 
 def fail(session: Session, held: Claim, problem: dict[str, Any]) -> None:
     """Ends the shard and the whole job with the problem that stopped it."""
-    _fenced(session, held, state="failed", owner=None, lease_until=0.0)
+    _fenced(session, held, state="failed", owner=None, lease_until=0.0, resume=None)
     jobs.fail(session, held.job_id, problem)
 
 

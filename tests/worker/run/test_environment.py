@@ -54,6 +54,15 @@ def test_workers_of_one_card_leave_each_other_their_part_of_its_memory(
     assert share_memory(torch.device("cpu"), workers=workers, share=share) is None
 
 
+def test_a_gpu_that_is_named_is_shared_by_all_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda part, device: told.append(part))
+    share_memory(torch.device("cuda:1"), workers=4, share=None, in_turn=True)
+    share_memory(torch.device("cuda:1"), workers=4, share=None, in_turn=False)
+    assert told == [0.5, 0.25]
+
+
 def test_the_memory_of_a_process_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     gauge = Gauge(torch.device("cpu"), interval=60.0)
     first = gauge.due()

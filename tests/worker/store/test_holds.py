@@ -24,7 +24,8 @@ def _let_go(database: Database, root: Path, content: bytes) -> Path:
 
 def _collected(database: Database, root: Path) -> tuple[int, int]:
     with database.write() as session:
-        return registry.collect(session, root, grace=-60.0), registry.collect_orphans(session, root, older_than=-60.0)
+        collected = registry.collect(session, root, grace=-60.0)
+    return collected, registry.collect_orphans(database, root, older_than=-60.0)
 
 
 def test_nothing_is_deleted_while_the_folder_is_held(database: Database, tmp_path: Path) -> None:

@@ -110,7 +110,6 @@ def test_files_that_no_row_knows_of_are_deleted_when_they_are_old(
         writer.write(b"its commit failed")
         orphan = writer.seal()
     blobs.place(tmp_path, orphan)
-    with database.read() as session:
-        assert registry.collect_orphans(session, tmp_path, older_than=60.0) == 0
-        assert registry.collect_orphans(session, tmp_path, older_than=-60.0) == 1
+    assert registry.collect_orphans(database, tmp_path, older_than=60.0) == 0
+    assert registry.collect_orphans(database, tmp_path, older_than=-60.0) == 1
     assert blobs.path_of(tmp_path, kept).exists() and not blobs.path_of(tmp_path, orphan.sha256).exists()

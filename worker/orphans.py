@@ -1,0 +1,14 @@
+"""What a process that works for another one asks of the system: not to outlive it."""
+
+import contextlib
+import ctypes
+import signal
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Has the system kill this process when the thread that started it has ended, however deep it is in a call that
+    listens to nobody. Only Linux can; elsewhere the end of the input has to do."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
