@@ -71,7 +71,7 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.state.watch = Watch(app.state.database)
     app.state.job_answers = JobAnswers(app.state.database)
     app.state.registry = CollectorRegistry()
-    app.state.registry.register(QueueCollector(app.state.database))
+    app.state.registry.register(QueueCollector(app.state.database, settings))
     # The last one added is the first to see a request.
     app.add_middleware(Guard, require_key=require_key)
     app.add_middleware(RequestMetrics, registry=app.state.registry)

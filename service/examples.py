@@ -378,7 +378,7 @@ RESPONSES: dict[tuple[str, int, str], Any] = {
         "ready": True,
         "checks": {
             "database": {"ok": True, "detail": "sqlite answers", "needed": True},
-            "workers": {"ok": True, "detail": "2 seen in the last 120 s", "needed": False},
+            "workers": {"ok": True, "detail": "2 seen in the last 45 s", "needed": False},
         },
         "workers": [],
     },

@@ -6,7 +6,6 @@ One registry per application. Nothing here names a tenant, a job or a file.
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,27 +14,27 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worker.store import counters
+from worker.settings import Settings
+from worker.store import backlog, counters
 from worker.store.clock import clock
-from worker.store.jobs import QUEUED, RUNNING
-from worker.store.result_tables import JobSummary
 from worker.store.session import Database
-from worker.store.shards import free
 from worker.store.tables import Job, Shard, Worker
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 log = logging.getLogger("radii.service")
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
-SEEN_LATELY = 120.0
-"""Seconds since a worker was seen for which it counts as there."""
+WAIT = (
+    "Seconds for which the job that has waited longest has had a shard that could be claimed: a queued one since it was made, "
+    "or since what it needs was done; a running one since its last commit."
+)
 
 
 class QueueCollector(Collector):
     """Reads jobs, shards and workers when it is asked."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database, self._settings = database, settings
 
     def collect(self) -> Iterator[Metric]:
         """The queue's metrics, and whether the database answers; where it does not, nothing else of it is told."""
@@ -52,57 +51,39 @@ class QueueCollector(Collector):
         with self._database.read() as session:
             jobs = list(session.execute(select(Job.state, Job.kind, func.count()).group_by(Job.state, Job.kind)))
             shards = {s: c for s, c in session.execute(select(Shard.state, func.count()).group_by(Shard.state))}
-            age = session.scalar(
-                select(clock() - func.min(Job.created))
-                .join(Shard, Shard.job_id == Job.id)
-                .where(Shard.state == "ready", Job.state.in_((QUEUED, RUNNING)), free(Job))
-            )
-            done = session.scalar(
-                select(func.sum(JobSummary.done)).join(Job, Job.id == JobSummary.job_id).where(Job.kind == "certify")
-            )
-            workers = list(session.scalars(select(Worker).where(Worker.seen > clock() - SEEN_LATELY)))
+            wait = backlog.longest_wait(session)
+            workers = [row for row, _ in backlog.workers(session, self._settings.seen)]
             overdue = session.scalar(select(func.count()).where(Shard.state == "leased", Shard.lease_until < clock()))
-            work = list(
-                session.execute(
-                    select(Job.kind, func.sum(JobSummary.work_done), func.sum(JobSummary.device_seconds))
-                    .join(Job, Job.id == JobSummary.job_id)
-                    .group_by(Job.kind)
-                )
-            )
-            mishaps = counters.values(session)
+            done, mishaps = counters.done(session), counters.values(session)
         by_state = GaugeMetricFamily("radii_jobs", "Jobs by state and kind.", labels=("state", "kind"))
         for state, kind, count in jobs:
             by_state.add_metric((state, kind), count)
         yield by_state
         for state in ("ready", "leased"):
             yield GaugeMetricFamily(f"radii_shards_{state}", f"Shards that are {state}.", shards.get(state, 0))
-        yield GaugeMetricFamily(
-            "radii_oldest_ready_shard_seconds", "Age of the oldest job with a shard that could be claimed.", age or 0
-        )
-        yield GaugeMetricFamily("radii_certificates_stored", "Certificates of the jobs that are kept.", done or 0)
+        yield GaugeMetricFamily("radii_oldest_ready_shard_seconds", WAIT, wait)
         yield GaugeMetricFamily("radii_leases_overdue", "Leases that have run out and are not swept yet.", overdue or 0)
         yield GaugeMetricFamily("radii_workers", "Workers that were seen lately.", len(workers))
-        yield from _of_work(work)
+        yield from _of_work(done)
         yield _memory(workers)
         for name, count in mishaps.items():
             yield CounterMetricFamily(f"radii_{name}", counters.MEANINGS[name], count)
 
 
-def _of_work(rows: Sequence[Any]) -> Iterator[Metric]:
-    """Work and device time of the jobs that are kept, by kind."""
-    done = GaugeMetricFamily(
-        "radii_work_done", "Noise samples, optimiser steps or conversions of the jobs that are kept.", labels=("kind",)
-    )
-    seconds = GaugeMetricFamily("radii_device_seconds", "Device time of the jobs that are kept.", labels=("kind",))
-    for kind, work, time_taken in rows:
-        done.add_metric((kind,), work)
-        seconds.add_metric((kind,), time_taken)
-    yield done
-    yield seconds
+def _of_work(rows: Sequence[counters.Done]) -> Iterator[Metric]:
+    """What was done, by kind of job; it does not fall when jobs are deleted."""
+    results = CounterMetricFamily("radii_results", "Inputs with a result, epochs of trainings.", labels=("kind",))
+    work = CounterMetricFamily("radii_work", "Noise samples, optimiser steps or conversions.", labels=("kind",))
+    seconds = CounterMetricFamily("radii_device_seconds", "Device time of workers.", labels=("kind",))
+    for row in rows:
+        results.add_metric((row.kind,), row.results)
+        work.add_metric((row.kind,), row.work)
+        seconds.add_metric((row.kind,), row.device_seconds)
+    yield from (results, work, seconds)
 
 
 def _memory(workers: Sequence[Worker]) -> Metric:
-    """What each worker's child has of the machine's memory, and of its GPU's."""
+    """What each worker's child has of the machine's memory, and of its GPU's; nothing where a worker has none."""
     found = GaugeMetricFamily("radii_worker_memory_bytes", "Memory of a worker's child.", labels=("worker", "kind"))
     for row in workers:
         for kind, size in (row.info.get("memory") or {}).items():

@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session
 
 from worker import broker
 from worker.settings import Settings
-from worker.store import blobs, counters, jobs, schema
+from worker.store import backlog, blobs, counters, jobs, schema
 from worker.store.clock import clock
 from worker.store.session import Database
 from worker.store.shards import free
-from worker.store.tables import Blob, Job, Shard, Worker
+from worker.store.tables import Blob, Job, Shard
 
 State = Literal["good", "worth knowing", "wrong"]
 OTHERS = ("RADII_SERVER", "RADII_API_KEY", "RADII_TEST_")
@@ -30,7 +30,6 @@ OTHERS = ("RADII_SERVER", "RADII_API_KEY", "RADII_TEST_")
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p")
 APART = 5.0
 """Seconds that the clocks of database and machine may differ without a word."""
-SEEN = 120.0
 LOOKED_AT = 20_000
 """Blobs whose files are looked for."""
 
@@ -224,7 +223,8 @@ def _clocks(session: Session) -> Iterator[Finding]:
 
 
 def _queue(session: Session, settings: Settings) -> Iterator[Finding]:
-    workers = list(session.scalars(select(Worker).where(Worker.seen > clock() - SEEN)))
+    seen = [row for row, _ in backlog.workers(session, settings.seen)]
+    workers = [row for row in seen if row.info.get("schema", schema.head()) == schema.head()]
     kinds = {str(row.info.get("device_type", "unknown")) for row in workers}
     ready = select(func.count()).select_from(Shard).join(Job, Job.id == Shard.job_id)
     ready = ready.where(Shard.state == "ready", Job.state.in_((jobs.QUEUED, jobs.RUNNING)), free(Job))
@@ -235,9 +235,13 @@ def _queue(session: Session, settings: Settings) -> Iterator[Finding]:
         yield Finding(
             what="workers",
             state="wrong" if waiting else "worth knowing",
-            found=f"none was seen in the last {SEEN:.0f} s; {waiting:,} parts of jobs wait",
+            found=f"none was seen in the last {settings.seen:.0f} s; {waiting:,} parts of jobs wait",
             help="start `radii up`, or `radii worker` beside a service with a broker",
         )
+    if len(workers) < len(seen):
+        hint = "they stop at their next sweep: start workers of this version"
+        found = f"{len(seen) - len(workers)} work with another schema than {schema.head()}"
+        yield Finding(what="versions", state="wrong", found=found, help=hint)
     foreign = session.scalar(ready.where(Job.device_type.is_not(None), Job.device_type.not_in(kinds))) or 0
     if workers and foreign:
         hint = "a job stays on the type of device that it has begun on: start such a worker, or cancel the job"

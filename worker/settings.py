@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+SEEN_AT_LEAST = 45.0
+
 
 class Settings(BaseSettings):
     """Where things are, how often things happen, how much is allowed."""
@@ -89,6 +91,11 @@ class Settings(BaseSettings):
     def patience(self) -> float:
         """Seconds for which a transaction may stand still: half a lease at most, or others lose theirs over it."""
         return min(30.0, self.lease / 2)
+
+    @property
+    def seen(self) -> float:
+        """Seconds since a process was last seen, as it is with each sweep, for which it is taken to be running."""
+        return max(SEEN_AT_LEAST, 4.5 * self.sweep)
 
     @property
     def embedded(self) -> bool:

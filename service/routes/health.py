@@ -4,30 +4,26 @@ import logging
 import platform
 import secrets
 from collections.abc import Callable
-from functools import cache
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import Field
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from service.dependencies import DatabaseDep, SettingsDep
-from service.metrics import SEEN_LATELY
 from service.reports import VERSION
 from service.resources import json_answer
 from service.schemas import Answer
 from worker import broker
 from worker.settings import Settings
-from worker.store import schema
-from worker.store.clock import clock
+from worker.store import backlog, blobs, schema
 from worker.store.session import Database
-from worker.store.tables import Worker
 
 router = APIRouter(tags=["health"])
 log = logging.getLogger("radii.service")
 
-head = cache(schema.head)
+head = schema.head
 
 
 class Version(Answer):
@@ -54,10 +50,12 @@ class SeenWorker(Answer):
     pid: int
     seen_seconds_ago: float
     device_type: str | None = None
+    schema_revision: Annotated[str | None, Field(description="the schema that it works with")] = None
 
 
 class Readiness(Answer):
-    """Whether requests can be served, which needs neither workers nor a broker: without them, jobs wait."""
+    """Whether requests can be served, which needs neither workers nor a broker: without them, jobs wait. Without room on
+    the disk, uploads are refused."""
 
     ready: bool
     checks: dict[str, Check]
@@ -83,16 +81,17 @@ async def get_health() -> Health:
     responses={503: {"model": Readiness, "description": "Something that is needed is missing"}},
 )
 def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Response:
-    """Database, schema and blob folder, without which nothing is served (503); workers and broker, without which jobs
-    wait."""
+    """Database, schema and blob folder, without which nothing is served (503); room for uploads; workers and broker, without
+    which jobs wait."""
     checks = {
         "database": _check(lambda: _reach(database)),
         "schema": _check(lambda: _schema(database)),
         "blobs": _check(lambda: _writable(settings)),
     }
     ready = all(check.ok for check in checks.values())
-    workers = _workers(database) if checks["database"].ok and checks["schema"].ok else []
-    checks["workers"] = _check(lambda: _told(workers), needed=False)
+    checks["room"] = _check(lambda: _room(settings), needed=False)
+    workers = _workers(database, settings) if checks["database"].ok and checks["schema"].ok else []
+    checks["workers"] = _check(lambda: _told(workers, settings), needed=False)
     if settings.broker_url is not None:
         checks["broker"] = _check(lambda: _hear(settings), needed=False)
     return json_answer(Readiness(ready=ready, checks=checks, workers=workers), 200 if ready else 503)
@@ -126,10 +125,17 @@ class Missing(Exception):
     """Something is not there; what that means for jobs is the message."""
 
 
-def _told(workers: list[SeenWorker]) -> str:
+def _told(workers: list[SeenWorker], settings: Settings) -> str:
+    ours = [worker for worker in workers if worker.schema_revision in (None, head())]
     if not workers:
-        raise Missing(f"no worker was seen in the last {SEEN_LATELY:.0f} s: jobs wait until there is one")
-    return f"{len(workers)} seen in the last {SEEN_LATELY:.0f} s"
+        raise Missing(f"no worker was seen in the last {settings.seen:.0f} s: jobs wait until there is one")
+    if len(ours) < len(workers):
+        others = sorted({str(worker.schema_revision) for worker in workers} - {head(), "None"})
+        raise Missing(
+            f"{len(workers) - len(ours)} of {len(workers)} seen in the last {settings.seen:.0f} s work with another schema "
+            f"({', '.join(others)}) than {head()}: they stop, and jobs wait for those of this version"
+        )
+    return f"{len(workers)} seen in the last {settings.seen:.0f} s"
 
 
 def _hear(settings: Settings) -> str:
@@ -159,21 +165,29 @@ def _writable(settings: Settings) -> str:
         probe.write_bytes(b"radii")
     finally:
         probe.unlink(missing_ok=True)
-    return "the blob folder takes files"
+    return "the blob folder can be written"
 
 
-def _workers(database: Database) -> list[SeenWorker]:
-    with database.read() as session:
-        rows = session.execute(
-            select(Worker, (clock() - Worker.seen).label("ago")).where(Worker.seen > clock() - SEEN_LATELY)
+def _room(settings: Settings) -> str:
+    free = blobs.free_bytes(settings.blobs)
+    if free < settings.min_free:
+        raise Missing(
+            f"the blob folder takes no files: {free} bytes are free, and {settings.min_free} (RADII_MIN_FREE) are to stay so; "
+            "every upload is refused (507)"
         )
+    return f"{free} bytes are free"
+
+
+def _workers(database: Database, settings: Settings) -> list[SeenWorker]:
+    with database.read() as session:
         return [
             SeenWorker(
                 id=row.id,
                 host=row.host,
                 pid=row.pid,
-                seen_seconds_ago=max(0.0, ago),
+                seen_seconds_ago=ago,
                 device_type=row.info.get("device_type"),
+                schema_revision=row.info.get("schema"),
             )
-            for row, ago in rows
+            for row, ago in backlog.workers(session, settings.seen)
         ]

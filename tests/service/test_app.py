@@ -13,6 +13,7 @@ from tests_support.over_http import Service, serving
 
 from worker.settings import Settings
 from worker.store import counters
+from worker.store.clock import clock
 from worker.store.session import Database
 from worker.store.tables import Shard, Worker
 
@@ -50,7 +51,7 @@ def test_metrics_tell_requests_and_the_queue(service: Service) -> None:
     service.client.get("/v1/jobs/nothing")
     text = service.client.get("/metrics").text
     assert 'radii_jobs{kind="certify",state="running"} 1.0' in text
-    assert "radii_certificates_stored 3.0" in text
+    assert 'radii_results_total{kind="certify"} 3.0' in text
     assert "radii_shards_leased 1.0" in text
     assert "radii_oldest_ready_shard_seconds" in text
     assert 'radii_http_requests_total{method="GET",route="/v1/jobs/{job_id}",status="200"} 1.0' in text
@@ -72,9 +73,30 @@ def test_metrics_tell_of_losses_memory_and_work(service: Service) -> None:
     assert "radii_writes_refused_total 0.0" in text
     assert "radii_leases_overdue 1.0" in text
     assert 'radii_worker_memory_bytes{kind="device",worker="gpu1:7"} 9000.0' in text
-    assert f'radii_work_done{{kind="certify"}} {3 * 1100.0}' in text
-    assert 'radii_device_seconds{kind="certify"} 1.5' in text
+    assert f'radii_work_total{{kind="certify"}} {3 * 1100.0}' in text
+    assert 'radii_device_seconds_total{kind="certify"} 1.5' in text
     assert "radii_database_up 1.0" in text
+
+
+def test_what_was_done_stays_counted_when_its_job_is_deleted(service: Service) -> None:
+    job_id = service.finished()
+
+    def done() -> list[str]:
+        lines = service.client.get("/metrics").text.splitlines()
+        return [line for line in lines if line.startswith(("radii_results_", "radii_work_", "radii_device_"))]
+
+    before = done()
+    assert 'radii_results_total{kind="certify"} 20.0' in before
+    assert service.client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    assert done() == before
+
+
+def test_a_worker_that_has_no_child_has_no_memory_to_tell_of(service: Service) -> None:
+    with service.database.write() as session:
+        session.add(Worker(id="w", host="gpu1", pid=7, info={}))
+        session.add(Worker(id="x", host="gpu2", pid=8, info={"memory": None}))
+    text = service.client.get("/metrics").text
+    assert "radii_workers 2.0" in text and "radii_worker_memory_bytes{" not in text
 
 
 def test_metrics_are_told_while_the_database_is_away(service: Service) -> None:
@@ -93,6 +115,7 @@ def test_readiness_tells_of_workers_and_broker_and_does_not_depend_on_them(fresh
         body = service.client.get("/readyz").json()
         assert body["ready"] is True
         assert {name: check["ok"] for name, check in body["checks"].items() if not check["needed"]} == {
+            "room": True,
             "workers": False,
             "broker": False,
         }
@@ -102,6 +125,36 @@ def test_readiness_tells_of_workers_and_broker_and_does_not_depend_on_them(fresh
         body = service.client.get("/readyz").json()
         assert body["checks"]["workers"]["ok"] is True
         assert [worker["device_type"] for worker in body["workers"]] == ["cuda"]
+
+
+def test_readiness_tells_that_uploads_find_no_room(fresh: Database, tmp_path: Path) -> None:
+    with serving(fresh, Settings(data=tmp_path, min_free=2**60)) as service:
+        assert service.client.put("/v1/uploads/a", content=b"a").status_code == 507
+        body = service.client.get("/readyz").json()
+        assert (body["ready"], body["checks"]["room"]["ok"]) == (True, False)
+        assert "takes no files" in body["checks"]["room"]["detail"] and "507" in body["checks"]["room"]["detail"]
+
+
+@pytest.mark.parametrize(("sweep", "seen"), [(0.5, 45.0), (10.0, 45.0), (60.0, 270.0)])
+def test_workers_are_there_for_some_sweeps_after_they_were_seen(
+    fresh: Database, tmp_path: Path, sweep: float, seen: float
+) -> None:
+    with serving(fresh, Settings(data=tmp_path, min_free=0, sweep=sweep)) as service:
+        for ago, there in ((seen - 10.0, True), (seen + 10.0, False)):
+            with fresh.write() as session:
+                session.merge(Worker(id="w", host="gpu1", pid=7, info={}, seen=clock() - ago))
+            checks = service.client.get("/readyz").json()["checks"]
+            assert checks["workers"]["ok"] is there and f"in the last {seen:.0f} s" in checks["workers"]["detail"]
+            assert f"radii_workers {there:.1f}" in service.client.get("/metrics").text
+
+
+def test_readiness_tells_of_workers_of_another_version(service: Service) -> None:
+    with service.database.write() as session:
+        session.add(Worker(id="w", host="gpu1", pid=7, info={"schema": "0003"}))
+    body = service.client.get("/readyz").json()
+    assert body["ready"] is True and body["workers"][0]["schema_revision"] == "0003"
+    assert body["checks"]["workers"]["ok"] is False
+    assert "1 of 1 seen in the last 45 s work with another schema (0003)" in body["checks"]["workers"]["detail"]
 
 
 def test_version_names_code_and_schema(service: Service) -> None:

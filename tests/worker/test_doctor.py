@@ -55,6 +55,9 @@ def test_jobs_that_nobody_works_on_are_told(settings: Settings, database: Databa
     with database.write() as session:
         session.add(Worker(id="w", host="here", pid=1, info={"device_type": "cpu"}))
     assert _wrong(settings) == {}
+    with database.write() as session:
+        session.add(Worker(id="x", host="here", pid=2, info={"device_type": "cpu", "schema": "0003"}))
+    assert "1 work with another schema" in _wrong(settings).pop("versions")
     _submit(database, device_type="cuda")
     assert "1 parts wait for a device nobody has" in _wrong(settings)["device types"]
 

@@ -1,12 +1,18 @@
-"""How often something went wrong and was mended, over all processes: for whoever runs the service. Functions take a session
-and never commit.
+"""Numbers that only grow, over all processes, for whoever runs the service: how often something went wrong and was mended,
+and how much was done. Functions take a session and never commit.
+
+What a job has done is in its summary, where each commit adds to it anyway; only what deleted jobs had done is counted here.
+A counter that every commit adds to would be a row that all workers wait for.
 """
 
-from sqlalchemy import select
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, cast, func, literal, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from worker.store.tables import Counter
+from worker.store.result_tables import JobSummary
+from worker.store.tables import Counter, Job
 
 LEASES_EXPIRED = "leases_expired"
 WRITES_REFUSED = "writes_refused"
@@ -23,6 +29,24 @@ MEANINGS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What was done for jobs of one kind, those included that are deleted."""
+
+    kind: str
+    results: int
+    work: int
+    device_seconds: float
+
+
+DONE = {
+    "results": JobSummary.done,
+    "work": JobSummary.work_done,
+    "device_milliseconds": cast(func.round(1000 * JobSummary.device_seconds), BigInteger),
+}
+"""Of which columns there are counters, by the first half of their name; the other half is the kind of job."""
+
+
 def add(session: Session, name: str, count: int = 1) -> None:
     """Counts something."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
@@ -35,3 +59,38 @@ def values(session: Session) -> dict[str, int]:
     """All counters, those of nothing yet included."""
     found = {row.name: row.value for row in session.scalars(select(Counter))}
     return {name: found.get(name, 0) for name in MEANINGS}
+
+
+def keep_done(session: Session, job_id: str) -> None:
+    """Counts what a job has done that is about to be deleted."""
+    names, columns = list(DONE), list(DONE.values())
+    query = select(Job.kind, *columns).join(JobSummary, JobSummary.job_id == Job.id).where(Job.id == job_id)
+    for kind, *values in session.execute(query):
+        for name, value in zip(names, values, strict=True):
+            add(session, f"{name}/{kind}", value)
+
+
+def done(session: Session) -> list[Done]:
+    """What was done, by kind of job. One statement reads what is kept and what is deleted, so that nothing that is deleted
+    meanwhile is told twice or not at all."""
+    kept = [
+        select(literal(f"{name}/").concat(Job.kind), func.sum(column))
+        .join(JobSummary, JobSummary.job_id == Job.id)
+        .group_by(Job.kind)
+        for name, column in DONE.items()
+    ]
+    deleted = select(Counter.name, Counter.value).where(Counter.name.contains("/"))
+    found: dict[str, dict[str, int]] = {}
+    for key, value in session.execute(union_all(deleted, *kept)):
+        name, kind = key.split("/")
+        of_kind = found.setdefault(kind, dict.fromkeys(DONE, 0))
+        of_kind[name] += int(value)
+    return [
+        Done(
+            kind=kind,
+            results=row["results"],
+            work=row["work"],
+            device_seconds=row["device_milliseconds"] / 1000,
+        )
+        for kind, row in sorted(found.items())
+    ]

@@ -19,6 +19,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from worker.store import counters
 from worker.store.clock import clock
 from worker.store.result_tables import JobSummary
 from worker.store.session import new_id
@@ -215,9 +216,11 @@ def note_output(session: Session, job_id: str, output: dict[str, Any]) -> None:
 
 
 def delete(session: Session, job_id: str) -> bool:
-    """Deletes a job that has ended, with all its results; False where it, or a job that needs it, has not."""
+    """Deletes a job that has ended, with all its results; False where it, or a job that needs it, has not. How much it has
+    done stays counted."""
     if lock(session, job_id) not in TERMINAL or active_dependents(session, job_id):
         return False
+    counters.keep_done(session, job_id)
     session.execute(update(Job).where(Job.needs_id == job_id).values(needs_id=None))
     session.execute(sql_delete(Job).where(Job.id == job_id))
     return True

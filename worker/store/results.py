@@ -166,8 +166,10 @@ def finish_work(session: Session, job_id: str) -> None:
 
 
 def set_work(session: Session, job_id: str, work_done: int) -> None:
-    """How many optimiser steps a training job has behind it."""
-    _locked_summary(session, job_id).work_done = work_done
+    """How many optimiser steps a training job has behind it, at the furthest: those that it does again after it has gone
+    back to a snapshot are no new ones."""
+    summary = _locked_summary(session, job_id)
+    summary.work_done = max(summary.work_done, work_done)
 
 
 def add_device_seconds(session: Session, job_id: str, seconds: float) -> None:

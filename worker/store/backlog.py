@@ -1,0 +1,47 @@
+"""How the queue stands, for whoever runs the service: how long it has waited, and who is there to work on it. Functions take
+a session and never commit.
+"""
+
+from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from worker.store.clock import clock
+from worker.store.jobs import QUEUED, RUNNING
+from worker.store.result_tables import JobSummary
+from worker.store.shards import free
+from worker.store.tables import Job, Shard, Worker
+
+SERVICE = "service"
+"""What the row of an HTTP service says in ``info["role"]``; it is seen like a worker, and does no work."""
+
+
+def longest_wait(session: Session) -> float:
+    """Seconds for which the job that has waited longest has had a part that anybody may claim, and nobody brought forward.
+
+    A queued job waits since it was made, or since the job that it needs has succeeded; a running one since its last
+    commit, whichever of its parts that was about: a long job with a worker on it does not wait. Parts of a job whose
+    deadline has passed, or that needs another one which has not ended, wait for no worker and do not count.
+    """
+    needed = aliased(Job)
+    freed = case((needed.finished > Job.created, needed.finished), else_=Job.created)
+    since = case((Job.state == RUNNING, JobSummary.updated), else_=freed)
+    query = (
+        select(clock() - func.min(since))
+        .select_from(Job)
+        .join(JobSummary, JobSummary.job_id == Job.id)
+        .outerjoin(needed, needed.id == Job.needs_id)
+        .where(
+            Job.state.in_((QUEUED, RUNNING)),
+            or_(Job.deadline.is_(None), Job.deadline >= clock()),
+            free(Job),
+            select(Shard.number).where(and_(Shard.job_id == Job.id, Shard.state == "ready")).exists(),
+        )
+    )
+    return max(0.0, session.scalar(query) or 0.0)
+
+
+def workers(session: Session, seen: float) -> list[tuple[Worker, float]]:
+    """The workers that were seen in the last ``seen`` seconds, and how many ago."""
+    query = select(Worker, clock() - Worker.seen).where(Worker.seen > clock() - seen).order_by(Worker.id)
+    rows = [(row, max(0.0, ago)) for row, ago in session.execute(query)]
+    return [(row, ago) for row, ago in rows if row.info.get("role") != SERVICE]
