@@ -11,6 +11,7 @@ from service import openapi, problems
 from service.auth import Guard
 from service.job_answers import JobAnswers
 from service.metrics import QueueCollector, RequestMetrics
+from service.presence import Presence, SameSchema
 from service.reports import VERSION
 from service.routes import (
     architectures,
@@ -72,7 +73,9 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.state.job_answers = JobAnswers(app.state.database)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(QueueCollector(app.state.database, settings))
+    app.state.presence = Presence(app.state.database, settings)
     # The last one added is the first to see a request.
+    app.add_middleware(SameSchema, presence=app.state.presence)
     app.add_middleware(Guard, require_key=require_key)
     app.add_middleware(RequestMetrics, registry=app.state.registry)
     problems.install(app)
@@ -86,7 +89,9 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.presence.start()
     yield
     app.state.watch.close()
+    app.state.presence.close()
     if app.state.owns_database:
         app.state.database.close()

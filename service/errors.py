@@ -121,6 +121,13 @@ class Unavailable(ServiceError):
     headers: ClassVar[dict[str, str]] = {"Retry-After": str(RETRY_SECONDS)}
 
 
+class OtherSchema(ServiceError):
+    """The database has another schema than this version of the service works with."""
+
+    status = 503
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
+
+
 class Collision(ServiceError):
     """The request met another one that changed the same thing."""
 

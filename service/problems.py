@@ -23,7 +23,16 @@ from starlette.requests import ClientDisconnect
 from rs_core.errors import RadiiError
 from rs_core.faults import fault
 from service import requests
-from service.errors import Collision, CutShort, DiskFull, InvalidRequest, TooLarge, Unavailable, UnsupportedMedia
+from service.errors import (
+    Collision,
+    CutShort,
+    DiskFull,
+    InvalidRequest,
+    OtherSchema,
+    TooLarge,
+    Unavailable,
+    UnsupportedMedia,
+)
 from service.schemas import PROBLEM_MEDIA_TYPE
 from worker.store.schema import WrongSchema
 
@@ -120,7 +129,7 @@ def _database_error(request: Request, error: Exception) -> Response:
     if any(sign in text for sign in NO_ROOM):
         return answer_error(request, DiskFull(expected="room for the database", got="none"))
     if isinstance(error, WrongSchema):
-        return answer_error(request, Unavailable(expected="a database of this version's schema", got=text))
+        return answer_error(request, OtherSchema(expected="one of this version's schema", got=text))
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout) or _lost(error):
         log.warning("database unavailable: %s", text)
         return answer_error(request, Unavailable(expected="an answer from the database", got="none; try again"))

@@ -5,7 +5,7 @@ Settings come from ``RADII_...`` variables, read in ``worker.settings`` alone; a
 
 import ipaddress
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,7 +48,7 @@ def up(
     settings = read_settings(data=data, local_workers=workers)
     with serving.folder_lock(settings):
         with database(settings) as db:
-            _migrate(db)
+            _migrate(db, settings)
             closed = require_key or not loopback(host)
             if closed and not _any_key(db):
                 raise CommandError(
@@ -74,16 +74,21 @@ def migrate(
         typer.Option(metavar="REVISION", help="Go down to this revision; `base` empties the database. (default: up)"),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Even while workers are running, whose jobs may fail of it.")
+        bool, typer.Option("--force", help="Even under workers and services that run, whose jobs may fail of it.")
     ] = False,
     data: Data = None,
 ) -> None:
-    """Bring the database's tables to this version of radii, or down to an older one; refused while workers are running."""
+    """Bring the database's tables to this version of radii, or down to an older one.
+
+    Refused while workers or services are running.
+    """
+    from service.commands import serving
     from worker.store import schema
 
-    with database(read_settings(data=data)) as db:
+    settings = read_settings(data=data)
+    with nullcontext() if force else serving.folder_lock(settings), database(settings) as db:
         before = schema.current(db.engine)
-        schema.migrate(db.engine, down or "head", force=force)
+        schema.migrate(db.engine, down or "head", force=force, seen=settings.seen)
         after = schema.current(db.engine)
     say(f"The schema was {before or 'empty'} and is {after or 'empty'} now.")
 
@@ -175,7 +180,7 @@ def database(settings: "Settings") -> Iterator["Database"]:
     """The database for the length of a block; what it says becomes one sentence."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from worker.store.schema import WorkersRunning, WrongSchema
+    from worker.store.schema import StillRunning, WrongSchema
     from worker.store.session import Database
 
     if settings.url.startswith("sqlite"):
@@ -184,7 +189,7 @@ def database(settings: "Settings") -> Iterator["Database"]:
     try:
         db = Database(settings.url)
         yield db
-    except (WrongSchema, WorkersRunning) as error:
+    except (WrongSchema, StillRunning) as error:
         raise CommandError(str(error)) from None
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
@@ -194,10 +199,10 @@ def database(settings: "Settings") -> Iterator["Database"]:
             db.close()
 
 
-def _migrate(db: "Database") -> None:
+def _migrate(db: "Database", settings: "Settings") -> None:
     from worker.store import schema
 
-    schema.migrate(db.engine)
+    schema.migrate(db.engine, seen=settings.seen)
 
 
 def _require(db: "Database") -> None:

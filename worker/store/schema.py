@@ -4,6 +4,7 @@ import fcntl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, Select, literal_column, select, text
 
+from worker.settings import SEEN_AT_LEAST
 from worker.store.clock import clock
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 POSTGRES_LOCK = 7_231_113
-SEEN = 45.0
-"""Seconds since a worker was seen for which it is taken to be running; it is seen with each sweep."""
 
 
 class WrongSchema(RuntimeError):
@@ -31,19 +31,20 @@ class WrongSchema(RuntimeError):
         )
 
 
-class WorkersRunning(RuntimeError):
-    """The schema cannot be changed under workers that are running."""
+class StillRunning(RuntimeError):
+    """The schema cannot be changed under workers and services that are running."""
 
-    def __init__(self, workers: list[tuple[str, int]]) -> None:
-        named = ", ".join(f"process {pid} on {host}" for host, pid in workers[:5])
-        more = f" and {len(workers) - 5} more" if len(workers) > 5 else ""
+    def __init__(self, running: list[tuple[str, int]], seen: float) -> None:
+        named = ", ".join(f"process {pid} on {host}" for host, pid in running[:5])
+        more = f" and {len(running) - 5} more" if len(running) > 5 else ""
         super().__init__(
-            f"The schema is not changed under workers that are running: expected none, got {named}{more}, seen in the last "
-            f"{SEEN:.0f} s. End them with SIGTERM (they hand back what they work on, and nothing is lost); where they were "
-            f"killed, try again in {SEEN:.0f} s."
+            f"The schema is not changed under workers and services that are running: expected none, got {named}{more}, seen "
+            f"in the last {seen:.0f} s. End them with SIGTERM (workers hand back what they work on, and nothing is lost); "
+            f"where they were killed, try again in {seen:.0f} s."
         )
 
 
+@cache
 def head() -> str:
     """The revision that this code needs."""
     return ScriptDirectory(str(MIGRATIONS)).get_current_head() or ""
@@ -62,11 +63,12 @@ def require(engine: Engine) -> None:
         raise WrongSchema(found)
 
 
-def migrate(engine: Engine, revision: str = "head", *, force: bool = False) -> None:
+def migrate(engine: Engine, revision: str = "head", *, force: bool = False, seen: float = SEEN_AT_LEAST) -> None:
     """Brings the database to ``revision``, up or down ("base" is empty); several callers at once take turns.
 
-    Raises :class:`WrongSchema` for a database of a newer version and, but with ``force``, :class:`WorkersRunning`: what a
-    worker of the other version would write next might be refused, and its job fail of it.
+    Raises :class:`WrongSchema` for a database of a newer version and, but with ``force``, :class:`StillRunning` where a
+    worker or service was seen in the last ``seen`` seconds: what one of the other version would write next might be
+    refused, and its job fail of it.
     """
     with _turn(engine), engine.connect() as connection, _rebuilding(connection):
         config = Config()
@@ -77,19 +79,19 @@ def migrate(engine: Engine, revision: str = "head", *, force: bool = False) -> N
         if found is not None and found not in known:
             raise WrongSchema(found)
         if not force and found not in (None, head() if revision == "head" else revision):
-            workers = _running(connection)
-            if workers:
-                raise WorkersRunning(workers)
+            running = _running(connection, seen)
+            if running:
+                raise StillRunning(running, seen)
         connection.rollback()
         upward = revision == "head" or (found or "") < revision != "base"
         (command.upgrade if upward else command.downgrade)(config, revision)
         connection.commit()
 
 
-def _running(connection: Connection) -> list[tuple[str, int]]:
-    """Host and process of each worker that was seen lately, whatever its version."""
+def _running(connection: Connection, seen: float) -> list[tuple[str, int]]:
+    """Host and process of each worker and service that was seen lately, whatever its version."""
     query: Select[Any, Any] = select(literal_column("host"), literal_column("pid")).select_from(text("worker"))
-    found = connection.execute(query.where(literal_column("seen") > clock() - SEEN))
+    found = connection.execute(query.where(literal_column("seen") > clock() - seen))
     return [(str(host), int(pid)) for host, pid in found]
 
 

@@ -46,11 +46,11 @@ def test_a_schema_is_not_changed_under_workers_that_are_running(database: Databa
         session.add(tables.Worker(id="w1", host="gpu1", pid=7, info={}))
         session.add(tables.Worker(id="w2", host="gpu2", pid=8, info={}, seen=1.0))
     schema.migrate(database.engine)  # there is nothing to change
-    with pytest.raises(schema.WorkersRunning, match="expected none, got process 7 on gpu1, seen in the last 45 s"):
+    with pytest.raises(schema.StillRunning, match="expected none, got process 7 on gpu1, seen in the last 45 s"):
         schema.migrate(database.engine, "0003")
     assert schema.current(database.engine) == schema.head()
     schema.migrate(database.engine, "0003", force=True)
-    with pytest.raises(schema.WorkersRunning):
+    with pytest.raises(schema.StillRunning):
         schema.migrate(database.engine)
     with database.engine.begin() as connection:
         connection.execute(text("DELETE FROM worker"))
