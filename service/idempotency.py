@@ -1,7 +1,7 @@
 """``Idempotency-Key``: a repeated request makes nothing new and is answered with what the first one made.
 
 The key's row is written in the transaction that makes the resource; its primary key lets one of two equal requests at
-the same time through, and the other one finds what it made.
+the same time through, and the other one finds what it made. After a day the key is forgotten (``store.tenants``).
 """
 
 import hashlib
@@ -24,7 +24,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x20-\x7e]+$",
-        description="any text of your choice: a second request with it makes nothing new",
+        description="any text of your choice: a second request with it makes nothing new, for a day",
     ),
 ]
 REPLAYED = {"Idempotency-Replayed": "true"}

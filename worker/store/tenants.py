@@ -1,4 +1,4 @@
-"""Tenants and their API keys. A key is stored as its SHA-256 (it is 256 random bits, so no slow hash is needed) and can
+"""Tenants, their API keys, and what is kept of them for a while. A key is stored as its SHA-256 (it is 256 random bits, so no slow hash is needed) and can
 be shown only when it is made. Functions take a session and never commit.
 """
 
@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -14,9 +14,12 @@ from worker.store.clock import clock
 from worker.store.jobs import ACTIVE
 from worker.store.result_tables import JobSummary
 from worker.store.session import new_id
-from worker.store.tables import ApiKey, Job, Tenant
+from worker.store.shards import FAIR_WINDOW, SLICE
+from worker.store.tables import ApiKey, DeviceTime, Idempotency, Job, Tenant
 
 DEFAULT_TENANT = "default"
+REQUESTS_KNOWN = 86_400.0
+"""Seconds for which a request that was sent with an ``Idempotency-Key`` is known again."""
 
 
 def tenant(session: Session, name: str) -> Tenant:
@@ -80,6 +83,19 @@ def outstanding(session: Session, tenant_id: str) -> Outstanding:
     )
     count, seconds = session.execute(query).one()
     return Outstanding(jobs=count, seconds=seconds)
+
+
+def forget_device_time(session: Session) -> int:
+    """Deletes the slices of device time that are too old for any comparison, with as long again to spare; returns how
+    many."""
+    old = DeviceTime.slice < (clock() - 2 * FAIR_WINDOW) / SLICE
+    return len(session.execute(delete(DeviceTime).where(old).returning(DeviceTime.slice)).all())
+
+
+def forget_requests(session: Session, age: float = REQUESTS_KNOWN) -> int:
+    """Deletes the ``Idempotency-Key`` of requests older than ``age`` seconds, which nobody sends again; returns how many."""
+    old = Idempotency.created < clock() - age
+    return len(session.execute(delete(Idempotency).where(old).returning(Idempotency.key)).all())
 
 
 def _hash(secret: str) -> str:
