@@ -10,7 +10,7 @@ from sqlalchemy import delete
 from worker import broker, logs
 from worker.loop import Slot
 from worker.settings import Settings
-from worker.store import blobs, jobs, part_uploads, registry, schema, shards
+from worker.store import blobs, jobs, part_uploads, registry, schema, shards, tenants
 from worker.store.clock import clock
 from worker.store.session import Database
 from worker.store.tables import Worker
@@ -108,6 +108,8 @@ def clean_once(database: Database, settings: Settings) -> int:
     with database.write() as session:
         registry.expire_uploads(session, settings.upload_ttl)
         part_uploads.expire(session, settings.upload_ttl)
+        tenants.forget_device_time(session)
+        tenants.forget_requests(session)
         session.execute(delete(Worker).where(Worker.seen < clock() - UNFINISHED))
     part_uploads.clean(database, settings.blobs)
     gone, last = 0, registry.MOST_AT_ONCE

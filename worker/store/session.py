@@ -74,7 +74,7 @@ def _on_sqlite_connect(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # transactions begin where we say, in _on_sqlite_begin
     for pragma in (
         "journal_mode = WAL",
-        "synchronous = NORMAL",
+        "synchronous = FULL",  # what was answered stays answered, also where the power fails
         "foreign_keys = ON",
         f"busy_timeout = {BUSY_TIMEOUT_MS}",
     ):

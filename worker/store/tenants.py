@@ -1,5 +1,5 @@
-"""Tenants, their API keys, and what is kept of them for a while. A key is stored as its SHA-256 (it is 256 random bits, so no slow hash is needed) and can
-be shown only when it is made. Functions take a session and never commit.
+"""Tenants, their API keys, and what is kept of them for a while. A key is stored as its SHA-256 (it is 256 random bits, so
+no slow hash is needed) and can be shown only when it is made. Functions take a session and never commit.
 """
 
 import hashlib
