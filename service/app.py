@@ -89,9 +89,8 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    app.state.presence.start()
-    yield
-    app.state.watch.close()
-    app.state.presence.close()
+    with app.state.presence.seen():
+        yield
+        app.state.watch.close()
     if app.state.owns_database:
         app.state.database.close()

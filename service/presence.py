@@ -9,8 +9,10 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,54 +34,52 @@ FOR_OPERATORS = ("/healthz", "/readyz", "/metrics", "/version")
 
 
 class Presence:
-    """A thread that shows the service and looks at the schema; ``found`` is the revision that is wrong, where it is."""
+    """What a service knows of its database's schema: ``found`` is the revision that is there, where it is another one."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
-        self._database, self._settings, self._id = database, settings, new_id("service")
-        self._stop, self._shown = threading.Event(), float("-inf")
-        self._thread = threading.Thread(target=self._stay, daemon=True)
+        self._database, self._settings = database, settings
         self.found: str | None = None
 
-    def start(self) -> None:
-        """Begins to be seen."""
-        self._thread.start()
+    @contextmanager
+    def seen(self) -> Iterator[None]:
+        """For as long as the block lasts, a thread shows the service and looks at the schema."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._stay, args=(new_id("service"), stop), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(timeout=5.0)
 
-    def close(self) -> None:
-        """Is not to be seen any longer."""
-        self._stop.set()
-        self._thread.join(timeout=5.0)
-
-    def _stay(self) -> None:
-        while not self._stop.is_set():
-            self._look()
-            self._stop.wait(LOOK)
+    def _stay(self, row_id: str, stop: threading.Event) -> None:
+        shown = float("-inf")
+        while not stop.is_set():
+            self._tried(self._compare)
+            if self.found is None and time.monotonic() - shown >= self._settings.sweep:
+                shown = time.monotonic()
+                self._tried(lambda: self._show(row_id))
+            stop.wait(LOOK)
         if self.found is None:
-            self._tried(self._leave)
-
-    def _look(self) -> None:
-        before = self.found
-        self._tried(self._compare)
-        if self.found is not None:
-            if before is None:
-                log.error("the database has another schema", extra={"found": self.found, "expected": schema.head()})
-        elif time.monotonic() - self._shown >= self._settings.sweep:
-            self._tried(self._show)
+            self._tried(lambda: self._leave(row_id))
 
     def _compare(self) -> None:
         found = schema.current(self._database.engine) or "none"
-        self.found = None if found == schema.head() else found
+        if found == schema.head():
+            self.found = None
+        elif self.found != found:
+            self.found = found
+            log.error("the database has another schema", extra={"found": found, "expected": schema.head()})
 
-    def _show(self) -> None:
+    def _show(self, row_id: str) -> None:
         with self._database.write() as session:
-            row = session.get(Worker, self._id) or Worker(id=self._id, host=socket.gethostname(), pid=os.getpid())
+            row = session.get(Worker, row_id) or Worker(id=row_id, host=socket.gethostname(), pid=os.getpid())
             row.seen, row.info = clock(), {"role": SERVICE, "schema": schema.head()}
             session.add(row)
-        self._shown = time.monotonic()
 
-    def _leave(self) -> None:
+    def _leave(self, row_id: str) -> None:
         with self._database.write() as session:
-            if row := session.get(Worker, self._id):
-                session.delete(row)
+            session.execute(delete(Worker).where(Worker.id == row_id))
 
     def _tried(self, act: Callable[[], None]) -> None:
         """A database that is away is told by those who need it; the next try is soon."""
