@@ -18,6 +18,8 @@ from pathlib import Path
 import psycopg
 import redis as redis_client
 
+from tests_support import system
+
 UNPRIVILEGED = ("postgres", "nobody")
 
 
@@ -91,6 +93,17 @@ class OwnPostgres:
     def running(self) -> bool:
         """Whether it has not ended by itself."""
         return self._process.poll() is None
+
+    def freeze(self) -> None:
+        """Stops all its processes: it neither answers nor refuses until :meth:`thaw`."""
+        system.freeze(self._process.pid)  # the first one, so that it makes no more
+        for pid in system.children(self._process.pid):
+            system.freeze(pid)
+
+    def thaw(self) -> None:
+        """Lets them go on."""
+        for pid in [*system.children(self._process.pid), self._process.pid]:
+            os.kill(pid, signal.SIGCONT)
 
     def end(self, how: int = signal.SIGTERM) -> None:
         """Ends it: SIGTERM when all have gone, SIGINT at once in order, SIGQUIT as in a crash."""

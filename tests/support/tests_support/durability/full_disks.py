@@ -9,17 +9,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg
 from psycopg import sql
 
-from tests_support.durability.house import LEASE, House, house, light, until
+from tests_support.durability.house import LEASE, House, house, light
+from tests_support.durability.outcome import Figures
+from tests_support.durability.waiting import until
 from worker.store import jobs
 from worker.store.columns import Base
 
-Figures = dict[str, Any]
 MIB = 2**20
 FULL = LEASE + 1.0
 """Seconds for which a disk is full: longer than a lease."""

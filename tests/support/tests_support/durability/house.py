@@ -3,11 +3,12 @@
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import psycopg
 from numpy.typing import NDArray
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,16 +24,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from rs_core.checkpoint_info import CheckpointInfo
 from rs_core.data.dataset import Dataset
 from rs_core.models import table
-from tests_support import things
+from tests_support import system, things
 from tests_support.durability import light_child
+from tests_support.durability.outcome import Expected, Outcome, compared
+from tests_support.durability.waiting import until
 from tests_support.servers import OwnPostgres, OwnRedis
 from worker.local import environment
 from worker.settings import Settings
 from worker.store import counters, jobs
 from worker.store.jobs import NewJob
-from worker.store.result_tables import CertificateRow, JobSummary
+from worker.store.result_tables import CertificateRow
 from worker.store.session import Database
-from worker.store.tables import Job, Shard
+from worker.store.tables import Event, Job, Shard, Worker
 
 Kind = Literal["sqlite", "postgresql"]
 AS_SHIPPED = os.environ.get("PROOF_TIMES") == "shipped"
@@ -54,6 +58,8 @@ class House:
     redis: OwnRedis | None = None
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     api_pid: int | None = None
+    _datasets: dict[str, str] = field(default_factory=dict)
+    _model: str | None = None
 
     def worker(self, **variables: str) -> "subprocess.Popen[bytes]":
         """Starts one worker: local over SQLite, of Celery over Postgres and Redis."""
@@ -65,7 +71,7 @@ class House:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=os.environ | environment(self.settings) | {"PYTHONPATH": _with_support()} | variables,
+                env=self._environment(variables),
                 start_new_session=True,
             )
         self.processes.append(process)
@@ -74,11 +80,9 @@ class House:
     @contextmanager
     def api(self, **variables: str) -> Iterator[str]:
         """The HTTP service, without workers of its own; its address."""
-        command = [sys.executable, "-m", "service.cli", "up", "--port", "0", "--workers", "0"]
+        command = [sys.executable, "-m", "tests_support.durability.api", "up", "--port", "0", "--workers", "0"]
         with (self.folder / "api.log").open("ab") as log:
-            process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, env=os.environ | environment(self.settings) | variables
-            )
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=self._environment(variables))
         assert process.stdout is not None
         self.api_pid = process.pid
         try:
@@ -86,6 +90,13 @@ class House:
         finally:
             process.terminate()
             process.wait(timeout=30)
+
+    def _environment(self, variables: dict[str, str]) -> dict[str, str]:
+        return os.environ | environment(self.settings) | {"PYTHONPATH": _with_support()} | variables
+
+    def change(self, **settings: Any) -> None:
+        """Other settings for the processes that are started from now on."""
+        self.settings = self.settings.model_copy(update=settings)
 
     def kill(self, process: "subprocess.Popen[bytes]") -> None:
         """kill -9; its child sees its input close and goes."""
@@ -95,12 +106,35 @@ class House:
 
     def kill_child(self, process: "subprocess.Popen[bytes]") -> bool:
         """kill -9 of the process that works for a worker, where it has one; the worker itself goes on."""
-        for status in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                if int(status.read_text().rpartition(")")[2].split()[1]) == process.pid:
-                    os.kill(int(status.parent.name), signal.SIGKILL)
-                    return True
+        for child in system.children(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+                return True
         return False
+
+    def freeze(self, process: "subprocess.Popen[bytes]") -> None:
+        """SIGSTOP between two transactions; what one that is frozen inside of them holds up is a scenario of its own."""
+        system.freeze(process.pid)
+        while self._held_up():
+            os.kill(process.pid, signal.SIGCONT)
+            time.sleep(0.05)
+            system.freeze(process.pid)
+
+    def _held_up(self) -> bool:
+        """Whether somebody keeps a transaction open."""
+        if self.kind == "sqlite":
+            with contextlib.closing(
+                sqlite3.connect(self.settings.url.removeprefix("sqlite:///"), timeout=1.0)
+            ) as writer:
+                try:
+                    writer.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError:
+                    return True
+            return False
+        time.sleep(0.3)
+        idle = "state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '0.25 s'"
+        with psycopg.connect(self.settings.url) as connection:
+            return connection.execute(f"SELECT FROM pg_stat_activity WHERE {idle}").rowcount > 0
 
     def forget(self, process: "subprocess.Popen[bytes]") -> None:
         """Waits for a process that is ending."""
@@ -138,7 +172,7 @@ class House:
         spec = {"kind": "certify", "inputs": {"start": 0, "step": 1, "count": inputs}, "sampling": "fixed"}
         spec |= {"n0": 10, "n": n, "sigma": 0.25, "alpha": 0.001, "seed": seed, "batch_size": None}
         edges = [round(part * inputs / shards) for part in range(shards + 1)]
-        dataset = things.dataset(self.database, self.settings.blobs, tenant_id)
+        dataset = self._digits(tenant_id)
         with self.database.write() as session:
             new = NewJob(
                 tenant_id=tenant_id,
@@ -155,13 +189,26 @@ class House:
     def certify_body(self) -> dict[str, Any]:
         """The request for a small real certification."""
         tenant_id = things.tenant(self.database)
+        if self._model is None:
+            self._model = things.checkpoint_of(self.database, self.settings.blobs, tenant_id)
         return {
             "kind": "certify",
-            "dataset": things.dataset(self.database, self.settings.blobs, tenant_id),
-            "checkpoint": things.checkpoint_of(self.database, self.settings.blobs, tenant_id),
+            "dataset": self._digits(tenant_id),
+            "checkpoint": self._model,
             "inputs": {"start": 0, "count": 20},
             "n": 1_000,
         }
+
+    def light_body(self, inputs: int, *, seed: int = 0) -> dict[str, Any]:
+        """The request for a certification whose counts :func:`light` tells, where the children are light ones."""
+        chosen = {"inputs": {"start": 0, "count": inputs}, "sampling": "fixed", "seed": seed}
+        return self.certify_body() | chosen | {"n0": 10, "n": 1_000, "sigma": 0.25}
+
+    def _digits(self, tenant_id: str) -> str:
+        """The tenant's data set."""
+        if tenant_id not in self._datasets:
+            self._datasets[tenant_id] = things.dataset(self.database, self.settings.blobs, tenant_id)
+        return self._datasets[tenant_id]
 
     def made_job(self, images: "NDArray[np.uint8]", architecture: str, *, n0: int, n: int) -> str:
         """A certify job over these images with an untrained network of a registered architecture; its identifier."""
@@ -187,6 +234,23 @@ class House:
             )
         return job_id
 
+    def part(self, job_id: str) -> tuple[int, bool]:
+        """Of a job in one part: its fence, and whether somebody holds it."""
+        with self.database.read() as session:
+            shard = session.get_one(Shard, (job_id, 0))
+            return shard.fence, shard.state == "leased"
+
+    def taken_back(self, job_id: str) -> bool:
+        """Whether a lease of one of its parts has run out, and a sweep has seen to it."""
+        query = select(func.count()).select_from(Event).where(Event.job_id == job_id, Event.type == "lease_expired")
+        with self.database.read() as session:
+            return bool(session.scalar(query))
+
+    def workers(self) -> int:
+        """How many workers have said that they are there."""
+        with self.database.read() as session:
+            return session.scalar(select(func.count()).select_from(Worker)) or 0
+
     def leased(self, job_id: str) -> int:
         """How many parts of the job somebody holds."""
         query = select(func.count()).select_from(Shard).where(Shard.job_id == job_id, Shard.state == "leased")
@@ -199,6 +263,13 @@ class House:
         query = select(func.sum(Shard.attempt)).join(Job, Job.id == Shard.job_id).where(Job.tenant_id == tenant_id)
         with self.database.read() as session:
             return int(session.scalar(query) or 0)
+
+    def certified(self, tenant: str) -> int:
+        """How many certificates a tenant's jobs have."""
+        tenant_id = things.tenant(self.database, tenant)
+        query = select(func.count()).select_from(CertificateRow).join(Job, Job.id == CertificateRow.job_id)
+        with self.database.read() as session:
+            return session.scalar(query.where(Job.tenant_id == tenant_id)) or 0
 
     def state(self, job_id: str) -> str:
         """The job's state; "unknown" while the database is away."""
@@ -249,44 +320,9 @@ class House:
         except SQLAlchemyError:
             return 0.0
 
-    def compared(self, job_id: str, inputs: int, expected: Callable[[int], tuple[list[int], list[int]]]) -> "Outcome":
-        """What came of a job, beside the counts that an undisturbed run has."""
-        with self.database.read() as session:
-            state = session.get_one(Job, job_id).state
-            summary = session.get_one(JobSummary, job_id)
-            rows = {
-                row.index: row for row in session.scalars(select(CertificateRow).where(CertificateRow.job_id == job_id))
-            }
-        whole = [row for row in rows.values() if row.error is None]
-        differing = sum((list(row.counts0), list(row.counts)) != expected(row.index) for row in whole)
-        work = sum(row.n0 + row.n for row in rows.values())
-        doubled = max(summary.done - len(rows), 0) + (summary.work_done != work)
-        right = sum(row.prediction == row.label for row in rows.values())
-        doubled += summary.correct != right
-        return Outcome(
-            state=state,
-            lost=inputs - len(rows),
-            doubled=int(doubled),
-            differing=differing,
-            failed=len(rows) - len(whole),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """``lost``: inputs without a result; ``doubled``: results that were counted again; ``differing``: counts that are not
-    those of an undisturbed run; ``failed``: inputs that were given up."""
-
-    state: str
-    lost: int
-    doubled: int
-    differing: int
-    failed: int
-
-    @property
-    def sound(self) -> bool:
-        """Whether all is as if nothing had happened."""
-        return self.state == jobs.SUCCEEDED and not (self.lost or self.doubled or self.differing or self.failed)
+    def compared(self, job_id: str, inputs: int | None, expected: Expected | None = None) -> Outcome:
+        """See ``outcome.compared``."""
+        return compared(self.database, job_id, inputs, expected)
 
 
 def _with_support() -> str:
@@ -295,7 +331,7 @@ def _with_support() -> str:
     return os.pathsep.join(path for path in paths if path)
 
 
-def light(seed: int) -> Callable[[int], tuple[list[int], list[int]]]:
+def light(seed: int) -> Expected:
     """The counts that an undisturbed light job has."""
     return lambda index: light_child.counts(seed, index, 10, 1_000)
 
@@ -322,13 +358,3 @@ def house(kind: Kind, **changes: Any) -> Iterator[House]:
             yield found
         finally:
             found.close()
-
-
-def until(condition: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
-    """Waits for a condition; False where it does not come in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(pause)
-    return True

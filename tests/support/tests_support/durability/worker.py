@@ -2,9 +2,11 @@
 
 It is the real worker, but for what these variables say: ``PROOF_CHILD=light`` takes the child without torch;
 ``PROOF_COMMIT=SIGKILL,SIGTERM,lost`` has one of these happen inside a COMMIT, with probability ``PROOF_SHARE`` ("lost": it is
-done, and the connection breaks before it is answered); ``PROOF_FULL=FILE``: while FILE is there, the database cannot grow;
-``PROOF_MEMORY=BYTES``: what it and its child may have of address space, each; ``PROOF_WITHOUT=fence|conflict|sweep|bell``
-takes a guard out, so that a proof can show that it would notice.
+done, and the connection breaks before it is answered), each with a line in the file ``PROOF_TOLD``; ``PROOF_FREEZE=FILE``: once
+FILE is there, the worker takes it away and stops itself inside a transaction that has written to its shard;
+``PROOF_DRAWN=FILE``: how many samples its children have told of goes there; ``PROOF_FULL=FILE``: while FILE is there, the
+database cannot grow; ``PROOF_MEMORY=BYTES``: what it and its child may have of address space, each;
+``PROOF_WITHOUT=fence|conflict|sweep|bell`` takes a guard out, so that a proof can show that it would notice.
 """
 
 import os
@@ -17,14 +19,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
 from tests_support.durability import light_child
-from worker import broker, local, process, remote
+from worker import broker, commit, local, loop, process, remote
 from worker.store import results, shards
+from worker.store.tables import Shard
 
 
 def main() -> None:
@@ -33,6 +36,10 @@ def main() -> None:
         process.COMMAND = (sys.executable, light_child.__file__)
     if acts := os.environ.get("PROOF_COMMIT"):
         _disturb_commits(acts.split(","), float(os.environ.get("PROOF_SHARE", "0.05")))
+    if flag := os.environ.get("PROOF_FREEZE"):
+        _freeze_inside(Path(flag))
+    if file := os.environ.get("PROOF_DRAWN"):
+        _tell_of_samples(Path(file))
     if flag := os.environ.get("PROOF_FULL"):
         _limit_pages(Path(flag))
     if memory := os.environ.get("PROOF_MEMORY"):
@@ -44,8 +51,7 @@ def main() -> None:
 def without(guard: str) -> None:
     """Takes a guard out of this process."""
     if guard == "fence":
-        fenced = shards._fenced
-        shards._fenced = lambda session, held, **columns: _unfenced(fenced, session, held, columns)
+        shards._fenced = _unfenced
     elif guard == "conflict":
         results._insert_rows = _inserted_again
     elif guard == "sweep":
@@ -54,19 +60,11 @@ def without(guard: str) -> None:
         broker.ring = lambda settings, count=1: None
 
 
-def _unfenced(fenced: Any, session: Any, held: Any, columns: dict[str, Any]) -> None:
-    """Writes whoever has the shard now."""
-    from dataclasses import replace
-
-    from sqlalchemy import select
-
-    from worker.store.tables import Shard
-
-    row = session.execute(
-        select(Shard.fence, Shard.state).where(Shard.job_id == held.job_id, Shard.number == held.number)
-    ).one()
-    if row.state == "leased":
-        fenced(session, replace(held, fence=row.fence), **columns)
+def _unfenced(session: Any, held: Any, **columns: Any) -> None:
+    """Writes where the shard is leased, whoever has it now."""
+    leased = update(Shard).where(Shard.job_id == held.job_id, Shard.number == held.number, Shard.state == "leased")
+    if session.execute(leased.values(**columns).returning(Shard.fence)).first() is None:
+        raise shards.LeaseLost("nobody has it")
 
 
 def _inserted_again(session: Any, table: Any, rows: list[dict[str, Any]], key: list[str]) -> list[Any]:
@@ -92,6 +90,7 @@ def _disturb_commits(acts: list[str], share: float) -> None:
             act = draw.choice(acts)
             if act == "lost":
                 do_commit(connection)
+                _tell(act)
                 raise OperationalError("COMMIT", {}, Exception("the answer was lost"), connection_invalidated=False)
             if draw.random() < 0.3:
                 _signal(act)
@@ -118,13 +117,62 @@ def _limit_pages(flag: Path) -> None:
             connection.exec_driver_sql(f"PRAGMA max_page_count = {1 if flag.exists() else 2**30}")
 
 
+def _freeze_inside(flag: Path) -> None:
+    """Its rows are locked, and on SQLite the whole database is, until somebody thaws it."""
+    write = loop.write
+
+    def frozen(session: Any, *arguments: Any, **more: Any) -> Any:
+        standing = write(session, *arguments, **more)
+        session.flush()
+        if flag.exists():
+            flag.unlink()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return standing
+
+    loop.write = frozen
+
+
+def _tell_of_samples(file: Path) -> None:
+    """Adds to the file, a number a line, what each message of a child tells beyond the one before it."""
+    add, claims = commit.Pending.add, [(dict[int, int](), dict[int, int]())]
+
+    def told(pending: commit.Pending, message: dict[str, Any]) -> None:
+        if pending.at is not claims[-1][0]:  # which all that is pending for one claim has in common
+            claims.append((pending.at, dict(pending.resumed)))
+        seen = claims[-1][1]
+        if (drawn := _drawn(message)) is not None:
+            _append(file, str(drawn - seen.get(message["index"], 0)))
+            seen[message["index"]] = drawn
+        add(pending, message)
+
+    commit.Pending.add = told
+
+
+def _drawn(message: dict[str, Any]) -> int | None:
+    """How many samples of its input a message tells of."""
+    if message["type"] == "certificate":
+        return int(message["n0"] + message["n"])
+    return sum(stage["drawn"] for stage in message["votes"].values()) if message["type"] == "progress" else None
+
+
 def _later(act: str, seconds: float) -> None:
     time.sleep(seconds)
     _signal(act)
 
 
 def _signal(act: str) -> None:
+    _tell(act)
     os.kill(os.getpid(), getattr(signal, act))
+
+
+def _tell(act: str) -> None:
+    """What happens, and to whom: only that is counted."""
+    _append(Path(os.environ["PROOF_TOLD"]), f"{act} {os.getpid()}")
+
+
+def _append(file: Path, line: str) -> None:
+    with file.open("a") as lines:
+        lines.write(line + "\n")
 
 
 if __name__ == "__main__":
