@@ -3,134 +3,212 @@
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from redis import Redis
 
-from tests_support.durability.house import SWEEP, House, house, light
-from worker import broker
+from tests_support.durability.asking import READY, Asker
+from tests_support.durability.house import LEASE, SWEEP, House, house, light
+from tests_support.durability.outcome import Figures, add, clean, none, worst
+from tests_support.durability.waiting import until
+from tests_support.servers import OwnRedis
+from worker.store import jobs
 
-Figures = dict[str, Any]
-LOOK = 5.0
-"""Seconds between two looks of a worker without a bell: long enough to tell that the bell was heard."""
-
-
-class Poller:
-    """Asks the API all the time how a job stands, and keeps what it answered."""
-
-    def __init__(self, address: str, job_id: str) -> None:
-        self.statuses: Counter[int] = Counter()
-        self.without_retry = 0
-        self._url, self._stop = f"{address}/v1/jobs/{job_id}", threading.Event()
-        self._thread = threading.Thread(target=self._ask, daemon=True)
-
-    @contextmanager
-    def asking(self) -> Iterator["Poller"]:
-        """Inside, it asks."""
-        self._thread.start()
-        try:
-            yield self
-        finally:
-            self._stop.set()
-            self._thread.join(timeout=30)
-
-    def _ask(self) -> None:
-        with httpx.Client(timeout=20) as client:
-            while not self._stop.wait(0.1):
-                try:
-                    answer = client.get(self._url)
-                except httpx.TransportError:
-                    self.statuses[0] += 1
-                    continue
-                self.statuses[answer.status_code] += 1
-                self.without_retry += answer.status_code == 503 and "Retry-After" not in answer.headers
+NEVER = 120.0
+"""Seconds between two sweeps, or looks, that nobody is to wait for."""
+HEARD = 2.0
+"""Seconds from a submission to its first lease where a bell is heard, at most."""
+LOOK = 5 * SWEEP
+"""Seconds between two looks of a worker: so long that what is begun before was begun by the bell of a sweep."""
+SLACK = 1.5
+"""Seconds that a bound may be missed by on a busy machine."""
+MARGIN = 8.0
+"""Seconds of work that are left when a server is back."""
 
 
 def redis_away(*, times: int, long: float = 0.0, without: str = "") -> Figures:
-    """4. FLUSHALL, a restart and 10 s away, in turn: jobs complete, and the API answers throughout."""
-    total: Figures = {"times": 0, "heard_s": 0.0, "after_flush_s": 0.0, "other_statuses": 0, "lost": 0, "doubled": 0}
-    total |= {"differing": 0, "unfinished": 0}
-    # Without the bell, the sweep of the service would ring in its place.
-    with house("postgresql", look=LOOK, sweep=60.0 if without else SWEEP) as here, here.api() as address:
-        assert here.redis is not None
-        variables = {"PROOF_CHILD": "light", "PROOF_PACE": "0.02", "PROOF_WITHOUT": without}
-        for _ in range(2):
-            here.worker(**variables)
-        _one(here, address, 99, lambda: None, total, without)  # until both are up
-        total["heard_s"] = 0.0
-        disturbances = [here.redis.flush, lambda: _away(here, 0.0), lambda: _away(here, 10.0)]
+    """4. A submission is heard at once by workers who are idle. With Redis flushed while it is made, it is begun one sweep
+    later, and while Redis is away one look later; jobs that are at work then, through a restart, 10 s away and ``long`` away,
+    complete, and the API answers throughout."""
+    total = none("times", "submitted", "other_statuses", "over_too_early")
+    total |= {"heard_s": 0.0, "after_flush_s": 0.0, "while_away_s": 0.0}
+    with house("postgresql", shard_seconds=0.5) as here:
+        _undisturbed(here, 1 + times // 4, total, without)
+        if not without:
+            here.change(sweep=SWEEP, look=LOOK)
+            _disturbed(here, times, total)
+            if long:
+                _long_away(here, long, total)
+    kept = total["heard_s"] <= HEARD and total["after_flush_s"] <= SWEEP + SLACK
+    kept = kept and total["while_away_s"] <= LOOK + SLACK
+    return total | {"passed": clean(total, "other_statuses", "over_too_early") and kept}
+
+
+def _undisturbed(here: House, times: int, total: Figures, without: str) -> None:
+    """With nobody who sweeps or looks for two minutes, only the bell of the submission can be heard."""
+    here.change(sweep=NEVER, look=NEVER)
+    with here.api(PROOF_WITHOUT=without) as address:
+        first = _submitted(address, here.light_body(8), total)
+        _two_workers(here)  # whose sweep at the start finds the first job
+        _see_through(here, first, 8, 0, total)
         for number in range(times):
-            _one(here, address, number, disturbances[number % 3], total, without)
-        if long:
-            _one(here, address, 98, lambda: _away(here, long), total, without)
-    clean = not any(total[name] for name in ("lost", "doubled", "differing", "unfinished", "other_statuses"))
-    return total | {"passed": clean and total["heard_s"] < LOOK / 2 and total["after_flush_s"] <= 2 * SWEEP + LOOK}
+            began = time.monotonic()
+            job_id = _submitted(address, here.light_body(8, seed=number), total)
+            if not _begun(here, job_id, 5 * HEARD):
+                worst(total, heard_s=time.monotonic() - began)
+                total["unfinished"] += 1
+                break
+            worst(total, heard_s=time.monotonic() - began)
+            _see_through(here, job_id, 8, number, total)
+    _end_workers(here)
 
 
-def _one(here: House, address: str, number: int, disturb: Any, total: Figures, without: str) -> None:
-    """One job, disturbed after its first results; how long it took to be begun, and to go on."""
-    inputs = 300
-    job_id = here.light_job(inputs, 30, seed=number)
-    began = time.monotonic()
-    if without != "bell":
-        broker.ring(here.settings, 30)
-    with Poller(address, job_id).asking() as poller:
-        here.until_more(job_id, 0, 60.0)
-        total["heard_s"] = max(total["heard_s"], round(time.monotonic() - began, 2))
-        before = here.stored(job_id)
-        began = time.monotonic()
-        disturb()
-        here.until_more(job_id, before + 2, 60.0)
-        if getattr(disturb, "__name__", "") == "flush":
-            total["after_flush_s"] = max(total["after_flush_s"], round(time.monotonic() - began, 2))
-        finished = here.until_ended(job_id, 180.0)
-    outcome = here.compared(job_id, inputs, light(number))
-    total["times"] += 1
-    total["unfinished"] += not finished
-    total["other_statuses"] += sum(count for status, count in poller.statuses.items() if status != 200)
-    for name in ("lost", "doubled", "differing"):
-        total[name] += getattr(outcome, name)
+def _disturbed(here: House, times: int, total: Figures) -> None:
+    """A flush, a restart and 10 s away, in turn."""
+    with here.api() as address:
+        _two_workers(here)
+        _see_through(here, _submitted(address, here.light_body(8), total), 8, 0, total)
+        for number in range(times):
+            if number % 3 == 0:
+                _flushed(here, address, number, total)
+            else:
+                _away(here, address, 10.0 * (number % 3 - 1), number, 0.05, total)
+            total["times"] += 1
+    _end_workers(here)
 
 
-def _away(here: House, seconds: float) -> None:
+def _long_away(here: House, seconds: float, total: Figures) -> None:
+    """With workers so slow that a job lasts as long."""
+    with here.api() as address:
+        pace = 2 * (seconds + MARGIN) / 1_500
+        _two_workers(here, pace)
+        _away(here, address, seconds, 98, pace, total)
+        total["times"] += 1
+
+
+def _flushed(here: House, address: str, number: int, total: Figures) -> None:
+    """Redis forgets everything while the job is submitted, over and over; and once more in the middle of its work."""
     assert here.redis is not None
+    inputs, began = 160, time.monotonic()
+    with _forgetting(here.redis):
+        job_id = _submitted(address, here.light_body(inputs, seed=number), total)
+    with Asker(address, [f"/v1/jobs/{job_id}"]).asking() as asker:
+        _begun(here, job_id, 60.0)
+        worst(total, after_flush_s=time.monotonic() - began)
+        here.until_more(job_id, 0, 60.0)
+        here.redis.flush()
+        _see_through(here, job_id, inputs, number, total)
+    total["other_statuses"] += asker.other_than(200)
+
+
+def _away(here: House, address: str, seconds: float, number: int, pace: float, total: Figures) -> None:
+    """Redis is away from before a first job is submitted, which idle workers begin all the same; and once more in the middle
+    of that job, which is at work when it is back. One that is submitted then completes, too."""
+    assert here.redis is not None
+    inputs = min(1_700, round(2 * (seconds + MARGIN) / pace))
     here.redis.end()
-    time.sleep(seconds)
-    here.redis.start()
+    began = time.monotonic()
+    job_id = _submitted(address, here.light_body(inputs, seed=number), total)
+    with Asker(address, [f"/v1/jobs/{job_id}"]).asking() as asker:
+        _begun(here, job_id, 60.0)
+        worst(total, while_away_s=time.monotonic() - began)
+        here.redis.start()
+        here.until_more(job_id, 0, 60.0)
+        here.redis.end()
+        second = _submitted(address, here.light_body(8, seed=number), total)
+        time.sleep(seconds)
+        here.redis.start()
+        total["over_too_early"] += here.ended(job_id)
+        _see_through(here, job_id, inputs, number, total)
+        _see_through(here, second, 8, number, total)
+    total["other_statuses"] += asker.other_than(200)
 
 
 def postgres_away(*, times: int, long: float = 0.0) -> Figures:
-    """5. An immediate restart, as after a crash, and 10 s away: nothing is lost, and the API says 503 with Retry-After."""
-    total: Figures = {"times": 0, "answers": 0, "unavailable": 0, "server_errors": 0, "without_retry": 0}
-    total |= {"lost": 0, "doubled": 0, "differing": 0, "unfinished": 0}
-    with house("postgresql", lease=10.0) as here, here.api() as address:
-        assert here.postgres is not None
-        variables = {"PROOF_CHILD": "light", "PROOF_PACE": "0.05"}
-        for _ in range(2):
-            here.worker(**variables)
+    """5. An immediate restart, as after a crash, and 10 s away: nothing is lost, every job that was promised is done, work goes
+    on within a lease and a sweep, and the API says 503 with Retry-After whatever it is asked."""
+    total = none("times", "answers", "unavailable", "promised", "server_errors", "without_retry") | {"resumed_s": 0.0}
+    with house("postgresql", shard_seconds=0.5) as here, here.api() as address:
+        _two_workers(here, 0.05)
         outages = [0.0, 10.0] * (times // 2) + [0.0] * (times % 2) + ([long] if long else [])
         for number, seconds in enumerate(outages):
-            inputs = 200
-            job_id = here.light_job(inputs, 10, seed=number)
-            broker.ring(here.settings, 10)
-            with Poller(address, job_id).asking() as poller:
-                here.until_more(job_id, 5, 60.0)
-                here.postgres.end(signal.SIGQUIT)
-                time.sleep(seconds)
-                here.postgres.start()
-                finished = here.until_ended(job_id, 120.0)
-            outcome = here.compared(job_id, inputs, light(number))
+            _crashed(here, address, number, seconds, total)
             total["times"] += 1
-            total["unfinished"] += not finished
-            total["answers"] += poller.statuses.total()
-            total["unavailable"] += poller.statuses[503]
-            others = sum(count for status, count in poller.statuses.items() if status not in (200, 503))
-            total["server_errors"] += others
-            total["without_retry"] += poller.without_retry
-            for name in ("lost", "doubled", "differing"):
-                total[name] += getattr(outcome, name)
-    bad = ("lost", "doubled", "differing", "unfinished", "server_errors", "without_retry")
-    return total | {"passed": not any(total[name] for name in bad)}
+    kept = total["unavailable"] > 0 and total["resumed_s"] <= LEASE + SWEEP + 2 * SLACK
+    return total | {"passed": clean(total, "server_errors", "without_retry") and kept}
+
+
+def _crashed(here: House, address: str, number: int, seconds: float, total: Figures) -> None:
+    """One job, in the middle of which Postgres is away, while the API is asked for this and that."""
+    assert here.postgres is not None
+    inputs = 200
+    job_id = _submitted(address, here.light_body(inputs, seed=number), None)
+    pages = [f"/v1/jobs/{job_id}", "/v1/jobs", f"/v1/jobs/{job_id}/report", READY]
+    with Asker(address, pages, here.light_body(1, seed=number)).asking() as asker:
+        here.until_more(job_id, 5, 60.0)
+        here.postgres.end(signal.SIGQUIT)
+        time.sleep(seconds)
+        here.postgres.start()
+        began, before = time.monotonic(), here.stored(job_id)
+        here.until_more(job_id, before, 60.0)
+        worst(total, resumed_s=time.monotonic() - began)
+        _see_through(here, job_id, inputs, number, total)
+    for promised in asker.taken:
+        _see_through(here, promised, 1, number, total)
+    counted = {"answers": asker.statuses.total(), "unavailable": asker.statuses[503], "promised": len(asker.taken)}
+    counted |= {"server_errors": asker.other_than(200, 202, 503), "without_retry": asker.without_retry}
+    for name, count in counted.items():
+        total[name] += count
+
+
+def _two_workers(here: House, pace: float = 0.02) -> None:
+    before = here.workers()
+    for _ in range(2):
+        here.worker(PROOF_CHILD="light", PROOF_PACE=str(pace))
+    assert until(lambda: here.workers() == before + 2, 60.0)
+
+
+def _end_workers(here: House) -> None:
+    for process in list(here.processes):
+        here.kill(process)
+
+
+def _submitted(address: str, body: dict[str, Any], total: Figures | None) -> str:
+    """Submits a job over HTTP, which has to be taken; its identifier."""
+    answer = httpx.post(f"{address}/v1/jobs", json=body, timeout=30)
+    assert answer.status_code == 202, (answer.status_code, answer.text)
+    if total is not None:
+        total["submitted"] += 1
+    return str(answer.json()["id"])
+
+
+def _begun(here: House, job_id: str, seconds: float) -> bool:
+    """Waits for a job's first lease."""
+    return until(lambda: here.state(job_id) != jobs.QUEUED, seconds, pause=0.005)
+
+
+def _see_through(here: House, job_id: str, inputs: int, seed: int, total: Figures) -> None:
+    """Waits for the job's end, and adds what came of it."""
+    here.until_ended(job_id, 180.0)
+    add(total, here.compared(job_id, inputs, light(seed)))
+
+
+@contextmanager
+def _forgetting(redis: OwnRedis) -> Iterator[None]:
+    """Inside, Redis is flushed all the time."""
+    stop, client = threading.Event(), Redis.from_url(redis.url)
+
+    def forget() -> None:
+        while not stop.is_set():
+            client.flushall()
+
+    thread = threading.Thread(target=forget, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=30)
