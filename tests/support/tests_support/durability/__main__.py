@@ -5,13 +5,13 @@ import json
 import os
 import platform
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import UTC, datetime
-from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests_support.durability.proofs import MUTATIONS, PROOFS, Figures, Form, prove
+from tests_support.durability.outcome import Figures
+from tests_support.durability.proofs import MUTATIONS, PROOFS, Form, mutate, prove
 
 
 def main() -> None:
@@ -47,12 +47,13 @@ def _proved(form: Form, only: int | None) -> Figures:
     found: dict[str, Figures] = {}
     workers = 2 if form == "short" else 1
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for number, figures in zip(numbers, pool.map(prove, numbers, repeat(form)), strict=True):
-            what = PROOFS[number].what
+        runs = {number: pool.submit(prove, number, form) for number in numbers}
+        for number, run in runs.items():
+            what, figures = PROOFS[number].what, _figures(run)
             found[str(number)] = {"what": what, **figures}
             shown = ", ".join(f"{name} {value}" for name, value in figures.items() if name not in ("passed", "seconds"))
             state = "passed" if figures["passed"] else "FAILED"
-            print(f"{number:2}  {state}  {what}: {shown} ({figures['seconds']} s)", flush=True)
+            print(f"{number:2}  {state}  {what}: {shown} ({figures.get('seconds', 0)} s)", flush=True)
     return {
         "lost": sum(each.get("lost", 0) for each in found.values()),
         "doubled": sum(each.get("doubled", 0) for each in found.values()),
@@ -62,14 +63,21 @@ def _proved(form: Form, only: int | None) -> Figures:
     }
 
 
+def _figures(run: "Future[Figures]") -> Figures:
+    """Also of a scenario whose process has ended, and with it those of all that wait for one."""
+    try:
+        return run.result()
+    except Exception as error:
+        return {"passed": False, "error": f"{type(error).__name__}: {error}"}
+
+
 def _mutated(only: int | None) -> Figures:
     """Runs proofs without their guards; passed where each fails."""
     noticed = {}
-    for number, (guard, run) in MUTATIONS.items():
+    for number, (guard, _) in MUTATIONS.items():
         if only in (None, number):
-            figures = run()
-            noticed[guard] = {"noticed": not figures["passed"], **figures}
-            state = "MISSED" if figures["passed"] else "noticed"
+            noticed[guard] = figures = mutate(number)
+            state = "noticed" if figures["noticed"] else "MISSED"
             print(f"{number:2}  {state}  without {guard}: {figures}", flush=True)
     return {"passed": all(each["noticed"] for each in noticed.values()), "form": "mutations", "without": noticed}
 
@@ -77,7 +85,8 @@ def _mutated(only: int | None) -> Figures:
 def _machine() -> str:
     from worker.run.environment import cpu_name
 
-    return f"{cpu_name()}, Python {platform.python_version()}"
+    cores = f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores"
+    return f"{cpu_name()}, {cores}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

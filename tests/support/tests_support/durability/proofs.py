@@ -1,17 +1,20 @@
 """Every scenario by its number, in its forms, and the runs without a guard."""
 
 import time
+import traceback
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from tests_support.durability import cancels as c
 from tests_support.durability import everything as e
 from tests_support.durability import full_disks as f
+from tests_support.durability import hanging as h
 from tests_support.durability import limits as l
 from tests_support.durability import queue as q
 from tests_support.durability import servers_away as s
 from tests_support.durability import workers_lost as w
+from tests_support.durability.outcome import Figures
 
-Figures = dict[str, Any]
 Run = Callable[[], Figures]
 Form = Literal["whole", "short", "shipped"]
 
@@ -63,9 +66,9 @@ PROOFS: dict[int, Proof] = {
     ),
     7: Proof(
         "cancel",
-        whole=lambda: q.cancels(times=20),
-        short=lambda: q.cancels(times=2, kinds=("sqlite",), real=False),
-        shipped=lambda: q.cancels(times=6),
+        whole=lambda: c.cancels(times=20),
+        short=lambda: c.cancels(times=2, kinds=("sqlite",), real=False),
+        shipped=lambda: c.cancels(times=6),
     ),
     8: Proof(
         "one poisonous input",
@@ -89,6 +92,7 @@ PROOFS: dict[int, Proof] = {
         whole=lambda: l.crowd(pollers=2_000, streams=200, seconds=90.0),
         short=lambda: l.crowd(pollers=100, streams=20, seconds=5.0, wait=2.0),
     ),
+    14: Proof("hanging", whole=h.hanging, short=lambda: h.hanging(sqlite=False, server=False)),
 }
 """By number."""
 
@@ -103,7 +107,21 @@ MUTATIONS: dict[int, tuple[str, Run]] = {
 
 def prove(number: int, form: Form) -> Figures:
     """The figures of one scenario, and the seconds that it took."""
-    run = getattr(PROOFS[number], form)
+    return _timed(getattr(PROOFS[number], form))
+
+
+def mutate(number: int) -> Figures:
+    """The figures of one scenario without its guard. It is noticed where they do not pass, but not where there are none."""
+    figures = _timed(MUTATIONS[number][1])
+    return {"noticed": not figures["passed"] and "error" not in figures, **figures}
+
+
+def _timed(run: Run) -> Figures:
+    """What goes wrong on the way ends one scenario, not those after it."""
     began = time.monotonic()
-    figures: Figures = run()
+    try:
+        figures = run()
+    except Exception as error:
+        traceback.print_exc()
+        figures = {"passed": False, "error": f"{type(error).__name__}: {error}"[:500]}
     return figures | {"seconds": round(time.monotonic() - began, 1)}
