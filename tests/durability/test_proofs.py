@@ -1,7 +1,7 @@
 """The proofs of durability in their short form; ``make durability`` runs them at length (see CONTRIBUTING.md)."""
 
 import pytest
-from tests_support.durability.proofs import MUTATIONS, PROOFS, prove
+from tests_support.durability.proofs import MUTATIONS, PROOFS, Proof, mutate, prove
 
 
 @pytest.mark.parametrize("number", [number for number, proof in PROOFS.items() if proof.short is not None])
@@ -18,3 +18,11 @@ def test_every_proof_that_rests_on_a_guard_has_a_run_without_it() -> None:
         3: "conflict",
         4: "bell",
     }
+
+
+def test_what_a_proof_raises_is_its_figures_and_shows_nothing_about_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROOFS, 1, Proof("broken", whole=lambda: {"passed": 1 / 0}))
+    monkeypatch.setitem(MUTATIONS, 1, ("sweep", PROOFS[1].whole))
+    figures = prove(1, "whole")
+    assert (figures["passed"], figures["error"]) == (False, "ZeroDivisionError: division by zero")
+    assert not mutate(1)["noticed"]
