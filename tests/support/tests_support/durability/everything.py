@@ -35,7 +35,7 @@ TRAINING = {
 """One whose epochs last longer than the time between two snapshots."""
 
 
-def certifications(*, times: int, inputs: int = 400) -> Figures:
+def certifications(*, times: int, inputs: int = 200) -> Figures:
     """API, workers, Redis and Postgres are killed in the middle of a certification: it goes on from its last commit.
 
     ``redone_s`` is what was really drawn again: the samples that the children have told of, before and after, beyond those
