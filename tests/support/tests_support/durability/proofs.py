@@ -31,7 +31,7 @@ class Proof(NamedTuple):
 PROOFS: dict[int, Proof] = {
     1: Proof(
         "kill -9 of random workers",
-        whole=lambda: w.kills(runs=20, kills=25, inputs=400),
+        whole=lambda: w.kills(runs=20, kills=25, inputs=250),
         short=lambda: w.kills(runs=1, kills=2, inputs=24, workers=2),
         shipped=lambda: w.kills(runs=2, kills=8, inputs=400),
     ),
