@@ -130,7 +130,8 @@ class Slot:
         except RadiiError as error:
             raise CannotStart(f"the file of RADII_ARCHITECTURES cannot be used: {error}") from None
         self._ready_child()
-        self.register()
+        with contextlib.suppress(OperationalError):  # the next round does it
+            self.register()
 
     def _ready_child(self) -> Child:
         """The warm child, or a new one once it has said that it is ready."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from sqlalchemy import text
 
 from service.dependencies import DatabaseDep, SettingsDep
+from service.errors import Unavailable
 from service.reports import VERSION
 from service.resources import json_answer
 from service.schemas import Answer
@@ -94,7 +95,8 @@ def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Response:
     checks["workers"] = _check(lambda: _told(workers, settings), needed=False)
     if settings.broker_url is not None:
         checks["broker"] = _check(lambda: _hear(settings), needed=False)
-    return json_answer(Readiness(ready=ready, checks=checks, workers=workers), 200 if ready else 503)
+    answer = Readiness(ready=ready, checks=checks, workers=workers)
+    return json_answer(answer) if ready else json_answer(answer, 503, Unavailable.headers)
 
 
 @router.get(

@@ -9,9 +9,6 @@ from typing import Any
 
 import httpx
 
-READY = "/readyz"
-"""The one answer that may be 503 without saying when to ask again: whoever asks it does so all the time."""
-
 
 class Asker:
     """Asks for these pages in turn and, with a body, submits a job after them. What it was promised stands in ``taken``."""
@@ -55,7 +52,6 @@ class Asker:
 
     def _keep(self, answer: httpx.Response) -> None:
         self.statuses[answer.status_code] += 1
-        unready = answer.status_code == 503 and answer.url.path != READY
-        self.without_retry += unready and "Retry-After" not in answer.headers
+        self.without_retry += answer.status_code == 503 and "Retry-After" not in answer.headers
         if answer.status_code == 202:
             self.taken.append(answer.json()["id"])

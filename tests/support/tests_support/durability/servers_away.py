@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from redis import Redis
 
-from tests_support.durability.asking import READY, Asker
+from tests_support.durability.asking import Asker
 from tests_support.durability.house import LEASE, SWEEP, House, house, light
 from tests_support.durability.outcome import Figures, add, clean, none, worst
 from tests_support.durability.waiting import until
@@ -146,7 +146,7 @@ def _crashed(here: House, address: str, number: int, seconds: float, total: Figu
     assert here.postgres is not None
     inputs = 200
     job_id = _submitted(address, here.light_body(inputs, seed=number), None)
-    pages = [f"/v1/jobs/{job_id}", "/v1/jobs", f"/v1/jobs/{job_id}/report", READY]
+    pages = [f"/v1/jobs/{job_id}", "/v1/jobs", f"/v1/jobs/{job_id}/report", "/readyz"]
     with Asker(address, pages, here.light_body(1, seed=number)).asking() as asker:
         here.until_more(job_id, 5, 60.0)
         here.postgres.end(signal.SIGQUIT)
