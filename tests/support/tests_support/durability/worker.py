@@ -25,7 +25,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
 from tests_support.durability import light_child
-from worker import broker, commit, local, loop, process, remote
+from worker import broker, commit, drive, local, process, remote
 from worker.store import results, shards
 from worker.store.tables import Shard
 
@@ -119,7 +119,7 @@ def _limit_pages(flag: Path) -> None:
 
 def _freeze_inside(flag: Path) -> None:
     """Its rows are locked, and on SQLite the whole database is, until somebody thaws it."""
-    write = loop.write
+    write = drive.write
 
     def frozen(session: Any, *arguments: Any, **more: Any) -> Any:
         standing = write(session, *arguments, **more)
@@ -129,7 +129,7 @@ def _freeze_inside(flag: Path) -> None:
             os.kill(os.getpid(), signal.SIGSTOP)
         return standing
 
-    loop.write = frozen
+    drive.write = frozen
 
 
 def _tell_of_samples(file: Path) -> None:
