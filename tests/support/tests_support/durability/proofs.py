@@ -56,7 +56,7 @@ PROOFS: dict[int, Proof] = {
     5: Proof(
         "Postgres restarted, away",
         whole=lambda: s.postgres_away(times=20, long=60.0),
-        short=lambda: s.postgres_away(times=1),
+        short=lambda: s.postgres_away(times=1, restart=1.5),
         shipped=lambda: s.postgres_away(times=2),
     ),
     6: Proof(

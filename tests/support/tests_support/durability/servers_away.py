@@ -127,13 +127,14 @@ def _away(here: House, address: str, seconds: float, number: int, pace: float, t
     total["other_statuses"] += asker.other_than(200)
 
 
-def postgres_away(*, times: int, long: float = 0.0) -> Figures:
+def postgres_away(*, times: int, long: float = 0.0, restart: float = 0.0) -> Figures:
     """5. An immediate restart, as after a crash, and 10 s away: nothing is lost, every job that was promised is done, work goes
-    on within a lease and a sweep, and the API says 503 with Retry-After whatever it is asked."""
+    on within a lease and a sweep, and the API says 503 with Retry-After whatever it is asked. ``restart``: seconds that a
+    restart takes longer than it has to, so that somebody notices it."""
     total = none("times", "answers", "unavailable", "promised", "server_errors", "without_retry") | {"resumed_s": 0.0}
     with house("postgresql", shard_seconds=0.5) as here, here.api() as address:
         _two_workers(here, 0.05)
-        outages = [0.0, 10.0] * (times // 2) + [0.0] * (times % 2) + ([long] if long else [])
+        outages = [restart, 10.0] * (times // 2) + [restart] * (times % 2) + ([long] if long else [])
         for number, seconds in enumerate(outages):
             _crashed(here, address, number, seconds, total)
             total["times"] += 1
