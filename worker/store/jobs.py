@@ -252,7 +252,7 @@ def _end(session: Session, job_id: str, ends_as: str) -> None:
         return
     summary = session.get_one(JobSummary, job_id, populate_existing=True)
     of_all, of_work = f"{summary.done} of {summary.total} done", summary.work_done / max(1, summary.work_total)
-    found = f"{of_all}, and {of_work:.0%} of the samples drawn" if summary.done < summary.total else of_all
+    found = f"{of_all}, and {of_work:.0%} of the work done" if summary.done < summary.total else of_all
     problem = {
         "type": "urn:radii:problem:deadline",
         "title": "The job's deadline has passed.",
