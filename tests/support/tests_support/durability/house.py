@@ -31,11 +31,11 @@ from tests_support.durability.waiting import until
 from tests_support.servers import OwnPostgres, OwnRedis
 from worker.local import environment
 from worker.settings import Settings
-from worker.store import counters, jobs
+from worker.store import backlog, counters, jobs
 from worker.store.jobs import NewJob
 from worker.store.result_tables import CertificateRow
 from worker.store.session import Database
-from worker.store.tables import Event, Job, Shard, Worker
+from worker.store.tables import Event, Job, Shard
 
 Kind = Literal["sqlite", "postgresql"]
 AS_SHIPPED = os.environ.get("PROOF_TIMES") == "shipped"
@@ -249,7 +249,7 @@ class House:
     def workers(self) -> int:
         """How many workers have said that they are there."""
         with self.database.read() as session:
-            return session.scalar(select(func.count()).select_from(Worker)) or 0
+            return len(backlog.workers(session, 86_400.0))
 
     def leased(self, job_id: str) -> int:
         """How many parts of the job somebody holds."""
