@@ -17,7 +17,7 @@ up: .venv/ready ## start the embedded service at http://127.0.0.1:8000, data in 
 	@$(BIN)/radii up
 
 test: .venv/ready ## pass the tests, on real Postgres and Redis where they run or can be started
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/ready arch ## style, types and import contracts
 	@$(BIN)/ruff format --check .

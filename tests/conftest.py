@@ -20,6 +20,11 @@ def _missing(what: str) -> None:
     pytest.skip(f"{what} is neither running nor installed: this part of radii was NOT tested")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files marked ``long`` come first: where two processes share the files, none is alone with one of them in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """One thread for the test, and as many as before after it."""

@@ -20,6 +20,8 @@ from worker.store.result_tables import JobSummary, SampleProgress
 from worker.store.session import Database
 from worker.store.tables import Job
 
+pytestmark = pytest.mark.long
+
 START, COUNT, N0, N, SEED = 1_500, 24, 100, 10_000, 9
 
 Evidence = list[tuple[object, ...]]

@@ -19,6 +19,8 @@ from service.client import Client, Job
 from worker.store.session import Database
 from worker.store.tables import Shard
 
+pytestmark = pytest.mark.long
+
 SECONDS = 240.0
 BODY: dict[str, Any] = {
     "architecture": "digits_cnn",

@@ -3,6 +3,8 @@
 import pytest
 from tests_support.durability.proofs import MUTATIONS, PROOFS, Proof, mutate, prove
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("number", [number for number, proof in PROOFS.items() if proof.short is not None])
 def test_nothing_is_lost_and_nothing_doubled(postgres: object, redis_url: str, number: int) -> None:
@@ -21,7 +23,7 @@ def test_every_proof_that_rests_on_a_guard_has_a_run_without_it() -> None:
 
 
 def test_what_a_proof_raises_is_its_figures_and_shows_nothing_about_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PROOFS, 1, Proof("broken", whole=lambda: {"passed": 1 / 0}))
+    monkeypatch.setitem(PROOFS, 1, Proof("broken", "nothing", whole=lambda: {"passed": 1 / 0}))
     monkeypatch.setitem(MUTATIONS, 1, ("sweep", PROOFS[1].whole))
     figures = prove(1, "whole")
     assert (figures["passed"], figures["error"]) == (False, "ZeroDivisionError: division by zero")

@@ -17,6 +17,8 @@ from worker.store.result_tables import PredictionRow, SampleProgress
 from worker.store.session import Database
 from worker.store.tables import Checkpoint, Job, Shard
 
+pytestmark = pytest.mark.long
+
 COUNT = 800
 """Votes and training take seconds and are written ten times a second: there is time to see them half done."""
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from tests_support import processes, things, unbroken
 
 from rs_core import checkpoint
@@ -10,6 +11,8 @@ from worker.settings import Settings
 from worker.store import blobs, jobs, registry, results
 from worker.store.session import Database
 from worker.store.tables import Checkpoint, Job, Shard
+
+pytestmark = pytest.mark.long
 
 BODY = {
     "kind": "train",

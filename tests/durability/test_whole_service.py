@@ -17,6 +17,8 @@ from tests_support.live import running
 from rs_core.certify.decision import predict
 from service.client import ApiError, Client
 
+pytestmark = pytest.mark.long
+
 
 @contextmanager
 def _worker(variables: dict[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:

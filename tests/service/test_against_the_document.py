@@ -18,6 +18,8 @@ from tests_support.over_http import Service
 
 from worker.store import results
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = int(os.environ.get("RADII_TEST_EXAMPLES", "8"))
 HOST = {"Host": "127.0.0.1"}
 CHECKS = (

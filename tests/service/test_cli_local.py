@@ -14,6 +14,8 @@ from typer.testing import Result
 from rs_core.certify import engine
 from service import records
 
+pytestmark = pytest.mark.long
+
 TINY = ["--dataset", "digits", "--device", "cpu", "--threads", "1"]
 TRAINING = ["--architecture", "digits_cnn", "--sigma", "0.25", "--epochs", "2", "--count", "512", "--batch-size", "64"]
 CERTIFYING = ["--start", "1000", "--step", "50", "--count", "6", "--n", "400", "--n0", "20", "--seed", "5"]

@@ -17,6 +17,8 @@ from tests_support.over_http import Service
 from service.client import Client
 from worker.store import jobs
 
+pytestmark = pytest.mark.long
+
 
 @contextmanager
 def _cutting(address: str, after: int) -> Iterator[str]:

@@ -11,12 +11,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 from tests_support import processes
 from tests_support.live import killed, running
 
 from service import client_upload
 from service.client import Client
 from worker.store import part_uploads
+
+pytestmark = pytest.mark.long
 
 SENDER = """
 import sys

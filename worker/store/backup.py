@@ -96,7 +96,7 @@ def copy_blobs(source: Path, target: Path, wanted: Iterable[str]) -> tuple[int, 
             continue
         size += part.stat().st_size
         part.replace(into)
-        sync_folder(into.parent)
+        blobs.sync_folder(into.parent)
     return size, damaged, missing
 
 
@@ -114,15 +114,6 @@ def sync(path: Path) -> str:
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return digest_of(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes sure that the names in a folder are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def run_client(command: list[str], url: str) -> None:
@@ -166,4 +157,4 @@ def _write_manifest(target: Path, manifest: dict[str, object]) -> None:
     part.write_text(json.dumps(manifest, indent=2) + "\n")
     sync(part)
     part.replace(target / MANIFEST)
-    sync_folder(target)
+    blobs.sync_folder(target)

@@ -93,7 +93,7 @@ def place(root: Path, sealed: Sealed) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(sealed.path, target)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def open_blob(root: Path, sha256: str) -> BinaryIO:
@@ -139,7 +139,8 @@ def free_bytes(root: Path) -> int:
     return shutil.disk_usage(root).free
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Makes sure that the names in a folder are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

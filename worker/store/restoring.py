@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine, inspect
 
 from worker.settings import Settings
-from worker.store import schema
+from worker.store import blobs, schema
 from worker.store.backup import (
     MANIFEST,
     POSTGRES,
@@ -27,7 +27,6 @@ from worker.store.backup import (
     named,
     run_client,
     sync,
-    sync_folder,
 )
 from worker.store.session import Database
 
@@ -119,4 +118,4 @@ def _put_database(dump: Path, engine: Engine, settings: Settings) -> None:
         target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     path = Path(str(engine.url.database))
     sync(path)
-    sync_folder(path.parent)
+    blobs.sync_folder(path.parent)

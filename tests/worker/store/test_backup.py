@@ -11,10 +11,12 @@ from sqlalchemy import inspect, text
 from tests_support import processes, things
 
 from worker.settings import Settings
-from worker.store import backup, jobs, registry, restoring, results, schema
+from worker.store import backup, blobs, jobs, registry, restoring, results, schema
 from worker.store.backup import CannotCopy
 from worker.store.session import Database
 from worker.store.tables import Dataset, Job
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture
@@ -140,7 +142,7 @@ def test_a_restore_that_was_cut_off_is_run_again(
     def full(folder: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    for module, name in ((backup, "sync_folder"), (restoring, "_put_database")):
+    for module, name in ((blobs, "sync_folder"), (restoring, "_put_database")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, full if name == "sync_folder" else lambda *_: full(tmp_path))
             with pytest.raises(CannotCopy, match=r"No space left on device\. Run it again when that is mended"):

@@ -4,10 +4,11 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 
 from tests_support import system
 from tests_support.durability.asking import Asker
-from tests_support.durability.house import LEASE, SWEEP, House, house, light
+from tests_support.durability.house import LEASE, SWEEP, House, Kind, house, light
 from tests_support.durability.outcome import Figures, add, clean, none, worst
 from tests_support.durability.waiting import until
 from worker.store.session import BUSY_TIMEOUT_MS
@@ -53,36 +54,39 @@ def _rows_held(total: Figures) -> None:
 
 def _database_held(total: Figures) -> None:
     """Longer than others wait for the lock, and longer than a lease."""
-    with house("sqlite") as here, here.api() as address:
-        first, frozen = _one_at_work(here)
-        second = here.light_job(INPUTS, 8, seed=1)
-        body = here.light_body(1, seed=2)
-        here.worker(**PACE)
-        assert until(lambda: here.leased(second) == 1, 60.0)
-        with Asker(address, [f"/v1/jobs/{second}"], body).asking() as asker:
-            _freeze(here, frozen, total)
-            time.sleep(max(BUSY_TIMEOUT_MS / 1000, LEASE) + FEW_SWEEPS)
-            os.kill(frozen.pid, signal.SIGCONT)
-            total["gone_on"] += here.until_more(second, here.stored(second), LEASE + FEW_SWEEPS + SLACK)
-        _add_answers(asker, total)
-        _see_through(here, {first: 0, second: 1}, total)
-        _see_through(here, dict.fromkeys(asker.taken, 2), total, inputs=1)
+
+    def hold(here: House, worker: "subprocess.Popen[bytes]") -> None:
+        _freeze(here, worker, total)
+        time.sleep(max(BUSY_TIMEOUT_MS / 1000, LEASE) + FEW_SWEEPS)
+        os.kill(worker.pid, signal.SIGCONT)
+
+    _asked_meanwhile("sqlite", hold, total)
 
 
 def _server_frozen(total: Figures) -> None:
     """All processes of Postgres stand still for two leases, and go on."""
-    with house("postgresql") as here, here.api() as address:
+
+    def hold(here: House, _: "subprocess.Popen[bytes]") -> None:
         assert here.postgres is not None
-        first, _ = _one_at_work(here)
+        here.postgres.freeze()
+        time.sleep(2 * LEASE + SWEEP)
+        here.postgres.thaw()
+        total["frozen"] += 1
+
+    _asked_meanwhile("postgresql", hold, total)
+
+
+def _asked_meanwhile(kind: Kind, hold: "Callable[[House, subprocess.Popen[bytes]], None]", total: Figures) -> None:
+    """Two workers have parts of two jobs while the database is held, and the service is asked; after it all goes on.
+    ``hold`` is given the worker of the first job, and returns when the database is free again."""
+    with house(kind) as here, here.api() as address:
+        first, worker = _one_at_work(here)
         second = here.light_job(INPUTS, 8, seed=1)
         body = here.light_body(1, seed=2)
         here.worker(**PACE)
         assert until(lambda: here.leased(second) == 1, 60.0)
         with Asker(address, [f"/v1/jobs/{second}"], body).asking() as asker:
-            here.postgres.freeze()
-            time.sleep(2 * LEASE + SWEEP)
-            here.postgres.thaw()
-            total["frozen"] += 1
+            hold(here, worker)
             total["gone_on"] += here.until_more(second, here.stored(second), LEASE + FEW_SWEEPS + SLACK)
         _add_answers(asker, total)
         _see_through(here, {first: 0, second: 1}, total)

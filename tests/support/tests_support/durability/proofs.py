@@ -23,6 +23,7 @@ class Proof(NamedTuple):
     """One scenario: as it is shown, in a few seconds, and with the intervals that radii comes with."""
 
     what: str
+    held: str
     whole: Run
     short: Run | None = None
     shipped: Run | None = None
@@ -31,68 +32,93 @@ class Proof(NamedTuple):
 PROOFS: dict[int, Proof] = {
     1: Proof(
         "kill -9 of random workers",
+        "no result lost or doubled, counts those of an undisturbed run",
         whole=lambda: w.kills(runs=20, kills=25, inputs=250),
         short=lambda: w.kills(runs=1, kills=2, inputs=24, workers=2),
         shipped=lambda: w.kills(runs=2, kills=8, inputs=400),
     ),
     2: Proof(
         "frozen past the lease",
+        "every write of a worker that was thawed is refused while another is at its part; counts equal",
         whole=lambda: w.freezes(freezes=20),
         short=lambda: w.freezes(freezes=1),
         shipped=lambda: w.freezes(freezes=4),
     ),
     3: Proof(
         "signals inside COMMIT",
+        "no part is held longer than its lease, a sweep and 0.5 s",
         whole=lambda: w.commits(signals=200),
         short=lambda: w.commits(signals=2, inputs=160),
         shipped=lambda: w.commits(signals=20),
     ),
     4: Proof(
         "Redis flushed, restarted, away",
+        "begun 2 s after a submission, after a flush within a sweep, while Redis is away at the next look (5 sweeps); always answered",
         whole=lambda: s.redis_away(times=20, long=300.0),
         short=lambda: s.redis_away(times=1),
         shipped=lambda: s.redis_away(times=3),
     ),
     5: Proof(
         "Postgres restarted, away",
+        "no answer but 200, 202 and 503 with Retry-After; work goes on within a lease, a sweep and 3 s",
         whole=lambda: s.postgres_away(times=20, long=60.0),
         short=lambda: s.postgres_away(times=1, restart=1.5),
         shipped=lambda: s.postgres_away(times=2),
     ),
     6: Proof(
         "everything killed at once",
+        "goes on within 60 s; at most 10 s of certification and a snapshot (60 s) of training are done again",
         whole=lambda: e.everything(times=4, training_times=2),
         shipped=lambda: e.certifications(times=2),
     ),
     7: Proof(
         "cancel",
+        "final within 5 s (95th percentile), next job begun within 35 s, though the process does not hear; nothing stored after the end",
         whole=lambda: c.cancels(times=20),
         short=lambda: c.cancels(times=2, kinds=("sqlite",), real=False),
         shipped=lambda: c.cancels(times=6),
     ),
     8: Proof(
         "one poisonous input",
+        "the one input is given up, all others are certified, and the job says so",
         whole=lambda: q.poison(inputs=10_000, acts=("segfault", "memory", "endless")),
         short=lambda: q.poison(inputs=300, acts=("segfault",)),
     ),
     9: Proof(
         "fair shares",
+        "the newcomer is begun within one part of each worker; two busy tenants get 50 +- 5 %",
         whole=lambda: q.fairness(shards=1_000, seconds=60.0),
         short=lambda: q.fairness(shards=200, seconds=5.0),
     ),
     10: Proof(
         "one Idempotency-Key",
+        "one job for all; 422 for another body",
         whole=lambda: q.submissions(count=100),
         short=lambda: q.submissions(count=20),
     ),
-    11: Proof("full disks", whole=f.full_disks, short=lambda: f.full_disks(ways=("file size",))),
-    12: Proof("memory over many shards", whole=lambda: l.memory(shards=10_000)),
+    11: Proof(
+        "full disks",
+        "507 for an upload, else a pause; nothing corrupt; goes on when there is room",
+        whole=f.full_disks,
+        short=lambda: f.full_disks(ways=("file size",)),
+    ),
+    12: Proof(
+        "memory over many shards",
+        "the second half's slope is compatible with 0 (95 % interval)",
+        whole=lambda: l.memory(shards=10_000),
+    ),
     13: Proof(
         "a crowd that asks",
+        "every answer 200, every stream with events, two cores for the service",
         whole=lambda: l.crowd(pollers=2_000, streams=200, seconds=90.0),
         short=lambda: l.crowd(pollers=100, streams=20, seconds=5.0, wait=2.0),
     ),
-    14: Proof("hanging", whole=h.hanging, short=lambda: h.hanging(sqlite=False, server=False)),
+    14: Proof(
+        "hanging",
+        "parts of others are taken back within a lease, three sweeps and 2 s; no worker ends; goes on when the lock is free",
+        whole=h.hanging,
+        short=lambda: h.hanging(sqlite=False, server=False),
+    ),
 }
 """By number."""
 
