@@ -103,7 +103,7 @@ class Drive:
     def _listen(self) -> Message:
         """Messages up to the last one of the shard."""
         while True:
-            message = self.child.receive(timeout=min(0.2, self.settings.commit))
+            message = self.child.receive(timeout=min(0.2, self.settings.renewal))
             if message is not None:
                 if message["type"] in LAST:
                     return message
@@ -114,7 +114,7 @@ class Drive:
                 else:
                     self.pending.add(message)
             self.slot.tick()
-            if time.monotonic() - self.committed >= self.settings.commit:
+            if time.monotonic() - self.committed >= self.settings.renewal:
                 self._commit()
             self._watch()
 
@@ -222,7 +222,7 @@ class Drive:
     def _beat(self) -> None:
         """Keeps the lease during work of the loop itself; raises :class:`HandedBack` where the work is to stop."""
         self.slot.tick()
-        if time.monotonic() - self.committed >= self.settings.commit:
+        if time.monotonic() - self.committed >= self.settings.renewal:
             self._commit()
         if self.slot.stop.is_set() or self.stopping_since is not None:
             raise HandedBack

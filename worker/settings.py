@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     sweep: float = Field(default=10.0, gt=0, description="between two sweeps for expired leases and unrung bells")
     poll: float = Field(default=0.5, gt=0, description="between two looks for ready shards without a broker")
     look: float = Field(default=5.0, gt=0, description="between two looks for ready shards with a broker, bell or not")
-    commit: float = Field(default=2.0, gt=0, description="between two commits of results")
+    commit: float = Field(default=2.0, gt=0, description="between two commits of results; a third of the lease at most")
     child_silence: float = Field(default=300.0, gt=0, description="a child that says nothing this long is ended")
     child_start: float = Field(default=120.0, gt=0, description="a child has this long to start")
     retry_pause: float = Field(default=10.0, ge=0, description="after a full disk and the like, before the next try")
@@ -91,6 +91,11 @@ class Settings(BaseSettings):
     def patience(self) -> float:
         """Seconds for which a transaction may stand still: half a lease at most, or others lose theirs over it."""
         return min(30.0, self.lease / 2)
+
+    @property
+    def renewal(self) -> float:
+        """Seconds between two commits of a shard, each of which renews its lease: a third of the lease at most."""
+        return min(self.commit, self.lease / 3)
 
     @property
     def seen(self) -> float:

@@ -154,3 +154,12 @@ def test_a_broken_pipe_to_an_ended_child_is_told_as_its_end(slot: SlotMaker) -> 
     assert not os.path.exists(f"/proc/{child.pid}/exe")
     with pytest.raises(ChildEnded):
         child.send({"type": "stop"})
+
+
+def test_a_lease_is_renewed_in_time_however_rarely_results_are_to_be_committed(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    job_id = submit(database, tmp_path, 1)
+    work(slot("all:slower", lease=3.0, commit=60.0))
+    assert job_of(database, job_id).state == jobs.SUCCEEDED
+    assert _shard(database, job_id).fence == 1, "its child was not ended for want of a renewal"

@@ -3,7 +3,7 @@
 FAKE_CHILD is a comma-separated list of ``index:act``; the act is done when the input of that index begins: ``die``
 (a segfault), ``killed`` (by the system), ``die-late`` (always after the same progress), ``die-further`` (after new progress), ``hang`` (silence), ``fail`` (a problem), ``full`` (a full disk), ``large`` (an
 input that does not fit into memory), ``smaller`` (work that fits only with the activations of 32 images).
-``start:die`` and ``start:hang`` misbehave at once, ``all:slow`` takes its time, ``together:yes`` has all inputs of a shard
+``start:die`` and ``start:hang`` misbehave at once, ``all:slow`` and ``all:slower`` take their time, ``together:yes`` has all inputs of a shard
 on their way at once, unless it is told to take them alone.
 """
 
@@ -64,7 +64,7 @@ def _serve(task: dict, say, stop: threading.Event) -> None:  # type: ignore[no-u
             return
         if _act(ACTS.get(str(index), ""), say, index, begun.get(index)):
             return
-        time.sleep(0.3 if ACTS.get("all") == "slow" else 0.01)
+        time.sleep({"slow": 0.3, "slower": 2.5}.get(ACTS.get("all", ""), 0.01))
         if stop.is_set() and ACTS.get("all") != "deaf":
             say(type="stopped")
             return

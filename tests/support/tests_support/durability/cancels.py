@@ -5,6 +5,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from statistics import quantiles
+from typing import Any
 
 import httpx
 
@@ -18,7 +19,11 @@ from worker.settings import Settings
 from worker.store import jobs
 from worker.store.tables import Job
 
-GRACE: float = Settings.model_fields["cancel_grace"].default
+SHIPPED: dict[str, Any] = {
+    name: Settings.model_fields[name].default for name in ("commit", "lease", "sweep", "cancel_grace")
+}
+"""A cancel is heard with a commit; its bounds are in seconds, and so are the intervals: those that radii comes with."""
+GRACE: float = SHIPPED["cancel_grace"]
 DEAF = GRACE + 5.0
 """Seconds after which the process that does not hear is gone, and the next job begun, at most."""
 
@@ -29,7 +34,7 @@ def cancels(*, times: int, kinds: tuple[Kind, ...] = KINDS, real: bool = True) -
     not hear, so that its worker ends it when the time for an answer is over."""
     ends = Ends()
     for kind in kinds:
-        with house(kind, commit=2.0) as here, here.api() as address:
+        with house(kind, **SHIPPED) as here, here.api() as address:
             here.worker(PROOF_CHILD="light", PROOF_PACE="0.1")
             for number in range(times // len(kinds)):
                 first, following = here.light_job(500, 20, seed=number), here.light_job(1, 1, seed=number)
@@ -37,7 +42,7 @@ def cancels(*, times: int, kinds: tuple[Kind, ...] = KINDS, real: bool = True) -
                 ends.compare(here.compared(first, None, light(number)), here.compared(following, 1, light(number)))
         if not real:
             continue
-        with house(kind, commit=2.0) as here, here.api() as address:
+        with house(kind, **SHIPPED) as here, here.api() as address:
             here.worker()
             for number in range(times // len(kinds)):
                 first, following = certification(here, 400), certification(here, 1)
@@ -82,7 +87,7 @@ class Ends:
 
     def add_deaf(self, kind: Kind) -> None:
         """A job whose network never returns, cancelled over HTTP."""
-        with house(kind, child_silence=10 * GRACE, cancel_grace=GRACE) as here:
+        with house(kind, child_silence=10 * GRACE, **SHIPPED) as here:
             following = certification(here, 1)
             with here.database.write() as session:
                 session.get_one(Job, following).priority = -1
