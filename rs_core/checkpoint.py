@@ -18,7 +18,7 @@ from rs_core.data.info import listed
 from rs_core.errors import InvalidCheckpoint, Mismatch
 from rs_core.models.normalize import BaseClassifier
 from rs_core.models.table import skeleton
-from rs_core.tensorfile import metadata, read_header, usual_mode
+from rs_core.tensorfile import metadata, read_header, writing
 
 __all__ = [
     "CheckpointInfo",
@@ -43,7 +43,7 @@ def save_state(state: Mapping[str, Tensor], info: CheckpointInfo, path: Path) ->
     """The same from a state dict, which must be that of the architecture in ``info``."""
     _check_names(state, empty(info, path.name), path.name)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    with usual_mode(path):
+    with writing(path):
         save_file(tensors, path, metadata=metadata(metadata_of(info)))
 
 

@@ -4,8 +4,14 @@ Each class is one kind of mistake; its docstring is the sentence a person reads 
 are given where the error is raised, so that the message can be acted on without reading code.
 """
 
+import errno
 import re
 from typing import Any
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether the system has refused to write because a disk, a quota or the largest file is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class RadiiError(ValueError):

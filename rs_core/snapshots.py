@@ -27,7 +27,7 @@ from rs_core.models.normalize import BaseClassifier
 from rs_core.soft_labels import SoftLabels
 from rs_core.spec import TrainSpec, dump_spec, parse_spec
 from rs_core.spec_names import settings
-from rs_core.tensorfile import usual_mode
+from rs_core.tensorfile import writing
 
 FORMAT = "radii-snapshot-1"
 SAMPLED = 64
@@ -101,7 +101,7 @@ class Snapshot:
             tensors |= {f"best.{name}": tensor for name, tensor in self.kept.weights.items()}
             place["best"] = {"epoch": self.kept.epoch, "value": self.kept.value}
         metadata = {"format": FORMAT, "run": self.run, "place": json.dumps(place)}
-        with usual_mode(path):
+        with writing(path):
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata)
 
 

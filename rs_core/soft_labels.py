@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rs_core.errors import InvalidResults, Mismatch
 from rs_core.spec import CatRs, Gaussian, SoftLabelSpec, TrainSpec
-from rs_core.tensorfile import metadata, read_header, usual_mode
+from rs_core.tensorfile import metadata, read_header, writing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +76,7 @@ class SoftLabels:
         from safetensors.numpy import save_file
 
         body = {"kind": KIND, "version": VERSION, "num_classes": self.num_classes, "n": self.n}
-        with usual_mode(path):
+        with writing(path):
             save_file(
                 {name: np.ascontiguousarray(getattr(self, name)) for name in TYPES},
                 path,

@@ -6,6 +6,8 @@ sentence of the error class that the caller names. Reading and writing tensors i
 """
 
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from rs_core.errors import RadiiError
 MAX_HEADER = 16 * 2**20
 METADATA_KEY = "radii"
 """All our metadata is one JSON text under one key: the package does not keep the order of several."""
+SYSTEM_ERROR = re.compile(r"I/O error: .*\(os error (\d+)\)")
+"""What the package says where the system has refused to write."""
 
 ITEM_SIZES = {
     **{"BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2},
@@ -52,14 +56,25 @@ class Header:
 
 
 @contextmanager
-def usual_mode(path: Path) -> Iterator[None]:
-    """Gives the file that the block writes the permissions that this process gives its files.
+def writing(path: Path) -> Iterator[None]:
+    """For a block in which the package writes the file: with the permissions that this process gives its files, with what
+    the system refused as an :class:`OSError`, and with no new file left behind where that happens.
 
-    The package writes files that only their owner can read, and a service may run as another user than its workers.
+    The package writes files that only their owner can read, and a service may run as another user than its workers; a full
+    disk it tells of in a text.
     """
+    new = not path.exists()
     path.touch()
     mode = path.stat().st_mode
-    yield
+    try:
+        yield
+    except BaseException as error:
+        if new:
+            path.unlink(missing_ok=True)
+        if (told := SYSTEM_ERROR.search(str(error))) is not None:
+            number = int(told[1])
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise
     path.chmod(mode)
 
 

@@ -5,7 +5,6 @@ one. The inside of the service is never shown: an unexpected error gets an ident
 traceback.
 """
 
-import errno
 import json
 import logging
 import secrets
@@ -20,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from rs_core.errors import RadiiError
+from rs_core.errors import RadiiError, no_room
 from rs_core.faults import fault
 from service import requests
 from service.errors import (
@@ -141,7 +140,7 @@ def _lost(error: Exception) -> bool:
 
 
 def _os_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if no_room(error):
         return answer_error(request, DiskFull(expected="room for the data", got="none"))
     return _unexpected(request, error)
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rs_core.errors import InputOutOfMemory, OutOfMemory, RadiiError
+from rs_core.errors import InputOutOfMemory, OutOfMemory, RadiiError, no_room
 from rs_core.memory import ran_out
 from rs_core.models import table
 from worker import logs, run
@@ -93,7 +93,7 @@ def _work(body: Message, device: Any) -> Iterator[Message]:
         short = isinstance(error, OutOfMemory) and not alone
         yield {"type": "failed", "problem": error.problem(), "input": alone, "retry": short}
     except OSError as error:
-        yield {"type": "failed", "problem": _unexpected(error), "retry": True}
+        yield {"type": "failed", "problem": _unexpected(error), "retry": True, "no_room": no_room(error)}
     except Exception as error:
         if ran_out(error):
             problem = _too_large(str(body.get("kind")), error).problem()

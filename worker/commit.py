@@ -93,27 +93,34 @@ class Pending:
         return bool(self.certificates or self.predictions or self.snapshots or self.progress)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a commit leaves the shard. Without any of it, the worker goes on with it."""
+
+    done: Message | None = None
+    """The child's last message: the shard is finished, or has come as far as it goes in one turn."""
+    failed: Message | None = None
+    """The problem that ends the job; with ``retry``, if it comes again and again."""
+    retry: bool = False
+    no_room: Message | None = None
+    """The problem of a disk that is full: the shard is handed back as often as need be."""
+    release: bool = False
+    """The shard is handed back: nothing is wrong with it."""
+    alone: bool = False
+    """So it is, with the order to work on one input at a time from now on."""
+    smaller: int | None = None
+    """So it is, with the order to keep the activations of so many images."""
+
+
+GOES_ON = Ending()
+
+
 def write(
-    session: Session,
-    settings: Settings,
-    claim: Claim,
-    pending: Pending,
-    seconds: float,
-    *,
-    done: Message | None = None,
-    failed: dict[str, Any] | None = None,
-    retry: bool = False,
-    release: bool = False,
-    alone: bool = False,
-    smaller: int | None = None,
+    session: Session, settings: Settings, claim: Claim, pending: Pending, seconds: float, ending: Ending = GOES_ON
 ) -> shards.Standing:
     """Writes one commit and tells whether the job is to go on; of a job that has ended nothing is written any more.
-    Raises ``LeaseLost`` before anything is written.
-
-    ``release`` hands the shard back; ``alone`` does so with the order to work on one input at a time from now on, and
-    ``smaller`` with the order to keep the activations of so many images.
-    """
-    touch = shards.renew if pending.holds_results() or done else shards.extend
+    Raises ``LeaseLost`` before anything is written."""
+    touch = shards.renew if pending.holds_results() or ending.done else shards.extend
     standing = touch(session, claim, settings.lease)
     if standing == "ended":
         return standing
@@ -122,22 +129,31 @@ def write(
     shards.charge(session, claim.tenant_id, seconds)
     if pending.death is not None:
         _death(session, settings, claim, pending)
-    elif failed is not None and retry:
-        shards.lose(session, claim, failed)
-    elif failed is not None:
-        shards.fail(session, claim, failed)
-    elif smaller is not None:
-        shards.run_smaller(session, claim, smaller)
-    elif done is not None and done.get("more"):
+    else:
+        _leave(session, settings, claim, pending, ending)
+    return standing
+
+
+def _leave(session: Session, settings: Settings, claim: Claim, pending: Pending, ending: Ending) -> None:
+    """Does with the shard what the ending says."""
+    if ending.failed is not None and ending.retry:
+        shards.lose(session, claim, ending.failed)
+    elif ending.failed is not None:
+        shards.fail(session, claim, ending.failed)
+    elif ending.smaller is not None:
+        shards.run_smaller(session, claim, ending.smaller)
+    elif ending.done is not None and ending.done.get("more"):
         shards.next_turn(session, claim)
-    elif done is not None:
-        shards.finish(session, claim, _made(session, settings, claim, pending, done))
-    elif alone:
+    elif ending.done is not None:
+        shards.finish(session, claim, _made(session, settings, claim, pending, ending.done))
+    elif ending.no_room is not None:
+        jobs.note_once(session, claim.job_id, "no_room", {"shard": claim.number, "error": ending.no_room["detail"]})
+        shards.release(session, claim)
+    elif ending.alone:
         shards.keep(session, claim, {"alone": True})
         shards.release(session, claim)
-    elif release:
+    elif ending.release:
         shards.release(session, claim)
-    return standing
 
 
 def abandon(pending: Pending, done: Message | None) -> None:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from rs_core.errors import RadiiError
+from rs_core.errors import RadiiError, no_room
 from worker import assignment, broker
-from worker.commit import Pending, abandon, write
+from worker.commit import GOES_ON, Ending, Pending, abandon, write
 from worker.fuse import Fuse
 from worker.process import Child, ChildEnded, Message, describe
 from worker.store import counters, registry, shards
@@ -71,16 +71,13 @@ class Drive:
             self.child.send(task)
             last = self._listen()
         except HandedBack:
-            self._commit(release=True)
+            self._commit(Ending(release=True))
             return
         except RadiiError as error:
-            self._commit(failed=error.problem())
+            self._commit(Ending(failed=error.problem()))
             return
         except OSError as error:
-            abandon(self.pending, None)
-            self.pending = self.pending.emptied()
-            self._commit(failed=cannot_prepare(error), retry=True)
-            self._pause()
+            self._cannot_keep(error)
             return
         except ChildEnded as ended:
             self._child_died(ended)
@@ -89,16 +86,28 @@ class Drive:
             self._blame("ran out of memory even with one noisy copy at a time")
             self._pause()  # what took it may be another process, and pass
         elif last["type"] == "smaller":
-            self._commit(smaller=last["forward_batch"])
+            self._commit(Ending(smaller=last["forward_batch"]))
             self.slot.drop_child()
         elif last["type"] == "failed":
-            self._commit(failed=last["problem"], retry=last.get("retry", False))
-            if last.get("retry"):
-                self._pause()
+            self._failed(last["problem"], retry=last.get("retry", False), full=last.get("no_room", False))
         elif last["type"] == "done":
-            self._commit(done=last)
+            self._commit(Ending(done=last))
         else:
-            self._commit(release=True)
+            self._commit(Ending(release=True))
+
+    def _failed(self, problem: Message, *, retry: bool, full: bool = False) -> None:
+        """Commits what has gone wrong; where it may pass, the worker waits a little."""
+        self._commit(Ending(no_room=problem) if full else Ending(failed=problem, retry=retry))
+        if retry:
+            self._pause()
+
+    def _cannot_keep(self, error: OSError) -> None:
+        """A file could not be made, or given its name. The child goes: it may be in the middle of the work, and the next
+        shard is not to hear of that."""
+        self.slot.drop_child()
+        abandon(self.pending, None)
+        self.pending = self.pending.emptied()
+        self._failed(cannot_keep(error), retry=True, full=no_room(error))
 
     def _listen(self) -> Message:
         """Messages up to the last one of the shard."""
@@ -142,33 +151,15 @@ class Drive:
     def _pause(self) -> None:
         self.slot.stop.wait(self.settings.retry_pause)
 
-    def _commit(
-        self,
-        *,
-        done: Message | None = None,
-        failed: dict[str, Any] | None = None,
-        retry: bool = False,
-        release: bool = False,
-        alone: bool = False,
-        smaller: int | None = None,
-    ) -> None:
+    def _commit(self, ending: Ending = GOES_ON) -> None:
         """Writes what is pending, and what ends the shard."""
+        done = ending.done
+
+        def work(session: Session) -> shards.Standing:
+            return write(session, self.settings, self.claim, self.pending, time.monotonic() - self.begun, ending)
+
         try:
-            standing = self._write(
-                lambda session: write(
-                    session,
-                    self.settings,
-                    self.claim,
-                    self.pending,
-                    time.monotonic() - self.begun,
-                    done=done,
-                    failed=failed,
-                    retry=retry,
-                    release=release,
-                    alone=alone,
-                    smaller=smaller,
-                )
-            )
+            standing = self._write(work)
             if standing == "ended":
                 raise GivenUp(f"job {self.claim.job_id} has ended")
         except LeaseLost:
@@ -176,10 +167,10 @@ class Drive:
             raise
         except (DataError, IntegrityError, ProgrammingError) as error:
             abandon(self.pending, done)
-            if failed:
+            if ending.failed:
                 raise
             self.pending = self.pending.emptied()
-            self._commit(failed=_refused(error))
+            self._commit(Ending(failed=_refused(error)))
             return
         self.progressed = self.progressed or self.pending.holds_results()
         superseded, self.pending = self.pending.superseded, self.pending.emptied()
@@ -189,7 +180,7 @@ class Drive:
             self._ring_for_those_that_waited()
             if done.get("more"):
                 broker.ring(self.settings)
-        if standing == "stop" and not (done or failed or release or alone or smaller):
+        if standing == "stop" and ending == GOES_ON:
             self._ask_to_stop()
 
     def _write(self, work: Callable[[Session], T]) -> T:
@@ -233,7 +224,7 @@ class Drive:
         if self.fuse.blown:
             log.warning("killed: its lease was not renewed in time")
             self.slot.drop_child()
-            self._commit(release=True)
+            self._commit(Ending(release=True))
             return
         if self.stopping_since is None:
             self.slot.count(counters.CHILDREN_DIED)
@@ -248,9 +239,9 @@ class Drive:
         self._commit()
         asked = self.stopping_since is not None
         if len(at) > 1 and not asked:
-            self._commit(alone=True)  # one of several inputs, and nobody knows which
+            self._commit(Ending(alone=True))  # one of several inputs, and nobody knows which
         elif held or asked:
-            self._commit(release=True)
+            self._commit(Ending(release=True))
         else:
             self.pending.death, self.pending.killed = how, killed
             self._commit()
@@ -264,9 +255,9 @@ def unexpected(
     return {"type": "urn:radii:problem:unexpected", "title": title, "status": 500, "detail": detail}
 
 
-def cannot_prepare(error: OSError) -> Message:
-    """The problem of files that cannot be written, or read, before a child can begin."""
-    return unexpected(error, "The files of the job could not be prepared.")
+def cannot_keep(error: OSError) -> Message:
+    """The problem of files that cannot be written, or read, beside the child."""
+    return unexpected(error, "The files of the job could not be kept.")
 
 
 def _refused(error: Exception) -> dict[str, Any]:

@@ -7,6 +7,7 @@ these walls are for the day when they do not suffice.
 """
 
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -25,6 +26,8 @@ from worker.orphans import die_with_parent
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 MAX_OPEN_FILES = 256
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What says nothing of the files: a file that is too large does, as that is one of the walls."""
 STEP = 1.0
 MAX_OUTPUT = 64 * 2**30
 
@@ -33,8 +36,9 @@ def convert(request: dict[str, Any], *, seconds: float, memory: int) -> dict[str
     """Runs one request and returns its answer.
 
     ``request``: ``what`` ("dataset" or "checkpoint"), ``files`` (name -> path), ``out``, and what the caller knows of
-    them; ``max_dataset`` limits the bytes of all images, ``architectures`` is the file of registered ones. Raises the converter's own error, or :class:`InvalidDataset` / :class:`InvalidCheckpoint` where it ran into a
-    wall.
+    them; ``max_dataset`` limits the bytes of all images, ``architectures`` is the file of registered ones. Raises the
+    converter's own error, :class:`InvalidDataset` / :class:`InvalidCheckpoint` where it ran into a wall, and
+    :class:`OSError` where there is no room for what it writes.
     """
     return next(answer for answer in steps(request, seconds=seconds, memory=memory) if answer is not None)
 
@@ -73,6 +77,8 @@ def steps(request: dict[str, Any], *, seconds: float, memory: int) -> Iterator[d
         raise kind(expected="a file that the converter can read within its limits", got=got) from None
     if "problem" in answer:
         raise RadiiError.from_problem(answer["problem"])
+    if "disk_full" in answer:
+        raise OSError(answer["disk_full"], os.strerror(answer["disk_full"]), request["out"])
     yield answer
 
 
@@ -93,6 +99,10 @@ def main() -> None:
         answer = _dataset(request) if request["what"] == "dataset" else _checkpoint(request)
     except RadiiError as error:
         answer = {"problem": error.problem()}
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        answer = {"disk_full": error.errno}
     with answers:
         json.dump(answer, answers)
 

@@ -47,9 +47,9 @@ def file_for(database: Database, settings: Settings, training: Job, votes: Job, 
 
 def _made(database: Database, settings: Settings, votes: Job, dataset: Dataset, beat: Callable[[], None]) -> str:
     labels = _read(database, votes, dataset, beat)
+    beat()
     path = blobs.new_path(settings.blobs)
     labels.save(path)
-    beat()
     sealed = blobs.seal_file(path)
     size = {"inputs": len(labels), "num_classes": labels.num_classes, "n": labels.n}
     with database.write() as session:

@@ -1,6 +1,8 @@
 """The header of a safetensors file: it agrees with the package, and every lie in it is refused with its sentence."""
 
+import errno
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from rs_core.errors import InvalidCheckpoint, InvalidDataset
-from rs_core.tensorfile import is_tensorfile, metadata, read_header
+from rs_core.tensorfile import is_tensorfile, metadata, read_header, writing
 
 A = np.arange(6, dtype=np.float32).reshape(2, 3)
 B = np.arange(4, dtype=np.int64)
@@ -97,3 +99,23 @@ def test_a_header_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("rs_core.tensorfile.MAX_HEADER", 100)
     with pytest.raises(InvalidDataset, match="got 209 bytes that announce a header of 201"):
         read_header(written(tmp_path / "x", b'{"a":1' + b" " * 195), InvalidDataset)
+
+
+def test_where_the_system_refuses_to_write_it_is_a_system_error_and_no_file_stays(tmp_path: Path) -> None:
+    path, limits = tmp_path / "large", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised, writing(path):
+            save_file({"zeros": np.zeros(10_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.errno == errno.EFBIG
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_there_stays_where_it_could_not_be_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(b"before")
+    with pytest.raises(KeyError), writing(path):
+        raise KeyError("before anything was written")
+    assert path.read_bytes() == b"before"

@@ -1,13 +1,15 @@
 """What goes wrong around a child is kept from the inputs that are not to blame, and no job goes on for ever because of it."""
 
+import errno
 import os
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 from tests_support import processes
-from tests_support.slots import START, SlotMaker, job_of, submit, work
+from tests_support.slots import START, SlotMaker, job_of, notes, submit, work
 
 from worker import assignment, drive
 from worker.commit import write
@@ -154,6 +156,33 @@ def test_a_broken_pipe_to_an_ended_child_is_told_as_its_end(slot: SlotMaker) -> 
     assert not os.path.exists(f"/proc/{child.pid}/exe")
     with pytest.raises(ChildEnded):
         child.send({"type": "stop"})
+
+
+def test_a_child_in_the_middle_of_its_work_goes_where_a_file_cannot_be_kept(
+    database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it would still say is of this shard, and the next one is not to hear it."""
+    job_id, other = submit(database, tmp_path, 2), submit(database, tmp_path, 2)
+    worker = slot("all:slow")
+    children = []
+
+    def full_once(session: Session, *args: object) -> object:
+        if len(children) == 0 and worker.child is not None and args[2].at:  # type: ignore[attr-defined]
+            children.append(worker.child)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(session, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(drive, "write", full_once)
+    assert worker.work_once()
+    assert not children[0].alive()
+    assert notes(database, job_id) == [
+        ("no_room", {"shard": 0, "error": "OSError: [Errno 28] No space left on device"})
+    ]
+    work(worker)
+    for one in (job_id, other):
+        assert job_of(database, one).state == jobs.SUCCEEDED
+        with database.read() as session:
+            assert [row.index for row in results.certificates(session, one)] == [START, START + 1]
 
 
 def test_a_lease_is_renewed_in_time_however_rarely_results_are_to_be_committed(

@@ -156,14 +156,17 @@ def test_a_problem_that_the_child_tells_of_fails_the_job_with_it(
     assert (job.state, job.problem["detail"]) == (jobs.FAILED, "It does not work.")  # type: ignore[index]
 
 
-def test_a_full_disk_is_tried_again_before_the_job_is_given_up(
-    database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("act", "times"), [("busy", shards.MAX_LOST - 1), ("full", shards.MAX_LOST + 5)])
+def test_what_may_pass_is_tried_again_and_a_full_disk_as_often_as_need_be(
+    database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch, act: str, times: int
 ) -> None:
     job_id = submit(database, tmp_path, 1)
-    worker = slot(f"{START}:full")
-    for _ in range(shards.MAX_LOST - 1):
+    worker = slot(f"{START}:{act}")
+    for _ in range(times):
         worker.work_once()
     assert job_of(database, job_id).state == jobs.RUNNING
+    told = [("no_room", {"shard": 0, "error": "It does not work."})] if act == "full" else []
+    assert notes(database, job_id) == told, "told of once, and not every time"
     worker.drop_child()
     monkeypatch.setenv("FAKE_CHILD", "")
     work(worker)

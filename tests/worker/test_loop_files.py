@@ -1,5 +1,7 @@
 """What the loop prepares before a child begins: it is interrupted, refused and tried again like the child's own work."""
 
+import errno
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -114,14 +116,17 @@ def test_what_cannot_be_prepared_fails_the_job_with_its_problem(
         assert "none for index 7" in (session.get_one(Job, job_id).problem or {})["detail"]
 
 
-def test_a_full_disk_is_tried_again(database: Database, tmp_path: Path, slot: Callable[..., Slot]) -> None:
+@pytest.mark.parametrize(("number", "lost"), [(errno.ENOSPC, 0), (errno.EIO, 1)])
+def test_a_disk_that_fails_is_tried_again_and_a_full_one_is_no_mark_against_the_job(
+    database: Database, tmp_path: Path, slot: Callable[..., Slot], number: int, lost: int
+) -> None:
     job_id = _submit(database, tmp_path)
 
     def prepare(beat: Callable[[], None]) -> str:
-        raise OSError(28, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     assert slot(prepare).work_once()
-    assert _seen(database, job_id) == (jobs.RUNNING, "ready", 1)
+    assert _seen(database, job_id) == (jobs.RUNNING, "ready", lost)
 
 
 def test_those_that_waited_are_rung_for_as_soon_as_the_job_has_succeeded(

@@ -1,5 +1,6 @@
 """The converter's walls: a stranger's file ends in a sentence, never in the caller."""
 
+import errno
 import socket
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def net(num_classes, input_shape):
 def _convert(tmp_path: Path, files: dict[str, Path], **more: Any) -> dict[str, Any]:
     limits = {"seconds": more.pop("seconds", 60.0), "memory": more.pop("memory", MEMORY)}
     named = {name: str(path) for name, path in files.items()}
-    return sandbox.convert({"what": "dataset", "files": named, "out": str(tmp_path / "out"), **more}, **limits)
+    return sandbox.convert({"what": "dataset", "files": named, "out": str(tmp_path / "out")} | more, **limits)
 
 
 @pytest.fixture
@@ -90,6 +91,13 @@ def test_what_a_registered_module_prints_is_not_taken_for_the_answer(tmp_path: P
         architectures=str(file),
     )
     assert (answer["columns"]["architecture"], answer["columns"]["num_classes"]) == ("talkative", 3)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_not_held_against_the_file(tmp_path: Path, npz: Path) -> None:
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        _convert(tmp_path, {"mine.npz": npz}, out="/dev/full")
+    assert raised.value.errno == errno.ENOSPC
 
 
 def test_time_is_limited(tmp_path: Path, npz: Path) -> None:

@@ -71,12 +71,16 @@ def writing(root: Path) -> Iterator[Writer]:
 
 
 def seal_file(path: Path) -> Sealed:
-    """A finished file of the blob folder's ``new`` corner, hashed."""
+    """A finished file of the blob folder's ``new`` corner, hashed; it is gone where the disk cannot take it."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-        os.fsync(file.fileno())
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
     return Sealed(sha256=digest.hexdigest(), size=path.stat().st_size, path=path)
 
 

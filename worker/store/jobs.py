@@ -206,6 +206,13 @@ def note(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> None
         _record(session, job_id, revision, kind, data)
 
 
+def note_once(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> None:
+    """The same, where the job's last event is not of this kind already."""
+    last = select(Event.type).where(Event.job_id == job_id).order_by(Event.seq.desc()).limit(1)
+    if session.scalar(last) != kind:
+        note(session, job_id, kind, data)
+
+
 def note_output(session: Session, job_id: str, output: dict[str, Any]) -> None:
     """Adds to what a job that has succeeded says of its output."""
     lock(session, job_id)

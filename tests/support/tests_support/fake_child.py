@@ -1,7 +1,8 @@
 """A child that speaks the protocol of ``worker.child`` without torch, and misbehaves as FAKE_CHILD tells it to.
 
 FAKE_CHILD is a comma-separated list of ``index:act``; the act is done when the input of that index begins: ``die``
-(a segfault), ``killed`` (by the system), ``die-late`` (always after the same progress), ``die-further`` (after new progress), ``hang`` (silence), ``fail`` (a problem), ``full`` (a full disk), ``large`` (an
+(a segfault), ``killed`` (by the system), ``die-late`` (always after the same progress), ``die-further`` (after new progress), ``hang`` (silence), ``fail`` (a problem), ``busy`` (one
+that may pass), ``full`` (a full disk), ``large`` (an
 input that does not fit into memory), ``smaller`` (work that fits only with the activations of 32 images).
 ``start:die`` and ``start:hang`` misbehave at once, ``all:slow`` and ``all:slower`` take their time, ``together:yes`` has all inputs of a shard
 on their way at once, unless it is told to take them alone.
@@ -87,9 +88,10 @@ def _act(act: str, say, index: int = 0, progress: dict | None = None) -> bool:  
         os.kill(os.getpid(), signal.SIGSEGV)
     elif act == "hang":
         time.sleep(3600)
-    elif act in ("fail", "full", "large"):
+    elif act in ("fail", "busy", "full", "large"):
         problem = {"type": "urn:radii:problem:test", "title": "No.", "status": 422, "detail": "It does not work."}
-        say(type="failed", problem=problem, retry=act == "full", input=act == "large")
+        retry, full = act in ("busy", "full"), act == "full"
+        say(type="failed", problem=problem, retry=retry, no_room=full, input=act == "large")
         return True
     return False
 

@@ -78,7 +78,7 @@ def trainings(*, times: int) -> Figures:
             job_id = things.submit(here.database, tenant_id, TRAINING | {"dataset": dataset})
             with here.api():
                 here.worker()
-                assert until(lambda here=here, job_id=job_id: _place(here, job_id) is not None, 120.0)  # type: ignore[misc]
+                assert until(lambda here=here, job_id=job_id: place(here, job_id) is not None, 120.0)  # type: ignore[misc]
                 redone = _watched(here, job_id, random.Random(run).uniform(20.0, 58.0))
                 _kill_all(here)
             began = time.monotonic()
@@ -89,7 +89,7 @@ def trainings(*, times: int) -> Figures:
                 worst(total, training_resumed_s=time.monotonic() - began, training_redone_s=redone)
                 here.until_ended(job_id, SECONDS)
             total["trainings"] += 1
-            total["weights_differ"] += not _trained(here, job_id, expected)
+            total["weights_differ"] += not trained(here, job_id, expected)
     kept = total["training_resumed_s"] <= 60 and total["training_redone_s"] <= 61 and not total["weights_differ"]
     return total | {"passed": kept}
 
@@ -140,7 +140,7 @@ def _add_redone(here: House, job_id: str, drawn: Path, total: Figures) -> None:
     worst(total, redone_s=again / rate)
 
 
-def _place(here: House, job_id: str) -> tuple[int, int] | None:
+def place(here: House, job_id: str) -> tuple[int, int] | None:
     """Epoch and step of the last snapshot."""
     with here.database.read() as session:
         resume = session.get_one(Shard, (job_id, 0)).resume
@@ -149,10 +149,10 @@ def _place(here: House, job_id: str) -> tuple[int, int] | None:
 
 def _watched(here: House, job_id: str, seconds: float) -> float:
     """Waits so long; seconds since the last snapshot was stored, then."""
-    place, since, end = _place(here, job_id), time.monotonic(), time.monotonic() + seconds
+    place, since, end = place(here, job_id), time.monotonic(), time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(0.1)
-        if (now := _place(here, job_id)) != place:
+        if (now := place(here, job_id)) != place:
             place, since = now, time.monotonic()
     return time.monotonic() - since
 
@@ -163,7 +163,7 @@ def _work(here: House, job_id: str) -> int:
         return session.get_one(JobSummary, job_id).work_done
 
 
-def _trained(here: House, job_id: str, expected: unbroken.Weights) -> bool:
+def trained(here: House, job_id: str, expected: unbroken.Weights) -> bool:
     """Whether the job has succeeded with these weights."""
     with here.database.read() as session:
         job = session.get_one(Job, job_id)

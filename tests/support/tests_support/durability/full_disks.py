@@ -14,6 +14,9 @@ import httpx
 import psycopg
 from psycopg import sql
 
+from rs_core.spec import TrainSpec
+from tests_support import system, things, unbroken
+from tests_support.durability.everything import place, trained
 from tests_support.durability.house import LEASE, House, house, light
 from tests_support.durability.outcome import Figures
 from tests_support.durability.waiting import until
@@ -25,11 +28,21 @@ FULL = LEASE + 1.0
 """Seconds for which a disk is full: longer than a lease."""
 BOUNDED = ("file size", "pages")
 """Ways to give SQLite no room that anybody may take; a small file system may be mounted by root alone."""
+TRAINING = {
+    "kind": "train",
+    "architecture": "digits_cnn",
+    "sigma": 0.25,
+    "epochs": 12,
+    "batch_size": 16,
+    "learning_rate": 0.02,
+    "seed": 5,
+}
 ROOM = {"sqlite on tmpfs": "24m", "postgresql on tmpfs": "160m"}
 
 
-def full_disks(*, ways: tuple[str, ...] = (*BOUNDED, *ROOM)) -> Figures:
-    """11. A clear error or a pause, nothing corrupt, and it goes on when there is room."""
+def full_disks(*, ways: tuple[str, ...] = (*BOUNDED, *ROOM), training: bool = True) -> Figures:
+    """11. A clear error or a pause, nothing corrupt, and it goes on when there is room. ``training``: also one whose
+    snapshots find none, and which ends with the weights of an unbroken run."""
     total: Figures = {
         "cases": 0,
         "not_mounted": 0,
@@ -43,6 +56,10 @@ def full_disks(*, ways: tuple[str, ...] = (*BOUNDED, *ROOM)) -> Figures:
     with house("sqlite") as here, here.api() as address:
         total["uploads_507"] += _upload_without_room(here, address)
         total["cases"] += 1
+    if training:
+        with house("sqlite", snapshot=0.5) as here:
+            _training_without_room(here, total)
+            total["cases"] += 1
     for how in ways:
         with _small_file_system(ROOM.get(how)) as folder:
             if folder is None and how in ROOM:
@@ -100,6 +117,34 @@ def _sqlite_without_room(here: House, how: str, total: Figures) -> None:
     _see_it_end(here, job_id, inputs, total)
     with sqlite3.connect(here.settings.url.removeprefix("sqlite:///")) as connection:
         total["corrupt"] += connection.execute("PRAGMA integrity_check").fetchone() != ("ok",)
+
+
+def _training_without_room(here: House, total: Figures) -> None:
+    """Longer than a lease, no snapshot of a training can be written."""
+    expected, _ = unbroken.training(TrainSpec(dataset="digits", **TRAINING))  # type: ignore[arg-type]
+    tenant_id = things.tenant(here.database)
+    dataset = things.dataset(here.database, here.settings.blobs, tenant_id)
+    job_id = things.submit(here.database, tenant_id, TRAINING | {"dataset": dataset})
+    worker = here.worker()
+    assert until(lambda: place(here, job_id) is not None, 60.0)
+    _limit_children(worker, 4096)
+    time.sleep(1.0)  # for a snapshot that was being written
+    before, end = place(here, job_id), time.monotonic() + FULL
+    while time.monotonic() < end:
+        _limit_children(worker, 4096)
+        time.sleep(0.05)
+    total["paused"] += place(here, job_id) == before and here.told(job_id, "no_room") > 0
+    _limit_children(worker, resource.RLIM_INFINITY)
+    here.until_ended(job_id, 120.0)
+    total["failed_jobs"] += here.state(job_id) == jobs.FAILED
+    total["differing"] += not trained(here, job_id, expected)
+
+
+def _limit_children(worker: "subprocess.Popen[bytes]", size: int) -> None:
+    """The size that a file of the processes that work for this one may have, those included that it starts meanwhile."""
+    for child in system.children(worker.pid):
+        with suppress(ProcessLookupError):
+            resource.prlimit(child, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def _postgres_without_room(here: House, folder: Path, total: Figures) -> None:

@@ -45,7 +45,7 @@ def _rows_held(total: Figures) -> None:
         here.kill(killed)
         began, deadline = time.monotonic(), LEASE + FEW_SWEEPS + SLACK
         here.worker(**PACE)
-        until(lambda: here.taken_back(second), 2 * deadline)
+        until(lambda: here.told(second, "lease_expired") > 0, 2 * deadline)
         worst(total, taken_back_s=time.monotonic() - began)
         total["gone_on"] += here.until_ended(second, INPUTS * 0.05 + deadline)
         os.kill(frozen.pid, signal.SIGCONT)

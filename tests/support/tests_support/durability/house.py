@@ -240,11 +240,11 @@ class House:
             shard = session.get_one(Shard, (job_id, 0))
             return shard.fence, shard.state == "leased"
 
-    def taken_back(self, job_id: str) -> bool:
-        """Whether a lease of one of its parts has run out, and a sweep has seen to it."""
-        query = select(func.count()).select_from(Event).where(Event.job_id == job_id, Event.type == "lease_expired")
+    def told(self, job_id: str, kind: str) -> int:
+        """How many events of this kind the job has."""
+        query = select(func.count()).select_from(Event).where(Event.job_id == job_id, Event.type == kind)
         with self.database.read() as session:
-            return bool(session.scalar(query))
+            return session.scalar(query) or 0
 
     def workers(self) -> int:
         """How many workers have said that they are there."""
