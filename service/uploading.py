@@ -107,11 +107,11 @@ def check_size(size: int, settings: Settings) -> None:
         raise TooLarge(expected=f"an upload of at most {settings.max_upload} bytes", got=f"{size} bytes or more")
 
 
-def check_room(size: int, settings: Settings) -> None:
-    """Raises :class:`DiskFull` where so many bytes would not leave free what is to stay so."""
+def check_room(size: int, settings: Settings, why: str = "") -> None:
+    """Raises :class:`DiskFull` where so many bytes would not leave free what is to stay so; ``why`` so many."""
     free = blobs.free_bytes(settings.blobs)
     if free - size < settings.min_free:
         raise DiskFull(
-            expected=f"room for {size} bytes beside the {settings.min_free} bytes that stay free",
+            expected=f"room for {size} bytes{why} beside the {settings.min_free} bytes that stay free",
             got=f"{free} free bytes",
         )

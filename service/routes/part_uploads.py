@@ -25,6 +25,7 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 UploadId = Annotated[str, Path(max_length=40, description="as `POST /v1/uploads` has answered")]
 PartNumber = Annotated[int, Path(ge=0, lt=part_uploads.MOST_PARTS + 1, description="0, 1, ...")]
 SHOWN = 10
+TWICE = " (the parts, and the whole that is made of them before they go)"
 
 
 @router.post(
@@ -47,9 +48,10 @@ def begin_upload(
     """Announces a file that comes in parts. With its `sha256`, an upload of the same file that was cut off is found again,
     with the parts that are there already."""
     check_size(body.size, settings)
-    check_room(body.size, settings)
     with database.write() as session:
         upload, new = part_uploads.begin(session, tenant_id, body.name, body.size, body.sha256)
+        left = sum(part_uploads.size_of(upload, number) for number in part_uploads.missing(session, upload))
+        check_room(left + upload.size, settings, TWICE)
         response.status_code = 201 if new else 200
         response.headers["Location"] = f"/v1/uploads/{upload.id}/parts"
         return _view(session, upload)
@@ -120,11 +122,8 @@ def complete_upload(
         try:
             part_uploads.join(settings.blobs, upload_id, hashes, writer)
         except Damaged as error:
-            with database.write() as session:
-                part_uploads.drop(session, upload_id, error.numbers)
-            numbers = ", ".join(map(str, error.numbers[:SHOWN]))
-            got = f"other bytes in number {numbers}: send them again"
-            raise DigestMismatch(expected="parts as they came", got=got) from None
+            writer.discard()
+            return _made_meanwhile(database, tenant_id, upload_id, error.numbers)
         sealed = writer.seal()
         if upload.sha256 is not None and upload.sha256 != sealed.sha256:
             raise DigestMismatch(
@@ -138,7 +137,20 @@ def abort_upload(upload_id: UploadId, tenant_id: TenantId, database: DatabaseDep
     """Forgets an upload in parts; what was made of a complete one stays."""
     with database.write() as session:
         _find(session, tenant_id, upload_id, lock=True)
-        part_uploads.forget(session, settings.blobs, upload_id)
+        part_uploads.forget(session, upload_id)
+    part_uploads.remove(settings.blobs, upload_id)
+
+
+def _made_meanwhile(database: Database, tenant_id: str, upload_id: str, damaged: tuple[int, ...]) -> schemas.Upload:
+    """What another request to complete has made, after which the parts are gone; if none has, they are damaged: they count as
+    missing, and :class:`DigestMismatch` says so."""
+    with database.write() as session:
+        upload = _find(session, tenant_id, upload_id, lock=True)
+        if upload.upload_id is not None:
+            return views.uploads(session, [session.get_one(Upload, upload.upload_id)])[0]
+        part_uploads.drop(session, upload_id, damaged)
+    got = f"other bytes in number {', '.join(map(str, damaged[:SHOWN]))}: send them again"
+    raise DigestMismatch(expected="parts as they came", got=got)
 
 
 def _complete(database: Database, root: FilePath, tenant_id: str, upload_id: str, sealed: Sealed) -> schemas.Upload:
@@ -150,7 +162,8 @@ def _complete(database: Database, root: FilePath, tenant_id: str, upload_id: str
             session.flush()
         made = views.uploads(session, [session.get_one(Upload, upload.upload_id)])[0]
     with database.write() as session:
-        part_uploads.forget(session, root, upload_id)
+        part_uploads.forget(session, upload_id)
+    part_uploads.remove(root, upload_id)
     return made
 
 

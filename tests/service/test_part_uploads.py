@@ -100,6 +100,38 @@ def test_bytes_that_rotted_on_the_disk_are_found_and_sent_again(service: Service
     assert _complete(service, upload).json()["sha256"] == SHA256
 
 
+def test_two_who_complete_it_at_once_get_the_same_answer(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a connection is cut while a large file is joined, and the client asks again."""
+    upload = _begin(service)
+    for number in range(3):
+        _put(service, upload, number)
+    join, answers = part_uploads.join, []
+
+    def joined_late(*args: Any) -> None:
+        monkeypatch.setattr(part_uploads, "join", join)
+        answers.append(_complete(service, upload))
+        join(*args)
+
+    monkeypatch.setattr(part_uploads, "join", joined_late)
+    answers.append(_complete(service, upload))
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+    assert not list((service.settings.blobs / "new").glob("*"))
+
+
+def test_room_is_asked_for_before_anything_is_sent(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the parts and for the whole; of one that goes on, for what is left."""
+    needed = service.settings.min_free + 2 * SIZE
+    monkeypatch.setattr(blobs, "free_bytes", lambda _: needed - 1)
+    refused = service.client.post("/v1/uploads", json={"name": "x.npz", "size": SIZE, "sha256": SHA256})
+    assert refused.status_code == 507 and "5000 bytes (the parts, and the whole" in refused.json()["detail"]
+    monkeypatch.setattr(blobs, "free_bytes", lambda _: needed)
+    upload = _begin(service)
+    _put(service, upload, 0)
+    monkeypatch.setattr(blobs, "free_bytes", lambda _: needed - upload["part_size"])
+    assert _begin(service, 200)["id"] == upload["id"]
+
+
 def test_a_whole_that_is_not_what_was_announced_is_refused(service: Service) -> None:
     upload = _begin(service, sha256="0" * 64)
     for number in range(3):

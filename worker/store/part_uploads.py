@@ -83,10 +83,15 @@ def add(session: Session, root: Path, upload_id: str, number: int, sealed: Seale
     os.replace(sealed.path, target)
 
 
-def forget(session: Session, root: Path, upload_id: str) -> None:
-    """Lets go of the parts, or of the whole upload where it is not complete."""
+def forget(session: Session, upload_id: str) -> None:
+    """Lets go of the parts, or of the whole upload where it is not complete. The files go with :func:`remove`."""
     session.execute(delete(Part).where(Part.part_upload_id == upload_id))
     session.execute(delete(PartUpload).where(PartUpload.id == upload_id, PartUpload.upload_id.is_(None)))
+
+
+def remove(root: Path, upload_id: str) -> None:
+    """Deletes the files of parts that were let go of, in no transaction: they may be many. What stays after a crash goes with
+    :func:`clean`."""
     shutil.rmtree(_folder(root, upload_id), ignore_errors=True)
 
 
