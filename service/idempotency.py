@@ -14,6 +14,7 @@ from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from rs_core.errors import RadiiError
 from service.errors import KeyReused
 from worker.store.session import Database
 from worker.store.tables import Idempotency
@@ -47,8 +48,9 @@ def once(
                 if key is not None:
                     session.add(Idempotency(tenant_id=tenant_id, key=key, body_hash=digest, resource_id=made))
             return made, False
-        except IntegrityError:
-            # An equal request was faster: its row is there now. A second collision is about something else.
+        except (IntegrityError, RadiiError):
+            # An equal request was faster: its row is there now, and it may have taken what this one lacked (the last place of
+            # a quota). A second time it is about something else.
             if key is None or attempt == 2:
                 raise
     raise AssertionError

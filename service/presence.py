@@ -82,11 +82,13 @@ class Presence:
             session.execute(delete(Worker).where(Worker.id == row_id))
 
     def _tried(self, act: Callable[[], None]) -> None:
-        """A database that is away is told by those who need it; the next try is soon."""
+        """A database that is away is told by those who need it; the next try is soon, whatever went wrong."""
         try:
             act()
         except SQLAlchemyError as error:
             log.debug("not seen: %s", error)
+        except Exception as error:
+            log.warning("not seen", extra={"error": f"{type(error).__name__}: {error}"[:300]})
 
 
 class SameSchema:

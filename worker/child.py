@@ -52,11 +52,10 @@ def main() -> None:
 
     settings = Settings()
     logs.configure(settings)
-    table.use(os.environ.get("RADII_ARCHITECTURES"))
-    number = int(os.environ.get("RADII_WORKER_NUMBER", "0"))
-    wanted = os.environ.get("RADII_DEVICE", "auto")
-    device = resolve_device(wanted, worker_number=number)
-    share_memory(device, workers=settings.local_workers, share=settings.gpu_share, in_turn=wanted == "auto")
+    table.use(settings.architectures)
+    device = resolve_device(settings.device, worker_number=settings.worker_number)
+    in_turn = settings.device == "auto"
+    share_memory(device, workers=settings.local_workers, share=settings.gpu_share, in_turn=in_turn)
     say({"type": "ready", "provenance": provenance(device), "device_type": device.type})
     tasks: queue.Queue[Message] = queue.Queue()
     replies: queue.SimpleQueue[Message] = queue.SimpleQueue()

@@ -50,6 +50,8 @@ class Pending:
     """Blobs of snapshots that nobody needs once this is committed."""
     forced: int | None = None
     """Rows that memory allowed at once, where that has been told of already."""
+    told: int | None = None
+    """The same with what is to be told of in the transaction that runs, which may have to be begun again."""
 
     def add(self, message: Message) -> None:
         """Takes in one message."""
@@ -77,7 +79,7 @@ class Pending:
 
     def emptied(self) -> "Pending":
         """The same place in the work, with nothing left to store."""
-        return Pending(at=self.at, resumed=self.resumed, forced=self.forced)
+        return Pending(at=self.at, resumed=self.resumed, forced=self.told if self.told is not None else self.forced)
 
     def let_go(self, resume: Message | None) -> None:
         """Notes the snapshot of a place that is not gone on from any more."""
@@ -127,6 +129,9 @@ def write(
     _results(session, settings, claim, pending)
     results.add_device_seconds(session, claim.job_id, seconds)
     shards.charge(session, claim.tenant_id, seconds)
+    _note_smaller_batches(
+        session, claim, pending
+    )  # after the account, as with a training: one order for the rows' locks
     if pending.death is not None:
         _death(session, settings, claim, pending)
     else:
@@ -171,7 +176,6 @@ def _results(session: Session, settings: Settings, claim: Claim, pending: Pendin
         finished = {record.index for record in pending.certificates} | {record.index for record in pending.predictions}
         results.drop_progress(session, job_id, finished)
         results.forget_failures(session, job_id)
-    _note_smaller_batches(session, claim, pending)
     for part in pending.progress.values():
         results.store_progress(session, job_id, part["index"], part["votes"], part["seconds"], part.get("batch_size"))
     for metric in pending.epochs:
@@ -192,9 +196,8 @@ def _note_smaller_batches(session: Session, claim: Claim, pending: Pending) -> N
     sizes = [record.batch_size for record in pending.certificates] + [
         record.batch_size for record in pending.predictions
     ]
-    forced = min((size for size in sizes if size is not None), default=None)
-    if forced is not None and forced != pending.forced:
-        pending.forced = forced
+    pending.told = min((size for size in sizes if size is not None), default=pending.forced)
+    if pending.told is not None and (forced := pending.told) != pending.forced:
         jobs.note(session, claim.job_id, "smaller_batch", {"shard": claim.number, "batch_size": forced})
         counters.add(session, counters.BATCHES_HALVED)
 

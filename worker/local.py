@@ -31,7 +31,8 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     """Works until ``stop`` is set. Raises ``WrongSchema`` or ``CannotStart`` where no work can be done."""
     slot = Slot(settings, Database(settings.url, patience=settings.patience), stop or threading.Event())
     slot.start()
-    slot.tick = Rounds(slot).go_if_due
+    rounds = Rounds(slot)
+    slot.tick = rounds.go_if_due
     try:
         with Sweeping(settings):
             while not slot.stop.is_set():
@@ -39,6 +40,8 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
                     slot.stop.wait(settings.poll)
     finally:
         end(slot)
+    if rounds.refused is not None:
+        raise rounds.refused
 
 
 def _worked(slot: Slot) -> bool:
@@ -85,12 +88,12 @@ class Workers:
         """Keeps one worker running."""
         settings = self._settings.model_copy(update={"worker_number": number})
         while not self._stop.is_set():
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "worker.local"],
-                stdin=subprocess.PIPE,
-                env=os.environ | environment(settings),
-                start_new_session=True,  # a Ctrl-C is for the parent, which ends its workers in order
-            )
+            try:
+                worker = _started(settings)
+            except OSError as error:
+                log.warning("a local worker could not be started; trying again", extra={"error": str(error)})
+                self._stop.wait(RESTART_PAUSE)
+                continue
             while worker.poll() is None and not self._stop.wait(0.1):
                 pass
             if worker.poll() is None:
@@ -100,6 +103,15 @@ class Workers:
             else:
                 log.warning("a local worker ended and is started again", extra={"code": worker.returncode})
                 self._stop.wait(RESTART_PAUSE)
+
+
+def _started(settings: Settings) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "worker.local"],
+        stdin=subprocess.PIPE,
+        env=os.environ | environment(settings),
+        start_new_session=True,  # a Ctrl-C is for the parent, which ends its workers in order
+    )
 
 
 def environment(settings: Settings) -> dict[str, str]:

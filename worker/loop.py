@@ -61,8 +61,8 @@ class Slot:
 
         The child is started before the claim: a lease is not to run out while a child loads its libraries.
         """
+        self._cool_down()  # first: a database that is away is no reason to keep a device's memory
         if self.environment and not self._waiting():
-            self._cool_down()
             return False
         child = self._ready_child()
         if self.stop.is_set():

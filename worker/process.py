@@ -41,12 +41,9 @@ class ChildEnded(Exception):
 
 def environment(settings: Settings) -> dict[str, str]:
     """The child's environment; what the operator says of the allocator goes before ours."""
-    file = settings.architectures
-    own = {
-        "RADII_DEVICE": settings.device,
-        "RADII_WORKER_NUMBER": str(settings.worker_number),
-        "RADII_ARCHITECTURES": str(file.absolute()) if file else "",
-    }
+    own = {"RADII_DEVICE": settings.device, "RADII_WORKER_NUMBER": str(settings.worker_number)}
+    if settings.architectures is not None:
+        own["RADII_ARCHITECTURES"] = str(settings.architectures.absolute())
     return KEPT_MEMORY | {"TORCHINDUCTOR_CACHE_DIR": str(settings.compiled.absolute())} | os.environ | own
 
 
@@ -78,6 +75,7 @@ class Child:
         self._messages: queue.Queue[Message | None] = queue.Queue()
         threading.Thread(target=self._read, args=(os.fdopen(read_end),), daemon=True).start()
         self.heard = time.monotonic()
+        self._lock, self._ended = threading.Lock(), False
 
     @property
     def pid(self) -> int:
@@ -113,13 +111,17 @@ class Child:
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """Kills the child with everything that it started, and waits for nothing: any thread may."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        """Kills the child with everything that it started, and waits for nothing: any thread may. One that was ended is left
+        alone: its number may be another process's by now."""
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            if not self._ended:
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def end(self) -> None:
         """Ends the child at once, with everything that it started."""
         self.kill()
+        with self._lock:
+            self._ended = True
         self._process.wait()
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):

@@ -5,6 +5,8 @@ seconds. The counterpart without a broker is ``local``.
 """
 
 import logging
+import os
+import signal
 import sys
 import threading
 from typing import Any
@@ -34,7 +36,8 @@ def run_worker(settings: Settings) -> None:
     def work() -> None:
         _work(slot, turn)
 
-    slot.tick = Rounds(slot).go_if_due
+    rounds = Rounds(slot)
+    slot.tick = rounds.go_if_due
     signals.worker_shutting_down.connect(lambda **_: slot.stop.set(), weak=False)
     # Not when the worker is ready: it never is while the broker is away, and there is work all the same.
     threading.Thread(target=_look_around, args=(slot, turn), daemon=True).start()
@@ -54,6 +57,8 @@ def run_worker(settings: Settings) -> None:
         slot.stop.set()
         with turn:
             end(slot)
+        if rounds.refused is not None:
+            raise rounds.refused
 
 
 def _work(slot: Slot, turn: Any) -> None:
@@ -77,6 +82,9 @@ def _look_around(slot: Slot, turn: Any) -> None:
             turn.release()
             slot.tick()
         _work(slot, turn)
+    # Celery would go on taking bells from others for a slot that does nothing more. Where it has been told already, twice is
+    # no harm.
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> None:

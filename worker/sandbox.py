@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,7 +47,9 @@ def convert(request: dict[str, Any], *, seconds: float, memory: int) -> dict[str
 def steps(request: dict[str, Any], *, seconds: float, memory: int) -> Iterator[dict[str, Any] | None]:
     """The same, yielding None about once a second until the answer; whoever closes the iterator ends the converter."""
     kind = InvalidDataset if request["what"] == "dataset" else InvalidCheckpoint
-    body: bytes | None = json.dumps(request | {"seconds": seconds, "memory": memory}).encode()
+    names = Path(tempfile.mkdtemp(prefix="radii-"))
+    more = {"seconds": seconds, "memory": memory, "names": str(names)}
+    body: bytes | None = json.dumps(request | more).encode()
     process = subprocess.Popen(
         [sys.executable, "-m", "worker.sandbox"],
         stdin=subprocess.PIPE,
@@ -70,6 +73,7 @@ def steps(request: dict[str, Any], *, seconds: float, memory: int) -> Iterator[d
     finally:
         process.kill()
         process.wait()
+        shutil.rmtree(names, ignore_errors=True)
     try:
         answer: dict[str, Any] = json.loads(said)
     except ValueError:
@@ -138,15 +142,15 @@ def _dataset(request: dict[str, Any]) -> dict[str, Any]:
         data = BUILTIN[request["builtin"]]()
         canonical.save(data, out)
         return _dataset_columns(out, canonical.content_hash(data), len(data), data.shape, data.class_names)
-    with _named(request["files"]) as paths:
-        made = conversion.convert(
-            paths,
-            out,
-            format=request.get("format"),
-            class_names=request.get("class_names"),
-            framing=Framing(resize=request.get("resize"), center_crop=request.get("center_crop")),
-            limit=request.get("max_dataset"),
-        )
+    paths = _named(request)
+    made = conversion.convert(
+        paths,
+        out,
+        format=request.get("format"),
+        class_names=request.get("class_names"),
+        framing=Framing(resize=request.get("resize"), center_crop=request.get("center_crop")),
+        limit=request.get("max_dataset"),
+    )
     return _dataset_columns(out, made.content_hash, made.count, made.shape, made.class_names)
 
 
@@ -176,10 +180,10 @@ def _checkpoint(request: dict[str, Any]) -> dict[str, Any]:
     table.use(request.get("architectures"))
     given = {name: request[name] for name in Hints.__dataclass_fields__ if request.get(name) is not None}
     hints = TypeAdapter(Hints).validate_python(given)
-    with _named(request["files"]) as paths:
-        if len(paths) != 1:
-            raise InvalidCheckpoint(expected="one file", got=f"{len(paths)} files")
-        info = convert_file(paths[0], hints, Path(request["out"]))
+    paths = _named(request)
+    if len(paths) != 1:
+        raise InvalidCheckpoint(expected="one file", got=f"{len(paths)} files")
+    info = convert_file(paths[0], hints, Path(request["out"]))
     return {"columns": checkpoint_columns(info)}
 
 
@@ -195,24 +199,15 @@ def checkpoint_columns(info: CheckpointInfo) -> dict[str, Any]:
     }
 
 
-class _named:
-    """Links to the files under the names that their owner gave them, so that messages speak of those."""
-
-    def __init__(self, files: dict[str, str]) -> None:
-        self._files = files
-        self._folder = tempfile.TemporaryDirectory(prefix="radii-")
-
-    def __enter__(self) -> list[Path]:
-        folder = Path(self._folder.name)
-        paths = []
-        for name, target in self._files.items():
-            link = folder / (Path(name).name or "file")
-            link.symlink_to(Path(target).absolute())
-            paths.append(link)
-        return paths
-
-    def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
+def _named(request: dict[str, Any]) -> list[Path]:
+    """Links to the files under the names that their owner gave them, so that messages speak of those. Their folder is the
+    parent's, which removes it however this process ends."""
+    paths = []
+    for name, target in request["files"].items():
+        link = Path(request["names"]) / (Path(name).name or "file")
+        link.symlink_to(Path(target).absolute())
+        paths.append(link)
+    return paths
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ class Rounds:
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
         self._made = float("-inf")
+        self.refused: schema.WrongSchema | None = None
+        """What has stopped the slot, where it was the schema."""
 
     def go_if_due(self) -> None:
         """Makes a round if the interval of the settings is over."""
@@ -42,7 +44,7 @@ class Rounds:
             schema.require(self._slot.database.engine)
             self._slot.register()
         except schema.WrongSchema as error:
-            log.error("%s", error)
+            self.refused = error
             self._slot.stop.set()
         except Exception as error:
             log.warning("a round was cut short", extra={"error": f"{type(error).__name__}: {error}"[:300]})
@@ -98,7 +100,7 @@ def sweep_once(database: Database, settings: Settings) -> int:
         log.info("deadline passed", extra={"job": job_id})
     if not settings.embedded:
         with database.write() as session:
-            waiting = shards.unrung(session, settings.sweep)
+            waiting = shards.unrung(session, settings.sweep, broker.MAX_RING)
         broker.ring(settings, waiting)
     return len(expired)
 

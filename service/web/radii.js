@@ -12,15 +12,18 @@ let last = 0;
 const load = async () => {
   timer = null;
   last = Date.now();
+  let seen = false;
   try {
     const answer = await fetch(location.href);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const next = page.querySelector("main");
-    if (answer.ok && next) main().replaceWith(next);
+    seen = answer.ok && next !== null;
+    if (seen) main().replaceWith(next);
   } catch {
     // The service is away; the next look may find it.
   }
   if (stream === null) follow();
+  else if (!seen) soon(PAUSE); // the event that asked for this may have been the last one
   else if (main().dataset.active !== "yes") stop();
 };
 

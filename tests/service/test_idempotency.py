@@ -4,7 +4,14 @@ import threading
 from typing import Any
 
 import httpx
+import pytest
+from sqlalchemy.orm import Session
+from tests_support import things
 from tests_support.over_http import Service
+
+from service.errors import QuotaExceeded
+from service.idempotency import once
+from worker.store.session import Database
 
 
 def test_a_repeated_request_is_answered_with_the_same_job(either: Service) -> None:
@@ -81,3 +88,24 @@ def test_twenty_requests_at_once_make_one_job(either: Service) -> None:
     assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) == 1
     items: list[Any] = either.client.get("/v1/jobs").json()["items"]
     assert len(items) == 1
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_equal_request_that_was_faster_and_took_the_last_place_is_found(database: Database) -> None:
+    """On Postgres both look for the key before either has made anything."""
+    tenant_id = things.tenant(database)
+
+    def make(session: Session) -> str:
+        other, replayed = once(database, tenant_id, "once", {"a": 1}, lambda _: "job_1")
+        assert (other, replayed) == ("job_1", False)
+        raise QuotaExceeded(expected="at most 1 job that has not ended", got="1")
+
+    assert once(database, tenant_id, "once", {"a": 1}, make) == ("job_1", True)
+
+
+def test_what_is_refused_twice_is_refused(service: Service) -> None:
+    def make(session: Session) -> str:
+        raise QuotaExceeded(expected="at most 1 job that has not ended", got="1")
+
+    with pytest.raises(QuotaExceeded):
+        once(service.database, things.tenant(service.database), "once", {}, make)

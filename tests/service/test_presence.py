@@ -4,7 +4,7 @@ import fcntl
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from tests_support import processes
 from tests_support.cli import done, refused
 from tests_support.live import running
@@ -56,6 +56,23 @@ def test_a_schema_that_was_changed_is_answered_with_503_until_it_is_right_again(
         assert service.client.get("/readyz").json()["checks"]["schema"]["ok"] is False
         change(right)
         processes.until(lambda: service.client.get("/v1/jobs").status_code == 200, 20, "the way back is noticed")
+
+
+def test_whatever_goes_wrong_at_one_look_the_next_one_is_made(
+    fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "LOOK", 0.05)
+    current, looks = schema.current, []
+
+    def no_descriptors(engine: Engine) -> str | None:
+        looks.append(1)
+        if len(looks) == 1:
+            raise OSError(24, "Too many open files")
+        return current(engine)
+
+    monkeypatch.setattr(schema, "current", no_descriptors)
+    with serving(fresh, Settings(data=tmp_path, min_free=0)):
+        processes.until(lambda: len(looks) > 2, 20, "more looks")
 
 
 def test_a_folder_that_is_served_is_not_migrated(tmp_path: Path) -> None:

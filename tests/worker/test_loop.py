@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, OperationalError
 from tests_support import processes
 from tests_support.slots import START, SlotMaker, at_work, job_of, notes, submit, work
 
@@ -271,6 +271,23 @@ def test_an_idle_child_is_ended_after_a_while(database: Database, tmp_path: Path
     assert worker.child is not None
     time.sleep(2.1)
     assert worker.work_once() is False
+    assert worker.child is None
+
+
+def test_an_idle_child_is_ended_though_the_database_is_away(
+    database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(database, tmp_path, 1)
+    worker = slot(keep_warm=0.5)
+    work(worker)
+
+    def away(*_: object) -> bool:
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    monkeypatch.setattr(shards, "waiting", away)
+    time.sleep(0.6)
+    with pytest.raises(OperationalError):
+        worker.work_once()
     assert worker.child is None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from worker import process
 from worker.process import KEPT_MEMORY, environment
 from worker.settings import Settings
 
@@ -29,6 +30,19 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def _faults(variables: dict[str, str]) -> int:
     done = subprocess.run([sys.executable, "-c", FAULTS], env=variables, capture_output=True, text=True, check=True)
     return int(done.stdout)
+
+
+def test_a_child_that_was_ended_is_not_killed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may have its number by then."""
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", "import time; time.sleep(3600)"))
+    child = process.Child(Settings(data=tmp_path))
+    killed: list[int] = []
+    killpg = os.killpg
+    monkeypatch.setattr(os, "killpg", lambda pid, number: killed.append(pid) or killpg(pid, number))  # type: ignore[func-returns-value]
+    child.end()
+    child.kill()
+    child.end()
+    assert killed == [child.pid]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the allocator is glibc's")

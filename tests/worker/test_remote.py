@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from tests_support import processes, servers, things
 
 from worker import broker
+from worker.loop import REFUSED
 from worker.settings import Settings
 from worker.store.session import Database
 from worker.store.tables import Job, Worker
@@ -70,6 +72,19 @@ def test_a_bell_that_was_lost_costs_one_look(
         processes.until(lambda: _seen(database), 60, "the worker is there")
         job_id = _submit(database, settings)
         processes.until(lambda: processes.ended(database, job_id), 30, "the job ends")
+
+
+def test_a_worker_whose_schema_is_changed_ends_and_is_not_to_be_started_again(
+    database: Database, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """Else it would go on taking bells that others need, and keep its device."""
+    settings = _settings(tmp_path, database_url, redis_url, sweep=0.5, look=0.5)
+    with processes.fleet(settings, "worker.remote", 1) as fleet:
+        processes.until(lambda: _seen(database), 60, "the worker is there")
+        with database.engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        processes.until(lambda: fleet.processes[0].poll() is not None, 60, "the worker ends")
+        assert fleet.processes[0].returncode == REFUSED
 
 
 def test_a_broker_that_is_away_is_no_error_for_whoever_rings(tmp_path: Path) -> None:

@@ -120,8 +120,8 @@ def collect(session: Session, root: Path, grace: float = BLOB_GRACE, most: int =
     the folder; returns how many. The files go before the commit: else one that comes again meanwhile would go, too."""
     if holds.held(session, root):
         return 0
-    chosen = select(Blob.sha256).where(Blob.created < clock() - grace, _unused(session)).limit(most)
-    return _delete(session, root, chosen)
+    old = Blob.created < clock() - grace
+    return _delete(session, root, select(Blob.sha256).where(old, _unused(session)).limit(most), old)
 
 
 def discard(session: Session, root: Path, sha256: str) -> None:
@@ -148,8 +148,10 @@ def _unused(session: Session) -> ColumnElement[bool]:
     return and_(*(Blob.sha256.not_in(query) for query in used), Blob.sha256.not_in(sources))
 
 
-def _delete(session: Session, root: Path, chosen: Select[str]) -> int:
-    gone = list(session.scalars(delete(Blob).where(Blob.sha256.in_(chosen)).returning(Blob.sha256)))
+def _delete(session: Session, root: Path, chosen: Select[str], *still: ColumnElement[bool]) -> int:
+    """``still``: what must hold of a row after a wait for somebody who has just written it; the choice itself is not made
+    anew then."""
+    gone = list(session.scalars(delete(Blob).where(Blob.sha256.in_(chosen), *still).returning(Blob.sha256)))
     for sha256 in gone:
         blobs.delete(root, sha256)
     return len(gone)

@@ -10,14 +10,14 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, Select, literal_column, select, text
+from sqlalchemy import Connection, Engine, Select, inspect, literal_column, select, text
 
 from worker.settings import SEEN_AT_LEAST
 from worker.store.clock import clock
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
+VERSION_TABLE = "alembic_version"
 POSTGRES_LOCK = 7_231_113
 
 
@@ -51,9 +51,20 @@ def head() -> str:
 
 
 def current(engine: Engine) -> str | None:
-    """The revision that the database has; None for an empty one."""
+    """The revision that the database has; None for an empty one.
+
+    Asked every few seconds for as long as a process lives, by plain SQL: Alembic describes its table anew each time, and the
+    engine would keep what it has compiled for each.
+    """
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _found(connection)
+
+
+def _found(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+    return found
 
 
 def require(engine: Engine) -> None:
@@ -74,7 +85,7 @@ def migrate(engine: Engine, revision: str = "head", *, force: bool = False, seen
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
-        found = MigrationContext.configure(connection).get_current_revision()
+        found = _found(connection)
         known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
         if found is not None and found not in known:
             raise WrongSchema(found)

@@ -4,9 +4,11 @@
 never commit themselves. On SQLite a writing transaction takes the write lock when it begins, so that it never has to be
 begun again in the middle.
 
-Nobody waits for ever. On Postgres a writing transaction that stands still, as that of a frozen process or of a machine
+On Postgres nobody waits for ever: a writing transaction that stands still, as that of a frozen process or of a machine
 behind a cut line does, is ended by the server after ``PATIENCE``, and with it go its locks; who waits for a lock, or for a
-line that is dead, is told so after about as long.
+line that is dead, is told so after about as long. SQLite has one lock for all writers, and nobody who could take it away: a
+process that is frozen between the beginning and the end of a writing transaction holds up all others until it goes on or is
+killed; they are told so after ``BUSY_TIMEOUT_MS`` and try again.
 """
 
 import secrets

@@ -236,20 +236,29 @@ def sweep(session: Session) -> list[tuple[str, int]]:
     return [(shard.job_id, shard.number) for shard in expired]
 
 
-def unrung(session: Session, interval: float) -> int:
-    """How many ready shards have had no bell for ``interval`` seconds; from now on they have."""
-    rung = session.execute(
-        update(Shard)
+def unrung(session: Session, interval: float, most: int) -> int:
+    """How many ready shards have had no bell for ``interval`` seconds, ``most`` of them; from now on they have.
+
+    Of a long queue only these few are touched: their rows are held until the transaction ends, and nobody can claim them.
+    """
+    found = session.execute(
+        select(Shard.job_id, Shard.number)
         .where(
             Shard.state == "ready",
             Shard.rung < clock() - interval,
             Shard.job_id.in_(select(Job.id).where(Job.state.in_((jobs.QUEUED, jobs.RUNNING)), free(Job))),
         )
-        .values(rung=clock())
-        .returning(Shard.number)
-        .execution_options(synchronize_session=False)
-    )
-    return len(rung.all())
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for job_id, number in found:
+        session.execute(
+            update(Shard)
+            .where(Shard.job_id == job_id, Shard.number == number)
+            .values(rung=clock())
+            .execution_options(synchronize_session=False)
+        )
+    return len(found)
 
 
 def awakened(session: Session, job_id: str) -> int:
