@@ -40,7 +40,7 @@ def run_worker(settings: Settings) -> None:
     slot.tick = rounds.go_if_due
     signals.worker_shutting_down.connect(lambda **_: slot.stop.set(), weak=False)
     # Not when the worker is ready: it never is while the broker is away, and there is work all the same.
-    threading.Thread(target=_look_around, args=(slot, turn), daemon=True).start()
+    threading.Thread(target=_look_around, args=(slot, turn, rounds), daemon=True).start()
     try:
         with Sweeping(settings):
             celery.worker_main(
@@ -74,7 +74,7 @@ def _work(slot: Slot, turn: Any) -> None:
         turn.release()
 
 
-def _look_around(slot: Slot, turn: Any) -> None:
+def _look_around(slot: Slot, turn: Any, rounds: Rounds) -> None:
     """Makes the rounds, and works where a bell was missed."""
     logs.name_thread("timer")
     while not slot.stop.wait(slot.settings.look):
@@ -82,9 +82,9 @@ def _look_around(slot: Slot, turn: Any) -> None:
             turn.release()
             slot.tick()
         _work(slot, turn)
-    # Celery would go on taking bells from others for a slot that does nothing more. Where it has been told already, twice is
-    # no harm.
-    os.kill(os.getpid(), signal.SIGTERM)
+    if rounds.refused is not None:
+        # Celery would go on taking bells from others for a slot that does nothing more.
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> None:
