@@ -25,7 +25,7 @@ LOOK = 5 * SWEEP
 """Seconds between two looks of a worker: so long that what is begun before was begun by the bell of a sweep."""
 SLACK = 1.5
 """Seconds that a bound may be missed by on a busy machine."""
-MARGIN = 8.0
+MARGIN = 12.0
 """Seconds of work that are left when a server is back."""
 
 
