@@ -17,13 +17,16 @@ from tests_support.durability.outcome import Figures, add, clean, none
 MIB = 2**20
 CORES = 2
 """Those that the service may use, however many there are."""
+PIECE = 0.25
+"""MiB. Python and the C library take memory from the system in pieces of this size and more, whose pages are touched one
+after the other for long after the warm-up."""
 
 
 def memory(*, shards: int) -> Figures:
     """12. Very many shards of one small input each, on one worker: what its two processes hold does not grow.
 
-    The first half is for warming up. Passed where the 95 % interval of the slope over the second one holds 0 or lies below
-    it; where nothing grows, one run in forty fails all the same.
+    The first half is for warming up. Passed where the 95 % interval of the slope over the second one holds 0, or lies below
+    it, or above it by no more than a piece of memory fills in all that time.
     """
     with house("sqlite") as here:
         job_id = here.tiny_job(shards)
@@ -45,7 +48,7 @@ def memory(*, shards: int) -> Figures:
         "slope_mib_per_1000": round(slope, 3),
         "interval": [round(edge, 3) for edge in interval],
         **total,
-        "passed": clean(total) and interval[0] <= 0,
+        "passed": clean(total) and interval[0] * float(np.ptp(place[late])) <= PIECE,
     }
 
 
