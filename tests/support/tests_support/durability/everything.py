@@ -151,11 +151,11 @@ def place(here: House, job_id: str) -> tuple[int, int] | None:
 
 def _watched(here: House, job_id: str, seconds: float) -> float:
     """Waits so long; seconds since the last snapshot was stored, then."""
-    place, since, end = place(here, job_id), time.monotonic(), time.monotonic() + seconds
+    stood, since, end = place(here, job_id), time.monotonic(), time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(0.1)
-        if (now := place(here, job_id)) != place:
-            place, since = now, time.monotonic()
+        if (now := place(here, job_id)) != stood:
+            stood, since = now, time.monotonic()
     return time.monotonic() - since
 
 
