@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from service.client_errors import ClientError
-from service.commands import architectures, keeping, local, presets, remote, server, transfer
+from service.commands import architectures, keeping, local, presets, remote, server, transfer, variables
 from service.commands.console import CommandError, note, say
 from service.commands.plan import plan
 from service.commands.report import report
@@ -96,7 +96,15 @@ for panel, functions in {
         transfer.add_dataset,
         transfer.add_checkpoint,
     ),
-    SERVER: (server.up, server.worker, server.migrate, keeping.doctor, keeping.backup, keeping.restore),
+    SERVER: (
+        server.up,
+        server.worker,
+        server.migrate,
+        variables.settings,
+        keeping.doctor,
+        keeping.backup,
+        keeping.restore,
+    ),
 }.items():
     for function in functions:
         app.command(rich_help_panel=panel)(function)

@@ -37,6 +37,8 @@ from worker.store.schema import WrongSchema
 
 log = logging.getLogger("radii.service")
 
+NOT_THERE = ("no such column", "no such table", "UndefinedColumn", "UndefinedTable")
+"""What a database says that was given another schema a moment ago."""
 NO_ROOM = ("disk is full", "No space left", "could not extend file")
 
 
@@ -127,8 +129,8 @@ def _database_error(request: Request, error: Exception) -> Response:
         return answer_error(request, InvalidRequest(expected=expected, got="a value that the database refused"))
     if any(sign in text for sign in NO_ROOM):
         return answer_error(request, DiskFull(expected="room for the database", got="none"))
-    if isinstance(error, WrongSchema):
-        return answer_error(request, OtherSchema(expected="one of this version's schema", got=text))
+    if isinstance(error, WrongSchema) or any(sign in text for sign in NOT_THERE):
+        return answer_error(request, OtherSchema(expected="one of this version's schema", got=text.splitlines()[0]))
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout) or _lost(error):
         log.warning("database unavailable: %s", text)
         return answer_error(request, Unavailable(expected="an answer from the database", got="none; try again"))

@@ -18,6 +18,8 @@ log = logging.getLogger("radii.broker")
 TASK = "radii.work"
 AWAY = (OperationalError, RedisError, OSError)
 """What a broker that is away, or goes away meanwhile, raises: kombu lets some of Redis' own errors through."""
+AT_ONCE = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.0}
+"""For a connection that somebody waits for who can do without: tried once more, and not for seconds."""
 MAX_RING = 64
 """Bells that wait to be heard, at most: a worker that is awake goes on until nothing is ready."""
 
@@ -55,7 +57,7 @@ def answers(settings: Settings) -> bool:
     assert settings.broker_url is not None
     try:
         with app(settings.broker_url, settings.queue).connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, timeout=2)
+            connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=2)
             return bool(connection.connected)
     except AWAY:
         return False
@@ -67,7 +69,7 @@ def ring(settings: Settings, count: int = 1) -> None:
         return
     try:
         celery = app(settings.broker_url, settings.queue)
-        with celery.connection_for_write() as connection:
+        with celery.connection_for_write(transport_options=AT_ONCE) as connection:
             unheard = connection.default_channel.queue_declare("radii").message_count
             for _ in range(min(count, MAX_RING) - unheard):
                 celery.send_task(TASK, retry=False, ignore_result=True, connection=connection)

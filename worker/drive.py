@@ -137,8 +137,9 @@ class Drive:
         if self.slot.stop.is_set():
             self._ask_to_stop()
         waited = time.monotonic() - self.stopping_since if self.stopping_since is not None else 0.0
-        if waited > self.settings.cancel_grace or self.child.silent_for() > self.settings.child_silence:
-            log.warning("child ended", extra={"silent": self.child.silent_for()})
+        grace = self.settings.stop_grace if self.slot.stop.is_set() else self.settings.cancel_grace
+        if waited > grace or self.child.silent_for() > self.settings.child_silence:
+            log.info("the child did not stop in time and is ended", extra={"silent": round(self.child.silent_for(), 1)})
             self.slot.drop_child()
             raise ChildEnded(None)
 
@@ -220,7 +221,8 @@ class Drive:
 
     def _child_died(self, ended: ChildEnded) -> None:
         """A child that was not asked to stop has something against the input that it was at."""
-        log.warning("child died", extra={"how": describe(ended.code), "at": list(self.pending.at)})
+        if self.stopping_since is None:
+            log.warning("child died", extra={"how": describe(ended.code), "at": list(self.pending.at)})
         if self.fuse.blown:
             log.warning("killed: its lease was not renewed in time")
             self.slot.drop_child()

@@ -76,9 +76,13 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
+        self.stop()
         for guard in self._guards:
             guard.join()
+
+    def stop(self) -> None:
+        """Tells them to end, and waits for nothing; the end of the block does."""
+        self._stop.set()
 
     def any_left(self) -> bool:
         """Whether any worker is kept running; none is once each has said that it cannot work here."""

@@ -65,6 +65,11 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    for name in list(root.manager.loggerDict):  # of libraries that write lines of their own
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
     logging.getLogger("radii").setLevel(logging.INFO)
     sys.excepthook = lambda *error: logging.getLogger("radii").critical("ended by an error", exc_info=error)
     threading.excepthook = lambda args: logging.getLogger("radii").error(

@@ -12,6 +12,7 @@ import threading
 from typing import Any
 
 from celery import signals
+from sqlalchemy.exc import SQLAlchemyError
 
 from worker import broker, logs
 from worker.loop import REFUSED, CannotStart, Slot, end
@@ -45,6 +46,7 @@ def run_worker(settings: Settings) -> None:
         with Sweeping(settings):
             celery.worker_main(
                 [
+                    "--quiet",
                     "worker",
                     "--pool=threads",
                     "--concurrency=1",
@@ -68,6 +70,8 @@ def _work(slot: Slot, turn: Any) -> None:
     try:
         while not slot.stop.is_set() and slot.work_once():
             pass
+    except SQLAlchemyError as error:
+        log.warning("database away, trying again", extra={"error": str(error)[:300]})
     except Exception:
         log.exception("a shard could not be worked on; the sweep brings it back")
     finally:

@@ -48,7 +48,14 @@ class Settings(BaseSettings):
     child_silence: float = Field(default=300.0, gt=0, description="a child that says nothing this long is ended")
     child_start: float = Field(default=120.0, gt=0, description="a child has this long to start")
     retry_pause: float = Field(default=10.0, ge=0, description="after a full disk and the like, before the next try")
-    cancel_grace: float = Field(default=30.0, gt=0, description="a child that does not stop in this time is ended")
+    cancel_grace: float = Field(
+        default=30.0, gt=0, description="a child that does not stop in this time when its job is cancelled is ended"
+    )
+    stop_grace: float = Field(
+        default=3.0,
+        gt=0,
+        description="the same where the worker itself is to end: what was not committed is done again",
+    )
     keep_warm: float = Field(default=60.0, ge=0, description="an idle child keeps its model this long")
     snapshot: float = Field(default=60.0, gt=0, description="between two snapshots of a training job")
     convert_limit: float = Field(default=600.0, gt=0, description="time limit of one conversion of an upload")
@@ -70,7 +77,7 @@ class Settings(BaseSettings):
         default=7 * 86_400.0, gt=0, description="an upload is forgotten after; what was made of it stays"
     )
 
-    log_format: Literal["text", "json"] = "text"
+    log_format: Literal["text", "json"] = Field(default="text", description="json: each log line is one JSON object")
 
     @property
     def tuning(self) -> Path:

@@ -9,12 +9,13 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from service.commands.console import CommandError, orderly_end, say
 
 if TYPE_CHECKING:
+    from worker.local import Workers
     from worker.settings import Settings
 
 LOCK = "radii.lock"
@@ -63,13 +64,20 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
             say(f"radii is listening on {url}")
             sys.stdout.flush()
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # At once: who waits for a job is let go, and workers hand back while the last requests are answered.
+            app.state.watch.close()
+            workers.stop()
+            await super().shutdown(sockets=sockets)
+
     listener = listen(host, port)
     url = url_of(listener)
     _as_many_connections_as_allowed()
     logs.configure(settings)
-    with listener, orderly_end(), Sweeping(settings), _workers(settings):
+    with listener, orderly_end(), Sweeping(settings), _workers(settings) as workers:
+        app = create_app(settings, require_key=require_key)
         config = uvicorn.Config(
-            create_app(settings, require_key=require_key),
+            app,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=SECONDS_FOR_REQUESTS,
@@ -110,12 +118,10 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _workers(settings: "Settings") -> Any:
-    if not settings.embedded:
-        return nullcontext()
+def _workers(settings: "Settings") -> "Workers":
     from worker.local import Workers
 
-    return Workers(settings)
+    return Workers(settings if settings.embedded else settings.model_copy(update={"local_workers": 0}))
 
 
 def work(settings: "Settings") -> None:

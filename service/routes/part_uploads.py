@@ -45,13 +45,14 @@ def begin_upload(
     database: DatabaseDep,
     settings: SettingsDep,
 ) -> schemas.PartUpload:
-    """Announces a file that comes in parts. With its `sha256`, an upload of the same file that was cut off is found again,
-    with the parts that are there already."""
+    """Announces a file that comes in parts. With its `sha256`, an upload of the same name and file that was cut off is found
+    again, with the parts that are there already; one that is complete, too (`upload` names what was made of it)."""
     check_size(body.size, settings)
     with database.write() as session:
         upload, new = part_uploads.begin(session, tenant_id, body.name, body.size, body.sha256)
-        left = sum(part_uploads.size_of(upload, number) for number in part_uploads.missing(session, upload))
-        check_room(left + upload.size, settings, TWICE)
+        if upload.upload_id is None:
+            left = sum(part_uploads.size_of(upload, number) for number in part_uploads.missing(session, upload))
+            check_room(left + upload.size, settings, TWICE)
         response.status_code = 201 if new else 200
         response.headers["Location"] = f"/v1/uploads/{upload.id}/parts"
         return _view(session, upload)

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from tests_support.over_http import Service, serving
 
 from worker.settings import Settings
@@ -328,6 +328,26 @@ def test_a_full_disk_under_the_database_is_507(service: Service, monkeypatch: py
         patched.setattr("sqlalchemy.orm.Session.flush", full)
         assert_problem(service.client.post("/v1/jobs", json=body), 507, ("The disk is full", "room for the database"))
     assert service.client.post("/v1/jobs", json=body).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "text", ["no such column: job_summary.given_up", "(psycopg.errors.UndefinedColumn) column ..."]
+)
+def test_a_schema_that_was_changed_a_moment_ago_is_503(
+    service: Service, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Before the next look at the schema has found it."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ProgrammingError("SELECT", {}, Exception(text))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sqlalchemy.orm.Session.execute", fail)
+        patched.setattr("sqlalchemy.orm.Session.scalars", fail)
+        patched.setattr("sqlalchemy.orm.Session.scalar", fail)
+        answer = service.client.get("/v1/jobs")
+    assert_problem(answer, 503)
+    assert answer.headers["Retry-After"]
 
 
 def test_a_database_without_tables_is_503(tmp_path: Path) -> None:

@@ -135,3 +135,17 @@ def test_events_arrive_while_they_happen_and_survive_lost_connections(tmp_path: 
             events = list(far_away.job(job.id).events())
         assert [(event.seq, event.type) for event in events] == list(enumerate(changes))
         assert [event.seq for event in client.job(job.id).events(after=0)] == [1, 2]
+
+
+def test_a_service_that_is_told_to_end_lets_those_go_who_follow_a_job(tmp_path: Path) -> None:
+    """In order: the stream has an end, and the log no error."""
+    with running(tmp_path / "data", "--workers", "0") as (address, process), Client(address) as client:
+        data = client.add_dataset("digits", builtin="digits", wait=False)
+        job_id = httpx.get(f"{address}/v1/jobs?kind=convert").json()["items"][0]["id"]
+        assert data
+        with httpx.stream("GET", f"{address}/v1/jobs/{job_id}/events", timeout=60) as response:
+            lines = response.iter_lines()
+            assert next(lines) == "event: queued"
+            process.terminate()
+            assert not any(line.startswith("event") for line in lines), "nothing more, to its end"
+    assert "error" not in (tmp_path / "data.log").read_text().lower()

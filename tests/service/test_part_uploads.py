@@ -68,6 +68,19 @@ def test_an_upload_that_was_cut_off_is_found_again_by_its_hash(service: Service)
     assert _begin(service, name="y.npz")["id"] != upload["id"]
 
 
+def test_one_that_is_complete_is_found_again_too_as_long_as_there_is_what_was_made(service: Service) -> None:
+    """Where only the answer was lost, a large file is not sent twice."""
+    upload = _begin(service)
+    for number in range(3):
+        _put(service, upload, number)
+    made = _complete(service, upload).json()
+    again = _begin(service, status=200)
+    assert (again["id"], again["missing"], again["upload"]) == (upload["id"], [], made["id"])
+    assert _complete(service, again).json() == made
+    assert service.client.delete(f"/v1/uploads/{made['id']}").status_code == 204
+    assert _begin(service)["missing"] == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("number", "data", "headers", "status", "words"),
     [

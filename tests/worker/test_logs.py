@@ -5,6 +5,8 @@ import json
 import logging
 import sys
 import threading
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +18,15 @@ from worker.store.session import Database
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What is logged as JSON."""
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     logs.configure(Settings(log_format="json"))
-    return stream
+    yield stream
+    logging.captureWarnings(False)
 
 
 def test_a_line_is_one_json_object_with_what_it_is_about(lines: io.StringIO) -> None:
@@ -39,6 +42,21 @@ def test_a_line_is_one_json_object_with_what_it_is_about(lines: io.StringIO) -> 
     assert claimed["time"].endswith("Z") and claimed["level"] == "info" and claimed["logger"] == "radii.worker"
     assert "job" not in sweeping, "another thread is about something else"
     assert "job" not in idle
+
+
+def test_what_libraries_warn_of_and_log_in_their_own_way_is_such_a_line_too(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", lines)
+    other = logging.getLogger("a_library_with_a_handler")
+    other.addHandler(logging.StreamHandler(sys.stderr))
+    other.propagate = False
+    logs.configure(Settings(log_format="json"))
+    other.warning("its own format")
+    warnings.showwarning("do not", UserWarning, "library.py", 7)
+    logged, warned = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert (logged["message"], logged["logger"]) == ("its own format", "a_library_with_a_handler")
+    assert "UserWarning: do not" in warned["message"]
 
 
 def test_an_error_keeps_its_traceback_on_the_line(lines: io.StringIO) -> None:

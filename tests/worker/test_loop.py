@@ -222,6 +222,21 @@ def test_a_worker_that_is_told_to_stop_hands_its_shard_back_without_a_loss(
         assert (held.state, held.lost) == ("ready", 0)
 
 
+def test_a_worker_that_is_told_to_stop_does_not_wait_long_for_a_child_that_does_not(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    """As while it compiles a network: who ends a service does not wait half a minute."""
+    job_id = submit(database, tmp_path, 1)
+    worker = slot(f"{START}:hang", cancel_grace=60.0, stop_grace=0.3)
+    thread = at_work(worker, database, job_id)
+    worker.stop.set()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    with database.read() as session:
+        held = session.get_one(Shard, (job_id, 0))
+        assert (held.state, held.lost) == ("ready", 0)
+
+
 def test_a_worker_that_slept_past_its_lease_writes_nothing_more(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:

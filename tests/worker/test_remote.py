@@ -90,4 +90,4 @@ def test_a_worker_whose_schema_is_changed_ends_and_is_not_to_be_started_again(
 def test_a_broker_that_is_away_is_no_error_for_whoever_rings(tmp_path: Path) -> None:
     begun = time.monotonic()
     broker.ring(_settings(tmp_path, "sqlite://", f"redis://127.0.0.1:{servers.free_port()}/0"))
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 2, "somebody waits for the answer to a submission"

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from worker.store.blobs import Sealed, Writer
 from worker.store.clock import clock
 from worker.store.session import Database, new_id
-from worker.store.tables import Part, PartUpload
+from worker.store.tables import Part, PartUpload, Upload
 
 PART_SIZE = 16 * 2**20
 MOST_PARTS = 10_000
@@ -34,16 +34,17 @@ class Damaged(Exception):
 
 
 def begin(session: Session, tenant_id: str, name: str, size: int, sha256: str | None) -> tuple[PartUpload, bool]:
-    """A new upload in parts, or the tenant's unfinished one of the same name, size and hash, and whether it is new."""
+    """A new upload in parts, or the tenant's one of the same name, size and hash, and whether it is new. It may be complete:
+    then the answer to that was lost."""
     if sha256 is not None:
         same = select(PartUpload).where(
             PartUpload.tenant_id == tenant_id,
             PartUpload.name == name,
             PartUpload.size == size,
             PartUpload.sha256 == sha256,
-            PartUpload.upload_id.is_(None),
+            or_(PartUpload.upload_id.is_(None), PartUpload.upload_id.in_(select(Upload.id))),
         )
-        if (found := session.scalars(same.order_by(PartUpload.id).limit(1)).first()) is not None:
+        if (found := session.scalars(same.order_by(PartUpload.id.desc()).limit(1)).first()) is not None:
             return found, False
     most = -(-size // MOST_PARTS)
     part_size = max(PART_SIZE, -(-most // PIECE) * PIECE)
