@@ -2,9 +2,18 @@
 
 from sqlalchemy.orm import Session
 
-from service.errors import QuotaExceeded
+from service.errors import BeyondQuota, QuotaExceeded
 from worker.settings import Settings
 from worker.store import tenants
+
+
+def fit(settings: Settings, *, jobs: int, seconds: float) -> None:
+    """Raises :class:`BeyondQuota` where so many jobs, or so many seconds of estimated work, would never be taken, however
+    empty the queue."""
+    if jobs > settings.tenant_jobs:
+        raise BeyondQuota(expected=_jobs(settings), got=f"{jobs:,} at once")
+    if seconds > settings.tenant_seconds:
+        raise BeyondQuota(expected=_seconds(settings), got=f"{seconds:,.0f} s in one request")
 
 
 def require(session: Session, tenant_id: str, settings: Settings, *, jobs: int = 1, seconds: float = 0.0) -> None:
@@ -12,13 +21,14 @@ def require(session: Session, tenant_id: str, settings: Settings, *, jobs: int =
     the settings allow a tenant. Two submissions at once are counted one after the other."""
     there = tenants.outstanding(session, tenant_id)
     if there.jobs + jobs > settings.tenant_jobs:
-        raise QuotaExceeded(
-            expected=f"at most {settings.tenant_jobs:,} jobs of yours that have not ended (RADII_TENANT_JOBS)",
-            got=f"{there.jobs:,} and {jobs:,} more",
-        )
+        raise QuotaExceeded(expected=_jobs(settings), got=f"{there.jobs:,} and {jobs:,} more")
     if there.seconds + seconds > settings.tenant_seconds:
-        raise QuotaExceeded(
-            expected=f"at most {settings.tenant_seconds:,.0f} s of estimated work of yours in the queue "
-            "(RADII_TENANT_SECONDS)",
-            got=f"{there.seconds:,.0f} s and {seconds:,.0f} s more",
-        )
+        raise QuotaExceeded(expected=_seconds(settings), got=f"{there.seconds:,.0f} s and {seconds:,.0f} s more")
+
+
+def _jobs(settings: Settings) -> str:
+    return f"at most {settings.tenant_jobs:,} jobs of yours that have not ended (RADII_TENANT_JOBS)"
+
+
+def _seconds(settings: Settings) -> str:
+    return f"at most {settings.tenant_seconds:,.0f} s of estimated work of yours in the queue (RADII_TENANT_SECONDS)"

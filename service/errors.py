@@ -101,6 +101,10 @@ class KeyReused(ServiceError):
     """The idempotency key was used for another request."""
 
 
+class BeyondQuota(ServiceError):
+    """This alone is more work than you may have in the queue."""
+
+
 class QuotaExceeded(ServiceError):
     """There is too much work of yours in the queue."""
 

@@ -42,14 +42,22 @@ def plan(
 ) -> Planned:
     """What would be submitted, with the jobs that it needs; with ``look_ahead`` what would come of it, too, and of the
     largest n that ``budget`` seconds are enough for. Raises the problem where names, shapes, classes or the amount of work
-    do not fit."""
+    do not fit, or where the queue would never take it."""
     desk = Desk(session=session, tenant_id=tenant_id, settings=settings, look_ahead=look_ahead, budget=budget)
+    planned = _plan(desk, spec)
+    count, seconds = _amount(planned)
+    admission.fit(settings, jobs=count, seconds=seconds)
+    return planned
+
+
+def _plan(desk: Desk, spec: Spec) -> Planned:
+    """What would be submitted, however full the queue is."""
     if isinstance(spec, VerifySpec):
         return plan_audit(desk, spec)
-    dataset = ready(session, Dataset, tenant_id, spec.dataset, "dataset")
+    dataset = ready(desk.session, Dataset, desk.tenant_id, spec.dataset, "dataset")
     if isinstance(spec, TrainSpec):
         return _training(desk, spec, dataset)
-    checkpoint = ready(session, Checkpoint, tenant_id, spec.checkpoint, "checkpoint")
+    checkpoint = ready(desk.session, Checkpoint, desk.tenant_id, spec.checkpoint, "checkpoint")
     data = Data(dataset=dataset)
     if not isinstance(spec, SoftLabelSpec):
         return plan_one(desk, spec, data, checkpoint=checkpoint)
@@ -57,12 +65,16 @@ def plan(
     return plan_one(desk, spec, data, checkpoint=checkpoint, key=needs.vote_key(spec, data, needs.of_file(checkpoint)))
 
 
+def _amount(planned: Planned) -> tuple[int, float]:
+    """How many jobs would be made, and their estimated seconds."""
+    steps = [step for step in [planned, *planned.chain] if isinstance(step, Planned)]
+    return len(steps), sum(step.seconds for step in steps)
+
+
 def submit(session: Session, planned: Planned, request: requests.JobRequest, settings: Settings) -> Job:
     """Writes the job that was planned for the request, and those that it needs first. Raises :class:`QuotaExceeded`."""
-    steps = [step for step in [planned, *planned.chain] if isinstance(step, Planned)]
-    admission.require(
-        session, planned.new.tenant_id, settings, jobs=len(steps), seconds=sum(step.seconds for step in steps)
-    )
+    count, seconds = _amount(planned)
+    admission.require(session, planned.new.tenant_id, settings, jobs=count, seconds=seconds)
     return _submit(session, planned, request)
 
 

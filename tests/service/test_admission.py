@@ -49,6 +49,25 @@ def test_a_tenant_has_at_most_so_much_estimated_work_before_it(fresh: Database, 
         assert service.client.post("/v1/jobs", json=body).status_code == 202, "what is done counts no more"
 
 
+def test_what_would_never_fit_into_the_queue_is_refused_for_good(fresh: Database, tmp_path: Path) -> None:
+    with serving(fresh, Settings(data=tmp_path, min_free=0, tenant_seconds=0.001)) as service:
+        for validate_only in (False, True):
+            refused = service.client.post("/v1/jobs", json=service.certify(validate_only=validate_only))
+            assert refused.status_code == 422 and "Retry-After" not in refused.headers
+            assert refused.json()["type"] == "urn:radii:problem:beyond-quota"
+            assert "RADII_TENANT_SECONDS" in refused.json()["detail"] and "in one request" in refused.json()["detail"]
+        assert service.client.get("/v1/jobs").json()["items"] == []
+
+
+def test_a_job_that_needs_more_jobs_than_a_tenant_may_have_is_refused_for_good(fresh: Database, tmp_path: Path) -> None:
+    body = {"kind": "train", "architecture": "digits_cnn", "sigma": 0.5, "epochs": 1}
+    body |= {"method": {"name": "cat_rs", "soft_label_n": 10}}
+    with serving(fresh, Settings(data=tmp_path, min_free=0, tenant_jobs=2)) as service:
+        refused = service.client.post("/v1/jobs", json=body | {"dataset": service.dataset()})
+        assert refused.status_code == 422
+        assert "at most 2 jobs of yours" in refused.json()["detail"] and "got 3 at once" in refused.json()["detail"]
+
+
 def test_submissions_at_once_do_not_get_past_the_quota_together(either: Service) -> None:
     tenant_id = things.tenant(either.database)
     settings = either.settings.model_copy(update={"tenant_jobs": 3})
