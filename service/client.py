@@ -15,7 +15,7 @@ import httpx
 
 from service import schemas
 from service.client_errors import ApiError, ClientError, JobNotSucceeded, JobTimeout, Unreachable
-from service.client_http import Content, Http
+from service.client_http import Content, Http, Waiting
 from service.client_job import Job, url_part
 from service.client_upload import LARGE, in_parts
 from service.schemas import Checkpoint, Dataset, Method, Plan, Preset, Upload
@@ -32,7 +32,9 @@ class Client:
     """One service.
 
     ``url`` is its address, ``api_key`` a key of ``radii key create``, ``timeout`` the seconds that it may stay silent,
-    ``retries`` how often a request is sent again. Every method raises :class:`ApiError` where the service answers with
+    ``retries`` how often a request is sent again, ``keep_trying`` the seconds for which it is sent again however often:
+    both count where the service is away for a while, or has no room for another job. ``waiting`` is called once for each
+    request that has to wait, with the reason and the seconds until it is sent again. Every method raises :class:`ApiError` where the service answers with
     a problem, and :class:`Unreachable` where it does not answer. A context manager, which closes its connections.
     """
 
@@ -43,9 +45,19 @@ class Client:
         api_key: str | None = None,
         timeout: float = 30.0,
         retries: int = 5,
+        keep_trying: float = 0.0,
+        waiting: Waiting | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.http = Http(url, api_key=api_key, timeout=timeout, retries=retries, transport=transport)
+        self.http = Http(
+            url,
+            api_key=api_key,
+            timeout=timeout,
+            retries=retries,
+            keep_trying=keep_trying,
+            waiting=waiting,
+            transport=transport,
+        )
 
     def __enter__(self) -> "Client":
         return self

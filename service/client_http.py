@@ -1,11 +1,13 @@
 """Requests that are tried again: the HTTP half of the Python client.
 
 Connection failures and the statuses 429, 502, 503 and 504 are tried again, with pauses that double from half a second
-to 30 s, or as long as the answer's ``Retry-After`` says. A request that makes something carries an ``Idempotency-Key``
+to 30 s, or as long as the answer's ``Retry-After`` says: so often and, if that is not yet so long, for so many seconds as
+the caller wants, who is told of it. A request that makes something carries an ``Idempotency-Key``
 that stays the same over its tries, so that it makes one thing however often it arrives.
 """
 
 import contextlib
+import itertools
 import random
 import time
 import uuid
@@ -18,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from service.client_errors import ApiError, Unreachable
+from service.client_errors import ApiError, ClientError, Unreachable
 
 FIRST_TRIES = 1
 """How often a connection is tried again where this address has never answered: more likely wrong than restarting."""
@@ -29,10 +31,15 @@ LONGEST_RETRY_AFTER = 300.0
 
 Content = Callable[[], AbstractContextManager[Any]]
 """Opens a request's body, once for every try."""
+Waiting = Callable[[ClientError, float], object]
+"""Is told why a request has to wait, and how many seconds until its next try."""
 
 
 class Http:
-    """One service's address, key and connections."""
+    """One service's address, key and connections.
+
+    ``reached``: whether the address has answered before, so that a service that does not is away, not elsewhere.
+    """
 
     def __init__(
         self,
@@ -41,10 +48,13 @@ class Http:
         api_key: str | None,
         timeout: float,
         retries: int,
+        keep_trying: float = 0.0,
+        waiting: Waiting | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
-        self._timeout, self._retries, self._reached = timeout, retries, False
+        self._timeout, self.reached = timeout, False
+        self._retries, self._keep_trying, self._waiting = retries, keep_trying, waiting
         try:
             self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
         except (httpx.InvalidURL, ValueError) as error:
@@ -90,9 +100,9 @@ class Http:
     ) -> Iterator[httpx.Response]:
         """The answer, its body still to be read; what goes wrong while it is read is not tried again."""
         made = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
+        tries = _Tries(self._retries, self._keep_trying, self._waiting)
         with contextlib.ExitStack() as stack:
-            for tried in range(self._retries + 1):
-                last = tried == self._retries
+            for tried in itertools.count():
                 body = stack.enter_context(content()) if content else None
                 request = self._client.build_request(
                     method,
@@ -105,18 +115,19 @@ class Http:
                 )
                 try:
                     response = self._client.send(request, stream=True)
+                    stack.callback(response.close)
+                    self.reached = True
+                    if response.status_code not in RETRIED:
+                        break
+                    response.read()
                 except httpx.TransportError as error:
-                    nobody_there = isinstance(error, httpx.ConnectError) and not self._reached and tried == FIRST_TRIES
-                    if last or nobody_there or isinstance(error, httpx.UnsupportedProtocol):
-                        raise Unreachable(f"No answer from {self.url}: {_reason(error)}.") from error
-                    time.sleep(pause(tried))
+                    failure = Unreachable(f"No answer from {self.url}: {_reason(error)}.")
+                    nobody_there = isinstance(error, httpx.ConnectError) and not self.reached and tried == FIRST_TRIES
+                    if nobody_there or isinstance(error, httpx.UnsupportedProtocol) or not tries.again(failure):
+                        raise failure from error
                     continue
-                self._reached = True
-                stack.callback(response.close)
-                if response.status_code not in RETRIED or last:
+                if not tries.again(_problem(response), response.headers.get("Retry-After")):
                     break
-                response.close()
-                time.sleep(pause(tried, response.headers.get("Retry-After")))
             _raise_for(response)
             try:
                 yield response
@@ -146,6 +157,27 @@ class Http:
                 return
 
 
+class _Tries:
+    """The tries of one request: another one while ``retries`` are left, or ``seconds`` since the first that failed."""
+
+    def __init__(self, retries: int, seconds: float, waiting: Waiting | None) -> None:
+        self._retries, self._seconds, self._waiting = retries, seconds, waiting
+        self._tried, self._since = 0, 0.0
+
+    def again(self, failure: ClientError, retry_after: str | None = None) -> bool:
+        """Waits for the next try; False where there is to be none. A single connection that fails is told to nobody."""
+        self._since = self._since if self._tried else time.monotonic()
+        if self._tried >= self._retries and time.monotonic() - self._since >= self._seconds:
+            return False
+        seconds = pause(self._tried, retry_after)
+        if self._waiting and (isinstance(failure, ApiError) or self._tried >= FIRST_TRIES):
+            self._waiting(failure, seconds)
+            self._waiting = None
+        self._tried += 1
+        time.sleep(seconds)
+        return True
+
+
 def pause(tried: int, retry_after: str | None = None) -> float:
     """Seconds until the next try: as the service says, else a random part of a doubling time."""
     if (said := _seconds(retry_after)) is not None:
@@ -167,9 +199,13 @@ def _seconds(retry_after: str | None) -> float | None:
 
 
 def _raise_for(response: httpx.Response) -> None:
-    if response.is_success or response.status_code == 304:
-        return
-    response.read()
+    if not response.is_success and response.status_code != 304:
+        response.read()
+        raise _problem(response)
+
+
+def _problem(response: httpx.Response) -> ApiError:
+    """The problem in an answer that was read."""
     try:
         problem = response.json()
     except ValueError:
@@ -177,7 +213,7 @@ def _raise_for(response: httpx.Response) -> None:
     if not isinstance(problem, dict):
         reason = f"{response.status_code} {response.reason_phrase}".strip()
         problem = {"title": reason, "detail": f"The service at {response.url} answered {reason}."}
-    raise ApiError(response.status_code, problem)
+    return ApiError(response.status_code, problem)
 
 
 def _reason(error: httpx.TransportError) -> str:

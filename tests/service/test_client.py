@@ -144,6 +144,43 @@ def test_a_busy_service_is_given_up_with_its_own_problem(sleeps: list[float]) ->
     assert len(seen) == 3
 
 
+@pytest.fixture
+def clock(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Time passes in pauses alone."""
+    monkeypatch.setattr(client_http.time, "monotonic", lambda: sum(sleeps))
+    return sleeps
+
+
+def test_a_service_that_is_away_is_asked_for_as_long_as_the_caller_wants_who_is_told_once(clock: list[float]) -> None:
+    answers = [httpx.Response(200, json=job_body("running")), *[httpx.ConnectError("refused")] * 99]
+    told: list[tuple[str, float]] = []
+    client = client_of(
+        scripted(*answers)[0], keep_trying=200.0, waiting=lambda why, seconds: told.append((str(why), seconds))
+    )
+    job = client.job("job_1")
+    with pytest.raises(Unreachable, match="refused"):
+        job.refresh()
+    assert 200.0 <= sum(clock) < 200.0 + client_http.LONGEST_PAUSE
+    assert told == [("No answer from http://radii.test: refused.", clock[1])], "the first pause is told to nobody"
+
+
+def test_a_full_queue_is_waited_for_and_given_up_with_the_services_words(clock: list[float]) -> None:
+    full = httpx.Response(429, json={"detail": "The queue is full."}, headers={"Retry-After": "30"})
+    told: list[tuple[str, float]] = []
+    handler, seen = scripted(*[full] * 99)
+    client = client_of(handler, keep_trying=300.0, waiting=lambda why, seconds: told.append((str(why), seconds)))
+    with pytest.raises(ApiError, match="The queue is full"):
+        client.certify(checkpoint="ckpt_1", dataset="ds_1")
+    assert (len(seen), sum(clock), told) == (11, 300.0, [("The queue is full.", 30.0)])
+
+
+def test_an_address_that_is_known_to_be_right_is_tried_longer_than_one_more_time(clock: list[float]) -> None:
+    handler, seen = scripted(*[httpx.ConnectError("refused")] * 3, httpx.Response(200, json=job_body("running")))
+    client = client_of(handler)
+    client.http.reached = True
+    assert client.job("job_1").state == "running" and len(seen) == 4
+
+
 def test_every_try_of_one_submission_carries_the_same_key_and_every_submission_its_own(sleeps: list[float]) -> None:
     made = httpx.Response(202, json=job_body())
     handler, seen = scripted(httpx.ReadTimeout("slow"), httpx.Response(502), made, made)
