@@ -1,8 +1,8 @@
 """The ``radii`` command. Each command is a function in ``service.commands``; here they get their names, and mistakes
 become one sentence on stderr.
 
-Exit codes: 0 done; 1 could not be done, or the job did not succeed; 2 wrong usage; 130 stopped by Ctrl-C. Nothing heavy
-is imported before a command runs, so that help comes at once.
+Exit codes: 0 done; 1 could not be done, or the job did not succeed; 2 wrong usage; 3 how the job ended is not
+known; 130 stopped by Ctrl-C. Nothing heavy is imported before a command runs, so that help comes at once.
 """
 
 from typing import Annotated, Any

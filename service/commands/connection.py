@@ -1,18 +1,23 @@
 """How remote commands reach the service, and how a job is shown."""
 
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.commands.console import INTERRUPTED, bar, note
+from service.commands.console import END_NOT_KNOWN, INTERRUPTED, bar, note
 
 if TYPE_CHECKING:
     from service import schemas
-    from service.client import Client, Job
+    from service.client import Client, ClientError, Job
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 SERVICE = "Service"
+KEEP_TRYING = 300.0
+"""Seconds for which a service that is away, or has no room for another job, is asked again."""
 
 Server = Annotated[
     str, typer.Option("--server", metavar="URL", envvar="RADII_SERVER", rich_help_panel=SERVICE, help="The service.")
@@ -35,7 +40,46 @@ def connect(server: str, api_key: str | None) -> "Client":
     """The client of a service; an address without a scheme is HTTP."""
     from service.client import Client
 
-    return Client(server if "://" in server else f"http://{server}", api_key=api_key)
+    return Client(_address(server), api_key=api_key)
+
+
+def connect_patiently(server: str, api_key: str | None, *, reached: bool = False) -> "Client":
+    """The same for what is worth waiting for: a service that is away or has no room is asked for some minutes, and stderr
+    says so. ``reached``: the address is known to be right, though nothing has come from it yet."""
+    from service.client import Client
+
+    client = Client(_address(server), api_key=api_key, keep_trying=KEEP_TRYING, waiting=_say_that_it_waits)
+    client.http.reached = reached
+    return client
+
+
+@contextmanager
+def until_the_end(go_on: Callable[[], str]) -> Iterator[None]:
+    """A block that sees a job to its end. Where the service's answers end before, ``go_on()`` says how it is seen further,
+    and the exit code is that of an end that is not known."""
+    from service.client_errors import ClientError, Unreachable
+
+    try:
+        yield
+    except ClientError as error:
+        note(f"radii: {error}")
+        if isinstance(error, Unreachable):
+            note(f"How the job ends is not known: {go_on()}.")
+        raise typer.Exit(END_NOT_KNOWN) from None
+
+
+def _address(server: str) -> str:
+    return server if "://" in server else f"http://{server}"
+
+
+def _say_that_it_waits(failure: "ClientError", seconds: float) -> None:
+    from service.client_errors import Unreachable
+
+    minutes = f"for up to {KEEP_TRYING / 60:.0f} min"
+    if isinstance(failure, Unreachable):
+        note(f"{str(failure).rstrip('.')}; trying again {minutes}.")
+    else:
+        note(f"{failure} Trying again in {math.ceil(seconds)} s, {minutes}.")
 
 
 def follow(job: "Job") -> None:

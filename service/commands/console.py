@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 5.0
 TENTHS = 10
+END_NOT_KNOWN = 3  # exit code where a job was followed and the service has not said how it ended
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
 

@@ -11,7 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from service.commands import options as o
-from service.commands.connection import DEFAULT_SERVER, ApiKey, AsJson, JobId, Server, connect, follow, job_text
+from service.commands.connection import (
+    DEFAULT_SERVER,
+    ApiKey,
+    AsJson,
+    JobId,
+    Server,
+    connect,
+    connect_patiently,
+    follow,
+    job_text,
+    until_the_end,
+)
 from service.commands.console import note, say, table
 from service.commands.specs import listed, merged
 
@@ -131,7 +142,10 @@ def submit(
     forward_batch: o.ForwardBatch = None,
     loader_processes: o.LoaderProcesses = None,
 ) -> None:
-    """Submit a job and print its identifier. It is submitted once, however often the request has to be sent."""
+    """Submit a job and print its identifier. It is submitted once, however often the request has to be sent.
+
+    Where the queue has no room for it, the command tries again for 5 min.
+    """
     flags = {
         "priority": priority,
         "deadline_seconds": deadline,
@@ -178,14 +192,15 @@ def submit(
         raise typer.BadParameter(
             "expected --kind train, certify, predict, soft_labels or verify, a SPEC with a kind, or a --preset"
         )
-    with connect(server, api_key) as client:
+    with connect_patiently(server, api_key) as client:
         if validate_only:
             say(client.submit(body, validate_only=True).model_dump_json(indent=2))
             return
         job = client.submit(body)
         say(job.id)
         if wait:
-            follow(job)
+            with until_the_end(lambda: f"`radii watch {job.id}` shows it again"):
+                follow(job)
             _finish(job)
 
 
@@ -197,10 +212,14 @@ def status(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None, 
 
 
 def watch(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) -> None:
-    """Show a job's progress until it ends. Exit code 0 where it succeeded, 1 where it did not."""
-    with connect(server, api_key) as client:
-        found = client.job(job)
-        follow(found)
+    """Show a job's progress until it ends. Exit code 0 where it succeeded, 1 where it did not, 3 where its end is not known.
+
+    A service that does not answer is asked again for 5 min.
+    """
+    with connect_patiently(server, api_key, reached=True) as client:
+        with until_the_end(lambda: f"`radii watch {job}` shows it again"):
+            found = client.job(job)
+            follow(found)
         _finish(found)
 
 
@@ -213,13 +232,22 @@ def events(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what happens to a job, as it happens, until it ends: number, time, event."""
-    with connect(server, api_key) as client:
+    """Print what happens to a job, as it happens, until it ends: number, time, event. Exit code 3 where its end is not known.
+
+    A service that does not answer is asked again for 5 min.
+    """
+    last = after
+
+    def go_on() -> str:
+        return f"`radii events {job}{'' if last is None else f' --after {last}'}` goes on from here"
+
+    with connect_patiently(server, api_key, reached=True) as client, until_the_end(go_on):
         for event in client.job(job).events(after):
             more = " ".join(f"{name}={value}" for name, value in event.data.items())
             line = f"{event.seq}  {event.created:%Y-%m-%d %H:%M:%S}  {event.type}  {more}".rstrip()
             say(event.model_dump_json() if as_json else line)
             sys.stdout.flush()
+            last = event.seq
 
 
 def cancel(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) -> None:

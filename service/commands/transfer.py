@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.commands.connection import DEFAULT_SERVER, ApiKey, JobId, Server, connect
+from service.commands.connection import DEFAULT_SERVER, ApiKey, JobId, Server, connect, connect_patiently
 from service.commands.console import CommandError, note, say, table
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def upload(
     api_key: ApiKey = None,
 ) -> None:
     """Send files to the service, by their names."""
-    with connect(server, api_key) as client:
+    with connect_patiently(server, api_key) as client:
         rows = [[made.name, f"{made.size:,}", made.sha256] for made in map(client.upload, files)]
     say(table(["name", "bytes", "sha256"], rows))
 
@@ -80,7 +80,7 @@ def add_dataset(
 ) -> None:
     """Send a data set's files, register it, and print its identifier."""
     names = None if class_names is None else [part.strip() for part in class_names.split(",")]
-    with connect(server, api_key) as client:
+    with connect_patiently(server, api_key) as client:
         made = client.add_dataset(
             name,
             files or None,
@@ -133,7 +133,7 @@ def add_checkpoint(
         "sigma": sigma,
         "method": method,
     }
-    with connect(server, api_key) as client:
+    with connect_patiently(server, api_key) as client:
         made = client.add_checkpoint(name, file, wait=not no_wait, **known)
     if made.state == "ready":
         note(

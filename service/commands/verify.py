@@ -15,7 +15,7 @@ import typer
 
 from service import records
 from service.commands import options as o
-from service.commands.connection import DEFAULT_SERVER, ApiKey, Server, connect, follow
+from service.commands.connection import DEFAULT_SERVER, ApiKey, Server, connect_patiently, follow
 from service.commands.console import CommandError, bar, note, say
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _faults(findings: dict[str, Any]) -> list[str]:
 
 
 def _job(job_id: str, inputs: int, seed: int, server: str, api_key: str | None) -> dict[str, Any]:
-    with connect(server, api_key) as client:
+    with connect_patiently(server, api_key) as client:
         job = client.verify(job_id, inputs=inputs, seed=seed)
         follow(job)
         found: dict[str, Any] | None = job.refresh().info.output
