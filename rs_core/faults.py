@@ -7,7 +7,7 @@ unions that nobody who writes a request knows of, and of an unknown field it doe
 import difflib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from typing import Any, get_args, get_type_hints
 
@@ -30,10 +30,13 @@ _PHRASES = (
 )
 
 
-def fault(item: dict[str, Any], records: Iterable[type[Any]] = ()) -> dict[str, str]:
+def fault(
+    item: dict[str, Any], records: Iterable[type[Any]] = (), patterns: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """One entry of ``ValidationError.errors()`` as ``location``, ``expected`` and ``got``.
 
-    ``records`` are those that a body may be, told apart by their ``kind``: the fields there are get named.
+    ``records`` are those that a body may be, told apart by their ``kind``: the fields there are get named. ``patterns``
+    says in words what matches a regular expression.
     """
     place, record = _place(item, {_tag(known, "kind"): known for known in records})
     kind = item["type"]
@@ -46,6 +49,8 @@ def fault(item: dict[str, Any], records: Iterable[type[Any]] = ()) -> dict[str, 
     if kind == "refused":
         found = item["ctx"]
         return _fault([*place, found["where"]], found["expected"], found["got"])
+    if kind == "string_pattern_mismatch" and (words := (patterns or {}).get(item["ctx"]["pattern"])):
+        return _fault(place, words, shown(item["input"]))
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _wrong_tag(item, place, record)
     return _fault(place, _phrase(item["msg"], place, record), shown(item["input"]))

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from rs_core.errors import RadiiError
 from service.errors import KeyReused
+from service.requests import HEADER_TEXT
 from worker.store.session import Database
 from worker.store.tables import Idempotency
 
@@ -24,7 +25,7 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=255,
-        pattern=r"^[\x20-\x7e]+$",
+        pattern=HEADER_TEXT,
         description="any text of your choice: a second request with it makes nothing new, for a day",
     ),
 ]

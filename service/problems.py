@@ -76,7 +76,7 @@ def _invalid(request: Request, error: Exception) -> Response:
     media = request.headers.get("Content-Type", "none").partition(";")[0]
     if any(item["loc"] == ("body",) and isinstance(item["input"], bytes) for item in error.errors()):
         return answer_error(request, UnsupportedMedia(expected="Content-Type: application/json", got=media))
-    found = [fault(item, requests.RECORDS) for item in _of_their_own(error.errors())]
+    found = [fault(item, requests.RECORDS, requests.PATTERNS) for item in _of_their_own(error.errors())]
     detail = "; ".join(f"{f['location']}: expected {f['expected']}, got {f['got']}" for f in found[:5])
     more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
     problem = {

@@ -30,14 +30,27 @@ from rs_core.spec import (
     record,
 )
 
+NAME = r"^[^\x00-\x1f\x7f]+$"
+CLASS_NAME = r"^[^\x00-\x1f]*$"
+UPLOAD_NAME = r"^([^\x00-\x1f\x7f/\\.]|\.+[^\x00-\x1f\x7f/\\.])[^\x00-\x1f\x7f/\\]*$"
+DIGEST = "^[0-9a-f]{64}$"
+HEADER_TEXT = r"^[\x20-\x7e]+$"
+PATTERNS = {
+    NAME: "text without control characters",
+    CLASS_NAME: "text without control characters",
+    UPLOAD_NAME: "1 to 255 characters that are not dots alone, without slashes, backslashes and control characters",
+    DIGEST: "64 hexadecimal digits in lower case",
+    HEADER_TEXT: "text of printable ASCII characters",
+}
+"""What each of them says in words."""
+
 Name = Annotated[
     str,
-    Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$", description="for people; need not be unique"),
+    Field(min_length=1, max_length=200, pattern=NAME, description="for people; need not be unique"),
 ]
 UploadReference = Annotated[
     str, Field(min_length=1, max_length=255, description="name, identifier or SHA-256 of an upload of yours")
 ]
-UPLOAD_NAME = r"^([^\x00-\x1f\x7f/\\.]|\.+[^\x00-\x1f\x7f/\\.])[^\x00-\x1f\x7f/\\]*$"
 PresetName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(presets.names())})]
 
 
@@ -166,7 +179,7 @@ class UploadRequest(Request):
     sha256: Annotated[
         str | None,
         Field(
-            pattern="^[0-9a-f]{64}$",
+            pattern=DIGEST,
             description="of the whole, in hex: checked in the end, and by it an upload that was cut off is found again",
         ),
     ] = None
@@ -180,7 +193,7 @@ class DatasetRequest(Request):
     builtin: Literal["digits"] | None = None
     format: Literal["npz", "idx", "cifar", "zip"] | None = None
     class_names: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]] | None,
+        list[Annotated[str, Field(min_length=1, max_length=200, pattern=CLASS_NAME)]] | None,
         Field(min_length=2, max_length=100_000),
     ] = None
     resize: Annotated[

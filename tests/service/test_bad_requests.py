@@ -121,7 +121,7 @@ TRAINING: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"method": {"name": "gaussian", "strength": 1}}, ("body.method.strength", "no field of this name")),
     ({"epochs": 0}, ("body.epochs", "greater than or equal to 1", "got 0")),
     ({"normalization": "mnist"}, ("body.normalization: expected 'none', 'cifar10'", "JSON object")),
-    ({"name": "a\nb"}, ("body.name", "text that matches")),
+    ({"name": "a\nb"}, ("body.name: expected text without control characters", "got 'a\\nb'")),
     ({"sigma": None}, ("body.sigma", "number", "got null")),
     ({"test_dataset": f"ds_{UNKNOWN}"}, ("(test_dataset)", "data set of yours", UNKNOWN)),
 ]

@@ -139,6 +139,15 @@ def test_a_name_that_could_be_a_path_is_refused(service: Service, name: str) -> 
     assert left_behind(service.settings) == []
 
 
+def test_what_a_name_may_be_is_said_in_words(service: Service) -> None:
+    announced = service.client.post("/v1/uploads", json={"name": "a/b", "size": 1, "sha256": "x"})
+    for answer in (service.client.put("/v1/uploads/a%0Ab", content=b"x"), announced):
+        assert answer.status_code == 422
+        assert "without slashes, backslashes and control characters, got" in answer.json()["detail"]
+        assert "^" not in answer.json()["detail"]
+    assert "expected 64 hexadecimal digits in lower case, got 'x'" in announced.json()["detail"]
+
+
 def test_names_of_people_are_taken(service: Service) -> None:
     for name in ("Zahlen 0–9.npz", ".hidden", "...x", "a+b&c=d?.npz"):
         put = service.client.put("/v1/uploads/" + name.replace("?", "%3F"), content=b"x")
