@@ -92,6 +92,20 @@ def follow(job: "Job") -> None:
         raise typer.Exit(INTERRUPTED) from None
 
 
+def waits_text(client: "Client", job: "Job") -> str:
+    """A line where the job waits because no worker is there, as far as the service tells; else nothing."""
+    from service.client_errors import ClientError
+
+    if job.ended:
+        return ""
+    try:
+        found = client.http.send("GET", "/readyz").json()
+        told = "" if found["workers"] else found["checks"]["workers"]["detail"]
+    except (ClientError, KeyError, ValueError):  # not every gateway lets this path through
+        return ""
+    return f"\n{told[:1].upper()}{told[1:]}." if told else ""
+
+
 def job_text(job: "schemas.Job") -> str:
     """What there is to say about a job, some lines."""
     from service.client_job import describe

@@ -22,6 +22,7 @@ from service.commands.connection import (
     follow,
     job_text,
     until_the_end,
+    waits_text,
 )
 from service.commands.console import note, say, table
 from service.commands.specs import listed, merged
@@ -205,10 +206,10 @@ def submit(
 
 
 def status(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None, as_json: AsJson = False) -> None:
-    """Print how a job stands."""
+    """Print how a job stands, and whether it waits because there is no worker."""
     with connect(server, api_key) as client:
-        info = client.job(job).info
-    say(info.model_dump_json(indent=2) if as_json else job_text(info))
+        found = client.job(job)
+        say(found.info.model_dump_json(indent=2) if as_json else job_text(found.info) + waits_text(client, found))
 
 
 def watch(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) -> None:

@@ -8,11 +8,13 @@ from fastapi.sse import EventSourceResponse
 
 from service import job_views
 from service.auth import PageTenantId
-from service.dependencies import Cursor, DatabaseDep, get
+from service.dependencies import Cursor, DatabaseDep, SettingsDep, get
 from service.rendering import PAGE_HEADERS, render
 from service.resources import page
 from service.routes.events import stream_events
 from service.routes.jobs import cancel
+from worker.store import backlog
+from worker.store.jobs import ACTIVE
 from worker.store.tables import Job
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -30,12 +32,13 @@ def jobs_page(tenant_id: PageTenantId, database: DatabaseDep, cursor: Cursor = N
 
 
 @router.get("/jobs/{job_id}")
-def job_page(job_id: str, tenant_id: PageTenantId, database: DatabaseDep) -> Response:
-    """One job."""
+def job_page(job_id: str, tenant_id: PageTenantId, database: DatabaseDep, settings: SettingsDep) -> Response:
+    """One job; of one that has not ended, also whether there is a worker."""
     with database.read() as session:
         job = job_views.view(session, get(session, Job, tenant_id, job_id))
+        waits = job.state in ACTIVE and not backlog.workers(session, settings.seen)
     spec = json.dumps(job.spec, indent=2, sort_keys=True)
-    return HTMLResponse(render("job.html", job=job, spec=spec), headers=PAGE_HEADERS)
+    return HTMLResponse(render("job.html", job=job, spec=spec, waits=waits, seen=settings.seen), headers=PAGE_HEADERS)
 
 
 # Below the page's own address, where a browser sends the password that it was asked for.

@@ -1,4 +1,4 @@
-"""Commands that see a job to its end, while the service is away or has no room: against scripted answers."""
+"""Commands about a job while the service is away, has no room or has no workers: against scripted answers."""
 
 import functools
 import json
@@ -108,3 +108,22 @@ def test_a_submission_whose_job_cannot_be_followed_to_its_end_ends_with_3(play: 
     play(job("queued"), GONE)
     result = radii("submit", "--kind", "certify", "--checkpoint", "ckpt_1", "--dataset", "ds_1", "--wait")
     assert (result.exit_code, result.stdout) == (3, "job_1\n")
+
+
+def readiness(*workers: str) -> httpx.Response:
+    detail = "no worker was seen in the last 45 s: jobs wait until there is one"
+    return httpx.Response(200, json={"workers": workers, "checks": {"workers": {"detail": detail}}})
+
+
+def test_status_says_that_no_worker_is_there(play: Play) -> None:
+    play(job("running"), readiness())
+    assert radii("status", "job_1").stdout.endswith(
+        "\nNo worker was seen in the last 45 s: jobs wait until there is one.\n"
+    )
+
+
+@pytest.mark.parametrize("answer", [readiness("w"), httpx.Response(404), httpx.Response(200, text="<html>")])
+def test_status_says_nothing_where_there_is_one_or_nobody_knows(play: Play, answer: httpx.Response) -> None:
+    play(job("running"), answer)
+    result = radii("status", "job_1")
+    assert result.exit_code == 0 and "worker" not in result.output

@@ -4,6 +4,8 @@ import re
 
 from tests_support.over_http import Service
 
+from worker.store.tables import Worker
+
 
 def test_the_list_shows_jobs_with_state_and_progress(service: Service) -> None:
     assert "There are no jobs yet" in service.client.get("/").text
@@ -37,6 +39,16 @@ def test_a_job_can_be_watched_and_cancelled(service: Service) -> None:
     assert '<span class="state cancelled">cancelled</span>' in html
     assert 'data-active="no"' in html
     assert "<form" not in html
+
+
+def test_a_job_that_waits_because_no_worker_is_there_says_so(service: Service) -> None:
+    ended, job = service.finished(), service.submitted()
+    words = "No worker was seen in the last 45 s"
+    assert words in service.client.get(f"/jobs/{job}").text
+    assert words not in service.client.get(f"/jobs/{ended}").text
+    with service.database.write() as session:
+        session.add(Worker(id="w", host="h", pid=1, info={}))
+    assert words not in service.client.get(f"/jobs/{job}").text
 
 
 def test_every_kind_and_state_can_be_shown(service: Service) -> None:
