@@ -92,8 +92,10 @@ class Drive:
             self._failed(last["problem"], retry=last.get("retry", False), full=last.get("no_room", False))
         elif last["type"] == "done":
             self._commit(Ending(done=last))
+            log.info("done, as far as this turn goes" if last.get("more") else "done")
         else:
             self._commit(Ending(release=True))
+            log.info("handed back")
 
     def _failed(self, problem: Message, *, retry: bool, full: bool = False) -> None:
         """Commits what has gone wrong; where it may pass, the worker waits a little."""

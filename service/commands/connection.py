@@ -57,14 +57,15 @@ def connect_patiently(server: str, api_key: str | None, *, reached: bool = False
 def until_the_end(go_on: Callable[[], str]) -> Iterator[None]:
     """A block that sees a job to its end. Where the service's answers end before, ``go_on()`` says how it is seen further,
     and the exit code is that of an end that is not known."""
-    from service.client_errors import ClientError, Unreachable
+    from service.client_errors import ApiError, Unreachable
 
     try:
         yield
-    except ClientError as error:
+    except (ApiError, Unreachable) as error:
+        if isinstance(error, ApiError) and error.status < 500:
+            raise  # there is no such job, or it is not theirs
         note(f"radii: {error}")
-        if isinstance(error, Unreachable):
-            note(f"How the job ends is not known: {go_on()}.")
+        note(f"How the job ends is not known: {go_on()}.")
         raise typer.Exit(END_NOT_KNOWN) from None
 
 

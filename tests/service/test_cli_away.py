@@ -67,6 +67,13 @@ def test_watch_begins_while_the_service_is_away(play: Play) -> None:
     assert radii("watch", "job_1").exit_code == 1
 
 
+def test_a_job_that_is_not_there_is_a_mistake_and_no_end_that_is_not_known(play: Play) -> None:
+    play(httpx.Response(404, json={"title": "Not found.", "detail": "Not found: no such job.", "status": 404}))
+    for command in ("watch", "events"):
+        result = radii(command, "job_1")
+        assert (result.exit_code, result.stderr) == (1, "radii: Not found: no such job.\n")
+
+
 def test_watch_ends_with_3_where_the_end_is_not_known(play: Play) -> None:
     play(job("running"), GONE)
     result = radii("watch", "job_1")

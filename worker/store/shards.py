@@ -328,7 +328,7 @@ def _fenced(session: Session, held: Claim, **columns: Any) -> None:
         .execution_options(synchronize_session=False)
     ).first()
     if written is None:
-        raise LeaseLost(f"job {held.job_id}, shard {held.number}, fence {held.fence}")
+        raise LeaseLost(f"claim {held.fence} of it is over: it was taken back, and may be another worker's by now")
 
 
 def _give_up(session: Session, job_id: str, number: int, lost: int, problem: dict[str, Any] | None = None) -> None:
