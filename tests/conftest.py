@@ -3,6 +3,12 @@ binaries that are found, else the test is skipped loudly; under ``CI=true`` such
 """
 
 import os
+
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    # Before torch is imported: where processes share the cores, threads that wait for each other take most of the time.
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
+
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
