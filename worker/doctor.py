@@ -20,7 +20,7 @@ from worker import broker
 from worker.settings import Settings
 from worker.store import backlog, blobs, counters, jobs, schema
 from worker.store.clock import clock
-from worker.store.session import Database
+from worker.store.session import Database, reason, way_out
 from worker.store.shards import free
 from worker.store.tables import Blob, Job, Shard
 
@@ -133,7 +133,15 @@ def _compiler(settings: Settings) -> Iterator[Finding]:
 
 def _folder(settings: Settings) -> Iterator[Finding]:
     folder = settings.data.absolute()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = _nearest(folder)
+    if not there.is_dir():
+        yield Finding(
+            what="data folder",
+            state="wrong",
+            found=f"expected a folder, got {there}, which is a file",
+            help="set RADII_DATA (or --data) to a folder",
+        )
+        return
     if not os.access(there, os.W_OK | os.X_OK):
         yield Finding(
             what="data folder", state="wrong", found=f"{there} cannot be written", help="give it to this user"
@@ -153,6 +161,11 @@ def _folder(settings: Settings) -> Iterator[Finding]:
     if kind in NETWORK and settings.url.startswith("sqlite"):
         hint = "SQLite loses data where locks do not work: use a local disk, or Postgres (RADII_DATABASE_URL)"
         yield Finding(what="file system", state="wrong", found=f"the SQLite database would lie on {kind}", help=hint)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or what is there of the way to it."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def _file_system(path: Path) -> str:
@@ -179,20 +192,24 @@ def _broker(settings: Settings) -> Iterator[Finding]:
 
 def _database(settings: Settings) -> Iterator[Finding]:
     if settings.url.startswith("sqlite") and not Path(settings.url.removeprefix("sqlite:///")).exists():
-        yield Finding(what="database", state="worth knowing", found="none yet: `radii up` or `radii migrate` makes it")
+        if _nearest(settings.data.absolute()).is_dir():
+            yield Finding(
+                what="database", state="worth knowing", found="none yet: `radii up` or `radii migrate` makes it"
+            )
         return
-    database = Database(settings.url)
     try:
+        database = Database(settings.url)
         found = schema.current(database.engine)
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        yield Finding(what="database", state="wrong", found=reason[:200], help="is it running at RADII_DATABASE_URL?")
+        hint = way_out(error) or "is it running at RADII_DATABASE_URL?"
+        yield Finding(what="database", state="wrong", found=reason(error)[:200], help=hint)
         return
     try:
         yield Finding(what="database", state="good", found=f"{database.engine.dialect.name} answers")
         if found != schema.head():
             wrong = f"revision {found or 'none'}, where this version works with {schema.head()}"
-            yield Finding(what="schema", state="wrong", found=wrong, help="run `radii migrate` with the newer version")
+            hint = schema.way_out(found)
+            yield Finding(what="schema", state="wrong", found=wrong, help=hint[0].lower() + hint[1:])
             return
         yield Finding(what="schema", state="good", found=f"revision {found}")
         with database.read() as session:

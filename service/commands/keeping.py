@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.commands.console import CommandError, note, say, table
-from service.commands.server import Data, read_settings
+from service.commands.server import Data, read_settings, unusable
 
 if TYPE_CHECKING:
     from worker.store.backup import Copied
@@ -85,8 +85,7 @@ def _tried(act: "Callable[[], Copied]") -> "Copied":
     except CannotCopy as error:
         raise CommandError(f"That cannot be done: {error}.") from None
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise CommandError(f"The database cannot be used: {reason}.") from None
+        raise unusable(error) from None
     except OSError as error:
         raise CommandError(f"The files cannot be copied: {error}.") from None
 

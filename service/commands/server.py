@@ -184,7 +184,7 @@ def database(settings: "Settings") -> Iterator["Database"]:
     from worker.store.session import Database
 
     if settings.url.startswith("sqlite"):
-        settings.data.mkdir(parents=True, exist_ok=True)
+        made_folder(settings)
     db = None
     try:
         db = Database(settings.url)
@@ -192,11 +192,28 @@ def database(settings: "Settings") -> Iterator["Database"]:
     except (WrongSchema, StillRunning) as error:
         raise CommandError(str(error)) from None
     except (SQLAlchemyError, ModuleNotFoundError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise CommandError(f"The database cannot be used: {reason}.") from None
+        raise unusable(error) from None
     finally:
         if db is not None:
             db.close()
+
+
+def made_folder(settings: "Settings") -> None:
+    """Makes the data folder where there is none; raises :class:`CommandError` where that cannot be."""
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise CommandError(
+            f"Expected a folder at {settings.data}, got a file there: set RADII_DATA (or --data) to a folder."
+        ) from None
+
+
+def unusable(error: Exception) -> CommandError:
+    """What a database has said, as the sentence that ends a command."""
+    from worker.store.session import reason, way_out
+
+    hint = way_out(error)
+    return CommandError(f"The database cannot be used: {reason(error)}{f'; {hint}' if hint else ''}.")
 
 
 def _migrate(db: "Database", settings: "Settings") -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from service.commands.console import CommandError, orderly_end, say
+from service.commands.server import made_folder
 
 if TYPE_CHECKING:
     from worker.local import Workers
@@ -32,7 +33,7 @@ def folder_lock(settings: "Settings") -> Iterator[None]:
     if not settings.embedded:
         yield
         return
-    settings.data.mkdir(parents=True, exist_ok=True)
+    made_folder(settings)
     # Opened for appending, because the pid of whoever holds the lock must not be emptied by those who do not get it.
     with (settings.data / LOCK).open("a+") as file:
         try:

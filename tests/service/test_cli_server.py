@@ -54,6 +54,17 @@ class TestServer:
         monkeypatch.setenv("RADII_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
         assert refused("migrate").startswith("radii: The database cannot be used: ")
 
+    def test_a_database_of_another_kind_is_one_sentence(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RADII_DATABASE_URL", "mysql://me:s3cret@here/radii")
+        for command in (("up", "--port", "0"), ("migrate",), ("backup", tmp_path / "copy")):
+            text = refused(*command, "--data", tmp_path)
+            assert "expected a postgresql:// or sqlite:// URL, got mysql://" in text and "s3cret" not in text
+
+    def test_a_data_folder_that_is_a_file_is_one_sentence(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        for command in (("up", "--port", "0"), ("migrate",), ("key", "list")):
+            assert "got a file there: set RADII_DATA" in refused(*command, "--data", tmp_path / "file")
+
 
 def test_no_service_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.client_http.time.sleep", lambda seconds: None)

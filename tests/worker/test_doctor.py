@@ -88,9 +88,39 @@ def test_another_schema_and_a_database_or_broker_that_is_away_are_told(
     assert "does not answer" in _wrong(away)["broker"]
     gone = Settings(data=tmp_path, database_url=f"postgresql://x@127.0.0.1:{nobody}/x", device="cpu", min_free=0)
     assert "is it running at RADII_DATABASE_URL?" in _wrong(gone)["database"]
-    with database.engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-    assert "run `radii migrate`" in _wrong(settings)["schema"]
+
+
+def test_each_schema_that_is_not_this_ones_has_its_own_way_out(settings: Settings, database: Database) -> None:
+    for act, wanted in (
+        (
+            "UPDATE alembic_version SET version_num = '0001'",
+            "make a backup (`radii backup FOLDER`), then run `radii migrate`",
+        ),
+        ("UPDATE alembic_version SET version_num = '9999'", "it belongs to a newer version of radii: use that one"),
+        ("DELETE FROM alembic_version", "run `radii migrate`"),
+    ):
+        with database.engine.begin() as connection:
+            connection.execute(text(act))
+        assert _wrong(settings)["schema"].partition("; ")[2].startswith(wanted)
+
+
+def test_a_data_folder_that_is_a_file_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for data in (tmp_path / "file", tmp_path / "file" / "below"):
+        settings = Settings(data=data, device="cpu", min_free=0)
+        assert "database" not in {each.what for each in doctor.look(settings)}
+        wrong = _wrong(settings)
+        assert "file, which is a file; set RADII_DATA" in wrong["data folder"]
+
+
+def test_a_database_of_another_kind_and_one_that_is_not_made_are_told(
+    tmp_path: Path, postgres: servers.Postgres
+) -> None:
+    other = Settings(data=tmp_path, database_url="mysql://me:s3cret@here/radii", device="cpu", min_free=0)
+    assert _wrong(other)["database"].startswith("expected a postgresql:// or sqlite:// URL, got mysql://; set RADII_")
+    with postgres.database() as url:
+        absent = Settings(data=tmp_path, database_url=f"{url}_not", device="cpu", min_free=0)
+    assert f"`createdb {absent.url.rsplit('/', 1)[-1]}` makes it" in _wrong(absent)["database"]
 
 
 def test_a_device_that_is_not_there_a_full_disk_and_a_network_disk_are_told(

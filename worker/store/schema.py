@@ -27,7 +27,7 @@ class WrongSchema(RuntimeError):
     def __init__(self, found: str | None) -> None:
         super().__init__(
             f"The database has another schema than this version of radii works with: expected {head()}, "
-            f"got {found or 'none'}. Run `radii migrate` with the newer version, and use that version everywhere."
+            f"got {found or 'none'}. {way_out(found)}."
         )
 
 
@@ -48,6 +48,21 @@ class StillRunning(RuntimeError):
 def head() -> str:
     """The revision that this code needs."""
     return ScriptDirectory(str(MIGRATIONS)).get_current_head() or ""
+
+
+@cache
+def revisions() -> tuple[str, ...]:
+    """Every revision that this code knows, oldest first."""
+    return tuple(reversed([script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()]))
+
+
+def way_out(found: str | None) -> str:
+    """What helps where a database has another revision than this code needs."""
+    if found is None:
+        return "Run `radii migrate`"
+    if found in revisions():
+        return "Make a backup (`radii backup FOLDER`), then run `radii migrate`, and use this version everywhere"
+    return "It belongs to a newer version of radii: use that one"
 
 
 def current(engine: Engine) -> str | None:
@@ -86,8 +101,7 @@ def migrate(engine: Engine, revision: str = "head", *, force: bool = False, seen
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
         found = _found(connection)
-        known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
-        if found is not None and found not in known:
+        if found is not None and found not in revisions():
             raise WrongSchema(found)
         if not force and found not in (None, head() if revision == "head" else revision):
             running = _running(connection, seen)

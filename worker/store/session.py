@@ -11,6 +11,7 @@ process that is frozen between the beginning and the end of a writing transactio
 killed; they are told so after ``BUSY_TIMEOUT_MS`` and try again.
 """
 
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 BUSY_TIMEOUT_MS = 30_000
@@ -26,6 +28,8 @@ PATIENCE = 30.0
 LINE = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 LINE |= {"tcp_user_timeout": 25_000}
 """How soon a dead connection to Postgres is noticed (seconds; the last one milliseconds), where the URL does not say."""
+
+KINDS = ("postgresql", "postgres", "sqlite")
 
 
 class Database:
@@ -53,7 +57,11 @@ class Database:
 
 
 def make_engine(url: str, *, patience: float = PATIENCE) -> Engine:
-    """An engine for an ``sqlite:///`` or ``postgresql://`` URL (psycopg 3)."""
+    """An engine for an ``sqlite:///`` or ``postgresql://`` URL (psycopg 3). Raises ``ArgumentError`` for any other."""
+    scheme, given, _ = url.partition("://")
+    if not given or scheme.partition("+")[0] not in KINDS:
+        got = f"{scheme}://" if given else "one without ://"
+        raise ArgumentError(f"expected a postgresql:// or sqlite:// URL, got {got}")
     if url.startswith("sqlite"):
         engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
         event.listen(engine, "connect", _on_sqlite_connect)
@@ -92,6 +100,19 @@ def _on_postgres_begin(connection: Connection, limits: str) -> None:
     # Readers hold nobody up, and may take their time: a report of millions of rows is sent as fast as it is read.
     if connection.get_execution_options().get("radii_write", False):
         connection.exec_driver_sql(limits)
+
+
+def reason(error: Exception) -> str:
+    """The first line of what a database has said."""
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+
+
+def way_out(error: Exception) -> str:
+    """What helps against an error of a database, where that is known."""
+    if isinstance(error, ArgumentError):
+        return "set RADII_DATABASE_URL to such a URL, or leave it unset for SQLite"
+    absent = re.search(r'FATAL: +database "(.+)" does not exist', str(getattr(error, "orig", None) or error))
+    return f"`createdb {absent[1]}` makes it, on the server of RADII_DATABASE_URL" if absent else ""
 
 
 def new_id(prefix: str) -> str:
