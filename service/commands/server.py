@@ -4,6 +4,7 @@ Settings come from ``RADII_...`` variables, read in ``worker.settings`` alone; a
 """
 
 import ipaddress
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -76,6 +77,7 @@ def migrate(
     force: Annotated[
         bool, typer.Option("--force", help="Even under workers and services that run, whose jobs may fail of it.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With `--down base`: lose what the database holds.")] = False,
     data: Data = None,
 ) -> None:
     """Bring the database's tables to this version of radii, or down to an older one.
@@ -87,8 +89,9 @@ def migrate(
 
     settings = read_settings(data=data)
     with nullcontext() if force else serving.folder_lock(settings), database(settings) as db:
-        before = schema.current(db.engine)
-        schema.migrate(db.engine, down or "head", force=force, seen=settings.seen)
+        if down is not None:
+            _check_down(db, down, yes=yes)
+        before = schema.migrate(db.engine, "head" if down is None else down, force=force, seen=settings.seen)
         after = schema.current(db.engine)
     say(f"The schema was {before or 'empty'} and is {after or 'empty'} now.")
 
@@ -180,7 +183,7 @@ def database(settings: "Settings") -> Iterator["Database"]:
     """The database for the length of a block; what it says becomes one sentence."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from worker.store.schema import StillRunning, WrongSchema
+    from worker.store.schema import NoWayDown, StillRunning, WrongSchema
     from worker.store.session import Database
 
     if settings.url.startswith("sqlite"):
@@ -189,7 +192,7 @@ def database(settings: "Settings") -> Iterator["Database"]:
     try:
         db = Database(settings.url)
         yield db
-    except (WrongSchema, StillRunning) as error:
+    except (WrongSchema, StillRunning, NoWayDown) as error:
         raise CommandError(str(error)) from None
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise unusable(error) from None
@@ -216,10 +219,28 @@ def unusable(error: Exception) -> CommandError:
     return CommandError(f"The database cannot be used: {reason(error)}{f'; {hint}' if hint else ''}.")
 
 
-def _migrate(db: "Database", settings: "Settings") -> None:
+def _check_down(db: "Database", revision: str, *, yes: bool) -> None:
     from worker.store import schema
 
-    schema.migrate(db.engine, seen=settings.seen)
+    schema.check_down(db.engine, revision)
+    lost = schema.holdings(db.engine) if revision == "base" and not yes else {}
+    if lost:
+        named = ", ".join(f"{count:,} {what}" for what, count in lost.items())
+        raise CommandError(
+            f"Going down to base loses everything that the database holds, for ever: {named}. Make a backup "
+            "(`radii backup FOLDER`), or say --yes."
+        )
+
+
+def _migrate(db: "Database", settings: "Settings") -> None:
+    """Brings an older database to this version, which is worth a line of the log; an empty one gets its tables."""
+    from worker import logs
+    from worker.store import schema
+
+    before = schema.migrate(db.engine, seen=settings.seen)
+    if before not in (None, schema.head()):
+        logs.configure(settings)
+        logging.getLogger("radii.service").info("schema %s -> %s", before, schema.head())
 
 
 def _require(db: "Database") -> None:

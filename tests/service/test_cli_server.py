@@ -9,7 +9,7 @@ from tests_support import processes, things
 from tests_support.cli import done, refused
 from tests_support.live import running
 
-from worker.store import jobs
+from worker.store import jobs, schema
 from worker.store.jobs import NewJob
 from worker.store.session import Database
 from worker.store.tables import Job
@@ -30,6 +30,19 @@ class TestServer:
     def test_migrate_goes_up_and_down(self, tmp_path: Path) -> None:
         assert re.search(r"was empty and is \w+ now", done("migrate", "--data", tmp_path).stdout)
         assert re.search(r"was \w+ and is empty now", done("migrate", "--down", "base", "--data", tmp_path).stdout)
+
+    def test_migrate_goes_down_to_what_is_below_alone(self, tmp_path: Path) -> None:
+        done("migrate", "--data", tmp_path)
+        for name in ("xyz", "head"):
+            text = refused("migrate", "--down", name, "--data", tmp_path)
+            assert re.search(rf"expected one of 0001 \.\.\. \w+ or base, got '{name}'\.$", text)
+
+    def test_what_is_lost_on_the_way_to_base_is_asked_for(self, tmp_path: Path) -> None:
+        done("key", "create", "--tenant", "acme", "--data", tmp_path)
+        assert "for ever: 1 keys." in refused("migrate", "--down", "base", "--data", tmp_path)
+        assert "acme" in done("key", "list", "--data", tmp_path).stdout
+        done("migrate", "--down", "base", "--yes", "--data", tmp_path)
+        assert "There are no keys" in done("key", "list", "--data", tmp_path).stdout
 
     def test_another_address_needs_a_key(self, tmp_path: Path) -> None:
         text = refused("up", "--host", "0.0.0.0", "--port", "0", "--data", tmp_path)
@@ -64,6 +77,15 @@ class TestServer:
         (tmp_path / "file").touch()
         for command in (("up", "--port", "0"), ("migrate",), ("key", "list")):
             assert "got a file there: set RADII_DATA" in refused(*command, "--data", tmp_path / "file")
+
+
+def test_a_service_says_that_it_brings_an_older_database_to_its_own_schema(tmp_path: Path) -> None:
+    log = tmp_path / "data.log"
+    with running(tmp_path / "data", "--workers", "0"):
+        assert "schema" not in log.read_text()
+    done("migrate", "--down", "0003", "--data", tmp_path / "data")
+    with running(tmp_path / "data", "--workers", "0"):
+        assert f"radii.service: schema 0003 -> {schema.head()}\n" in log.read_text()
 
 
 def test_no_service_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

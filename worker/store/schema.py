@@ -19,6 +19,8 @@ from worker.store.clock import clock
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 VERSION_TABLE = "alembic_version"
 POSTGRES_LOCK = 7_231_113
+HELD = {"job": "jobs", "dataset": "data sets", "checkpoint": "checkpoints", "api_key": "keys"}
+"""Tables of what people have given and asked for, and the words for it."""
 
 
 class WrongSchema(RuntimeError):
@@ -42,6 +44,16 @@ class StillRunning(RuntimeError):
             f"in the last {seen:.0f} s. End them with SIGTERM (workers hand back what they work on, and nothing is lost); "
             f"where they were killed, try again in {seen:.0f} s."
         )
+
+
+class NoWayDown(ValueError):
+    """A database does not go down to what is none of its own or older revisions."""
+
+    def __init__(self, found: str | None, revision: str) -> None:
+        older = [each for each in revisions() if found is not None and each <= found]
+        span = [older[0], *(["..."] if len(older) > 2 else []), *older[1:][-1:]] if older else []
+        expected = f"one of {' '.join(span)} or base" if older else "base"
+        super().__init__(f"The schema is {found or 'empty'}; to go down, expected {expected}, got {revision!r}.")
 
 
 @cache
@@ -89,8 +101,29 @@ def require(engine: Engine) -> None:
         raise WrongSchema(found)
 
 
-def migrate(engine: Engine, revision: str = "head", *, force: bool = False, seen: float = SEEN_AT_LEAST) -> None:
-    """Brings the database to ``revision``, up or down ("base" is empty); several callers at once take turns.
+def check_down(engine: Engine, revision: str) -> None:
+    """Raises :class:`NoWayDown` unless the database can go down to ``revision``, and :class:`WrongSchema` for one of a newer
+    version."""
+    found = current(engine)
+    if found is not None and found not in revisions():
+        raise WrongSchema(found)
+    if revision != "base" and (found is None or revision not in revisions() or revision > found):
+        raise NoWayDown(found, revision)
+
+
+def holdings(engine: Engine) -> dict[str, int]:
+    """How many of the things that cannot be made again the database has, whatever its revision: those of which it has any."""
+    with engine.connect() as connection:
+        tables = set(inspect(connection).get_table_names()) & HELD.keys()
+        counts = {
+            HELD[name]: connection.scalar(text(f"SELECT count(*) FROM {name}")) for name in HELD if name in tables
+        }
+    return {what: count for what, count in counts.items() if count}
+
+
+def migrate(engine: Engine, revision: str = "head", *, force: bool = False, seen: float = SEEN_AT_LEAST) -> str | None:
+    """Brings the database to ``revision``, up or down ("base" is empty), and returns the one that it had; several callers at
+    once take turns.
 
     Raises :class:`WrongSchema` for a database of a newer version and, but with ``force``, :class:`StillRunning` where a
     worker or service was seen in the last ``seen`` seconds: what one of the other version would write next might be
@@ -111,6 +144,7 @@ def migrate(engine: Engine, revision: str = "head", *, force: bool = False, seen
         upward = revision == "head" or (found or "") < revision != "base"
         (command.upgrade if upward else command.downgrade)(config, revision)
         connection.commit()
+    return found
 
 
 def _running(connection: Connection, seen: float) -> list[tuple[str, int]]:

@@ -8,7 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from worker.store import result_tables, schema, tables  # noqa: F401  (so that Base knows of them)
+from worker.store import result_tables, schema, tables, tenants  # noqa: F401  (so that Base knows of them)
 from worker.store.columns import Base
 from worker.store.session import Database
 
@@ -56,6 +56,33 @@ def test_a_schema_is_not_changed_under_workers_that_are_running(database: Databa
         connection.execute(text("DELETE FROM worker"))
     schema.migrate(database.engine)
     assert schema.current(database.engine) == schema.head()
+
+
+def test_nobody_goes_down_to_what_is_not_below(database: Database) -> None:
+    for name in ("xyz", "0006", "head", ""):
+        with pytest.raises(
+            schema.NoWayDown, match=rf"expected one of 0001 \.\.\. {schema.head()} or base, got '{name}'"
+        ):
+            schema.check_down(database.engine, name)
+    schema.migrate(database.engine, "0002")
+    with pytest.raises(schema.NoWayDown, match="The schema is 0002; to go down, expected one of 0001 0002 or base"):
+        schema.check_down(database.engine, "0003")
+    for name in ("0002", "0001", "base"):
+        schema.check_down(database.engine, name)
+    schema.migrate(database.engine, "base")
+    with pytest.raises(schema.NoWayDown, match="The schema is empty; to go down, expected base, got '0001'"):
+        schema.check_down(database.engine, "0001")
+
+
+def test_what_a_database_holds_is_counted_at_every_revision(database: Database) -> None:
+    assert schema.holdings(database.engine) == {}
+    with database.write() as session:
+        tenants.create_key(session, "acme", "laptop")
+    for revision in reversed(schema.revisions()):
+        schema.migrate(database.engine, revision)
+        assert schema.holdings(database.engine) == {"keys": 1}
+    schema.migrate(database.engine, "base")
+    assert schema.holdings(database.engine) == {}
 
 
 def test_several_that_migrate_at_once_take_turns(empty_url: str) -> None:
