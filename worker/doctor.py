@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from worker import broker
 from worker.settings import Settings
-from worker.store import backlog, blobs, counters, jobs, schema
+from worker.store import backlog, blobs, counters, jobs, schema, unfinished
 from worker.store.clock import clock
 from worker.store.session import Database, reason, way_out
 from worker.store.shards import free
@@ -191,6 +191,12 @@ def _broker(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
+    source = unfinished.source_of(settings)
+    if source is not None:
+        hint = f"run `radii restore {source}` again to its end"
+        found = f"one from {source} was cut off here, or still runs"
+        yield Finding(what="restore", state="wrong", found=found, help=hint)
+        return
     if settings.url.startswith("sqlite") and not Path(settings.url.removeprefix("sqlite:///")).exists():
         if _nearest(settings.data.absolute()).is_dir():
             yield Finding(
@@ -199,19 +205,19 @@ def _database(settings: Settings) -> Iterator[Finding]:
         return
     try:
         database = Database(settings.url)
-        found = schema.current(database.engine)
+        revision = schema.current(database.engine)
     except SQLAlchemyError as error:
         hint = way_out(error) or "is it running at RADII_DATABASE_URL?"
         yield Finding(what="database", state="wrong", found=reason(error)[:200], help=hint)
         return
     try:
         yield Finding(what="database", state="good", found=f"{database.engine.dialect.name} answers")
-        if found != schema.head():
-            wrong = f"revision {found or 'none'}, where this version works with {schema.head()}"
-            hint = schema.way_out(found)
+        if revision != schema.head():
+            wrong = f"revision {revision or 'none'}, where this version works with {schema.head()}"
+            hint = schema.way_out(revision)
             yield Finding(what="schema", state="wrong", found=wrong, help=hint[0].lower() + hint[1:])
             return
-        yield Finding(what="schema", state="good", found=f"revision {found}")
+        yield Finding(what="schema", state="good", found=f"revision {revision}")
         with database.read() as session:
             yield from _soundness(session)
             yield from _clocks(session)
@@ -246,6 +252,7 @@ def _queue(session: Session, settings: Settings) -> Iterator[Finding]:
     ready = select(func.count()).select_from(Shard).join(Job, Job.id == Shard.job_id)
     ready = ready.where(Shard.state == "ready", Job.state.in_((jobs.QUEUED, jobs.RUNNING)), free(Job))
     waiting = session.scalar(ready) or 0
+    yield _service(session, settings, waiting)
     if workers:
         yield Finding(what="workers", state="good", found=f"{len(workers)} seen lately, on {', '.join(sorted(kinds))}")
     else:
@@ -274,6 +281,21 @@ def _queue(session: Session, settings: Settings) -> Iterator[Finding]:
         f"{count:,} {name.replace('_', ' ')}" for name, count in counters.values(session).items() if count
     )
     yield Finding(what="mishaps", state="worth knowing" if mishaps else "good", found=mishaps or "none")
+
+
+def _service(session: Session, settings: Settings, waiting: int) -> Finding:
+    """A service that is not there is wrong where somebody waits for a job."""
+    ago = backlog.services(session)
+    lately = [seconds for seconds in ago if seconds < settings.seen]
+    if lately:
+        return Finding(what="service", state="good", found=f"{len(lately)} seen lately, the last {lately[0]:.0f} s ago")
+    before = f"; the last one {ago[0]:,.0f} s ago" if ago else ""
+    return Finding(
+        what="service",
+        state="wrong" if waiting else "worth knowing",
+        found=f"none was seen in the last {settings.seen:.0f} s{before}",
+        help="start `radii up`",
+    )
 
 
 def _files(session: Session, settings: Settings) -> Iterator[Finding]:

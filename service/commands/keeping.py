@@ -79,9 +79,12 @@ def _tried(act: "Callable[[], Copied]") -> "Copied":
     from sqlalchemy.exc import SQLAlchemyError
 
     from worker.store.backup import CannotCopy
+    from worker.store.unfinished import Unfinished
 
     try:
         return act()
+    except Unfinished as error:
+        raise CommandError(str(error)) from None
     except CannotCopy as error:
         raise CommandError(f"That cannot be done: {error}.") from None
     except SQLAlchemyError as error:

@@ -185,14 +185,16 @@ def database(settings: "Settings") -> Iterator["Database"]:
 
     from worker.store.schema import NoWayDown, StillRunning, WrongSchema
     from worker.store.session import Database
+    from worker.store.unfinished import Unfinished, check
 
     if settings.url.startswith("sqlite"):
         made_folder(settings)
     db = None
     try:
+        check(settings)
         db = Database(settings.url)
         yield db
-    except (WrongSchema, StillRunning, NoWayDown) as error:
+    except (WrongSchema, StillRunning, NoWayDown, Unfinished) as error:
         raise CommandError(str(error)) from None
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise unusable(error) from None

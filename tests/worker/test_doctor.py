@@ -1,5 +1,6 @@
 """`radii doctor` names what is wrong on a machine, and what helps."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tests_support import servers, things
 from worker import doctor
 from worker.settings import Settings
 from worker.store import blobs, jobs
+from worker.store.clock import clock
 from worker.store.jobs import NewJob
 from worker.store.session import Database
 from worker.store.tables import Job, Shard, Worker
@@ -54,12 +56,31 @@ def test_jobs_that_nobody_works_on_are_told(settings: Settings, database: Databa
     assert "1 parts of jobs wait; start `radii up`" in _wrong(settings)["workers"]
     with database.write() as session:
         session.add(Worker(id="w", host="here", pid=1, info={"device_type": "cpu"}))
+        session.add(Worker(id="s", host="here", pid=1, info={"role": "service"}))
     assert _wrong(settings) == {}
     with database.write() as session:
         session.add(Worker(id="x", host="here", pid=2, info={"device_type": "cpu", "schema": "0003"}))
     assert "1 work with another schema" in _wrong(settings).pop("versions")
     _submit(database, device_type="cuda")
     assert "1 parts wait for a device nobody has" in _wrong(settings)["device types"]
+
+
+def test_a_service_that_is_not_there_is_wrong_where_jobs_wait(settings: Settings, database: Database) -> None:
+    def told() -> tuple[str, str]:
+        (found,) = (each for each in doctor.look(settings) if each.what == "service")
+        return found.state, found.found
+
+    assert told() == ("worth knowing", "none was seen in the last 45 s")
+    with database.write() as session:
+        session.add(Worker(id="s", host="here", pid=1, info={"role": "service"}, seen=clock() - 300))
+    state, found = told()
+    assert state == "worth knowing" and re.fullmatch(r"none was seen in the last 45 s; the last one 30\d s ago", found)
+    _submit(database)
+    assert told()[0] == "wrong"
+    with database.write() as session:
+        session.add(Worker(id="t", host="here", pid=2, info={"role": "service"}, seen=clock() - 3))
+    state, found = told()
+    assert state == "good" and re.fullmatch(r"1 seen lately, the last \d s ago", found)
 
 
 def test_leases_that_nobody_takes_back_are_told(settings: Settings, database: Database) -> None:

@@ -40,6 +40,12 @@ def longest_wait(session: Session) -> float:
     return max(0.0, session.scalar(query) or 0.0)
 
 
+def services(session: Session) -> list[float]:
+    """How many seconds ago each service was seen, the latest first; those that have ended in order are forgotten."""
+    rows = session.execute(select(Worker, clock() - Worker.seen).order_by(Worker.seen.desc()))
+    return [max(0.0, ago) for row, ago in rows if row.info.get("role") == SERVICE]
+
+
 def workers(session: Session, seen: float) -> list[tuple[Worker, float]]:
     """The workers that were seen in the last ``seen`` seconds, and how many ago."""
     query = select(Worker, clock() - Worker.seen).where(Worker.seen > clock() - seen).order_by(Worker.id)

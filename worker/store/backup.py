@@ -23,7 +23,7 @@ from sqlalchemy import Engine, make_url, select
 from sqlalchemy.orm import Session
 
 from worker.settings import Settings
-from worker.store import blobs, holds, schema
+from worker.store import blobs, holds, schema, unfinished
 from worker.store.session import Database
 from worker.store.tables import Blob
 
@@ -49,6 +49,7 @@ class Copied:
 
 def back_up(settings: Settings, target: Path) -> Copied:
     """Copies database and blobs into the new folder ``target``, also while the service runs. Raises :class:`CannotCopy`."""
+    unfinished.check(settings)
     if target.exists() and any(target.iterdir()):
         raise CannotCopy(f"expected a folder that is empty or not there yet, got {target}, which holds something")
     target.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """The way back from a backup (``store.backup``): into an empty database, with its blobs beside those that are there.
 
 The copy of the database is compared with its hash before anything is written. Blobs come first and the database last, all
-of it or nothing, so that a restore that was cut off is simply run again: until its end there are no tables, and blobs that
-are there already are read, compared and kept.
+of it or nothing, so that a restore that was cut off is simply run again: blobs that are there already are read, compared and
+kept. From its start to its end a file says so in the data folder (``store.unfinished``), and nothing else begins there.
 """
 
 import json
@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, inspect, text
 
 from worker.settings import Settings
-from worker.store import blobs, schema
+from worker.store import blobs, schema, unfinished
 from worker.store.backup import (
     MANIFEST,
     POSTGRES,
@@ -36,30 +36,46 @@ AGAIN = "Run it again when that is mended: the database is as empty as before, a
 
 
 def restore(settings: Settings, source: Path) -> Copied:
-    """Brings a backup into an empty place: no tables in the database, and its blobs beside those that are there. Jobs that
-    were in work go on where the backup has them. Raises :class:`CannotCopy`."""
+    """Brings a backup into an empty place: nothing in the database, but what a restore that was cut off has brought, and its
+    blobs beside those that are there. Jobs that were in work go on where the backup has them; its workers and services are
+    not seen here. Raises :class:`CannotCopy`."""
     manifest = _manifest(source)
     _check_schema(manifest["schema"])
     dump = _sound_database(source, manifest, sqlite=settings.url.startswith("sqlite"))
     settings.data.mkdir(parents=True, exist_ok=True)
     database = Database(settings.url)
     try:
-        if inspect(database.engine).get_table_names():
-            raise CannotCopy(
-                "expected a database without tables, got one that has some: name another folder (RADII_DATA) or an empty "
-                "database (RADII_DATABASE_URL)"
-            )
+        _check_place(settings, database.engine)
+        _or_again(lambda: unfinished.begin(settings, database.engine, source))
         there = _files(source)
         size, damaged, _ = _or_again(lambda: copy_blobs(source / "blobs", settings.blobs, there))
         _or_again(lambda: _put_database(dump, database.engine, settings))
+        _forget_workers(database)
         wanted = named(database)
         # The backup lacks these; the folder may still have them.
         _, _, missing = copy_blobs(source / "blobs", settings.blobs, wanted - there)
+        unfinished.end(settings)
     finally:
         database.close()
     damaged = [sha256 for sha256 in damaged if sha256 in wanted]
     count = len(wanted) - len(damaged) - len(missing)
     return Copied(schema=manifest["schema"], blobs=count, size=size, damaged=tuple(damaged), missing=tuple(missing))
+
+
+def _check_place(settings: Settings, engine: Engine) -> None:
+    """The database is empty, which one that has gone down to nothing is, too, or a restore that was cut off has filled it."""
+    tables = set(inspect(engine).get_table_names())
+    empty = tables <= {schema.VERSION_TABLE} and schema.current(engine) is None
+    if not empty and not unfinished.left(settings, engine):
+        raise CannotCopy(
+            "expected a database without tables, got one that has some: name another folder (RADII_DATA) or an empty "
+            "database (RADII_DATABASE_URL)"
+        )
+
+
+def _forget_workers(database: Database) -> None:
+    with database.write() as session:
+        session.execute(text("DELETE FROM worker"))
 
 
 def _manifest(source: Path) -> dict[str, Any]:
@@ -81,9 +97,7 @@ def _sound_database(source: Path, manifest: dict[str, Any], *, sqlite: bool) -> 
     """The copy of the database, which is of the right kind and as it was written (older backups have no hash of it)."""
     dump = source / (SQLITE if sqlite else POSTGRES)
     if not dump.exists():
-        kinds = [f"an SQLite database ({SQLITE})", f"a Postgres database ({POSTGRES})"]
-        expected = kinds[0] if sqlite else kinds[1]
-        raise CannotCopy(f"expected a backup of {expected}, got one without that file")
+        raise CannotCopy(_of_another_kind(source, dump.name, sqlite=sqlite))
     announced = manifest.get("database", {}).get("sha256")
     if announced is not None and (found := digest_of(dump)) != announced:
         raise CannotCopy(
@@ -91,6 +105,14 @@ def _sound_database(source: Path, manifest: dict[str, Any], *, sqlite: bool) -> 
             "nothing was restored of it; use another backup"
         )
     return dump
+
+
+def _of_another_kind(source: Path, expected: str, *, sqlite: bool) -> str:
+    if not (source / (POSTGRES if sqlite else SQLITE)).exists():
+        return f"expected {expected} in {source}, as `radii backup` writes it, got a backup without that file"
+    if sqlite:
+        return "this is a backup of Postgres: set RADII_DATABASE_URL to an empty database of it"
+    return "this is a backup of SQLite: leave RADII_DATABASE_URL unset"
 
 
 def _files(source: Path) -> set[str]:
@@ -107,9 +129,10 @@ def _or_again(act: Callable[[], T]) -> T:
 
 def _put_database(dump: Path, engine: Engine, settings: Settings) -> None:
     if engine.dialect.name != "sqlite":
-        run_client(["pg_restore", "--no-owner", "--single-transaction", str(dump)], settings.url)
+        again = ["--clean", "--if-exists"] if inspect(engine).get_table_names() else []
+        run_client(["pg_restore", "--no-owner", "--single-transaction", *again, str(dump)], settings.url)
         return
-    # One transaction of SQLite's: cut off, it leaves a database without tables.
+    # One transaction of SQLite's: cut off, it leaves the database as it was.
     uri = f"{dump.absolute().as_uri()}?mode=ro&immutable=1"
     with sqlite3.connect(uri, uri=True) as kept, engine.connect() as connection:
         target = connection.connection.driver_connection

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 from tests_support import processes, things
 
 from worker.settings import Settings
-from worker.store import backup, blobs, jobs, registry, restoring, results, schema
+from worker.store import backup, blobs, jobs, registry, restoring, results, schema, unfinished
 from worker.store.backup import CannotCopy
 from worker.store.session import Database
-from worker.store.tables import Dataset, Job
+from worker.store.tables import Dataset, Job, Worker
 
 pytestmark = pytest.mark.long
 
@@ -139,19 +139,99 @@ def test_a_restore_that_was_cut_off_is_run_again(
     backup.back_up(settings, tmp_path / "copy")
     first, second = sorted((tmp_path / "copy" / "blobs").glob("??/*"))
 
-    def full(folder: Path) -> None:
+    def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
+
+    def full_of_files(folder: Path) -> None:
+        if folder != elsewhere.data:
+            full()
 
     for module, name in ((blobs, "sync_folder"), (restoring, "_put_database")):
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, full if name == "sync_folder" else lambda *_: full(tmp_path))
+            patch.setattr(module, name, full_of_files if name == "sync_folder" else full)
             with pytest.raises(CannotCopy, match=r"No space left on device\. Run it again when that is mended"):
                 restoring.restore(elsewhere, tmp_path / "copy")
+        assert unfinished.source_of(elsewhere) == str(tmp_path / "copy")
         _is_empty(elsewhere)
     assert (elsewhere.blobs / first.name[:2] / first.name).exists()
     copied = restoring.restore(elsewhere, tmp_path / "copy")
     assert (copied.blobs, copied.size, copied.damaged, copied.missing) == (2, 0, (), ())
+    assert unfinished.source_of(elsewhere) is None
     assert (elsewhere.blobs / second.name[:2] / second.name).read_bytes() == second.read_bytes()
+
+
+class Cut(BaseException):
+    """As if the process were killed."""
+
+
+def test_a_restore_that_was_cut_off_after_the_database_is_run_again_unless_somebody_has_worked_on_it(
+    database: Database, settings: Settings, elsewhere: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant_id = things.tenant(database)
+    backup.back_up(settings, tmp_path / "copy")
+
+    def cut(database: Database) -> None:
+        raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring, "_forget_workers", cut)
+        for _ in range(2):
+            with pytest.raises(Cut):
+                restoring.restore(elsewhere, tmp_path / "copy")
+    with pytest.raises(unfinished.Unfinished, match=f"run `radii restore {tmp_path / 'copy'}` again"):
+        backup.back_up(elsewhere, tmp_path / "another")
+    restoring.restore(elsewhere, tmp_path / "copy")
+    restored = Database(elsewhere.url)
+    assert things.tenant(restored) == tenant_id
+    unfinished.begin(elsewhere, restored.engine, tmp_path / "copy")
+    things.tenant(restored, "later")
+    with pytest.raises(CannotCopy, match="got one that has some"):
+        restoring.restore(elsewhere, tmp_path / "copy")
+    restored.close()
+
+
+def test_workers_and_services_of_the_backup_are_not_seen_where_it_is_restored(
+    database: Database, settings: Settings, elsewhere: Settings, tmp_path: Path
+) -> None:
+    with database.write() as session:
+        session.add(Worker(id="w", host="here", pid=1, info={}))
+        session.add(Worker(id="s", host="here", pid=2, info={"role": "service"}))
+    backup.back_up(settings, tmp_path / "copy")
+    restoring.restore(elsewhere, tmp_path / "copy")
+    restored = Database(elsewhere.url)
+    with restored.read() as session:
+        assert session.scalars(select(Worker)).all() == []
+    restored.close()
+
+
+def test_a_database_that_has_gone_down_to_nothing_is_as_good_as_an_empty_one(
+    database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    tenant_id = things.tenant(database)
+    backup.back_up(settings, tmp_path / "copy")
+    schema.migrate(database.engine, "base")
+    assert inspect(database.engine).get_table_names() == ["alembic_version"]
+    restoring.restore(settings, tmp_path / "copy")
+    assert things.tenant(database) == tenant_id
+
+
+@pytest.mark.parametrize(
+    ("file", "url", "wanted"),
+    [
+        (backup.POSTGRES, None, "this is a backup of Postgres: set RADII_DATABASE_URL"),
+        (backup.SQLITE, "postgresql://me@nowhere/none", "this is a backup of SQLite: leave RADII_DATABASE_URL unset"),
+        ("else", None, r"expected radii\.db in .*copy, as `radii backup` writes it, got a backup without that file"),
+    ],
+)
+def test_a_backup_of_another_kind_of_database_is_told_with_the_setting(
+    tmp_path: Path, file: str, url: str | None, wanted: str
+) -> None:
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / file).touch()
+    (tmp_path / "copy" / backup.MANIFEST).write_text('{"schema": "0001"}')
+    with pytest.raises(CannotCopy, match=wanted):
+        restoring.restore(Settings(data=tmp_path / "there", database_url=url), tmp_path / "copy")
+    assert not (tmp_path / "there").exists()
 
 
 def test_files_that_are_there_already_are_compared_and_not_trusted(

@@ -1,0 +1,29 @@
+"""`radii doctor`, `radii backup` and `radii restore` as commands: what they say, and what waits until they are at their end."""
+
+import json
+from pathlib import Path
+
+from tests_support.cli import done, radii, refused
+
+from worker.store import unfinished
+
+
+def _cut_off(data: Path, backup: Path) -> None:
+    """As kill -9 leaves a folder after the first files."""
+    data.mkdir()
+    (data / unfinished.FILE).write_text(json.dumps({"source": str(backup), "began": 1.0}))
+
+
+def test_nothing_begins_where_a_restore_was_cut_off_until_it_is_run_again(tmp_path: Path) -> None:
+    here, there, copy = tmp_path / "here", tmp_path / "there", tmp_path / "copy"
+    done("key", "create", "--tenant", "acme", "--data", here)
+    done("backup", copy, "--data", here)
+    _cut_off(there, copy)
+    for command in (("up", "--port", "0"), ("worker",), ("migrate",), ("key", "list"), ("backup", tmp_path / "other")):
+        text = refused(*command, "--data", there)
+        assert text.endswith(f"was cut off, or still runs: run `radii restore {copy}` again to its end.\n")
+    looked = radii("doctor", "--data", there)
+    assert looked.exit_code == 1 and f"restore: run `radii restore {copy}` again" in looked.stdout
+    assert "radii migrate" not in looked.stdout
+    done("restore", copy, "--data", there)
+    assert "acme" in done("key", "list", "--data", there).stdout
