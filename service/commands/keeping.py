@@ -101,6 +101,7 @@ def _told(copied: "Copied", what: str) -> None:
     ):
         if names:
             more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-            note(f"{len(names):,} files are {word}: {', '.join(names[:SHOWN])}{more}.")
+            shown = [f"{name} ({copied.owners[name]})" if name in copied.owners else name for name in names[:SHOWN]]
+            note(f"{len(names):,} files are {word}: {', '.join(shown)}{more}.")
     if copied.damaged or copied.missing:
         raise typer.Exit(1)

@@ -15,8 +15,8 @@ import shutil
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Engine, make_url, select
@@ -25,11 +25,13 @@ from sqlalchemy.orm import Session
 from worker.settings import Settings
 from worker.store import blobs, holds, schema, unfinished
 from worker.store.session import Database
-from worker.store.tables import Blob
+from worker.store.tables import Blob, Checkpoint, Dataset
 
 MANIFEST = "backup.json"
 SQLITE, POSTGRES = "radii.db", "radii.pgdump"
 PIECE = 2**20
+ASKED = 500
+"""Files whose owners are asked for."""
 
 
 class CannotCopy(Exception):
@@ -38,35 +40,64 @@ class CannotCopy(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Copied:
-    """What was copied; ``damaged`` and ``missing`` are blobs that the database names and that could not be."""
+    """What was copied; ``damaged`` and ``missing`` are blobs that the database names and that could not be; ``owners`` says
+    of these what they belong to, where a data set or checkpoint does."""
 
     schema: str
     blobs: int
     size: int
     damaged: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    owners: Mapping[str, str] = field(default_factory=dict)
 
 
 def back_up(settings: Settings, target: Path) -> Copied:
     """Copies database and blobs into the new folder ``target``, also while the service runs. Raises :class:`CannotCopy`."""
     unfinished.check(settings)
-    if target.exists() and any(target.iterdir()):
-        raise CannotCopy(f"expected a folder that is empty or not there yet, got {target}, which holds something")
-    target.mkdir(parents=True, exist_ok=True)
+    _check_places(settings, target)
     database = Database(settings.url)
     try:
         revision = schema.current(database.engine)
         if revision is None:
             raise CannotCopy("expected a database with tables, got an empty one")
+        target.mkdir(parents=True, exist_ok=True)
         with holds.hold(settings.blobs, database):
             file, wanted = _copy_database(database, settings, target)
             size, damaged, missing = copy_blobs(settings.blobs, target / "blobs", wanted)
+        owners = owners_of(database, [*damaged, *missing])
     finally:
         database.close()
     count = len(wanted) - len(damaged) - len(missing)
     manifest = {"schema": revision, "made": time.time(), "blobs": count, "size": size}
     _write_manifest(target, manifest | {"database": {"file": file.name, "sha256": sync(file)}})
-    return Copied(schema=revision, blobs=count, size=size, damaged=tuple(damaged), missing=tuple(missing))
+    lacking = {"damaged": tuple(damaged), "missing": tuple(missing)}
+    return Copied(schema=revision, blobs=count, size=size, owners=owners, **lacking)
+
+
+def _check_places(settings: Settings, target: Path) -> None:
+    """Whatever can be seen to be wrong before anything is made."""
+    hint = "is it the one of RADII_DATA (or --data)?"
+    if not settings.data.is_dir():
+        raise CannotCopy(f"expected a data folder, got {settings.data}, which is none: {hint}")
+    file = make_url(settings.url).database if settings.url.startswith("sqlite") else None
+    if file is not None and not Path(file).exists():
+        raise CannotCopy(f"expected a database in {file}, got none: {hint}")
+    place, blob_folder = target.resolve(), settings.blobs.resolve()
+    if place == settings.data.resolve() or place.is_relative_to(blob_folder):
+        raise CannotCopy(f"expected a folder apart from the data folder and its files, got {target}")
+    wrong = "which is a file" if target.is_file() else "which holds something"
+    if target.is_file() or (target.exists() and any(target.iterdir())):
+        raise CannotCopy(f"expected a folder that is empty or not there yet, got {target}, {wrong}")
+
+
+def owners_of(database: Database, names: Sequence[str]) -> dict[str, str]:
+    """What blobs belong to: a data set or a checkpoint, by name and identifier; no more than anybody reads."""
+    found: dict[str, str] = {}
+    with database.read() as session:
+        for word, table in (("data set", Dataset), ("checkpoint", Checkpoint)):
+            query = select(table.sha256, table.name, table.id).where(table.sha256.in_(names[:ASKED])).order_by(table.id)
+            found |= {str(sha256): f"{word} {name}, {row_id}" for sha256, name, row_id in session.execute(query)}
+    return found
 
 
 def named(database: Database) -> set[str]:

@@ -25,6 +25,7 @@ from worker.store.backup import (
     copy_blobs,
     digest_of,
     named,
+    owners_of,
     run_client,
     sync,
 )
@@ -54,12 +55,14 @@ def restore(settings: Settings, source: Path) -> Copied:
         wanted = named(database)
         # The backup lacks these; the folder may still have them.
         _, _, missing = copy_blobs(source / "blobs", settings.blobs, wanted - there)
+        damaged = [sha256 for sha256 in damaged if sha256 in wanted]
+        owners = owners_of(database, [*damaged, *missing])
         unfinished.end(settings)
     finally:
         database.close()
-    damaged = [sha256 for sha256 in damaged if sha256 in wanted]
     count = len(wanted) - len(damaged) - len(missing)
-    return Copied(schema=manifest["schema"], blobs=count, size=size, damaged=tuple(damaged), missing=tuple(missing))
+    lacking = {"damaged": tuple(damaged), "missing": tuple(missing)}
+    return Copied(schema=manifest["schema"], blobs=count, size=size, owners=owners, **lacking)
 
 
 def _check_place(settings: Settings, engine: Engine) -> None:

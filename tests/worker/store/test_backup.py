@@ -14,7 +14,7 @@ from worker.settings import Settings
 from worker.store import backup, blobs, jobs, registry, restoring, results, schema, unfinished
 from worker.store.backup import CannotCopy
 from worker.store.session import Database
-from worker.store.tables import Dataset, Job, Worker
+from worker.store.tables import Checkpoint, Dataset, Job, Worker
 
 pytestmark = pytest.mark.long
 
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.long
 def settings(tmp_path: Path, database: Database, database_url: str) -> Settings:
     if database_url.startswith("postgres") and shutil.which("pg_dump") is None:
         pytest.skip("pg_dump is not on this machine's path")
+    (tmp_path / "here").mkdir()
     return Settings(data=tmp_path / "here", database_url=database_url, poll=0.05, commit=0.1, sweep=0.5, threads=1)
 
 
@@ -87,6 +88,10 @@ def test_files_that_have_rotted_or_are_gone_are_told(database: Database, setting
     gone.unlink()
     copied = backup.back_up(settings, tmp_path / "copy")
     assert (copied.blobs, copied.damaged, copied.missing) == (0, (rotten.name,), (gone.name,))
+    with database.read() as session:
+        data, model = (session.scalars(select(table)).one() for table in (Dataset, Checkpoint))
+    belongs = {data.sha256: f"data set {data.name}, {data.id}", model.sha256: f"checkpoint {model.name}, {model.id}"}
+    assert copied.owners == belongs
     assert not list((tmp_path / "copy").rglob("*.part"))
 
 
@@ -268,13 +273,34 @@ def test_nothing_is_written_over(database: Database, settings: Settings, elsewhe
     (tmp_path / "held" / "something").touch()
     with pytest.raises(CannotCopy, match="which holds something"):
         backup.back_up(settings, tmp_path / "held")
+    elsewhere.data.mkdir(exist_ok=True)
+    empty = Database(elsewhere.url)
+    assert schema.current(empty.engine) is None
+    empty.close()
     with pytest.raises(CannotCopy, match="expected a database with tables, got an empty one"):
         backup.back_up(elsewhere, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
     backup.back_up(settings, tmp_path / "copy")
     with pytest.raises(CannotCopy, match="got one that has some"):
         restoring.restore(settings, tmp_path / "copy")
     with pytest.raises(CannotCopy, match="that `radii backup` has made to its end"):
         restoring.restore(elsewhere, tmp_path)
+
+
+def test_a_mistyped_folder_is_refused_before_anything_is_made(settings: Settings, tmp_path: Path) -> None:
+    mistyped = settings.model_copy(update={"data": tmp_path / "mistyped"})
+    with pytest.raises(CannotCopy, match=r"mistyped, which is none: is it the one of RADII_DATA"):
+        backup.back_up(mistyped, tmp_path / "copy")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(
+        CannotCopy, match=r"expected a database in .*other/radii\.db, got none: is it the one of RADII_DATA"
+    ):
+        backup.back_up(Settings(data=tmp_path / "other"), tmp_path / "copy")
+    for target in (settings.data, settings.blobs, settings.blobs / "copy", settings.blobs / ".." / "blobs" / "copy"):
+        with pytest.raises(CannotCopy, match="expected a folder apart from the data folder and its files"):
+            backup.back_up(settings, target)
+    made = [path.name for path in (tmp_path / "mistyped", tmp_path / "copy", settings.blobs) if path.exists()]
+    assert made == [] and not list((tmp_path / "other").iterdir())
 
 
 def test_a_backup_of_a_newer_version_is_refused(settings: Settings, elsewhere: Settings, tmp_path: Path) -> None:
