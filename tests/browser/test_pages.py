@@ -13,6 +13,8 @@ from tests_support.live import running
 from rs_core.tsv import rounded_down
 from service.client import Client
 
+pytestmark = pytest.mark.long
+
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

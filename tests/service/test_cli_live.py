@@ -21,6 +21,8 @@ from service import records
 from service.cli import app
 from service.client import ApiError, Client, Job
 
+pytestmark = pytest.mark.long
+
 SECONDS = 90.0
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+pytestmark = pytest.mark.long
+
 CODE = """
 import signal, sys, time
 from pathlib import Path

@@ -15,6 +15,8 @@ from worker.settings import Settings
 from worker.store import schema
 from worker.store.session import Database
 
+pytestmark = pytest.mark.long
+
 NETS = """
 import os
 

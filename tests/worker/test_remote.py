@@ -15,6 +15,8 @@ from worker.settings import Settings
 from worker.store.session import Database
 from worker.store.tables import Job, Worker
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def database_url(postgres: servers.Postgres, migrated_name: str) -> Iterator[str]:
