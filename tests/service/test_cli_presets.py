@@ -46,7 +46,7 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             seen.append(body)
             return Answer()
 
-    monkeypatch.setattr("service.commands.remote.connect", lambda *_: Scripted())
+    monkeypatch.setattr("service.commands.remote.connect_patiently", lambda *_: Scripted())
     return seen
 
 
