@@ -25,7 +25,10 @@ def hanging(*, sqlite: bool = True, server: bool = True) -> Figures:
     """14. A worker is frozen inside a transaction, for longer than its lease. On Postgres it holds rows: lost leases of others
     are taken back within a lease and a few sweeps, and another job is done meanwhile. On SQLite it holds the whole database,
     longer than anybody waits for it: nobody ends of that, and all goes on afterwards. ``server``: Postgres itself is frozen."""
-    total = none("frozen", "gone_on", "workers_ended", "other_statuses", "without_retry") | {"taken_back_s": 0.0}
+    total = none("frozen", "gone_on", "workers_ended", "other_statuses", "without_retry") | {
+        "taken_back_s": 0.0,
+        "slowest_answer_s": 0.0,
+    }
     _rows_held(total)
     if sqlite:
         _database_held(total)
@@ -114,6 +117,7 @@ def _add_answers(asker: Asker, total: Figures) -> None:
     """An answer may be late or a 503, but no other error."""
     total["other_statuses"] += asker.other_than(200, 202, 503)
     total["without_retry"] += asker.without_retry
+    worst(total, slowest_answer_s=asker.slowest)
 
 
 def _see_through(here: House, seeds: dict[str, int], total: Figures, inputs: int = INPUTS) -> None:

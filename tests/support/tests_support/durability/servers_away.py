@@ -34,7 +34,7 @@ def redis_away(*, times: int, long: float = 0.0, without: str = "") -> Figures:
     later, and while Redis is away one look later; jobs that are at work then, through a restart, 10 s away and ``long`` away,
     complete, and the API answers throughout."""
     total = none("times", "submitted", "other_statuses", "over_too_early")
-    total |= {"heard_s": 0.0, "after_flush_s": 0.0, "while_away_s": 0.0}
+    total |= {"heard_s": 0.0, "after_flush_s": 0.0, "while_away_s": 0.0, "slowest_answer_s": 0.0}
     with house("postgresql", shard_seconds=0.5) as here:
         _undisturbed(here, 1 + times // 4, total, without)
         if not without:
@@ -102,6 +102,7 @@ def _flushed(here: House, address: str, number: int, total: Figures) -> None:
         here.redis.flush()
         _see_through(here, job_id, inputs, number, total)
     total["other_statuses"] += asker.other_than(200)
+    worst(total, slowest_answer_s=asker.slowest)
 
 
 def _away(here: House, address: str, seconds: float, number: int, pace: float, total: Figures) -> None:
@@ -125,13 +126,17 @@ def _away(here: House, address: str, seconds: float, number: int, pace: float, t
         _see_through(here, job_id, inputs, number, total)
         _see_through(here, second, 8, number, total)
     total["other_statuses"] += asker.other_than(200)
+    worst(total, slowest_answer_s=asker.slowest)
 
 
 def postgres_away(*, times: int, long: float = 0.0, restart: float = 0.0) -> Figures:
     """5. An immediate restart, as after a crash, and 10 s away: nothing is lost, every job that was promised is done, work goes
     on within a lease and a sweep, and the API says 503 with Retry-After whatever it is asked. ``restart``: seconds that a
     restart takes longer than it has to, so that somebody notices it."""
-    total = none("times", "answers", "unavailable", "promised", "server_errors", "without_retry") | {"resumed_s": 0.0}
+    total = none("times", "answers", "unavailable", "promised", "server_errors", "without_retry") | {
+        "resumed_s": 0.0,
+        "slowest_answer_s": 0.0,
+    }
     with house("postgresql", shard_seconds=0.5) as here, here.api() as address:
         _two_workers(here, 0.05)
         outages = [restart, 10.0] * (times // 2) + [restart] * (times % 2) + ([long] if long else [])
@@ -157,6 +162,7 @@ def _crashed(here: House, address: str, number: int, seconds: float, total: Figu
         here.until_more(job_id, before, 60.0)
         worst(total, resumed_s=time.monotonic() - began)
         _see_through(here, job_id, inputs, number, total)
+    worst(total, slowest_answer_s=asker.slowest)
     for promised in asker.taken:
         _see_through(here, promised, 1, number, total)
     counted = {"answers": asker.statuses.total(), "unavailable": asker.statuses[503], "promised": len(asker.taken)}
