@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests_support import processes, things, unbroken
+from tests_support.unbroken import REQUEST
 
 from rs_core import checkpoint
 from rs_core.spec import TrainSpec
@@ -13,17 +14,6 @@ from worker.store.session import Database
 from worker.store.tables import Checkpoint, Job, Shard
 
 pytestmark = pytest.mark.long
-
-BODY = {
-    "kind": "train",
-    "architecture": "digits_cnn",
-    "sigma": 0.25,
-    "epochs": 12,
-    "batch_size": 16,
-    "learning_rate": 0.02,
-    "lr_step": 8,
-    "seed": 5,
-}
 
 
 def _place(database: Database, job_id: str) -> tuple[int, int]:
@@ -51,7 +41,7 @@ def test_a_training_killed_twice_ends_with_the_weights_of_an_unbroken_run(
     )
     tenant_id = things.tenant(database)
     dataset_id = things.dataset(database, settings.blobs, tenant_id)
-    job_id = things.submit(database, tenant_id, BODY | {"dataset": dataset_id})
+    job_id = things.submit(database, tenant_id, REQUEST | {"dataset": dataset_id})
     seen: list[tuple[int, int]] = []
     with processes.fleet(settings, "worker.local", 1) as fleet:
         for epoch in (2, 6):
@@ -69,7 +59,7 @@ def test_a_training_killed_twice_ends_with_the_weights_of_an_unbroken_run(
     assert (job.state, job.problem, row.state) == (jobs.SUCCEEDED, None, "ready")
     assert any(step > 0 for _, step in seen), "at least one kill fell into an epoch"
     model, info = checkpoint.load(blobs.path_of(settings.blobs, row.sha256 or ""))
-    weights, epochs = unbroken.training(TrainSpec(dataset="digits", **BODY))  # type: ignore[arg-type]
+    weights, epochs = unbroken.training(TrainSpec(dataset="digits", **REQUEST))  # type: ignore[arg-type]
     assert unbroken.same(model.state_dict(), weights)
     assert metrics == [(epoch.loss, epoch.accuracy) for epoch in epochs]
     assert (info.epoch, info.sigma, info.method) == (12, 0.25, "gaussian")

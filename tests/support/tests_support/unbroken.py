@@ -12,6 +12,17 @@ from rs_core.training import EpochRecord, Trained, train
 from tests_support.threads import single
 
 Weights = dict[str, torch.Tensor]
+REQUEST = {
+    "kind": "train",
+    "architecture": "digits_cnn",
+    "sigma": 0.25,
+    "epochs": 12,
+    "batch_size": 16,
+    "learning_rate": 0.02,
+    "lr_step": 8,
+    "seed": 5,
+}
+"""A job of many short epochs."""
 
 
 def training(spec: TrainSpec, labels: SoftLabels | None = None) -> tuple[Weights, list[EpochRecord]]:

@@ -28,15 +28,6 @@ FULL = LEASE + 1.0
 """Seconds for which a disk is full: longer than a lease."""
 BOUNDED = ("file size", "pages")
 """Ways to give SQLite no room that anybody may take; a small file system may be mounted by root alone."""
-TRAINING = {
-    "kind": "train",
-    "architecture": "digits_cnn",
-    "sigma": 0.25,
-    "epochs": 12,
-    "batch_size": 16,
-    "learning_rate": 0.02,
-    "seed": 5,
-}
 ROOM = {"sqlite on tmpfs": "24m", "postgresql on tmpfs": "160m"}
 
 
@@ -121,10 +112,10 @@ def _sqlite_without_room(here: House, how: str, total: Figures) -> None:
 
 def _training_without_room(here: House, total: Figures) -> None:
     """Longer than a lease, no snapshot of a training can be written."""
-    expected, _ = unbroken.training(TrainSpec(dataset="digits", **TRAINING))  # type: ignore[arg-type]
+    expected, _ = unbroken.training(TrainSpec(dataset="digits", **unbroken.REQUEST))  # type: ignore[arg-type]
     tenant_id = things.tenant(here.database)
     dataset = things.dataset(here.database, here.settings.blobs, tenant_id)
-    job_id = things.submit(here.database, tenant_id, TRAINING | {"dataset": dataset})
+    job_id = things.submit(here.database, tenant_id, unbroken.REQUEST | {"dataset": dataset})
     worker = here.worker()
     assert until(lambda: place(here, job_id) is not None, 60.0)
     _limit_children(worker, 4096)
