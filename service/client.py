@@ -34,8 +34,9 @@ class Client:
     ``url`` is its address, ``api_key`` a key of ``radii key create``, ``timeout`` the seconds that it may stay silent,
     ``retries`` how often a request is sent again, ``keep_trying`` the seconds for which it is sent again however often:
     both count where the service is away for a while, or has no room for another job. ``waiting`` is called once for each
-    request that has to wait, with the reason and the seconds until it is sent again. Every method raises :class:`ApiError` where the service answers with
-    a problem, and :class:`Unreachable` where it does not answer. A context manager, which closes its connections.
+    request that has to wait, with the reason and the seconds until it is sent again. Every method raises :class:`ApiError`
+    where the service answers with a problem, and :class:`Unreachable` where it does not answer. A context manager, which
+    closes its connections.
     """
 
     def __init__(
