@@ -27,6 +27,8 @@ SLACK = 1.5
 """Seconds that a bound may be missed by on a busy machine."""
 MARGIN = 12.0
 """Seconds of work that are left when a server is back."""
+PACE = 0.05
+"""Seconds that a worker takes for an input."""
 
 
 def redis_away(*, times: int, long: float = 0.0, without: str = "") -> Figures:
@@ -69,13 +71,13 @@ def _undisturbed(here: House, times: int, total: Figures, without: str) -> None:
 def _disturbed(here: House, times: int, total: Figures) -> None:
     """A flush, a restart and 10 s away, in turn."""
     with here.api() as address:
-        _two_workers(here)
+        _two_workers(here, PACE)
         _see_through(here, _submitted(address, here.light_body(8), total), 8, 0, total)
         for number in range(times):
             if number % 3 == 0:
                 _flushed(here, address, number, total)
             else:
-                _away(here, address, 10.0 * (number % 3 - 1), number, 0.05, total)
+                _away(here, address, 10.0 * (number % 3 - 1), number, PACE, total)
             total["times"] += 1
     _end_workers(here)
 
@@ -92,9 +94,10 @@ def _long_away(here: House, seconds: float, total: Figures) -> None:
 def _flushed(here: House, address: str, number: int, total: Figures) -> None:
     """Redis forgets everything while the job is submitted, over and over; and once more in the middle of its work."""
     assert here.redis is not None
-    inputs, began = 160, time.monotonic()
+    inputs = 160
     with _forgetting(here.redis):
         job_id = _submitted(address, here.light_body(inputs, seed=number), total)
+    began = time.monotonic()
     with Asker(address, [f"/v1/jobs/{job_id}"]).asking() as asker:
         _begun(here, job_id, 60.0)
         worst(total, after_flush_s=time.monotonic() - began)
@@ -138,7 +141,7 @@ def postgres_away(*, times: int, long: float = 0.0, restart: float = 0.0) -> Fig
         "slowest_answer_s": 0.0,
     }
     with house("postgresql", shard_seconds=0.5) as here, here.api() as address:
-        _two_workers(here, 0.05)
+        _two_workers(here, PACE)
         outages = [restart, 10.0] * (times // 2) + [restart] * (times % 2) + ([long] if long else [])
         for number, seconds in enumerate(outages):
             _crashed(here, address, number, seconds, total)
