@@ -10,6 +10,7 @@ these inside :func:`frozen`.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -77,7 +78,21 @@ def pgd(
     generator: torch.Generator,
     order: Literal["clamp_first", "project_first"] = "clamp_first",
 ) -> Tensor:
-    """Ascends ``objective`` from x in steps of 2 epsilon / steps, in the epsilon-ball and in [0, 1]: (B, C, H, W).
+    """The last of :func:`pgd_iterates`: (B, C, H, W)."""
+    return _last(pgd_iterates(objective, x, epsilon=epsilon, steps=steps, generator=generator, order=order))
+
+
+def pgd_iterates(
+    objective: Objective,
+    x: Tensor,
+    *,
+    epsilon: float,
+    steps: int,
+    generator: torch.Generator,
+    order: Literal["clamp_first", "project_first"] = "clamp_first",
+) -> Iterator[Tensor]:
+    """Ascends ``objective`` from x in steps of 2 epsilon / steps, in the epsilon-ball and in [0, 1]: x itself and what each
+    step makes of it, each (B, C, H, W).
 
     ``clamp_first`` is Salman's code: [0, 1], then the ball; a gradient of exactly zero is replaced by Gaussian noise from
     ``generator``. ``project_first`` is the copy in the Consistency code: the ball, then [0, 1]; gradients are divided by
@@ -85,6 +100,7 @@ def pgd(
     """
     require_pixels(x)
     adversary = x
+    yield adversary
     for _ in range(steps):
         gradient = ascent(objective, adversary)
         if order == "clamp_first":
@@ -93,7 +109,7 @@ def pgd(
         else:
             moved = adversary + 2 * epsilon / steps * unit(gradient)
             adversary = (x + (moved - x).renorm(2, 0, epsilon)).clamp(0, 1)
-    return adversary
+        yield adversary
 
 
 def ddn(
@@ -107,7 +123,23 @@ def ddn(
     gamma: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """x moved by the smallest perturbation found that most noisy copies are classified wrong under: (B, C, H, W).
+    """The last of :func:`ddn_iterates`: (B, C, H, W)."""
+    return _last(ddn_iterates(model, noises, x, y, epsilon=epsilon, steps=steps, gamma=gamma, generator=generator))
+
+
+def ddn_iterates(
+    model: nn.Module,
+    noises: Tensor,
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: float,
+    steps: int,
+    gamma: float,
+    generator: torch.Generator,
+) -> Iterator[Tensor]:
+    """x moved by the smallest perturbation found so far that most noisy copies are classified wrong under: before the first
+    step and after each, (B, C, H, W).
 
     The norm begins at ``epsilon`` and shrinks by ``gamma`` where the example is adversarial, else grows; the step of
     unit direction falls by a cosine from 1 towards 0.01; candidates lie on the 8-bit grid. What was found is brought
@@ -118,6 +150,7 @@ def ddn(
     farthest = _norms(torch.maximum(x, 1 - x))
     norm = torch.full_like(farthest, epsilon)
     delta, best, best_norm = torch.zeros_like(x), torch.zeros_like(x), farthest
+    yield x
     for i in range(steps):
         gradient, voted = _gradient_and_votes(model, noises, x + delta, y)
         wrong = voted != y
@@ -129,19 +162,26 @@ def ddn(
         norm = torch.minimum(torch.where(wrong, norm * (1 - gamma), norm * (1 + gamma)), farthest)
         delta = delta * _column(norm / _norms(delta).clamp(min=SMALLEST_NORM), x)
         delta = ((x + delta) * LEVELS).round().div(LEVELS).clamp(0, 1) - x
-    return (x + best.renorm(2, 0, epsilon).mul(LEVELS).round().div(LEVELS)).clamp(0, 1)
+        yield (x + best.renorm(2, 0, epsilon).mul(LEVELS).round().div(LEVELS)).clamp(0, 1)
 
 
 def unrestricted(
     objective: Objective, x: Tensor, *, steps: int, step_size: float, max_norm: float | None = None
 ) -> list[Tensor]:
     """The iterates x_0 = x, x_1, ... x_steps of plain ascent in [0, 1], each (B, C, H, W); ``max_norm`` bounds them."""
+    return list(unrestricted_iterates(objective, x, steps=steps, step_size=step_size, max_norm=max_norm))
+
+
+def unrestricted_iterates(
+    objective: Objective, x: Tensor, *, steps: int, step_size: float, max_norm: float | None = None
+) -> Iterator[Tensor]:
+    """The same, one after the other."""
     require_pixels(x)
-    iterates = [x]
+    at = x
+    yield at
     for _ in range(steps):
-        moved = iterates[-1] + step_size * unit(ascent(objective, iterates[-1]))
-        iterates.append(project(moved, x, max_norm))
-    return iterates
+        at = project(at + step_size * unit(ascent(objective, at)), x, max_norm)
+        yield at
 
 
 def project(moved: Tensor, x: Tensor, radius: float | None) -> Tensor:
@@ -168,6 +208,12 @@ def require_pixels(x: Tensor) -> None:
     low, high = float(x.min()), float(x.max())
     if low < 0 or high > 1:
         raise Mismatch(expected="images in [0, 1]", got=f"values from {low!r} to {high!r}", where="attack")
+
+
+def _last(iterates: Iterator[Tensor]) -> Tensor:
+    """The last one, the others forgotten on the way."""
+    (last,) = deque(iterates, maxlen=1)
+    return last
 
 
 def _direction(gradient: Tensor, generator: torch.Generator) -> Tensor:
