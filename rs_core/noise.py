@@ -42,6 +42,9 @@ class Stage(IntEnum):
     CHECK_SELECTION = 11
     CHECK_ESTIMATION = 12
     PLANNING = 13
+    ATTACK = 14
+    ATTACK_DIRECTION = 15
+    VOTES_FOUND = 16
 
 
 def generator(

@@ -62,7 +62,7 @@ def certified_accuracy(
     """
     if not curves:
         raise InvalidResults(expected="at least one curve to draw", got="none")
-    figure, axes = _canvas(title)
+    figure, axes = canvas(title)
     styles = cycle((colour, style) for style in LINE_STYLES for colour in LINE_COLOURS)
     labels = []
     drawn = {name: _drawn(curve) for name, curve in curves.items()}
@@ -78,7 +78,7 @@ def certified_accuracy(
             _band(axes, radii_of, inputs, inputs - sums.evaluated, colour)
             labels.append(f"{100 * CONFIDENCE:.0f} % interval over {inputs:,} inputs, pointwise")
     axes.set(ylabel="certified accuracy", xlim=(0, _right(axes)), ylim=(0, 1.01))
-    _legend(axes, labels, loc="best")
+    legend(axes, labels, loc="best")
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
     return figure
 
@@ -90,14 +90,14 @@ def radius_histogram(rows: Sequence[Certificate] | Digest, *, title: str = "Cert
     edges = np.linspace(0, max(correct.largest, wrong.largest) or 1.0, BINS + 1)
     low, high = (np.histogram(sample.values, edges, weights=sample.counts)[0] for sample in (correct, wrong))
     width, abstained = edges[1], digest.sums.abstained
-    figure, axes = _canvas(title)
+    figure, axes = canvas(title)
     bars: dict[str, Any] = {"align": "edge", "edgecolor": "white", "linewidth": 0.5}
     axes.bar(edges[:-1], low, width, color=BLUE, **bars)
     axes.bar(edges[:-1], high, width, bottom=low, color=ORANGE, hatch="////", **bars)
     axes.bar(-2 * width, abstained, width, color=GREY, **bars)
     shown = (("correct", correct.total), ("wrong class", wrong.total), ("abstained, no radius", abstained))
     labels = [f"{name}: {count:,}" for name, count in shown]
-    _legend(axes, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, borderaxespad=0)
+    legend(axes, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, borderaxespad=0)
     highest = max(int((low + high).max()), abstained, 1)
     axes.set(ylabel="inputs", xlim=(-3 * width, edges[-1] + width), ylim=(0, 1.05 * highest))
     axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= edges[-1]])
@@ -113,7 +113,8 @@ def render(figure: Figure, format: Literal["png", "svg"]) -> bytes:
     return target.getvalue()
 
 
-def _canvas(title: str) -> tuple[Figure, Axes]:
+def canvas(title: str, xlabel: str = RADIUS_LABEL) -> tuple[Figure, Axes]:
+    """An empty figure, 800 by 500 pixels, of the one style."""
     figure = Figure(figsize=(8, 5), dpi=100)
     FigureCanvasAgg(figure)
     figure.subplots_adjust(left=0.11, right=0.97, bottom=0.13, top=0.87)
@@ -122,7 +123,7 @@ def _canvas(title: str) -> tuple[Figure, Axes]:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.set_xlabel(RADIUS_LABEL)
+    axes.set_xlabel(xlabel)
     axes.xaxis.label.set_fontsize(11)
     axes.yaxis.label.set_fontsize(11)
     return figure, axes
@@ -154,10 +155,11 @@ def _right(axes: Axes) -> float:
     return 1.03 * max(float(np.max(line.get_xdata())) for line in axes.lines) or 1.0
 
 
-def _legend(axes: Axes, labels: Sequence[str], **place: Any) -> None:
-    handles: list[Any] = [*axes.lines, *axes.collections, *axes.containers]
-    legend = axes.legend(handles, labels, frameon=False, fontsize=10, **place)
-    for text, label in zip(legend.get_texts(), labels, strict=True):
+def legend(axes: Axes, labels: Sequence[str], handles: Sequence[Any] = (), **place: Any) -> None:
+    """Names what is drawn, as it is written: no part of a name is taken for a formula."""
+    drawn: list[Any] = list(handles) or [*axes.lines, *axes.collections, *axes.containers]
+    box = axes.legend(drawn, labels, frameon=False, fontsize=10, **place)
+    for text, label in zip(box.get_texts(), labels, strict=True):
         text.set_parse_math(False)
         text.set_text(label)
 

@@ -9,7 +9,7 @@ pictures to ``plots``.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -97,8 +97,8 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain dicts and lists, free of NaN."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+        body: dict[str, Any] = plain(self)
+        return body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,9 +312,12 @@ def _agreed(name: str, values: Sequence[Number]) -> Number | None:
     return known[0] if known else None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A record, or what is in one, as plain dicts and lists; a number that is none is null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

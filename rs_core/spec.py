@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from rs_core.errors import InvalidSpec
+from rs_core.evaluate_spec import Attack, OverConfidence
 from rs_core.faults import fault
 from rs_core.fields import MAX_ALPHA as MAX_ALPHA
 from rs_core.fields import (
@@ -42,16 +43,20 @@ __all__ = [
     "MAX_SAMPLES",
     "MAX_SEED",
     "Alpha",
+    "Attack",
     "AttackFirst",
     "CatRs",
     "CertifySpec",
     "Consistency",
+    "EvaluateSpec",
+    "Evaluation",
     "Gaussian",
     "JobSpec",
     "Macer",
     "Method",
     "Normalization",
     "NormalizationChoice",
+    "OverConfidence",
     "PeriodicCertification",
     "PredictSpec",
     "Reference",
@@ -229,10 +234,35 @@ class VerifySpec:
     ] = None
 
 
-Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | VerifySpec
+Evaluation = Annotated[Attack | OverConfidence, Field(discriminator="name")]
+
+
+@record
+class EvaluateSpec:
+    """A look at a smoothed classifier beside its certificates: ``evaluation`` says which."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    checkpoint: Reference
+    dataset: Reference
+    inputs: Selection = Selection()
+    sigma: ModelSigma = None
+    evaluation: Evaluation
+    seed: Seed = 0
+    batch_size: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=65_536,
+            description="noisy images whose activations are kept at once, at most, and noise samples per forward pass; "
+            "null: 100",
+        ),
+    ] = None
+
+
+Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | VerifySpec | EvaluateSpec
 JobSpec = Annotated[Spec, Field(discriminator="kind")]
 _JOB_SPEC: TypeAdapter[Spec] = TypeAdapter(JobSpec)
-_RECORDS = (TrainSpec, CertifySpec, PredictSpec, SoftLabelSpec, VerifySpec)
+_RECORDS = (TrainSpec, CertifySpec, PredictSpec, SoftLabelSpec, VerifySpec, EvaluateSpec)
 
 
 def parse_spec(body: dict[str, Any]) -> Spec:

@@ -19,6 +19,7 @@ from service.routes import (
     certificates,
     checkpoints,
     datasets,
+    evaluations,
     events,
     health,
     jobs,
@@ -46,6 +47,7 @@ NOUNS = (
     jobs,
     events,
     certificates,
+    evaluations,
     reports,
     plots,
 )

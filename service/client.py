@@ -183,6 +183,14 @@ class Client:
         """Submits an audit of a certification; the other fields are those of ``rs_core.spec.VerifySpec``."""
         return self.submit({"kind": "verify", "job": job if isinstance(job, str) else job.id, **fields})
 
+    def evaluate(
+        self, evaluation: Mapping[str, Any], *, checkpoint: Checkpoint | str, dataset: Dataset | str, **fields: Any
+    ) -> Job:
+        """Submits an evaluation, such as ``{"name": "attack", "epsilons": [0, 0.5]}``; the other fields are those of
+        ``rs_core.spec.EvaluateSpec``."""
+        body = {"kind": "evaluate", "checkpoint": _id(checkpoint), "dataset": _id(dataset)}
+        return self.submit({**body, "evaluation": dict(evaluation), **_ids(fields)})
+
     @overload
     def submit(self, spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec") -> Job: ...
     @overload

@@ -15,6 +15,7 @@ from service.client_http import Http
 
 if TYPE_CHECKING:
     from rs_core.certify.decision import Certificate, Prediction
+    from rs_core.evaluate.records import Evaluated
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
 PAGE = 1000
@@ -139,7 +140,7 @@ class Job:
         self._http.send("DELETE", self._path)
 
     def report(self) -> result_schemas.Report:
-        """A certification's report, with all that is needed to compute it again."""
+        """A certification's or evaluation's report, with all that is needed to compute it again."""
         return result_schemas.Report.model_validate_json(self._http.send("GET", f"{self._path}/report").content)
 
     def report_html(self) -> str:
@@ -147,7 +148,7 @@ class Job:
         return self._http.send("GET", f"{self._path}/report.html", headers={"Accept": "text/html"}).text
 
     def plot(self, format: Literal["png", "svg"] = "png", name: str = "certified-accuracy") -> bytes:
-        """A figure of the report: ``certified-accuracy`` or ``radius-histogram``."""
+        """A figure of the report: ``certified-accuracy`` or ``radius-histogram``; of an evaluation ``evaluation``."""
         path = f"{self._path}/plots/{name}.{format}"
         return self._http.send("GET", path, headers={"Accept": "image/*"}).content
 
@@ -158,6 +159,10 @@ class Job:
     def predictions(self) -> "Iterator[Prediction]":
         """The predictions so far, in the order of their inputs; of a soft_labels job, the votes."""
         return (records.prediction(item) for item in self._items("predictions"))
+
+    def evaluations(self) -> "Iterator[Evaluated]":
+        """What an evaluation has found so far, in the order of its inputs."""
+        return (records.evaluated(item) for item in self._items("evaluations"))
 
     def epochs(self) -> list[result_schemas.Epoch]:
         """A training job's epochs so far."""

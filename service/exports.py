@@ -11,12 +11,15 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from rs_core.certify.decision import Certificate, Prediction
+from rs_core.evaluate.records import Evaluated
+from rs_core.evaluation_text import row_lines
 from rs_core.tsv import tsv_lines
 from service import views
+from worker.store import evaluations as evaluation_rows
 from worker.store import results
 from worker.store.session import Database
 
-Record = TypeVar("Record", Certificate, Prediction)
+Record = TypeVar("Record", Certificate, Prediction, Evaluated)
 
 BATCH = 1000
 PIECE = 2**16
@@ -61,6 +64,14 @@ def predictions(database: Database, job_id: str, format: str) -> Iterator[str]:
     if format == "csv":
         return _pieces(_csv_lines(rows, PREDICTION_COLUMNS))
     return _pieces(_json_lines(rows, views.prediction))
+
+
+def evaluations(database: Database, job_id: str, format: str) -> Iterator[str]:
+    """What an evaluate job has found as the pieces of a file."""
+    rows = _rows(database, job_id, evaluation_rows.read)
+    if format == "csv":
+        return _pieces(row_lines(rows))
+    return _pieces(_json_lines(rows, views.evaluated))
 
 
 def _rows(database: Database, job_id: str, read: Callable[..., Iterator[Record]]) -> Iterator[Record]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from rs_core.certify.decision import argmax
 from rs_core.certify.forecast import Seen, averaged, forecast, largest
 from rs_core.certify.procedure import USUAL_SAVING, Procedure, procedure_of
-from rs_core.spec import CertifySpec, PredictSpec, Selection, SoftLabelSpec, TrainSpec
+from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec, Selection, SoftLabelSpec, TrainSpec
 from service import schemas
 from worker.store import jobs, planning, results
 from worker.store.result_tables import JobSummary
@@ -41,7 +41,7 @@ NOTHING = Known()
 def known(
     session: Session,
     tenant_id: str,
-    spec: TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec,
+    spec: TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | EvaluateSpec,
     dataset: Dataset,
     checkpoint: Checkpoint | None,
     *,
@@ -50,7 +50,7 @@ def known(
 ) -> Known:
     """What earlier jobs of the tenant tell about this one; only with ``look_ahead`` what it would certify, which takes a
     moment, and with ``budget`` what so many seconds of device time would."""
-    if isinstance(spec, TrainSpec) or checkpoint is None:
+    if isinstance(spec, TrainSpec | EvaluateSpec) or checkpoint is None:
         return NOTHING
     rate = _rate(session, tenant_id, checkpoint, getattr(spec, "precision", "fp32"))
     if not look_ahead or not isinstance(spec, CertifySpec) or not spec.inputs.indices(dataset.count or 0):

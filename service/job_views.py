@@ -24,6 +24,7 @@ UNITS: dict[str, tuple[str, str]] = {
     "predict": ("inputs", "noise samples"),
     "soft_labels": ("inputs", "noise samples"),
     "verify": ("inputs", "noise samples"),
+    "evaluate": ("inputs", "passes"),
     "train": ("epochs", "optimiser steps"),
     "convert": ("conversions", "conversions"),
 }
@@ -185,6 +186,20 @@ def summary(job: Job, facts: Facts) -> schemas.Summary | None:
             abstained=row.abstained,
             errors=row.errors,
         )
+    if job.kind == "evaluate":
+        return schemas.EvaluateSummary(
+            evaluation=job.spec["evaluation"]["name"],
+            partial=partial,
+            inputs_total=row.total,
+            inputs_done=row.done,
+            errors=row.errors,
+            right=[
+                schemas.PointCount(
+                    point=point, count=count, share=count / row.total, share_over_done=_over(count, row.done)
+                )
+                for point, count in zip(row.radii, row.correct_at, strict=True)
+            ],
+        )
     if job.kind == "train":
         last = {name: getattr(facts.epoch, name, None) for name in ("loss", "accuracy", "test_accuracy")}
         certification = (facts.certified.certification if facts.certified else None) or {}
@@ -233,6 +248,12 @@ def links(job: Job) -> dict[str, str]:
             "radius_histogram": f"{base}/plots/radius-histogram.svg",
         },
         **{kind: {"predictions": f"{base}/predictions"} for kind in PREDICTING},
+        "evaluate": {
+            "evaluations": f"{base}/evaluations",
+            "report": f"{base}/report",
+            "report_html": f"{base}/report.html",
+            "plot": f"{base}/plots/evaluation.svg",
+        },
         "train": {"epochs": f"{base}/epochs"},
         "verify": {"audited": f"/v1/jobs/{job.spec.get('job')}"},
     }.get(job.kind, {})

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from rs_core.spec import CertifySpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec
+from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec
 from service import forecasting
 from service.dependencies import WORDS, find, shown
 from service.errors import NotReady, Rejected, UnknownResource
@@ -18,7 +18,7 @@ from worker.store.jobs import NewJob
 from worker.store.tables import Checkpoint, Dataset, Job
 
 Resource = TypeVar("Resource", Dataset, Checkpoint)
-Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | VerifySpec
+Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | VerifySpec | EvaluateSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Planned:
 
 def plan_one(
     desk: Desk,
-    spec: TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec,
+    spec: TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | EvaluateSpec,
     data: Data,
     *,
     checkpoint: Checkpoint | None = None,

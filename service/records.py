@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rs_core.certify.decision import Certificate, Prediction
+    from rs_core.evaluate.records import Evaluated
 
 MINUS_ONE = ("label", "prediction")
 COUNTS = ("counts0", "counts")
@@ -20,8 +21,10 @@ FOLLOWING = ("correct", "at_cap")
 OPTIONAL = ("error", "p_upper", "batch_size")
 
 
-def to_json(record: "Certificate | Prediction") -> dict[str, Any]:
+def to_json(record: "Certificate | Prediction | Evaluated") -> dict[str, Any]:
     """The record as an object without NaN."""
+    if not hasattr(record, "correct"):
+        return _evaluated_to_json(record)
     body = {name: _plain(value) for name, value in asdict(record).items()}
     for name in MINUS_ONE:
         body[name] = None if body[name] == -1 else body[name]
@@ -45,7 +48,26 @@ def prediction(body: Mapping[str, Any]) -> "Prediction":
     return record
 
 
-def read_ndjson(path: Path) -> "list[Certificate] | list[Prediction]":
+def evaluated(body: Mapping[str, Any]) -> "Evaluated":
+    """What was found of an input, out of an object. Raises :class:`InvalidResults` where it is none."""
+    from rs_core.evaluate.records import Evaluated
+
+    found = [{**at, "prediction": -1 if at.get("prediction") is None else at["prediction"]} for at in body["found"]]
+    record: Evaluated = _read(Evaluated, {**body, "found": found})
+    return record
+
+
+def _evaluated_to_json(record: Any) -> dict[str, Any]:
+    body = {name: _plain(value) for name, value in asdict(record).items()}
+    found = [
+        {name: _plain(value) for name, value in at.items()}
+        | {"prediction": None if at["prediction"] == -1 else at["prediction"]}
+        for at in body["found"]
+    ]
+    return body | {"label": None if record.label == -1 else record.label, "found": found}
+
+
+def read_ndjson(path: Path) -> "list[Certificate] | list[Prediction] | list[Evaluated]":
     """The records of a file with one object per line, all of one kind; :class:`InvalidResults` names the wrong line.
 
     Of an input that was certified again and again (``anytime``), the last line counts.
@@ -55,7 +77,8 @@ def read_ndjson(path: Path) -> "list[Certificate] | list[Prediction]":
     bodies = list(_objects(path))
     if not bodies:
         raise InvalidResults(expected="at least one line", got="an empty file", where=path.name)
-    read = prediction if "p_value" in bodies[0][1] else certificate
+    first = bodies[0][1]
+    read: Any = evaluated if "found" in first else prediction if "p_value" in first else certificate
     records: list[Any] = []
     place: dict[int, int] = {}
     for number, body in bodies:

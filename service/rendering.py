@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import math
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ def render(template: str, **values: Any) -> str:
 def percent(share: float | None) -> str:
     """A share with two decimals."""
     return "–" if share is None else f"{100 * share:.2f} %"
+
+
+def share(value: float) -> str:
+    """A mean share with two decimals; of nothing, a dash."""
+    return percent(None if math.isnan(value) else value)
+
+
+def number(value: float) -> str:
+    """A length with four decimals; of nothing, a dash."""
+    return "–" if math.isnan(value) else f"{value:.4f}"
 
 
 def down(value: float, decimals: int = 4) -> str:
@@ -72,6 +83,8 @@ _ENVIRONMENT = Environment(
 )
 _ENVIRONMENT.filters |= {
     "percent": percent,
+    "share": share,
+    "number": number,
     "down": down,
     "up": up,
     "duration": duration,

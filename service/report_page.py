@@ -36,7 +36,12 @@ def page(found: Sources, report: Report, rows: Digest) -> str:
 
 def figure(found: Sources, rows: Digest, name: str) -> str:
     """A plot as a data URL."""
-    return "data:image/svg+xml;base64," + base64.b64encode(plot(found, rows, name, "svg")).decode()
+    return data_url(plot(found, rows, name, "svg"))
+
+
+def data_url(svg: bytes) -> str:
+    """An SVG figure as it stands inside a page."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
 def plot(found: Sources, rows: Digest, name: str, form: Any) -> bytes:
@@ -65,9 +70,23 @@ def quantiles(report: Report) -> list[tuple[str, str, str]]:
 
 def identity(found: Sources) -> list[tuple[str, str]]:
     """What was certified with what, as names and values."""
-    model, data, spec = reports.model_part(found.checkpoint), reports.dataset_part(found.dataset), found.job.spec
-    selection, asked = spec["inputs"], reports.spec_of(found.job)
+    spec, asked = found.job.spec, reports.spec_of(found.job)
     most = "" if asked.sampling == "fixed" else ", at most"
+    return [
+        *things(found),
+        ("Noise level sigma", f"{spec['sigma']:g}"),
+        ("Procedure", reports.how_of(asked).text),
+        *([("Settled at radii", ", ".join(f"{radius:g}" for radius in asked.radii))] if asked.radii else []),
+        ("Noise samples", f"n0 = {spec['n0']:,} (selection), n = {spec['n']:,} (estimation{most})"),
+        ("Failure probability alpha", f"{spec['alpha']:g}, {GUARANTEES[asked.guarantee]}"),
+        ("Seed", str(spec["seed"])),
+    ]
+
+
+def things(found: Sources) -> list[tuple[str, str]]:
+    """Which model and which inputs, as names and values."""
+    model, data = reports.model_part(found.checkpoint), reports.dataset_part(found.dataset)
+    selection = found.job.spec["inputs"]
     count = "all" if selection["count"] is None else f"at most {selection['count']:,}"
     shape = "×".join(str(side) for side in data["shape"] or [])
     return [
@@ -80,12 +99,6 @@ def identity(found: Sources) -> list[tuple[str, str]]:
         ("Data content, SHA-256", str(data["content_hash"])),
         ("Data file, SHA-256", str(data["sha256"])),
         ("Inputs", f"{count}, from index {selection['start']:,} in steps of {selection['step']:,}"),
-        ("Noise level sigma", f"{spec['sigma']:g}"),
-        ("Procedure", reports.how_of(asked).text),
-        *([("Settled at radii", ", ".join(f"{radius:g}" for radius in asked.radii))] if asked.radii else []),
-        ("Noise samples", f"n0 = {spec['n0']:,} (selection), n = {spec['n']:,} (estimation{most})"),
-        ("Failure probability alpha", f"{spec['alpha']:g}, {GUARANTEES[asked.guarantee]}"),
-        ("Seed", str(spec["seed"])),
     ]
 
 

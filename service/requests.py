@@ -21,6 +21,7 @@ from rs_core import presets
 from rs_core.errors import UnknownPreset
 from rs_core.spec import (
     CertifySpec,
+    EvaluateSpec,
     NormalizationChoice,
     PredictSpec,
     Sigma,
@@ -131,9 +132,16 @@ class VerifyJob(VerifySpec, Wishes):
     """An audit of a certification job."""
 
 
-JobRequest = Annotated[TrainJob | CertifyJob | PredictJob | SoftLabelJob | VerifyJob, Field(discriminator="kind")]
-RECORDS = (TrainJob, CertifyJob, PredictJob, SoftLabelJob, VerifyJob)
-KINDS = ("train", "certify", "predict", "soft_labels", "verify")
+@record
+class EvaluateJob(EvaluateSpec, Wishes):
+    """An evaluation of a classifier beside its certificates."""
+
+
+JobRequest = Annotated[
+    TrainJob | CertifyJob | PredictJob | SoftLabelJob | VerifyJob | EvaluateJob, Field(discriminator="kind")
+]
+RECORDS = (TrainJob, CertifyJob, PredictJob, SoftLabelJob, VerifyJob, EvaluateJob)
+KINDS = ("train", "certify", "predict", "soft_labels", "verify", "evaluate")
 
 
 def _expanded(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,27 @@ class Prediction(Answer):
     error: str | None = None
 
 
+class Found(Answer):
+    """What was found at one point of an evaluation, and what fresh noise says there."""
+
+    point: Annotated[float, Field(description="attack radius, or length of the search, l2, [0, 1]-pixel units")]
+    distance: Annotated[float, Field(description="of what was found from the input, l2, [0, 1]-pixel units")]
+    prediction: Annotated[int | None, Field(description="PREDICT's class; null: abstained")]
+    right: Annotated[bool, Field(description="whether that is the label")]
+    counts: list[int]
+
+
+class Evaluated(Answer):
+    """What an evaluation has found of one input, point by point."""
+
+    index: int
+    label: int | None
+    found: list[Found]
+    seed: int
+    seconds: float
+    error: str | None = None
+
+
 class CertifiedShare(Answer):
     """Certified accuracy at one radius."""
 
@@ -101,7 +122,8 @@ class Epochs(Answer):
 
 
 class Report(Answer):
-    """A certification's report and all that is needed to compute it again; ``results`` is ``rs_core.report.Report``."""
+    """A report and all that is needed to compute it again; ``results`` is ``rs_core.report.Report`` of a certification,
+    ``rs_core.evaluation_report.EvaluationReport`` of an evaluation."""
 
     job: dict[str, Any]
     complete: bool

@@ -17,7 +17,8 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 MAX_WAIT = 60.0
 """Seconds that ``?wait=`` waits at most."""
 
-JobKind = Literal["train", "certify", "predict", "soft_labels", "verify", "convert"]
+JobKind = Literal["train", "certify", "predict", "soft_labels", "verify", "evaluate", "convert"]
+WorkUnit = Literal["noise samples", "optimiser steps", "passes", "conversions"]
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
 ResourceState = Literal["pending", "ready", "rejected"]
 
@@ -179,7 +180,7 @@ class Progress(Answer):
     unit: Literal["inputs", "epochs", "conversions"]
     work_done: int
     work_total: int
-    work_unit: Literal["noise samples", "optimiser steps", "conversions"]
+    work_unit: WorkUnit
     fraction: float
     rate: Annotated[float | None, Field(description="work units per second")] = None
     eta_seconds: float | None = None
@@ -245,7 +246,28 @@ class TrainSummary(Answer):
     ] = None
 
 
-Summary = Annotated[CertifySummary | PredictSummary | TrainSummary, Field(discriminator="kind")]
+class PointCount(Answer):
+    """How many inputs are right at one point of an evaluation; shares of all inputs of the job, and of those that are done."""
+
+    point: Annotated[float, Field(description="attack radius, or length of the search, l2, in [0, 1]-pixel units")]
+    count: int
+    share: float
+    share_over_done: float | None = None
+
+
+class EvaluateSummary(Answer):
+    """Running sums: at each point, the inputs on which the answer is the label; an abstention is not. More is in the report."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    evaluation: str
+    partial: bool
+    inputs_total: int
+    inputs_done: int
+    errors: int
+    right: list[PointCount]
+
+
+Summary = Annotated[CertifySummary | PredictSummary | TrainSummary | EvaluateSummary, Field(discriminator="kind")]
 
 
 class JobBrief(Answer):
@@ -317,7 +339,7 @@ class PlannedNeed(Answer):
     state: JobState | None = None
     spec: dict[str, Any]
     work: Annotated[int, Field(description="that would be added")] = 0
-    work_unit: Literal["noise samples", "optimiser steps", "conversions"] | None = None
+    work_unit: WorkUnit | None = None
     shards: int = 0
     estimated_seconds: Annotated[float, Field(description="that would be added, on two CPU cores")] = 0.0
 
@@ -365,7 +387,7 @@ class Plan(Answer):
     spec: dict[str, Any]
     inputs: Annotated[int, Field(description="inputs of the data set that the job would look at")]
     work: int
-    work_unit: Literal["noise samples", "optimiser steps", "conversions"]
+    work_unit: WorkUnit
     shards: int
     estimated_seconds: Annotated[
         float, Field(description="of device time, at the rate of earlier jobs of yours; without any, on two CPU cores")

@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from rs_core.spec import CertifySpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec
+from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec
 from service import admission, needs, requests, schemas
 from service.auditing import plan_audit
+from service.evaluating import check_evaluation
 from service.job_views import UNITS
 from service.planned import Data, Desk, Planned, Spec, plan_one, ready
 from worker.settings import Settings
@@ -21,6 +22,7 @@ SPECS: dict[str, type[Any]] = {
     "predict": PredictSpec,
     "soft_labels": SoftLabelSpec,
     "verify": VerifySpec,
+    "evaluate": EvaluateSpec,
 }
 
 
@@ -59,6 +61,8 @@ def _plan(desk: Desk, spec: Spec) -> Planned:
         return _training(desk, spec, dataset)
     checkpoint = ready(desk.session, Checkpoint, desk.tenant_id, spec.checkpoint, "checkpoint")
     data = Data(dataset=dataset)
+    if isinstance(spec, EvaluateSpec):
+        check_evaluation(desk, spec, dataset, checkpoint)
     if not isinstance(spec, SoftLabelSpec):
         return plan_one(desk, spec, data, checkpoint=checkpoint)
     spec = replace(spec, sigma=planning.resolve_sigma(spec, checkpoint))

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from rs_core.certify.decision import ABSTAIN, UNKNOWN_LABEL
 from rs_core.certify.decision import Certificate as CertificateRecord
 from rs_core.certify.decision import Prediction as PredictionRecord
+from rs_core.evaluate.records import Evaluated as EvaluatedRecord
 from service import result_schemas, schemas
 from worker.store.result_tables import EpochMetric
 from worker.store.tables import Blob, Checkpoint, Dataset, Job, Upload
@@ -114,6 +115,27 @@ def prediction(row: PredictionRecord) -> result_schemas.Prediction:
         n=row.n,
         sigma=row.sigma,
         alpha=row.alpha,
+        seed=row.seed,
+        seconds=row.seconds,
+        error=row.error,
+    )
+
+
+def evaluated(row: EvaluatedRecord) -> result_schemas.Evaluated:
+    """What was found of one input; an abstention is null."""
+    return result_schemas.Evaluated(
+        index=row.index,
+        label=None if row.label == UNKNOWN_LABEL else row.label,
+        found=[
+            result_schemas.Found(
+                point=at.point,
+                distance=at.distance,
+                prediction=None if at.prediction == ABSTAIN else at.prediction,
+                right=right,
+                counts=list(at.counts),
+            )
+            for at, right in zip(row.found, row.right(len(row.found)), strict=True)
+        ],
         seed=row.seed,
         seconds=row.seconds,
         error=row.error,

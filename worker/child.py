@@ -36,6 +36,7 @@ SMALLER = {
     "certify": FEWER_COPIES,
     "predict": FEWER_COPIES,
     "soft_labels": FEWER_COPIES,
+    "evaluate": FEWER_COPIES,
     "verify": ("noisy copies that fit, as where the audited job ran", "job"),
 }
 """What helps a kind of job that is too large for the memory, and the field that does."""

@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
+from rs_core.evaluate.records import Evaluated, Found
 from rs_core.spec import DEFAULT_BATCH
 from worker import auditing
 from worker.settings import Settings
-from worker.store import counters, jobs, registry, results, shards
+from worker.store import counters, evaluations, jobs, registry, results, shards
 from worker.store.blobs import Sealed
 from worker.store.shards import Claim
 from worker.store.tables import Checkpoint, Dataset, Job
@@ -38,6 +39,7 @@ class Pending:
 
     certificates: list[Certificate] = field(default_factory=list)
     predictions: list[Prediction] = field(default_factory=list)
+    evaluated: list[Evaluated] = field(default_factory=list)
     epochs: list[Message] = field(default_factory=list)
     snapshots: list[Message] = field(default_factory=list)
     progress: dict[int, Message] = field(default_factory=dict)
@@ -64,6 +66,10 @@ class Pending:
             prediction = Prediction(**_tuples(message))
             self.predictions.append(prediction)
             self._finished(prediction.index)
+        elif kind == "evaluated":
+            found = tuple(Found(**_tuples(at)) for at in message.pop("found"))
+            self.evaluated.append(Evaluated(**message, found=found))
+            self._finished(message["index"])
         elif kind == "progress":
             index = message["index"]
             self.at[index] = message.pop("label")
@@ -90,9 +96,14 @@ class Pending:
         self.progress.pop(index, None)
         self.at.pop(index, None)
 
+    @property
+    def finished(self) -> list[Certificate | Prediction | Evaluated]:
+        """The inputs that have their result."""
+        return [*self.certificates, *self.predictions, *self.evaluated]
+
     def holds_results(self) -> bool:
         """Whether a commit of this brings the shard forward."""
-        return bool(self.certificates or self.predictions or self.snapshots or self.progress)
+        return bool(self.finished or self.snapshots or self.progress)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,11 +181,11 @@ def abandon(pending: Pending, done: Message | None) -> None:
 
 def _results(session: Session, settings: Settings, claim: Claim, pending: Pending) -> None:
     job_id = claim.job_id
-    if pending.certificates or pending.predictions:
+    if pending.finished:
         results.store_certificates(session, job_id, pending.certificates)
         results.store_predictions(session, job_id, pending.predictions)
-        finished = {record.index for record in pending.certificates} | {record.index for record in pending.predictions}
-        results.drop_progress(session, job_id, finished)
+        evaluations.store(session, job_id, pending.evaluated)
+        results.drop_progress(session, job_id, {record.index for record in pending.finished})
         results.forget_failures(session, job_id)
     for part in pending.progress.values():
         results.store_progress(session, job_id, part["index"], part["votes"], part["seconds"], part.get("batch_size"))

@@ -165,6 +165,9 @@ def _summary(summary: Any) -> list[str]:
             f"{how.acr_label} {rounded_down(summary.acr, 4)}{so_far}{procedure}, certified accuracy at 0 {share:.2f} %, "
             f"{summary.abstained:,} abstained, {summary.at_cap:,} at the cap."
         ]
+    if summary.kind == "evaluate":
+        right = ", ".join(f"{100 * at.share:.2f} % at {at.point:g}" for at in summary.right)
+        return [f"Right (of all inputs): {right}."]
     if summary.kind in ("predict", "soft_labels"):
         return [f"Accuracy {100 * summary.accuracy:.2f} %, {summary.abstained:,} abstained."]
     test = "" if summary.test_accuracy is None else f", test accuracy {100 * summary.test_accuracy:.2f} %"

@@ -32,7 +32,7 @@ Kind = Annotated[
     typer.Option(
         metavar="KIND",
         rich_help_panel=o.JOB,
-        help="train, certify, predict, soft_labels or verify. (default: what SPEC says; train with a preset)",
+        help="train, certify, predict, soft_labels, verify or evaluate. (default: what SPEC says; train with a preset)",
     ),
 ]
 CheckpointId = Annotated[
@@ -191,7 +191,7 @@ def submit(
     body = merged(kind, spec, flags, sets)
     if "kind" not in body:
         raise typer.BadParameter(
-            "expected --kind train, certify, predict, soft_labels or verify, a SPEC with a kind, or a --preset"
+            "expected --kind train, certify, predict, soft_labels, verify or evaluate, a SPEC with a kind, or a --preset"
         )
     with connect_patiently(server, api_key) as client:
         if validate_only:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from service.commands.summaries import predictions_table, summarize_predictions
 
 if TYPE_CHECKING:
     from rs_core.certify.decision import Certificate, Prediction
+    from rs_core.evaluate.records import Evaluated
 
 KNOWN = "What a TSV file does not say"
 
@@ -67,7 +69,11 @@ def report(
     rows = _as_made(_rows(file, **_known(file, run, sigma=sigma, n0=n0, n=n, alpha=alpha)), run)
     inputs = total or max(int(run.get("inputs") or 0), len(rows))
     from rs_core.certify.decision import Prediction
+    from rs_core.evaluate.records import Evaluated
 
+    if isinstance(rows[0], Evaluated):
+        _print_evaluation(rows, run, file, as_json=as_json, as_csv=as_csv, plot=plot)
+        return
     if isinstance(rows[0], Prediction):
         _print_predictions(rows, inputs, as_json=as_json, refused=as_csv or plot is not None or grid is not None)
         return
@@ -121,7 +127,7 @@ def _check_cap(cap: float | None, largest: float) -> None:
 
 def _rows(
     file: Path, *, sigma: float | None, n0: int | None, n: int | None, alpha: float | None
-) -> "list[Certificate] | list[Prediction]":
+) -> "list[Certificate] | list[Prediction] | list[Evaluated]":
     from rs_core.tsv import read_tsv
 
     if file.suffix not in (".ndjson", ".jsonl"):
@@ -144,12 +150,36 @@ def _grid(radii: str | None) -> list[float] | None:
 def _draw(path: Path, name: str, rows: "list[Certificate]", inputs: int) -> None:
     from rs_core.plots import certified_accuracy, render
 
+    _write(path, lambda form: render(certified_accuracy({name: rows}, totals={name: inputs}), form))
+
+
+def _write(path: Path, drawn: Callable[[Any], bytes]) -> None:
+    """A figure as a file, in the form that its name asks for."""
     if path.suffix not in (".png", ".svg"):
         raise CommandError(f"--plot must end in .png or .svg, got {str(path)!r}.")
-    figure = certified_accuracy({name: rows}, totals={name: inputs})
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(render(figure, "png" if path.suffix == ".png" else "svg"))
+    path.write_bytes(drawn(path.suffix.removeprefix(".")))
     note(f"The curve is in {path}.")
+
+
+def _print_evaluation(
+    rows: Any, run: dict[str, Any], file: Path, *, as_json: bool, as_csv: bool, plot: Path | None
+) -> None:
+    from rs_core import evaluation_plots
+    from rs_core.evaluation_report import summarize
+    from rs_core.evaluation_text import format_table, to_csv
+    from rs_core.plots import render
+    from rs_core.spec import EvaluateSpec, parse_spec
+
+    spec = parse_spec({**run["spec"], **run["files"]}) if run else None
+    if not isinstance(spec, EvaluateSpec):
+        raise CommandError(
+            f"Expected the run that wrote {file} in {file.with_suffix('.run.json')}, got none of its kind."
+        )
+    made = summarize(rows, spec, total=int(run.get("inputs") or 0))
+    say(json.dumps(made.to_json(), indent=2) if as_json else (to_csv(made) if as_csv else format_table(made)).rstrip())
+    if plot is not None:
+        _write(plot, lambda form: render(evaluation_plots.evaluation({file.stem: made}), form))
 
 
 def _print_predictions(rows: Any, inputs: int, *, as_json: bool, refused: bool) -> None:

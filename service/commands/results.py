@@ -18,8 +18,9 @@ from service.commands.console import CommandError
 
 if TYPE_CHECKING:
     from rs_core.certify.decision import Certificate, Prediction
+    from rs_core.evaluate.records import Evaluated
 
-    Record = Certificate | Prediction
+    Record = Certificate | Prediction | Evaluated
 
 Lines = Callable[[Iterable[Any]], Iterator[str]]
 """Header and rows of a TSV file, as ``rs_core.tsv.tsv_lines`` gives them."""
@@ -38,7 +39,7 @@ class Results:
         self._tsv = tsv.open("a", encoding="utf-8")
 
     @property
-    def done(self) -> "list[Record]":
+    def done(self) -> list[Any]:
         """The last record of each input, in the order in which inputs got their first one."""
         return list(self._records.values())
 
@@ -85,7 +86,7 @@ class Results:
     def _knows_more(self, body: Mapping[str, Any]) -> bool:
         record = self._records.get(body["index"])
         drawn = sum(part["drawn"] for part in body["votes"].values())
-        return record is None or drawn > getattr(record, "n0", 0) + record.n
+        return record is None or drawn > getattr(record, "n0", 0) + getattr(record, "n", 0)
 
 
 @contextmanager

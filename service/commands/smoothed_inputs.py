@@ -61,7 +61,7 @@ class Left:
     def share(self, record: "Progress | Certificate | Prediction") -> float:
         """Inputs that are done, the one that ``record`` tells of in part."""
         if getattr(self.spec, "sampling", "fixed") == "anytime":
-            drawn = sum(done.n for done in self.results.done)
+            drawn: int = sum(done.n for done in self.results.done)
             return drawn / self.spec.n
         part = record.drawn / (self.spec.n + getattr(self.spec, "n0", 0)) if not hasattr(record, "prediction") else 0.0
         return len(self.results.done) + part

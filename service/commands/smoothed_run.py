@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from rs_core.checkpoint_info import CheckpointInfo
     from rs_core.data.dataset import Dataset
     from rs_core.models.normalize import BaseClassifier
-    from rs_core.spec import CertifySpec, PredictSpec
+    from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec
 
     Spec = CertifySpec | PredictSpec
-    S = TypeVar("S", bound=CertifySpec | PredictSpec)
+    S = TypeVar("S", bound=CertifySpec | PredictSpec | EvaluateSpec)
 
 CONVERT_SECONDS, CONVERT_MEMORY = 600.0, 16 * 2**30
 
@@ -44,14 +44,14 @@ def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Map
     check_fits(info, data)
     spec, chosen = resolved(spec, info), chosen_of(spec, data)
     place = resolve_device(device)
-    execution = _execution(spec, files.read_run(out), place, threads)
+    execution = execution_of(spec, files.read_run(out), place, threads)
     configure(execution)
     model = model.to(place)
     if "compiled" not in execution:
         execution |= _way(spec, model, data, chosen)
     identity = {
-        "spec": _comparable(spec),
-        "checkpoint": _sha256(Path(spec.checkpoint)),
+        "spec": comparable(spec),
+        "checkpoint": sha256_of(Path(spec.checkpoint)),
         "dataset": content_hash(data),
         "execution": execution,
         "files": {"checkpoint": spec.checkpoint, "dataset": spec.dataset},
@@ -155,7 +155,7 @@ def resolved(spec: "S", info: "CheckpointInfo") -> "S":
     return replace(spec, sigma=sigma)
 
 
-def chosen_of(spec: "Spec", data: "Dataset") -> range:
+def chosen_of(spec: "Spec | EvaluateSpec", data: "Dataset") -> range:
     """The indices that a run looks at; raises :class:`InvalidSpec` where there are none."""
     from rs_core.errors import InvalidSpec
 
@@ -166,8 +166,8 @@ def chosen_of(spec: "Spec", data: "Dataset") -> range:
     return chosen
 
 
-def _execution(
-    spec: "Spec", known: Mapping[str, Any] | None, place: "torch.device", threads: int | None
+def execution_of(
+    spec: "Spec | EvaluateSpec", known: Mapping[str, Any] | None, place: "torch.device", threads: int | None
 ) -> dict[str, Any]:
     """What counts depend on beside the job: fixed by the first run, and taken over by those that go on with it."""
     import torch
@@ -204,14 +204,18 @@ def _way(spec: "Spec", model: "BaseClassifier", data: "Dataset", chosen: range) 
     return {"batch_size": way.batch_size, "compiled": way.compiled}
 
 
-def _comparable(spec: "Spec") -> dict[str, Any]:
+def comparable(spec: "Spec | EvaluateSpec") -> dict[str, Any]:
+    """What of a specification tells runs apart."""
     from rs_core.spec import dump_spec
 
     body = dump_spec(spec)
+    if "evaluation" in body:
+        body["evaluation"].pop("certificates", None)  # no row depends on it
     return {name: value for name, value in body.items() if name not in ("checkpoint", "dataset", "batch_size")}
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from rs_core.spec import CertifySpec, PredictSpec, TrainSpec
+    from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec, TrainSpec
 
-    Spec = TypeVar("Spec", TrainSpec, CertifySpec, PredictSpec)
+    Spec = TypeVar("Spec", TrainSpec, CertifySpec, PredictSpec, EvaluateSpec)
 
 INPUTS = ("start", "step", "count")
 
@@ -88,6 +88,10 @@ def _put(body: dict[str, Any], name: str, value: Any) -> None:
         method = _table(body.get("method"))
         # Hyper-parameters of the file's method say nothing about another one.
         body["method"] = method if method.get("name") == value else {"name": value}
+    elif name == "evaluation":
+        asked = _table(body.get("evaluation"))
+        name_of = value.get("name", asked.get("name"))
+        body["evaluation"] = {**(asked if asked.get("name") == name_of else {}), **value}
     else:
         body[name] = value
 

@@ -22,6 +22,14 @@ RESULTS = {
     },
     "predict": {"predictions.csv": "predictions.csv", "predictions.ndjson": "predictions.ndjson"},
     "soft_labels": {"predictions.csv": "predictions.csv", "predictions.ndjson": "predictions.ndjson"},
+    "evaluate": {
+        "report.html": "report.html",
+        "report.json": "report.json",
+        "report.csv": "report.csv",
+        "evaluations.csv": "evaluations.csv",
+        "evaluations.ndjson": "evaluations.ndjson",
+        "evaluation.png": "plots/evaluation.png",
+    },
     "train": {"epochs.json": "epochs"},
 }
 """By kind of job: the files that ``fetch`` writes, and where the job has them."""

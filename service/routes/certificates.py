@@ -53,8 +53,8 @@ def download_certificates(
     job_id: str, format: Format, request: Request, tenant_id: TenantId, database: DatabaseDep
 ) -> Response:
     """All certificates so far as a file; `tsv` is the field's format, radii rounded down."""
-    etag = _etag(database, tenant_id, job_id, ("certify",), "certificates")
-    return _file(request, etag, f"{job_id}-certificates.{format}", exports.certificates(database, job_id, format))
+    etag = rows_etag(database, tenant_id, job_id, ("certify",), "certificates")
+    return file_answer(request, etag, f"{job_id}-certificates.{format}", exports.certificates(database, job_id, format))
 
 
 @router.get("/{job_id}/predictions", operation_id="list_predictions", responses=problems(404))
@@ -80,17 +80,19 @@ def download_predictions(
     job_id: str, format: PlainFormat, request: Request, tenant_id: TenantId, database: DatabaseDep
 ) -> Response:
     """All predictions so far as a file."""
-    etag = _etag(database, tenant_id, job_id, results.PREDICTING, "predictions")
-    return _file(request, etag, f"{job_id}-predictions.{format}", exports.predictions(database, job_id, format))
+    etag = rows_etag(database, tenant_id, job_id, results.PREDICTING, "predictions")
+    return file_answer(request, etag, f"{job_id}-predictions.{format}", exports.predictions(database, job_id, format))
 
 
-def _etag(database: Database, tenant_id: str, job_id: str, kinds: Sequence[str], part: str) -> str:
+def rows_etag(database: Database, tenant_id: str, job_id: str, kinds: Sequence[str], part: str) -> str:
+    """The tag of a job's rows so far; raises ``NotFound`` where it has none of that kind."""
     with database.read() as session:
         job = of_kind(session, tenant_id, job_id, kinds, part)
         return etag_of(job.id, job.revision, session.get_one(JobSummary, job_id).done)
 
 
-def _file(request: Request, etag: str, name: str, pieces: Iterator[str]) -> Response:
+def file_answer(request: Request, etag: str, name: str, pieces: Iterator[str]) -> Response:
+    """A file of rows, by its name."""
     headers = {"ETag": etag, "Content-Disposition": f'attachment; filename="{name}"'}
     if matches(request, etag):
         return Response(status_code=304, headers=headers)

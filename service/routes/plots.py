@@ -1,10 +1,10 @@
-"""Plots of certify jobs, drawn from the rows."""
+"""Plots of certify and evaluate jobs, drawn from the rows."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request, Response
 
-from service import reports
+from service import evaluation_reports, reports
 from service.dependencies import DatabaseDep, TenantId, matches
 from service.openapi import files, problems
 from service.resources import of_kind
@@ -12,7 +12,7 @@ from service.resources import of_kind
 router = APIRouter(prefix="/v1/jobs", tags=["plots"])
 
 MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
-Name = Annotated[Literal["certified-accuracy", "radius-histogram"], Path()]
+Name = Annotated[Literal["certified-accuracy", "radius-histogram", "evaluation"], Path()]
 Format = Annotated[Literal["png", "svg"], Path()]
 
 
@@ -25,15 +25,20 @@ Format = Annotated[Literal["png", "svg"], Path()]
 def get_plot(
     job_id: str, name: Name, format: Format, request: Request, tenant_id: TenantId, database: DatabaseDep
 ) -> Response:
-    """Certified accuracy over the radius, or the histogram of radii; of what is done so far."""
+    """Of a certify job certified accuracy over the radius, or the histogram of radii; of an evaluate job what it found at each
+    point; of what is done so far."""
     with database.read() as session:
-        found = reports.sources(session, of_kind(session, tenant_id, job_id, ("certify",), "plots"))
+        kind = "evaluate" if name == "evaluation" else "certify"
+        found = reports.sources(session, of_kind(session, tenant_id, job_id, (kind,), "this plot"))
         headers = {
             "ETag": reports.etag(found, f"{name}.{format}"),
             "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
         }
         if matches(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
+        if name == "evaluation":
+            made = evaluation_reports.evaluation(session, found)
+            return Response(evaluation_reports.plot(made, format), media_type=MEDIA_TYPES[format], headers=headers)
         rows = reports.digest(session, found)
     from service.report_page import plot  # with matplotlib, which takes a while to import
 

@@ -1,11 +1,12 @@
-"""Reports of certify jobs: JSON, HTML, CSV. While a job is not finished they are partial and say so."""
+"""Reports of certify and evaluate jobs: JSON, HTML, CSV. While a job is not finished they are partial and say so."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request, Response
 
+from rs_core import evaluation_text
 from rs_core.report_text import to_csv
-from service import reports, result_schemas
+from service import evaluation_reports, reports, result_schemas
 from service.dependencies import DatabaseDep, TenantId, matches
 from service.openapi import NOT_MODIFIED, files, problems
 from service.rendering import PAGE_HEADERS
@@ -42,17 +43,32 @@ def download_report(
 
 def _report(job_id: str, form: str, request: Request, tenant_id: str, database: DatabaseDep) -> Response:
     with database.read() as session:
-        found = reports.sources(session, of_kind(session, tenant_id, job_id, ("certify",), "a report"))
+        found = reports.sources(session, of_kind(session, tenant_id, job_id, ("certify", "evaluate"), "a report"))
         headers = {"ETag": reports.etag(found, form)}
         if matches(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
+        if found.job.kind == "evaluate":
+            made = evaluation_reports.evaluation(session, found)
+            return _of_evaluation(made, form, headers)
         rows = reports.digest(session, found)
     report = reports.numbers(found, rows)
     if form == "json":
         return json_answer(reports.body(found, report), 200, headers)
     if form == "csv":
-        disposition = {"Content-Disposition": f'attachment; filename="{job_id}-report.csv"'}
-        return Response(to_csv(report), media_type="text/csv", headers=headers | disposition)
+        return _csv(job_id, to_csv(report), headers)
     from service.report_page import page  # with matplotlib, which takes a while to import
 
     return Response(page(found, report, rows), media_type="text/html", headers=headers | PAGE_HEADERS)
+
+
+def _of_evaluation(made: evaluation_reports.Evaluation, form: str, headers: dict[str, str]) -> Response:
+    if form == "json":
+        return json_answer(evaluation_reports.body(made), 200, headers)
+    if form == "csv":
+        return _csv(made.found.job.id, evaluation_text.to_csv(made.report), headers)
+    return Response(evaluation_reports.page(made), media_type="text/html", headers=headers | PAGE_HEADERS)
+
+
+def _csv(job_id: str, text: str, headers: dict[str, str]) -> Response:
+    disposition = {"Content-Disposition": f'attachment; filename="{job_id}-report.csv"'}
+    return Response(text, media_type="text/csv", headers=headers | disposition)

@@ -219,6 +219,8 @@ def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
             "download_certificates",
             "list_predictions",
             "download_predictions",
+            "list_evaluations",
+            "download_evaluations",
             "get_report",
             "download_report",
             "get_plot",
@@ -261,4 +263,6 @@ def test_errors_are_documented_as_problems(document: dict[str, Any]) -> None:
 def test_a_jobs_body_is_documented_as_a_choice_by_kind(document: dict[str, Any]) -> None:
     schema = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["discriminator"]["propertyName"] == "kind"
-    assert set(schema["discriminator"]["mapping"]) == {"train", "certify", "predict", "soft_labels", "verify"}
+    assert set(schema["discriminator"]["mapping"]) == {
+        *("train", "certify", "predict", "soft_labels", "verify", "evaluate")
+    }

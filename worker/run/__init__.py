@@ -10,6 +10,7 @@ RUNNERS = {
     "soft_labels": "worker.run.soft_labels",
     "train": "worker.run.train",
     "verify": "worker.run.verify",
+    "evaluate": "worker.run.evaluate",
     "convert": "worker.run.convert",
 }
 

@@ -106,6 +106,11 @@ class Task:
         side = self.spec.get("crop_size")
         return image if side is None else torch.zeros(image.shape[0], side, side)
 
+    def model(self) -> BaseClassifier:
+        """The base classifier, on the task's device and in evaluation mode."""
+        model, _ = _model(self.path("checkpoint"), str(self.device))
+        return model
+
     def sampler(self) -> Sampler:
         """The base classifier under the job's noise, on the task's device."""
         model, info = _model(self.path("checkpoint"), str(self.device))

@@ -12,8 +12,18 @@ from rs_core import training_checks
 from rs_core.asked_report import radii_of
 from rs_core.certify.procedure import USUAL_SAVING, procedure_of
 from rs_core.errors import InvalidSpec, Mismatch
+from rs_core.evaluate_spec import passes_of, points_of
 from rs_core.methods.table import method
-from rs_core.spec import CertifySpec, Normalization, PredictSpec, Selection, SoftLabelSpec, TrainSpec, dump_spec
+from rs_core.spec import (
+    CertifySpec,
+    EvaluateSpec,
+    Normalization,
+    PredictSpec,
+    Selection,
+    SoftLabelSpec,
+    TrainSpec,
+    dump_spec,
+)
 from rs_core.training_checks import Known
 from worker.store.jobs import NewJob
 from worker.store.tables import Checkpoint, Dataset
@@ -30,12 +40,15 @@ SAMPLES_PER_SECOND = {
 FULL_PASS, INPUT_PASS = 3, 2
 """Forward passes that one costs which goes back to the weights, or to the input alone."""
 
+UNITS_OF_WORK = {"train": ("optimiser steps", "inputs, epochs"), "evaluate": ("passes", "inputs, evaluation")}
+"""What work is counted in, and which fields it grows with."""
+
 UNKNOWN_RATE = 100.0
 MIN_SHARDS, MAX_SHARDS = 8, 2_000
 
 
 def plan(
-    spec: TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec,
+    spec: TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | EvaluateSpec,
     *,
     tenant_id: str,
     dataset: Dataset,
@@ -69,6 +82,14 @@ def plan(
         check_training(spec, dataset, test_dataset, start)
         shards, total = [(0, chosen)], spec.epochs
         body = dump_spec(spec)
+    elif isinstance(spec, EvaluateSpec):
+        architecture = _check_model(spec, dataset, checkpoint, maker)
+        forward, to_the_input = passes_of(spec.evaluation)
+        work, total = chosen * (forward + to_the_input), chosen
+        seconds = chosen * (forward + INPUT_PASS * to_the_input) / rate(architecture)
+        shards = cut(chosen, seconds / chosen, shard_seconds)
+        radii = points_of(spec.evaluation)
+        body = dump_spec(spec) | {"sigma": resolve_sigma(spec, checkpoint)}
     else:
         architecture = _check_model(spec, dataset, checkpoint, maker)
         sigma = resolve_sigma(spec, checkpoint)
@@ -83,8 +104,8 @@ def plan(
             work = chosen * procedure.most
             radii = radii_of(spec, procedure.cap)
         body = dump_spec(spec) | {"sigma": sigma}
-    unit = "optimiser steps" if spec.kind == "train" else "noise samples"
-    admit(seconds, max_job_seconds, f"{work} {unit}", "inputs, epochs" if spec.kind == "train" else "inputs, n")
+    unit, where = UNITS_OF_WORK.get(spec.kind, ("noise samples", "inputs, n"))
+    admit(seconds, max_job_seconds, f"{work} {unit}", where)
     job = NewJob(
         tenant_id=tenant_id,
         kind=spec.kind,
@@ -125,7 +146,9 @@ def cut(inputs: int, seconds_per_input: float, shard_seconds: float) -> list[tup
     return [(first, min(first + size, inputs)) for first in range(0, inputs, size)]
 
 
-def resolve_sigma(spec: CertifySpec | PredictSpec | SoftLabelSpec, checkpoint: Checkpoint | None) -> float:
+def resolve_sigma(
+    spec: CertifySpec | PredictSpec | SoftLabelSpec | EvaluateSpec, checkpoint: Checkpoint | None
+) -> float:
     """The job's noise level: its own, else the checkpoint's."""
     known = checkpoint.sigma if checkpoint is not None else None
     sigma = spec.sigma if spec.sigma is not None else known
@@ -145,7 +168,7 @@ def shape_read(dataset: Dataset, crop_size: int | None) -> list[int]:
 
 
 def _check_model(
-    spec: CertifySpec | PredictSpec | SoftLabelSpec,
+    spec: CertifySpec | PredictSpec | SoftLabelSpec | EvaluateSpec,
     dataset: Dataset,
     checkpoint: Checkpoint | None,
     maker: TrainSpec | None,

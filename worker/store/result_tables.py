@@ -15,8 +15,8 @@ from worker.store.columns import Base
 class JobSummary(Base):
     """What a poll or a report of a large job needs, kept up to date as results arrive.
 
-    ``work`` is in noise samples (certify, predict), optimiser steps (train) or conversions; ``correct_at`` counts the
-    inputs that are correct at each of ``radii``; ``given_up`` are the inputs given up since the last one that was done.
+    ``work`` is in noise samples (certify, predict), passes of the network (evaluate), optimiser steps (train) or conversions;
+    ``correct_at`` counts the inputs that are correct at each of ``radii``, or right at each point of an evaluation; ``given_up`` are the inputs given up since the last one that was done.
     """
 
     __tablename__ = "job_summary"
@@ -84,6 +84,19 @@ class PredictionRow(Base):
     seed: Mapped[int]
     seconds: Mapped[float]
     batch_size: Mapped[int | None]
+    error: Mapped[str | None]
+
+
+class EvaluationRow(Base):
+    """What an evaluation has found of one input, point by point."""
+
+    __tablename__ = "evaluation"
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    label: Mapped[int]
+    found: Mapped[list[Any]]
+    seed: Mapped[int]
+    seconds: Mapped[float]
     error: Mapped[str | None]
 
 

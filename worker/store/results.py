@@ -5,12 +5,10 @@ commit; the fence is checked by the caller's ``shards.renew`` in the same transa
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from rs_core.certify.decision import ABSTAIN, Certificate, Prediction
@@ -18,13 +16,10 @@ from rs_core.certify.procedure import Procedure, turn_end
 from rs_core.soft_labels import ALPHA
 from rs_core.spec import Selection
 from rs_core.tally import tally
-from worker.store import digests
-from worker.store.columns import Base
+from worker.store import digests, evaluations, rows
 from worker.store.result_tables import CertificateRow, EpochMetric, JobSummary, PredictionRow, SampleProgress
 from worker.store.shards import Claim
 from worker.store.tables import Dataset, Job
-
-Record = TypeVar("Record", Certificate, Prediction)
 
 AT_ONCE = 10_000
 """Parameters of one query."""
@@ -32,14 +27,10 @@ PREDICTING = ("predict", "soft_labels")
 """Kinds of jobs whose results are predictions."""
 
 
-OF_THE_JOB = ("sampling", "radii", "bound", "noise", "precision")
-"""What every certificate says of its procedure, and is the same for all of a job: kept in the job's specification."""
-
-
 def store_certificates(session: Session, job_id: str, certificates: Sequence[Certificate]) -> int:
     """Inserts those that are new, puts those that know more in the place of older ones, and brings the summary up to
     date; returns how many were stored."""
-    new = _insert_new(session, CertificateRow, job_id, certificates)
+    new = rows.insert_new(session, CertificateRow, job_id, certificates)
     inserted = {certificate.index for certificate in new}
     again = [row for row in certificates if row.sampling == "anytime" and row.index not in inserted]
     older, newer = _replaced(session, job_id, again)
@@ -63,7 +54,7 @@ def _replaced(
     wanted = {certificate.index: certificate for certificate in certificates}
     before = [row for row in certificates_at(session, job_id, list(wanted)) if row.n < wanted[row.index].n]
     for row in before:
-        values = _columns_of(wanted[row.index])
+        values = rows.columns_of(wanted[row.index])
         session.execute(
             update(CertificateRow)
             .where(CertificateRow.job_id == job_id, CertificateRow.index == row.index)
@@ -114,7 +105,7 @@ def _cap_of(procedure: Procedure) -> float:
 
 def store_predictions(session: Session, job_id: str, predictions: Sequence[Prediction]) -> int:
     """Inserts those that are new and adds them to the summary; returns how many were."""
-    new = _insert_new(session, PredictionRow, job_id, predictions)
+    new = rows.insert_new(session, PredictionRow, job_id, predictions)
     if new:
         summary = _locked_summary(session, job_id)
         summary.done += len(new)
@@ -127,13 +118,17 @@ def store_predictions(session: Session, job_id: str, predictions: Sequence[Predi
 
 def store_epoch(session: Session, job_id: str, metric: dict[str, Any]) -> None:
     """Inserts one epoch's metrics, once; ``done`` of the summary counts epochs."""
-    inserted = _insert_rows(session, EpochMetric, [{"job_id": job_id, **metric}], ["job_id", "epoch"])
+    inserted = rows.insert(session, EpochMetric, [{"job_id": job_id, **metric}], ["job_id", "epoch"])
     if inserted:
         _locked_summary(session, job_id).done += 1
 
 
 def store_failure(session: Session, job_id: str, spec: dict[str, Any], index: int, label: int, error: str) -> None:
     """Stores an input that could not be worked on: not certified, with the reason, and in the denominator."""
+    drop_progress(session, job_id, [index])
+    if spec["kind"] == "evaluate":
+        evaluations.store_failure(session, job_id, spec, index, label, error)
+        return
     spec = spec.get("certify", spec)
     known: dict[str, Any] = {"index": index, "label": label, "prediction": ABSTAIN, "counts": (), "error": error}
     known |= {name: spec[name] for name in ("n", "sigma", "seed")} | {"alpha": spec.get("alpha", ALPHA)}
@@ -142,7 +137,6 @@ def store_failure(session: Session, job_id: str, spec: dict[str, Any], index: in
     else:
         known |= _of_the_job(spec)
         store_certificates(session, job_id, [Certificate(**known, n0=spec["n0"], counts0=(), radius=0.0, p_lower=0.0)])
-    drop_progress(session, job_id, [index])
 
 
 def count_failure(session: Session, job_id: str) -> int:
@@ -215,7 +209,7 @@ def drop_progress(session: Session, job_id: str, indices: Iterable[int]) -> None
 
 def progress_of(session: Session, job_id: str, indices: Sequence[int]) -> list[SampleProgress]:
     """The unfinished inputs among ``indices``."""
-    query = select(SampleProgress).where(SampleProgress.job_id == job_id, *_between(SampleProgress.index, indices))
+    query = select(SampleProgress).where(SampleProgress.job_id == job_id, *rows.between(SampleProgress.index, indices))
     return list(session.scalars(query))
 
 
@@ -223,7 +217,7 @@ def standing(session: Session, claim: Claim) -> tuple[set[int], list[dict[str, A
     """Which inputs of a claimed shard have their result of this turn, and how far the unfinished ones have come."""
     if claim.kind == "verify":
         return done_among(session, claim.job_id, claim.kind, claim.spec["chosen"]), []
-    if claim.kind not in ("certify", *PREDICTING):
+    if claim.kind not in ("certify", "evaluate", *PREDICTING):
         return set(), []
     count = session.scalar(select(Dataset.count).join(Job, Job.dataset_id == Dataset.id).where(Job.id == claim.job_id))
     indices = Selection(**claim.spec["inputs"]).indices(count or 0)[claim.first : claim.stop]
@@ -249,7 +243,7 @@ def _turned(session: Session, claim: Claim, indices: Sequence[int]) -> tuple[set
         CertificateRow.batch_size,
         CertificateRow.n,
         CertificateRow.error,
-    ).where(CertificateRow.job_id == claim.job_id, *_between(CertificateRow.index, indices))
+    ).where(CertificateRow.job_id == claim.job_id, *rows.between(CertificateRow.index, indices))
     done, begun = set(), {}
     for index, counts0, counts, seconds, batch_size, n, error in session.execute(query):
         if n >= upto or error is not None:
@@ -262,14 +256,16 @@ def _turned(session: Session, claim: Claim, indices: Sequence[int]) -> tuple[set
 
 def done_among(session: Session, job_id: str, kind: str, indices: Sequence[int]) -> set[int]:
     """Which of ``indices`` (ascending) have their result already."""
+    if kind == "evaluate":
+        return evaluations.done_among(session, job_id, indices)
     table = PredictionRow if kind in PREDICTING else CertificateRow
-    return set(session.scalars(select(table.index).where(table.job_id == job_id, *_between(table.index, indices))))
+    return set(session.scalars(select(table.index).where(table.job_id == job_id, *rows.between(table.index, indices))))
 
 
 def certificates(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[Certificate]:
     """A job's certificates in the order of their index, beyond index ``after``."""
     procedure = _procedure(session, job_id)
-    for fields in _rows(session, CertificateRow, Certificate, job_id, CertificateRow.index > after, limit=limit):
+    for fields in rows.read(session, CertificateRow, Certificate, job_id, CertificateRow.index > after, limit=limit):
         yield _certificate(fields, procedure)
 
 
@@ -280,7 +276,7 @@ def certificates_at(session: Session, job_id: str, indices: Sequence[int]) -> li
     found = [
         _certificate(fields, procedure)
         for part in parts
-        for fields in _rows(session, CertificateRow, Certificate, job_id, CertificateRow.index.in_(part))
+        for fields in rows.read(session, CertificateRow, Certificate, job_id, CertificateRow.index.in_(part))
     ]
     return sorted(found, key=lambda row: row.index)
 
@@ -292,7 +288,7 @@ def _procedure(session: Session, job_id: str) -> dict[str, Any]:
 
 
 def _of_the_job(spec: dict[str, Any]) -> dict[str, Any]:
-    known = {name: spec[name] for name in OF_THE_JOB if spec.get(name) is not None}
+    known = {name: spec[name] for name in rows.OF_THE_JOB if spec.get(name) is not None}
     return known | ({"radii": tuple(known["radii"])} if "radii" in known else {})
 
 
@@ -302,7 +298,7 @@ def _certificate(fields: dict[str, Any], procedure: dict[str, Any]) -> Certifica
 
 def predictions(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[Prediction]:
     """A job's predictions in the order of their index, beyond index ``after``."""
-    for fields in _rows(session, PredictionRow, Prediction, job_id, PredictionRow.index > after, limit=limit):
+    for fields in rows.read(session, PredictionRow, Prediction, job_id, PredictionRow.index > after, limit=limit):
         yield Prediction(**fields | {"counts": tuple(fields["counts"])})
 
 
@@ -317,7 +313,7 @@ def votes(session: Session, job_id: str, *, after: int, limit: int) -> list[tupl
 def without_votes(session: Session, job_id: str, inputs: range) -> tuple[int, str] | None:
     """The first of ``inputs`` (ascending) that a job could not vote on, and why."""
     query = select(PredictionRow.index, PredictionRow.error).where(
-        PredictionRow.job_id == job_id, PredictionRow.error.is_not(None), *_between(PredictionRow.index, inputs)
+        PredictionRow.job_id == job_id, PredictionRow.error.is_not(None), *rows.between(PredictionRow.index, inputs)
     )
     found = session.execute(query.order_by(PredictionRow.index))
     return next(((index, str(error)) for index, error in found if index in inputs), None)
@@ -326,41 +322,6 @@ def without_votes(session: Session, job_id: str, inputs: range) -> tuple[int, st
 def epochs(session: Session, job_id: str) -> list[EpochMetric]:
     """A training job's epochs in order."""
     return list(session.scalars(select(EpochMetric).where(EpochMetric.job_id == job_id).order_by(EpochMetric.epoch)))
-
-
-def _rows(
-    session: Session, table: type[Any], record: type[Any], job_id: str, *conditions: Any, limit: int | None = None
-) -> Iterator[dict[str, Any]]:
-    """The record's fields of each row; columns and not entities, since a report reads very many of them."""
-    names = [name for name in record.__dataclass_fields__ if name not in OF_THE_JOB]
-    query = select(*(getattr(table, name) for name in names)).where(table.job_id == job_id, *conditions)
-    for row in session.execute(query.order_by(table.index).limit(limit).execution_options(yield_per=1000)):
-        yield dict(zip(names, row, strict=True))
-
-
-def _between(column: Any, indices: Sequence[int]) -> list[Any]:
-    """A range condition, since the positions of one shard are evenly spaced: no list of thousands of parameters."""
-    return [column >= indices[0], column <= indices[-1]] if indices else [column < 0]
-
-
-def _insert_new(session: Session, table: type[Base], job_id: str, records: Sequence[Record]) -> list[Record]:
-    rows = [{"job_id": job_id, **_columns_of(record)} for record in records]
-    inserted = {index for _, index in _insert_rows(session, table, rows, ["job_id", "index"])}
-    return [record for record in records if record.index in inserted]
-
-
-def _columns_of(record: Certificate | Prediction) -> dict[str, Any]:
-    return {name: value for name, value in asdict(record).items() if name not in OF_THE_JOB}
-
-
-def _insert_rows(session: Session, table: type[Base], rows: list[dict[str, Any]], key: list[str]) -> list[Any]:
-    """``INSERT ... ON CONFLICT DO NOTHING``; returns the keys of the rows that were not there before."""
-    if not rows:
-        return []
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).on_conflict_do_nothing(index_elements=key)
-    columns = [getattr(table, name) for name in key]
-    return list(session.execute(statement.returning(*columns), rows))
 
 
 def _locked_summary(session: Session, job_id: str) -> JobSummary:

@@ -28,7 +28,7 @@ MAX_LOST = 10
 """Claims in a row without one commit after which a shard, and with it the job, is given up."""
 
 
-PINNED = ("certify", "predict", "soft_labels", "train")
+PINNED = ("certify", "predict", "soft_labels", "train", "evaluate")
 """Kinds of jobs that stay on one type of device once they have begun, because their noise depends on it."""
 
 

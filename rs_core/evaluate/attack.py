@@ -1,0 +1,59 @@
+"""Empirical robustness of a smoothed classifier: Salman et al. 2019, "Provably Robust Deep Learning via Adversarially Trained
+Smoothed Classifiers", arXiv 1906.04584, section 4.
+
+For each radius, SmoothAdv's PGD or DDN ascends -log of the mean prediction under m noise samples; then PREDICT is asked, with
+fresh noise, at what was found. With the target ``base`` there is no noise in the attack. Empirical accuracy bounds certified
+accuracy at the same radius from above, but for the failure probabilities of both. The counting of answers that contradict a
+certificate is left to ``evaluation_report``.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from rs_core.attacks import ddn_iterates, frozen, pgd_iterates, smoothed_loss
+from rs_core.certify.engine import Input
+from rs_core.evaluate.records import Evaluated, Working
+from rs_core.evaluate.search import At, Clock, Subject, judged, last_of
+from rs_core.evaluate_spec import Attack
+from rs_core.noise import Stage
+
+SMALLEST_STEP = 3 / 510
+"""The norm that published DDN attacks come down to in T steps, l2, in [0, 1]-pixel units."""
+LARGEST_GAMMA, SMALLEST_GAMMA = 0.5, 1e-4
+"""The rule for gamma leaves (0, 1) where epsilon is near that norm, or far below it."""
+
+
+def evaluate(subject: Subject, inputs: Iterable[Input], asked: Attack) -> Iterator[Working | Evaluated]:
+    """Each input attacked at each radius; of one input, all from the same noise."""
+    for index, image, label in inputs:
+        yield Working(index=index, label=label)
+        clock, x = Clock(), image[None].to(subject.sampler.device)
+        places: list[At] = []
+        with frozen(subject.model):
+            for epsilon in asked.epsilons:
+                iterates = _iterates(subject, x, index, label, asked, epsilon)
+                places.append((epsilon, (yield from last_of(iterates, clock, index, label))))
+        yield from judged(subject, x, index, label, places, n=asked.n, alpha=asked.alpha, clock=clock)
+
+
+def gamma_of(epsilon: float, steps: int) -> float:
+    """By how much DDN changes the norm in each step where nobody says: from ``epsilon`` it can shrink to the smallest norm."""
+    return min(LARGEST_GAMMA, max(SMALLEST_GAMMA, 1.0 - float((SMALLEST_STEP / epsilon) ** (1 / steps))))
+
+
+def _iterates(subject: Subject, x: Tensor, index: int, label: int, asked: Attack, epsilon: float) -> Iterable[Tensor]:
+    """Where the attack stands before and after each step; the input itself where the radius is 0."""
+    if epsilon == 0:
+        return [x]
+    noises = subject.noises(x, index, asked.m) if asked.target == "smoothed" else torch.zeros_like(x)[None]
+    y = torch.tensor([label], device=x.device)
+    stream = subject.stream(index, Stage.ATTACK_DIRECTION)
+    if asked.algorithm == "pgd":
+        objective = smoothed_loss(subject.forward, noises, y)
+        return pgd_iterates(objective, x, epsilon=epsilon, steps=asked.steps, generator=stream)
+    gamma = asked.ddn_gamma if asked.ddn_gamma is not None else gamma_of(epsilon, asked.steps)
+    return ddn_iterates(
+        subject.forward, noises, x, y, epsilon=epsilon, steps=asked.steps, gamma=gamma, generator=stream
+    )

@@ -1,0 +1,45 @@
+"""What an evaluation finds of one input, with the votes that it rests on. Needs no torch."""
+
+from dataclasses import dataclass
+
+from rs_core.certify.decision import ABSTAIN, UNKNOWN_LABEL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One point: what was looked for, and what the classifier says there.
+
+    ``point`` is the attack's radius or the length of the search; ``distance`` how far what was found is from the input, l2,
+    [0, 1]-pixel units. ``prediction`` is PREDICT's class or ``ABSTAIN``; ``counts`` are the votes per class of fresh noise.
+    """
+
+    point: float
+    distance: float
+    prediction: int
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """One input at all points. ``error`` says why there are none: then it counts as wrong everywhere."""
+
+    index: int
+    label: int = UNKNOWN_LABEL
+    found: tuple[Found, ...] = ()
+    seed: int
+    seconds: float = 0.0
+    error: str | None = None
+
+    def right(self, points: int) -> tuple[bool, ...]:
+        """At which of so many points the answer is the label; an abstention never is."""
+        if not self.found:
+            return (False,) * points
+        return tuple(at.prediction not in (ABSTAIN, UNKNOWN_LABEL) and at.prediction == self.label for at in self.found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Working:
+    """A sign of life: the input that is worked on, said when it begins and about once a second."""
+
+    index: int
+    label: int

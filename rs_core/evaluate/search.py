@@ -1,0 +1,104 @@
+"""What evaluations share: the noise that a search goes through, and the votes of fresh noise at what it has found.
+
+A search judged by the noise that it was made with looks stronger than it is, so the votes come from streams of their own
+(Salman et al. 2019, arXiv 1906.04584, section 4, attack one smoothed classifier and ask another draw of it). Every stream is
+named by the input: what is found of it depends on neither the others nor their order.
+"""
+
+import time
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rs_core.certify import engine
+from rs_core.certify.decision import Prediction
+from rs_core.certify.sampling import Sampler
+from rs_core.evaluate.records import Evaluated, Found, Working
+from rs_core.models.forward import training_forward
+from rs_core.noise import Stage, draw, generator
+
+SECONDS_BETWEEN_SIGNS = 1.0
+
+At = tuple[float, Tensor]
+"""A point of an evaluation, and the image (1, C, H, W) that was found for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """The classifier that is evaluated.
+
+    ``model`` maps (B, C, H, W) in [0, 1] pixels to logits (B, K) and stands in evaluation mode, its weights frozen; ``sampler``
+    counts its votes under noise. The activations of at most ``batch_size`` noisy images are kept at once.
+    """
+
+    model: nn.Module
+    sampler: Sampler
+    batch_size: int
+
+    @property
+    def forward(self) -> nn.Module:
+        """The model for passes back to the input, in bounded memory."""
+        return training_forward(self.model, forward_batch=self.batch_size)
+
+    def noises(self, x: Tensor, index: int, m: int) -> Tensor:
+        """The noise that a search on one image (1, C, H, W) goes through: (m, 1, C, H, W), the input's own."""
+        return draw(x, m, self.sampler.sigma, self.stream(index, Stage.ATTACK))
+
+    def stream(self, index: int, stage: Stage) -> torch.Generator:
+        """One of the input's own streams."""
+        return generator(self.sampler.seed, index, stage, device=self.sampler.device)
+
+
+class Clock:
+    """Tells when a sign of life is due."""
+
+    def __init__(self) -> None:
+        self.began = self._said = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether the last one is old; asked for, it is taken as given."""
+        now = time.monotonic()
+        if now - self._said < SECONDS_BETWEEN_SIGNS:
+            return False
+        self._said = now
+        return True
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self.began
+
+
+def last_of(iterates: Iterable[Tensor], clock: Clock, index: int, label: int) -> Generator[Working, None, Tensor]:
+    """The last of the iterates of a search, with signs of life on the way; there is at least one."""
+    for at in iterates:
+        found = at
+        if clock.due:
+            yield Working(index=index, label=label)
+    return found
+
+
+def judged(
+    subject: Subject, x: Tensor, index: int, label: int, places: list[At], *, n: int, alpha: float, clock: Clock
+) -> Iterator[Working | Evaluated]:
+    """PREDICT at each of the places by fresh noise, then the whole input: ``x`` is the image (1, C, H, W) itself."""
+    found: list[Found] = []
+    inputs = [(index, image[0].cpu(), label) for _, image in places]
+    for record in engine.predict(subject.sampler, inputs, n=n, alpha=alpha, stage=Stage.VOTES_FOUND, alone=True):
+        if not isinstance(record, Prediction):
+            if clock.due:
+                yield Working(index=index, label=label)
+            continue
+        point, image = places[len(found)]
+        found.append(
+            Found(
+                point=point,
+                distance=float((image - x).norm()),
+                prediction=record.prediction,
+                counts=record.counts,
+            )
+        )
+    yield Evaluated(index=index, label=label, found=tuple(found), seed=subject.sampler.seed, seconds=clock.seconds)

@@ -1,0 +1,55 @@
+"""The evaluations by name; a module is imported when it is first used. Needs no torch."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+from rs_core.evaluate_spec import Attack, OverConfidence
+
+if TYPE_CHECKING:
+    from rs_core.evaluate.records import Evaluated, Working
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRow:
+    """One evaluation: what runs it as ``module:function``, the record of what is asked, what a point is, and what an input is
+    that is right there."""
+
+    name: str
+    function: str
+    record: type[Any]
+    point: str
+    right: str
+    reference: str
+
+
+EVALUATIONS: dict[str, EvaluationRow] = {
+    row.name: row
+    for row in (
+        EvaluationRow(
+            name="attack",
+            function="rs_core.evaluate.attack:evaluate",
+            record=Attack,
+            point="attack radius",
+            right="PREDICT answers the label",
+            reference="Salman et al., Provably Robust Deep Learning via Adversarially Trained Smoothed Classifiers, "
+            "2019, arXiv 1906.04584",
+        ),
+        EvaluationRow(
+            name="over_confidence",
+            function="rs_core.evaluate.over_confidence:evaluate",
+            record=OverConfidence,
+            point="length of the search",
+            right="PREDICT answers the label",
+            reference="Jeong et al., SmoothMix: Training Confidence-calibrated Smoothed Classifiers for Certified "
+            "Robustness, 2021, arXiv 2111.09277",
+        ),
+    )
+}
+
+
+def evaluation_function(name: str) -> "Callable[..., Iterator[Working | Evaluated]]":
+    """The evaluation's ``evaluate(subject, inputs, asked)``."""
+    module, function = EVALUATIONS[name].function.split(":")
+    return cast("Callable[..., Iterator[Working | Evaluated]]", getattr(import_module(module), function))

@@ -1,0 +1,118 @@
+"""What can be asked of a classifier beside its certificates, one record per evaluation; ``spec.Evaluation`` is their union
+by ``name``.
+
+An evaluation looks at each input at a few points: radii of an attack, lengths of a search. Radii and steps are in
+[0, 1]-pixel units: the public scripts divide theirs by 256 or 255, here it is not done.
+"""
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from rs_core.fields import MAX_SAMPLES, Alpha, Copies, Epsilon, Reference, record, refused
+
+STEPS_OF_A_LENGTH = 1e-6
+"""How far a length may be from a whole number of steps, as a share of one."""
+
+Votes = Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples that vote at each point, drawn afresh")]
+AttackSteps = Annotated[int, Field(ge=1, le=10_000, description="steps of the attack (T)")]
+
+
+@record
+class Attack:
+    """Empirical robustness of a smoothed classifier, Salman et al. 2019, arXiv 1906.04584: SmoothAdv-PGD, or DDN, through
+    m noise samples, then PREDICT on fresh noise at what it has found."""
+
+    name: Literal["attack"] = "attack"
+    algorithm: Annotated[
+        Literal["pgd", "ddn"], Field(description="projected gradient descent, or decoupled direction and norm")
+    ] = "pgd"
+    epsilons: Annotated[
+        tuple[Epsilon, ...],
+        Field(min_length=1, max_length=64, description="attack radii, ascending, l2; 0 is the input itself"),
+    ] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    steps: AttackSteps = 20
+    m: Annotated[
+        Copies, Field(description="noise samples that the attack goes through; more attack better, up to 128")
+    ] = 64
+    target: Annotated[
+        Literal["smoothed", "base"],
+        Field(description="what is attacked: the mean prediction under noise, or the base classifier without noise"),
+    ] = "smoothed"
+    ddn_gamma: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            lt=1,
+            description="by which DDN changes the norm in each step; null: 1 - (3 / 510 / epsilon)^(1 / steps), as published",
+        ),
+    ] = None
+    n: Votes = 10_000
+    alpha: Alpha = 0.001
+    certificates: Annotated[
+        Reference | None,
+        Field(
+            description="a certify job of the same model and data, or a file of its results: PREDICT must not answer another "
+            "class within a certified radius, and every time that it does is counted"
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "Attack":
+        _check_ascending("epsilons", self.epsilons)
+        return self
+
+
+@record
+class OverConfidence:
+    """Over-confidence off the class, the table of the SmoothMix slides (Jeong et al. 2021, arXiv 2111.09277): the ascent of
+    the smoothed loss that no ball holds back, and how the noise votes along it, for the true class and for the strongest
+    other one."""
+
+    name: Literal["over_confidence"] = "over_confidence"
+    lengths: Annotated[
+        tuple[Epsilon, ...],
+        Field(
+            min_length=1,
+            max_length=64,
+            description="lengths of the search's path, ascending, l2; 0 is the input itself",
+        ),
+    ] = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
+    step_size: Annotated[float, Field(gt=0, le=1e4, description="l2 length of each step of the search")] = 0.1
+    m: Annotated[Copies, Field(description="noise samples that the search goes through")] = 16
+    n: Votes = 1_000
+
+    @model_validator(mode="after")
+    def _whole_steps(self) -> "OverConfidence":
+        _check_ascending("lengths", self.lengths)
+        for length, steps in zip(self.lengths, self.steps, strict=True):
+            if abs(length / self.step_size - steps) > STEPS_OF_A_LENGTH:
+                raise refused("lengths", f"whole multiples of step_size = {self.step_size:g}", f"{length:g}")
+        if self.steps[-1] > 10_000:
+            raise refused("step_size", "at most 10,000 steps up to the last length", f"{self.steps[-1]:,}")
+        return self
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """After how many steps of the search each length is reached."""
+        return tuple(round(length / self.step_size) for length in self.lengths)
+
+
+def points_of(evaluation: "Attack | OverConfidence") -> tuple[float, ...]:
+    """Where an evaluation looks at each input."""
+    return evaluation.epsilons if isinstance(evaluation, Attack) else evaluation.lengths
+
+
+def passes_of(evaluation: "Attack | OverConfidence") -> tuple[int, int]:
+    """Passes of the network for one input: forward alone, and forward and back to the input."""
+    if isinstance(evaluation, OverConfidence):
+        return evaluation.n * len(evaluation.lengths), evaluation.steps[-1] * evaluation.m
+    attacked = sum(epsilon > 0 for epsilon in evaluation.epsilons)
+    copies = evaluation.m if evaluation.target == "smoothed" else 1
+    return evaluation.n * len(evaluation.epsilons), attacked * evaluation.steps * copies
+
+
+def _check_ascending(where: str, values: tuple[float, ...]) -> None:
+    if any(after <= before for before, after in pairwise(values)):
+        raise refused(where, "values that grow", ", ".join(f"{value:g}" for value in values))

@@ -1,0 +1,67 @@
+"""Figures of an evaluation: accuracy over the radius of an attack, and votes over the length of a search."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from rs_core.errors import InvalidResults
+from rs_core.evaluation_report import EvaluationReport
+from rs_core.plots import BLUE, GREY, LINE_COLOURS, ORANGE, canvas, legend
+
+ATTACKED, ALONG = "attack radius, ℓ₂, in [0, 1]-pixel units", "length of the search, ℓ₂, in [0, 1]-pixel units"
+
+
+def evaluation(reports: Mapping[str, EvaluationReport], *, title: str | None = None) -> Figure:
+    """The figure of one evaluation, or of several of one kind by name. Raises :class:`InvalidResults` for none, or for kinds
+    that do not go together."""
+    kinds = {report.evaluation for report in reports.values()}
+    if len(kinds) != 1:
+        got = ", ".join(sorted(kinds)) or "none"
+        raise InvalidResults(expected="evaluations of one kind to draw", got=got)
+    over_confidence = kinds == {"over_confidence"}
+    shown = "Votes along the search" if over_confidence else "Accuracy under attack"
+    figure, axes = canvas(title or shown, ALONG if over_confidence else ATTACKED)
+    drawn: list[tuple[str, Any]] = []
+    for place, (name, report) in enumerate(reports.items()):
+        colour = LINE_COLOURS[place % len(LINE_COLOURS)]
+        drawn += (_votes if over_confidence else _accuracy)(axes, report, name, colour, alone=len(reports) == 1)
+    axes.set(ylabel="mean share of votes" if over_confidence else "accuracy", ylim=(0, 1.01))
+    axes.set_xlim(left=0)
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+    legend(axes, [label for label, _ in drawn], [handle for _, handle in drawn], loc="best")
+    return figure
+
+
+def _votes(axes: Axes, report: EvaluationReport, name: str, colour: str, *, alone: bool) -> list[tuple[str, Any]]:
+    at = [row.point for row in report.points]
+    style: dict[str, Any] = {"linewidth": 1.8}
+    (true,) = axes.plot(
+        at, [row.true_votes for row in report.points], color=BLUE if alone else colour, marker="o", **style
+    )
+    (other,) = axes.plot(
+        at,
+        [row.other_votes for row in report.points],
+        color=ORANGE if alone else colour,
+        marker="s",
+        linestyle="--",
+        **style,
+    )
+    return [(f"{name}: true class", true), (f"{name}: strongest other class", other)]
+
+
+def _accuracy(axes: Axes, report: EvaluationReport, name: str, colour: str, *, alone: bool) -> list[tuple[str, Any]]:
+    rows = report.points
+    shares = [row.accuracy.certified_accuracy for row in rows]
+    below = [share - row.accuracy.low for share, row in zip(shares, rows, strict=True)]
+    above = [row.accuracy.high - share for share, row in zip(shares, rows, strict=True)]
+    bars: dict[str, Any] = {"capsize": 3, "elinewidth": 0.9, "marker": "o", "linewidth": 1.8}
+    attacked = axes.errorbar([row.point for row in rows], shares, [below, above], color=colour, **bars)
+    known = [(row.point, row.certified) for row in rows if row.certified is not None]
+    if not known:
+        return [(f"{name}: attacked", attacked)]
+    at, certified = zip(*known, strict=True)
+    (line,) = axes.plot(at, certified, color=GREY if alone else colour, marker="^", linestyle=":", linewidth=1.8)
+    return [(f"{name}: attacked", attacked), (f"{name}: certified", line)]

@@ -1,0 +1,254 @@
+"""The report of an evaluation: what was found at each point, over all inputs; a pure function of the stored rows.
+
+At each point: the share of inputs on which PREDICT answers the label (an abstention does not), how far what was found is from
+the inputs, and how the noise votes there, for the true class and for the strongest other one (the two rows of the
+over-confidence table of the SmoothMix slides, Jeong et al. 2021, arXiv 2111.09277). Inputs that are missing or failed stay in
+every denominator of an accuracy. Where certificates of the same inputs are given, every answer within a certified radius is held
+against them. Numbers only; text is in ``evaluation_text``, pictures in ``evaluation_plots``.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rs_core.certify.decision import ABSTAIN, Certificate
+from rs_core.errors import InvalidResults
+from rs_core.evaluate.records import Evaluated, Found
+from rs_core.evaluate_spec import points_of
+from rs_core.report import plain
+from rs_core.soft_labels import ALPHA
+from rs_core.spec import Attack, EvaluateSpec
+from rs_core.tally import CONFIDENCE, CurvePoint, point
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointRow:
+    """All inputs at one point.
+
+    ``accuracy`` is of all inputs, with its Clopper-Pearson interval; the other numbers are over the inputs that are done:
+    ``abstained`` a share, ``distance`` the mean and ``farthest`` the largest l2 distance, ``true_votes`` and ``other_votes`` the
+    mean shares of votes for the label and for the strongest other class. ``certified`` is the share of all inputs that are
+    certified as their label at a radius of at least the point, where certificates are known.
+    """
+
+    point: float
+    accuracy: CurvePoint
+    abstained: float
+    distance: float
+    farthest: float
+    true_votes: float
+    other_votes: float
+    certified: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """An answer within a certified radius that is another class than the certified one."""
+
+    index: int
+    point: float
+    distance: float
+    radius: float
+    certified: int
+    answered: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Answers held against certificates.
+
+    ``checked`` answers were given within a certified radius; each contradicts its certificate with a probability of at most
+    alpha of the certificate and alpha of PREDICT together, so that ``allowed`` contradictions are expected at most. As many
+    as there are, or more, come about with a probability of at most ``chance`` (Markov) where both statements are true.
+    """
+
+    checked: int
+    violations: tuple[Violation, ...]
+    allowed: float
+
+    @property
+    def loud(self) -> bool:
+        """Whether there are more of them than may be expected."""
+        return len(self.violations) > self.allowed
+
+    @property
+    def chance(self) -> float:
+        """Of so many; 1 where there are none."""
+        return min(1.0, self.allowed / len(self.violations)) if self.violations else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationReport:
+    """All that is said of one evaluation; radii, lengths and distances are l2, in [0, 1]-pixel units."""
+
+    evaluation: str
+    inputs: int
+    evaluated: int
+    complete: bool
+    errors: int
+    sigma: float
+    confidence: float
+    points: tuple[PointRow, ...]
+    held: Held | None
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain dicts and lists, free of NaN."""
+        body: dict[str, Any] = plain(self)
+        if self.held is not None:
+            body["held"] |= {"count": len(self.held.violations), "loud": self.held.loud, "chance": self.held.chance}
+        return body
+
+
+def summarize(
+    rows: Sequence[Evaluated],
+    spec: EvaluateSpec,
+    *,
+    total: int | None = None,
+    certificates: Mapping[int, Certificate] | None = None,
+) -> EvaluationReport:
+    """The report of the rows of an evaluation with a noise level, in any order; ``total`` are the inputs of the job,
+    ``certificates`` are by index. Raises :class:`InvalidResults` where there is nothing to report, an index comes twice, or
+    points are not those that were asked for."""
+    asked = points_of(spec.evaluation)
+    _check(rows, asked)
+    inputs = max(total or 0, len(rows))
+    if inputs < 1 or spec.sigma is None:
+        raise InvalidResults(expected="at least one input to report on, and its noise level", got="none")
+    done = [row for row in rows if row.found]
+    held = None if certificates is None else _held(done, spec, certificates)
+    return EvaluationReport(
+        evaluation=spec.evaluation.name,
+        inputs=inputs,
+        evaluated=len(rows),
+        complete=len(rows) == inputs,
+        errors=sum(row.error is not None for row in rows),
+        sigma=spec.sigma,
+        confidence=CONFIDENCE,
+        points=tuple(_at(place, at, rows, done, inputs, certificates) for place, at in enumerate(asked)),
+        held=held,
+        notes=_notes(rows, spec, inputs, held),
+    )
+
+
+def _check(rows: Sequence[Evaluated], asked: Sequence[float]) -> None:
+    indices = {row.index for row in rows}
+    if len(indices) < len(rows):
+        raise InvalidResults(expected="every index once", got=f"{len(rows) - len(indices)} that come again")
+    for row in rows:
+        if row.found and tuple(at.point for at in row.found) != tuple(asked):
+            got = ", ".join(f"{at.point:g}" for at in row.found)
+            expected = f"the points {', '.join(f'{at:g}' for at in asked)}"
+            raise InvalidResults(expected=expected, got=got, where=f"index {row.index}")
+
+
+def _at(
+    place: int,
+    at: float,
+    rows: Sequence[Evaluated],
+    done: Sequence[Evaluated],
+    inputs: int,
+    certificates: Mapping[int, Certificate] | None,
+) -> PointRow:
+    found = [(row, row.found[place]) for row in done]
+    right = sum(row.right(place + 1)[place] for row in done)
+    known = certificates or {}
+    certified = sum(known[row.index].correct and known[row.index].radius >= at for row in rows if row.index in known)
+    return PointRow(
+        point=at,
+        accuracy=point(at, right, inputs, inputs - len(rows)),
+        abstained=_mean([one.prediction == ABSTAIN for _, one in found]),
+        distance=_mean([one.distance for _, one in found]),
+        farthest=max((one.distance for _, one in found), default=math.nan),
+        true_votes=_mean([_votes(row, one)[0] for row, one in found]),
+        other_votes=_mean([_votes(row, one)[1] for row, one in found]),
+        certified=certified / inputs if certificates is not None else None,
+    )
+
+
+def _votes(row: Evaluated, one: Found) -> tuple[float, float]:
+    """Shares of votes for the label and for the strongest other class."""
+    drawn = max(1, sum(one.counts))
+    others = [count for label, count in enumerate(one.counts) if label != row.label]
+    true = one.counts[row.label] if 0 <= row.label < len(one.counts) else 0
+    return true / drawn, max(others, default=0) / drawn
+
+
+def _held(done: Sequence[Evaluated], spec: EvaluateSpec, certificates: Mapping[int, Certificate]) -> Held:
+    alpha = spec.evaluation.alpha if isinstance(spec.evaluation, Attack) else ALPHA
+    checked, allowed, violations = 0, 0.0, []
+    for row in done:
+        certificate = certificates.get(row.index)
+        if certificate is None or certificate.prediction == ABSTAIN:
+            continue
+        for one in row.found:
+            if one.distance > certificate.radius:
+                continue
+            checked, allowed = checked + 1, allowed + certificate.alpha + alpha
+            if one.prediction not in (ABSTAIN, certificate.prediction):
+                violations.append(
+                    Violation(
+                        index=row.index,
+                        point=one.point,
+                        distance=one.distance,
+                        radius=certificate.radius,
+                        certified=certificate.prediction,
+                        answered=one.prediction,
+                    )
+                )
+    return Held(checked=checked, violations=tuple(violations), allowed=allowed)
+
+
+def _notes(rows: Sequence[Evaluated], spec: EvaluateSpec, inputs: int, held: Held | None) -> tuple[str, ...]:
+    """Plain sentences that a reader of the numbers needs."""
+    errors = sum(row.error is not None for row in rows)
+    found = (
+        _held_note(held),
+        f"Partial: {len(rows):,} of {inputs:,} inputs are done. The others count as wrong, the intervals' upper ends count them "
+        "as right; all other numbers are over the inputs that are done."
+        if len(rows) < inputs
+        else None,
+        f"Inputs that could not be evaluated, counted as wrong: {errors:,}." if errors else None,
+        f"Intervals are Clopper-Pearson over inputs at {100 * CONFIDENCE:.0f} %, each for its point alone.",
+        *_of_the_kind(spec),
+    )
+    return tuple(note for note in found if note is not None)
+
+
+def _of_the_kind(spec: EvaluateSpec) -> tuple[str, ...]:
+    asked = spec.evaluation
+    if isinstance(asked, Attack):
+        against = (
+            f"{asked.m} noise samples" if asked.target == "smoothed" else "no noise: the base classifier is attacked"
+        )
+        return (
+            f"{asked.algorithm.upper()} of {asked.steps} steps through {against}; PREDICT by {asked.n:,} fresh samples at alpha = "
+            f"{asked.alpha:g}, an abstention counts as wrong. An attack that finds nothing proves nothing: the accuracy is an "
+            "upper bound on the true one at that radius.",
+        )
+    return (
+        f"The search goes through {asked.m} noise samples in steps of {asked.step_size:g}; votes are {asked.n:,} fresh ones. The "
+        "length is that of the path, the distance what is left of it where the path bends or meets the edge of [0, 1]. The "
+        "largest of several estimated shares is a little larger than the largest share.",
+    )
+
+
+def _held_note(held: Held | None) -> str | None:
+    if held is None:
+        return None
+    count = len(held.violations)
+    said = (
+        f"Answers within a certified radius: {held.checked:,}. Answers of another class than the certified one: {count:,}; the two "
+        f"alphas allow {held.allowed:.3g}."
+    )
+    if not held.loud:
+        return said
+    return (
+        f"CERTIFICATES CONTRADICTED. {said} With true certificates so many come about with a probability of at most "
+        f"{held.chance:.2g}: something is wrong with the certificates, the model or the machine. The inputs are listed."
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan

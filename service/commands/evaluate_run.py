@@ -1,0 +1,118 @@
+"""A local evaluation: model and data from files, ``rs_core.evaluate`` over them, what is found into files as it comes."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service.commands import results as files
+from service.commands.console import CommandError, bar, note, say, stoppable
+from service.commands.registered import use_registered
+from service.commands.smoothed_run import chosen_of, comparable, execution_of, load_checkpoint, resolved, sha256_of
+
+if TYPE_CHECKING:
+    from rs_core.certify.decision import Certificate
+    from rs_core.data.dataset import Dataset
+    from rs_core.models.normalize import BaseClassifier
+    from rs_core.spec import EvaluateSpec
+
+
+def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]) -> None:
+    """Evaluates the chosen inputs that have no row in ``out`` yet, then prints what they come to."""
+    from rs_core.checkpoint import check_fits
+    from rs_core.data.canonical import content_hash
+    from rs_core.data.readers import load
+    from rs_core.evaluation_report import summarize
+    from rs_core.evaluation_text import format_table, row_lines
+    from worker.run.environment import configure, provenance, resolve_device
+
+    use_registered()
+    certificates = certificates_of(spec)
+    data = load(spec.dataset)
+    model, info = load_checkpoint(Path(spec.checkpoint), hints)
+    check_fits(info, data)
+    spec, chosen = resolved(spec, info), chosen_of(spec, data)
+    place = resolve_device(device)
+    execution = execution_of(spec, files.read_run(out), place, threads)
+    configure(execution)
+    identity = {
+        "spec": comparable(spec),
+        "checkpoint": sha256_of(Path(spec.checkpoint)),
+        "dataset": content_hash(data),
+        "execution": execution,
+        "files": {"checkpoint": spec.checkpoint, "dataset": spec.dataset},
+        "inputs": len(chosen),
+        "class_names": list(data.class_names),
+        "provenance": provenance(place),
+    }
+    if certificates is not None:
+        _check_certificates(Path(str(getattr(spec.evaluation, "certificates", ""))), certificates, spec, identity)
+    with files.opened(out, identity, partial(row_lines, separator="\t")) as results:
+        _measure(spec, model.to(place), data, chosen, execution, results)
+        done: list[Any] = results.done
+    report = summarize(done, spec, total=len(chosen), certificates=certificates)
+    say(format_table(report).rstrip())
+    note(f"Results are in {out}, with all votes in {files.sidecar(out, '.ndjson')}.")
+
+
+def certificates_of(spec: "EvaluateSpec") -> "dict[int, Certificate] | None":
+    """The certificates that an attack is to be held against, by index, out of their file."""
+    from rs_core.certify.decision import Certificate
+    from service.records import read_ndjson
+
+    path = getattr(spec.evaluation, "certificates", None)
+    if path is None:
+        return None
+    records = read_ndjson(Path(path).with_suffix(".ndjson"))
+    if not isinstance(records[0], Certificate):
+        raise CommandError(
+            f"Expected results of `radii certify` as --certificates, got those of something else in {path}."
+        )
+    return {row.index: row for row in records if isinstance(row, Certificate)}
+
+
+def _check_certificates(
+    path: Path, certificates: "Mapping[int, Certificate]", spec: "EvaluateSpec", identity: Mapping[str, Any]
+) -> None:
+    """Refuses certificates of another noise level and, as far as a file beside them says, of another model or data set."""
+    known = files.read_run(path) or {}
+    for name in ("checkpoint", "dataset"):
+        if known.get(name, identity[name]) != identity[name]:
+            raise CommandError(f"Expected certificates of the same {name}, got those of another one in {path}.")
+    other = {row.sigma for row in certificates.values()} - {spec.sigma}
+    if other:
+        raise CommandError(
+            f"Expected certificates of sigma = {spec.sigma:g}, got {', '.join(f'{one:g}' for one in other)}."
+        )
+
+
+def _measure(
+    spec: "EvaluateSpec",
+    model: "BaseClassifier",
+    data: "Dataset",
+    chosen: range,
+    execution: Mapping[str, Any],
+    results: files.Results,
+) -> None:
+    from rs_core.certify.sampling import Sampler
+    from rs_core.evaluate.records import Working
+    from rs_core.evaluate.search import Subject
+    from rs_core.evaluate.table import evaluation_function
+    from rs_core.spec import DEFAULT_BATCH
+
+    assert spec.sigma is not None
+    rows = execution["batch_size"] or DEFAULT_BATCH
+    sampler = Sampler(model, spec.sigma, data.num_classes, seed=spec.seed, batch_size=rows)
+    subject = Subject(model=model, sampler=sampler, batch_size=rows)
+    left: Iterator[Any] = (
+        (index, data.image(index), int(data.labels[index])) for index in chosen if index not in results.indices
+    )
+    if results.indices:
+        note(f"Going on: {len(results.indices):,} of {len(chosen):,} inputs have their result.")
+    stopped = "Stopped after {:,} of {:,} inputs; the same command goes on from there."
+    full = "The device's memory is full: give a smaller --batch-size and another --out."
+    with stoppable(lambda: stopped.format(len(results.done), len(chosen)), full), bar("evaluate") as progress:
+        for record in evaluation_function(spec.evaluation.name)(subject, left, spec.evaluation):
+            if not isinstance(record, Working):
+                results.add(record)
+            progress.show(len(results.done), len(chosen))

@@ -1,0 +1,53 @@
+"""What an evaluate job has found, input by input, as JSON pages and as files."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import StreamingResponse
+
+from service import exports, result_schemas, schemas, views
+from service.dependencies import (
+    Cursor,
+    DatabaseDep,
+    RowLimit,
+    TenantId,
+    cut_page,
+    decode_index,
+    encode_cursor,
+)
+from service.openapi import files, problems
+from service.resources import of_kind
+from service.routes.certificates import file_answer, rows_etag
+from worker.store import evaluations
+
+router = APIRouter(prefix="/v1/jobs", tags=["evaluations"])
+
+KINDS = ("evaluate",)
+Format = Annotated[Literal["csv", "ndjson"], Path()]
+
+
+@router.get("/{job_id}/evaluations", operation_id="list_evaluations", responses=problems(404))
+def list_evaluations(
+    job_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 100, cursor: Cursor = None
+) -> schemas.Page[result_schemas.Evaluated]:
+    """What an evaluate job has found so far, by index."""
+    after = decode_index(cursor)
+    with database.read() as session:
+        of_kind(session, tenant_id, job_id, KINDS, "evaluations")
+        rows, last = cut_page(list(evaluations.read(session, job_id, after=after, limit=limit + 1)), limit)
+    following = None if last is None else encode_cursor(last.index)
+    return schemas.Page(items=[views.evaluated(row) for row in rows], next_cursor=following)
+
+
+@router.get(
+    "/{job_id}/evaluations.{format}",
+    operation_id="download_evaluations",
+    response_class=StreamingResponse,
+    responses={**files("text/csv", "application/x-ndjson"), **problems(404)},
+)
+def download_evaluations(
+    job_id: str, format: Format, request: Request, tenant_id: TenantId, database: DatabaseDep
+) -> Response:
+    """All that was found so far as a file; `csv` has one line for each input and point."""
+    etag = rows_etag(database, tenant_id, job_id, KINDS, "evaluations")
+    return file_answer(request, etag, f"{job_id}-evaluations.{format}", exports.evaluations(database, job_id, format))

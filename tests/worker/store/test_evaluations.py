@@ -1,0 +1,77 @@
+"""What evaluations find is stored once, and the summary counts who is right at each point, on SQLite and on Postgres."""
+
+import pytest
+from tests_support import things
+
+from rs_core.certify.decision import ABSTAIN
+from rs_core.evaluate.records import Evaluated, Found
+from worker.store import evaluations, jobs, results
+from worker.store.jobs import NewJob
+from worker.store.result_tables import JobSummary
+from worker.store.session import Database
+
+SPEC = {
+    "kind": "evaluate",
+    "checkpoint": "ckpt",
+    "dataset": "ds",
+    "sigma": 0.25,
+    "seed": 3,
+    "evaluation": {"name": "attack", "epsilons": [0.0, 0.5], "steps": 5, "m": 2, "n": 10},
+}
+PASSES = 2 * 10 + 5 * 2
+
+
+def row(index: int, *predictions: int) -> Evaluated:
+    found = tuple(
+        Found(point=point, distance=point, prediction=answer, counts=(1, 9))
+        for point, answer in zip((0.0, 0.5), predictions, strict=True)
+    )
+    return Evaluated(index=index, label=1, found=found, seed=3, seconds=0.5)
+
+
+@pytest.fixture
+def job_id(database: Database) -> str:
+    tenant_id = things.tenant(database)
+    with database.write() as session:
+        new = NewJob(
+            tenant_id=tenant_id,
+            kind="evaluate",
+            spec=SPEC,
+            shards=[(0, 4)],
+            total=4,
+            work_total=4 * PASSES,
+            radii=(0.0, 0.5),
+        )
+        return jobs.submit(session, new).id
+
+
+def summary(database: Database, job_id: str) -> JobSummary:
+    with database.read() as session:
+        return session.get_one(JobSummary, job_id)
+
+
+def test_rows_come_back_as_they_were_stored(database: Database, job_id: str) -> None:
+    rows = [row(0, 1, 0), row(2, 1, ABSTAIN)]
+    with database.write() as session:
+        assert evaluations.store(session, job_id, rows) == 2
+    with database.read() as session:
+        assert list(evaluations.read(session, job_id)) == rows
+        assert list(evaluations.read(session, job_id, after=0, limit=5)) == rows[1:]
+        assert evaluations.done_among(session, job_id, range(4)) == {0, 2}
+
+
+def test_the_summary_counts_who_is_right_at_each_point_once(database: Database, job_id: str) -> None:
+    for _ in range(2):
+        with database.write() as session:
+            evaluations.store(session, job_id, [row(0, 1, 0), row(1, 1, 1), row(2, ABSTAIN, 0)])
+    found = summary(database, job_id)
+    assert (found.done, found.correct_at, found.work_done) == (3, [2, 1], 3 * PASSES)
+
+
+def test_an_input_that_is_given_up_is_wrong_everywhere_and_says_why(database: Database, job_id: str) -> None:
+    with database.write() as session:
+        results.store_failure(session, job_id, SPEC, 3, 1, "it ended its process")
+    with database.read() as session:
+        (found,) = evaluations.read(session, job_id)
+    assert (found.error, found.found, found.label) == ("it ended its process", (), 1)
+    assert (summary(database, job_id).correct_at, summary(database, job_id).errors) == ([0, 0], 1)

@@ -1,0 +1,27 @@
+"""An evaluate shard: what the library finds of each input, as messages."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rs_core.evaluate.records import Working
+from rs_core.evaluate.search import Subject
+from rs_core.evaluate.table import evaluation_function
+from rs_core.spec import DEFAULT_BATCH, EvaluateSpec, parse_spec
+from worker.run.task import Task
+
+
+def run(task: Task) -> Iterator[dict[str, Any]]:
+    """Messages ``progress``, which say what is worked on and hold no votes, and ``evaluated``; then ``done``."""
+    spec = parse_spec(task.spec)
+    assert isinstance(spec, EvaluateSpec)
+    sampler = task.sampler()
+    rows = sampler.forced or task.execution.get("batch_size") or DEFAULT_BATCH
+    subject = Subject(model=task.model(), sampler=sampler, batch_size=rows)
+    evaluate = evaluation_function(spec.evaluation.name)
+    for record in evaluate(subject, task.inputs(), spec.evaluation):
+        if isinstance(record, Working):
+            yield {"type": "progress", **asdict(record), "votes": {}, "seconds": 0.0}
+        else:
+            yield {"type": "evaluated", **asdict(record)}
+    yield {"type": "done"}
