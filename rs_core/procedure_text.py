@@ -19,12 +19,14 @@ class Made:
     bound: Bound = "one_sided"
     noise: Noise = "gaussian"
     precision: Precision = "fp32"
+    robust_weight: float | None = None
 
     @property
     def text(self) -> str:
         """In one line; the default of the field is ``fixed n``."""
         words = [SAMPLINGS[self.sampling]]
         words += ["two-class bound"] if self.bound == "two_class" else []
+        words += [f"mix of robust weight {self.robust_weight:g}"] if self.robust_weight is not None else []
         words += ["discrete noise"] if self.noise == "discrete" else []
         words += ["bf16"] if self.precision == "bf16" else []
         return ", ".join(words)
@@ -46,16 +48,22 @@ SAMPLINGS: dict[Sampling, str] = {
 def made(certificates: Sequence[Certificate]) -> Made:
     """The procedure that all rows share, the default where there are none; raises :class:`InvalidResults` where there
     are several."""
-    found = {(row.sampling, row.bound, row.noise, row.precision) for row in certificates}
+    found = {made_of(row) for row in certificates}
     if len(found) > 1:
-        shown = "; ".join(sorted(_of(row).text for row in found))
+        shown = "; ".join(sorted(how.text for how in found))
         raise InvalidResults(expected="rows of one procedure", got=f"rows of several: {shown}", where="sampling")
-    return _of(found.pop()) if found else Made()
+    return found.pop() if found else Made()
 
 
-def _of(row: tuple[Sampling, Bound, Noise, Precision]) -> Made:
-    sampling, bound, noise, precision = row
-    return Made(sampling=sampling, bound=bound, noise=noise, precision=precision)
+def made_of(row: "Certificate | CertifySpec") -> Made:
+    """The procedure of one certificate, or of a specification."""
+    return Made(
+        sampling=row.sampling,
+        bound=row.bound,
+        noise=row.noise,
+        precision=row.precision,
+        robust_weight=row.robust_weight,
+    )
 
 
 def notes(how: Made, mean: float | None, unfinished: int) -> tuple[str, ...]:
@@ -87,6 +95,12 @@ def notes(how: Made, mean: float | None, unfinished: int) -> tuple[str, ...]:
             "Two-class bound: 0.9 alpha for the certified class, 0.1 alpha shared by all others. Certificates of the "
             "one-sided bound are another procedure."
         )
+    if how.bound == "mixed":
+        found.append(
+            f"Adaptive Smoothing (arXiv 2301.12554): the classifier gives the exact smoothed robust classifier a weight of "
+            f"{how.robust_weight:g} and the standard one the rest. A radius above 0 holds whatever the standard one says; a class "
+            "with radius 0 is the mix's at the input itself."
+        )
     if how.noise == "discrete":
         found.append(
             "Discrete noise: certificates are about images of 8 bits a channel, and attacks that stay on that grid."
@@ -114,6 +128,16 @@ def recipe(spec: CertifySpec, shape: Sequence[int] | None) -> tuple[str, ...]:
             f"largest count of any other class.{_grid(spec, shape)}",
             "The radius is sigma / 2 times the difference of the standard normal quantiles of p_lower and p_upper; where "
             "p_lower is not above p_upper the answer is an abstention.",
+        )
+    if spec.bound == "mixed":
+        return (
+            "The class is the one with the largest (1 - w) standard[class] + w counts0[class] / n0, w being robust_weight. p_lower "
+            "is the Clopper-Pearson lower bound at confidence 1 - 0.9 alpha on counts[class] of n; every other class has the least "
+            "of 1 - p_lower and the upper bound, at confidence 1 - 0.1 alpha / (classes - 1), on its count; p_upper is the "
+            f"largest of these.{_grid(spec, shape)}",
+            "Where (1 - w) standard[class] + w p_lower is not above (1 - w) standard[c] + w upper[c] for every other class c, the "
+            "answer is an abstention. The radius is sigma / 2 times the difference of the standard normal quantiles of w p_lower "
+            "and w p_upper + 1 - w, 0 where that is negative.",
         )
     if spec.sampling in ("at_radii", "anytime"):
         bound = (

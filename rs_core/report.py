@@ -81,6 +81,7 @@ class Report:
     bound: Bound
     noise: Noise
     precision: Precision
+    robust_weight: float | None
     n0: int | None
     n: int | None
     mean_samples: float | None
@@ -93,7 +94,13 @@ class Report:
     @property
     def made(self) -> Made:
         """The procedure."""
-        return Made(sampling=self.sampling, bound=self.bound, noise=self.noise, precision=self.precision)
+        return Made(
+            sampling=self.sampling,
+            bound=self.bound,
+            noise=self.noise,
+            precision=self.precision,
+            robust_weight=self.robust_weight,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain dicts and lists, free of NaN."""
@@ -136,7 +143,10 @@ def summarize(
     inputs = _denominator(rows, total)
     facts = _facts(certificates)
     if cap is None and facts.n and facts.alpha and facts.sigma:
-        cap = Procedure(sigma=facts.sigma, n=facts.n, alpha=facts.alpha, bound=facts.how.bound).cap
+        how = facts.how
+        cap = Procedure(
+            sigma=facts.sigma, n=facts.n, alpha=facts.alpha, bound=how.bound, robust_weight=how.robust_weight
+        ).cap
     limit = cap if cap is not None else float(rows.radius.max(initial=0.0))
     digest = digest_of_columns(rows, certificates, radii if radii is not None else radii_up_to(limit), cap=cap)
     return report_of(
@@ -179,6 +189,7 @@ def report_of(
         bound=how.bound,
         noise=how.noise,
         precision=how.precision,
+        robust_weight=how.robust_weight,
         n0=facts.n0,
         n=facts.n,
         mean_samples=digest.mean_samples,

@@ -26,6 +26,7 @@ from rs_core.fields import (
     NormalizationChoice,
     Precision,
     Reference,
+    RobustWeight,
     Sampling,
     Seed,
     Selection,
@@ -133,9 +134,15 @@ class CertifySpec:
         Field(
             description="one_sided: the other classes get all that the bound on the certified one leaves (Cohen et al., as "
             "in papers). two_class: every other class is bounded too, which certifies more where no class has most of the "
-            "votes, and a hair less where one has all of them"
+            "votes, and a hair less where one has all of them. mixed: of a checkpoint that mixes a standard and a robust "
+            "classifier: the votes are the robust one's, and the certificate is that of Adaptive Smoothing (arXiv 2301.12554) "
+            "for the mix of both; with sampling = fixed"
         ),
     ] = "one_sided"
+    robust_weight: Annotated[
+        RobustWeight | None,
+        Field(description="with bound = mixed: another weight than the checkpoint's own; null: its own"),
+    ] = None
     noise: Annotated[
         Noise,
         Field(
@@ -173,6 +180,10 @@ class CertifySpec:
         if self.bound == "two_class" and self.sampling in ("at_radii", "anytime"):
             allowed = "one_sided with at_radii and anytime, one_sided or two_class with fixed and pilot"
             raise refused("bound", allowed, f"two_class with {self.sampling}")
+        if self.bound == "mixed" and self.sampling != "fixed":
+            raise refused("bound", "mixed with sampling = fixed", f"mixed with {self.sampling}")
+        if self.bound != "mixed" and self.robust_weight is not None:
+            raise refused("robust_weight", "none, but with bound = mixed", f"{self.robust_weight:g} with {self.bound}")
         if self.sampling == "at_radii" and self.radii is None:
             raise refused("radii", "the radii at which at_radii is to settle each input", "none")
         if self.sampling != "at_radii" and self.radii is not None:

@@ -26,6 +26,8 @@ PIECE = 2**16
 CERTIFICATE_COLUMNS = (
     *("index", "label", "prediction", "correct", "radius", "p_lower", "p_upper", "counts0", "counts"),
     *(
+        "standard",
+        "robust_weight",
         "n0",
         "n",
         "sigma",

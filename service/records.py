@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MINUS_ONE = ("label", "prediction")
 COUNTS = ("counts0", "counts")
 FOLLOWING = ("correct", "at_cap")
-OPTIONAL = ("error", "p_upper", "batch_size")
+OPTIONAL = ("error", "p_upper", "batch_size", "robust_weight")
 
 
 def to_json(record: "Certificate | Prediction | Evaluated") -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _read(kind: type[Any], body: Mapping[str, Any]) -> Any:
     from rs_core.errors import InvalidResults
 
     names = {field.name for field in fields(kind)}
-    values = {name: value for name, value in body.items() if name in names}
+    values = {name: value for name, value in body.items() if name in names and (name, value) != ("standard", None)}
     for name in names & set(values):
         if values[name] is None and name not in OPTIONAL:
             values[name] = -1 if name in MINUS_ONE else math.nan

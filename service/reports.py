@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from rs_core.asked_report import together
 from rs_core.certify.procedure import procedure_of
 from rs_core.digest import Digest, digest_of
-from rs_core.procedure_text import Made, recipe
+from rs_core.procedure_text import Made, made_of, recipe
 from rs_core.report import Facts, Report, report_of
 from rs_core.spec import CertifySpec, dump_spec, parse_spec
 from rs_core.trained_on import trained_on, training_note
@@ -26,7 +26,22 @@ from worker.store.result_tables import JobSummary
 from worker.store.tables import Checkpoint, Dataset, Job
 
 VERSION = version("radii")
-PROCEDURE = (*("sigma", "sampling", "radii", "bound", "noise", "guarantee", "n0", "n", "alpha", "precision", "seed"),)
+PROCEDURE = (
+    *(
+        "sigma",
+        "sampling",
+        "radii",
+        "bound",
+        "robust_weight",
+        "noise",
+        "guarantee",
+        "n0",
+        "n",
+        "alpha",
+        "precision",
+        "seed",
+    ),
+)
 """Fields of a specification that say how it certifies."""
 
 
@@ -85,7 +100,7 @@ def numbers(found: Sources, rows: Digest) -> Report:
 
 def how_of(spec: CertifySpec) -> Made:
     """The procedure of a job, in words."""
-    return Made(sampling=spec.sampling, bound=spec.bound, noise=spec.noise, precision=spec.precision)
+    return made_of(spec)
 
 
 def spec_of(job: Job) -> CertifySpec:

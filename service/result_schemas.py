@@ -25,6 +25,10 @@ class Certificate(Answer):
     p_upper: Annotated[float | None, Field(description="of every other class, where the bound is of two classes")] = (
         None
     )
+    standard: Annotated[
+        list[float] | None, Field(description="of a mix: the standard classifier's probabilities at the input")
+    ] = None
+    robust_weight: Annotated[float | None, Field(description="of a mix: that of the robust classifier")] = None
     n0: Annotated[int, Field(description="selection samples that were drawn")]
     n: Annotated[int, Field(description="estimation samples that were drawn")]
     sigma: float

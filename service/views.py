@@ -88,6 +88,8 @@ def certificate(row: CertificateRecord) -> result_schemas.Certificate:
         p_upper=row.p_upper,
         counts0=list(row.counts0),
         counts=list(row.counts),
+        standard=list(row.standard) or None,
+        robust_weight=row.robust_weight,
         at_cap=row.at_cap,
         n0=row.n0,
         n=row.n,

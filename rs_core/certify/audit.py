@@ -21,13 +21,14 @@ from rs_core.certify import sequential
 from rs_core.certify.bounds import lower_bound, upper_bound
 from rs_core.certify.decision import ABSTAIN, Certificate, Decision, argmax, decide
 from rs_core.certify.discrete_law import neglected
+from rs_core.certify.mixed import decided_again
 from rs_core.certify.procedure import Procedure
 
 TOLERANCE = 1e-9
 """Relative, of radii and bounds: other versions of the libraries differ in the last bits."""
 NEGLECTED_AT_MOST = 1e-5
 """The same where it is not known how much of the noise's distribution was neglected, which lowers a radius a little."""
-SHARED = ("sigma", "alpha", "seed", "sampling", "radii", "bound", "noise", "precision")
+SHARED = ("sigma", "alpha", "seed", "sampling", "radii", "bound", "noise", "precision", "robust_weight")
 """What the certificates of one job, or one file, have in common."""
 FALSE_ALARM = 1e-3
 """Probability that an audit of sound counts, drawn with other noise, reports any difference."""
@@ -107,6 +108,8 @@ class Recomputation:
         for name, counts, n in (("counts0", row.counts0, row.n0), ("counts", row.counts, row.n)):
             if sum(counts) != n:
                 return f"its {name} add up to {sum(counts):,}, not to {n:,}"
+        if row.bound == "mixed" and (row.robust_weight is None or len(row.standard) != len(row.counts)):
+            return "it has no probabilities of the standard classifier, or no weight of the robust one"
         return self._other_procedure(row) or _difference(row, self._decided(row), self._tolerance(row))
 
     def _tolerance(self, row: Certificate) -> float:
@@ -119,7 +122,7 @@ class Recomputation:
             shared = SHARED + (("n0", "n") if row.sampling == "fixed" else ())
             self._first = {name: getattr(row, name) for name in shared}
             if self._asked is not None:
-                asked: tuple[str, ...] = ("sigma", "alpha", "sampling", "bound")
+                asked: tuple[str, ...] = ("sigma", "alpha", "sampling", "bound", "robust_weight")
                 asked += ("n0", "n") if self._asked.sampling == "fixed" else ()
                 self._first |= {name: getattr(self._asked, name) for name in asked} | {"seed": self._seed}
         for name, wanted in self._first.items():
@@ -140,6 +143,9 @@ class Recomputation:
         return self._sizes[key]
 
     def _decided(self, row: Certificate) -> Decision:
+        mass = neglected(row.sigma, self._pixels) if row.noise == "discrete" and self._pixels else 0.0
+        if row.bound == "mixed":
+            return decided_again(row, neglected=mass)
         selected = argmax(row.counts0)
         rival = max((count for index, count in enumerate(row.counts) if index != selected), default=0)
         classes = len(row.counts)
@@ -156,7 +162,6 @@ class Recomputation:
             row.noise,
         )
         if key not in self._known:
-            mass = neglected(row.sigma, self._pixels) if row.noise == "discrete" and self._pixels else 0.0
             self._known[key] = decide(
                 row.counts0,
                 row.counts,

@@ -27,8 +27,9 @@ class Certificate:
 
     ``radius`` is in [0, 1]-pixel l2 units and stored in full; ``counts0`` (selection) and ``counts`` (estimation) are
     votes per class, ``n0`` and ``n`` their numbers. ``p_upper`` bounds every other class, where the bound is of two
-    classes; ``radii`` are those at which sampling was to settle it. ``batch_size`` is set where memory forced other batches than the job's: then last bits of logits may differ, and
-    the certificate is as sound. ``error`` says why an input could not be certified at all; such an input counts as an
+    classes; ``radii`` are those at which sampling was to settle it. Of a mix (``mixed``), ``standard`` are the standard
+    classifier's probabilities at the input, and votes and bounds are about the robust one. ``batch_size`` is set where memory
+    forced other batches than the job's: then last bits of logits may differ, and the certificate is as sound. ``error`` says why an input could not be certified at all; such an input counts as an
     abstention.
     """
 
@@ -50,6 +51,8 @@ class Certificate:
     bound: Bound = "one_sided"
     noise: Noise = "gaussian"
     precision: Precision = "fp32"
+    standard: tuple[float, ...] = ()
+    robust_weight: float | None = None
     seconds: float = 0.0
     batch_size: int | None = None
     error: str | None = None

@@ -71,18 +71,21 @@ def certify(
     resume: Iterable[Progress] = (),
     stages: tuple[Stage, Stage] = (Stage.SELECTION, Stage.ESTIMATION),
     alone: bool = False,
+    standard: Callable[[Tensor], tuple[float, ...]] | None = None,
 ) -> Iterator[Progress | Certificate]:
     """A certificate for each input, by ``procedure``: one stream of noise selects the class, another bounds it.
 
     ``resume`` are inputs that were begun before, ``stages`` name the two noise streams, and ``alone`` works on one input
-    at a time. The bound holds for noise that the model was not chosen by: what a training is steered by draws from others.
+    at a time. ``standard`` gives, of a mix, the standard classifier's probabilities at an image (C, H, W) without noise; the
+    sampler's votes are the robust one's. The bound holds for noise that the model was not chosen by: what a training is steered by draws from others.
     """
     for work in _drawn(sampler, inputs, stages, procedure.wanted, resume, alone):
         if isinstance(work, Progress):
             yield work
             continue
         counts0, counts = work.votes
-        decided = procedure.decide(counts0, counts, neglected=sampler.neglected(work.x))
+        beside = standard(work.x) if standard is not None else ()
+        decided = procedure.decide(counts0, counts, neglected=sampler.neglected(work.x), standard=beside)
         yield Certificate(
             index=work.index,
             label=work.label,
@@ -102,6 +105,8 @@ def certify(
             bound=procedure.bound,
             noise=sampler.noise,
             precision=sampler.precision,
+            standard=beside,
+            robust_weight=procedure.robust_weight,
             seconds=work.seconds,
             batch_size=work.forced,
         )

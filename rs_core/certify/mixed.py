@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from scipy.special import ndtri
 
 from rs_core.certify.bounds import lower_bound, upper_bound
-from rs_core.certify.decision import ABSTAIN, SHARE_OF_THE_TOP, Decision
+from rs_core.certify.decision import ABSTAIN, SHARE_OF_THE_TOP, Certificate, Decision
 
 PUBLISHED_CONSTANT = math.sqrt(2 / math.pi)
 """Lipschitz constant times sigma of a Gaussian-smoothed function with values in [0, 1], as the paper has it."""
@@ -72,6 +72,15 @@ def decide_mixed(
         return Decision(prediction=ABSTAIN, radius=0.0, p_lower=lower, p_upper=p_upper)
     found = mixed_radius(lower, p_upper, sigma, weight)
     return Decision(prediction=selected, radius=found, p_lower=lower, p_upper=p_upper)
+
+
+def decided_again(row: Certificate, robust_weight: float | None = None, *, neglected: float = 0.0) -> Decision:
+    """What a mix's stored votes come to, with its own weight or with another one: the votes are the robust classifier's,
+    whatever weight it has. Each decision holds for itself; the best of several weights, chosen for each input, does not."""
+    weight = row.robust_weight if robust_weight is None else robust_weight
+    assert weight is not None
+    mix = Mix(standard=row.standard, robust_weight=weight)
+    return decide_mixed(row.counts0, row.counts, mix, sigma=row.sigma, alpha=row.alpha, neglected=neglected)
 
 
 def mixed_radius(p_lower: float, p_upper: float, sigma: float, robust_weight: float) -> float:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_core.certify.decision import Decision, argmax, decide
+from rs_core.certify.mixed import Mix, decide_mixed
 from rs_core.certify.pilot import Pilot
 from rs_core.certify.sequential import Thresholds, probability
 from rs_core.errors import InvalidSpec
@@ -53,6 +54,8 @@ def procedure_of(spec: CertifySpec, *, inputs: int) -> "Procedure":
     """
     if spec.sigma is None:
         raise InvalidSpec(expected="a noise level", got="none", where="sigma")
+    if spec.bound == "mixed" and spec.robust_weight is None:
+        raise InvalidSpec(expected="the weight of the robust classifier", got="none", where="robust_weight")
     procedure = Procedure(
         sigma=spec.sigma,
         n0=spec.n0,
@@ -61,6 +64,7 @@ def procedure_of(spec: CertifySpec, *, inputs: int) -> "Procedure":
         sampling=spec.sampling,
         bound=spec.bound,
         radii=spec.radii or (),
+        robust_weight=spec.robust_weight,
     )
     out_of_reach = [radius for radius in procedure.radii if radius > procedure.cap]
     if out_of_reach:
@@ -75,7 +79,7 @@ class Procedure:
     """One way of certifying at one noise level. ``alpha`` is the failure probability of each input's certificate; ``n``
     the samples of the estimation, where these may be fewer the most; ``radii`` (``at_radii``) in the units of ``sigma``.
 
-    ``upto`` (``anytime``): how far to go this time.
+    ``robust_weight`` (``mixed``): of the robust classifier, whose votes are drawn. ``upto`` (``anytime``): how far to go this time.
     """
 
     sigma: float
@@ -85,6 +89,7 @@ class Procedure:
     sampling: Sampling = "fixed"
     bound: Bound = "one_sided"
     radii: tuple[float, ...] = ()
+    robust_weight: float | None = None
     upto: int | None = None
 
     def turn(self, number: int) -> "Procedure":
@@ -108,8 +113,15 @@ class Procedure:
             return self._piloted(counts0, counts)
         return self.n0, self._until_settled(counts0, counts)
 
-    def decide(self, counts0: Sequence[int], counts: Sequence[int], *, neglected: float = 0.0) -> Decision:
-        """What these votes certify; ``neglected`` is the mass that the noise's distribution leaves out."""
+    def decide(
+        self, counts0: Sequence[int], counts: Sequence[int], *, neglected: float = 0.0, standard: Sequence[float] = ()
+    ) -> Decision:
+        """What these votes certify; ``neglected`` is the mass that the noise's distribution leaves out, ``standard`` of a mix
+        the standard classifier's probabilities at the input."""
+        if self.bound == "mixed":
+            assert self.robust_weight is not None
+            mix = Mix(standard=standard, robust_weight=self.robust_weight)
+            return decide_mixed(counts0, counts, mix, sigma=self.sigma, alpha=self.alpha, neglected=neglected)
         return decide(
             counts0,
             counts,
@@ -128,7 +140,7 @@ class Procedure:
     @property
     def cap(self) -> float:
         """The radius of an input on whose class all ``n`` samples agree: the largest there is."""
-        return max(0.0, self.decide([1, 0], [self.n, 0]).radius)
+        return max(0.0, self.decide([1, 0], [self.n, 0], standard=(1.0, 0.0)).radius)
 
     def _piloted(self, counts0: Sequence[int], counts: Sequence[int]) -> Wanted:
         piloted, drawn = sum(counts0), sum(counts)

@@ -1,7 +1,9 @@
 """Draws the noise of certificates again, from the streams that they name, and counts the votes anew."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+
+from torch import Tensor
 
 from rs_core.certify import engine
 from rs_core.certify.decision import Certificate
@@ -10,10 +12,16 @@ from rs_core.certify.procedure import Procedure
 from rs_core.certify.sampling import Sampler
 
 
-def redraw(sampler: Sampler, inputs: Iterable[tuple[Input, Certificate]]) -> Iterator[Progress | Certificate]:
+def redraw(
+    sampler: Sampler,
+    inputs: Iterable[tuple[Input, Certificate]],
+    standard: Callable[[Tensor], tuple[float, ...]] | None = None,
+) -> Iterator[Progress | Certificate]:
     """Certificates of the same inputs, with as many samples in each stage as theirs have; what decided on their number
-    is not asked again. The sampler has their noise level, noise, precision and seed."""
+    is not asked again. The sampler has their noise level, noise, precision and seed; ``standard`` is as in ``engine``."""
     for given, row in inputs:
-        procedure = Procedure(sigma=row.sigma, n0=row.n0, n=row.n, alpha=row.alpha, bound=row.bound)
-        for record in engine.certify(sampler, [given], procedure):
+        procedure = Procedure(
+            sigma=row.sigma, n0=row.n0, n=row.n, alpha=row.alpha, bound=row.bound, robust_weight=row.robust_weight
+        )
+        for record in engine.certify(sampler, [given], procedure, standard=standard):
             yield record if isinstance(record, Progress) else replace(record, sampling=row.sampling, radii=row.radii)

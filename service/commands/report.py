@@ -111,7 +111,7 @@ def _as_made(rows: Any, run: dict[str, Any]) -> Any:
     spec = run.get("spec") or {}
     if spec.get("kind") != "certify" or any(row.counts for row in rows):
         return rows
-    made = {name: spec[name] for name in ("sampling", "bound", "noise", "precision") if name in spec}
+    made = {name: spec[name] for name in ("sampling", "bound", "noise", "precision", "robust_weight") if name in spec}
     together = spec.get("guarantee") == "dataset" and run.get("inputs")
     return [replace(row, **made, alpha=row.alpha / run["inputs"] if together else row.alpha) for row in rows]
 

@@ -39,7 +39,7 @@ def test_the_report_carries_what_is_needed_to_compute_it_again(service: Service)
     assert report["dataset"]["selection"] == {"start": 0, "step": 1, "count": 20}
     numbers = {"sigma": 0.25, "n0": 100, "n": 1000, "alpha": 0.001, "seed": 7}
     names = {"sampling": "fixed", "bound": "one_sided", "noise": "gaussian", "precision": "fp32"}
-    assert report["procedure"] == numbers | names | {"radii": None, "guarantee": "per_input"}
+    assert report["procedure"] == numbers | names | {"radii": None, "guarantee": "per_input", "robust_weight": None}
     assert {"threads", "precision", "device_type", "batch_size"} <= report["execution"].keys()
     (machine,) = report["provenance"]["workers"]
     assert (machine["device"], machine["versions"]["torch"]) == ("test CPU", "2.14.1")

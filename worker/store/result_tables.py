@@ -46,7 +46,7 @@ class JobDigest(Base):
 
 
 class CertificateRow(Base):
-    """A stored certificate; ``prediction`` -1 is an abstention."""
+    """A stored certificate; ``prediction`` -1 is an abstention, ``standard`` is of mixes alone."""
 
     __tablename__ = "certificate"
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
@@ -58,6 +58,7 @@ class CertificateRow(Base):
     p_upper: Mapped[float | None]
     counts0: Mapped[list[Any]]
     counts: Mapped[list[Any]]
+    standard: Mapped[list[Any] | None]
     n0: Mapped[int]
     n: Mapped[int]
     sigma: Mapped[float]

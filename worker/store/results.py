@@ -95,7 +95,16 @@ def _add(summary: JobSummary, certificates: Sequence[Certificate], n: int, sign:
 
 def _cap(row: Certificate, n: int) -> float:
     """The largest radius that a job of ``n`` samples an input at most can certify."""
-    return _cap_of(Procedure(sigma=row.sigma, n=n, alpha=row.alpha, sampling=row.sampling, bound=row.bound))
+    return _cap_of(
+        Procedure(
+            sigma=row.sigma,
+            n=n,
+            alpha=row.alpha,
+            sampling=row.sampling,
+            bound=row.bound,
+            robust_weight=row.robust_weight,
+        )
+    )
 
 
 @lru_cache(maxsize=1_000)
@@ -293,7 +302,8 @@ def _of_the_job(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _certificate(fields: dict[str, Any], procedure: dict[str, Any]) -> Certificate:
-    return Certificate(**fields | {"counts0": tuple(fields["counts0"]), "counts": tuple(fields["counts"])}, **procedure)
+    lists = {name: tuple(fields[name] or ()) for name in ("counts0", "counts", "standard")}
+    return Certificate(**fields | lists, **procedure)
 
 
 def predictions(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[Prediction]:

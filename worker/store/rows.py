@@ -15,8 +15,10 @@ from worker.store.columns import Base
 
 Record = TypeVar("Record", bound=Any)
 
-OF_THE_JOB = ("sampling", "radii", "bound", "noise", "precision")
+OF_THE_JOB = ("sampling", "radii", "bound", "noise", "precision", "robust_weight")
 """What every certificate says of its procedure, and is the same for all of a job: kept in the job's specification."""
+MOSTLY_NONE = ("standard",)
+"""Lists that few certificates have."""
 
 
 def insert_new(session: Session, table: type[Base], job_id: str, records: Sequence[Record]) -> list[Record]:
@@ -48,7 +50,8 @@ def read(
 
 def columns_of(record: Any) -> dict[str, Any]:
     """A record as values by column."""
-    return {name: value for name, value in asdict(record).items() if name not in OF_THE_JOB}
+    known = {name: value for name, value in asdict(record).items() if name not in OF_THE_JOB}
+    return known | {name: known[name] or None for name in MOSTLY_NONE if name in known}
 
 
 def between(column: Any, indices: Sequence[int]) -> list[Any]:
