@@ -99,13 +99,59 @@ class OverConfidence:
         return tuple(round(length / self.step_size) for length in self.lengths)
 
 
-def points_of(evaluation: "Attack | OverConfidence") -> tuple[float, ...]:
+@record
+class AutoAttack:
+    """Empirical robustness of a classifier as it is, without noise: AutoAttack, Croce and Hein 2020, arXiv 2003.01690, from a
+    package (the extra ``attacks``). Gradients go through all of the model, through a mixing network, too."""
+
+    name: Literal["autoattack"] = "autoattack"
+    norm: Annotated[Literal["linf", "l2"], Field(description="of the ball")] = "linf"
+    epsilon: Annotated[float, Field(gt=0, le=1e4, description="radius, in [0, 1]-pixel units of the norm")] = 8 / 255
+    attacks: Annotated[
+        tuple[Literal["apgd-ce", "apgd-t", "fab-t", "square"], ...],
+        Field(
+            min_length=1,
+            max_length=4,
+            description="in their order, each on the inputs that are still right; all: standard",
+        ),
+    ] = ("apgd-ce", "apgd-t", "fab-t", "square")
+    iterations: Annotated[int, Field(ge=1, le=10_000, description="of APGD and FAB; 100: standard")] = 100
+    queries: Annotated[int, Field(ge=1, le=1_000_000, description="of the Square attack; 5000: standard")] = 5_000
+    adaptive: Annotated[
+        bool,
+        Field(
+            description="with a mixing network: APGD also ascends the loss that makes the network trust the standard classifier, "
+            "as in Bai et al. 2023, arXiv 2301.12554"
+        ),
+    ] = False
+    adaptive_share: Annotated[float, Field(ge=0, le=1, description="of that loss, where adaptive")] = 0.5
+    together: Annotated[int, Field(ge=1, le=10_000, description="inputs that are attacked in one batch")] = 50
+
+    @model_validator(mode="after")
+    def _once(self) -> "AutoAttack":
+        if len(set(self.attacks)) < len(self.attacks):
+            raise refused("attacks", "each attack once", ", ".join(self.attacks))
+        return self
+
+
+Asked = Attack | OverConfidence | AutoAttack
+TARGETS = 9
+"""Classes that AutoAttack's targeted attacks try, the most likely ones first."""
+
+
+def points_of(evaluation: Asked) -> tuple[float, ...]:
     """Where an evaluation looks at each input."""
+    if isinstance(evaluation, AutoAttack):
+        return (0.0, evaluation.epsilon)
     return evaluation.epsilons if isinstance(evaluation, Attack) else evaluation.lengths
 
 
-def passes_of(evaluation: "Attack | OverConfidence") -> tuple[int, int]:
-    """Passes of the network for one input: forward alone, and forward and back to the input."""
+def passes_of(evaluation: Asked) -> tuple[int, int]:
+    """Passes of the network for one input: forward alone, and forward and back to the input; of AutoAttack at most."""
+    if isinstance(evaluation, AutoAttack):
+        steps = {"apgd-ce": 1, "apgd-t": TARGETS, "fab-t": TARGETS, "square": 0}
+        back = sum(steps[attack] for attack in evaluation.attacks) * evaluation.iterations
+        return 1 + (evaluation.queries if "square" in evaluation.attacks else 0), back
     if isinstance(evaluation, OverConfidence):
         return evaluation.n * len(evaluation.lengths), evaluation.steps[-1] * evaluation.m
     attacked = sum(epsilon > 0 for epsilon in evaluation.epsilons)

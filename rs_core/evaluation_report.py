@@ -18,7 +18,7 @@ from rs_core.evaluate.records import Evaluated, Found
 from rs_core.evaluate_spec import points_of
 from rs_core.report import plain
 from rs_core.soft_labels import ALPHA
-from rs_core.spec import Attack, EvaluateSpec
+from rs_core.spec import Attack, AutoAttack, EvaluateSpec
 from rs_core.tally import CONFIDENCE, CurvePoint, point
 
 
@@ -80,14 +80,15 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationReport:
-    """All that is said of one evaluation; radii, lengths and distances are l2, in [0, 1]-pixel units."""
+    """All that is said of one evaluation; radii, lengths and distances are l2, or of the norm of AutoAttack, in [0, 1]-pixel
+    units."""
 
     evaluation: str
     inputs: int
     evaluated: int
     complete: bool
     errors: int
-    sigma: float
+    sigma: float | None
     confidence: float
     points: tuple[PointRow, ...]
     held: Held | None
@@ -108,14 +109,14 @@ def summarize(
     total: int | None = None,
     certificates: Mapping[int, Certificate] | None = None,
 ) -> EvaluationReport:
-    """The report of the rows of an evaluation with a noise level, in any order; ``total`` are the inputs of the job,
+    """The report of the rows of an evaluation, in any order; ``total`` are the inputs of the job,
     ``certificates`` are by index. Raises :class:`InvalidResults` where there is nothing to report, an index comes twice, or
     points are not those that were asked for."""
     asked = points_of(spec.evaluation)
     _check(rows, asked)
     inputs = max(total or 0, len(rows))
-    if inputs < 1 or spec.sigma is None:
-        raise InvalidResults(expected="at least one input to report on, and its noise level", got="none")
+    if inputs < 1:
+        raise InvalidResults(expected="at least one input to report on", got="none")
     done = [row for row in rows if row.found]
     held = None if certificates is None else _held(done, spec, certificates)
     return EvaluationReport(
@@ -169,7 +170,9 @@ def _at(
 
 def _votes(row: Evaluated, one: Found) -> tuple[float, float]:
     """Shares of votes for the label and for the strongest other class."""
-    drawn = max(1, sum(one.counts))
+    if not one.counts:  # nobody voted: the classifier was asked without noise
+        return math.nan, math.nan
+    drawn = sum(one.counts)
     others = [count for label, count in enumerate(one.counts) if label != row.label]
     true = one.counts[row.label] if 0 <= row.label < len(one.counts) else 0
     return true / drawn, max(others, default=0) / drawn
@@ -226,6 +229,13 @@ def _of_the_kind(spec: EvaluateSpec) -> tuple[str, ...]:
             f"{asked.algorithm.upper()} of {asked.steps} steps through {against}; PREDICT by {asked.n:,} fresh samples at alpha = "
             f"{asked.alpha:g}, an abstention counts as wrong. An attack that finds nothing proves nothing: the accuracy is an "
             "upper bound on the true one at that radius.",
+        )
+    if isinstance(asked, AutoAttack):
+        adaptive = " APGD ascends the mixing network's loss, too." if asked.adaptive else ""
+        return (
+            f"AutoAttack in {asked.norm}, radius {asked.epsilon:.5g}: {', '.join(asked.attacks)}, {asked.iterations} iterations, "
+            f"{asked.queries:,} queries.{adaptive} The classifier is asked without noise. An attack that finds nothing proves nothing. "
+            f"Inputs are attacked {asked.together} at a time and share their random starts, which are others after a stop.",
         )
     return (
         f"The search goes through {asked.m} noise samples in steps of {asked.step_size:g}; votes are {asked.n:,} fresh ones. The "

@@ -24,8 +24,9 @@ ROW_COLUMNS = ("index", "label", "point", "distance", "prediction", "right", "co
 def format_table(report: EvaluationReport) -> str:
     """The report as plain text, at most 100 columns wide, ending in a newline."""
     of = f"{report.inputs:,}" if report.complete else f"{report.evaluated:,} of {report.inputs:,} (partial)"
+    noise = "without noise" if report.sigma is None else f"sigma {report.sigma:g}"
     blocks = [
-        f"{report.evaluation.replace('_', '-')}   sigma {report.sigma:g}   inputs {of}",
+        f"{report.evaluation.replace('_', '-')}   {noise}   inputs {of}",
         "",
         *_points(report),
         "",
@@ -79,7 +80,8 @@ def _points(report: EvaluationReport) -> list[str]:
         f"{'point':>8} {'distance':>9} {'accuracy':>10}   {100 * report.confidence:.0f} % interval    {'abstained':>9}"
     )
     head += f" {'true':>9} {'strongest':>10}" + (f" {'certified':>10}" if certified else "")
-    under = f"{EVALUATIONS[report.evaluation].point}; votes for the true class, for the strongest other one"
+    row = EVALUATIONS[report.evaluation]
+    under = f"{row.point}{'; votes for the true class, for the strongest other one' if row.noisy else ''}"
     return [head, *(_point(at) for at in report.points), under]
 
 

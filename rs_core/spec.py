@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from rs_core.errors import InvalidSpec
-from rs_core.evaluate_spec import Attack, OverConfidence
+from rs_core.evaluate_spec import Attack, AutoAttack, OverConfidence
 from rs_core.faults import fault
 from rs_core.fields import MAX_ALPHA as MAX_ALPHA
 from rs_core.fields import (
@@ -46,6 +46,7 @@ __all__ = [
     "Alpha",
     "Attack",
     "AttackFirst",
+    "AutoAttack",
     "CatRs",
     "CertifySpec",
     "Consistency",
@@ -245,7 +246,7 @@ class VerifySpec:
     ] = None
 
 
-Evaluation = Annotated[Attack | OverConfidence, Field(discriminator="name")]
+Evaluation = Annotated[Attack | OverConfidence | AutoAttack, Field(discriminator="name")]
 
 
 @record
@@ -256,7 +257,13 @@ class EvaluateSpec:
     checkpoint: Reference
     dataset: Reference
     inputs: Selection = Selection()
-    sigma: ModelSigma = None
+    sigma: Annotated[
+        Sigma | None,
+        Field(
+            description="null: the noise level that the checkpoint was trained with, if it says; none where the classifier is "
+            "asked without noise"
+        ),
+    ] = None
     evaluation: Evaluation
     seed: Seed = 0
     batch_size: Annotated[

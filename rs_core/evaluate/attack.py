@@ -29,7 +29,7 @@ def evaluate(subject: Subject, inputs: Iterable[Input], asked: Attack) -> Iterat
     """Each input attacked at each radius; of one input, all from the same noise."""
     for index, image, label in inputs:
         yield Working(index=index, label=label)
-        clock, x = Clock(), image[None].to(subject.sampler.device)
+        clock, x = Clock(), image[None].to(subject.device)
         places: list[At] = []
         with frozen(subject.model):
             for epsilon in asked.epsilons:

@@ -25,7 +25,7 @@ def evaluate(subject: Subject, inputs: Iterable[Input], asked: OverConfidence) -
     wanted = dict(zip(asked.steps, asked.lengths, strict=True))
     for index, image, label in inputs:
         yield Working(index=index, label=label)
-        clock, x = Clock(), image[None].to(subject.sampler.device)
+        clock, x = Clock(), image[None].to(subject.device)
         y = torch.tensor([label], device=x.device)
         objective = smoothed_loss(subject.forward, subject.noises(x, index, asked.m), y)
         path = unrestricted_iterates(objective, x, steps=asked.steps[-1], step_size=asked.step_size)

@@ -29,13 +29,21 @@ At = tuple[float, Tensor]
 class Subject:
     """The classifier that is evaluated.
 
-    ``model`` maps (B, C, H, W) in [0, 1] pixels to logits (B, K) and stands in evaluation mode, its weights frozen; ``sampler``
-    counts its votes under noise. The activations of at most ``batch_size`` noisy images are kept at once.
+    ``model`` maps (B, C, H, W) in [0, 1] pixels to logits (B, K); ``sampler`` counts its votes under noise, where there is some.
+    The activations of at most ``batch_size`` noisy images are kept at once; ``seed`` names all streams.
     """
 
     model: nn.Module
-    sampler: Sampler
+    sampler: Sampler | None
+    seed: int
+    device: torch.device
     batch_size: int
+
+    @property
+    def votes(self) -> Sampler:
+        """The sampler, of a classifier under noise."""
+        assert self.sampler is not None
+        return self.sampler
 
     @property
     def forward(self) -> nn.Module:
@@ -44,11 +52,11 @@ class Subject:
 
     def noises(self, x: Tensor, index: int, m: int) -> Tensor:
         """The noise that a search on one image (1, C, H, W) goes through: (m, 1, C, H, W), the input's own."""
-        return draw(x, m, self.sampler.sigma, self.stream(index, Stage.ATTACK))
+        return draw(x, m, self.votes.sigma, self.stream(index, Stage.ATTACK))
 
     def stream(self, index: int, stage: Stage) -> torch.Generator:
         """One of the input's own streams."""
-        return generator(self.sampler.seed, index, stage, device=self.sampler.device)
+        return generator(self.seed, index, stage, device=self.device)
 
 
 class Clock:
@@ -87,7 +95,7 @@ def judged(
     """PREDICT at each of the places by fresh noise, then the whole input: ``x`` is the image (1, C, H, W) itself."""
     found: list[Found] = []
     inputs = [(index, image[0].cpu(), label) for _, image in places]
-    for record in engine.predict(subject.sampler, inputs, n=n, alpha=alpha, stage=Stage.VOTES_FOUND, alone=True):
+    for record in engine.predict(subject.votes, inputs, n=n, alpha=alpha, stage=Stage.VOTES_FOUND, alone=True):
         if not isinstance(record, Prediction):
             if clock.due:
                 yield Working(index=index, label=label)
@@ -101,4 +109,4 @@ def judged(
                 counts=record.counts,
             )
         )
-    yield Evaluated(index=index, label=label, found=tuple(found), seed=subject.sampler.seed, seconds=clock.seconds)
+    yield Evaluated(index=index, label=label, found=tuple(found), seed=subject.seed, seconds=clock.seconds)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from rs_core.evaluate_spec import Attack, OverConfidence
+from rs_core.evaluate_spec import Attack, AutoAttack, OverConfidence
 
 if TYPE_CHECKING:
     from rs_core.evaluate.records import Evaluated, Working
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRow:
-    """One evaluation: what runs it as ``module:function``, the record of what is asked, what a point is, and what an input is
-    that is right there."""
+    """One evaluation: what runs it as ``module:function``, the record of what is asked, what a point is, what an input is
+    that is right there, and whether the classifier is asked under noise."""
 
     name: str
     function: str
@@ -22,6 +22,7 @@ class EvaluationRow:
     point: str
     right: str
     reference: str
+    noisy: bool = True
 
 
 EVALUATIONS: dict[str, EvaluationRow] = {
@@ -44,6 +45,16 @@ EVALUATIONS: dict[str, EvaluationRow] = {
             right="PREDICT answers the label",
             reference="Jeong et al., SmoothMix: Training Confidence-calibrated Smoothed Classifiers for Certified "
             "Robustness, 2021, arXiv 2111.09277",
+        ),
+        EvaluationRow(
+            name="autoattack",
+            function="rs_core.evaluate.autoattack:evaluate",
+            record=AutoAttack,
+            point="attack radius",
+            right="the classifier answers the label, without noise",
+            reference="Croce and Hein, Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse "
+            "Parameter-free Attacks, 2020, arXiv 2003.01690",
+            noisy=False,
         ),
     )
 }

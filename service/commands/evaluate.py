@@ -10,7 +10,7 @@ from service.commands.specs import listed, spec_of
 
 ASKED = "What is asked"
 
-Evaluation = Annotated[str, typer.Argument(metavar="NAME", help="attack or over-confidence.")]
+Evaluation = Annotated[str, typer.Argument(metavar="NAME", help="attack, over-confidence or autoattack.")]
 Results = Annotated[
     Path,
     typer.Option(
@@ -26,6 +26,13 @@ At = Annotated[
         help="Attack radii, or lengths of the search, l2, in [0, 1]-pixel units. (default: 0 to 1, or 0 to 5)",
     ),
 ]
+Epsilon = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=ASKED, help="Radius of AutoAttack, in [0, 1]-pixel units of its norm. (default: 8/255)"
+    ),
+]
+Norm = Annotated[str | None, typer.Option(rich_help_panel=ASKED, help="Of AutoAttack: linf or l2. (default: linf)")]
 Algorithm = Annotated[str | None, typer.Option(rich_help_panel=ASKED, help="Of an attack: pgd or ddn. (default: pgd)")]
 Steps = Annotated[int | None, typer.Option(rich_help_panel=ASKED, help="Steps of an attack. (default: 20)")]
 StepSize = Annotated[
@@ -64,6 +71,8 @@ def evaluate(
     sigma: o.Sigma = None,
     seed: o.Seed = None,
     at: At = None,
+    epsilon: Epsilon = None,
+    norm: Norm = None,
     algorithm: Algorithm = None,
     steps: Steps = None,
     step_size: StepSize = None,
@@ -81,10 +90,16 @@ def evaluate(
 ) -> None:
     """Attack a smoothed classifier, or search for confident mistakes: what it answers there, by fresh noise."""
     name = name.replace("-", "_")
+    points = listed(at)
     asked: dict[str, Any] = {
         "name": name,
-        "lengths" if name == "over_confidence" else "epsilons": listed(at),
+        **(
+            {"epsilon": epsilon}
+            if name == "autoattack"
+            else {"lengths" if name == "over_confidence" else "epsilons": points}
+        ),
         "algorithm": algorithm,
+        "norm": norm,
         "steps": steps,
         "step_size": step_size,
         "m": m,

@@ -22,6 +22,7 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
     from rs_core.checkpoint import check_fits
     from rs_core.data.canonical import content_hash
     from rs_core.data.readers import load
+    from rs_core.evaluate.table import EVALUATIONS
     from rs_core.evaluation_report import summarize
     from rs_core.evaluation_text import format_table, row_lines
     from worker.run.environment import configure, provenance, resolve_device
@@ -31,7 +32,9 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
     data = load(spec.dataset)
     model, info = load_checkpoint(Path(spec.checkpoint), hints)
     check_fits(info, data)
-    spec, chosen = resolved(spec, info), chosen_of(spec, data)
+    if EVALUATIONS[spec.evaluation.name].noisy:
+        spec = resolved(spec, info)
+    chosen = chosen_of(spec, data)
     place = resolve_device(device)
     execution = execution_of(spec, files.read_run(out), place, threads)
     configure(execution)
@@ -94,16 +97,20 @@ def _measure(
     execution: Mapping[str, Any],
     results: files.Results,
 ) -> None:
+    import torch
+
     from rs_core.certify.sampling import Sampler
     from rs_core.evaluate.records import Working
     from rs_core.evaluate.search import Subject
-    from rs_core.evaluate.table import evaluation_function
+    from rs_core.evaluate.table import EVALUATIONS, evaluation_function
     from rs_core.spec import DEFAULT_BATCH
 
-    assert spec.sigma is not None
     rows = execution["batch_size"] or DEFAULT_BATCH
-    sampler = Sampler(model, spec.sigma, data.num_classes, seed=spec.seed, batch_size=rows)
-    subject = Subject(model=model, sampler=sampler, batch_size=rows)
+    sampler = None
+    if EVALUATIONS[spec.evaluation.name].noisy and spec.sigma is not None:
+        sampler = Sampler(model, spec.sigma, data.num_classes, seed=spec.seed, batch_size=rows)
+    device = next(model.parameters(), torch.empty(0)).device
+    subject = Subject(model=model, sampler=sampler, seed=spec.seed, device=device, batch_size=rows)
     left: Iterator[Any] = (
         (index, data.image(index), int(data.labels[index])) for index in chosen if index not in results.indices
     )

@@ -59,6 +59,13 @@ def test_certificates_of_the_same_model_are_held_against_an_attack(model: Path, 
     assert "certificates of sigma = 0.25" in refused(*command[:-1], other)
 
 
+def test_autoattack_asks_the_classifier_without_noise(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "auto.tsv"
+    quick = ["--set", "evaluation.iterations=3", "--set", "evaluation.queries=10", "--epsilon", "0.2"]
+    text = done("evaluate", "autoattack", *TINY, *quick, "--checkpoint", model, "--out", out).stdout
+    assert "without noise" in text and [at["point"] for at in rows(out)[0]["found"]] == [0.0, 0.2]
+
+
 def test_mistakes_are_one_sentence(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.tsv"
     said = refused("evaluate", "attack", *TINY, "--at", "1,0.5", "--checkpoint", model, "--out", out)

@@ -6,7 +6,7 @@ from typing import Any
 
 from rs_core.evaluate.records import Working
 from rs_core.evaluate.search import Subject
-from rs_core.evaluate.table import evaluation_function
+from rs_core.evaluate.table import EVALUATIONS, evaluation_function
 from rs_core.spec import DEFAULT_BATCH, EvaluateSpec, parse_spec
 from worker.run.task import Task
 
@@ -15,9 +15,15 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
     """Messages ``progress``, which say what is worked on and hold no votes, and ``evaluated``; then ``done``."""
     spec = parse_spec(task.spec)
     assert isinstance(spec, EvaluateSpec)
-    sampler = task.sampler()
-    rows = sampler.forced or task.execution.get("batch_size") or DEFAULT_BATCH
-    subject = Subject(model=task.model(), sampler=sampler, batch_size=rows)
+    noisy = EVALUATIONS[spec.evaluation.name].noisy
+    rows = (task.resume or {}).get("rows") or task.execution.get("batch_size") or DEFAULT_BATCH
+    subject = Subject(
+        model=task.model(),
+        sampler=task.sampler() if noisy else None,
+        seed=spec.seed,
+        device=task.device,
+        batch_size=rows,
+    )
     evaluate = evaluation_function(spec.evaluation.name)
     for record in evaluate(subject, task.inputs(), spec.evaluation):
         if isinstance(record, Working):

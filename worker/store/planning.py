@@ -12,6 +12,7 @@ from rs_core import training_checks
 from rs_core.asked_report import radii_of
 from rs_core.certify.procedure import USUAL_SAVING, procedure_of
 from rs_core.errors import InvalidSpec, Mismatch
+from rs_core.evaluate.table import EVALUATIONS
 from rs_core.evaluate_spec import passes_of, points_of
 from rs_core.methods.table import method
 from rs_core.spec import (
@@ -89,7 +90,8 @@ def plan(
         seconds = chosen * (forward + INPUT_PASS * to_the_input) / rate(architecture)
         shards = cut(chosen, seconds / chosen, shard_seconds)
         radii = points_of(spec.evaluation)
-        body = dump_spec(spec) | {"sigma": resolve_sigma(spec, checkpoint)}
+        noisy = EVALUATIONS[spec.evaluation.name].noisy
+        body = dump_spec(spec) | {"sigma": resolve_sigma(spec, checkpoint) if noisy else None}
     else:
         architecture = _check_model(spec, dataset, checkpoint, maker)
         sigma = resolve_sigma(spec, checkpoint)

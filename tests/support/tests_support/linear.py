@@ -37,7 +37,7 @@ def subject(margin: float, sigma: float, *, batch_size: int = 100, seed: int = 0
     """The classifier, ready to be evaluated."""
     model = HalfSpaces(margin).eval()
     sampler = Sampler(model, sigma, 2, seed=seed, batch_size=batch_size)
-    return Subject(model=model, sampler=sampler, batch_size=batch_size)
+    return Subject(model=model, sampler=sampler, seed=seed, device=torch.device("cpu"), batch_size=batch_size)
 
 
 def probability(margin: float, moved: float, sigma: float) -> float:

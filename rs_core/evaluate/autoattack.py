@@ -1,0 +1,203 @@
+"""AutoAttack on a classifier as it is: Croce and Hein 2020, "Reliable Evaluation of Adversarial Robustness with an Ensemble of
+Diverse Parameter-free Attacks", arXiv 2003.01690, by their own package.
+
+The package attacks a batch for minutes without a word, so it runs in a thread of its own while signs of life are given; where
+nobody listens any more, the next pass of the network ends it. With ``adaptive`` APGD ascends, beside its loss, the one that
+makes a mixing network trust the standard classifier (Bai et al. 2023, arXiv 2301.12554): BCE(gamma, 1).
+"""
+
+import importlib
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rs_core.attacks import frozen, require_pixels
+from rs_core.certify.engine import Input
+from rs_core.errors import InvalidSpec, Mismatch
+from rs_core.evaluate.records import Evaluated, Found, Working
+from rs_core.evaluate.search import SECONDS_BETWEEN_SIGNS, Clock, Subject
+from rs_core.evaluate_spec import TARGETS, AutoAttack
+from rs_core.noise import Stage, generator
+
+NORMS = {"linf": "Linf", "l2": "L2"}
+FEWEST_CLASSES = 4
+"""Of the targeted loss, which compares the first, third and fourth of the sorted logits."""
+
+
+def evaluate(subject: Subject, inputs: Iterable[Input], asked: AutoAttack) -> Iterator[Working | Evaluated]:
+    """Each input as it is and as it is left by the attack, so many at a time; ``counts`` are empty, since nobody votes.
+
+    Raises :class:`InvalidSpec` where the package is missing, :class:`Mismatch` where the model has too few classes, or no mixing
+    network for ``adaptive``.
+    """
+    given = iter(inputs)
+    while some := list(islice(given, asked.together)):
+        clock = Clock()
+        for index, _, label in some:
+            yield Working(index=index, label=label)
+        x = torch.stack([image for _, image, _ in some]).to(subject.device)
+        y = torch.tensor([label for _, _, label in some], device=subject.device)
+        require_pixels(x)
+        with frozen(subject.model):
+            clean = _classes(subject.model, x)
+            signs = _attacked(subject, x, y, asked, first=some[0])
+            while isinstance(sign := next(signs), Working):
+                yield sign
+            left = _classes(subject.model, sign)
+        moved = (sign - x).flatten(1)
+        distances = moved.abs().amax(1) if asked.norm == "linf" else moved.norm(dim=1)
+        for place, (index, _, label) in enumerate(some):
+            yield Evaluated(
+                index=index,
+                label=label,
+                found=(
+                    Found(point=0.0, distance=0.0, prediction=int(clean[place]), counts=()),
+                    Found(
+                        point=asked.epsilon, distance=float(distances[place]), prediction=int(left[place]), counts=()
+                    ),
+                ),
+                seed=subject.seed,
+                seconds=clock.seconds / len(some),
+            )
+
+
+@torch.no_grad()
+def _classes(model: nn.Module, x: Tensor) -> Tensor:
+    found: Tensor = model(x).argmax(1).cpu()
+    return found
+
+
+def _attacked(subject: Subject, x: Tensor, y: Tensor, asked: AutoAttack, *, first: Input) -> Iterator[Working | Any]:
+    """Signs of life, then what the attack has made of the images: as they were where it found nothing."""
+    watched = _Watched(subject.model)
+    attack = _package(watched, x, asked, subject, first[0])
+    answers: queue.Queue[Tensor | BaseException] = queue.Queue()
+
+    def work() -> None:
+        try:
+            with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
+                found, _ = attack.run_standard_evaluation(x, y, batch_size=len(x))
+            answers.put(found.detach())
+        except BaseException as error:
+            answers.put(error)
+
+    thread = threading.Thread(target=work, name="autoattack", daemon=True)
+    thread.start()
+    try:
+        while True:
+            try:
+                answer = answers.get(timeout=SECONDS_BETWEEN_SIGNS)
+                break
+            except queue.Empty:
+                yield Working(index=first[0], label=first[2])
+    finally:
+        watched.stop.set()
+        thread.join()
+    if isinstance(answer, BaseException):
+        raise answer
+    yield answer
+
+
+class _Stopped(Exception):
+    """Nobody waits for the attack any more."""
+
+
+class _Watched(nn.Module):
+    """The model as the package calls it: ends where it is to stop, and keeps gamma where there is a mixing network."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.stop = threading.Event()
+        self.gamma: Tensor | None = None
+        self.mixed = mixing_of(model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, K)."""
+        if self.stop.is_set():
+            raise _Stopped
+        if self.mixed is None:
+            logits: Tensor = self.model(x)
+            return logits
+        mixture = self.mixed.forward_parts(x)
+        self.gamma = mixture.gamma
+        found: Tensor = mixture.log_probs
+        return found
+
+
+def mixing_of(model: nn.Module) -> Any:
+    """The mixed classifier inside a model that has a mixing network; None where there is none."""
+    network = getattr(model, "network", model)
+    return network if getattr(network, "mixing", None) is not None else None
+
+
+def _package(model: _Watched, x: Tensor, asked: AutoAttack, subject: Subject, index: int) -> Any:
+    """The package's attack, as it was asked for; its random starts come from the first input's own stream."""
+    try:
+        package = importlib.import_module("pyautoattack")
+        pgd = importlib.import_module("pyautoattack.autopgd_base")
+    except ModuleNotFoundError:
+        wanted = "the package pyautoattack, which comes with `pip install 'radii[attacks]'`"
+        raise InvalidSpec(expected=wanted, got="none", where="evaluation.name") from None
+    classes = _check(model, x, asked)
+    seed = int(torch.randint(2**31, (), generator=generator(subject.seed, index, Stage.ATTACK)))
+    common = {"eps": asked.epsilon, "norm": NORMS[asked.norm], "seed": seed, "device": subject.device}
+    attack = package.AutoAttack(model, attacks=list(asked.attacks), version="custom", **common)
+    targets = min(TARGETS, classes - 1)
+    untargeted, targeted = pgd.APGDAttack, pgd.APGDAttack_targeted
+    if asked.adaptive:
+        untargeted, targeted = _adaptive(model, asked.adaptive_share, untargeted, targeted)
+    of_apgd = common | {"n_iter": asked.iterations, "n_restarts": 1, "logger": attack.logger}
+    attack.apgd = untargeted(model, **of_apgd)
+    attack.apgd_targeted = targeted(model, n_target_classes=targets, **of_apgd)
+    attack.fab.n_restarts, attack.fab.n_target_classes, attack.fab.n_iter = 1, targets, asked.iterations
+    attack.square.n_queries = asked.queries
+    return attack
+
+
+def _check(model: _Watched, x: Tensor, asked: AutoAttack) -> int:
+    """The number of classes."""
+    with torch.no_grad():
+        classes = int(model(x[:1]).shape[1])
+    if "apgd-t" in asked.attacks and classes < FEWEST_CLASSES:
+        expected = f"a model of at least {FEWEST_CLASSES} classes for apgd-t"
+        raise Mismatch(expected=expected, got=f"one of {classes}", where="evaluation.attacks")
+    if asked.adaptive and model.mixed is None:
+        raise Mismatch(expected="a model with a mixing network", got="one without", where="evaluation.adaptive")
+    return classes
+
+
+def _adaptive(model: _Watched, share: float, untargeted: type[Any], targeted: type[Any]) -> tuple[type[Any], type[Any]]:
+    """The package's two APGD attacks with the loss of the mixing network beside their own."""
+
+    def beside(loss: Tensor) -> Tensor:
+        gamma = model.gamma
+        assert gamma is not None
+        against = F.binary_cross_entropy_with_logits(gamma, torch.ones_like(gamma), reduction="none")
+        return (1 - share) * loss + share * against
+
+    class Untargeted(untargeted):  # type: ignore[misc]
+        """Its cross-entropy is made where it cannot be changed, its other loss is a method: that one is taken instead."""
+
+        def attack_single_run(self, x: Tensor, y: Tensor, x_init: Tensor | None = None) -> Any:
+            asked: str = self.loss  # type: ignore[has-type]
+            self.of_cross_entropy, self.loss = asked == "ce", "dlr"
+            try:
+                return super().attack_single_run(x, y, x_init)
+            finally:
+                self.loss = asked
+
+        def dlr_loss(self, x: Tensor, y: Tensor) -> Tensor:
+            return beside(F.cross_entropy(x, y, reduction="none") if self.of_cross_entropy else super().dlr_loss(x, y))
+
+    class Targeted(targeted):  # type: ignore[misc]
+        def dlr_loss_targeted(self, x: Tensor, y: Tensor) -> Tensor:
+            return beside(super().dlr_loss_targeted(x, y))
+
+    return Untargeted, Targeted
