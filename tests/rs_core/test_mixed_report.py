@@ -1,0 +1,75 @@
+"""The trade-off of a mix, from votes made by hand."""
+
+import pytest
+
+from rs_core.certify.decision import ABSTAIN, Certificate
+from rs_core.certify.mixed import Mix, decide_mixed
+from rs_core.errors import InvalidResults
+from rs_core.mixed_report import WEIGHTS, by_weight
+
+
+def certified(
+    index: int, label: int, counts: tuple[int, ...], standard: tuple[float, ...], weight: float = 0.8
+) -> Certificate:
+    found = decide_mixed(counts, counts, Mix(standard=standard, robust_weight=weight), sigma=0.5, alpha=0.001)
+    known = {"counts0": counts, "counts": counts, "n0": sum(counts), "n": sum(counts), "sigma": 0.5, "alpha": 0.001}
+    return Certificate(
+        index=index,
+        label=label,
+        prediction=found.prediction,
+        radius=found.radius,
+        p_lower=found.p_lower,
+        p_upper=found.p_upper,
+        seed=0,
+        bound="mixed",
+        standard=standard,
+        robust_weight=weight,
+        **known,
+    )
+
+
+ROWS = [
+    certified(0, 0, (990, 10), (0.9, 0.1)),  # both right, the robust one surely
+    certified(1, 1, (900, 100), (0.05, 0.95)),  # the standard one alone is right
+    certified(2, 0, (520, 480), (0.9, 0.1)),  # the robust one is unsure
+]
+
+
+def test_each_weight_has_the_certificates_that_it_would_have_had() -> None:
+    for weight, row in zip(WEIGHTS, by_weight(ROWS, (0.25,)), strict=True):
+        own = [certified(one.index, one.label, one.counts, one.standard, weight) for one in ROWS]
+        assert row.acr == pytest.approx(sum(one.radius for one in own if one.correct) / 3)
+        assert row.accuracy.count == sum(one.correct for one in own)
+        assert row.abstained == pytest.approx(sum(one.prediction == ABSTAIN for one in own) / 3)
+
+
+def test_the_ends_are_the_two_classifiers() -> None:
+    ends = by_weight(ROWS, (0.1,), weights=(0.0, 1.0))
+    assert [row.accuracy.count for row in ends] == [3, 1]
+    assert [row.certified[0].count for row in ends] == [0, 1]
+
+
+def test_randomized_smoothing_certifies_at_least_what_the_lipschitz_constant_does() -> None:
+    for row in by_weight(ROWS, (0.05, 0.1, 0.3)):
+        for one, other in zip(row.certified, row.by_lipschitz, strict=True):
+            assert one.count >= other.count
+
+
+def test_missing_and_failed_inputs_stay_in_the_denominator() -> None:
+    failed = Certificate(
+        **{name: getattr(ROWS[0], name) for name in ("n0", "n", "sigma", "alpha", "seed")},
+        index=9,
+        prediction=ABSTAIN,
+        radius=0.0,
+        p_lower=0.0,
+        counts0=(),
+        counts=(),
+        error="it ended its process",
+    )
+    (row,) = by_weight([*ROWS, failed], (0.1,), weights=(0.8,), total=8)
+    assert row.accuracy.certified_accuracy == pytest.approx(2 / 8)
+
+
+def test_certificates_of_something_else_are_refused() -> None:
+    with pytest.raises(InvalidResults, match="certificates of a mix"):
+        by_weight([Certificate(**{**vars(ROWS[0]), "bound": "two_class"})], (0.1,))
