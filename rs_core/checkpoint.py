@@ -1,7 +1,8 @@
 """Checkpoints: the network's weights as safetensors, with what is known of them in the file's metadata.
 
 The file holds the state dict of the network alone, under the names of the architecture; normalisation, noise level and
-provenance are in the metadata (``checkpoint_info``). Loading compares names and shapes with the architecture's own
+provenance are in the metadata (``checkpoint_info``). A composite's file holds its parts' tensors under ``parts.0.network.``
+and so on, and those of a mixing network under ``mixing.``; it needs no other file. Loading compares names and shapes with the architecture's own
 before a number is used. Foreign formats are left to ``research``; resuming a training to ``training``.
 """
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from rs_core.checkpoint_info import CheckpointInfo, check_fits, info_in, metadata_of, read_info
 from rs_core.data.info import listed
 from rs_core.errors import InvalidCheckpoint, Mismatch
+from rs_core.models import composites
 from rs_core.models.normalize import BaseClassifier
 from rs_core.models.table import skeleton
 from rs_core.tensorfile import metadata, read_header, writing
@@ -90,7 +92,11 @@ def fit_state(state: Mapping[str, Tensor], model: BaseClassifier, where: str) ->
 
 
 def empty(info: CheckpointInfo, where: str) -> BaseClassifier:
-    """The base classifier that ``info`` describes, its network without storage."""
+    """The base classifier that ``info`` describes, its network without storage; a composite's parts are there in turn."""
+    if info.composition is not None:
+        parts = [empty(part, f"{where}, part {place}") for place, part in enumerate(info.parts)]
+        with torch.device("meta"):
+            return BaseClassifier(composites.network(info.composition, parts), None, info.architecture)
     try:
         return skeleton(
             info.architecture,

@@ -102,6 +102,10 @@ class Mismatch(RadiiError):
     """The model and the data set do not fit together."""
 
 
+class IncompatibleParts(RadiiError):
+    """The models cannot be made into one."""
+
+
 class InvalidResults(RadiiError):
     """The per-input results cannot be used."""
 

@@ -1,6 +1,6 @@
 """Checkpoints of the public research code, as PyTorch files: what the converter runs, in a process of its own.
 
-A file is either a state dict or ``{"arch", "state_dict", "epoch", ...}``, written by ``torch.save``. It is looked at as
+A file is either a state dict or ``{"arch", "state_dict", "epoch", ...}`` (or ``model_state_dict``), written by ``torch.save``. It is looked at as
 an archive first and then loaded with ``weights_only=True``, which is no boundary by itself: isolation, limits and time
 are the caller's business. Whole models, TorchScript and exported programs are refused. Names are understood by
 ``research_names``; the result is written by ``checkpoint``.
@@ -21,12 +21,14 @@ from rs_core.checkpoint_info import CheckpointInfo, Hints, make_info
 from rs_core.data.info import listed
 from rs_core.errors import InvalidCheckpoint
 from rs_core.models.table import architecture, choice
-from rs_core.research_names import choose_classes, choose_normalization, choose_shape, missing, take_apart
+from rs_core.research_names import ALIASES, choose_classes, choose_normalization, choose_shape, missing, take_apart
 from rs_core.spec import normalization
 from rs_core.tensorfile import is_tensorfile, read_header
 
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How torch.save began its files before version 1.6: a pickled constant."""
+NESTED = ("state_dict", "model_state_dict")
+"""Under which the state dict lies, where the file holds more."""
 WANTED = "a state dict, saved by torch.save(model.state_dict(), path) or as safetensors"
 
 
@@ -45,7 +47,7 @@ def read_research(path: Path, hints: Hints | None = None) -> tuple[dict[str, Ten
     """
     _check_container(path)
     body = _load(path)
-    nested = body.get("state_dict") if isinstance(body, dict) else None
+    nested = next((body[key] for key in NESTED if key in body), None) if isinstance(body, dict) else None
     said = body if isinstance(nested, dict) else {}
     return _understood(_tensors(nested if said else body, path.name), said, hints or Hints(), path.name)
 
@@ -63,17 +65,18 @@ def _understood(
 ) -> tuple[dict[str, Tensor], CheckpointInfo]:
     """The network's tensors and the record, out of names, shapes, what the file says and what its bringer says."""
     row = architecture(_architecture(said, hints, where))
-    parts = take_apart(state, where, row.head)
+    parts = take_apart(state, where, row.head, row.unread)
     classes = choose_classes(parts, row, hints, where)
     known = {
         "architecture": row.name,
         "num_classes": classes,
-        "input_shape": choose_shape(row, classes, hints, where),
+        "input_shape": choose_shape(row, classes, said.get("arch"), hints, where),
         "class_names": hints.class_names or (),
         "sigma": hints.sigma,
         "method": hints.method,
         "epoch": said["epoch"] if type(said.get("epoch")) is int and said["epoch"] >= 0 else None,
         "provenance": {"origin": "converted", "torch": torch.__version__},
+        "role": row.role,
     }
     # Names before normalisation: of a wrong network, that is what a person should hear first.
     network = fit_state(parts.network, empty(make_info(where, known), where), where)
@@ -85,7 +88,7 @@ def _architecture(said: Mapping[str, Any], hints: Hints, where: str) -> str:
     name = hints.architecture or said.get("arch")
     if not isinstance(name, str):
         raise missing("architecture", "no name in it", where, choice=f", {choice()}")
-    return name
+    return ALIASES.get(name, name)
 
 
 def _completed(info: CheckpointInfo, hints: Hints, where: str) -> CheckpointInfo:

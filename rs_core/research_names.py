@@ -2,7 +2,8 @@
 
 Public smoothing code saves ``Sequential(normalize, network)`` (Cohen et al. 2019, arXiv 1902.02918, and what builds on
 it), wrapped as a whole or in part by DataParallel: ``module.1.conv1.weight``, ``1.module.conv1.weight``, or the bare
-``conv1.weight``. The normalisation layer holds plain tensors, which leave no trace, or buffers: ``0.means``, ``0.sds``.
+``conv1.weight``. The normalisation layer holds plain tensors, which leave no trace, or buffers: ``0.means``, ``0.sds``. Robust
+classifiers (RobustBench) have ``normalize.mean`` beside ``model.conv1.weight``, or ``mean`` or ``mu`` inside the network.
 Here such names become those of our table, and the traces a record. Files are left to ``research``.
 """
 
@@ -19,9 +20,12 @@ from rs_core.fields import NORMALIZATIONS, Normalization, normalization
 from rs_core.models.table import Architecture, Shape
 
 WRAPPER = "module"
-NETWORK_PREFIXES = ("1.", "network.")
-MEANS = ("mean", "means")
-STDS = ("std", "stds", "sd", "sds")
+NETWORK_PREFIXES = {"1.": True, "network.": True, "model.": False}
+"""Before the network's names, and whether a normalisation layer stands beside it then, also where it leaves no trace."""
+MEANS = ("mean", "means", "mu")
+STDS = ("std", "stds", "sd", "sds", "sigma")
+ALIASES = {"cifar_dncnn": "dncnn", "imagenet_dncnn": "dncnn"}
+"""Architectures that public files call by another name."""
 IMPLIED_NORMALIZATION = {
     ("cifar_resnet20", 10): "cifar10",
     ("cifar_resnet110", 10): "cifar10",
@@ -30,7 +34,11 @@ IMPLIED_NORMALIZATION = {
     ("resnet50", 1000): "imagenet",
 }
 """Where a normalisation layer left no numbers: the constants that the public code uses with these networks."""
-IMPLIED_SHAPE: dict[tuple[str, int], Shape] = {("resnet50", 1000): (3, 224, 224)}
+IMPLIED_SHAPE: dict[tuple[str, int], Shape] = {
+    ("resnet50", 1000): (3, 224, 224),
+    ("cifar_dncnn", 0): (3, 32, 32),
+    ("imagenet_dncnn", 0): (3, 224, 224),
+}
 
 
 @dataclass(frozen=True)
@@ -43,19 +51,20 @@ class Parts:
     normalization: Normalization | None
 
 
-def take_apart(state: Mapping[str, Tensor], where: str, head: str = "") -> Parts:
+def take_apart(state: Mapping[str, Tensor], where: str, head: str = "", unread: tuple[str, ...] = ()) -> Parts:
     """Names without wrappers and prefixes; :class:`InvalidCheckpoint` where two become one or constants are bad.
 
-    Where the last layer, ``head``, is there by its own name, nothing is taken for a prefix.
+    Where the last layer, ``head``, is there by its own name, nothing is taken for a prefix. Tensors whose names begin with one
+    of ``unread`` are left out.
     """
     bare = _unwrapped(state, where)
     layer = {name: tensor for name, tensor in bare.items() if _last(name) in MEANS + STDS}
     network = {name: tensor for name, tensor in bare.items() if name not in layer}
-    for prefix in NETWORK_PREFIXES if f"{head}.weight" not in network else ():
+    for prefix, layered in NETWORK_PREFIXES.items() if f"{head}.weight" not in network else ():
         if network and all(name.startswith(prefix) for name in network):
             short = {name.removeprefix(prefix): tensor for name, tensor in network.items()}
-            return Parts(short, True, _constants(layer, where))
-    return Parts(network, bool(layer), _constants(layer, where))
+            return Parts(_read(short, unread), layered or bool(layer), _constants(layer, where))
+    return Parts(_read(network, unread), bool(layer), _constants(layer, where))
 
 
 def choose_normalization(
@@ -80,7 +89,10 @@ def choose_normalization(
 
 
 def choose_classes(parts: Parts, row: Architecture, hints: Hints, where: str) -> int:
-    """The rows of the last layer; without one, what was said (the comparison of names will say what is wrong)."""
+    """The rows of the last layer, none of a denoiser; without one, what was said (the comparison of names will say what is
+    wrong)."""
+    if row.role == "denoiser":
+        return 0
     head = parts.network.get(f"{row.head}.weight")
     if head is None or head.ndim == 0:
         return hints.num_classes or 2
@@ -93,9 +105,11 @@ def choose_classes(parts: Parts, row: Architecture, hints: Hints, where: str) ->
     return int(head.shape[0])
 
 
-def choose_shape(row: Architecture, classes: int, hints: Hints, where: str) -> Shape:
-    """What was said; else the architecture's only shape; else that of the public networks of this kind."""
-    shape = hints.input_shape or row.input_shape or IMPLIED_SHAPE.get((row.name, classes))
+def choose_shape(row: Architecture, classes: int, arch: Any, hints: Hints, where: str) -> Shape:
+    """What was said; else the architecture's only shape; else that of the public networks of this kind, which the file may
+    call ``arch``."""
+    name = arch if isinstance(arch, str) and arch in ALIASES else row.name
+    shape = hints.input_shape or row.input_shape or IMPLIED_SHAPE.get((name, classes))
     if shape is None:
         raise missing("input_shape", f"{row.name}, which takes images of any size", where)
     return shape
@@ -104,6 +118,10 @@ def choose_shape(row: Architecture, classes: int, hints: Hints, where: str) -> S
 def missing(hint: str, got: str, where: str, choice: str = "") -> InvalidCheckpoint:
     """The error of a file that does not say all, when nobody else did."""
     return InvalidCheckpoint(expected=f"the hint {hint!r}{choice}, which this file needs", got=got, where=where)
+
+
+def _read(network: dict[str, Tensor], unread: tuple[str, ...]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in network.items() if not name.startswith(unread)} if unread else network
 
 
 def _unwrapped(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:

@@ -6,19 +6,23 @@ A checkpoint of ours says which data set it was trained on, by the hash of its c
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rs_core.composition import singles
 from rs_core.spec import Selection
 
 
 def trained_on(info: Mapping[str, Any] | None, content_hash: str | None, count: int, chosen: Sequence[int]) -> int:
     """How many of the ``chosen`` inputs of a data set of ``count`` the model was trained on; 0 where nothing is known.
 
-    ``info`` is a :class:`~rs_core.checkpoint_info.CheckpointInfo` as JSON.
+    ``info`` is a :class:`~rs_core.checkpoint_info.CheckpointInfo` as JSON; of a composite, any of its parts counts.
     """
-    if not info or content_hash is None or info.get("dataset_hash") != content_hash:
+    if not info or content_hash is None:
         return 0
-    selection = ((info.get("provenance") or {}).get("spec") or {}).get("inputs") or {}
-    training = Selection(**selection).indices(count)
-    return sum(index in training for index in chosen)
+    trainings = [
+        Selection(**((known.get("provenance") or {}).get("spec") or {}).get("inputs") or {}).indices(count)
+        for known in singles(info)
+        if known.get("dataset_hash") == content_hash
+    ]
+    return sum(any(index in training for training in trainings) for index in chosen)
 
 
 def training_note(seen: int, inputs: int) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ The same questions are asked before a job is taken in, of what is known about it
 from dataclasses import dataclass
 from typing import Protocol
 
+from rs_core.composition import is_composite
 from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.methods.table import method
 from rs_core.models import table as models
@@ -67,6 +68,12 @@ def check_training(spec: TrainSpec, data: Sized, test_data: Sized | None) -> Non
 
 def check_start(spec: TrainSpec, architecture: str, known: Normalization | None) -> None:
     """Raises :class:`Mismatch` unless weights of this architecture and normalisation can be trained on by ``spec``."""
+    if is_composite(architecture):
+        raise Mismatch(
+            expected="a checkpoint of one network: a composite is made of trained models, and is not trained on",
+            got=architecture,
+            where="start_from",
+        )
     if architecture != spec.architecture:
         raise Mismatch(
             expected=f"a checkpoint of the architecture {spec.architecture}", got=architecture, where="start_from"

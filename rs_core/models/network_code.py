@@ -13,7 +13,7 @@ from pathlib import Path
 from rs_core.errors import UnknownArchitecture
 from rs_core.models.table import architecture
 
-WORDS_OF_A_ROW = ("description", "reference", "folder")
+WORDS_OF_A_ROW = ("description", "reference", "folder", "features", "role", "unread")
 """What of an architecture's row says nothing of the network."""
 
 

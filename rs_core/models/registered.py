@@ -6,6 +6,7 @@ A table of the file is a row; its key is the architecture's name::
     builder = "nets:wide_digits"      # function(num_classes, input_shape) -> torch.nn.Module
     input_shape = [1, 8, 8]           # or: channels = 1 and, if there is one, smallest_side = 8
     head = "2"                        # the last layer, for fine-tuning to other classes; may be left out
+    features = ["0", "1"]             # two modules that give maps (B, c, h, w) to a mixing network; may be left out
     description = "one hidden layer of 300"
     reference = "our notes of May"
 
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from rs_core.composition import is_composite
 from rs_core.errors import BrokenArchitecture, InvalidSpec
 from rs_core.fields import record
 from rs_core.models.table import ARCHITECTURES, Architecture, Shape
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 Side = Annotated[int, Field(ge=1, le=4096)]
+ModuleName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 @record
@@ -48,6 +51,7 @@ class Row:
     channels: Side | None = None
     smallest_side: Side = 1
     head: Annotated[str, Field(max_length=200)] = ""
+    features: tuple[ModuleName, ModuleName] | None = None
     description: Annotated[str, Field(min_length=1, max_length=500)]
     reference: Annotated[str, Field(max_length=500)] = ""
 
@@ -90,9 +94,9 @@ def network(row: Architecture, num_classes: int, input_shape: Shape) -> "nn.Modu
 
 def _row(name: str, table: Any, path: Path) -> Architecture:
     where = f"{name[:100]} in {path.name}"
-    if not NAME.fullmatch(name) or name in ARCHITECTURES:
+    if not NAME.fullmatch(name) or name in ARCHITECTURES or is_composite(name):
         raise InvalidSpec(
-            expected="a name of letters, digits, _, . and - that is not one of the table's own",
+            expected="a name of letters, digits, _, . and - that is not one of the table's own, nor a kind of composite",
             got=repr(name)[:200],
             where=where,
         )
@@ -109,6 +113,7 @@ def _row(name: str, table: Any, path: Path) -> Architecture:
         input_shape=row.input_shape,
         channels=row.channels or (row.input_shape or (1, 1, 1))[0],
         head=row.head,
+        features=row.features,
         description=row.description,
         reference=row.reference,
         source="registered",

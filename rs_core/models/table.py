@@ -6,7 +6,7 @@ returns the bare network; :func:`build` puts the normalisation before it. Traini
 others.
 
 There are three sources: ours, whose layer sizes are those of the public code of the field (LeNet, CIFAR ResNet-20/110,
-torchvision's ResNet-50); every classification network of torchvision, as ``torchvision/NAME``; and those that the
+torchvision's ResNet-50, the wide and pre-activation ResNets of robust classifiers, the denoiser DnCNN); every classification network of torchvision, as ``torchvision/NAME``; and those that the
 operator adds by a file (``registered``), for which :func:`use` is called once when a process starts.
 """
 
@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from rs_core.composition import is_composite
 from rs_core.errors import Mismatch, UnknownArchitecture
 from rs_core.models.torchvision_names import FAMILIES, PREFIX
 from rs_core.spec import Normalization
@@ -32,26 +33,33 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """One row: ``input_shape`` is (C, H, W), ``None`` where the sides are free; ``head`` names the last layer.
+    """One row: ``input_shape`` is (C, H, W), ``None`` where the sides are free; ``channels`` is ``None`` where they are,
+    too; ``head`` names the last layer.
 
-    Free sides are multiples of ``side_multiple`` from ``smallest_side`` on, both the same where ``square``. ``folder``
-    is where a registered builder's module may be.
+    Free sides are multiples of ``side_multiple`` from ``smallest_side`` on, both the same where ``square``. ``features``
+    names two modules whose outputs (B, c, h, w) a mixing network reads, ``None`` where there are no such maps. ``folder``
+    is where a registered builder's module may be. ``unread`` are prefixes of tensors that public files of this layout may
+    hold beside those that the network reads.
     """
 
     name: str
     builder: str
     input_shape: Shape | None
-    channels: int
+    channels: int | None
     head: str
     description: str
     reference: str
     source: Literal["ours", "torchvision", "registered"] = "ours"
+    role: Literal["classifier", "denoiser"] = "classifier"
+    features: tuple[str, str] | None = None
+    unread: tuple[str, ...] = ()
     smallest_side: int = 1
     side_multiple: int = 1
     square: bool = False
     folder: str = ""
 
 
+_PREACT = "He et al., Identity Mappings in Deep Residual Networks, 2016, arXiv 1603.05027"
 _HE = "He et al., Deep Residual Learning for Image Recognition, 2015, arXiv 1512.03385"
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -63,6 +71,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             input_shape=(1, 28, 28),
             channels=1,
             head="fc2",
+            features=("conv1", "conv2"),
             description="two 5x5 convolutions (20, 50) and two linear layers (500); MNIST and Fashion-MNIST",
             reference="LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998",
         ),
@@ -72,6 +81,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             input_shape=(3, 32, 32),
             channels=3,
             head="fc",
+            features=("layer1", "layer2"),
             description="residual network of depth 20 for 32x32 images, widths 16, 32, 64",
             reference=f"{_HE}, section 4.2",
         ),
@@ -81,6 +91,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             input_shape=(3, 32, 32),
             channels=3,
             head="fc",
+            features=("layer1", "layer2"),
             description="residual network of depth 110 for 32x32 images, widths 16, 32, 64; the field's CIFAR network",
             reference=f"{_HE}, section 4.2",
         ),
@@ -90,6 +101,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             input_shape=None,
             channels=3,
             head="fc",
+            features=("layer1", "layer2"),
             description="torchvision's ResNet-50, three channels of any size; published on ImageNet at 224x224",
             reference=f"{_HE}, table 1",
         ),
@@ -99,8 +111,69 @@ ARCHITECTURES: dict[str, Architecture] = {
             input_shape=(1, 8, 8),
             channels=1,
             head="fc2",
+            features=("conv1", "conv2"),
             description="two 3x3 convolutions (16, 32) and two linear layers (64) for 8x8 handwritten digits",
             reference="a small network of this project",
+        ),
+        *(
+            Architecture(
+                name=f"wrn_{depth}_{width}{ending}",
+                builder=f"rs_core.models.wide_resnet:wrn_{depth}_{width}{ending}",
+                input_shape=(3, 32, 32),
+                channels=3,
+                head=head,
+                features=features,
+                unread=unread,
+                description=f"wide residual network of depth {depth} and width {width}, as in {layout}",
+                reference="Zagoruyko and Komodakis, Wide Residual Networks, 2016, arXiv 1605.07146",
+            )
+            for ending, head, features, unread, layout in (
+                (
+                    "",
+                    "fc",
+                    ("block1", "block2"),
+                    ("sub_block1.",),
+                    "TRADES and most of RobustBench (block1.layer.0.bn1)",
+                ),
+                (
+                    "_silu",
+                    "logits",
+                    ("layer.0", "layer.1"),
+                    (),
+                    "RobustBench's SiLU ones (layer.0.block.0.batchnorm_0)",
+                ),
+            )
+            for depth, width in ((28, 10), (70, 16))
+        ),
+        Architecture(
+            name="preact_resnet18",
+            builder="rs_core.models.preact_resnet:preact_resnet18",
+            input_shape=(3, 32, 32),
+            channels=3,
+            head="linear",
+            features=("layer1", "layer2"),
+            description="pre-activation ResNet-18 for 32x32 images, normalised before the pooling, as in Rice et al. 2020",
+            reference=_PREACT,
+        ),
+        Architecture(
+            name="preact_resnet18_silu",
+            builder="rs_core.models.preact_resnet:preact_resnet18_silu",
+            input_shape=(3, 32, 32),
+            channels=3,
+            head="logits",
+            features=("layer_0", "layer_1"),
+            description="pre-activation ResNet-18 for 32x32 images, as in RobustBench's SiLU ones (layer_0.0.batchnorm_0)",
+            reference=_PREACT,
+        ),
+        Architecture(
+            name="dncnn",
+            builder="rs_core.models.dncnn:dncnn",
+            input_shape=None,
+            channels=None,
+            head="",
+            role="denoiser",
+            description="denoiser of depth 17 and width 64, for any images: goes before a classifier (compose denoised)",
+            reference="Zhang et al., Beyond a Gaussian Denoiser, 2017, arXiv 1608.03981",
         ),
     )
 }
@@ -116,6 +189,7 @@ TORCHVISION: dict[str, Architecture] = {
         description=f"torchvision's {name}, freshly initialised",
         reference=family.reference,
         source="torchvision",
+        features=family.features,
         smallest_side=family.smallest,
         side_multiple=family.multiple,
         square=family.square,
@@ -161,6 +235,12 @@ def architecture(name: str) -> Architecture:
     for table in (ARCHITECTURES, _REGISTERED, TORCHVISION):
         if name in table:
             return table[name]
+    if is_composite(name):
+        raise UnknownArchitecture(
+            expected="one network: a composite is put together out of trained models (compose), and is not trained itself",
+            got=repr(name)[:200],
+            where="architecture",
+        )
     near = _near(name[:100])
     advice = f" (perhaps {' or '.join(near)})" if near else ""
     raise UnknownArchitecture(expected=f"{choice()}{advice}", got=repr(name)[:200], where="architecture")
@@ -187,21 +267,27 @@ def check(name: str, *, num_classes: int, input_shape: Shape, normalization: Nor
             got=f"{tuple(input_shape)}",
             where=name,
         )
-    if input_shape[0] != row.channels:
+    if row.channels is not None and input_shape[0] != row.channels:
         raise Mismatch(expected=f"images of {row.channels} channels", got=f"shape {tuple(input_shape)}", where=name)
     _check_sides(row, input_shape)
-    if normalization is not None and len(normalization.mean) != row.channels:
+    if normalization is not None and len(normalization.mean) != input_shape[0]:
         raise Mismatch(
-            expected=f"a normalisation of {row.channels} channels", got=f"one of {len(normalization.mean)}", where=name
+            expected=f"a normalisation of {input_shape[0]} channels",
+            got=f"one of {len(normalization.mean)}",
+            where=name,
         )
-    if num_classes < 2:
+    if row.role == "denoiser" and (num_classes != 0 or normalization is not None):
+        got = f"{name}, a denoiser: it is composed with a classifier, as a file of trained weights"
+        raise Mismatch(expected="an architecture that classifies", got=got, where=name)
+    if row.role == "classifier" and num_classes < 2:
         raise Mismatch(expected="at least 2 classes", got=str(num_classes), where=name)
 
 
 def build(
     name: str, *, num_classes: int, input_shape: Shape, normalization: Normalization | None = None
 ) -> "BaseClassifier":
-    """A freshly initialised base classifier: (B, C, H, W) in [0, 1] -> logits (B, num_classes).
+    """A freshly initialised base classifier: (B, C, H, W) in [0, 1] -> logits (B, num_classes). A denoiser, with 0 classes
+    and no normalisation, gives images (B, C, H, W).
 
     Initial weights come from torch's global generator. Raises :class:`UnknownArchitecture`, and :class:`Mismatch` where
     the network cannot take ``input_shape``, the normalisation has other channels, or there are fewer than two classes.

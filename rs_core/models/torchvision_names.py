@@ -12,7 +12,7 @@ PREFIX = "torchvision/"
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Networks of one paper."""
+    """Networks of one paper; ``features`` as in the table."""
 
     names: tuple[str, ...]
     head: str
@@ -20,10 +20,18 @@ class Family:
     smallest: int = 1
     multiple: int = 1
     square: bool = False
+    features: tuple[str, str] | None = None
 
 
 def _family(
-    names: str, head: str, reference: str, *, smallest: int = 1, multiple: int = 1, square: bool = False
+    names: str,
+    head: str,
+    reference: str,
+    *,
+    smallest: int = 1,
+    multiple: int = 1,
+    square: bool = False,
+    features: tuple[str, str] | None = None,
 ) -> Family:
     return Family(
         names=tuple(names.split()),
@@ -32,9 +40,11 @@ def _family(
         smallest=smallest,
         multiple=multiple,
         square=square,
+        features=features,
     )
 
 
+_LAYERS = ("layer1", "layer2")
 _DENSENET = "Huang et al., Densely Connected Convolutional Networks, 2016, arXiv 1608.06993"
 _RESNET = "He et al., Deep Residual Learning for Image Recognition, 2015, arXiv 1512.03385"
 _RESNEXT = "Xie et al., Aggregated Residual Transformations for Deep Neural Networks, 2016, arXiv 1611.05431"
@@ -54,18 +64,27 @@ FAMILIES = (
         "classifier.2",
         "Liu et al., A ConvNet for the 2020s, 2022, arXiv 2201.03545",
         smallest=32,
+        features=("features.1", "features.3"),
     ),
-    _family("densenet121 densenet161 densenet169 densenet201", "classifier", _DENSENET, smallest=29),
+    _family(
+        "densenet121 densenet161 densenet169 densenet201",
+        "classifier",
+        _DENSENET,
+        smallest=29,
+        features=("features.denseblock1", "features.denseblock2"),
+    ),
     _family(
         "efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 "
         "efficientnet_b6 efficientnet_b7",
         "classifier.1",
         "Tan and Le, EfficientNet, 2019, arXiv 1905.11946",
+        features=("features.2", "features.3"),
     ),
     _family(
         "efficientnet_v2_s efficientnet_v2_m efficientnet_v2_l",
         "classifier.1",
         "Tan and Le, EfficientNetV2, 2021, arXiv 2104.00298",
+        features=("features.2", "features.3"),
     ),
     _family("googlenet", "fc", "Szegedy et al., Going Deeper with Convolutions, 2014, arXiv 1409.4842", smallest=15),
     _family(
@@ -98,13 +117,15 @@ FAMILIES = (
         "regnet_y_128gf",
         "fc",
         "Radosavovic et al., Designing Network Design Spaces, 2020, arXiv 2003.13678",
+        features=("trunk_output.block1", "trunk_output.block2"),
     ),
-    _family("resnet18 resnet34 resnet50 resnet101 resnet152", "fc", _RESNET),
-    _family("resnext50_32x4d resnext101_32x8d resnext101_64x4d", "fc", _RESNEXT),
+    _family("resnet18 resnet34 resnet50 resnet101 resnet152", "fc", _RESNET, features=_LAYERS),
+    _family("resnext50_32x4d resnext101_32x8d resnext101_64x4d", "fc", _RESNEXT, features=_LAYERS),
     _family(
         "shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0",
         "fc",
         "Ma et al., ShuffleNet V2, 2018, arXiv 1807.11164",
+        features=("stage2", "stage3"),
     ),
     _family("squeezenet1_0", "classifier.1", _SQUEEZENET, smallest=21),
     _family("squeezenet1_1", "classifier.1", _SQUEEZENET, smallest=17),
@@ -120,5 +141,6 @@ FAMILIES = (
         "wide_resnet50_2 wide_resnet101_2",
         "fc",
         "Zagoruyko and Komodakis, Wide Residual Networks, 2016, arXiv 1605.07146",
+        features=_LAYERS,
     ),
 )

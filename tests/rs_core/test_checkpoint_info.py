@@ -64,7 +64,7 @@ def test_what_does_not_fit_is_said_with_both_sides(changes: dict[str, Any], sent
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"num_classes": 1}, "expected num_classes: a value greater than or equal to 2, got num_classes = 1."),
+        ({"num_classes": 1}, "expected at least 2 classes, got 1."),
         ({"num_classes": 10**12}, "less than or equal to 100000, got num_classes = 1000000000000."),
         ({"input_shape": (1, 0, 8)}, "greater than or equal to 1, got input_shape.1 = 0."),
         ({"sigma": -1}, "expected sigma: a value greater than 0, got sigma = -1."),

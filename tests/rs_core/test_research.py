@@ -13,8 +13,9 @@ from rs_core.checkpoint import load, read_info, save
 from rs_core.checkpoint_info import CheckpointInfo, Hints
 from rs_core.errors import InvalidCheckpoint, UnknownArchitecture
 from rs_core.fields import NORMALIZATIONS, Normalization
-from rs_core.models.table import Shape, build
+from rs_core.models.table import ARCHITECTURES, Shape, architecture, build, skeleton
 from rs_core.research import convert, read_research
+from rs_core.research_names import take_apart
 
 CIFAR10, CIFAR100, IMAGENET = (NORMALIZATIONS[name] for name in ("cifar10", "cifar100", "imagenet"))
 
@@ -311,7 +312,7 @@ def test_a_small_file_of_a_huge_tensor_costs_no_memory(tmp_path: Path) -> None:
         (
             lenet(),
             {},
-            "expected the hint 'architecture', one of lenet, cifar_resnet20, cifar_resnet110, resnet50, digits_cnn, "
+            f"expected the hint 'architecture', one of {', '.join(ARCHITECTURES)}, "
             "or torchvision/NAME, which this file needs, got no name in it.",
         ),
         (
@@ -398,3 +399,83 @@ def test_hints_must_not_contradict_our_own_record(tmp_path: Path, hints: Hints, 
     with pytest.raises(InvalidCheckpoint) as caught:
         convert(tmp_path / "x", hints, tmp_path / "out")
     assert str(caught.value) == f"The checkpoint cannot be read (x): {expected}"
+
+
+def empty(name: str, classes: int = 10) -> dict[str, Tensor]:
+    """Weights of a large network that take no memory."""
+    state = skeleton(name, num_classes=classes, input_shape=(3, 32, 32)).network.state_dict()
+    return {key: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape) for key, tensor in state.items()}
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict"])
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.model.", "model.module."])
+def test_files_of_robust_classifiers_are_understood(tmp_path: Path, prefix: str, key: str) -> None:
+    wanted = state("preact_resnet18")
+    path = saved(tmp_path, {key: prefixed(prefix, wanted), "epoch": 12})
+    found, info = read_research(path, Hints(architecture="preact_resnet18"))
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert (info.architecture, info.num_classes, info.epoch, info.normalization) == ("preact_resnet18", 10, 12, None)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "prefix"),
+    [
+        ("normalize.mean", "normalize.std", "model."),
+        ("module.normalize.mean", "module.normalize.std", "module.model."),
+        ("mean", "std", ""),
+        ("mu", "sigma", ""),
+    ],
+)
+def test_constants_of_robust_classifiers_become_the_normalisation(
+    tmp_path: Path, mean: str, std: str, prefix: str
+) -> None:
+    assert CIFAR100 is not None
+    layer = {mean: torch.tensor(CIFAR100.mean).view(1, 3, 1, 1), std: torch.tensor(CIFAR100.std).view(1, 3, 1, 1)}
+    path = saved(tmp_path, {"state_dict": layer | prefixed(prefix, state("preact_resnet18_silu"))})
+    found, info = read_research(path, Hints(architecture="preact_resnet18_silu"))
+    assert info.normalization == CIFAR100
+    assert not {"mean", "std", "mu", "sigma"} & found.keys()
+
+
+@pytest.mark.parametrize("name", ["wrn_28_10", "wrn_28_10_silu", "wrn_70_16", "wrn_70_16_silu"])
+def test_a_wide_networks_names_are_taken_apart(name: str) -> None:
+    wanted = empty(name, 100)
+    beside = {"module.mean": torch.zeros(3, 1, 1), "module.std": torch.ones(3, 1, 1)}
+    taken = take_apart(beside | prefixed("module.", wanted), "x", architecture(name).head)
+    assert taken.network.keys() == wanted.keys()
+    assert taken.normalization == Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+def test_a_block_that_public_files_hold_and_never_read_is_left_out() -> None:
+    wanted = empty("wrn_28_10")
+    copied = {f"sub_{key}": tensor for key, tensor in wanted.items() if key.startswith("block1.")}
+    assert copied
+    row = architecture("wrn_28_10")
+    assert take_apart(wanted | copied, "x", row.head, row.unread).network.keys() == wanted.keys()
+
+
+@pytest.mark.parametrize(
+    ("arch", "shape", "prefix"),
+    [("cifar_dncnn", (3, 32, 32), ""), ("imagenet_dncnn", (3, 224, 224), "module.")],
+)
+def test_files_of_denoised_smoothing_are_understood(tmp_path: Path, arch: str, shape: Shape, prefix: str) -> None:
+    wanted = state("dncnn", 0)
+    path = saved(tmp_path, published(prefixed(prefix, wanted), arch))
+    info = convert(path, Hints(sigma=0.25), tmp_path / "out")
+    assert (info.architecture, info.role, info.num_classes, info.input_shape) == ("dncnn", "denoiser", 0, shape)
+    assert (info.sigma, info.normalization) == (0.25, None)
+    denoiser, again = load(tmp_path / "out")
+    assert again == info
+    assert all(torch.equal(denoiser.network.state_dict()[name], wanted[name]) for name in wanted)
+
+
+def test_a_denoiser_of_another_number_of_channels_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, published(state("dncnn", 0), "dncnn"))
+    assert "the hint 'input_shape'" in sentence(path)
+    assert "2 of another shape: dncnn.0.weight" in sentence(path, input_shape=(1, 28, 28))
+
+
+def test_a_composite_is_no_architecture_of_a_file(tmp_path: Path) -> None:
+    path = saved(tmp_path, lenet())
+    with pytest.raises(UnknownArchitecture, match="a composite is put together out of trained models"):
+        read_research(path, Hints(architecture="ensemble"))

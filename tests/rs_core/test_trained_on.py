@@ -21,6 +21,7 @@ def _info(**inputs: Any) -> dict[str, Any]:
         (_info(), "other", 0),
         (None, "abc", 0),
         ({"dataset_hash": None, "provenance": {}}, None, 0),
+        ({"parts": [_info(count=60), {"parts": [_info(start=140), {"dataset_hash": "x"}]}]}, "abc", 20),
     ],
 )
 def test_inputs_are_counted_that_are_in_both_selections(info: Any, content_hash: str | None, seen: int) -> None:

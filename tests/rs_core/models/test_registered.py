@@ -179,7 +179,7 @@ GOOD = 'builder = "nets:f"\ndescription = "a test"\n'
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (f"[lenet]\n{GOOD}channels = 1", "that is not one of the table's own, got 'lenet'"),
+        (f"[lenet]\n{GOOD}channels = 1", "that is not one of the table's own, nor a kind of composite, got 'lenet'"),
         (f'["torchvision/mine"]\n{GOOD}channels = 1', "expected a name of letters, digits, _, . and -"),
         (f"[mine]\n{GOOD}", "exactly one of input_shape and channels"),
         (f"[mine]\n{GOOD}channels = 1\ninput_shape = [1, 8, 8]", "exactly one of input_shape and channels"),

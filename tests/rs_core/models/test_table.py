@@ -16,7 +16,16 @@ SHAPES: dict[str, Shape] = {
     "cifar_resnet110": (3, 32, 32),
     "resnet50": (3, 64, 64),
     "digits_cnn": (1, 8, 8),
+    "wrn_28_10": (3, 32, 32),
+    "wrn_70_16": (3, 32, 32),
+    "wrn_28_10_silu": (3, 32, 32),
+    "wrn_70_16_silu": (3, 32, 32),
+    "preact_resnet18": (3, 32, 32),
+    "preact_resnet18_silu": (3, 32, 32),
+    "dncnn": (3, 32, 32),
 }
+SMALL = ("lenet", "cifar_resnet20", "cifar_resnet110", "digits_cnn")
+CLASSIFIERS = [name for name in SHAPES if name != "dncnn"]
 
 
 @pytest.mark.parametrize(
@@ -28,6 +37,14 @@ SHAPES: dict[str, Shape] = {
         ("cifar_resnet110", 100, 1_736_564),
         ("resnet50", 1000, 25_557_032),
         ("digits_cnn", 10, 38_282),
+        ("wrn_28_10", 10, 36_479_194),
+        ("wrn_28_10", 100, 36_536_884),
+        ("wrn_70_16", 10, 266_796_506),
+        ("wrn_28_10_silu", 10, 36_479_194),
+        ("wrn_70_16_silu", 10, 266_796_506),
+        ("preact_resnet18", 10, 11_172_170),
+        ("preact_resnet18_silu", 10, 12_548_426),
+        ("dncnn", 0, 558_400),
     ],
 )
 def test_parameter_counts_are_the_published_ones(name: str, classes: int, count: int) -> None:
@@ -35,7 +52,7 @@ def test_parameter_counts_are_the_published_ones(name: str, classes: int, count:
     assert sum(parameter.numel() for parameter in model.parameters()) == count
 
 
-@pytest.mark.parametrize("name", [name for name in SHAPES if name != "resnet50"])
+@pytest.mark.parametrize("name", SMALL)
 def test_every_architecture_answers_with_one_logit_per_class(name: str) -> None:
     model = build(name, num_classes=7, input_shape=SHAPES[name]).eval()
     assert model(torch.rand(2, *SHAPES[name])).shape == (2, 7)
@@ -51,7 +68,13 @@ def test_the_table_covers_what_is_tested_here() -> None:
     assert set(ARCHITECTURES) == set(SHAPES)
 
 
-@pytest.mark.parametrize("name", [name for name in SHAPES if name != "resnet50"])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_every_classifier_gives_one_logit_per_class_on_paper(name: str) -> None:
+    network = skeleton(name, num_classes=7, input_shape=SHAPES[name]).network.eval()
+    assert network(torch.empty(2, *SHAPES[name], device="meta")).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_the_last_layer_is_the_one_the_table_names(name: str) -> None:
     state = skeleton(name, num_classes=7, input_shape=SHAPES[name]).network.state_dict()
     assert state[f"{architecture(name).head}.weight"].shape[0] == 7
@@ -100,6 +123,15 @@ def test_equal_generator_states_give_equal_weights() -> None:
         ("resnet50", 10, (1, 64, 64), None, "expected images of 3 channels, got shape (1, 64, 64)"),
         ("lenet", 10, (1, 28, 28), NORMALIZATIONS["cifar10"], "expected a normalisation of 1 channels, got one of 3"),
         ("lenet", 1, (1, 28, 28), None, "expected at least 2 classes, got 1"),
+        ("lenet", 0, (1, 28, 28), None, "expected at least 2 classes, got 0"),
+        (
+            "dncnn",
+            10,
+            (1, 8, 8),
+            None,
+            "expected an architecture that classifies, got dncnn, a denoiser: it is composed with a classifier, as a file "
+            "of trained weights",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -111,7 +143,10 @@ def test_what_does_not_fit_is_refused(
         assert str(caught.value) == f"The model and the data set do not fit together ({name}): {sentence}."
 
 
-OURS = "lenet, cifar_resnet20, cifar_resnet110, resnet50, digits_cnn"
+OURS = (
+    "lenet, cifar_resnet20, cifar_resnet110, resnet50, digits_cnn, wrn_28_10, wrn_70_16, wrn_28_10_silu, wrn_70_16_silu, "
+    "preact_resnet18, preact_resnet18_silu, dncnn"
+)
 
 
 @pytest.mark.parametrize(

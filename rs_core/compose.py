@@ -1,0 +1,52 @@
+"""Makes one model out of several: their files in, one file out, which needs none of them any more.
+
+Parts are checkpoints of ours alone; foreign files pass a conversion first (``research``). What fits together is in
+``composed``, the networks are in ``models.composites``.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from rs_core import checkpoint
+from rs_core.checkpoint_info import CheckpointInfo
+from rs_core.composed import facts
+from rs_core.composition import Composition
+from rs_core.models import composites
+from rs_core.models.normalize import BaseClassifier
+
+
+def compose(
+    composition: Composition, files: Sequence[Path], out: Path, *, origins: Sequence[Path] | None = None
+) -> CheckpointInfo:
+    """Writes the composite of the checkpoints in ``files``, in the order of its parts, to ``out``. ``origins`` are the files
+    that those were converted from, if they were: each part's record has the hash of its own.
+
+    Raises :class:`InvalidCheckpoint` where a file is none of ours and :class:`IncompatibleParts` where they do not fit together.
+    """
+    loaded = [checkpoint.load(path) for path in files]
+    infos = [replace(info, file_sha256=_sha256(path)) for (_, info), path in zip(loaded, origins or files, strict=True)]
+    model, info = joined(composition, [model for model, _ in loaded], infos)
+    checkpoint.save(model, info, out)
+    return info
+
+
+def joined(
+    composition: Composition, models: Sequence[BaseClassifier], infos: Sequence[CheckpointInfo]
+) -> tuple[BaseClassifier, CheckpointInfo]:
+    """The composite of models in memory, which it holds as they are, and its record. Raises :class:`IncompatibleParts`."""
+    info = CheckpointInfo(
+        **facts(composition, infos),
+        composition=composition,
+        parts=tuple(infos),
+        provenance={"origin": "composed", "torch": torch.__version__},
+    )
+    return BaseClassifier(composites.network(composition, models), None, info.architecture).eval(), info
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
