@@ -61,8 +61,11 @@ def facts(composition: Composition, parts: Sequence[Part]) -> dict[str, Any]:
 
 
 def name_of(kind: str, architectures: Sequence[str]) -> str:
-    """A composite's architecture, such as ``ensemble(2 x lenet)``; a long one is cut, and told from others by a hash."""
+    """A composite's architecture, such as ``ensemble(2 x lenet)`` or ``mixed(lenet, lenet)``; a long one is cut, and told
+    from others by a hash."""
     counted = [(name, len(list(same))) for name, same in groupby(architectures)]
+    if PARTS[kind]:
+        counted = [(name, 1) for name in architectures]
     name = f"{kind}({', '.join(name if count == 1 else f'{count} x {name}' for name, count in counted)})"
     if len(name) <= LONGEST_NAME:
         return name

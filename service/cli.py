@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from service.client_errors import ClientError
-from service.commands import architectures, keeping, local, presets, remote, server, transfer, variables
+from service.commands import architectures, compose, keeping, local, presets, remote, server, transfer, variables
 from service.commands.console import CommandError, note, say
 from service.commands.evaluate import evaluate
 from service.commands.plan import plan
@@ -109,6 +109,7 @@ for panel, functions in {
 }.items():
     for function in functions:
         app.command(rich_help_panel=panel)(function)
+app.add_typer(compose.composed, name="compose", rich_help_panel=LOCAL)
 app.add_typer(server.keys, name="key", rich_help_panel=SERVER)
 
 

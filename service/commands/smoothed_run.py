@@ -75,12 +75,13 @@ def load_checkpoint(path: Path, hints: Mapping[str, str | None]) -> "tuple[BaseC
     """The model in a checkpoint of ours, or in a file of another kind, which is converted first."""
     from rs_core import checkpoint
 
-    with _ours(path, hints) as ours:
-        return checkpoint.load(ours)
+    with ours(path, hints) as readable:
+        return checkpoint.load(readable)
 
 
 @contextmanager
-def _ours(path: Path, hints: Mapping[str, str | None]) -> Iterator[Path]:
+def ours(path: Path, hints: Mapping[str, str | None]) -> Iterator[Path]:
+    """The file, where it is a checkpoint of ours that says it all; else, while the block lasts, what it is converted to."""
     from rs_core.errors import InvalidCheckpoint
     from rs_core.models import table
     from rs_core.tensorfile import is_tensorfile, read_header
