@@ -109,6 +109,13 @@ def singles(info: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from singles(part)
 
 
+def networks_in(architecture: str | None, info: Mapping[str, Any] | None) -> list[str]:
+    """The architectures of the single networks that a model is made of, by its own and its record (JSON)."""
+    if not info or not info.get("parts"):
+        return [architecture or ""]
+    return [str(part.get("architecture") or "") for part in singles(info)]
+
+
 def is_composite(architecture: str | None) -> bool:
     """Whether a name is that of a composite, such as ``ensemble(2 x lenet)``, or of a kind of composites."""
     return COMPOSITE.fullmatch(architecture or "") is not None

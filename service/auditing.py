@@ -36,7 +36,7 @@ def plan_audit(desk: Desk, spec: VerifySpec) -> Planned:
     if not chosen:
         raise Mismatch(expected="a job with certificates", got=f"{audited.id}, which has none yet", where="job")
     work = sum(row.n0 + row.n for row in results.certificates_at(desk.session, audited.id, chosen))
-    seconds = work / planning.rate(checkpoint.architecture or "")
+    seconds = work / planning.rate_of(checkpoint)
     planning.admit(seconds, desk.settings.max_job_seconds, f"{work} noise samples", "inputs")
     body = dump_spec(replace(spec, seed=seed)) | {"chosen": chosen, "certify": audited.spec}
     new = NewJob(

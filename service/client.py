@@ -126,6 +126,18 @@ class Client:
         body = {"name": name, "file": self._uploaded(file), **_given(**known)}
         return self._add(Checkpoint, "checkpoints", body, wait)
 
+    def compose(
+        self, name: str, kind: str, parts: Sequence[Checkpoint | str], *, wait: bool = True, **settings: Any
+    ) -> Checkpoint:
+        """Makes a checkpoint of checkpoints, and waits until it is ready: ``ensemble`` of classifiers, ``denoised`` of a
+        denoiser and a classifier, or ``mixed`` of a standard and a robust classifier.
+
+        ``settings`` are those of the kind: of ``mixed`` ``robust_weight``, which is needed, ``standard_scale``,
+        ``robust_scale``, ``standard_size``. Raises :class:`ApiError` where the parts do not go together.
+        """
+        wanted = {"kind": kind, "parts": [_id(part) for part in parts], **_given(**settings)}
+        return self._add(Checkpoint, "checkpoints", {"name": name, "compose": wanted}, wait)
+
     def dataset(self, id: str) -> Dataset:
         """A data set as it stands."""
         return self._get(Dataset, f"/v1/datasets/{url_part(id)}")

@@ -289,6 +289,11 @@ REQUESTS: dict[str, dict[str, Any]] = {
             "sigma": 0.25,
         },
         "a file that says what it is": {"name": "digits under noise 0.25", "file": "model.safetensors"},
+        "an ensemble of checkpoints": {"name": "both", "compose": {"kind": "ensemble", "parts": [LENET, LENET]}},
+        "a mix of two": {
+            "name": "mixed",
+            "compose": {"kind": "mixed", "parts": [LENET, LENET], "robust_weight": 0.76, "standard_scale": 2},
+        },
     },
     "create_job": {
         "train": TRAIN_REQUEST,

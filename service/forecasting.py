@@ -62,7 +62,7 @@ def known(
     basis = _basis(session, tenant_id, procedure, dataset, checkpoint, spec)
     found = _forecast(procedure, basis)
     if budget is not None:
-        per_second = rate or planning.rate(checkpoint.architecture or "")
+        per_second = rate or planning.rate_of(checkpoint)
         found = found.model_copy(update={"within_budget": _within(budget, procedure, basis, per_second / inputs)})
     return Known(rate=rate, forecast=found)
 

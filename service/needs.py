@@ -7,6 +7,7 @@ noise level nor its hyper-parameters, so that one set of them serves many traini
 
 from dataclasses import replace
 
+from rs_core.composition import networks_in
 from rs_core.errors import Mismatch
 from rs_core.methods.table import method
 from rs_core.models.network_code import network_of
@@ -62,8 +63,8 @@ def vote_key(votes: SoftLabelSpec, data: Data, voter: str) -> str:
 
 def of_file(checkpoint: Checkpoint) -> str:
     """A classifier by its weights."""
-    network = network_of(checkpoint.architecture)
-    return f"file {reuse.content_of(checkpoint)}{f' {network}' if network else ''}"
+    networks = filter(None, map(network_of, networks_in(checkpoint.architecture, checkpoint.info)))
+    return " ".join(["file", str(reuse.content_of(checkpoint)), *networks])
 
 
 def of_training(key: str) -> str:

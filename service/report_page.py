@@ -2,10 +2,12 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any
 
 from rs_core import plots
+from rs_core.composition import PARTS
 from rs_core.digest import Digest
 from rs_core.procedure_text import SAMPLINGS
 from rs_core.report import Report
@@ -93,6 +95,7 @@ def things(found: Sources) -> list[tuple[str, str]]:
         ("Model", f"{model['name']} ({model['id']})"),
         ("Model file, SHA-256", str(model["sha256"])),
         ("Architecture", f"{model['architecture']}, {model['num_classes']} classes"),
+        *_made_of(model),
         ("Normalisation", json.dumps(model["normalization"]) if model["normalization"] else "none"),
         ("Trained with", f"{model['method'] or 'unknown method'}, sigma {_known(model['sigma'])}"),
         ("Data set", f"{data['name']} ({data['id']}), {data['count']:,} images of {shape}"),
@@ -100,6 +103,26 @@ def things(found: Sources) -> list[tuple[str, str]]:
         ("Data file, SHA-256", str(data["sha256"])),
         ("Inputs", f"{count}, from index {selection['start']:,} in steps of {selection['step']:,}"),
     ]
+
+
+def _made_of(model: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How a composite is made, and of which files; nothing of a single network."""
+    if model["composition"] is None:
+        return []
+    kind = model["composition"]["kind"]
+    roles = PARTS.get(kind) or ("",) * len(model["parts"])
+    rows = [("Made as", ", ".join([kind, *_settings(model["composition"])]))]
+    for place, (role, part) in enumerate(zip(roles, model["parts"], strict=True)):
+        text = ", ".join(str(part[name]) for name in ("architecture", "id", "sha256") if part.get(name))
+        rows.append((f"Part {place}" + (f", {role}" if role else ""), text))
+    return rows
+
+
+def _settings(composition: Mapping[str, Any]) -> list[str]:
+    """What a composition says beside its kind."""
+    known = {name.replace("_", " "): value for name, value in sorted(composition.items()) if value is not None}
+    del known["kind"]
+    return ["weights by a mixing network" if name == "mixing" else f"{name} {value:g}" for name, value in known.items()]
 
 
 def machine(found: Sources) -> list[tuple[str, str]]:

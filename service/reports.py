@@ -20,7 +20,7 @@ from rs_core.spec import CertifySpec, dump_spec, parse_spec
 from rs_core.trained_on import trained_on, training_note
 from service import result_schemas
 from service.dependencies import etag_of
-from service.views import time
+from service.views import composition, time
 from worker.store import digests, results
 from worker.store.result_tables import JobSummary
 from worker.store.tables import Checkpoint, Dataset, Job
@@ -140,6 +140,7 @@ def model_part(row: Checkpoint) -> dict[str, Any]:
     return {
         **{field: getattr(row, field) for field in fields},
         "sha256": row.sha256 or row.source.get("sha256"),
+        **composition(row),
         "normalization": info.get("normalization"),
         "dataset_hash": info.get("dataset_hash"),
         "source": row.source,

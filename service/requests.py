@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from rs_core import presets
+from rs_core.composition import MOST_PARTS, Denoised, Ensemble, RobustWeight, Scales
 from rs_core.errors import UnknownPreset
 from rs_core.spec import (
     CertifySpec,
@@ -49,6 +50,8 @@ Name = Annotated[
     str,
     Field(min_length=1, max_length=200, pattern=NAME, description="for people; need not be unique"),
 ]
+STATED = ("architecture", "num_classes", "input_shape", "normalization", "sigma", "method")
+"""What a request may say of a checkpoint's file."""
 UploadReference = Annotated[
     str, Field(min_length=1, max_length=255, description="name, identifier or SHA-256 of an upload of yours")
 ]
@@ -234,12 +237,44 @@ class DatasetRequest(Request):
         return self
 
 
+PartReference = Annotated[str, Field(min_length=1, max_length=100, description="identifier of a checkpoint of yours")]
+TwoParts = Annotated[list[PartReference], Field(min_length=2, max_length=2)]
+
+
+@record
+class ComposeEnsemble(Ensemble):
+    """The mean of the logits of two or more classifiers."""
+
+    parts: Annotated[list[PartReference], Field(min_length=2, max_length=MOST_PARTS)]
+
+
+@record
+class ComposeDenoised(Denoised):
+    """A denoiser before a classifier."""
+
+    parts: Annotated[TwoParts, Field(description="the denoiser, then the classifier")]
+
+
+@record
+class ComposeMixed(Scales):
+    """A standard and a robust classifier, mixed in their probabilities with a constant weight."""
+
+    kind: Literal["mixed"] = "mixed"
+    parts: Annotated[TwoParts, Field(description="the standard classifier, then the robust one")]
+    robust_weight: RobustWeight
+
+
+Compose = Annotated[ComposeEnsemble | ComposeDenoised | ComposeMixed, Field(discriminator="kind")]
+
+
 class CheckpointRequest(Request):
-    """A checkpoint out of an upload; what the file does not say of itself is given here."""
+    """A checkpoint out of an upload, where what the file does not say of itself is given here; or one that is composed of
+    checkpoints, and needs them no more once it is ready."""
 
     name: Name
     file: UploadReference | None = None
     files: Annotated[list[UploadReference] | None, Field(min_length=1, max_length=100)] = None
+    compose: Annotated[Compose | None, Field(description="of which checkpoints it is made, and how")] = None
     architecture: Annotated[str | None, Field(min_length=1, max_length=100)] = None
     num_classes: Annotated[int | None, Field(ge=2, le=100_000)] = None
     input_shape: Annotated[
@@ -252,6 +287,9 @@ class CheckpointRequest(Request):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.files is None) == (self.file is None):
-            raise ValueError("expected exactly one of file and files (names of uploads)")
+        if [self.files, self.file, self.compose].count(None) != 2:
+            raise ValueError("expected exactly one of file, files (names of uploads) and compose")
+        stated = [name for name in STATED if getattr(self, name) is not None]
+        if self.compose is not None and stated:
+            raise ValueError(f"expected nothing beside compose, whose parts say what they are, got {', '.join(stated)}")
         return self

@@ -108,8 +108,19 @@ class Dataset(Answer):
     problem: Problem | None = None
 
 
+class CheckpointPart(Answer):
+    """A model that another one is made of, as it was then; its row may be gone."""
+
+    id: str | None = None
+    sha256: Annotated[str | None, Field(description="of the file that it came from")] = None
+    architecture: str | None = None
+    sigma: float | None = None
+    method: str | None = None
+
+
 class Checkpoint(Answer):
-    """A trained base classifier, from an upload or from a training job."""
+    """A trained base classifier, from an upload, from a training job, or composed of others; or a denoiser, which has no
+    classes and becomes part of a classifier."""
 
     id: str
     name: str
@@ -121,6 +132,11 @@ class Checkpoint(Answer):
     num_classes: int | None = None
     sigma: Annotated[float | None, Field(description="noise level it was trained with, [0, 1]-pixel units")] = None
     method: str | None = None
+    role: Literal["classifier", "denoiser"] = "classifier"
+    composition: Annotated[
+        dict[str, Any] | None, Field(description="how it is made of its parts, by `kind`; null: it is one network")
+    ] = None
+    parts: Annotated[list[CheckpointPart] | None, Field(description="in the order of the composition")] = None
     sha256: Annotated[str | None, Field(description="of the stored file, see /v1/blobs")] = None
     info: dict[str, Any] | None = None
     source: dict[str, Any] = {}
@@ -135,12 +151,16 @@ class Architecture(Answer):
         Literal["ours", "torchvision", "registered"], Field(description="registered: added by whoever runs the service")
     ] = "ours"
     input_shape: Annotated[
-        list[int] | None, Field(description="channels, height, width; null: `channels` and any sides that fit")
+        list[int] | None,
+        Field(description="channels, height, width; null: `channels`, null for any, and any sides that fit"),
     ] = None
     channels: int | None = None
     smallest_side: Annotated[int, Field(description="where the sides are free, in pixels")] = 1
     side_multiple: Annotated[int, Field(description="free sides are multiples of it")] = 1
     square: Annotated[bool, Field(description="whether free sides must be equal")] = False
+    role: Annotated[
+        Literal["classifier", "denoiser"], Field(description="a denoiser becomes part of a classifier (compose)")
+    ] = "classifier"
     description: str
     reference: str
 

@@ -67,8 +67,25 @@ def checkpoints(session: Session, rows: Sequence[Checkpoint]) -> list[schemas.Ch
     found = session.execute(select(column, Job.id).where(Job.kind == "convert", column.in_([row.id for row in rows])))
     jobs = {resource: job for resource, job in found}
     return [
-        schemas.Checkpoint.model_validate(_resource(row, jobs.get(row.id) or row.source.get("job"))) for row in rows
+        schemas.Checkpoint.model_validate(_resource(row, jobs.get(row.id) or row.source.get("job")) | composition(row))
+        for row in rows
     ]
+
+
+def composition(row: Checkpoint) -> dict[str, Any]:
+    """Whether a checkpoint is a classifier, and what it is made of: as its record says, before it has one as was asked for."""
+    info, named = row.info or {}, row.source.get("parts") or []
+    recorded = info.get("parts") or []
+    parts = [
+        {name: part.get(name) for name in ("architecture", "sigma", "method")} | {"sha256": part.get("file_sha256")}
+        for part in recorded
+    ]
+    rows = [{"id": part["id"]} for part in named] if len(named) == len(parts) else [{}] * len(parts)
+    return {
+        "role": info.get("role", "classifier"),
+        "composition": info.get("composition") or row.source.get("compose"),
+        "parts": [part | known for part, known in zip(parts, rows, strict=True)] if parts else named or None,
+    }
 
 
 def _resource(row: Dataset | Checkpoint, job: str | None) -> dict[str, Any]:

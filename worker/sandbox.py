@@ -20,9 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from rs_core.checkpoint_info import CheckpointInfo, Hints
+from rs_core.checkpoint_info import CheckpointInfo, Hints, dump_info
 from rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
-from rs_core.spec import dump_spec
 from worker.orphans import die_with_parent
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
@@ -175,9 +174,12 @@ def _checkpoint(request: dict[str, Any]) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
     from rs_core.models import table
-    from rs_core.research import convert as convert_file
 
     table.use(request.get("architectures"))
+    if request.get("compose"):
+        return {"columns": checkpoint_columns(_composed(request))}
+    from rs_core.research import convert as convert_file
+
     given = {name: request[name] for name in Hints.__dataclass_fields__ if request.get(name) is not None}
     hints = TypeAdapter(Hints).validate_python(given)
     paths = _named(request)
@@ -187,15 +189,25 @@ def _checkpoint(request: dict[str, Any]) -> dict[str, Any]:
     return {"columns": checkpoint_columns(info)}
 
 
+def _composed(request: dict[str, Any]) -> CheckpointInfo:
+    from pydantic import TypeAdapter
+
+    from rs_core.compose import compose
+    from rs_core.composition import Composition
+
+    composition: Composition = TypeAdapter(Composition).validate_python(request["compose"])
+    return compose(composition, _named(request), Path(request["out"]))
+
+
 def checkpoint_columns(info: CheckpointInfo) -> dict[str, Any]:
     """A checkpoint's row, as far as it follows from what the checkpoint says of itself."""
     return {
         "architecture": info.architecture,
-        "num_classes": info.num_classes,
+        "num_classes": info.num_classes or None,
         "input_shape": list(info.input_shape),
         "sigma": info.sigma,
         "method": info.method,
-        "info": dump_spec(info),
+        "info": dump_info(info),
     }
 
 

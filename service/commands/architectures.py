@@ -52,7 +52,7 @@ def _shape(row: "Architecture") -> str:
         f"from {row.smallest_side}" if row.smallest_side > row.side_multiple else "",
         f"multiples of {row.side_multiple}" if row.side_multiple > 1 else "",
     ]
-    return ", ".join([f"{row.channels}x{'HxH' if row.square else 'HxW'}", *filter(None, rules)])
+    return ", ".join([f"{row.channels or 'C'}x{'HxH' if row.square else 'HxW'}", *filter(None, rules)])
 
 
 def _body(row: "Architecture") -> dict[str, Any]:

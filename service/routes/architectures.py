@@ -22,6 +22,7 @@ def list_architectures(_: TenantId) -> schemas.Page[schemas.Architecture]:
                 smallest_side=row.smallest_side,
                 side_multiple=row.side_multiple,
                 square=row.square,
+                role=row.role,
                 description=row.description,
                 reference=row.reference,
             )

@@ -1,4 +1,5 @@
-"""Checkpoints: trained base classifiers, out of an upload by a conversion or out of a training job."""
+"""Checkpoints: trained base classifiers, out of an upload or out of other checkpoints by a conversion, or out of a training
+job."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -7,7 +8,7 @@ from fastapi import APIRouter, Body, Request, Response
 from sqlalchemy.orm import Session
 
 from rs_core.models.table import architecture
-from service import admission, requests, schemas, views
+from service import admission, composing, requests, schemas, views
 from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get
 from service.idempotency import IdempotencyKey, once
 from service.openapi import ACCEPTED, problems
@@ -19,10 +20,10 @@ from worker.store.tables import Checkpoint
 
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
 
-STATED = ("architecture", "num_classes", "input_shape", "normalization", "sigma", "method")
 
-
-@router.post("", operation_id="create_checkpoint", status_code=202, responses={**ACCEPTED, **problems(400, 413, 429)})
+@router.post(
+    "", operation_id="create_checkpoint", status_code=202, responses={**ACCEPTED, **problems(400, 409, 413, 429)}
+)
 def create_checkpoint(
     body: Annotated[requests.CheckpointRequest, Body()],
     response: Response,
@@ -31,7 +32,8 @@ def create_checkpoint(
     settings: SettingsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> schemas.Checkpoint:
-    """Starts a conversion. The checkpoint is `pending` until its job ends; then `ready`, or `rejected`."""
+    """Starts a conversion of an upload, or the composition of checkpoints. The checkpoint is `pending` until its job ends;
+    then `ready`, or `rejected`."""
     if body.architecture is not None:
         architecture(body.architecture)
 
@@ -71,8 +73,10 @@ def delete_checkpoint(checkpoint_id: str, tenant_id: TenantId, database: Databas
 
 
 def _source(session: Session, tenant_id: str, body: requests.CheckpointRequest) -> dict[str, Any]:
+    if body.compose is not None:
+        return composing.source(session, tenant_id, body.compose)
     files = body.files or [body.file or ""]
-    stated = body.model_dump(mode="json", include=set(STATED))
+    stated = body.model_dump(mode="json", include=set(requests.STATED))
     return {"files": files_of(session, tenant_id, files), **stated}
 
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from rs_core.composition import Composition, Ensemble, Mixed, Mixing, is_composite, singles
+from rs_core.composition import Composition, Ensemble, Mixed, Mixing, is_composite, networks_in, singles
 from rs_core.spec import dump_spec
 
 MIXING = Mixing(features=(("a", "b"), ("c", "d")), channels=((4, 8), (4, 8)), widths=(16, 32, 64))
@@ -58,3 +58,5 @@ def test_the_single_networks_of_nested_records_come_in_their_order() -> None:
     inner = {"architecture": "e", "parts": [{"architecture": "a"}, {"architecture": "b", "parts": []}]}
     assert [row["architecture"] for row in singles({"parts": [inner, {"architecture": "c"}]})] == ["a", "b", "c"]
     assert [row["architecture"] for row in singles({"architecture": "alone"})] == ["alone"]
+    assert networks_in("m", {"parts": [inner, {"architecture": "c"}]}) == ["a", "b", "c"]
+    assert networks_in("alone", {"normalization": None}) == networks_in("alone", None) == ["alone"]

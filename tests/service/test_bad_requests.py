@@ -173,7 +173,7 @@ def test_a_pending_pair_is_409_and_a_rejected_one_422_with_its_reason(service: S
         ("datasets", {"name": "d", "files": ["x"], "format": "pickle"}, ("body.format", "'npz'", "'pickle'")),
         ("datasets", {"name": "d\0", "builtin": "digits"}, ("body.name",)),
         ("datasets", {"name": "d", "builtin": "digits", "color": 1}, ("body.color", "no field of this name")),
-        ("checkpoints", {"name": "c"}, ("exactly one of file and files",)),
+        ("checkpoints", {"name": "c"}, ("exactly one of file, files", "and compose")),
         ("checkpoints", {"name": "c", "file": "absent.pt"}, ("(files)", "upload of yours", "'absent.pt'")),
         ("checkpoints", {"name": "c", "file": "x", "architecture": "vgg"}, ("no architecture of that name", "'vgg'")),
         ("checkpoints", {"name": "c", "file": "x", "num_classes": 1}, ("body.num_classes", "2", "got 1")),

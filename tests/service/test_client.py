@@ -14,6 +14,7 @@ import pytest
 from rs_core.certify.decision import Certificate
 from service import client_http, client_job
 from service.client import ApiError, Client, JobNotSucceeded, JobTimeout, Unreachable
+from service.schemas import Checkpoint
 
 URL = "http://radii.test"
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -343,3 +344,15 @@ def test_the_client_needs_neither_torch_nor_the_server() -> None:
     code = f"import sys, service.client; print([name for name in {heavy.split()} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_a_composition_names_its_parts_and_its_settings() -> None:
+    made = {"id": "ckpt_3", "name": "mix", "state": "ready", "created": "2026-01-01T00:00:00Z"}
+    handler, seen = scripted(httpx.Response(202, json=made), httpx.Response(200, json=made))
+    part = Checkpoint.model_validate(made | {"id": "ckpt_1"})
+    with client_of(handler) as client:
+        assert client.compose("mix", "mixed", [part, "ckpt_2"], robust_weight=0.76, standard_size=None).id == "ckpt_3"
+    assert json.loads(seen[0].content) == {
+        "name": "mix",
+        "compose": {"kind": "mixed", "parts": ["ckpt_1", "ckpt_2"], "robust_weight": 0.76},
+    }

@@ -90,6 +90,7 @@ def test_the_list_says_where_each_network_comes_from(client: Client) -> None:
         "smallest_side": 1,
         "side_multiple": 1,
         "square": False,
+        "role": "classifier",
         "description": "one linear layer, for greyscale images of any size",
         "reference": "a test",
     }

@@ -1,4 +1,6 @@
-"""A conversion: uploaded files, opened behind walls (``sandbox``), become the one form that the worker keeps."""
+"""A conversion: uploaded files, opened behind walls (``sandbox``), become the one form that the worker keeps; or stored
+checkpoints become one.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +19,7 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
     request = {
         **source,
         "what": "dataset" if "dataset" in task.spec else "checkpoint",
-        "files": {file["name"]: str(blobs.local_path(task.blobs, file["sha256"])) for file in source.get("files", [])},
+        "files": {name: str(blobs.local_path(task.blobs, sha256)) for name, sha256 in _files(source).items()},
         "out": str(out),
         "max_dataset": int(task.limits["max_dataset"]),
         "architectures": table.registered_file(),
@@ -32,3 +34,9 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
     except BaseException:
         out.unlink(missing_ok=True)
         raise
+
+
+def _files(source: dict[str, Any]) -> dict[str, str]:
+    """What is read, by the names that messages speak of: the SHA-256 of each, in order."""
+    parts = {f"part {place}, {part['id']}": part["sha256"] for place, part in enumerate(source.get("parts", []))}
+    return parts | {file["name"]: file["sha256"] for file in source.get("files", [])}

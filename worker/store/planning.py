@@ -11,6 +11,8 @@ from typing import Any
 from rs_core import training_checks
 from rs_core.asked_report import radii_of
 from rs_core.certify.procedure import USUAL_SAVING, procedure_of
+from rs_core.checkpoint_info import CLASSIFIER
+from rs_core.composition import networks_in
 from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.evaluate.table import EVALUATIONS
 from rs_core.evaluate_spec import passes_of, points_of
@@ -93,12 +95,13 @@ def plan(
         noisy = EVALUATIONS[spec.evaluation.name].noisy
         body = dump_spec(spec) | {"sigma": resolve_sigma(spec, checkpoint) if noisy else None}
     else:
-        architecture = _check_model(spec, dataset, checkpoint, maker)
+        _check_model(spec, dataset, checkpoint, maker)
         sigma = resolve_sigma(spec, checkpoint)
         per_input = spec.n + (spec.n0 if isinstance(spec, CertifySpec) else 0)
         work, total = chosen * per_input, chosen
         usual = per_input / USUAL_SAVING[spec.sampling] if isinstance(spec, CertifySpec) else per_input
-        seconds = chosen * (samples or usual) / (measured or rate(architecture))
+        known_rate = rate(maker.architecture) if maker is not None else rate_of(checkpoint)
+        seconds = chosen * (samples or usual) / (measured or known_rate)
         shards = cut(chosen, seconds / chosen, shard_seconds)
         if isinstance(spec, CertifySpec):
             _check_grid(spec, dataset)
@@ -139,6 +142,12 @@ def rate(architecture: str) -> float:
     return SAMPLES_PER_SECOND.get(architecture, UNKNOWN_RATE)
 
 
+def rate_of(checkpoint: Checkpoint | None) -> float:
+    """The same of a model, which may be made of several: one pass takes the time of all of theirs."""
+    names = networks_in(checkpoint.architecture, checkpoint.info) if checkpoint is not None else [""]
+    return 1 / sum(1 / rate(name) for name in names)
+
+
 def cut(inputs: int, seconds_per_input: float, shard_seconds: float) -> list[tuple[int, int]]:
     """Positions ``[first, stop)`` of each shard: about ``shard_seconds`` of work, enough of them to share, and no more
     than ``MAX_SHARDS``: work that would make more wants a GPU, where each takes less time, and is kept input by input.
@@ -174,19 +183,18 @@ def _check_model(
     dataset: Dataset,
     checkpoint: Checkpoint | None,
     maker: TrainSpec | None,
-) -> str:
-    """The model's architecture; raises where it cannot read what the job shows it."""
+) -> None:
+    """Raises where the model cannot read what the job shows it."""
     crop_size = spec.crop_size if isinstance(spec, SoftLabelSpec) else None
     if crop_size is not None and spec.augmentation != "resized_crop_flip":  # type: ignore[union-attr]
         raise InvalidSpec(expected="a crop_size only with resized_crop_flip", got=str(crop_size), where="crop_size")
     shown = shape_read(dataset, crop_size)
     if maker is not None:
         _check_shapes(shape_read(dataset, maker.crop_size), shown, "the classifier that votes", dataset)
-        return maker.architecture
+        return
     if checkpoint is None:
         raise InvalidSpec(expected="a checkpoint", got="none", where="checkpoint")
     check_fit(checkpoint, dataset, shown)
-    return checkpoint.architecture or ""
 
 
 def _check_shapes(read: Any, shown: Any, who: str, dataset: Dataset) -> None:
@@ -199,10 +207,14 @@ def _check_shapes(read: Any, shown: Any, who: str, dataset: Dataset) -> None:
 
 
 def check_fit(checkpoint: Checkpoint, dataset: Dataset, shown: list[int] | None = None) -> None:
-    """Raises :class:`Mismatch` where the model cannot read the images or has another number of classes.
+    """Raises :class:`Mismatch` where the model is no classifier, cannot read the images or has another number of classes.
 
     ``shown`` is the shape of what it is shown of an image; ``None``: the whole image.
     """
+    if (checkpoint.info or {}).get("role") == "denoiser":
+        raise Mismatch(
+            expected=CLASSIFIER, got=f"{checkpoint.id} ({checkpoint.architecture}), a denoiser", where="checkpoint"
+        )
     _check_shapes(checkpoint.input_shape, shown or dataset.shape, f"checkpoint {checkpoint.id}", dataset)
     if checkpoint.num_classes != dataset.num_classes:
         raise Mismatch(

@@ -144,7 +144,12 @@ def _unused(session: Session) -> ColumnElement[bool]:
         )
     ]
     waiting = session.scalars(select(Job.spec).where(Job.kind == "convert", Job.state.in_(jobs.ACTIVE)))
-    sources = {file["sha256"] for spec in waiting for file in spec.get("source", {}).get("files", [])}
+    sources = {
+        file["sha256"]
+        for spec in waiting
+        for kind in ("files", "parts")
+        for file in spec.get("source", {}).get(kind, [])
+    }
     return and_(*(Blob.sha256.not_in(query) for query in used), Blob.sha256.not_in(sources))
 
 

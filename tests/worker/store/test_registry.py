@@ -77,6 +77,24 @@ def test_a_removed_data_set_lets_go_of_its_blob(database: Database, tmp_path: Pa
         assert registry.collect(session, tmp_path, grace=-60.0) == 1
 
 
+def test_a_composition_that_waits_keeps_the_blobs_of_its_parts_though_they_are_removed(
+    database: Database, tmp_path: Path, tenant_id: str
+) -> None:
+    part_id = things.checkpoint_of(database, tmp_path, tenant_id)
+    with database.write() as session:
+        part = session.get_one(Checkpoint, part_id)
+        sha256 = str(part.sha256)
+        source = {"compose": {"kind": "ensemble"}, "parts": [{"id": part_id, "sha256": sha256}] * 2}
+        _, job = registry.create(session, Checkpoint, tenant_id, "both", source)
+        registry.remove(session, part)
+        registry.discard(session, tmp_path, sha256)
+        assert registry.collect(session, tmp_path, grace=-60.0) == 0
+    assert blobs.path_of(tmp_path, sha256).exists()
+    with database.write() as session:
+        jobs.cancel(session, job.id)
+        assert registry.collect(session, tmp_path, grace=-60.0) == 1
+
+
 def test_jobs_that_have_not_ended_are_users_of_what_they_need(
     database: Database, tmp_path: Path, tenant_id: str
 ) -> None:
