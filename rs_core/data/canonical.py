@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_core.certify.discrete_law import GRID
+from rs_core.data.corrupted import Corrupted
 from rs_core.data.dataset import Dataset
 from rs_core.data.info import Shape, classes
 from rs_core.data.mapped import Place, chunks
@@ -32,6 +33,7 @@ def save(dataset: Dataset, path: Path) -> None:
         class_names=dataset.class_names,
         source=dataset.source,
         pixels=chunks(dataset.images),
+        corrupted=dataset.corrupted,
     )
 
 
@@ -44,10 +46,11 @@ def write(
     class_names: tuple[str, ...],
     source: str,
     pixels: Iterable[bytes],
+    corrupted: Corrupted | None = None,
 ) -> None:
     """The same from parts: ``pixels`` are the bytes of the images (N, C, H, W) in order, in pieces of any length."""
     with path.open("wb") as file:
-        file.write(header(len(labels), shape, dtype, class_names, source))
+        file.write(header(len(labels), shape, dtype, class_names, source, corrupted))
         file.write(np.ascontiguousarray(labels, dtype="<i8").tobytes())
         for piece in pixels:
             file.write(piece)
@@ -60,11 +63,19 @@ def open_dataset(path: Path, name: str | None = None) -> Dataset:
     entry = stored.images
     place = Place(path=path.absolute(), dtype=DTYPES[entry.dtype], offset=entry.start, shape=entry.shape)
     labels, names = classes(labels, stored.class_names, path.name)
-    return Dataset(images=place.open(), labels=labels, class_names=names, name=name or path.stem, source=stored.source)
+    return Dataset(
+        images=place.open(),
+        labels=labels,
+        class_names=names,
+        name=name or path.stem,
+        source=stored.source,
+        corrupted=stored.corrupted,
+    )
 
 
 def content_hash(dataset: Dataset | Path) -> str:
-    """sha256 in hex over images, labels and class names, wherever they came from: format and file names do not count.
+    """sha256 in hex over images, labels and class names, wherever they came from: format and file names do not count,
+    nor does what is known of how images were corrupted.
 
     Images are hashed as stored: uint8 pixels and the floats they stand for are different data sets.
     """

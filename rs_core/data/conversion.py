@@ -1,7 +1,7 @@
 """From files of any format to the stored form, a few images in memory at a time where the format allows it.
 
-A zip of class folders is decoded image by image and written as it goes, so the set may be larger than memory. The other
-formats are read whole (``readers``), within their limits. Walls and time are the caller's business.
+A zip of class folders is decoded image by image and written as it goes, so the set may be larger than memory; the files
+of CIFAR-10-C are mapped. The other formats are read whole (``readers``), within their limits. Walls and time are the caller's business.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_core.data.canonical import ContentHash, content_hash, save, write
+from rs_core.data.corrupted import Corrupted
 from rs_core.data.folders import ColourFound, Folders, open_folders
 from rs_core.data.info import Shape, check_size, classes
 from rs_core.data.photos import AS_THEY_ARE, Framing
@@ -20,12 +21,13 @@ from rs_core.data.readers import kind_of_files, read, relabelled
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """What was written; ``shape`` is (C, H, W)."""
+    """What was written; ``shape`` is (C, H, W), ``corrupted`` what is known of corrupted images."""
 
     content_hash: str
     count: int
     shape: Shape
     class_names: tuple[str, ...]
+    corrupted: Corrupted | None = None
 
 
 def convert(
@@ -45,9 +47,15 @@ def convert(
         with open_folders(paths, framing, limit) as found:
             return _streamed(found, out, class_names)
     data = read(paths, format=format, class_names=class_names)
-    check_size(len(data), data.shape, data.images.itemsize, paths[0].name, limit)
+    check_size(len(data), data.shape, data.images.dtype.itemsize, paths[0].name, limit)
     save(data, out)
-    return Converted(content_hash=content_hash(data), count=len(data), shape=data.shape, class_names=data.class_names)
+    return Converted(
+        content_hash=content_hash(data),
+        count=len(data),
+        shape=data.shape,
+        class_names=data.class_names,
+        corrupted=data.corrupted,
+    )
 
 
 def _streamed(found: Folders, out: Path, class_names: Sequence[str] | None) -> Converted:

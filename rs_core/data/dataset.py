@@ -14,22 +14,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rs_core.data.corrupted import Corrupted
 from rs_core.data.info import Shape
-from rs_core.data.mapped import Place, place, take
+from rs_core.data.mapped import Joined, Place, place, take
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
     """Images (N, C, H, W), uint8 or float32 in [0, 1]; labels (N,) int64 in 0 .. num_classes - 1.
 
-    ``source`` is the format that it was read from.
+    ``source`` is the format that it was read from; ``corrupted`` says which images have which corruption.
     """
 
-    images: NDArray[Any]
+    images: NDArray[Any] | Joined
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     name: str
     source: str = ""
+    corrupted: Corrupted | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.data.corrupted import Corrupted
+from rs_core.data.mapped import Joined
 from rs_core.errors import InvalidDataset
 
 Shape = tuple[int, int, int]
@@ -45,12 +47,13 @@ class DatasetInfo:
 class Arrays:
     """What a format's reader returns: images (N, C, H, W) uint8 or float32, and labels (N,) of any integer type.
 
-    ``class_names`` is ``None`` where the format has none.
+    ``class_names`` is ``None`` where the format has none; ``corrupted`` is what it says of corrupted images.
     """
 
-    images: NDArray[Any]
+    images: NDArray[Any] | Joined
     labels: NDArray[Any]
     class_names: tuple[str, ...] | None = None
+    corrupted: Corrupted | None = None
 
 
 def check_files(paths: Sequence[Path]) -> None:

@@ -1,8 +1,8 @@
 """What a data set's files hold, without reading the images and without torch.
 
 The format is told from the files' content, so that uploads need no names. The formats, one file each: a NumPy archive
-(``npz``), the idx pair of MNIST (``idx``), CIFAR in its binary version (``cifar``), a zip of class folders
-(``folders``), and the form in which the worker keeps data sets (``stored``). Reading is left to ``readers``.
+(``npz``), the idx pair of MNIST (``idx``), CIFAR in its binary version (``cifar``), the .npy files of CIFAR-10-C
+(``cifar10c``), a zip of class folders (``folders``), and the form in which the worker keeps data sets (``stored``). Reading is left to ``readers``.
 """
 
 import zipfile
@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from rs_core.data.cifar import BINARY, inspect_cifar, inspect_cifar_tar, is_tar, kind_of
+from rs_core.data.cifar10c import inspect_cifar10c
 from rs_core.data.folders import inspect_folders
 from rs_core.data.idx import IMAGES, LABELS, inspect_idx
 from rs_core.data.info import DatasetInfo, check_files, head, is_gzip, listed
+from rs_core.data.npy import MAGIC
 from rs_core.data.npz import inspect_npz
 from rs_core.data.stored import inspect_stored
 from rs_core.errors import InvalidDataset
@@ -27,10 +29,14 @@ FORMATS: dict[str, Callable[[Sequence[Path]], DatasetInfo]] = {
     "cifar10": partial(inspect_cifar, kind="cifar10"),
     "cifar100": partial(inspect_cifar, kind="cifar100"),
     "cifar_tar": inspect_cifar_tar,
+    "cifar10c": inspect_cifar10c,
     "folders": inspect_folders,
     "safetensors": inspect_stored,
 }
-_KNOWN = "an .npz file, a pair of idx files, CIFAR .bin files or their .tar.gz, or a zip of class folders"
+_KNOWN = (
+    "an .npz file, a pair of idx files, CIFAR .bin files or their .tar.gz, a zip of class folders, or the .npy files of "
+    "CIFAR-10-C"
+)
 
 
 def inspect(paths: Sequence[Path]) -> DatasetInfo:
@@ -53,8 +59,10 @@ def detect(paths: Sequence[Path]) -> str:
 
 
 def _format(path: Path) -> str:
-    start = head(path, 4)
-    if start in {IMAGES, LABELS}:
+    start = head(path, len(MAGIC))
+    if start == MAGIC:
+        return "cifar10c"
+    if start[:4] in {IMAGES, LABELS}:
         return "idx"
     if start[:2] == b"PK":
         return "npz" if _holds_arrays(path) else "folders"
@@ -64,7 +72,9 @@ def _format(path: Path) -> str:
         return "cifar_tar"
     found = "safetensors" if is_tensorfile(path) else None if is_gzip(path) else kind_of(path)
     if found is None:
-        what = f"{path.stat().st_size:,} bytes that start with {start!r}" + (" when unpacked" if is_gzip(path) else "")
+        what = f"{path.stat().st_size:,} bytes that start with {start[:4]!r}" + (
+            " when unpacked" if is_gzip(path) else ""
+        )
         raise InvalidDataset(expected=_KNOWN, got=what, where=path.name)
     return found
 

@@ -9,6 +9,8 @@ import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +34,59 @@ class Place:
         return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
 
 
-def place(array: NDArray[Any]) -> Place | None:
+@dataclass(frozen=True)
+class Joined:
+    """Images that lie in several files, one file after the other, as an array (N, C, H, W); in each file the channels come
+    last, (n, H, W, C)."""
+
+    places: tuple[Place, ...]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of all the files."""
+        return np.dtype(self.places[0].dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+        height, width, channels = self.places[0].shape[1:]
+        return int(self._ends[-1]), channels, height, width
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def take(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """The images at ``indices``, which are not negative."""
+        rows = np.empty((len(indices), *self.shape[1:]), dtype=self.dtype)
+        files = np.searchsorted(self._ends, indices, side="right")
+        for file in np.unique(files).tolist():
+            here, part = files == file, self.places[file]
+            first = int(self._ends[file]) - part.shape[0]
+            rows[here] = take(part.open(), indices[here] - first).transpose(0, 3, 1, 2)
+        return rows
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        return np.cumsum([place.shape[0] for place in self.places])
+
+
+def place(array: NDArray[Any] | Joined) -> Place | None:
     """Where a whole mapped file's array lies; ``None`` for arrays in memory and for parts of a map."""
     if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap) or array.filename is None:
         return None
     return Place(path=Path(array.filename), dtype=array.dtype.str, offset=array.offset, shape=array.shape)
 
 
-def take(array: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[Any]:
+def take(array: NDArray[Any] | Joined, indices: NDArray[np.int64]) -> NDArray[Any]:
     """A copy of ``array[indices]``, for an array of two axes or more; ``IndexError`` where an index is outside."""
     found = place(array)
-    if found is None:
+    if found is None and not isinstance(array, Joined):
         return np.asarray(np.take(array, indices, axis=0))  # in C order, whatever the strides of the source are
     outside = indices[(indices < -len(array)) | (indices >= len(array))]
     if outside.size:
         raise IndexError(f"index {outside[0]} is outside of {len(array):,} rows")
+    if found is None or isinstance(array, Joined):
+        return array.take(indices % len(array))
     rows = np.empty((len(indices), *array.shape[1:]), dtype=array.dtype)
     size = int(array[:1].nbytes)
     starts = [found.offset + size * int(index) for index in indices % len(array)]
@@ -58,12 +98,15 @@ def take(array: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[Any]:
     return rows
 
 
-def chunks(array: NDArray[Any]) -> Iterator[bytes]:
+def chunks(array: NDArray[Any] | Joined) -> Iterator[bytes]:
     """The array's bytes in C order, little-endian, a few megabytes at a time; of a map, by reads of its file."""
-    rows = max(1, CHUNK // max(1, array[:1].nbytes))
+    rows = max(1, CHUNK // max(1, prod(array.shape[1:]) * array.dtype.itemsize))
     for start in range(0, len(array), rows):
         stop = min(start + rows, len(array))
-        part = array[start:stop] if place(array) is None else take(array, np.arange(start, stop))
+        if isinstance(array, Joined) or place(array) is not None:
+            part = take(array, np.arange(start, stop))
+        else:
+            part = array[start:stop]
         yield np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<")).tobytes()
 
 

@@ -14,25 +14,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from rs_core.data.info import Arrays, DatasetInfo, Shape, check_counts, check_size, classes, listed, one
+from rs_core.data.npy import ArrayHeader, read_header
 from rs_core.errors import InvalidDataset
 
 PAIRS = (("images", "labels"), ("x", "y"), ("X", "y"), ("X", "Y"), ("x_train", "y_train"), ("x_test", "y_test"))
 CLASS_NAMES = "class_names"
 MAX_ARRAYS = 1000
 MAX_NAMES_BYTES = 2**26
-
-
-@dataclass(frozen=True)
-class _Array:
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,7 @@ def _plan(path: Path) -> _Plan:
     return _Plan(images, labels, CLASS_NAMES in headers, count, shape, channels_last, dtype)
 
 
-def _headers(path: Path) -> dict[str, _Array]:
+def _headers(path: Path) -> dict[str, ArrayHeader]:
     """Shape and type of every array in the archive, by name; no array is allocated."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -115,29 +109,18 @@ def _headers(path: Path) -> dict[str, _Array]:
     return {name: array for name, (array, _) in found.items()}
 
 
-def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> _Array:
+def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> ArrayHeader:
     name = info.filename.removesuffix(".npy")
     try:
         with archive.open(info) as file:
-            shape, _, dtype = _read_header(file)
-    except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+            return read_header(file, name, path.name)
+    except RuntimeError as error:  # encrypted, or packed in a way that is not known
         raise InvalidDataset(
             expected=f"an array {name!r} with a .npy header", got=str(error)[:200], where=path.name
         ) from None
-    if dtype.hasobject:
-        raise InvalidDataset(
-            expected="arrays of numbers", got=f"an array {name!r} of Python objects, which is a pickle", where=path.name
-        )
-    return _Array(shape, dtype)
 
 
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = npy.read_magic(file)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    return read(file)
-
-
-def _layout(array: _Array, name: str, path: Path) -> tuple[int, Shape, bool]:
+def _layout(array: ArrayHeader, name: str, path: Path) -> tuple[int, Shape, bool]:
     """Number of images, (C, H, W), and whether the channels come last."""
     match array.shape:
         case (n, h, w):
@@ -159,7 +142,7 @@ def _pixel_type(dtype: np.dtype[Any], path: Path) -> str:
     return "uint8" if dtype == np.uint8 else "float32"
 
 
-def _check_labels(labels: _Array, count: int, path: Path) -> None:
+def _check_labels(labels: ArrayHeader, count: int, path: Path) -> None:
     match labels.shape:
         case (n,) | (n, 1) if labels.dtype.kind in "iu":
             return check_counts(count, n, path.name)
@@ -170,7 +153,7 @@ def _check_labels(labels: _Array, count: int, path: Path) -> None:
     )
 
 
-def _check_names(names: _Array, path: Path) -> None:
+def _check_names(names: ArrayHeader, path: Path) -> None:
     if names.dtype.kind != "U" or len(names.shape) != 1 or names.shape[0] * names.dtype.itemsize > MAX_NAMES_BYTES:
         raise InvalidDataset(
             expected=f"{CLASS_NAMES} as texts of shape (K,)",

@@ -1,7 +1,7 @@
 """Data sets from files, read in full and checked.
 
-The formats and their rules are in ``npz``, ``idx``, ``cifar`` and ``folders``, one file each; this module puts their
-arrays into a :class:`Dataset`. What a file holds can be asked beforehand of ``inspect``, without torch.
+The formats and their rules are in ``npz``, ``idx``, ``cifar``, ``cifar10c`` and ``folders``, one file each; this module
+puts their arrays into a :class:`Dataset`. What a file holds can be asked beforehand of ``inspect``, without torch.
 """
 
 import re
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rs_core.data.builtin import BUILTIN
 from rs_core.data.canonical import open_dataset
 from rs_core.data.cifar import read_cifar, read_cifar_tar
+from rs_core.data.cifar10c import read_cifar10c
 from rs_core.data.dataset import Dataset
 from rs_core.data.folders import read_folders
 from rs_core.data.idx import read_idx
@@ -32,6 +33,7 @@ READERS: dict[str, Callable[[Sequence[Path]], Arrays]] = {
     "cifar10": partial(read_cifar, kind="cifar10"),
     "cifar100": partial(read_cifar, kind="cifar100"),
     "cifar_tar": read_cifar_tar,
+    "cifar10c": read_cifar10c,
     "folders": read_folders,
 }
 FRAMED = re.compile(r"(?P<path>.+)@(?P<resize>[1-9]\d{0,3})?(?:/(?P<crop>[1-9]\d{0,3}))?")
@@ -57,7 +59,9 @@ def read(
     if kind == "safetensors":
         stored = open_dataset(one(paths, "stored data set"), title)
         source = stored.source
-        arrays = Arrays(images=stored.images, labels=stored.labels, class_names=stored.class_names)
+        arrays = Arrays(
+            images=stored.images, labels=stored.labels, class_names=stored.class_names, corrupted=stored.corrupted
+        )
     elif kind in READERS:
         arrays = read_folders(paths, framing) if kind == "folders" else READERS[kind](paths)
     else:
@@ -66,7 +70,14 @@ def read(
     if kind == "folders" and class_names is not None:
         labels = relabelled(labels, arrays.class_names or (), class_names, paths[0].name)
     labels, names = classes(labels, arrays.class_names if class_names is None else class_names, paths[0].name)
-    return Dataset(images=arrays.images, labels=labels, class_names=names, name=title, source=source)
+    return Dataset(
+        images=arrays.images,
+        labels=labels,
+        class_names=names,
+        name=title,
+        source=source,
+        corrupted=arrays.corrupted,
+    )
 
 
 def kind_of_files(paths: Sequence[Path], format: str | None, framing: Framing = AS_THEY_ARE) -> str:
@@ -78,7 +89,7 @@ def kind_of_files(paths: Sequence[Path], format: str | None, framing: Framing = 
     kind = "folders" if format == "zip" else format
     if kind is None or kind == "cifar":
         kind = detect(paths)
-        if format == "cifar" and not kind.startswith("cifar"):
+        if format == "cifar" and (kind == "cifar10c" or not kind.startswith("cifar")):
             raise InvalidDataset(
                 expected="CIFAR-10 or CIFAR-100, binary version", got=f"the format {kind}", where=paths[0].name
             )

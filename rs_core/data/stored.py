@@ -1,7 +1,8 @@
 """The header of a stored data set: the one form in which the worker keeps images and labels. Torch-free.
 
 It is a safetensors file with the tensors ``images`` (N, C, H, W), U8 or F32, and ``labels`` (N,), I64, and with class
-names and source format in its metadata. ``canonical`` writes and opens it; this module says what is where.
+names and source format in its metadata; a set of corrupted images says there which are which (``corrupted``).
+``canonical`` writes and opens it; this module says what is where.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.data.corrupted import Corrupted, from_json, to_json
 from rs_core.data.info import DatasetInfo, Shape, check_counts, check_names, check_size, one
 from rs_core.errors import InvalidDataset
 from rs_core.tensorfile import ITEM_SIZES, Header, TensorEntry, metadata, read_header
@@ -31,11 +33,20 @@ class Stored:
     labels: TensorEntry
     class_names: tuple[str, ...]
     source: str
+    corrupted: Corrupted | None = None
 
 
-def header(count: int, shape: Shape, dtype: str, class_names: Sequence[str], source: str) -> bytes:
+def header(
+    count: int,
+    shape: Shape,
+    dtype: str,
+    class_names: Sequence[str],
+    source: str,
+    corrupted: Corrupted | None = None,
+) -> bytes:
     """All that stands before the labels, which come first, and the images; byte for byte as the package writes it."""
     body = {"kind": KIND, "version": VERSION, "class_names": list(class_names), "source": source}
+    body |= {} if corrupted is None else {"corrupted": to_json(corrupted)}
     stored = {name: letters for letters, name in DTYPES.items()}[dtype]
     between, end = 8 * count, (8 + prod(shape) * ITEM_SIZES[stored]) * count
     tensors = {
@@ -82,8 +93,13 @@ def read_stored(path: Path) -> Stored:
     names = body.get("class_names")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InvalidDataset(expected="class names as texts", got=repr(names)[:100], where=path.name)
+    marks = body.get("corrupted")
     return Stored(
-        images=images, labels=labels, class_names=check_names(names, path.name), source=str(body.get("source", ""))
+        images=images,
+        labels=labels,
+        class_names=check_names(names, path.name),
+        source=str(body.get("source", "")),
+        corrupted=None if marks is None else from_json(marks, images.shape[0], path.name),
     )
 
 

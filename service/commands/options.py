@@ -50,7 +50,7 @@ Dataset = Annotated[
         metavar="DATA",
         rich_help_panel=JOB,
         help="Data set: `digits`, or files: an .npz, idx or CIFAR .bin files (joined by commas), a CIFAR .tar.gz, "
-        "a zip of class folders; photos.zip@256/224 resizes its photographs to a shorter side of 256 pixels and cuts "
+        ".npy files of CIFAR-10-C (joined by commas, labels.npy among them), a zip of class folders; photos.zip@256/224 resizes its photographs to a shorter side of 256 pixels and cuts "
         "224x224 from the middle.",
     ),
 ]

@@ -94,8 +94,8 @@ def test_an_archive_of_cifar100_is_known_by_its_members(tmp_path: Path) -> None:
 def test_a_size_of_neither_kind_is_refused(tmp_path: Path) -> None:
     found = sentence([file(tmp_path, CIFAR10_BATCH[:-1])])
     assert found.startswith(
-        "(data_batch_1.bin): expected an .npz file, a pair of idx files, CIFAR .bin files or their .tar.gz, or a zip "
-        "of class folders, got 9,218 bytes that start with b'\\x03"
+        "(data_batch_1.bin): expected an .npz file, a pair of idx files, CIFAR .bin files or their .tar.gz, a zip "
+        "of class folders, or the .npy files of CIFAR-10-C, got 9,218 bytes that start with b'\\x03"
     )
     with pytest.raises(InvalidDataset, match=r"expected a multiple of 3,073 bytes, one record of cifar10, got 9,218\."):
         read([tmp_path / "data_batch_1.bin"], format="cifar10")

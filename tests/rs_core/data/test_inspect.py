@@ -37,8 +37,8 @@ def test_what_can_be_inspected_can_be_read() -> None:
     [
         (
             b"",
-            "expected an .npz file, a pair of idx files, CIFAR .bin files or their .tar.gz, or a zip of class folders, "
-            "got 0 bytes that start with b''.",
+            "expected an .npz file, a pair of idx files, CIFAR .bin files or their .tar.gz, a zip of class folders, or "
+            "the .npy files of CIFAR-10-C, got 0 bytes that start with b''.",
         ),
         (b"hello world", "got 11 bytes that start with b'hell'."),
         (b"\x1f\x8b\x08\x00broken", "got 10 bytes that start with b'' when unpacked."),
