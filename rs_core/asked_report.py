@@ -6,6 +6,7 @@ from typing import Any
 
 from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import procedure_of
+from rs_core.corruption_report import Grouped
 from rs_core.procedure_text import guarantee_note
 from rs_core.report import Report, summarize
 from rs_core.spec import CertifySpec, parse_spec
@@ -20,6 +21,7 @@ def summarize_asked(
     radii: Sequence[float] | None = None,
     class_names: Sequence[str] | None = None,
     pixels: int | None = None,
+    grouped: Grouped | None = None,
 ) -> Report:
     """The report of a run's certificates; ``spec``, which has a noise level, is what the run was asked for, on ``total``
     inputs. ``radii``: another grid than the radii asked for, or a round one. Raises as :func:`summarize` does."""
@@ -33,6 +35,7 @@ def summarize_asked(
         class_names=class_names,
         pixels=pixels,
         unfinished=len(growing),
+        grouped=grouped,
     )
     return replace(report, notes=report.notes + together(spec, total))
 

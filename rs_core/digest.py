@@ -10,7 +10,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ def floored(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassSums:
-    """Rows of one label."""
+    """Rows of one label, or of one group of the data set."""
 
     inputs: int = 0
     radius_sum: float = 0.0
@@ -97,7 +97,8 @@ class ClassSums:
 
 @dataclass(frozen=True, kw_only=True)
 class Digest:
-    """Everything that a report says of its rows. ``step`` and ``p_step`` are 0 where it is exact.
+    """Everything that a report says of its rows. ``step`` and ``p_step`` are 0 where it is exact. ``groups``: the rows of
+    each group of the data set, by its number, where it has groups.
 
     ``correct_radii``, ``wrong_radii``: certified radii of rows whose class is, or is not, the label; ``p_lower`` of rows
     without an error; ``certified_as``: certificates by class; ``drawn``: samples of the estimation, of ``drawn_rows`` rows.
@@ -114,6 +115,7 @@ class Digest:
     drawn_rows: int = 0
     step: float = 0.0
     p_step: float = 0.0
+    groups: Mapping[int, ClassSums] = field(default_factory=dict)
 
     @property
     def mean_samples(self) -> float | None:
@@ -122,21 +124,15 @@ class Digest:
 
     def plus(self, other: "Digest", sign: int = 1) -> "Digest":
         """With the rows of another one added, or taken away."""
-        labels, classes = (
-            self.classes.keys() | other.classes.keys(),
-            self.certified_as.keys() | other.certified_as.keys(),
-        )
-        none = ClassSums()
+        classes = self.certified_as.keys() | other.certified_as.keys()
         return replace(
             self,
             sums=_summed(self.sums, other.sums, sign),
             correct_radii=self.correct_radii.plus(other.correct_radii, sign),
             wrong_radii=self.wrong_radii.plus(other.wrong_radii, sign),
             p_lower=self.p_lower.plus(other.p_lower, sign),
-            classes={
-                label: self.classes.get(label, none).plus(other.classes.get(label, none), sign)
-                for label in sorted(labels)
-            },
+            classes=_added(self.classes, other.classes, sign),
+            groups=_added(self.groups, other.groups, sign),
             certified_as={
                 label: self.certified_as.get(label, 0) + sign * other.certified_as.get(label, 0)
                 for label in sorted(classes)
@@ -148,14 +144,28 @@ class Digest:
 
 
 def digest_of(
-    certificates: Sequence[Certificate], radii: Sequence[float], *, cap: float | None = None, steps: int = 0
+    certificates: Sequence[Certificate],
+    radii: Sequence[float],
+    *,
+    cap: float | None = None,
+    steps: int = 0,
+    starts: Sequence[int] = (),
 ) -> Digest:
-    """The digest of some rows on a grid of radii; with ``steps``, which need a ``cap``, not larger than so many."""
-    return digest_of_columns(columns(certificates), certificates, radii, cap=cap, steps=steps)
+    """The digest of some rows on a grid of radii; with ``steps``, which need a ``cap``, not larger than so many.
+
+    ``starts``: the first index of each group of the data set, ascending from 0, where it has groups.
+    """
+    return digest_of_columns(columns(certificates), certificates, radii, cap=cap, steps=steps, starts=starts)
 
 
 def digest_of_columns(
-    rows: Columns, certificates: Sequence[Certificate], radii: Sequence[float], *, cap: float | None, steps: int = 0
+    rows: Columns,
+    certificates: Sequence[Certificate],
+    radii: Sequence[float],
+    *,
+    cap: float | None,
+    steps: int = 0,
+    starts: Sequence[int] = (),
 ) -> Digest:
     """The same where the rows are arrays already."""
     step, p_step = (cap / steps, 1 / steps) if steps and cap else (0.0, 0.0)
@@ -168,6 +178,7 @@ def digest_of_columns(
         wrong_radii=Sample.of(rows.radius[~rows.correct & ~rows.abstained], step),
         p_lower=Sample.of(known, p_step),
         classes=_classes(rows),
+        groups=group_sums(rows, starts),
         certified_as=dict(zip(certified.tolist(), counts.tolist(), strict=True)),
         unlabelled=int((rows.label == UNKNOWN_LABEL).sum()),
         drawn=sum(drawn),
@@ -191,6 +202,7 @@ def to_bytes(digest: Digest) -> bytes:
             str(label): [row.inputs, row.radius_sum, row.correct, row.abstained]
             for label, row in digest.classes.items()
         },
+        "groups": {str(number): list(astuple(row)) for number, row in digest.groups.items()},
         "certified_as": {str(label): count for label, count in digest.certified_as.items()},
         "unlabelled": digest.unlabelled,
         "drawn": [digest.drawn, digest.drawn_rows],
@@ -210,6 +222,10 @@ def from_bytes(body: bytes) -> Digest:
         classes={
             int(label): ClassSums(inputs=row[0], radius_sum=row[1], correct=row[2], abstained=row[3])
             for label, row in kept["classes"].items()
+        },
+        groups={
+            int(number): ClassSums(inputs=row[0], radius_sum=row[1], correct=row[2], abstained=row[3])
+            for number, row in kept.get("groups", {}).items()
         },
         certified_as={int(label): count for label, count in kept["certified_as"].items()},
         unlabelled=kept["unlabelled"],
@@ -239,17 +255,32 @@ def _summed(one: Tally, other: Tally, sign: int) -> Tally:
     return one + replace(other, **taken)
 
 
+def group_sums(rows: Columns, starts: Sequence[int]) -> dict[int, ClassSums]:
+    """The rows of each group that has any, by the group's number; ``starts`` are the groups' first indices, from 0."""
+    if not starts:
+        return {}
+    number = np.searchsorted(np.asarray(starts, dtype=np.int64), rows.index, side="right") - 1
+    return _sums_by(number, rows, np.ones(len(number), dtype=np.bool_))
+
+
+def _added(one: Mapping[int, ClassSums], other: Mapping[int, ClassSums], sign: int) -> dict[int, ClassSums]:
+    none = ClassSums()
+    return {key: one.get(key, none).plus(other.get(key, none), sign) for key in sorted(one.keys() | other.keys())}
+
+
 def _classes(rows: Columns) -> dict[int, ClassSums]:
-    labelled = rows.label != UNKNOWN_LABEL
-    labels, place, sizes = np.unique(rows.label[labelled], return_inverse=True, return_counts=True)
-    radius, correct, abstained = (
-        np.bincount(place, values[labelled], len(labels))
-        for values in (rows.certified_radius, rows.correct, rows.abstained)
-    )
+    return _sums_by(rows.label, rows, rows.label != UNKNOWN_LABEL)
+
+
+def _sums_by(key: NDArray[np.int64], rows: Columns, of: NDArray[np.bool_]) -> dict[int, ClassSums]:
+    """The rows ``of`` which it is asked, by their key."""
+    labels, place, sizes = np.unique(key[of], return_inverse=True, return_counts=True)
+    correct, abstained = (np.bincount(place, values[of], len(labels)) for values in (rows.correct, rows.abstained))
+    radii = np.split(rows.certified_radius[of][np.argsort(place, kind="stable")], np.cumsum(sizes)[:-1])
     return {
         label: ClassSums(
             inputs=size,
-            radius_sum=math.fsum([radius[number]]),
+            radius_sum=math.fsum(radii[number]),
             correct=int(correct[number]),
             abstained=int(abstained[number]),
         )

@@ -3,7 +3,7 @@ function of the stored rows.
 
 Certified accuracy as in Cohen et al. 2019, arXiv 1902.02918, ACR as in Zhai et al. 2020, arXiv 2001.02378. Inputs that
 abstained, failed or are still missing stay in every denominator. Intervals are Clopper-Pearson over inputs, pointwise.
-The sums are made in ``tally`` and ``digest``; reading and writing rows is left to ``tsv`` and the store, text to ``report_text``,
+The sums are made in ``tally`` and ``digest``, rows by corruption in ``corruption_report``; reading and writing rows is left to ``tsv`` and the store, text to ``report_text``,
 pictures to ``plots``.
 """
 
@@ -16,6 +16,8 @@ import numpy as np
 
 from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import Procedure
+from rs_core.corruption_report import CorruptionReport, Grouped, report_on_groups
+from rs_core.corruption_report import notes as corruption_notes
 from rs_core.digest import Digest, Sample, digest_of_columns
 from rs_core.errors import InvalidResults
 from rs_core.fields import Bound, Noise, Precision, Sampling
@@ -58,7 +60,8 @@ class Report:
     ``None`` stands for what the rows do not tell. ``n0`` and ``n`` are those of a fixed number of samples; where it was
     chosen by input, ``mean_samples`` of the estimation tells what was drawn. An l2 radius R is an l1 radius R too, and an
     linf radius R x ``linf_per_l2``. ``abstained`` includes ``errors``. ``radius_quantiles`` are those of
-    radius x correct over all inputs, ``p_lower_quantiles`` those over evaluated inputs without an error.
+    radius x correct over all inputs, ``p_lower_quantiles`` those over evaluated inputs without an error. ``corruptions`` is
+    of a data set of corrupted images.
     """
 
     inputs: int
@@ -90,6 +93,7 @@ class Report:
     seed: int | None
     linf_per_l2: float | None
     notes: tuple[str, ...]
+    corruptions: CorruptionReport | None = None
 
     @property
     def made(self) -> Made:
@@ -129,14 +133,15 @@ def summarize(
     class_names: Sequence[str] | None = None,
     pixels: int | None = None,
     unfinished: int = 0,
+    grouped: Grouped | None = None,
 ) -> Report:
     """The report of ``certificates``, in any order.
 
     ``total``: inputs of the job, where some may still be missing; ``radii``: the grid, else a round one up to the cap
     or, where that is unknown, to the largest radius; ``cap``: the largest radius possible, else taken from n, alpha and
     sigma of the rows; ``pixels``: values of an image, for radii in other norms; ``unfinished``: rows that are still to be
-    replaced by ones of more samples. Raises :class:`InvalidResults` where there
-    is nothing to report, an index comes twice, rows come from different procedures or there are more rows than ``total``;
+    replaced by ones of more samples; ``grouped``: of a data set of corrupted images, which are which. Raises
+    :class:`InvalidResults` where there is nothing to report, an index comes twice, rows come from different procedures or there are more rows than ``total``;
     :class:`InvalidSpec` for radii that are none.
     """
     rows = columns(certificates)
@@ -148,9 +153,18 @@ def summarize(
             sigma=facts.sigma, n=facts.n, alpha=facts.alpha, bound=how.bound, robust_weight=how.robust_weight
         ).cap
     limit = cap if cap is not None else float(rows.radius.max(initial=0.0))
-    digest = digest_of_columns(rows, certificates, radii if radii is not None else radii_up_to(limit), cap=cap)
+    starts = () if grouped is None else grouped.corrupted.starts
+    on = radii if radii is not None else radii_up_to(limit)
+    digest = digest_of_columns(rows, certificates, on, cap=cap, starts=starts)
     return report_of(
-        digest, facts, inputs=inputs, cap=cap, class_names=class_names, pixels=pixels, unfinished=unfinished
+        digest,
+        facts,
+        inputs=inputs,
+        cap=cap,
+        class_names=class_names,
+        pixels=pixels,
+        unfinished=unfinished,
+        grouped=grouped,
     )
 
 
@@ -163,11 +177,13 @@ def report_of(
     class_names: Sequence[str] | None = None,
     pixels: int | None = None,
     unfinished: int = 0,
+    grouped: Grouped | None = None,
 ) -> Report:
     """The report of rows that a digest was made of; ``unfinished`` of them hold but are still to be replaced by ones of
     more samples."""
     sums, how = digest.sums, facts.how
     missing = inputs - sums.evaluated
+    corruptions = None if grouped is None else report_on_groups(digest.groups, grouped)
     return Report(
         inputs=inputs,
         evaluated=sums.evaluated,
@@ -200,7 +216,9 @@ def report_of(
         notes=_notes(digest, inputs, facts.alpha, cap)
         + notes(how, digest.mean_samples, unfinished)
         + _norms_note(pixels)
-        + _steps_note(digest),
+        + _steps_note(digest)
+        + (corruption_notes(corruptions, grouped.corrupted) if corruptions and grouped else ()),
+        corruptions=corruptions,
     )
 
 

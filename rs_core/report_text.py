@@ -7,9 +7,11 @@ carries full precision. The figures themselves come from ``report``.
 import csv
 import io
 import textwrap
+from collections.abc import Iterable
 from dataclasses import astuple
 from decimal import Decimal
 
+from rs_core.corruption_text import csv_rows, lines_of
 from rs_core.report import Quantiles, Report
 from rs_core.tally import CurvePoint
 from rs_core.tsv import rounded_down
@@ -28,13 +30,15 @@ def format_table(report: Report) -> str:
         "",
         *_quantiles(report),
         "",
-        *_notes(report),
+        *([*lines_of(report.corruptions), ""] if report.corruptions else []),
+        *bulleted(report.notes),
     )
     return "\n".join(line.rstrip() for line in blocks) + "\n"
 
 
 def to_csv(report: Report) -> str:
-    """The report as CSV: ``measure,at,value,low,high,count,inputs``; ``at`` is a radius, a label or a quantile."""
+    """The report as CSV: ``measure,at,value,low,high,count,inputs``; ``at`` is a radius, a label, a quantile, a corruption
+    (``fog``), or one at a severity (``fog/3``)."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -57,7 +61,13 @@ def to_csv(report: Report) -> str:
     for row in report.classes:
         for measure in ("acr", "accuracy", "abstention_rate"):
             writer.writerow((f"class_{measure}", row.label, getattr(row, measure), "", "", "", row.inputs))
+    writer.writerows(csv_rows(report.corruptions) if report.corruptions else ())
     return text.getvalue()
+
+
+def bulleted(notes: Iterable[str]) -> list[str]:
+    """Sentences with a dash before each, within the width."""
+    return [textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in notes]
 
 
 def _headline(report: Report) -> str:
@@ -109,10 +119,6 @@ def _quantiles(report: Report) -> list[str]:
 def _named(quantiles: Quantiles | None) -> list[tuple[str, float]]:
     names = ("0", "0.05", "0.25", "0.5", "0.75", "0.95", "1")
     return [] if quantiles is None else list(zip(names, astuple(quantiles), strict=True))
-
-
-def _notes(report: Report) -> list[str]:
-    return [textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in report.notes]
 
 
 def _percent(share: float) -> str:

@@ -16,18 +16,35 @@ from service.commands.summaries import predictions_table, summarize_predictions
 
 if TYPE_CHECKING:
     from rs_core.certify.decision import Certificate, Prediction
+    from rs_core.corruption_report import Grouped
     from rs_core.evaluate.records import Evaluated
 
 KNOWN = "What a TSV file does not say"
 
 
 def report(
-    file: Annotated[
-        Path,
+    files: Annotated[
+        list[Path],
         typer.Argument(
-            metavar="FILE", exists=True, dir_okay=False, help="Results: the field's TSV, or .ndjson with all votes."
+            metavar="FILE...", exists=True, dir_okay=False, help="Results: the field's TSV, or .ndjson with all votes."
         ),
     ],
+    corruptions: Annotated[
+        bool,
+        typer.Option(
+            "--corruptions",
+            help="The files are one for each corruption, with its name (fog.tsv ...): print rows by corruption, mACR and mAcc.",
+        ),
+    ] = False,
+    per_severity: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="With --corruptions: indices of one severity in each file, 10000 in CIFAR-10-C, to have rows by severity, "
+            "too. (default: none by severity)",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with every number in full. (default: text)")
     ] = False,
@@ -64,6 +81,17 @@ def report(
     """Print certified accuracy and ACR of a results file, of radii or of any other tool that writes the field's TSV."""
     if as_json and as_csv:
         raise typer.BadParameter("expected --json or --csv, got both")
+    if corruptions:
+        if any(value is not None for value in (radii, total, sigma, n0, n, alpha)):
+            wanted = "no --radii, --total, --sigma, --n0, --n and --alpha with --corruptions"
+            raise typer.BadParameter(f"expected {wanted}, got one of them")
+        from service.commands import corruption_files
+
+        corruption_files.report(files, per_severity, as_json=as_json, as_csv=as_csv, plot=plot)
+        return
+    if len(files) > 1 or per_severity is not None:
+        raise typer.BadParameter("expected one file, or --corruptions")
+    (file,) = files
     grid = _grid(radii)
     run = read_run(file) or {}
     rows = _as_made(_rows(file, **_known(file, run, sigma=sigma, n0=n0, n=n, alpha=alpha)), run)
@@ -74,8 +102,10 @@ def report(
     if isinstance(rows[0], Evaluated):
         _print_evaluation(rows, run, file, as_json=as_json, as_csv=as_csv, plot=plot)
         return
+    grouped = _grouped(run)
     if isinstance(rows[0], Prediction):
-        _print_predictions(rows, inputs, as_json=as_json, refused=as_csv or plot is not None or grid is not None)
+        refused = as_csv or plot is not None or grid is not None
+        _print_predictions(rows, inputs, grouped, as_json=as_json, refused=refused)
         return
     if grid is None and (at := getattr(rows[0], "radii", ())):
         grid = [0.0, *at]  # elsewhere the certificates of at_radii say little
@@ -86,9 +116,9 @@ def report(
     asked, names = spec_of_run(run), run.get("class_names")
     if asked is not None and not any((sigma, n0, n, alpha)):
         pixels = math.prod(run.get("shape") or ()) or None
-        made = summarize_asked(rows, asked, total=inputs, radii=grid, class_names=names, pixels=pixels)
+        made = summarize_asked(rows, asked, total=inputs, radii=grid, class_names=names, pixels=pixels, grouped=grouped)
     else:
-        made = summarize(rows, radii=grid, total=inputs, class_names=names)
+        made = summarize(rows, radii=grid, total=inputs, class_names=names, grouped=grouped)
     _check_cap(made.cap, max(row.radius for row in rows))
     if as_json:
         say(json.dumps(made.to_json(), indent=2))
@@ -182,7 +212,23 @@ def _print_evaluation(
         _write(plot, lambda form: render(evaluation_plots.evaluation({file.stem: made}), form))
 
 
-def _print_predictions(rows: Any, inputs: int, *, as_json: bool, refused: bool) -> None:
+def _print_predictions(rows: Any, inputs: int, grouped: "Grouped | None", *, as_json: bool, refused: bool) -> None:
     if refused:
         raise CommandError("The file holds predictions, which have no radii: expected no --csv, --plot or --radii.")
-    say(json.dumps(summarize_predictions(rows, inputs), indent=2) if as_json else predictions_table(rows, inputs))
+    if as_json:
+        say(json.dumps(summarize_predictions(rows, inputs, grouped), indent=2))
+    else:
+        say(predictions_table(rows, inputs, grouped))
+
+
+def _grouped(run: dict[str, Any]) -> "Grouped | None":
+    """What stands beside a run on corrupted images about which are which."""
+    body, count = run.get("corrupted"), run.get("count")
+    if not body or not isinstance(count, int):
+        return None
+    from rs_core.corruption_report import Grouped
+    from rs_core.data.corrupted import from_json
+    from rs_core.spec import Selection
+
+    chosen = Selection(**run["spec"]["inputs"]).indices(count)
+    return Grouped(corrupted=from_json(body, count, "corrupted"), chosen=chosen)

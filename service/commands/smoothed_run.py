@@ -32,6 +32,7 @@ def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Map
     """Certifies or predicts the chosen inputs that have no result in ``out`` yet, then prints what they come to."""
     from rs_core.checkpoint import check_fits
     from rs_core.data.canonical import content_hash
+    from rs_core.data.corrupted import to_json
     from rs_core.data.readers import load
     from rs_core.spec import dump_spec
     from rs_core.trained_on import trained_on, training_note
@@ -58,6 +59,8 @@ def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Map
         "inputs": len(chosen),
         "class_names": list(data.class_names),
         "shape": list(data.images.shape[1:]),
+        "count": len(data),
+        "corrupted": None if data.corrupted is None else to_json(data.corrupted),
         "provenance": provenance(place),
     }
     lines = tsv_lines if spec.kind == "certify" else predictions_tsv
@@ -223,11 +226,14 @@ def sha256_of(path: Path) -> str:
 
 def _summary(spec: "Spec", data: "Dataset", done: "list[Any]", total: int) -> str:
     from rs_core.asked_report import summarize_asked
+    from rs_core.corruption_report import Grouped
     from rs_core.report_text import format_table
     from rs_core.spec import CertifySpec
 
+    chosen = spec.inputs.indices(len(data))
+    grouped = None if data.corrupted is None else Grouped(corrupted=data.corrupted, chosen=chosen)
     if not isinstance(spec, CertifySpec):
-        return predictions_table(done, total)
+        return predictions_table(done, total, grouped)
     pixels = math.prod(data.images.shape[1:])
-    report = summarize_asked(done, spec, total=total, class_names=data.class_names, pixels=pixels)
+    report = summarize_asked(done, spec, total=total, class_names=data.class_names, pixels=pixels, grouped=grouped)
     return format_table(report).rstrip()

@@ -1,12 +1,14 @@
 """Predictions as text: their results file, and what they come to. Certifications have ``rs_core.report`` for that."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from service.commands.console import table
 
 if TYPE_CHECKING:
     from rs_core.certify.decision import Prediction
+    from rs_core.corruption_report import Grouped
 
 COLUMNS = ("idx", "label", "predict", "correct", "time")
 
@@ -18,8 +20,11 @@ def predictions_tsv(predictions: "Iterable[Prediction]") -> Iterator[str]:
         yield f"{row.index}\t{row.label}\t{row.prediction}\t{int(row.correct)}\t{row.seconds:.6f}\n"
 
 
-def summarize_predictions(predictions: "Sequence[Prediction]", total: int) -> dict[str, Any]:
-    """Counts and shares; inputs that abstained or are missing stay in the denominator."""
+def summarize_predictions(
+    predictions: "Sequence[Prediction]", total: int, grouped: "Grouped | None" = None
+) -> dict[str, Any]:
+    """Counts and shares; inputs that abstained or are missing stay in the denominator. ``grouped``: of a data set of
+    corrupted images, which are which."""
     correct = sum(row.correct for row in predictions)
     errors = sum(row.error is not None for row in predictions)
     abstained = sum(row.prediction == -1 for row in predictions)
@@ -35,11 +40,19 @@ def summarize_predictions(predictions: "Sequence[Prediction]", total: int) -> di
         "alpha": predictions[0].alpha,
         "sigma": predictions[0].sigma,
         "seed": predictions[0].seed,
-    }
+    } | _by_corruption(predictions, grouped)
 
 
-def predictions_table(predictions: "Sequence[Prediction]", total: int) -> str:
-    """The same as a few lines of text."""
+def _by_corruption(predictions: "Sequence[Prediction]", grouped: "Grouped | None") -> dict[str, Any]:
+    if grouped is None:
+        return {}
+    from rs_core.corruption_report import report_on_predictions
+
+    return {"corruptions": asdict(report_on_predictions(predictions, grouped))}
+
+
+def predictions_table(predictions: "Sequence[Prediction]", total: int, grouped: "Grouped | None" = None) -> str:
+    """The same as a few lines of text, and of a data set of corrupted images by corruption."""
     sums = summarize_predictions(predictions, total)
     rows = [
         ["inputs", f"{sums['evaluated']:,} of {total:,}"],
@@ -48,4 +61,12 @@ def predictions_table(predictions: "Sequence[Prediction]", total: int) -> str:
         ["n, alpha", f"{sums['n']:,}, {sums['alpha']:g}"],
         ["sigma, seed", f"{sums['sigma']:g}, {sums['seed']}"],
     ]
-    return table(["smoothed classifier", ""], rows)
+    text = table(["smoothed classifier", ""], rows)
+    if grouped is None:
+        return text
+    from rs_core.corruption_report import notes, report_on_predictions
+    from rs_core.corruption_text import lines_of
+    from rs_core.report_text import bulleted
+
+    report = report_on_predictions(predictions, grouped)
+    return "\n".join([text, "", *lines_of(report), "", *bulleted(notes(report, grouped.corrupted))])

@@ -5,11 +5,14 @@ the SmoothMix slides (NeurIPS 2021) and the CAT-RS poster (AAAI 2023); Stability
 belongs to it.
 """
 
+import json
 import os
 from pathlib import Path
 
 import pytest
+from tests_support.cli import done
 
+from rs_core.data.corrupted import COMMON
 from rs_core.report import Report, summarize
 from rs_core.tsv import read_tsv
 
@@ -87,8 +90,20 @@ def test_a_tenth_to_two_fifths_of_inputs_sit_at_the_cap_where_sigma_is_a_quarter
 
 @pytest.mark.parametrize(("method", "acr", "accuracy"), CORRUPTED)
 def test_means_over_corruptions_are_the_published_ones(logs: Path, method: str, acr: float, accuracy: float) -> None:
-    reports = [report_on(path, 0.25) for path in sorted((logs / "cifar10c" / method).glob("*.tsv"))]
-    assert [report.inputs for report in reports] == [500] * 15
-    assert f"{sum(report.acr for report in reports) / 15:.3f}" == f"{acr:.3f}"
-    mean = sum(report.accuracy_at_0.certified_accuracy for report in reports) / 15
-    assert abs(100 * mean - accuracy) <= POINTS
+    files = sorted((logs / "cifar10c" / method).glob("*.tsv"))
+    report = json.loads(done("report", "--corruptions", "--per-severity", "10000", "--json", *files).stdout)
+    assert sorted(row["corruption"] for row in report["corruptions"]) == sorted(COMMON)
+    assert {row["inputs"] for row in report["corruptions"]} == {500}
+    assert {(row["severity"], row["inputs"]) for row in report["severities"]} == {(s, 100) for s in range(1, 6)}
+    whole, *by_severity = report["means"]
+    assert (whole["corruptions"], f"{whole['macr']:.3f}") == (15, f"{acr:.3f}")
+    assert abs(100 * whole["macc"] - accuracy) <= POINTS
+    assert sum(mean["macc"] for mean in by_severity) / 5 == pytest.approx(whole["macc"])
+
+
+def test_one_corruption_has_the_report_of_its_rows(logs: Path) -> None:
+    path = logs / "cifar10c" / "cat_rs" / "fog.tsv"
+    alone = report_on(path, 0.25)
+    (row,) = json.loads(done("report", "--corruptions", "--json", path).stdout)["corruptions"]
+    assert (row["acr"], row["abstention_rate"]) == (pytest.approx(alone.acr), alone.abstention_rate)
+    assert row["accuracy"] == alone.accuracy_at_0.certified_accuracy

@@ -76,3 +76,47 @@ class TestReport:
         assert "--json or --csv" in refused("report", tsv, "--json", "--csv", code=2)
         assert "joined by commas" in refused("report", tsv, "--radii", "a", code=2)
         assert ".png or .svg" in refused("report", tsv, "--plot", tmp_path / "x.pdf")
+
+
+class TestCorruptions:
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> list[Path]:
+        """Two corruptions whose TSV files have four rows each, of indices 0 to 60."""
+        for name in ("fog", "snow"):
+            (tmp_path / f"{name}.tsv").write_text(TSV)
+        return [tmp_path / "fog.tsv", tmp_path / "snow.tsv"]
+
+    def test_one_file_for_each_gives_rows_and_means(self, files: list[Path]) -> None:
+        body = json.loads(done("report", "--corruptions", "--json", *files).stdout)
+        assert [(row["corruption"], row["acr"], row["inputs"]) for row in body["corruptions"]] == [
+            ("fog", 0.1875, 4),
+            ("snow", 0.1875, 4),
+        ]
+        assert (body["severities"], body["means"]) == (
+            [],
+            [{"severity": None, "corruptions": 2, "macr": 0.1875, "macc": 0.5}],
+        )
+        text = done("report", "--corruptions", *files).stdout
+        assert re.search(r"mACR, mAcc +2 of 15 +0\.1875 +50\.00 %", text)
+        assert "macr,,0.1875,,,,2" in done("report", "--corruptions", "--csv", *files).stdout.splitlines()
+
+    def test_rows_of_a_severity_are_told_by_their_index(self, files: list[Path]) -> None:
+        body = json.loads(done("report", "--corruptions", "--per-severity", "20", "--json", *files).stdout)
+        found = [(row["severity"], row["acr"]) for row in body["severities"] if row["corruption"] == "snow"]
+        assert found == [(1, 0.5), (2, 0.25), (3, 0.0), (4, 0.0)]
+        text = refused("report", "--corruptions", "--per-severity", "10", *files)
+        assert "Expected indices below 5 x 10 in fog.tsv, got 60" in text
+
+    def test_the_figure_is_drawn(self, files: list[Path], tmp_path: Path) -> None:
+        done("report", "--corruptions", *files, "--plot", tmp_path / "bars.png")
+        assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_files_must_say_their_corruption_and_flags_must_fit(self, files: list[Path], tmp_path: Path) -> None:
+        (tmp_path / "rain.tsv").write_text(TSV)
+        assert "got rain.tsv" in refused("report", "--corruptions", tmp_path / "rain.tsv")
+        (tmp_path / "twice").mkdir()
+        (tmp_path / "twice" / "fog.tsv").write_text(TSV)
+        assert "two of one name" in refused("report", "--corruptions", files[0], tmp_path / "twice" / "fog.tsv")
+        assert "one file, or --corruptions" in refused("report", *files, code=2)
+        assert "one file, or --corruptions" in refused("report", files[0], "--per-severity", "5", code=2)
+        assert "no --radii" in refused("report", "--corruptions", "--radii", "0.5", *files, code=2)

@@ -1,0 +1,189 @@
+"""Rows by corruption: sums of the right inputs over the right denominators, and plain means over the common ones."""
+
+from dataclasses import replace
+
+import pytest
+
+from rs_core.certify.decision import ABSTAIN, Certificate, Prediction
+from rs_core.corruption_report import Grouped, Part, notes, report_on, report_on_groups, report_on_predictions
+from rs_core.corruption_text import csv_rows, lines_of
+from rs_core.data.corrupted import COMMON, Corrupted, in_a_row
+from rs_core.digest import STEPS, ClassSums, digest_of, from_bytes, group_sums, to_bytes
+from rs_core.report import summarize
+from rs_core.report_text import format_table, to_csv
+from rs_core.tally import columns
+
+KINDS = [("gaussian_noise", 1), ("gaussian_noise", 5), ("fog", 1), ("fog", 5), ("spatter", 1)]
+MARKS = Corrupted(groups=in_a_row(KINDS, 10), constants="ImageNet-C", library="a-library", version="1.2", seed=3)
+WHOLE = Grouped(corrupted=MARKS, chosen=range(50))
+
+
+def row(index: int, radius: float = 0.5, prediction: int = 0) -> Certificate:
+    return Certificate(
+        index=index,
+        label=0,
+        prediction=prediction,
+        radius=radius,
+        p_lower=0.9,
+        counts0=(100, 0),
+        counts=(900, 100),
+        n0=100,
+        n=1_000,
+        sigma=0.25,
+        alpha=0.001,
+        seed=0,
+    )
+
+
+ROWS = [
+    *(row(index, radius=0.1 * (index + 1)) for index in range(10)),  # gaussian_noise 1: 0.1 to 1.0
+    *(row(index, radius=0.0, prediction=ABSTAIN) for index in range(10, 20)),
+    *(row(index, radius=0.2) for index in range(20, 30)),
+    *(row(index, radius=0.9, prediction=1) for index in range(30, 40)),  # wrong
+    *(row(index, radius=0.7) for index in range(40, 50)),
+]
+
+
+def test_each_corruption_has_the_numbers_of_all_its_inputs() -> None:
+    found = report_on_groups(group_sums(columns(ROWS[::-1]), MARKS.starts), WHOLE)
+    noise, fog, spatter = found.corruptions
+    assert (noise.corruption, noise.severity, noise.inputs, noise.evaluated) == ("gaussian_noise", None, 20, 20)
+    assert noise.acr == pytest.approx(5.5 / 20)
+    assert (noise.accuracy, noise.abstention_rate) == (0.5, 0.5)
+    assert (fog.acr, fog.accuracy, fog.abstention_rate) == (pytest.approx(0.1), 0.5, 0.0)
+    assert spatter.acr == pytest.approx(0.7)
+    assert [(part.corruption, part.severity) for part in found.severities] == KINDS
+    assert [part.accuracy for part in found.severities] == [1, 0, 1, 0, 1]
+
+
+def test_means_are_plain_and_over_the_common_corruptions() -> None:
+    found = report_on_groups(group_sums(columns(ROWS), MARKS.starts), WHOLE)
+    whole, one, five = found.means
+    assert (whole.severity, whole.corruptions, found.of) == (None, 2, 15)
+    assert whole.macr == pytest.approx((5.5 / 20 + 0.1) / 2)
+    assert whole.macc == 0.5
+    assert (one.severity, one.macr, one.macc) == (1, pytest.approx((0.55 + 0.2) / 2), 1.0)
+    assert (five.severity, five.macr, five.macc) == (5, 0.0, 0.0)
+
+
+def test_a_mean_counts_each_corruption_once_however_many_inputs_it_has() -> None:
+    sums = {"fog": ClassSums(inputs=1, radius_sum=1.0, correct=1), "snow": ClassSums(inputs=99)}
+    parts = [Part(corruption=name, severity=None, inputs=found.inputs, sums=found) for name, found in sums.items()]
+    assert report_on(parts).means[0].macr == 0.5
+
+
+def test_without_a_common_corruption_there_is_no_mean() -> None:
+    found = report_on([Part(corruption="spatter", severity=1, inputs=1, sums=ClassSums(inputs=1))])
+    assert found.means == ()
+    assert any("None of the corruptions is one of the common ones" in note for note in notes(found, MARKS))
+
+
+def test_a_selection_has_what_was_chosen_of_each_group() -> None:
+    """Every 7th of 50: 0 7 | 14 | 21 28 | 35 | 42 49."""
+    chosen = range(0, 50, 7)
+    found = report_on_groups(
+        group_sums(columns([ROWS[index] for index in chosen]), MARKS.starts), Grouped(corrupted=MARKS, chosen=chosen)
+    )
+    assert [part.inputs for part in found.severities] == [2, 1, 2, 1, 2]
+    assert found.severities[0].acr == pytest.approx((0.1 + 0.8) / 2)
+
+
+def test_groups_of_which_nothing_was_chosen_are_left_out() -> None:
+    found = report_on_groups({}, Grouped(corrupted=MARKS, chosen=range(25, 50)[:10]))
+    assert [(part.corruption, part.severity, part.inputs) for part in found.severities] == [
+        ("fog", 1, 5),
+        ("fog", 5, 5),
+    ]
+
+
+def test_missing_inputs_stay_in_every_denominator() -> None:
+    found = report_on_groups(group_sums(columns(ROWS[:5]), MARKS.starts), WHOLE)
+    noise, fog, _ = found.corruptions
+    assert (noise.inputs, noise.evaluated, noise.accuracy) == (20, 5, 0.25)
+    assert (fog.inputs, fog.evaluated, fog.acr) == (20, 0, 0.0)
+
+
+def test_predictions_have_accuracy_alone() -> None:
+    known = {"label": 0, "p_value": 0.0, "counts": (9, 1), "n": 10, "sigma": 0.25, "alpha": 0.001, "seed": 0}
+    rows = [Prediction(index=index, prediction=-(index % 2), **known) for index in range(20)]  # type: ignore[arg-type]
+    found = report_on_predictions(rows, WHOLE)
+    assert [(part.acr, part.accuracy, part.abstention_rate) for part in found.corruptions[:2]] == [
+        (None, 0.5, 0.5),
+        (None, 0.0, 0.0),
+    ]
+    assert (found.means[0].macr, found.means[0].macc) == (None, 0.25)
+    assert not any("ACR at severity" in line for line in lines_of(found))
+    assert not any(cells[0] in ("macr", "corruption_acr") for cells in csv_rows(found))
+
+
+def test_digests_of_groups_add_up_and_are_kept_whole() -> None:
+    cap = 1.0
+    parts = [
+        digest_of(ROWS[first : first + 7], (0.0,), cap=cap, steps=STEPS, starts=MARKS.starts)
+        for first in range(0, 50, 7)
+    ]
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = from_bytes(to_bytes(whole.plus(part)))
+    wanted = group_sums(columns(ROWS), MARKS.starts)
+    assert whole.groups.keys() == wanted.keys()
+    for number, sums in wanted.items():
+        assert replace(whole.groups[number], radius_sum=0) == replace(sums, radius_sum=0)
+        assert whole.groups[number].radius_sum == pytest.approx(sums.radius_sum)
+    assert whole.plus(parts[0], -1).groups[0].inputs == 3
+    assert digest_of(ROWS, (0.0,)).groups == {}
+
+
+def test_the_report_carries_them_with_their_notes() -> None:
+    found = summarize(ROWS, grouped=WHOLE)
+    assert found.corruptions == report_on_groups(group_sums(columns(ROWS), MARKS.starts), WHOLE)
+    assert found.to_json()["corruptions"]["means"][0]["macc"] == 0.5
+    assert any("made by a-library 1.2 with the constants of ImageNet-C" in note for note in found.notes)
+    assert any("means over 2 of the 15 common corruptions" in note for note in found.notes)
+    assert summarize(ROWS).corruptions is None
+
+
+def test_padding_and_rounding_are_said() -> None:
+    found = report_on_groups({}, WHOLE)
+    text = " ".join(notes(found, replace(MARKS, padded=True, rounded=True)))
+    assert "padded by their edge pixels" in text and "rounded to whole multiples of 1/255" in text
+    assert "padded" not in " ".join(notes(found, MARKS))
+    published = Corrupted(groups=MARKS.groups, constants="CIFAR-10-C")
+    assert "those of the files of CIFAR-10-C" in notes(found, published)[0]
+
+
+def test_the_text_has_a_line_for_each_corruption_and_a_table_by_severity() -> None:
+    text = format_table(summarize(ROWS, grouped=WHOLE))
+    lines = text.splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("corruption"))
+    assert lines[start : start + 5] == [
+        "corruption             inputs       ACR    accuracy   abstained",
+        "gaussian_noise             20    0.2750     50.00 %     50.00 %",
+        "fog                        20    0.1000     50.00 %      0.00 %",
+        "spatter                    10    0.7000    100.00 %      0.00 %",
+        "mACR, mAcc            2 of 15    0.1875     50.00 %",
+    ]
+    assert lines[start + 6 : start + 11] == [
+        "ACR at severity                  1         5",
+        "gaussian_noise              0.5500    0.0000",
+        "fog                         0.2000    0.0000",
+        "spatter                     0.7000",
+        "mACR                        0.3750    0.0000",
+    ]
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_text_of_all_corruptions_and_severities_fits_a_terminal() -> None:
+    marks = Corrupted(
+        groups=in_a_row([(name, s) for name in COMMON for s in range(1, 6)], 10_000), constants="CIFAR-10-C"
+    )
+    found = summarize(ROWS, total=750_000, grouped=Grouped(corrupted=marks, chosen=range(750_000)))
+    assert max(map(len, format_table(found).splitlines())) <= 100
+
+
+def test_csv_has_every_number_in_full() -> None:
+    lines = to_csv(summarize(ROWS, grouped=WHOLE)).splitlines()
+    assert "corruption_accuracy,fog,0.5,,,,20" in lines
+    assert "corruption_accuracy,fog/1,1.0,,,,10" in lines
+    assert "macc,,0.5,,,,2" in lines
+    assert "macc,5,0.0,,,,2" in lines
