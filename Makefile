@@ -49,5 +49,6 @@ clean: ## remove what the other targets made, the virtual environment included
 	@test -n "$(PYTHON)" || { echo "radii needs Python 3.11 or newer; set PYTHON to one" >&2; exit 1; }
 	@echo "Building .venv with $(PYTHON) (about a minute and a half)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[worker,attacks,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[worker,attacks,corruptions,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps imagecorruptions-imaug
 	@touch $@

@@ -14,7 +14,8 @@ COPY worker worker
 COPY service service
 COPY migrations migrations
 RUN if [ -n "$TORCH_INDEX" ]; then pip install --index-url "$TORCH_INDEX" torch==2.14.1 torchvision==0.29.1; fi \
- && pip install -c constraints.txt -e '.[worker,attacks]' \
+ && pip install -c constraints.txt -e '.[worker,attacks,corruptions]' \
+ && pip install -c constraints.txt --no-deps imagecorruptions-imaug \
  && useradd --system --uid 10001 radii \
  && install -d -o radii -g radii /data
 

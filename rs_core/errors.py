@@ -110,6 +110,12 @@ class InvalidResults(RadiiError):
     """The per-input results cannot be used."""
 
 
+class MissingPackage(RadiiError):
+    """A package that this needs is not installed."""
+
+    status = 501
+
+
 class TrainingDiverged(RadiiError):
     """Training diverged."""
 

@@ -14,6 +14,7 @@ from service.client_errors import ClientError
 from service.commands import architectures, compose, keeping, local, presets, remote, server, transfer, variables
 from service.commands.console import CommandError, note, say
 from service.commands.evaluate import evaluate
+from service.commands.corrupt import corrupt
 from service.commands.plan import plan
 from service.commands.report import report
 from service.commands.verify import verify
@@ -83,7 +84,7 @@ def options(
 
 
 for panel, functions in {
-    LOCAL: (local.train, local.certify, local.predict, evaluate, plan, report, verify),
+    LOCAL: (local.train, local.certify, local.predict, evaluate, corrupt, plan, report, verify),
     CHOICE: (presets.methods, presets.presets, architectures.architectures),
     REMOTE: (
         remote.submit,

@@ -1,0 +1,59 @@
+"""``radii corrupt``: a data set of corrupted images out of one of clean images, on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.commands import options as o
+from service.commands.console import bar, note, say, stoppable
+from service.commands.specs import merged
+
+
+def corrupt(
+    dataset: o.Dataset,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Data set to write (.safetensors), for certify and predict.")
+    ],
+    corruption: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A corruption, such as fog; may be given often. (default: the fifteen common ones)",
+        ),
+    ] = None,
+    severity: Annotated[
+        list[int] | None,
+        typer.Option(metavar="1..5", help="A severity; may be given often. (default: all five)"),
+    ] = None,
+    start: o.Start = None,
+    step: o.Step = None,
+    count: o.Count = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(rich_help_panel=o.JOB, help="Of the corruptions that are random. (default: 0)"),
+    ] = None,
+) -> None:
+    """Corrupt images as in ImageNet-C: a data set of them, on which certify and predict report by corruption."""
+    from rs_core.corrupt_spec import parse
+    from rs_core.data.corrupting import write_corrupted
+    from rs_core.data.readers import load
+
+    flags = {"dataset": dataset, "corruptions": corruption or None, "severities": severity or None, "seed": seed}
+    spec = parse(merged(None, None, flags | {"start": start, "step": step, "count": count}))
+    part = out.with_name(out.name + ".part")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    stopped = "Stopped: nothing is kept of what was made, and the same command begins anew."
+    try:
+        with stoppable(lambda: stopped, "There is not enough memory for this."), bar("corrupt") as progress:
+            made = write_corrupted(load(spec.dataset), spec, part, told=lambda done, total: progress.show(done, total))
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+    assert made.corrupted is not None
+    from rs_core.corruption_report import origin, shortened
+
+    for sentence in (origin(made.corrupted), *shortened(made.corrupted)):
+        note(sentence)
+    groups = made.corrupted.groups
+    say(f"{made.count:,} images in {len(groups)} groups of {groups[0].stop:,} are in {out}.")
