@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 from service.client_errors import ClientError
 from service.commands import architectures, compose, keeping, local, presets, remote, server, transfer, variables
 from service.commands.console import CommandError, note, say
-from service.commands.evaluate import evaluate
 from service.commands.corrupt import corrupt
+from service.commands.evaluate import evaluate
 from service.commands.plan import plan
 from service.commands.report import report
 from service.commands.verify import verify

@@ -117,6 +117,29 @@ class Client:
             body["files"] = [self._uploaded(file) for file in files]
         return self._add(Dataset, "datasets", {"name": name, **body}, wait)
 
+    def corrupt(
+        self,
+        dataset: Dataset | str,
+        name: str,
+        *,
+        corruptions: Sequence[str] | None = None,
+        severities: Sequence[int] | None = None,
+        inputs: Mapping[str, int] | None = None,
+        seed: int | None = None,
+        wait: bool = True,
+    ) -> Dataset:
+        """Makes a data set of corrupted images of another one, and waits until it is ready; without ``corruptions`` under
+        the fifteen common ones, without ``severities`` at all five. The report of a certification on it has rows by
+        corruption. Raises :class:`ApiError` with the service's reason where it is rejected.
+        """
+        asked = _given(
+            corruptions=list(corruptions) if corruptions is not None else None,
+            severities=list(severities) if severities is not None else None,
+            inputs=dict(inputs) if inputs is not None else None,
+            seed=seed,
+        )
+        return self._add(Dataset, "datasets", {"name": name, "corrupt": {"dataset": _id(dataset), **asked}}, wait)
+
     def add_checkpoint(self, name: str, file: Path | str | Upload, *, wait: bool = True, **known: Any) -> Checkpoint:
         """Uploads ``file`` where it is a path, makes a checkpoint of it, and waits until it is ready.
 

@@ -114,6 +114,13 @@ DATASET: dict[str, Any] = DATASET_PENDING | {
     "content_hash": SHA256[::-1],
     "sha256": SHA256,
 }
+CORRUPT: dict[str, Any] = {
+    "dataset": DIGITS,
+    "corruptions": ["fog", "gaussian_noise"],
+    "severities": [1, 3, 5],
+    "inputs": {"start": 1397, "step": 1, "count": 100},
+    "seed": 0,
+}
 CHECKPOINT_PENDING: dict[str, Any] = {
     "id": LENET,
     "name": "digits under noise 0.25",
@@ -277,6 +284,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "create_dataset": {
         "from an upload": {"name": "digits", "files": ["digits.npz"]},
         "built in": {"name": "digits", "builtin": "digits"},
+        "corrupted images": {"name": "digits, corrupted", "corrupt": CORRUPT},
     },
     "create_checkpoint": {
         "a state dict": {

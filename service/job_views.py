@@ -138,6 +138,7 @@ def progress(job: Job, facts: Facts) -> schemas.Progress:
     work = min(row.work_done + facts.drawn, row.work_total)
     rate = _rate(job, facts, row.work_done + facts.drawn)
     unit, work_unit = UNITS[job.kind]
+    work_unit = "images" if _makes_images(job) else work_unit
     share = row.done / row.total if _chooses_sizes(job) else work / row.work_total
     return schemas.Progress(
         done=row.done,
@@ -151,6 +152,11 @@ def progress(job: Job, facts: Facts) -> schemas.Progress:
         eta_seconds=work * (1 / share - 1) / rate if rate and share and job.state == RUNNING else None,
         device_seconds=row.device_seconds,
     )
+
+
+def _makes_images(job: Job) -> bool:
+    """Whether it is the conversion that corrupts images, which are counted."""
+    return job.kind == "convert" and (job.spec.get("source") or {}).get("corrupt") is not None
 
 
 def _chooses_sizes(job: Job) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any
 
-from rs_core import plots
+from rs_core import plots, plots_corruptions
 from rs_core.composition import PARTS
+from rs_core.corruption_report import origin, shortened
 from rs_core.digest import Digest
 from rs_core.procedure_text import SAMPLINGS
 from rs_core.report import Report
@@ -15,6 +16,7 @@ from rs_core.tsv import rounded_down
 from service import reports
 from service.rendering import render
 from service.reports import Sources
+from worker.store import groups
 
 GUARANTEES = {"per_input": "per input", "dataset": "for all inputs together"}
 QUANTILES = ("minimum", "5 %", "25 %", "median", "75 %", "95 %", "maximum")
@@ -30,6 +32,7 @@ def page(found: Sources, report: Report, rows: Digest) -> str:
         quantiles=quantiles(report),
         curve=figure(found, rows, "certified-accuracy"),
         histogram=figure(found, rows, "radius-histogram"),
+        corruptions=figure(found, rows, "corruptions") if report.corruptions else None,
         identity=identity(found),
         machine=machine(found),
         spec=json.dumps(found.job.spec, indent=2, sort_keys=True),
@@ -56,6 +59,8 @@ def plot(found: Sources, rows: Digest, name: str, form: Any) -> bytes:
         about += f" (partial: {done:,} of {total:,} inputs)"
     if name == "radius-histogram":
         return plots.render(plots.radius_histogram(rows, title=f"Certified radii, {about}"), form)
+    if name == "corruptions" and (made := reports.numbers(found, rows).corruptions) is not None:
+        return plots.render(plots_corruptions.by_corruption(made, title=f"By corruption, {about}"), form)
     label = found.checkpoint.name
     curve = plots.Drawn(digest=rows, how=reports.how_of(reports.spec_of(found.job)))
     drawn = plots.certified_accuracy({label: curve}, totals={label: total}, title=f"Certified accuracy, {about}")
@@ -99,6 +104,7 @@ def things(found: Sources) -> list[tuple[str, str]]:
         ("Normalisation", json.dumps(model["normalization"]) if model["normalization"] else "none"),
         ("Trained with", f"{model['method'] or 'unknown method'}, sigma {_known(model['sigma'])}"),
         ("Data set", f"{data['name']} ({data['id']}), {data['count']:,} images of {shape}"),
+        *corrupted_facts(found),
         ("Data content, SHA-256", str(data["content_hash"])),
         ("Data file, SHA-256", str(data["sha256"])),
         ("Inputs", f"{count}, from index {selection['start']:,} in steps of {selection['step']:,}"),
@@ -123,6 +129,16 @@ def _settings(composition: Mapping[str, Any]) -> list[str]:
     known = {name.replace("_", " "): value for name, value in sorted(composition.items()) if value is not None}
     del known["kind"]
     return ["weights by a mixing network" if name == "mixing" else f"{name} {value:g}" for name, value in known.items()]
+
+
+def corrupted_facts(found: Sources) -> list[tuple[str, str]]:
+    """Where corrupted images come from."""
+    corrupted = groups.corrupted(found.dataset)
+    if corrupted is None:
+        return []
+    facts = [("Corruptions", origin(corrupted)), *(("Before", text) for text in shortened(corrupted))]
+    clean = [("Clean data content, SHA-256", corrupted.clean_hash)] if corrupted.clean_hash else []
+    return [*facts, *clean]
 
 
 def machine(found: Sources) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from rs_core.asked_report import together
 from rs_core.certify.procedure import procedure_of
+from rs_core.corruption_report import Grouped
 from rs_core.digest import Digest, digest_of
 from rs_core.procedure_text import Made, made_of, recipe
 from rs_core.report import Facts, Report, report_of
@@ -20,8 +21,8 @@ from rs_core.spec import CertifySpec, dump_spec, parse_spec
 from rs_core.trained_on import trained_on, training_note
 from service import result_schemas
 from service.dependencies import etag_of
-from service.views import composition, time
-from worker.store import digests, results
+from service.views import composition, corrupted_images, time
+from worker.store import digests, groups, results
 from worker.store.result_tables import JobSummary
 from worker.store.tables import Checkpoint, Dataset, Job
 
@@ -75,13 +76,16 @@ def digest(session: Session, found: Sources) -> Digest:
     job, summary = found.job, found.summary
     kept = digests.kept(session, job.id) if summary.total >= digests.LARGE else None
     cap = procedure_of(spec_of(job), inputs=summary.total).cap
-    return kept or digest_of(list(results.certificates(session, job.id)), summary.radii, cap=cap)
+    starts = digests.starts(session, job)
+    return kept or digest_of(list(results.certificates(session, job.id)), summary.radii, cap=cap, starts=starts)
 
 
 def numbers(found: Sources, rows: Digest) -> Report:
     """The report's numbers; inputs that are not done stay in every denominator."""
     spec, summary = spec_of(found.job), found.summary
     procedure = procedure_of(spec, inputs=summary.total)
+    count, corrupted = found.dataset.count or 0, groups.corrupted(found.dataset)
+    chosen = spec.inputs.indices(count)
     fixed = {"n0": spec.n0, "n": spec.n} if spec.sampling == "fixed" else {}
     report = report_of(
         rows,
@@ -91,9 +95,8 @@ def numbers(found: Sources, rows: Digest) -> Report:
         class_names=found.dataset.class_names,
         unfinished=max(0, rows.sums.evaluated - summary.done) if spec.sampling == "anytime" else 0,
         pixels=math.prod(found.dataset.shape or ()) or None,
+        grouped=None if corrupted is None else Grouped(corrupted=corrupted, chosen=chosen),
     )
-    count = found.dataset.count or 0
-    chosen = spec.inputs.indices(count)
     seen = trained_on(found.checkpoint.info, found.dataset.content_hash, count, chosen)
     return replace(report, notes=report.notes + together(spec, summary.total) + training_note(seen, len(chosen)))
 
@@ -154,8 +157,8 @@ def dataset_part(row: Dataset) -> dict[str, Any]:
     return {
         **{field: getattr(row, field) for field in fields},
         "sha256": row.sha256 or row.source.get("sha256"),
-        "source": {name: value for name, value in row.source.items() if name != "class_names"},
-    }
+        "source": {name: value for name, value in row.source.items() if name not in ("class_names", "corrupted")},
+    } | ({"corrupted": shown.model_dump(mode="json")} if (shown := corrupted_images(row)) else {})
 
 
 def recompute(found: Sources) -> list[str]:

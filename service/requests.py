@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from rs_core import presets
 from rs_core.composition import MOST_PARTS, Denoised, Ensemble, RobustWeight, Scales
+from rs_core.corrupt_spec import CorruptSpec
 from rs_core.errors import UnknownPreset
 from rs_core.spec import (
     CertifySpec,
@@ -197,12 +198,14 @@ class UploadRequest(Request):
 
 
 class DatasetRequest(Request):
-    """A data set out of uploads, or a built-in one; the format is found out where it is not given."""
+    """A data set out of uploads, a built-in one, or corrupted images of another data set; the format is found out where it
+    is not given."""
 
     name: Name
     files: Annotated[list[UploadReference] | None, Field(min_length=1, max_length=100)] = None
     builtin: Literal["digits"] | None = None
-    format: Literal["npz", "idx", "cifar", "zip"] | None = None
+    corrupt: CorruptSpec | None = None
+    format: Literal["npz", "idx", "cifar", "zip", "cifar10c"] | None = None
     class_names: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=200, pattern=CLASS_NAME)]] | None,
         Field(min_length=2, max_length=100_000),
@@ -228,12 +231,15 @@ class DatasetRequest(Request):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
+        others = ("format", "class_names", "resize", "center_crop")
+        if self.corrupt is not None and any(getattr(self, name) is not None for name in others):
+            raise ValueError(f"expected {', '.join(others)} with files, got one of them with corrupt")
         if self.builtin is not None and (self.resize is not None or self.center_crop is not None):
             raise ValueError(
                 "expected resize and center_crop with files (a zip of class folders), got them with builtin"
             )
-        if (self.files is None) == (self.builtin is None):
-            raise ValueError("expected exactly one of files (names of uploads) and builtin")
+        if sum(source is not None for source in (self.files, self.builtin, self.corrupt)) != 1:
+            raise ValueError("expected exactly one of files (names of uploads), builtin and corrupt")
         return self
 
 

@@ -18,7 +18,7 @@ MAX_WAIT = 60.0
 """Seconds that ``?wait=`` waits at most."""
 
 JobKind = Literal["train", "certify", "predict", "soft_labels", "verify", "evaluate", "convert"]
-WorkUnit = Literal["noise samples", "optimiser steps", "passes", "conversions"]
+WorkUnit = Literal["noise samples", "optimiser steps", "passes", "images", "conversions"]
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
 ResourceState = Literal["pending", "ready", "rejected"]
 
@@ -90,6 +90,31 @@ class Part(Answer):
     sha256: str
 
 
+class CorruptedGroup(Answer):
+    """The images of one corruption: those of each severity in turn, in equal numbers."""
+
+    corruption: str
+    severities: list[int]
+    start: Annotated[int, Field(description="index of the first")]
+    count: int
+
+
+class CorruptedImages(Answer):
+    """What was done to the images of a data set (Hendrycks and Dietterich 2019, arXiv 1903.12261)."""
+
+    constants: Annotated[str, Field(description="whose strengths the severities are: ImageNet-C or CIFAR-10-C")]
+    library: str | None = None
+    version: str | None = None
+    seed: int | None = None
+    clean_hash: Annotated[str | None, Field(description="content hash of the clean data set")] = None
+    inputs: Annotated[dict[str, Any] | None, Field(description="which of its images each group holds")] = None
+    padded: Annotated[
+        bool, Field(description="images of fewer than 32 pixels: padded by their edges, and cut back")
+    ] = False
+    rounded: Annotated[bool, Field(description="pixels were brought to whole multiples of 1/255 before")] = False
+    groups: list[CorruptedGroup]
+
+
 class Dataset(Answer):
     """A data set. While it is ``pending``, ``job`` is the conversion to wait for; ``ready``, it says what it is."""
 
@@ -104,6 +129,7 @@ class Dataset(Answer):
     class_names: list[str] | None = None
     content_hash: Annotated[str | None, Field(description="SHA-256 of images, labels and class names")] = None
     sha256: Annotated[str | None, Field(description="of the stored file, see /v1/blobs")] = None
+    corrupted: Annotated[CorruptedImages | None, Field(description="of a data set of corrupted images")] = None
     source: dict[str, Any] = {}
     problem: Problem | None = None
 

@@ -11,7 +11,9 @@ from rs_core.certify.decision import ABSTAIN, UNKNOWN_LABEL
 from rs_core.certify.decision import Certificate as CertificateRecord
 from rs_core.certify.decision import Prediction as PredictionRecord
 from rs_core.evaluate.records import Evaluated as EvaluatedRecord
+from rs_core.spec import dump_spec
 from service import result_schemas, schemas
+from worker.store import groups
 from worker.store.result_tables import EpochMetric
 from worker.store.tables import Blob, Checkpoint, Dataset, Job, Upload
 
@@ -58,7 +60,28 @@ def datasets(session: Session, rows: Sequence[Dataset]) -> list[schemas.Dataset]
     column = Job.dataset_id
     found = session.execute(select(column, Job.id).where(Job.kind == "convert", column.in_([row.id for row in rows])))
     jobs = {resource: job for resource, job in found}
-    return [schemas.Dataset.model_validate(_resource(row, jobs.get(row.id))) for row in rows]
+    return [
+        schemas.Dataset.model_validate(_resource(row, jobs.get(row.id)) | {"corrupted": corrupted_images(row)})
+        for row in rows
+    ]
+
+
+def corrupted_images(row: Dataset) -> schemas.CorruptedImages | None:
+    """Which images of a data set have which corruption, in short."""
+    found = groups.corrupted(row)
+    if found is None:
+        return None
+    parts = [[group for group in found.groups if group.corruption == name] for name in found.corruptions]
+    shown = [
+        schemas.CorruptedGroup(
+            corruption=part[0].corruption,
+            severities=[group.severity for group in part],
+            start=part[0].start,
+            count=sum(group.stop - group.start for group in part),
+        )
+        for part in parts
+    ]
+    return schemas.CorruptedImages.model_validate({**dump_spec(found), "groups": shown})
 
 
 def checkpoints(session: Session, rows: Sequence[Checkpoint]) -> list[schemas.Checkpoint]:
@@ -90,7 +113,12 @@ def composition(row: Checkpoint) -> dict[str, Any]:
 
 def _resource(row: Dataset | Checkpoint, job: str | None) -> dict[str, Any]:
     fields = {field: getattr(row, field) for field in RESOURCE_FIELDS[type(row)]}
-    return fields | {"created": time(row.created), "job": job, "source": row.source, "problem": problem(row.problem)}
+    return fields | {"created": time(row.created), "job": job, "source": _source(row), "problem": problem(row.problem)}
+
+
+def _source(row: Dataset | Checkpoint) -> dict[str, Any]:
+    """Where it comes from; what is known of corrupted images is shown elsewhere."""
+    return {name: value for name, value in row.source.items() if name != "corrupted"}
 
 
 def certificate(row: CertificateRecord) -> result_schemas.Certificate:

@@ -225,7 +225,8 @@ def _made(session: Session, settings: Settings, claim: Claim, pending: Pending, 
     registry.put_blob(session, settings.blobs, sealed)
     columns = done["made"]["columns"] | {"sha256": sealed.sha256}
     if claim.kind == "convert" and job.dataset_id is not None:
-        registry.make_ready(session, session.get_one(Dataset, job.dataset_id), columns)
+        row, more = session.get_one(Dataset, job.dataset_id), done["made"].get("source")
+        registry.make_ready(session, row, columns | ({"source": row.source | more} if more else {}))
         return {"dataset": job.dataset_id}
     checkpoint = session.get_one(Checkpoint, job.checkpoint_id)
     registry.make_ready(session, checkpoint, columns)

@@ -18,11 +18,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rs_core.checkpoint_info import CheckpointInfo, Hints, dump_info
 from rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
 from worker.orphans import die_with_parent
+
+if TYPE_CHECKING:
+    from rs_core.data.conversion import Converted
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 MAX_OPEN_FILES = 256
@@ -40,14 +43,17 @@ def convert(request: dict[str, Any], *, seconds: float, memory: int) -> dict[str
     converter's own error, :class:`InvalidDataset` / :class:`InvalidCheckpoint` where it ran into a wall, and
     :class:`OSError` where there is no room for what it writes.
     """
-    return next(answer for answer in steps(request, seconds=seconds, memory=memory) if answer is not None)
+    return next(answer for answer in steps(request, seconds=seconds, memory=memory) if not isinstance(answer, int))
 
 
-def steps(request: dict[str, Any], *, seconds: float, memory: int) -> Iterator[dict[str, Any] | None]:
-    """The same, yielding None about once a second until the answer; whoever closes the iterator ends the converter."""
+def steps(request: dict[str, Any], *, seconds: float, memory: int) -> Iterator[dict[str, Any] | int]:
+    """The same, yielding about once a second how many images are made, 0 where that is not counted, until the answer;
+    whoever closes the iterator ends the converter."""
     kind = InvalidDataset if request["what"] == "dataset" else InvalidCheckpoint
-    names = Path(tempfile.mkdtemp(prefix="radii-"))
-    more = {"seconds": seconds, "memory": memory, "names": str(names)}
+    folder = Path(tempfile.mkdtemp(prefix="radii-"))
+    names, told = folder / "names", folder / "told"
+    names.mkdir()
+    more = {"seconds": seconds, "memory": memory, "names": str(names), "told": str(told)}
     body: bytes | None = json.dumps(request | more).encode()
     process = subprocess.Popen(
         [sys.executable, "-m", "worker.sandbox"],
@@ -65,14 +71,12 @@ def steps(request: dict[str, Any], *, seconds: float, memory: int) -> Iterator[d
             except subprocess.TimeoutExpired:
                 body = None  # it has been sent
             if time.monotonic() >= deadline:
-                raise kind(
-                    expected=f"a file that can be converted within {seconds:.0f} s", got="one that takes longer"
-                ) from None
-            yield None
+                raise kind(**_too_slow(request, seconds, _told(told))) from None
+            yield _told(told)
     finally:
         process.kill()
         process.wait()
-        shutil.rmtree(names, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     try:
         answer: dict[str, Any] = json.loads(said)
     except ValueError:
@@ -83,6 +87,21 @@ def steps(request: dict[str, Any], *, seconds: float, memory: int) -> Iterator[d
     if "disk_full" in answer:
         raise OSError(answer["disk_full"], os.strerror(answer["disk_full"]), request["out"])
     yield answer
+
+
+def _too_slow(request: dict[str, Any], seconds: float, made: int) -> dict[str, str]:
+    if request.get("corrupt"):
+        expected = f"as many images as can be corrupted within {seconds:.0f} s (RADII_CONVERT_LIMIT)"
+        return {"expected": expected, "got": f"more: {made:,} were made in that time"}
+    return {"expected": f"a file that can be converted within {seconds:.0f} s", "got": "one that takes longer"}
+
+
+def _told(path: Path) -> int:
+    """How many images the converter says that it has made."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _how(code: int, errors: bytes) -> str:
@@ -137,10 +156,15 @@ def _dataset(request: dict[str, Any]) -> dict[str, Any]:
     from rs_core.data.photos import Framing
 
     out = Path(request["out"])
+    if request.get("corrupt"):
+        return _corrupted(request, out)
     if request.get("builtin"):
         data = BUILTIN[request["builtin"]]()
         canonical.save(data, out)
-        return _dataset_columns(out, canonical.content_hash(data), len(data), data.shape, data.class_names)
+        made = conversion.Converted(
+            content_hash=canonical.content_hash(data), count=len(data), shape=data.shape, class_names=data.class_names
+        )
+        return _dataset_columns(out, made)
     paths = _named(request)
     made = conversion.convert(
         paths,
@@ -150,24 +174,49 @@ def _dataset(request: dict[str, Any]) -> dict[str, Any]:
         framing=Framing(resize=request.get("resize"), center_crop=request.get("center_crop")),
         limit=request.get("max_dataset"),
     )
-    return _dataset_columns(out, made.content_hash, made.count, made.shape, made.class_names)
+    return _dataset_columns(out, made)
 
 
-def _dataset_columns(
-    out: Path, content_hash: str, count: int, shape: tuple[int, int, int], class_names: tuple[str, ...]
-) -> dict[str, Any]:
+def _corrupted(request: dict[str, Any], out: Path) -> dict[str, Any]:
+    """A data set of corrupted images, out of one that is stored already."""
+    from rs_core import corrupt_spec
     from rs_core.data import canonical
+    from rs_core.data.corrupting import write_corrupted
 
-    return {
-        "columns": {
-            "content_hash": content_hash,
-            "count": count,
-            "shape": list(shape),
-            "num_classes": len(class_names),
-            "class_names": list(class_names),
-            "eight_bit": canonical.on_8_bit_grid(out),
-        }
+    (path,), told = _named(request), Path(request["told"])
+    last = time.monotonic()
+
+    def tell(done: int, _: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= STEP / 2:
+            last = time.monotonic()
+            told.write_text(str(done))
+
+    made = write_corrupted(
+        canonical.open_dataset(path),
+        corrupt_spec.parse(request["corrupt"]),
+        out,
+        clean_hash=request.get("clean_hash"),
+        limit=request.get("max_dataset"),
+        told=tell,
+    )
+    return _dataset_columns(out, made)
+
+
+def _dataset_columns(out: Path, made: "Converted") -> dict[str, Any]:
+    """A data set's row, as far as it follows from what was made; ``source`` is what is known of corrupted images."""
+    from rs_core.data import canonical
+    from rs_core.data.corrupted import to_json
+
+    columns = {
+        "content_hash": made.content_hash,
+        "count": made.count,
+        "shape": list(made.shape),
+        "num_classes": len(made.class_names),
+        "class_names": list(made.class_names),
+        "eight_bit": canonical.on_8_bit_grid(out),
     }
+    return {"columns": columns} | ({"source": {"corrupted": to_json(made.corrupted)}} if made.corrupted else {})
 
 
 def _checkpoint(request: dict[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,8 @@ def add_dataset(
         str | None, typer.Option(metavar="NAME", help="A built-in data set in place of files: digits. (default: none)")
     ] = None,
     format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help="npz, idx, cifar or zip. (default: told from the content)")
+        str | None,
+        typer.Option(metavar="FORMAT", help="npz, idx, cifar, zip or cifar10c. (default: told from the content)"),
     ] = None,
     class_names: Annotated[
         str | None,

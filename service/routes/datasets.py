@@ -1,4 +1,4 @@
-"""Data sets: made out of uploads by a conversion, or built in."""
+"""Data sets: made out of uploads by a conversion, built in, or of corrupted images of another one."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request, Response
 from sqlalchemy.orm import Session
 
-from service import admission, requests, schemas, views
+from service import admission, corrupting, requests, schemas, views
 from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get
 from service.idempotency import IdempotencyKey, once
 from service.openapi import ACCEPTED, problems
@@ -19,7 +19,7 @@ from worker.store.tables import Dataset
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
-@router.post("", operation_id="create_dataset", status_code=202, responses={**ACCEPTED, **problems(400, 413, 429)})
+@router.post("", operation_id="create_dataset", status_code=202, responses={**ACCEPTED, **problems(400, 409, 413, 429)})
 def create_dataset(
     body: Annotated[requests.DatasetRequest, Body()],
     response: Response,
@@ -32,7 +32,12 @@ def create_dataset(
 
     def make(session: Session) -> str:
         admission.require(session, tenant_id, settings)
-        return registry.create(session, Dataset, tenant_id, body.name, _source(session, tenant_id, body))[0].id
+        work = 1
+        if body.corrupt is not None:
+            source, work = corrupting.source_of(session, tenant_id, body.corrupt, settings)
+        else:
+            source = _source(session, tenant_id, body)
+        return registry.create(session, Dataset, tenant_id, body.name, source, work=work)[0].id
 
     request = {"make": "dataset", **body.model_dump(mode="json")}
     identifier, replayed = once(database, tenant_id, idempotency_key, request, make)

@@ -6,13 +6,15 @@ from fastapi import APIRouter, Path, Request, Response
 
 from service import evaluation_reports, reports
 from service.dependencies import DatabaseDep, TenantId, matches
+from service.errors import NotFound
 from service.openapi import files, problems
 from service.resources import of_kind
+from worker.store import groups
 
 router = APIRouter(prefix="/v1/jobs", tags=["plots"])
 
 MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
-Name = Annotated[Literal["certified-accuracy", "radius-histogram", "evaluation"], Path()]
+Name = Annotated[Literal["certified-accuracy", "radius-histogram", "corruptions", "evaluation"], Path()]
 Format = Annotated[Literal["png", "svg"], Path()]
 
 
@@ -25,8 +27,8 @@ Format = Annotated[Literal["png", "svg"], Path()]
 def get_plot(
     job_id: str, name: Name, format: Format, request: Request, tenant_id: TenantId, database: DatabaseDep
 ) -> Response:
-    """Of a certify job certified accuracy over the radius, or the histogram of radii; of an evaluate job what it found at each
-    point; of what is done so far."""
+    """Of a certify job certified accuracy over the radius, the histogram of radii or, on corrupted images, accuracy and ACR by
+    corruption; of an evaluate job what it found at each point; of what is done so far."""
     with database.read() as session:
         kind = "evaluate" if name == "evaluation" else "certify"
         found = reports.sources(session, of_kind(session, tenant_id, job_id, (kind,), "this plot"))
@@ -39,6 +41,8 @@ def get_plot(
         if name == "evaluation":
             made = evaluation_reports.evaluation(session, found)
             return Response(evaluation_reports.plot(made, format), media_type=MEDIA_TYPES[format], headers=headers)
+        if name == "corruptions" and groups.corrupted(found.dataset) is None:
+            raise NotFound(expected="a job on corrupted images, since only these have this plot", got="one on others")
         rows = reports.digest(session, found)
     from service.report_page import plot  # with matplotlib, which takes a while to import
 

@@ -164,8 +164,12 @@ def test_a_pending_pair_is_409_and_a_rejected_one_422_with_its_reason(service: S
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [
-        ("datasets", {"name": "d"}, ("exactly one of files", "and builtin")),
-        ("datasets", {"name": "d", "files": ["x"], "builtin": "digits"}, ("exactly one of files", "and builtin")),
+        ("datasets", {"name": "d"}, ("exactly one of files", "builtin and corrupt")),
+        (
+            "datasets",
+            {"name": "d", "files": ["x"], "builtin": "digits"},
+            ("exactly one of files", "builtin and corrupt"),
+        ),
         ("datasets", {"name": "d", "files": []}, ("body.files", "at least 1 item")),
         ("datasets", {"name": "d", "files": ["absent.npz"]}, ("(files)", "upload of yours", "'absent.npz'")),
         ("datasets", {"name": "d", "files": ["a\0b"]}, ("(files)", "upload of yours", "'a\\x00b'")),

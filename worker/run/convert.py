@@ -1,5 +1,5 @@
-"""A conversion: uploaded files, opened behind walls (``sandbox``), become the one form that the worker keeps; or stored
-checkpoints become one.
+"""A conversion: uploaded files, opened behind walls (``sandbox``), become the one form that the worker keeps; so does a
+stored data set whose images are corrupted, and stored checkpoints become one.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,8 @@ from worker.store import blobs
 
 
 def run(task: Task) -> Iterator[dict[str, Any]]:
-    """Messages ``step`` while the converter works; then ``done`` with the file and what it turned out to be."""
+    """Messages ``step`` while the converter works, with the images made so far where they are counted; then ``done`` with
+    the file and what it turned out to be."""
     source = task.spec["source"]
     out = blobs.new_path(task.blobs)
     request = {
@@ -27,10 +28,10 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
     seconds, memory = task.limits["convert"], int(task.limits["convert_memory"])
     try:
         for answer in sandbox.steps(request, seconds=seconds, memory=memory):
-            if answer is None:
-                yield {"type": "step", "work_done": 0}
+            if isinstance(answer, int):
+                yield {"type": "step", "work_done": answer}
             else:
-                yield {"type": "done", "made": {"sealed": sealed(out), "columns": answer["columns"]}}
+                yield {"type": "done", "made": {"sealed": sealed(out), **answer}}
     except BaseException:
         out.unlink(missing_ok=True)
         raise

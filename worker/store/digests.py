@@ -3,6 +3,7 @@ plots of ten million rows read one. Of fewer rows a digest is made when it is as
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -10,8 +11,9 @@ from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import procedure_of
 from rs_core.digest import STEPS, Digest, digest_of, from_bytes, to_bytes
 from rs_core.spec import CertifySpec, parse_spec
+from worker.store import groups
 from worker.store.result_tables import JobDigest, JobSummary
-from worker.store.tables import Job
+from worker.store.tables import Dataset, Job
 
 LARGE = 20_000
 """Inputs of a job from which on its digest is kept."""
@@ -38,17 +40,29 @@ def update(
     """
     if summary.total < LARGE:
         return
-    spec = parse_spec(session.get_one(Job, summary.job_id).spec)
+    job = session.get_one(Job, summary.job_id)
+    spec = parse_spec(job.spec)
     assert isinstance(spec, CertifySpec)
-    cap = procedure_of(spec, inputs=summary.total).cap
+    how: dict[str, Any] = {
+        "cap": procedure_of(spec, inputs=summary.total).cap,
+        "steps": STEPS,
+        "starts": starts(session, job),
+    }
     row = session.get(JobDigest, summary.job_id, populate_existing=True)
     if row is None:
-        digest = digest_of(everything(), summary.radii, cap=cap, steps=STEPS)
+        digest = digest_of(everything(), summary.radii, **how)
         session.add(JobDigest(job_id=summary.job_id, body=to_bytes(digest)))
     else:
         digest = from_bytes(row.body)
         for rows, sign in ((newer, +1), (older, -1)):
             if rows:
-                digest = digest.plus(digest_of(rows, summary.radii, cap=cap, steps=STEPS), sign)
+                digest = digest.plus(digest_of(rows, summary.radii, **how), sign)
         row.body = to_bytes(digest)
     session.flush()
+
+
+def starts(session: Session, job: Job) -> tuple[int, ...]:
+    """The first index of each group of the job's data set; none of one without groups."""
+    row = session.get(Dataset, job.dataset_id) if job.dataset_id else None
+    found = None if row is None else groups.corrupted(row)
+    return () if found is None else found.starts

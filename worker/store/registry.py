@@ -56,8 +56,11 @@ def find_upload(session: Session, tenant_id: str, reference: str) -> Upload | No
     return None
 
 
-def create(session: Session, kind: type[Made], tenant_id: str, name: str, source: dict[str, Any]) -> tuple[Made, Job]:
-    """A pending data set or checkpoint and the job that converts ``source`` into it."""
+def create(
+    session: Session, kind: type[Made], tenant_id: str, name: str, source: dict[str, Any], *, work: int = 1
+) -> tuple[Made, Job]:
+    """A pending data set or checkpoint and the job that converts ``source`` into it; ``work`` is how many images are to be
+    made for it, where they are counted."""
     word, prefix = ("dataset", "ds") if kind is Dataset else ("checkpoint", "ckpt")
     row = kind(id=new_id(prefix), tenant_id=tenant_id, name=name, state=PENDING, source=source)
     session.add(row)
@@ -68,7 +71,7 @@ def create(session: Session, kind: type[Made], tenant_id: str, name: str, source
         spec={"kind": "convert", word: row.id, "source": source},
         shards=[(0, 1)],
         total=1,
-        work_total=1,
+        work_total=work,
         dataset_id=row.id if kind is Dataset else None,
         checkpoint_id=row.id if kind is Checkpoint else None,
     )

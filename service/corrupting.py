@@ -1,0 +1,46 @@
+"""A data set of corrupted images as a request asks for it: its clean data set is found, and what would be made is checked.
+
+The images are made by the conversion (``worker.run.convert``), out of the clean set's stored file.
+"""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from rs_core.corrupt_spec import CorruptSpec
+from rs_core.data.corrupted import check_source
+from rs_core.data.info import check_size
+from rs_core.errors import InvalidSpec
+from rs_core.spec import dump_spec
+from service.planned import ready
+from worker.settings import Settings
+from worker.store import groups
+from worker.store.tables import Dataset
+
+FIELD = "corrupt.dataset"
+
+
+def source_of(session: Session, tenant_id: str, spec: CorruptSpec, settings: Settings) -> tuple[dict[str, Any], int]:
+    """What the conversion is told, and how many images it will make.
+
+    Raises the problem of a clean data set that is not there or not ready, that cannot be corrupted, of which nothing is
+    chosen, or whose corrupted images would be more than one data set may have.
+    """
+    row = ready(session, Dataset, tenant_id, spec.dataset, FIELD)
+    channels, height, width = row.shape or (0, 0, 0)
+    check_source((channels, height, width), groups.corrupted(row) is not None, FIELD)
+    chosen = len(spec.inputs.indices(row.count or 0))
+    if not chosen:
+        expected = f"at least one input of data set {row.id}, which has {row.count}"
+        raise InvalidSpec(expected=expected, got=f"none from index {spec.inputs.start} on", where="corrupt.inputs")
+    total = chosen * len(spec.kinds)
+    check_size(total, (channels, height, width), 1, "corrupt", limit=settings.max_dataset)
+    source = {
+        "format": "corrupted",
+        "files": [{"name": f"{row.id}.safetensors", "sha256": row.sha256}],
+        "builtin": None,
+        "class_names": None,
+        "corrupt": dump_spec(spec),
+        "clean_hash": row.content_hash,
+    }
+    return source, total

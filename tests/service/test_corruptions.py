@@ -1,0 +1,179 @@
+"""Data sets of corrupted images over HTTP: what is asked for is checked at once, and reports have rows by corruption."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from tests_support.over_http import Service, certificate
+
+from rs_core.data.corrupted import Corrupted, in_a_row, to_json
+from rs_core.tsv import rounded_down
+from worker.store import digests, jobs, registry, results
+from worker.store.tables import Dataset
+
+KINDS = [("fog", 1), ("fog", 5), ("snow", 1), ("snow", 5)]
+MARKS = Corrupted(
+    groups=in_a_row(KINDS, 50), constants="ImageNet-C", library="a-library", version="9.8", seed=4, clean_hash="d" * 64
+)
+
+
+def asked(service: Service, **corrupt: Any) -> Any:
+    """The answer to a request for corrupted images of a ready data set of 200."""
+    body = {"dataset": corrupt.pop("dataset", None) or service.dataset()} | corrupt
+    return service.client.post("/v1/datasets", json={"name": "corrupted", "corrupt": body})
+
+
+def corrupted(service: Service, **columns: Any) -> str:
+    """A ready data set of 200 corrupted images."""
+    identifier = service.dataset(**columns)
+    with service.database.write() as session:
+        row = session.get_one(Dataset, identifier)
+        row.source = row.source | {"corrupted": to_json(MARKS)}
+    return identifier
+
+
+def test_a_registration_is_pending_and_its_job_counts_images(either: Service) -> None:
+    answer = asked(either, corruptions=["fog"], severities=[1, 3], inputs={"start": 10, "count": 5})
+    assert answer.status_code == 202, answer.text
+    made = answer.json()
+    assert (made["state"], made["corrupted"], made["source"]["format"]) == ("pending", None, "corrupted")
+    assert made["source"]["corrupt"]["corruptions"] == ["fog"]
+    job = either.client.get(f"/v1/jobs/{made['job']}").json()
+    assert (job["kind"], job["progress"]["work_total"], job["progress"]["work_unit"]) == ("convert", 10, "images")
+    with either.database.write() as session:
+        results.set_work(session, made["job"], 4)
+    assert either.client.get(f"/v1/jobs/{made['job']}").json()["progress"]["fraction"] == 0.4
+
+
+def test_the_clean_images_are_kept_until_the_corrupted_ones_are_made(service: Service) -> None:
+    """The clean data set may be deleted meanwhile: its file stays."""
+    clean = service.dataset()
+    made = asked(service, dataset=clean).json()
+    file = made["source"]["files"][0]["sha256"]
+    assert service.client.delete(f"/v1/datasets/{clean}").status_code == 204
+    with service.database.write() as session:
+        registry.collect(session, service.settings.blobs, grace=-1.0)
+    assert (service.settings.blobs / file[:2] / file).exists()
+    with service.database.write() as session:
+        jobs.cancel(session, made["job"])
+        registry.collect(session, service.settings.blobs, grace=-1.0)
+    assert not (service.settings.blobs / file[:2] / file).exists()
+    assert service.client.get(f"/v1/datasets/{made['id']}").json()["state"] == "rejected"
+
+
+def test_all_fifteen_at_all_severities_are_what_is_made_without_a_choice(service: Service) -> None:
+    made = asked(service, inputs={"count": 2}).json()
+    job = service.client.get(f"/v1/jobs/{made['job']}").json()
+    assert job["progress"]["work_total"] == 15 * 5 * 2
+
+
+@pytest.mark.parametrize(
+    ("columns", "corrupt", "status", "said"),
+    [
+        ({}, {"dataset": "ds_0193c1a5d2f04b7f6a1c9e3d5b82"}, 422, "the identifier of a data set of yours"),
+        ({"state": "pending"}, {}, 409, "which is pending"),
+        ({"state": "rejected"}, {}, 422, "it is empty"),
+        ({"shape": [2, 8, 8]}, {}, 422, "images of 1 or 3 channels to corrupt, got 2 channels"),
+        ({}, {"inputs": {"start": 200}}, 422, "none from index 200 on"),
+        ({"shape": [3, 4000, 4000]}, {}, 422, "at most 10,000,000 images of side 4,096, 16,384 MiB together"),
+        ({}, {"corruptions": ["rain"]}, 422, "'gaussian_noise', "),
+        ({}, {"severities": [6]}, 422, "less than or equal to 5"),
+        ({}, {"severities": []}, 422, "at least one, each once"),
+        ({}, {"strange": 1}, 422, "strange"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_at_once(
+    service: Service, columns: dict[str, Any], corrupt: dict[str, Any], status: int, said: str
+) -> None:
+    answer = asked(service, **{"dataset": service.dataset(**columns)} | corrupt)
+    assert answer.status_code == status, answer.text
+    assert said in answer.text
+
+
+def test_corrupted_images_are_not_corrupted_again_nor_those_of_others(service: Service, locked: Service) -> None:
+    assert "one that is corrupted already" in asked(service, dataset=corrupted(service)).text
+    headers = locked.key(locked.tenant("other"))
+    body = {"name": "theirs", "corrupt": {"dataset": locked.dataset()}}
+    assert locked.client.post("/v1/datasets", json=body, headers=headers).status_code == 422
+
+
+@pytest.mark.parametrize("more", [{"builtin": "digits"}, {"format": "npz"}, {"class_names": ["a", "b"]}, {"resize": 8}])
+def test_what_belongs_to_files_does_not_go_with_corrupt(service: Service, more: dict[str, Any]) -> None:
+    body = {"name": "x", "corrupt": {"dataset": service.dataset()}} | more
+    assert service.client.post("/v1/datasets", json=body).status_code == 422
+
+
+def test_the_data_set_shows_its_groups_in_short(service: Service) -> None:
+    found = service.client.get(f"/v1/datasets/{corrupted(service)}").json()
+    assert found["corrupted"]["groups"] == [
+        {"corruption": "fog", "severities": [1, 5], "start": 0, "count": 100},
+        {"corruption": "snow", "severities": [1, 5], "start": 100, "count": 100},
+    ]
+    assert (found["corrupted"]["constants"], found["corrupted"]["version"]) == ("ImageNet-C", "9.8")
+    assert "corrupted" not in found["source"]
+    plain = service.client.get(f"/v1/datasets/{service.dataset()}").json()
+    assert plain["corrupted"] is None
+
+
+def finished(service: Service) -> tuple[str, list[dict[str, Any]]]:
+    """A certification of every 4th corrupted image, and its rows."""
+    inputs = {"start": 1, "step": 4, "count": None}
+    job_id = service.submitted(dataset=corrupted(service), inputs=inputs)
+    while (claim := service.claim()) is not None:
+        for position in range(claim.first, claim.stop):
+            with service.database.write() as session:
+                results.store_certificates(session, job_id, [certificate(1 + 4 * position, claim.spec)])
+    rows = service.client.get(f"/v1/jobs/{job_id}/certificates?limit=1000").json()["items"]
+    return job_id, rows
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["from rows", "from a digest"])
+def test_the_report_has_rows_by_corruption(either: Service, monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
+    if large:
+        monkeypatch.setattr(digests, "LARGE", 1)
+    job_id, rows = finished(either)
+    assert len(rows) == 50
+    with either.database.read() as session:
+        assert (digests.kept(session, job_id) is not None) == large
+    found = either.client.get(f"/v1/jobs/{job_id}/report").json()["results"]["corruptions"]
+    assert [(row["corruption"], row["severity"], row["inputs"]) for row in found["severities"]] == [
+        (name, severity, inputs) for (name, severity), inputs in zip(KINDS, (13, 12, 13, 12), strict=True)
+    ]
+    for place, row in enumerate(found["severities"]):
+        here = [one for one in rows if 50 * place <= one["index"] < 50 * (place + 1)]
+        assert row["acr"] == pytest.approx(sum(one["radius"] * one["correct"] for one in here) / row["inputs"])
+        assert row["accuracy"] == pytest.approx(sum(one["correct"] for one in here) / row["inputs"])
+    fog, snow = found["corruptions"]
+    assert found["means"][0]["macr"] == pytest.approx((fog["acr"] + snow["acr"]) / 2)
+    assert (found["means"][0]["corruptions"], found["of"]) == (2, 15)
+
+
+def test_before_the_first_result_all_inputs_are_in_the_denominator(service: Service) -> None:
+    job_id = service.submitted(dataset=corrupted(service), inputs={"count": 120})
+    found = service.client.get(f"/v1/jobs/{job_id}/report").json()["results"]["corruptions"]
+    assert [(row["inputs"], row["evaluated"], row["acr"]) for row in found["corruptions"]] == [(100, 0, 0), (20, 0, 0)]
+
+
+def test_every_form_of_the_report_shows_them_and_where_they_come_from(service: Service) -> None:
+    job_id, _ = finished(service)
+    report = service.client.get(f"/v1/jobs/{job_id}/report").json()
+    assert report["dataset"]["corrupted"]["seed"] == 4
+    assert "corrupted" not in report["dataset"]["source"]
+    macr = report["results"]["corruptions"]["means"][0]["macr"]
+    html = service.client.get(f"/v1/jobs/{job_id}/report.html").text
+    assert "By corruption and severity" in html and f"<b>{rounded_down(macr, 4)}</b><span>mACR" in html
+    assert "made by a-library 9.8 with the constants of ImageNet-C" in html and "d" * 64 in html
+    assert html.count("data:image/svg+xml;base64,") == 3
+    rows = list(csv.DictReader(io.StringIO(service.client.get(f"/v1/jobs/{job_id}/report.csv").text)))
+    assert float(next(row["value"] for row in rows if row["measure"] == "macr")) == macr
+    plot = service.client.get(f"/v1/jobs/{job_id}/plots/corruptions.png")
+    assert (plot.status_code, plot.content[:4]) == (200, b"\x89PNG")
+
+
+def test_a_job_on_other_images_has_no_rows_by_corruption(service: Service) -> None:
+    job_id = service.finished()
+    assert service.client.get(f"/v1/jobs/{job_id}/report").json()["results"]["corruptions"] is None
+    assert "By corruption" not in service.client.get(f"/v1/jobs/{job_id}/report.html").text
+    answer = service.client.get(f"/v1/jobs/{job_id}/plots/corruptions.png")
+    assert (answer.status_code, "a job on corrupted images" in answer.text) == (404, True)

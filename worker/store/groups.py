@@ -1,0 +1,10 @@
+"""What is known of a stored data set's corrupted images: kept with where the data set comes from."""
+
+from rs_core.data.corrupted import Corrupted, from_json
+from worker.store.tables import Dataset
+
+
+def corrupted(row: Dataset) -> Corrupted | None:
+    """Which images have which corruption; None of a data set of other images, and of one that is not ready."""
+    body = (row.source or {}).get("corrupted")
+    return None if body is None or row.count is None else from_json(body, row.count, row.id)
