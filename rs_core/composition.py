@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.fields import record, refused
+from rs_core.spec import CertifySpec
 
 MOST_PARTS = 64
 PARTS = {"ensemble": (), "denoised": ("denoiser", "classifier"), "mixed": ("standard", "robust")}
@@ -98,6 +100,22 @@ class Mixed(Scales):
 
 
 Composition = Annotated[Ensemble | Denoised | Mixed, Field(discriminator="kind")]
+
+
+def mixed_weight(spec: CertifySpec, composition: Mapping[str, Any] | None, where: str) -> float:
+    """The weight with which a job certifies a mix: its own, else that of the composition (JSON). Raises :class:`Mismatch` where
+    that is no mix, :class:`InvalidSpec` where its weight is not constant: for a mixing network's there is no certificate."""
+    found = composition or {}
+    if found.get("kind") != "mixed":
+        wanted = "a checkpoint that mixes a standard and a robust classifier, for bound = mixed"
+        raise Mismatch(expected=wanted, got=f"{where}, which does not", where="bound")
+    weight = spec.robust_weight if spec.robust_weight is not None else found.get("robust_weight")
+    if weight is None:
+        wanted = (
+            "a constant weight, since the checkpoint's come from a mixing network, for which there is no certificate"
+        )
+        raise InvalidSpec(expected=wanted, got="none", where="robust_weight")
+    return float(weight)
 
 
 def singles(info: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -9,7 +9,7 @@ pictures to ``plots``.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from rs_core.corruption_report import notes as corruption_notes
 from rs_core.digest import Digest, Sample, digest_of_columns
 from rs_core.errors import InvalidResults
 from rs_core.fields import Bound, Noise, Precision, Sampling
+from rs_core.mixed_report import WeightRow, by_weight
 from rs_core.procedure_text import Made, made, notes
 from rs_core.tally import CONFIDENCE, Columns, CurvePoint, columns, curve, point, radii_up_to
 from rs_core.tsv import rounded_down
@@ -94,6 +95,7 @@ class Report:
     linf_per_l2: float | None
     notes: tuple[str, ...]
     corruptions: CorruptionReport | None = None
+    weights: tuple[WeightRow, ...] = ()
 
     @property
     def made(self) -> Made:
@@ -156,7 +158,7 @@ def summarize(
     starts = () if grouped is None else grouped.corrupted.starts
     on = radii if radii is not None else radii_up_to(limit)
     digest = digest_of_columns(rows, certificates, on, cap=cap, starts=starts)
-    return report_of(
+    made = report_of(
         digest,
         facts,
         inputs=inputs,
@@ -166,6 +168,10 @@ def summarize(
         unfinished=unfinished,
         grouped=grouped,
     )
+    if facts.how.bound != "mixed":
+        return made
+    at = [point.radius for point in made.certified_accuracy]
+    return replace(made, weights=by_weight(certificates, at, total=inputs))
 
 
 def report_of(

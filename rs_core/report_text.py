@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import astuple
 from decimal import Decimal
 
+from rs_core import mixed_text
 from rs_core.corruption_text import csv_rows, lines_of
 from rs_core.report import Quantiles, Report
 from rs_core.tally import CurvePoint
@@ -31,6 +32,7 @@ def format_table(report: Report) -> str:
         *_quantiles(report),
         "",
         *([*lines_of(report.corruptions), ""] if report.corruptions else []),
+        *([*mixed_text.lines_of(report.weights), ""] if report.weights else []),
         *bulleted(report.notes),
     )
     return "\n".join(line.rstrip() for line in blocks) + "\n"
@@ -62,6 +64,7 @@ def to_csv(report: Report) -> str:
         for measure in ("acr", "accuracy", "abstention_rate"):
             writer.writerow((f"class_{measure}", row.label, getattr(row, measure), "", "", "", row.inputs))
     writer.writerows(csv_rows(report.corruptions) if report.corruptions else ())
+    writer.writerows(mixed_text.csv_rows(report.weights))
     return text.getvalue()
 
 

@@ -55,6 +55,8 @@ def known(
     rate = _rate(session, tenant_id, checkpoint, getattr(spec, "precision", "fp32"))
     if not look_ahead or not isinstance(spec, CertifySpec) or not spec.inputs.indices(dataset.count or 0):
         return Known(rate=rate)
+    if spec.bound == "mixed":
+        return Known(rate=rate)  # what is certified depends on the standard classifier, input by input
     sigma = planning.resolve_sigma(spec, checkpoint)
     spec = replace(spec, sigma=sigma)
     inputs = len(spec.inputs.indices(dataset.count or 0))
@@ -150,6 +152,7 @@ def _basis(
             Job.checkpoint_id == checkpoint.id,
             Job.spec["sigma"].as_float() == procedure.sigma,
             Job.spec["seed"].as_integer() != spec.seed,
+            func.coalesce(Job.spec["bound"].as_string(), "one_sided") != "mixed",
             JobSummary.done > 0,
         )
         .order_by(

@@ -12,9 +12,11 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from rs_core.asked_report import together
+from rs_core.certify.discrete_law import neglected
 from rs_core.certify.procedure import procedure_of
 from rs_core.corruption_report import Grouped
 from rs_core.digest import Digest, digest_of
+from rs_core.mixed_report import WeightRow, by_weight
 from rs_core.procedure_text import Made, made_of, recipe
 from rs_core.report import Facts, Report, report_of
 from rs_core.spec import CertifySpec, dump_spec, parse_spec
@@ -54,6 +56,7 @@ class Sources:
     summary: JobSummary
     dataset: Dataset
     checkpoint: Checkpoint
+    weights: tuple[WeightRow, ...] = ()
 
 
 def sources(session: Session, job: Job) -> Sources:
@@ -98,7 +101,20 @@ def numbers(found: Sources, rows: Digest) -> Report:
         grouped=None if corrupted is None else Grouped(corrupted=corrupted, chosen=chosen),
     )
     seen = trained_on(found.checkpoint.info, found.dataset.content_hash, count, chosen)
-    return replace(report, notes=report.notes + together(spec, summary.total) + training_note(seen, len(chosen)))
+    notes = report.notes + together(spec, summary.total) + training_note(seen, len(chosen))
+    return replace(report, notes=notes, weights=found.weights)
+
+
+def with_weights(session: Session, found: Sources) -> Sources:
+    """Of a mix, what other weights would have certified, from the rows so far; of anything else, the same."""
+    spec = spec_of(found.job)
+    if spec.bound != "mixed":
+        return found
+    rows = list(results.certificates(session, found.job.id))
+    pixels = math.prod(found.dataset.shape or ())
+    mass = neglected(spec.sigma, pixels) if spec.noise == "discrete" and spec.sigma is not None else 0.0
+    made = by_weight(rows, found.summary.radii, total=found.summary.total, neglected=mass)
+    return replace(found, weights=made)
 
 
 def how_of(spec: CertifySpec) -> Made:

@@ -118,8 +118,15 @@ Bound = Annotated[
     str | None,
     typer.Option(
         rich_help_panel=SAMPLING,
-        help="one_sided, or two_class, which certifies more where no class has most of the votes; with fixed and pilot. "
-        "(default: one_sided)",
+        help="one_sided, or two_class, which certifies more where no class has most of the votes; with fixed and pilot; or "
+        "mixed, of a checkpoint that mixes a standard and a robust classifier. (default: one_sided)",
+    ),
+]
+RobustWeight = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=SAMPLING,
+        help="With --bound mixed: weight of the robust classifier. (default: the checkpoint's)",
     ),
 ]
 Noise = Annotated[

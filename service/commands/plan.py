@@ -163,6 +163,8 @@ def _procedure(look: Look, spec: "CertifySpec", sampling: Any, radii: list[float
     """Raises :class:`InvalidSpec` where the bound does not go with the sampling, or the radii are out of reach."""
     from rs_core.certify.procedure import procedure_of
 
+    if spec.bound == "mixed":
+        raise InvalidSpec(expected="the one_sided or two_class bound to plan with", got="mixed", where="bound")
     if spec.bound != "one_sided" and sampling in ("at_radii", "anytime"):
         raise InvalidSpec(expected="the one_sided bound with it", got=spec.bound, where="bound")
     chosen = {"sampling": sampling, "radii": tuple(radii) if sampling == "at_radii" else None, "sigma": look.sigma}

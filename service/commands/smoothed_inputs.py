@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rs_core.certify.decision import Certificate, Prediction
     from rs_core.certify.engine import Input, Progress
+    from rs_core.certify.of_mix import Standard
     from rs_core.certify.sampling import Sampler
     from rs_core.data.dataset import Dataset
     from rs_core.spec import CertifySpec, PredictSpec
@@ -30,6 +31,7 @@ class Left:
     data: "Dataset"
     chosen: range
     results: files.Results
+    standard: "Standard | None" = None
     turn: int = 0
 
     def say_what_there_is(self) -> None:
@@ -53,7 +55,9 @@ class Left:
             now = procedure.turn(self.turn)
             goal = procedure.n if now.upto is None else min(now.upto, procedure.n)
             enough = {record.index for record in self.results.done if now.upto is None or record.n >= goal}
-            yield from engine.certify(self.sampler, self._inputs(enough), now, resume=self._unfinished())
+            yield from engine.certify(
+                self.sampler, self._inputs(enough), now, resume=self._unfinished(), standard=self.standard
+            )
             if now.last:
                 return
             self.turn += 1

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rs_core.checkpoint_info import CheckpointInfo
     from rs_core.data.dataset import Dataset
+    from rs_core.fields import Bound
     from rs_core.models.normalize import BaseClassifier
     from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec
 
@@ -115,12 +116,14 @@ def _measure(
 ) -> None:
     """The engine over what is left, every record stored before the next is asked for."""
     from rs_core.certify.engine import Progress
+    from rs_core.certify.of_mix import standard_of, voting
     from rs_core.certify.sampling import Sampler
     from service.commands.smoothed_inputs import Left
 
     assert spec.sigma is not None
+    bound: Bound = getattr(spec, "bound", "one_sided")
     sampler = Sampler(
-        model,
+        voting(model, bound),
         spec.sigma,
         data.num_classes,
         seed=spec.seed,
@@ -129,7 +132,9 @@ def _measure(
         precision=getattr(spec, "precision", "fp32"),
         noise=getattr(spec, "noise", "gaussian"),
     )
-    left = Left(spec=spec, sampler=sampler, data=data, chosen=chosen, results=results)
+    left = Left(
+        standard=standard_of(model, bound), spec=spec, sampler=sampler, data=data, chosen=chosen, results=results
+    )
     left.say_what_there_is()
     with _stoppable(results, len(chosen)), bar(spec.kind) as progress:
         for record in left.records():
@@ -149,14 +154,20 @@ def _stoppable(results: files.Results, total: int) -> AbstractContextManager[Non
 
 
 def resolved(spec: "S", info: "CheckpointInfo") -> "S":
-    """The same with a noise level: its own, else the checkpoint's."""
+    """The same with a noise level and, of a mix that is certified as one, with a weight: its own, else the checkpoint's."""
+    from rs_core.composition import mixed_weight
     from rs_core.errors import InvalidSpec
+    from rs_core.spec import dump_spec
 
     sigma = spec.sigma if spec.sigma is not None else info.sigma
     if sigma is None:
         wanted = "a noise level, since the checkpoint does not say with which one it was trained"
         raise InvalidSpec(expected=wanted, got="none", where="sigma")
-    return replace(spec, sigma=sigma)
+    spec = replace(spec, sigma=sigma)
+    if getattr(spec, "bound", None) == "mixed":
+        composition = None if info.composition is None else dump_spec(info.composition)
+        spec = replace(spec, robust_weight=mixed_weight(spec, composition, "the checkpoint"))  # type: ignore[arg-type]
+    return spec
 
 
 def chosen_of(spec: "Spec | EvaluateSpec", data: "Dataset") -> range:
@@ -190,12 +201,13 @@ def _way(spec: "Spec", model: "BaseClassifier", data: "Dataset", chosen: range) 
     """How to run the model: as was found on this machine before, or as is found now."""
     import torch
 
+    from rs_core.certify.of_mix import voting
     from rs_core.certify.procedure import USUAL_SAVING
     from rs_core.certify.tuning import way_for
     from worker.settings import Settings
 
     way = way_for(
-        model,
+        voting(model, getattr(spec, "bound", "one_sided")),
         data.image(chosen[0]).to(next(model.parameters(), torch.empty(0)).device),
         data.num_classes,
         name=model.architecture,

@@ -193,6 +193,7 @@ def _redrawn(
     """Draws again as the run beside the file says that it ran; without one, as this machine would."""
     from rs_core.certify.audit import Redrawing
     from rs_core.certify.decision import Certificate
+    from rs_core.certify.of_mix import standard_of, voting
     from rs_core.certify.redraw import redraw
     from rs_core.certify.sampling import Sampler
     from rs_core.spec import DEFAULT_BATCH
@@ -214,8 +215,9 @@ def _redrawn(
         )
     configure({"threads": 1} | execution)
     model = model.to(place)
+    bound = chosen[0].bound
     sampler = Sampler(
-        model,
+        voting(model, bound),
         chosen[0].sigma,
         data.num_classes,
         seed=chosen[0].seed,
@@ -229,7 +231,7 @@ def _redrawn(
     pairs = (((row.index, data.image(row.index), row.label), row) for row in chosen)
     note(f"Drawing the noise of {len(chosen)} inputs again.")
     with bar("verify") as progress:
-        for record in redraw(sampler, pairs):
+        for record in redraw(sampler, pairs, standard_of(model, bound)):
             if isinstance(record, Certificate):
                 audit.look_at(stored[record.index], record)
             looked_at = audit.findings.looked_at

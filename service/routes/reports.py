@@ -51,6 +51,7 @@ def _report(job_id: str, form: str, request: Request, tenant_id: str, database: 
             made = evaluation_reports.evaluation(session, found)
             return _of_evaluation(made, form, headers)
         rows = reports.digest(session, found)
+        found = reports.with_weights(session, found)
     report = reports.numbers(found, rows)
     if form == "json":
         return json_answer(reports.body(found, report), 200, headers)

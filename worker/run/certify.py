@@ -13,7 +13,14 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
     """Messages ``progress`` and ``certificate``; then ``done``, which says whether another turn is to come."""
     yield from task.settled()
     procedure = task.procedure()
-    records = engine.certify(task.sampler(), task.inputs(), procedure, resume=task.unfinished(), alone=task.alone)
+    records = engine.certify(
+        task.sampler(),
+        task.inputs(),
+        procedure,
+        resume=task.unfinished(),
+        alone=task.alone,
+        standard=task.standard(),
+    )
     for record in records:
         yield progress(record) if isinstance(record, Progress) else {"type": "certificate", **asdict(record)}
     yield {"type": "done", "more": not procedure.last}

@@ -11,6 +11,7 @@ import torch
 
 from rs_core import checkpoint
 from rs_core.certify.engine import Input, Progress
+from rs_core.certify.of_mix import Standard, standard_of, voting
 from rs_core.certify.prepared import Prepared
 from rs_core.certify.procedure import USUAL_SAVING, Procedure, procedure_of
 from rs_core.certify.sampling import Sampler
@@ -18,7 +19,7 @@ from rs_core.certify.tuning import way_for
 from rs_core.checkpoint import CheckpointInfo
 from rs_core.data.canonical import open_dataset
 from rs_core.data.dataset import Dataset
-from rs_core.fields import Precision
+from rs_core.fields import Bound, Precision
 from rs_core.models.normalize import BaseClassifier
 from rs_core.spec import DEFAULT_BATCH, CertifySpec, Selection, parse_spec
 from worker.store import blobs
@@ -81,7 +82,7 @@ class Task:
         _, image, _ = first
         model, info = _model(self.path("checkpoint"), str(self.device))
         way = way_for(
-            model,
+            voting(model, self.bound),
             self._shown(image).to(self.device),
             info.num_classes,
             name=info.architecture,
@@ -106,6 +107,16 @@ class Task:
         side = self.spec.get("crop_size")
         return image if side is None else torch.zeros(image.shape[0], side, side)
 
+    @property
+    def bound(self) -> Bound:
+        """That of a certify job; of others the usual one."""
+        found: Bound = self.spec.get("bound", "one_sided")
+        return found
+
+    def standard(self) -> Standard | None:
+        """Of a mix that is certified as one, what its standard classifier says of an image."""
+        return standard_of(self.model(), self.bound)
+
     def model(self) -> BaseClassifier:
         """The base classifier, on the task's device and in evaluation mode."""
         model, _ = _model(self.path("checkpoint"), str(self.device))
@@ -119,14 +130,14 @@ class Task:
         rows = (self.resume or {}).get("rows")
         compiled = compiled and rows is None  # a compiled network is made for batches of one size
         sampler = Sampler(
-            model,
+            voting(model, self.bound),
             self.spec["sigma"],
             info.num_classes,
             seed=self.spec["seed"],
             batch_size=batch_size,
             precision=precision,
             noise=self.spec.get("noise", "gaussian"),
-            prepared=_prepared(self.path("checkpoint"), str(self.device), precision, compiled, batch_size),
+            prepared=_prepared(self.path("checkpoint"), str(self.device), self.bound, precision, compiled, batch_size),
         )
         sampler.forced = rows
         return sampler
@@ -148,10 +159,10 @@ def _dataset(path: Path) -> Dataset:
 
 
 @lru_cache(maxsize=1)
-def _prepared(path: Path, device: str, precision: Precision, compiled: bool, batch_size: int) -> Prepared:
+def _prepared(path: Path, device: str, bound: Bound, precision: Precision, compiled: bool, batch_size: int) -> Prepared:
     """The last model stays as it was prepared, and compiled for one size of batches."""
     model, _ = _model(path, device)
-    return Prepared(model, precision=precision, compiled=compiled)
+    return Prepared(voting(model, bound), precision=precision, compiled=compiled)
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from worker.run.task import Task
 def run(task: Task) -> Iterator[dict[str, Any]]:
     """Messages ``progress`` and ``certificate``; then ``done``, with what the loop has found before."""
     audited = replace(task, spec=task.spec["certify"])
-    for record in redraw(audited.sampler(), _chosen(audited)):
+    for record in redraw(audited.sampler(), _chosen(audited), audited.standard()):
         yield progress(record) if isinstance(record, Progress) else {"type": "certificate", **asdict(record)}
     yield {"type": "done", "recomputed": task.recomputed}
 
@@ -42,5 +42,6 @@ def _chosen(task: Task) -> Iterator[tuple[Input, Certificate]]:
             seed=spec["seed"],
             sampling=spec.get("sampling", "fixed"),
             bound=spec.get("bound", "one_sided"),
+            robust_weight=spec.get("robust_weight"),
         )
         yield (index, data.image(index), label), certificate

@@ -12,7 +12,7 @@ from rs_core import training_checks
 from rs_core.asked_report import radii_of
 from rs_core.certify.procedure import USUAL_SAVING, procedure_of
 from rs_core.checkpoint_info import CLASSIFIER
-from rs_core.composition import networks_in
+from rs_core.composition import mixed_weight, networks_in
 from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.evaluate.table import EVALUATIONS
 from rs_core.evaluate_spec import passes_of, points_of
@@ -86,10 +86,10 @@ def plan(
         shards, total = [(0, chosen)], spec.epochs
         body = dump_spec(spec)
     elif isinstance(spec, EvaluateSpec):
-        architecture = _check_model(spec, dataset, checkpoint, maker)
+        _check_model(spec, dataset, checkpoint, maker)
         forward, to_the_input = passes_of(spec.evaluation)
         work, total = chosen * (forward + to_the_input), chosen
-        seconds = chosen * (forward + INPUT_PASS * to_the_input) / rate(architecture)
+        seconds = chosen * (forward + INPUT_PASS * to_the_input) / rate_of(checkpoint)
         shards = cut(chosen, seconds / chosen, shard_seconds)
         radii = points_of(spec.evaluation)
         noisy = EVALUATIONS[spec.evaluation.name].noisy
@@ -105,6 +105,7 @@ def plan(
         shards = cut(chosen, seconds / chosen, shard_seconds)
         if isinstance(spec, CertifySpec):
             _check_grid(spec, dataset)
+            spec = replace(spec, robust_weight=resolve_weight(spec, checkpoint))
             procedure = procedure_of(replace(spec, sigma=sigma), inputs=chosen)
             work = chosen * procedure.most
             radii = radii_of(spec, procedure.cap)
@@ -170,6 +171,14 @@ def resolve_sigma(
             where="sigma",
         )
     return sigma
+
+
+def resolve_weight(spec: CertifySpec, checkpoint: Checkpoint | None) -> float | None:
+    """The weight of the robust classifier in a mix that is certified as one: the job's own, else the checkpoint's."""
+    if spec.bound != "mixed":
+        return None
+    known = (checkpoint.info if checkpoint is not None else None) or {}
+    return mixed_weight(spec, known.get("composition"), checkpoint.id if checkpoint is not None else "none")
 
 
 def shape_read(dataset: Dataset, crop_size: int | None) -> list[int]:

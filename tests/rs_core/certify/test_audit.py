@@ -286,3 +286,13 @@ def test_labels_that_are_not_those_of_the_data_set_are_found_in_every_row(
     assert wrong(*rows) == []
     assert wrong(rows[0], replace(rows[1], label=7), rows[2]) == [(1, "its label is 7, the data set's is 1")]
     assert wrong(replace(rows[1], index=6)) == [(6, "it is of input 6, and the data set has 6")]
+
+
+def test_a_standard_classifier_that_says_something_else_is_told(model: nn.Module, inputs: list[Input]) -> None:
+    """Of a mix, beside the votes."""
+    (row, *_) = _rows(model, inputs)
+    stored = replace(row, bound="mixed", robust_weight=0.8, standard=(0.2, 0.8))
+    for said, wrong in (((0.2 + 5e-5, 0.8 - 5e-5), 0), ((0.3, 0.7), 1), ((), 1)):
+        redrawing = Redrawing(1, exact=False)
+        redrawing.look_at(stored, replace(stored, standard=said))
+        assert redrawing.findings.wrong == wrong

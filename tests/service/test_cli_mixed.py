@@ -1,0 +1,134 @@
+"""A mix that is certified as one, on this machine and by a service's plan: votes, weights, audit, and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests_support import parts, things
+from tests_support.cli import done, refused
+from tests_support.over_http import Service
+
+from rs_core import checkpoint
+from rs_core.compose import joined
+from rs_core.composition import Mixed
+from rs_core.data.builtin import digits
+from service import records
+
+TINY = ["--dataset", "digits", "--device", "cpu", "--threads", "1", "--start", "1500", "--count", "6"]
+SAMPLES = ["--n", "500", "--n0", "50", "--seed", "4"]
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> list[Path]:
+    """An untrained standard classifier, and a robust one that knows digits."""
+    models, infos = parts.two()
+    return parts.saved(tmp_path, [models[0], things.model()], [infos[0], things.INFO])
+
+
+@pytest.fixture
+def mix(two: list[Path], tmp_path: Path) -> Path:
+    out = tmp_path / "mix.safetensors"
+    done("compose", "mixed", *two, "--robust-weight", "0.8", "--standard-scale", "2", "--out", out)
+    return out
+
+
+def certified(model: Path, out: Path, *more: str) -> list[Any]:
+    done("certify", *TINY, *SAMPLES, "--checkpoint", model, "--out", out, *more)
+    return list(records.read_ndjson(out.with_suffix(".ndjson")))
+
+
+def test_the_votes_are_the_robust_classifiers_and_the_other_is_asked_beside(
+    two: list[Path], mix: Path, tmp_path: Path
+) -> None:
+    alone = certified(two[1], tmp_path / "alone.tsv")
+    mixed = certified(mix, tmp_path / "mixed.tsv", "--bound", "mixed")
+    assert [(row.counts0, row.counts) for row in mixed] == [(row.counts0, row.counts) for row in alone]
+    assert {row.robust_weight for row in mixed} == {0.8}
+    standard = checkpoint.load(two[0])[0]
+    with torch.inference_mode():
+        said = (2 * standard(digits().image(mixed[0].index)[None]).double()).softmax(1)[0]
+    assert mixed[0].standard == pytest.approx(said.tolist(), abs=1e-6)
+
+
+def test_a_weight_of_one_is_the_robust_classifier_by_the_two_class_bound(
+    two: list[Path], mix: Path, tmp_path: Path
+) -> None:
+    alone = certified(two[1], tmp_path / "alone.tsv", "--bound", "two_class")
+    whole = certified(mix, tmp_path / "whole.tsv", "--bound", "mixed", "--robust-weight", "1")
+    assert [(row.prediction, row.p_lower, row.p_upper) for row in whole] == [
+        (row.prediction, row.p_lower, row.p_upper) for row in alone
+    ]
+    assert [row.radius for row in whole] == pytest.approx([row.radius for row in alone])
+
+
+def test_a_report_shows_the_trade_off_and_an_audit_finds_nothing(mix: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mixed.tsv"
+    rows = certified(mix, out, "--bound", "mixed")
+    text = done("report", out.with_suffix(".ndjson")).stdout
+    assert "mix of robust weight 0.8" in text and "by the weight of the robust classifier" in text
+    weights = json.loads(done("report", out.with_suffix(".ndjson"), "--json").stdout)["weights"]
+    own = next(row for row in weights if row["robust_weight"] == 0.8)
+    assert own["accuracy"]["count"] == sum(row.correct for row in rows)
+    assert "mix_certified_by_lipschitz,1 at 0" in done("report", out.with_suffix(".ndjson"), "--csv").stdout
+    done("verify", out.with_suffix(".ndjson"), "--checkpoint", mix, "--dataset", "digits", "--device", "cpu")
+
+
+def test_a_radius_that_its_votes_do_not_give_is_told(mix: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mixed.tsv"
+    certified(mix, out, "--bound", "mixed")
+    evidence = out.with_suffix(".ndjson")
+    lines = [json.loads(line) for line in evidence.read_text().splitlines()]
+    certain = next(line for line in lines if line["radius"] > 0)
+    certain["robust_weight"] = 1.0
+    evidence.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "robust_weight" in refused_audit(evidence)
+
+
+def refused_audit(evidence: Path) -> str:
+    """What an audit prints that finds something."""
+    from tests_support.cli import radii
+
+    result = radii("verify", evidence)
+    assert result.exit_code == 1
+    return result.output
+
+
+def test_what_is_no_mix_is_not_certified_as_one(two: list[Path], mix: Path, tmp_path: Path) -> None:
+    asked = ["certify", *TINY, *SAMPLES, "--bound", "mixed"]
+    said = refused(*asked, "--checkpoint", two[1], "--out", tmp_path / "a.tsv")
+    assert "a checkpoint that mixes a standard and a robust classifier" in said
+    said = refused(*asked, "--sampling", "pilot", "--checkpoint", mix, "--out", tmp_path / "b.tsv")
+    assert "mixed with sampling = fixed" in said
+    said = refused("certify", *TINY, "--robust-weight", "0.7", "--checkpoint", mix, "--out", tmp_path / "c.tsv")
+    assert "none, but with bound = mixed" in said
+
+
+def test_a_plan_of_a_service_takes_the_checkpoints_weight(service: Service) -> None:
+    composition = {"kind": "mixed", "robust_weight": 0.7}
+    mixed = service.checkpoint(info={"normalization": None, "composition": composition})
+    body = {"kind": "certify", "dataset": service.dataset(), "checkpoint": mixed, "n": 1000, "inputs": {"count": 5}}
+    asked = body | {"bound": "mixed", "validate_only": True}
+    plan = service.client.post("/v1/jobs", json=asked)
+    assert (plan.status_code, plan.json()["spec"]["robust_weight"]) == (200, 0.7), plan.text
+    other = service.client.post("/v1/jobs", json=asked | {"robust_weight": 0.9})
+    assert other.json()["spec"]["robust_weight"] == 0.9
+    plain = service.client.post("/v1/jobs", json=asked | {"checkpoint": service.checkpoint()})
+    assert (plain.status_code, "mixes a standard and a robust" in plain.json()["detail"]) == (422, True)
+    network = service.checkpoint(info={"normalization": None, "composition": {"kind": "mixed", "mixing": {}}})
+    refusal = service.client.post("/v1/jobs", json=asked | {"checkpoint": network}).json()["detail"]
+    assert "from a mixing network, for which there is no certificate" in refusal
+
+
+def test_the_weight_of_a_mix_reaches_its_whole_network(two: list[Path], mix: Path) -> None:
+    """The mix as a base classifier, which can be certified, too, is another function: both nets under noise."""
+    model, _ = checkpoint.load(mix)
+    wanted, _ = joined(
+        Mixed(robust_weight=0.8, standard_scale=2.0),
+        [checkpoint.load(path)[0] for path in two],
+        [checkpoint.load(path)[1] for path in two],
+    )
+    x = torch.rand(2, 1, 8, 8)
+    with torch.inference_mode():
+        assert torch.equal(model(x), wanted(x))
