@@ -136,7 +136,7 @@ def corrupted_facts(found: Sources) -> list[tuple[str, str]]:
     corrupted = groups.corrupted(found.dataset)
     if corrupted is None:
         return []
-    facts = [("Corruptions", origin(corrupted)), *(("Before", text) for text in shortened(corrupted))]
+    facts = [("Corruptions", " ".join((origin(corrupted), *shortened(corrupted))))]
     clean = [("Clean data content, SHA-256", corrupted.clean_hash)] if corrupted.clean_hash else []
     return [*facts, *clean]
 

@@ -28,7 +28,7 @@ def write_corrupted(
     ``data`` where it is known, and ``told`` hears after each image how many of how many there are.
 
     Raises :class:`InvalidDataset`, :class:`InvalidSpec` and :class:`MissingPackage`; what was written until then is left to
-    the caller. The same data set, specification and version of the package always give the same bytes.
+    the caller. The same data set, specification and versions of the packages give the same bytes.
     """
     corrupted = corruptions.plan(data, spec, clean_hash or content_hash(data))
     total = corrupted.groups[-1].stop

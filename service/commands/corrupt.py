@@ -55,5 +55,5 @@ def corrupt(
 
     for sentence in (origin(made.corrupted), *shortened(made.corrupted)):
         note(sentence)
-    groups = made.corrupted.groups
-    say(f"{made.count:,} images in {len(groups)} groups of {groups[0].stop:,} are in {out}.")
+    each, kinds = made.corrupted.groups[0].stop, len(made.corrupted.groups)
+    say(f"{made.count:,} images are in {out}: {each:,} under each of {kinds} corruptions and severities.")

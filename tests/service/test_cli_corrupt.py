@@ -29,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def corrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "corrupted.safetensors"
     result = done("corrupt", "--dataset", "digits", *CHOSEN, *SOME, "--seed", "3", "--out", path)
-    assert "12 images in 4 groups of 3" in result.stdout
+    assert result.stdout == f"12 images are in {path}: 3 under each of 4 corruptions and severities.\n"
     assert "constants of ImageNet-C" in result.stderr and "padded by their edge pixels" in result.stderr
     return path
 
