@@ -103,7 +103,7 @@ def test_a_weight_for_each_input_gives_the_same_mix_with_finite_gradients(weight
 
 @torch.no_grad()
 def test_the_standard_classifier_may_take_larger_images() -> None:
-    large = replace(parts.CIFAR, architecture="torchvision/resnet18", input_shape=(3, 40, 40))
+    large = replace(parts.CIFAR, architecture="torchvision/shufflenet_v2_x0_5", input_shape=(3, 40, 40))
     infos = [large, parts.CIFAR]
     models = [parts.model(info, seed) for seed, info in enumerate(infos)]
     model, info = joined(Mixed(robust_weight=0.4, standard_size=40), models, infos)

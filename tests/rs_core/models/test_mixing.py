@@ -14,7 +14,8 @@ from rs_core.errors import Mismatch
 from rs_core.models.features import channels_of
 from rs_core.models.mixed import MixedClassifier, mix_by
 from rs_core.models.mixing import CLAMP, MixingNetwork, mixing_for, widths_for
-from rs_core.models.table import rows, skeleton
+from rs_core.models.table import ARCHITECTURES, architecture, skeleton
+from rs_core.models.torchvision_names import FAMILIES, PREFIX
 
 LENET = CheckpointInfo(architecture="lenet", num_classes=10, input_shape=(1, 28, 28))
 SMALL = Mixing(features=(("a", "b"), ("a", "b")), channels=((3, 5), (4, 6)), widths=(8, 12, 16))
@@ -37,7 +38,7 @@ def _mixed(one: CheckpointInfo, other: CheckpointInfo, size: int | None = None, 
         (parts.DIGITS, parts.DIGITS, None),
         (LENET, LENET, None),
         (parts.CIFAR, parts.CIFAR, None),
-        (replace(parts.CIFAR, architecture="torchvision/resnet18", input_shape=(3, 64, 64)), parts.CIFAR, 64),
+        (replace(parts.CIFAR, architecture="torchvision/shufflenet_v2_x0_5", input_shape=(3, 64, 64)), parts.CIFAR, 64),
     ],
 )
 def test_any_two_architectures_get_a_weight_for_each_input(
@@ -143,9 +144,15 @@ def test_the_network_is_as_wide_as_both_parts_ask_for() -> None:
     assert found.widths == (64, 128, 256)
 
 
-@pytest.mark.parametrize("name", [row.name for row in rows() if row.features and row.source != "registered"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(name for name, row in ARCHITECTURES.items() if row.features),
+        *(PREFIX + name for family in FAMILIES if family.features for name in (family.names[0], family.names[-1])),
+    ],
+)
 def test_every_row_with_features_names_two_modules_that_give_maps(name: str) -> None:
-    row = next(row for row in rows() if row.name == name)
+    row = architecture(name)
     shape = row.input_shape or (3, max(64, row.smallest_side), max(64, row.smallest_side))
     model = skeleton(name, num_classes=10, input_shape=shape)
     assert row.features is not None
