@@ -15,7 +15,6 @@ from pydantic import Field, model_validator
 
 from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.fields import record, refused
-from rs_core.spec import CertifySpec
 
 MOST_PARTS = 64
 PARTS = {"ensemble": (), "denoised": ("denoiser", "classifier"), "mixed": ("standard", "robust")}
@@ -102,14 +101,21 @@ class Mixed(Scales):
 Composition = Annotated[Ensemble | Denoised | Mixed, Field(discriminator="kind")]
 
 
-def mixed_weight(spec: CertifySpec, composition: Mapping[str, Any] | None, where: str) -> float:
-    """The weight with which a job certifies a mix: its own, else that of the composition (JSON). Raises :class:`Mismatch` where
-    that is no mix, :class:`InvalidSpec` where its weight is not constant: for a mixing network's there is no certificate."""
+def mixed_weight(
+    asked: float | None,
+    composition: Mapping[str, Any] | None,
+    who: str,
+    for_: str = "bound = mixed",
+    where: str = "bound",
+) -> float:
+    """The weight with which a job looks at a mix: the one asked for, else that of the composition (JSON). Raises
+    :class:`Mismatch` where that is no mix, :class:`InvalidSpec` where its weight is not constant: for a mixing network's there
+    is no certificate. ``for_`` and ``where`` are what asks for a mix."""
     found = composition or {}
     if found.get("kind") != "mixed":
-        wanted = "a checkpoint that mixes a standard and a robust classifier, for bound = mixed"
-        raise Mismatch(expected=wanted, got=f"{where}, which does not", where="bound")
-    weight = spec.robust_weight if spec.robust_weight is not None else found.get("robust_weight")
+        wanted = f"a checkpoint that mixes a standard and a robust classifier, for {for_}"
+        raise Mismatch(expected=wanted, got=f"{who}, which does not", where=where)
+    weight = asked if asked is not None else found.get("robust_weight")
     if weight is None:
         wanted = (
             "a constant weight, since the checkpoint's come from a mixing network, for which there is no certificate"

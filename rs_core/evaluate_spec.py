@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rs_core.fields import MAX_SAMPLES, Alpha, Copies, Epsilon, Reference, record, refused
+from rs_core.fields import MAX_SAMPLES, Alpha, Copies, Epsilon, Reference, RobustWeight, record, refused
 
 STEPS_OF_A_LENGTH = 1e-6
 """How far a length may be from a whole number of steps, as a share of one."""
@@ -37,9 +37,16 @@ class Attack:
         Copies, Field(description="noise samples that the attack goes through; more attack better, up to 128")
     ] = 64
     target: Annotated[
-        Literal["smoothed", "base"],
-        Field(description="what is attacked: the mean prediction under noise, or the base classifier without noise"),
+        Literal["smoothed", "base", "mix"],
+        Field(
+            description="what is attacked: the mean prediction under noise, or the base classifier without noise; mix: of a "
+            "checkpoint that mixes a standard and a robust classifier, the standard one as it is and the robust one under noise, "
+            "which is what bound = mixed certifies; what it answers is told by the same bounds"
+        ),
     ] = "smoothed"
+    robust_weight: Annotated[
+        RobustWeight | None, Field(description="with target = mix: another weight than the checkpoint's; null: its own")
+    ] = None
     ddn_gamma: Annotated[
         float | None,
         Field(
@@ -61,6 +68,10 @@ class Attack:
     @model_validator(mode="after")
     def _ascending(self) -> "Attack":
         _check_ascending("epsilons", self.epsilons)
+        if self.target == "mix" and self.algorithm != "pgd":
+            raise refused("algorithm", "pgd with target = mix", self.algorithm)
+        if self.target != "mix" and self.robust_weight is not None:
+            raise refused("robust_weight", "none, but with target = mix", f"{self.robust_weight:g} with {self.target}")
         return self
 
 
@@ -155,7 +166,7 @@ def passes_of(evaluation: Asked) -> tuple[int, int]:
     if isinstance(evaluation, OverConfidence):
         return evaluation.n * len(evaluation.lengths), evaluation.steps[-1] * evaluation.m
     attacked = sum(epsilon > 0 for epsilon in evaluation.epsilons)
-    copies = evaluation.m if evaluation.target == "smoothed" else 1
+    copies = 1 if evaluation.target == "base" else evaluation.m
     return evaluation.n * len(evaluation.epsilons), attacked * evaluation.steps * copies
 
 

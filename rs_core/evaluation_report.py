@@ -222,11 +222,10 @@ def _notes(rows: Sequence[Evaluated], spec: EvaluateSpec, inputs: int, held: Hel
 def _of_the_kind(spec: EvaluateSpec) -> tuple[str, ...]:
     asked = spec.evaluation
     if isinstance(asked, Attack):
-        against = (
-            f"{asked.m} noise samples" if asked.target == "smoothed" else "no noise: the base classifier is attacked"
-        )
+        against = "no noise: the base classifier is attacked" if asked.target == "base" else f"{asked.m} noise samples"
+        answered = "the bounds of a mix" if asked.target == "mix" else "PREDICT"
         return (
-            f"{asked.algorithm.upper()} of {asked.steps} steps through {against}; PREDICT by {asked.n:,} fresh samples at alpha = "
+            f"{asked.algorithm.upper()} of {asked.steps} steps through {against}; {answered} by {asked.n:,} fresh samples at alpha = "
             f"{asked.alpha:g}, an abstention counts as wrong. An attack that finds nothing proves nothing: the accuracy is an "
             "upper bound on the true one at that radius.",
         )

@@ -45,6 +45,7 @@ class Stage(IntEnum):
     ATTACK = 14
     ATTACK_DIRECTION = 15
     VOTES_FOUND = 16
+    SELECTION_FOUND = 17
 
 
 def generator(

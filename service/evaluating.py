@@ -1,5 +1,6 @@
 """Planning an evaluation: what it names beside model and data must be the tenant's, and about the same model and data."""
 
+from rs_core.composition import mixed_weight
 from rs_core.errors import Mismatch
 from rs_core.spec import Attack, EvaluateSpec
 from service.dependencies import find, shown
@@ -13,11 +14,15 @@ WHERE = "evaluation.certificates"
 
 def check_evaluation(desk: Desk, spec: EvaluateSpec, dataset: Dataset, checkpoint: Checkpoint) -> None:
     """Raises the problem where the certificates that an attack is to be held against are none, or of something else."""
-    if not isinstance(spec.evaluation, Attack) or spec.evaluation.certificates is None:
+    asked = spec.evaluation
+    if isinstance(asked, Attack) and asked.target == "mix":
+        composition = (checkpoint.info or {}).get("composition")
+        mixed_weight(asked.robust_weight, composition, checkpoint.id, "target = mix", "evaluation.target")
+    if not isinstance(asked, Attack) or asked.certificates is None:
         return
-    job = find(desk.session, Job, desk.tenant_id, spec.evaluation.certificates)
+    job = find(desk.session, Job, desk.tenant_id, asked.certificates)
     if job is None:
-        wanted, got = "the identifier of a certify job of yours", shown(spec.evaluation.certificates)
+        wanted, got = "the identifier of a certify job of yours", shown(asked.certificates)
         raise UnknownResource(expected=wanted, got=got, where=WHERE)
     if job.kind != "certify":
         raise Mismatch(expected="a certify job", got=f"{job.id}, a {job.kind} job", where=WHERE)

@@ -18,14 +18,14 @@ Standard = Callable[[Tensor], tuple[float, ...]]
 def voting(model: nn.Module, bound: Bound) -> nn.Module:
     """The network whose votes under noise are counted: the model, or of a mix its robust part. Raises :class:`Mismatch` where
     ``bound`` is mixed and the model is no mix."""
-    return model if bound != "mixed" else _mix(model).robust
+    return model if bound != "mixed" else mix_of(model).robust
 
 
 def standard_of(model: nn.Module, bound: Bound) -> Standard | None:
     """From an image (C, H, W) to the standard classifier's probabilities; None where the model is not certified as a mix."""
     if bound != "mixed":
         return None
-    mix = _mix(model)
+    mix = mix_of(model)
 
     @torch.no_grad()
     def probabilities(image: Tensor) -> tuple[float, ...]:
@@ -36,7 +36,8 @@ def standard_of(model: nn.Module, bound: Bound) -> Standard | None:
     return probabilities
 
 
-def _mix(model: nn.Module) -> MixedClassifier:
+def mix_of(model: nn.Module) -> MixedClassifier:
+    """The mix that a model is; raises :class:`Mismatch` where it is none."""
     network = getattr(model, "network", model)
     if not isinstance(network, MixedClassifier):
         wanted = "a checkpoint that mixes a standard and a robust classifier, for bound = mixed"

@@ -10,14 +10,24 @@ certificate is left to ``evaluation_report``.
 from collections.abc import Iterable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from rs_core.attacks import ddn_iterates, frozen, pgd_iterates, smoothed_loss
+from rs_core.attacks import (
+    SMALLEST_PROBABILITY,
+    Objective,
+    average_softmax,
+    ddn_iterates,
+    frozen,
+    pgd_iterates,
+    smoothed_loss,
+)
 from rs_core.certify.engine import Input
+from rs_core.composition import mixed_weight
 from rs_core.evaluate.records import Evaluated, Working
 from rs_core.evaluate.search import At, Clock, Subject, judged, last_of
 from rs_core.evaluate_spec import Attack
-from rs_core.noise import Stage
+from rs_core.models.mixed import MixedClassifier
+from rs_core.noise import Stage, noisy
 
 SMALLEST_STEP = 3 / 510
 """The norm that published DDN attacks come down to in T steps, l2, in [0, 1]-pixel units."""
@@ -31,11 +41,21 @@ def evaluate(subject: Subject, inputs: Iterable[Input], asked: Attack) -> Iterat
         yield Working(index=index, label=label)
         clock, x = Clock(), image[None].to(subject.device)
         places: list[At] = []
-        with frozen(subject.model):
+        with frozen(subject.mix or subject.model):
             for epsilon in asked.epsilons:
                 iterates = _iterates(subject, x, index, label, asked, epsilon)
                 places.append((epsilon, (yield from last_of(iterates, clock, index, label))))
-        yield from judged(subject, x, index, label, places, n=asked.n, alpha=asked.alpha, clock=clock)
+        weight = weight_of(subject, asked)
+        yield from judged(subject, x, index, label, places, n=asked.n, alpha=asked.alpha, clock=clock, weight=weight)
+
+
+def weight_of(subject: Subject, asked: Attack) -> float | None:
+    """The robust classifier's weight in a mix that is attacked as one; None of anything else. Raises :class:`Mismatch` or
+    :class:`InvalidSpec` where there is none."""
+    if asked.target != "mix":
+        return None
+    composition = {} if subject.mix is None else {"kind": "mixed", "robust_weight": subject.mix.spec.robust_weight}
+    return mixed_weight(asked.robust_weight, composition, "the model", "target = mix", "evaluation")
 
 
 def gamma_of(epsilon: float, steps: int) -> float:
@@ -43,15 +63,32 @@ def gamma_of(epsilon: float, steps: int) -> float:
     return min(LARGEST_GAMMA, max(SMALLEST_GAMMA, 1.0 - float((SMALLEST_STEP / epsilon) ** (1 / steps))))
 
 
+def mixed_loss(mix: MixedClassifier, robust: nn.Module, noises: Tensor, y: Tensor, weight: float) -> Objective:
+    """-log of the mix's probability of ``y`` (B,), the robust classifier's being its mean under ``noises`` (m, B, C, H, W), as a
+    function of images (B, C, H, W) -> (B,)."""
+
+    def loss(x: Tensor) -> Tensor:
+        standard = (mix.standard(mix.resized(x)).float() * mix.spec.standard_scale).softmax(1)
+        smoothed = average_softmax(robust(noisy(x, noises)), len(noises))
+        mixed = (1 - weight) * standard + weight * smoothed
+        right: Tensor = mixed.gather(1, y[:, None])[:, 0]
+        return -right.clamp(min=SMALLEST_PROBABILITY).log()
+
+    return loss
+
+
 def _iterates(subject: Subject, x: Tensor, index: int, label: int, asked: Attack, epsilon: float) -> Iterable[Tensor]:
     """Where the attack stands before and after each step; the input itself where the radius is 0."""
     if epsilon == 0:
         return [x]
-    noises = subject.noises(x, index, asked.m) if asked.target == "smoothed" else torch.zeros_like(x)[None]
+    noises = torch.zeros_like(x)[None] if asked.target == "base" else subject.noises(x, index, asked.m)
     y = torch.tensor([label], device=x.device)
     stream = subject.stream(index, Stage.ATTACK_DIRECTION)
     if asked.algorithm == "pgd":
+        weight = weight_of(subject, asked)
         objective = smoothed_loss(subject.forward, noises, y)
+        if weight is not None and subject.mix is not None:
+            objective = mixed_loss(subject.mix, subject.forward, noises, y, weight)
         return pgd_iterates(objective, x, epsilon=epsilon, steps=asked.steps, generator=stream)
     gamma = asked.ddn_gamma if asked.ddn_gamma is not None else gamma_of(epsilon, asked.steps)
     return ddn_iterates(

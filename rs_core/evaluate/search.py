@@ -8,18 +8,24 @@ named by the input: what is found of it depends on neither the others nor their 
 import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rs_core.certify import engine
-from rs_core.certify.decision import Prediction
+from rs_core.certify.decision import Certificate, Prediction
+from rs_core.certify.of_mix import standard_of
+from rs_core.certify.procedure import Procedure
 from rs_core.certify.sampling import Sampler
 from rs_core.evaluate.records import Evaluated, Found, Working
 from rs_core.models.forward import training_forward
+from rs_core.models.mixed import MixedClassifier
 from rs_core.noise import Stage, draw, generator
 
 SECONDS_BETWEEN_SIGNS = 1.0
+SELECTION = 100
+"""Noise samples that choose a mix's class."""
 
 At = tuple[float, Tensor]
 """A point of an evaluation, and the image (1, C, H, W) that was found for it."""
@@ -30,7 +36,8 @@ class Subject:
     """The classifier that is evaluated.
 
     ``model`` maps (B, C, H, W) in [0, 1] pixels to logits (B, K); ``sampler`` counts its votes under noise, where there is some.
-    The activations of at most ``batch_size`` noisy images are kept at once; ``seed`` names all streams.
+    The activations of at most ``batch_size`` noisy images are kept at once; ``seed`` names all streams. Of a ``mix`` whose robust
+    part alone is under noise, model and sampler are that part's.
     """
 
     model: nn.Module
@@ -38,6 +45,7 @@ class Subject:
     seed: int
     device: torch.device
     batch_size: int
+    mix: MixedClassifier | None = None
 
     @property
     def votes(self) -> Sampler:
@@ -90,13 +98,29 @@ def last_of(iterates: Iterable[Tensor], clock: Clock, index: int, label: int) ->
 
 
 def judged(
-    subject: Subject, x: Tensor, index: int, label: int, places: list[At], *, n: int, alpha: float, clock: Clock
+    subject: Subject,
+    x: Tensor,
+    index: int,
+    label: int,
+    places: list[At],
+    *,
+    n: int,
+    alpha: float,
+    clock: Clock,
+    weight: float | None = None,
 ) -> Iterator[Working | Evaluated]:
-    """PREDICT at each of the places by fresh noise, then the whole input: ``x`` is the image (1, C, H, W) itself."""
+    """PREDICT at each of the places by fresh noise, then the whole input: ``x`` is the image (1, C, H, W) itself. Of a mix with
+    that ``weight`` of the robust classifier, what its bounds separate there."""
     found: list[Found] = []
     inputs = [(index, image[0].cpu(), label) for _, image in places]
-    for record in engine.predict(subject.votes, inputs, n=n, alpha=alpha, stage=Stage.VOTES_FOUND, alone=True):
-        if not isinstance(record, Prediction):
+    if weight is None:
+        answers: Iterator[Any] = engine.predict(
+            subject.votes, inputs, n=n, alpha=alpha, stage=Stage.VOTES_FOUND, alone=True
+        )
+    else:
+        answers = _of_mix(subject, inputs, n=n, alpha=alpha, weight=weight)
+    for record in answers:
+        if not isinstance(record, Prediction | Certificate):
             if clock.due:
                 yield Working(index=index, label=label)
             continue
@@ -110,3 +134,15 @@ def judged(
             )
         )
     yield Evaluated(index=index, label=label, found=tuple(found), seed=subject.seed, seconds=clock.seconds)
+
+
+def _of_mix(
+    subject: Subject, inputs: list[engine.Input], *, n: int, alpha: float, weight: float
+) -> Iterator[engine.Progress | Certificate]:
+    """Certificates of the mix at these images, whose class is what it answers."""
+    sampler = subject.votes
+    procedure = Procedure(sigma=sampler.sigma, n0=SELECTION, n=n, alpha=alpha, bound="mixed", robust_weight=weight)
+    stages = (Stage.SELECTION_FOUND, Stage.VOTES_FOUND)
+    assert subject.mix is not None
+    standard = standard_of(subject.mix, "mixed")
+    return engine.certify(sampler, inputs, procedure, stages=stages, alone=True, standard=standard)

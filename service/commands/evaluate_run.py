@@ -13,6 +13,7 @@ from service.commands.smoothed_run import chosen_of, comparable, execution_of, l
 if TYPE_CHECKING:
     from rs_core.certify.decision import Certificate
     from rs_core.data.dataset import Dataset
+    from rs_core.fields import Bound
     from rs_core.models.normalize import BaseClassifier
     from rs_core.spec import EvaluateSpec
 
@@ -99,6 +100,7 @@ def _measure(
 ) -> None:
     import torch
 
+    from rs_core.certify.of_mix import mix_of, voting
     from rs_core.certify.sampling import Sampler
     from rs_core.evaluate.records import Working
     from rs_core.evaluate.search import Subject
@@ -106,11 +108,19 @@ def _measure(
     from rs_core.spec import DEFAULT_BATCH
 
     rows = execution["batch_size"] or DEFAULT_BATCH
-    sampler = None
+    bound: Bound = "mixed" if getattr(spec.evaluation, "target", None) == "mix" else "one_sided"
+    network, sampler = voting(model, bound), None
     if EVALUATIONS[spec.evaluation.name].noisy and spec.sigma is not None:
-        sampler = Sampler(model, spec.sigma, data.num_classes, seed=spec.seed, batch_size=rows)
+        sampler = Sampler(network, spec.sigma, data.num_classes, seed=spec.seed, batch_size=rows)
     device = next(model.parameters(), torch.empty(0)).device
-    subject = Subject(model=model, sampler=sampler, seed=spec.seed, device=device, batch_size=rows)
+    subject = Subject(
+        model=network,
+        sampler=sampler,
+        seed=spec.seed,
+        device=device,
+        batch_size=rows,
+        mix=mix_of(model) if bound == "mixed" else None,
+    )
     left: Iterator[Any] = (
         (index, data.image(index), int(data.labels[index])) for index in chosen if index not in results.indices
     )

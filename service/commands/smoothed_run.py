@@ -157,16 +157,16 @@ def resolved(spec: "S", info: "CheckpointInfo") -> "S":
     """The same with a noise level and, of a mix that is certified as one, with a weight: its own, else the checkpoint's."""
     from rs_core.composition import mixed_weight
     from rs_core.errors import InvalidSpec
-    from rs_core.spec import dump_spec
+    from rs_core.spec import CertifySpec, dump_spec
 
     sigma = spec.sigma if spec.sigma is not None else info.sigma
     if sigma is None:
         wanted = "a noise level, since the checkpoint does not say with which one it was trained"
         raise InvalidSpec(expected=wanted, got="none", where="sigma")
     spec = replace(spec, sigma=sigma)
-    if getattr(spec, "bound", None) == "mixed":
+    if isinstance(spec, CertifySpec) and spec.bound == "mixed":
         composition = None if info.composition is None else dump_spec(info.composition)
-        spec = replace(spec, robust_weight=mixed_weight(spec, composition, "the checkpoint"))  # type: ignore[arg-type]
+        spec = replace(spec, robust_weight=mixed_weight(spec.robust_weight, composition, "the checkpoint"))
     return spec
 
 

@@ -132,3 +132,13 @@ def test_the_weight_of_a_mix_reaches_its_whole_network(two: list[Path], mix: Pat
     x = torch.rand(2, 1, 8, 8)
     with torch.inference_mode():
         assert torch.equal(model(x), wanted(x))
+
+
+def test_a_mix_is_attacked_as_what_is_certified(mix: Path, tmp_path: Path) -> None:
+    """No answer within a certified radius is of another class: of six inputs at two radii, wrong with a probability of at most
+    6 x 2 x 0.002 by the two alphas, and the seed is fixed."""
+    certificates, out = tmp_path / "mixed.tsv", tmp_path / "attack.tsv"
+    certified(mix, certificates, "--bound", "mixed")
+    asked = ["--set", "evaluation.target=mix", "--at", "0,0.1", "--steps", "3", "--m", "4", "--n", "300"]
+    command = ["evaluate", "attack", *TINY, *asked, "--checkpoint", mix, "--certificates", certificates, "--out", out]
+    assert "Answers of another class than the certified one: 0" in " ".join(done(*command).stdout.split())

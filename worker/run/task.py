@@ -122,22 +122,23 @@ class Task:
         model, _ = _model(self.path("checkpoint"), str(self.device))
         return model
 
-    def sampler(self) -> Sampler:
-        """The base classifier under the job's noise, on the task's device."""
+    def sampler(self, bound: Bound | None = None) -> Sampler:
+        """The base classifier under the job's noise, on the task's device; of a mix that is looked at as one, its robust part."""
+        bound = bound or self.bound
         model, info = _model(self.path("checkpoint"), str(self.device))
         batch_size = self.execution.get("batch_size") or DEFAULT_BATCH
         precision, compiled = self.spec.get("precision", "fp32"), self.execution.get("compiled", False)
         rows = (self.resume or {}).get("rows")
         compiled = compiled and rows is None  # a compiled network is made for batches of one size
         sampler = Sampler(
-            voting(model, self.bound),
+            voting(model, bound),
             self.spec["sigma"],
             info.num_classes,
             seed=self.spec["seed"],
             batch_size=batch_size,
             precision=precision,
             noise=self.spec.get("noise", "gaussian"),
-            prepared=_prepared(self.path("checkpoint"), str(self.device), self.bound, precision, compiled, batch_size),
+            prepared=_prepared(self.path("checkpoint"), str(self.device), bound, precision, compiled, batch_size),
         )
         sampler.forced = rows
         return sampler

@@ -186,7 +186,9 @@ def resolve_weight(spec: CertifySpec, checkpoint: Checkpoint | None) -> float | 
     if spec.bound != "mixed":
         return None
     known = (checkpoint.info if checkpoint is not None else None) or {}
-    return mixed_weight(spec, known.get("composition"), checkpoint.id if checkpoint is not None else "none")
+    return mixed_weight(
+        spec.robust_weight, known.get("composition"), checkpoint.id if checkpoint is not None else "none"
+    )
 
 
 def shape_read(dataset: Dataset, crop_size: int | None) -> list[int]:

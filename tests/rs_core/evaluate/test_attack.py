@@ -5,12 +5,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests_support.linear import grey, subject
+from tests_support.linear import HalfSpaces, grey, subject
 
+from rs_core.composition import Mixed
+from rs_core.errors import Mismatch
 from rs_core.evaluate import search
 from rs_core.evaluate.attack import evaluate, gamma_of
 from rs_core.evaluate.records import Evaluated, Working
 from rs_core.evaluate_spec import Attack
+from rs_core.models.mixed import MixedClassifier
 
 MARGIN, SIGMA = 0.8, 0.05
 
@@ -101,3 +104,26 @@ def test_the_published_gamma_brings_ddn_from_epsilon_to_three_levels_of_510() ->
     gamma = gamma_of(1.0, 20)
     assert (1 - gamma) ** 20 == pytest.approx(3 / 510)
     assert 0 < gamma_of(1e-4, 20) < 1
+
+
+def of_a_mix(weight: float, against: float) -> search.Subject:
+    """The half-spaces as robust classifier, beside a standard one that turns after ``against``."""
+    robust = subject(MARGIN, SIGMA)
+    mix = MixedClassifier(Mixed(robust_weight=weight), [HalfSpaces(against).eval(), robust.model])
+    return replace(robust, mix=mix)
+
+
+def test_a_mix_turns_where_its_robust_part_no_longer_outweighs_the_standard_one() -> None:
+    """With a weight of 0.8 and the standard part against it, the exact mix turns at h = 0.625, which is 0.016 before the
+    robust part's boundary; the certificate of the input ends 0.037 before that."""
+    asked = Attack(target="mix", epsilons=(0.0, 0.7, 0.9), m=16, n=1_000)
+    (row,) = rows(evaluate(of_a_mix(0.8, 0.2), [(3, grey(), 0)], asked))
+    assert [at.prediction for at in row.found] == [0, 0, 1]
+    standard_alone = replace(asked, robust_weight=0.0)
+    (row,) = rows(evaluate(of_a_mix(0.8, 0.2), [(3, grey(), 0)], standard_alone))
+    assert [at.prediction for at in row.found] == [0, 1, 1]
+
+
+def test_only_a_mix_with_a_constant_weight_is_attacked_as_one() -> None:
+    with pytest.raises(Mismatch, match="mixes a standard and a robust classifier, for target = mix"):
+        rows(evaluate(subject(MARGIN, SIGMA), [(3, grey(), 0)], Attack(target="mix", epsilons=(0.5,))))
