@@ -98,6 +98,10 @@ class UnknownPreset(RadiiError):
     """There is no preset of that name."""
 
 
+class UnknownPublication(RadiiError):
+    """There is no published result of that name."""
+
+
 class Mismatch(RadiiError):
     """The model and the data set do not fit together."""
 

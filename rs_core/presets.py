@@ -6,12 +6,12 @@ noise level is not offered, and of SVHN there is none: only MACER ran on it, and
 """
 
 import copy
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from rs_core import slashed
 from rs_core.errors import UnknownPreset
 from rs_core.preset_tables.cifar10 import CIFAR10
 from rs_core.preset_tables.cifar100 import CIFAR100
@@ -56,7 +56,7 @@ def preset(name: str) -> Preset:
     found = _presets().get(name) if isinstance(name, str) else None
     if found is None:
         got = repr(name if len(str(name)) <= 100 else str(name)[:97] + "...")
-        raise UnknownPreset(expected=_choice(str(name)), got=got, where="preset")
+        raise UnknownPreset(expected=slashed.choice(str(name), names()), got=got, where="preset")
     return found
 
 
@@ -82,7 +82,7 @@ def apply(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def nearest(name: str) -> tuple[str, ...]:
     """Up to five names that look like this one, the most similar first."""
-    return tuple(difflib.get_close_matches(name[:200], names(), n=5))
+    return slashed.nearest(name, names())
 
 
 @cache
@@ -128,17 +128,3 @@ def _over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Mapping) and isinstance(base.get(name), Mapping)
     }
     return {**base, **own, **inner}
-
-
-def _choice(name: str) -> str:
-    """What there is in place of ``name``: as far as it is right, the next part of it."""
-    dataset, _, rest = name.partition("/")
-    of_dataset = [known for known in names() if known.startswith(f"{dataset}/")]
-    if not of_dataset:
-        return f"dataset/method/sigma, with a data set out of {', '.join(table.dataset for table in TABLES)}"
-    method = rest.partition("/")[0]
-    of_method = [known for known in of_dataset if known.startswith(f"{dataset}/{method}/")]
-    if not of_method:
-        methods = dict.fromkeys(known.split("/")[1] for known in of_dataset)
-        return f"{dataset}/method/sigma, with a method out of {', '.join(methods)}"
-    return f"one of {', '.join(of_method)}"
