@@ -1,16 +1,19 @@
-"""The report of certificates by what was asked for: its radii, its cap, and what holds of them together."""
+"""The report of certificates by what was asked for: its radii, its cap, and what holds of them together; and the same as a
+run to be compared.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from rs_core.aligned import Run
 from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import procedure_of
 from rs_core.corruption_report import Grouped
-from rs_core.procedure_text import guarantee_note
-from rs_core.report import Report, summarize
+from rs_core.procedure_text import Made, guarantee_note, made_of
+from rs_core.report import Facts, Report, denominator, summarize
 from rs_core.spec import CertifySpec, parse_spec
-from rs_core.tally import grid, radii_up_to
+from rs_core.tally import Columns, columns, grid, radii_up_to
 
 
 def summarize_asked(
@@ -26,7 +29,6 @@ def summarize_asked(
     """The report of a run's certificates; ``spec``, which has a noise level, is what the run was asked for, on ``total``
     inputs. ``radii``: another grid than the radii asked for, or a round one. Raises as :func:`summarize` does."""
     procedure = procedure_of(spec, inputs=total)
-    growing = [row for row in certificates if row.counts and row.n < spec.n] if spec.sampling == "anytime" else []
     report = summarize(
         certificates,
         radii=radii_of(spec, procedure.cap) if radii is None else radii,
@@ -34,10 +36,54 @@ def summarize_asked(
         cap=procedure.cap,
         class_names=class_names,
         pixels=pixels,
-        unfinished=len(growing),
+        unfinished=growing(certificates, spec),
         grouped=grouped,
     )
     return replace(report, notes=report.notes + together(spec, total))
+
+
+def run_asked(
+    name: str, rows: Columns, spec: CertifySpec, *, total: int, unfinished: int = 0, data: str | None = None
+) -> Run:
+    """A run of rows that ``spec``, which has a noise level, asked for, on ``total`` inputs; ``unfinished`` of them are still to
+    get more samples, ``data`` is the content hash of its data set."""
+    return Run(
+        name=name,
+        rows=rows,
+        total=denominator(rows, total),
+        facts=facts_asked(spec, total),
+        cap=procedure_of(spec, inputs=total).cap,
+        settled=spec.radii or (),
+        unfinished=unfinished,
+        data=data,
+    )
+
+
+def run_of_certificates(
+    name: str, certificates: Sequence[Certificate], spec: CertifySpec, *, total: int, data: str | None = None
+) -> Run:
+    """The same of certificates, in any order."""
+    unfinished = growing(certificates, spec)
+    return run_asked(name, columns(certificates), spec, total=total, unfinished=unfinished, data=data)
+
+
+def growing(certificates: Sequence[Certificate], spec: CertifySpec) -> int:
+    """How many hold as they are, and are still to be replaced by ones of more samples."""
+    if spec.sampling != "anytime":
+        return 0
+    return sum(bool(row.counts) and row.n < spec.n for row in certificates)
+
+
+def facts_asked(spec: CertifySpec, inputs: int) -> Facts:
+    """What all certificates of a run on so many inputs share."""
+    fixed = {"n0": spec.n0, "n": spec.n} if spec.sampling == "fixed" else {}
+    procedure = procedure_of(spec, inputs=inputs)
+    return Facts(how=how_of(spec), alpha=procedure.alpha, sigma=procedure.sigma, seed=spec.seed, **fixed)
+
+
+def how_of(spec: CertifySpec) -> Made:
+    """The procedure that is asked for."""
+    return made_of(spec)
 
 
 def radii_of(spec: CertifySpec, cap: float) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ equal bytes. Colours are those of Okabe & Ito, safe for colour-blind readers. Th
 """
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -24,6 +25,7 @@ from rs_core.certify.decision import Certificate
 from rs_core.digest import Digest, Sample, digest_of
 from rs_core.errors import InvalidResults
 from rs_core.procedure_text import Made, made
+from rs_core.published import Published
 from rs_core.tally import CONFIDENCE
 from rs_core.tsv import rounded_down
 
@@ -31,8 +33,14 @@ from rs_core.tsv import rounded_down
 matplotlib.rcParams["svg.hashsalt"] = "radii"
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8C8C8C"
-LINE_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+LINE_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINE_STYLES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "*", "<", ">")
+PRINTED = "#444444"
+ROOM_INSIDE = 4
+"""Entries that a legend may have inside the axes, where it could cover curves; with more it stands below."""
+WIDE = 48
+"""Characters of a legend's entry beside which there is no room for another one."""
 RADIUS_LABEL = "certified ℓ₂ radius, in [0, 1]-pixel units"
 MAX_STEPS = 4_000
 BAND_POINTS = 200
@@ -53,12 +61,13 @@ def certified_accuracy(
     *,
     totals: Mapping[str, int] | None = None,
     title: str = "Certified accuracy",
+    published: Sequence[Published] = (),
 ) -> Figure:
     """Certified accuracy over the radius, one step curve per name; a single one gets its pointwise interval.
 
-    ``totals``: inputs of a job by name, where rows may be missing; they count as not certified. Where the curves are of
-    different procedures, each says of which. Raises :class:`InvalidResults` where there is no curve, or one of rows of
-    several procedures.
+    ``totals``: inputs of a job by name, where rows may be missing; they count as not certified. ``published`` results are
+    markers at the radii that were reported. Where the curves are of different procedures, each says of which. Raises
+    :class:`InvalidResults` where there is no curve, or one of rows of several procedures.
     """
     if not curves:
         raise InvalidResults(expected="at least one curve to draw", got="none")
@@ -74,11 +83,15 @@ def certified_accuracy(
         axes.plot(radii, shares, drawstyle="steps-pre", color=colour, linestyle=style, linewidth=1.8)
         acr = f"{curve.how.acr_label} {rounded_down(sums.radius_sum / inputs, 4)}"
         labels.append(f"{_short(name)} ({f'{curve.how.text}, ' if several else ''}{acr})")
-        if len(curves) == 1 and sums.evaluated:
-            _band(axes, radii_of, inputs, inputs - sums.evaluated, colour)
-            labels.append(f"{100 * CONFIDENCE:.0f} % interval over {inputs:,} inputs, pointwise")
+    labels += _markers(axes, published)
+    if len(curves) == 1 and sums.evaluated:
+        _band(axes, radii_of, inputs, inputs - sums.evaluated, BLUE)
+        labels.append(f"{100 * CONFIDENCE:.0f} % interval over {inputs:,} inputs, pointwise")
     axes.set(ylabel="certified accuracy", xlim=(0, _right(axes)), ylim=(0, 1.01))
-    legend(axes, labels, loc="best")
+    if len(labels) <= ROOM_INSIDE:
+        legend(axes, labels, loc="best")
+    else:
+        _legend_below(figure, axes, labels)
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
     return figure
 
@@ -150,9 +163,35 @@ def _band(axes: Axes, sample: Sample, inputs: int, missing: int, colour: str) ->
     axes.fill_between(radii, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
+def _markers(axes: Axes, published: Sequence[Published]) -> list[str]:
+    """Published results as points, since nothing was printed between them, in the colour of no curve; returns their labels.
+    Those of which only ACR is known cannot be drawn."""
+    labels = []
+    drawn = [one for one in published if one.certified_accuracy]
+    look: dict[str, Any] = {"color": PRINTED, "markerfacecolor": "white", "markersize": 6.5, "clip_on": False}
+    for one, marker in zip(drawn, cycle(MARKERS), strict=False):
+        radii = [share.radius for share in one.certified_accuracy]
+        shares = [share.percent / 100 for share in one.certified_accuracy]
+        axes.plot(radii, shares, marker, zorder=3, **look)
+        acr = "" if one.acr is None else f" (ACR {one.acr:.3f})"
+        labels.append(f"published: {_short(one.name)}{acr}")
+    return labels
+
+
 def _right(axes: Axes) -> float:
     """A little beyond the largest radius of any curve."""
     return 1.03 * max(float(np.max(line.get_xdata())) for line in axes.lines) or 1.0
+
+
+def _legend_below(figure: Figure, axes: Axes, labels: Sequence[str]) -> None:
+    """A legend under the axes, for which the figure grows downwards; the axes keep their size."""
+    columns = 1 if max(map(len, labels)) > WIDE else 2
+    before, room = figure.get_figheight(), 0.15 + 0.23 * math.ceil(len(labels) / columns)
+    bottom, top = figure.subplotpars.bottom * before, figure.subplotpars.top * before
+    figure.set_figheight(before + room)
+    figure.subplots_adjust(bottom=(bottom + room) / (before + room), top=(top + room) / (before + room))
+    below = -bottom / (top - bottom)
+    legend(axes, labels, loc="upper left", bbox_to_anchor=(-0.02, below), ncols=columns, borderaxespad=0)
 
 
 def legend(axes: Axes, labels: Sequence[str], handles: Sequence[Any] = (), **place: Any) -> None:

@@ -147,13 +147,9 @@ def summarize(
     :class:`InvalidSpec` for radii that are none.
     """
     rows = columns(certificates)
-    inputs = _denominator(rows, total)
-    facts = _facts(certificates)
-    if cap is None and facts.n and facts.alpha and facts.sigma:
-        how = facts.how
-        cap = Procedure(
-            sigma=facts.sigma, n=facts.n, alpha=facts.alpha, bound=how.bound, robust_weight=how.robust_weight
-        ).cap
+    inputs = denominator(rows, total)
+    facts = facts_of(certificates)
+    cap = cap_of(facts) if cap is None else cap
     limit = cap if cap is not None else float(rows.radius.max(initial=0.0))
     starts = () if grouped is None else grouped.corrupted.starts
     on = radii if radii is not None else radii_up_to(limit)
@@ -228,7 +224,8 @@ def report_of(
     )
 
 
-def _facts(certificates: Sequence[Certificate]) -> Facts:
+def facts_of(certificates: Sequence[Certificate]) -> Facts:
+    """What all rows share. Raises :class:`InvalidResults` where they come from several procedures."""
     certified, how = [row for row in certificates if row.error is None] or certificates, made(certificates)
     fixed = how.sampling == "fixed"
     return Facts(
@@ -239,6 +236,15 @@ def _facts(certificates: Sequence[Certificate]) -> Facts:
         sigma=_agreed("sigma", [row.sigma for row in certified]),
         seed=_agreed("seed", [row.seed for row in certified]),
     )
+
+
+def cap_of(facts: Facts) -> float | None:
+    """The largest radius that is possible, where n, alpha and sigma are known and the same for all rows."""
+    if not (facts.n and facts.alpha and facts.sigma):
+        return None
+    how = facts.how
+    asked = Procedure(sigma=facts.sigma, n=facts.n, alpha=facts.alpha, bound=how.bound, robust_weight=how.robust_weight)
+    return asked.cap
 
 
 def _quantiles(sample: Sample) -> Quantiles:
@@ -323,7 +329,9 @@ def _constant_note(digest: Digest, cap: float | None) -> str | None:
     )
 
 
-def _denominator(rows: Columns, total: int | None) -> int:
+def denominator(rows: Columns, total: int | None) -> int:
+    """The inputs of a job, ``total`` or as many as there are rows. Raises :class:`InvalidResults` where there are none, more
+    rows than that, or two of one index."""
     evaluated = len(rows.index)
     inputs = evaluated if total is None else total
     if inputs < 1:

@@ -75,11 +75,11 @@ def bulleted(notes: Iterable[str]) -> list[str]:
 
 def _headline(report: Report) -> str:
     cap = "" if report.cap is None else f" ({rounded_down(report.cap, 4)})"
-    share = "unknown" if report.share_at_cap is None else _percent(report.share_at_cap)
+    share = "unknown" if report.share_at_cap is None else percent(report.share_at_cap)
     items = (
         f"{report.made.acr_label} {rounded_down(report.acr, 4)}",
-        f"accuracy at 0 {_percent(report.accuracy_at_0.certified_accuracy)}",
-        f"abstained {_percent(report.abstention_rate)}",
+        f"accuracy at 0 {percent(report.accuracy_at_0.certified_accuracy)}",
+        f"abstained {percent(report.abstention_rate)}",
         f"at the cap{cap} {share}",
     )
     return "   ".join(items)
@@ -104,7 +104,7 @@ def _curve(report: Report) -> list[str]:
 
 def _curve_row(point: CurvePoint, decimals: int) -> str:
     low, high = rounded_down(100 * point.low, 2), f"{-float(rounded_down(-100 * point.high, 2)):.2f}"
-    share = _percent(point.certified_accuracy)
+    share = percent(point.certified_accuracy)
     return f"{point.radius:>8.{decimals}f}   {share:>18}   [{low:>6}, {high:>6}]   {point.count:>9,}"
 
 
@@ -124,7 +124,8 @@ def _named(quantiles: Quantiles | None) -> list[tuple[str, float]]:
     return [] if quantiles is None else list(zip(names, astuple(quantiles), strict=True))
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share with two decimals."""
     return f"{100 * share:.2f} %"
 
 

@@ -51,6 +51,14 @@ class Columns:
         """Radius x correct: what an input adds to ACR."""
         return self.radius * self.correct
 
+    def certified_at(self, radius: float) -> NDArray[np.bool_]:
+        """Correct with at least that radius."""
+        return self.correct & (self.radius >= radius)
+
+    def at(self, places: NDArray[np.int64]) -> "Columns":
+        """Some of the rows."""
+        return Columns(**{name: getattr(self, name)[places] for name in self.__dataclass_fields__})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:

@@ -37,15 +37,23 @@ _ROW = re.compile("\t".join(f"({pattern})" for pattern, _ in _GRAMMAR.values()))
 
 
 def read_tsv(
-    path: str | Path, *, sigma: float = math.nan, n0: int = 0, n: int = 0, alpha: float = math.nan
+    path: str | Path,
+    *,
+    sigma: float = math.nan,
+    n0: int = 0,
+    n: int = 0,
+    alpha: float = math.nan,
+    name: str | None = None,
 ) -> list[Certificate]:
-    """The rows of a results file, in its order. ``sigma``, ``n0``, ``n`` and ``alpha`` are entered into every row.
+    """The rows of a results file, in its order. ``sigma``, ``n0``, ``n`` and ``alpha`` are entered into every row; ``name``
+    is what errors call the file, where that is not its own.
 
     Line ends may be LF or CRLF, times H:MM:SS.micros or plain seconds. What the file does not hold is unknown: empty
     counts, p_lower NaN, seed -1. Raises :class:`InvalidResults`, naming the line, for anything else that is not a row,
     for contradictions within a row and for an index that comes twice.
     """
-    name, lines = Path(path).name, _lines(Path(path))
+    name = name or Path(path).name
+    lines = _lines(Path(path), name)
     if lines[0] != HEADER:
         raise InvalidResults(expected=f"the header {HEADER!r}", got=_shown(lines[0]), where=f"{name}, line 1")
     if len(lines) == 1:
@@ -84,19 +92,19 @@ def rounded_down(value: float, decimals: int) -> str:
     return str(Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_FLOOR))
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path, name: str) -> list[str]:
     """The lines without their ends; empty lines at the end of the file are dropped."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise InvalidResults(expected="a readable file", got=str(error.strerror), where=path.name) from None
+        raise InvalidResults(expected="a readable file", got=str(error.strerror), where=name) from None
     except UnicodeDecodeError as error:
         got = f"binary data at byte {error.start}"
-        raise InvalidResults(expected="a text file", got=got, where=path.name) from None
+        raise InvalidResults(expected="a text file", got=got, where=name) from None
     if "\0" in text:
-        raise InvalidResults(expected="a text file", got="binary data (a zero byte)", where=path.name)
+        raise InvalidResults(expected="a text file", got="binary data (a zero byte)", where=name)
     if not text.strip():
-        raise InvalidResults(expected=f"the header {HEADER!r} and rows", got="an empty file", where=path.name)
+        raise InvalidResults(expected=f"the header {HEADER!r} and rows", got="an empty file", where=name)
     return [line.removesuffix("\r") for line in text.rstrip("\r\n").split("\n")]
 
 

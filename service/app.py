@@ -18,6 +18,7 @@ from service.routes import (
     blobs,
     certificates,
     checkpoints,
+    compare,
     datasets,
     evaluations,
     events,
@@ -28,6 +29,7 @@ from service.routes import (
     part_uploads,
     plots,
     presets,
+    published,
     reports,
     uploads,
 )
@@ -44,12 +46,14 @@ NOUNS = (
     architectures,
     methods,
     presets,
+    published,
     jobs,
     events,
     certificates,
     evaluations,
     reports,
     plots,
+    compare,
 )
 DESCRIPTION = """Trains and certifies randomized-smoothing classifiers.
 

@@ -12,10 +12,12 @@ from typer.core import TyperGroup
 
 from service.client_errors import ClientError
 from service.commands import architectures, compose, keeping, local, presets, remote, server, transfer, variables
+from service.commands.compare import compare
 from service.commands.console import CommandError, note, say
 from service.commands.corrupt import corrupt
 from service.commands.evaluate import evaluate
 from service.commands.plan import plan
+from service.commands.published import published
 from service.commands.report import report
 from service.commands.verify import verify
 
@@ -84,8 +86,8 @@ def options(
 
 
 for panel, functions in {
-    LOCAL: (local.train, local.certify, local.predict, evaluate, corrupt, plan, report, verify),
-    CHOICE: (presets.methods, presets.presets, architectures.architectures),
+    LOCAL: (local.train, local.certify, local.predict, evaluate, corrupt, plan, report, compare, verify),
+    CHOICE: (presets.methods, presets.presets, architectures.architectures, published),
     REMOTE: (
         remote.submit,
         remote.status,

@@ -18,6 +18,7 @@ from service.client_errors import ApiError, ClientError, JobNotSucceeded, JobTim
 from service.client_http import Content, Http, Waiting
 from service.client_job import Job, url_part
 from service.client_upload import LARGE, in_parts
+from service.comparison_schemas import Comparison, Published
 from service.schemas import Checkpoint, Dataset, Method, Plan, Preset, Upload
 
 if TYPE_CHECKING:
@@ -189,6 +190,34 @@ class Client:
         """A published setting, such as ``cifar10/smoothmix/0.5``."""
         return Preset.model_validate_json(self.http.send("GET", f"/v1/presets/{quote(name)}").content)
 
+    def published(self) -> Iterator[Published]:
+        """Published results, which :meth:`compare` lays beside runs by name."""
+        return (Published.model_validate(item) for item in self.http.items("/v1/published"))
+
+    def compare(
+        self,
+        *jobs: Job | str,
+        files: Sequence[Upload | str] = (),
+        published: Sequence[str] = (),
+        baseline: Job | Upload | str | None = None,
+        radii: Sequence[float] = (),
+        all_pairs: bool = False,
+    ) -> Comparison:
+        """Certify jobs and uploaded results files on the inputs that they share, with paired tests against ``baseline`` (the
+        first by default, a job or a file) or, with ``all_pairs``, of every two; ``published`` names what to lay beside."""
+        asked = _comparison(jobs, files, published, baseline, radii, all_pairs)
+        return Comparison.model_validate_json(self.http.send("GET", "/v1/compare", params=asked).content)
+
+    def compare_file(
+        self, target: Path, *jobs: Job | str, files: Sequence[Upload | str] = (), published: Sequence[str] = ()
+    ) -> None:
+        """Writes the comparison to a file, by its ending: a page (.html), a table (.csv), or the plot (.png, .svg)."""
+        ending = target.suffix
+        place = f".{ending[1:]}" if ending in (".html", ".csv", ".json") else f"/plots/certified-accuracy{ending}"
+        asked = _comparison(jobs, files, published)
+        answer = self.http.send("GET", f"/v1/compare{place}", params=asked, headers={"Accept": "*/*"})
+        target.write_bytes(answer.content)
+
     def delete(self, thing: Dataset | Checkpoint) -> None:
         """Deletes a data set or a checkpoint; 409 while a job needs it."""
         noun = "datasets" if isinstance(thing, Dataset) else "checkpoints"
@@ -280,6 +309,24 @@ class Client:
 
     def _get(self, kind: type[Resource], path: str) -> Resource:
         return kind.model_validate_json(self.http.send("GET", path).content)
+
+
+def _comparison(
+    jobs: Sequence[Job | str],
+    files: Sequence[Upload | str],
+    published: Sequence[str],
+    baseline: Job | Upload | str | None = None,
+    radii: Sequence[float] = (),
+    all_pairs: bool = False,
+) -> dict[str, Any]:
+    """The query of a comparison."""
+    body = _given(baseline=None if baseline is None else _reference(baseline), pairs="all" if all_pairs else None)
+    named = {"job": [_id(job) for job in jobs], "file": [_reference(file) for file in files]}
+    return body | named | {"published": list(published), "radius": list(radii)}
+
+
+def _reference(thing: Job | Upload | str) -> str:
+    return thing.name if isinstance(thing, Upload) else _id(thing)
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -252,6 +252,7 @@ def links(job: Job) -> dict[str, str]:
             "report_html": f"{base}/report.html",
             "certified_accuracy": f"{base}/plots/certified-accuracy.svg",
             "radius_histogram": f"{base}/plots/radius-histogram.svg",
+            "compare": f"/v1/compare.html?job={job.id}",
         },
         **{kind: {"predictions": f"{base}/predictions"} for kind in PREDICTING},
         "evaluate": {

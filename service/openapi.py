@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service import evaluation_examples, examples
+from service import comparison_examples, evaluation_examples, examples
 from service.schemas import PROBLEM_MEDIA_TYPE, Problem
 
 MEANINGS = {
@@ -22,11 +22,11 @@ MEANINGS = {
 }
 Responses = dict[int | str, dict[str, Any]]
 
-PARTS = (examples, evaluation_examples)
+PARTS = (examples, evaluation_examples, comparison_examples)
 REQUESTS: dict[str, dict[str, Any]] = {}
 RESPONSES: dict[tuple[str, int, str], Any] = {}
 for part in PARTS:
-    REQUESTS |= {name: REQUESTS.get(name, {}) | added for name, added in part.REQUESTS.items()}
+    REQUESTS |= {name: REQUESTS.get(name, {}) | added for name, added in getattr(part, "REQUESTS", {}).items()}
     RESPONSES |= part.RESPONSES
 
 NOT_MODIFIED: Responses = {304: {"description": "Not modified"}}

@@ -67,16 +67,18 @@ def _evaluated_to_json(record: Any) -> dict[str, Any]:
     return body | {"label": None if record.label == -1 else record.label, "found": found}
 
 
-def read_ndjson(path: Path) -> "list[Certificate] | list[Prediction] | list[Evaluated]":
-    """The records of a file with one object per line, all of one kind; :class:`InvalidResults` names the wrong line.
+def read_ndjson(path: Path, name: str | None = None) -> "list[Certificate] | list[Prediction] | list[Evaluated]":
+    """The records of a file with one object per line, all of one kind; :class:`InvalidResults` names the wrong line, and the
+    file as ``name`` or as it is.
 
     Of an input that was certified again and again (``anytime``), the last line counts.
     """
     from rs_core.errors import InvalidResults
 
-    bodies = list(_objects(path))
+    name = name or path.name
+    bodies = list(_objects(path, name))
     if not bodies:
-        raise InvalidResults(expected="at least one line", got="an empty file", where=path.name)
+        raise InvalidResults(expected="at least one line", got="an empty file", where=name)
     first = bodies[0][1]
     read: Any = evaluated if "found" in first else prediction if "p_value" in first else certificate
     records: list[Any] = []
@@ -90,12 +92,12 @@ def read_ndjson(path: Path) -> "list[Certificate] | list[Prediction] | list[Eval
                 place[record.index] = len(records)
                 records.append(record)
         except InvalidResults as error:
-            where = f"{path.name}, line {number}"
+            where = f"{name}, line {number}"
             raise InvalidResults(expected=error.expected, got=error.got, where=where) from None
     return records
 
 
-def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _objects(path: Path, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     from rs_core.errors import InvalidResults
 
     with path.open("rb") as file:
@@ -106,7 +108,7 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 body = None
             if not isinstance(body, dict):
                 got = repr(line[:100])
-                raise InvalidResults(expected="a JSON object", got=got, where=f"{path.name}, line {number}")
+                raise InvalidResults(expected="a JSON object", got=got, where=f"{name}, line {number}")
             yield number, body
 
 
@@ -133,7 +135,7 @@ def _read(kind: type[Any], body: Mapping[str, Any]) -> Any:
 def contradictions(path: Path) -> Iterator[tuple[int, str]]:
     """The inputs of a file of certificates that :func:`read_ndjson` can read whose lines say something else than follows
     from their other fields, and what."""
-    for _, body in _objects(path):
+    for _, body in _objects(path, path.name):
         record = certificate(body)
         for name in FOLLOWING:
             said, found = body.get(name), getattr(record, name)

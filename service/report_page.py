@@ -7,6 +7,7 @@ from dataclasses import astuple
 from typing import Any
 
 from rs_core import plots, plots_corruptions
+from rs_core.asked_report import how_of
 from rs_core.composition import PARTS
 from rs_core.corruption_report import origin, shortened
 from rs_core.digest import Digest
@@ -62,7 +63,7 @@ def plot(found: Sources, rows: Digest, name: str, form: Any) -> bytes:
     if name == "corruptions" and (made := reports.numbers(found, rows).corruptions) is not None:
         return plots.render(plots_corruptions.by_corruption(made, title=f"By corruption, {about}"), form)
     label = found.checkpoint.name
-    curve = plots.Drawn(digest=rows, how=reports.how_of(reports.spec_of(found.job)))
+    curve = plots.Drawn(digest=rows, how=how_of(reports.spec_of(found.job)))
     drawn = plots.certified_accuracy({label: curve}, totals={label: total}, title=f"Certified accuracy, {about}")
     return plots.render(drawn, form)
 
@@ -82,7 +83,7 @@ def identity(found: Sources) -> list[tuple[str, str]]:
     return [
         *things(found),
         ("Noise level sigma", f"{spec['sigma']:g}"),
-        ("Procedure", reports.how_of(asked).text),
+        ("Procedure", how_of(asked).text),
         *([("Settled at radii", ", ".join(f"{radius:g}" for radius in asked.radii))] if asked.radii else []),
         ("Noise samples", f"n0 = {spec['n0']:,} (selection), n = {spec['n']:,} (estimation{most})"),
         ("Failure probability alpha", f"{spec['alpha']:g}, {GUARANTEES[asked.guarantee]}"),

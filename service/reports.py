@@ -11,14 +11,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from rs_core.asked_report import together
+from rs_core.asked_report import facts_asked, together
 from rs_core.certify.discrete_law import neglected
 from rs_core.certify.procedure import procedure_of
 from rs_core.corruption_report import Grouped
 from rs_core.digest import Digest, digest_of
 from rs_core.mixed_report import WeightRow, by_weight
-from rs_core.procedure_text import Made, made_of, recipe
-from rs_core.report import Facts, Report, report_of
+from rs_core.procedure_text import recipe
+from rs_core.report import Report, report_of
 from rs_core.spec import CertifySpec, dump_spec, parse_spec
 from rs_core.trained_on import trained_on, training_note
 from service import result_schemas
@@ -89,10 +89,9 @@ def numbers(found: Sources, rows: Digest) -> Report:
     procedure = procedure_of(spec, inputs=summary.total)
     count, corrupted = found.dataset.count or 0, groups.corrupted(found.dataset)
     chosen = spec.inputs.indices(count)
-    fixed = {"n0": spec.n0, "n": spec.n} if spec.sampling == "fixed" else {}
     report = report_of(
         rows,
-        Facts(how=how_of(spec), alpha=procedure.alpha, sigma=procedure.sigma, seed=spec.seed, **fixed),
+        facts_asked(spec, summary.total),
         inputs=summary.total,
         cap=procedure.cap,
         class_names=found.dataset.class_names,
@@ -115,11 +114,6 @@ def with_weights(session: Session, found: Sources) -> Sources:
     mass = neglected(spec.sigma, pixels) if spec.noise == "discrete" and spec.sigma is not None else 0.0
     made = by_weight(rows, found.summary.radii, total=found.summary.total, neglected=mass)
     return replace(found, weights=made)
-
-
-def how_of(spec: CertifySpec) -> Made:
-    """The procedure of a job, in words."""
-    return made_of(spec)
 
 
 def spec_of(job: Job) -> CertifySpec:

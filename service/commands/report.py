@@ -2,22 +2,17 @@
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service import records
-from service.commands.console import CommandError, note, say
-from service.commands.results import read_run
+from service.commands.console import CommandError, say
+from service.commands.results_file import check_picture, grid_of, read, write_picture
 from service.commands.summaries import predictions_table, summarize_predictions
 
 if TYPE_CHECKING:
-    from rs_core.certify.decision import Certificate, Prediction
     from rs_core.corruption_report import Grouped
-    from rs_core.evaluate.records import Evaluated
 
 KNOWN = "What a TSV file does not say"
 
@@ -92,9 +87,10 @@ def report(
     if len(files) > 1 or per_severity is not None:
         raise typer.BadParameter("expected one file, or --corruptions")
     (file,) = files
-    grid = _grid(radii)
-    run = read_run(file) or {}
-    rows = _as_made(_rows(file, **_known(file, run, sigma=sigma, n0=n0, n=n, alpha=alpha)), run)
+    grid = grid_of(radii)
+    check_picture(plot)
+    found, run = read(file, sigma=sigma, n0=n0, n=n, alpha=alpha)
+    rows: Any = found
     inputs = total or max(int(run.get("inputs") or 0), len(rows))
     from rs_core.certify.decision import Prediction
     from rs_core.evaluate.records import Evaluated
@@ -125,25 +121,9 @@ def report(
     else:
         say((to_csv(made) if as_csv else format_table(made)).rstrip("\n"))
     if plot is not None:
-        _draw(plot, file.stem, rows, inputs)
+        from rs_core.plots import certified_accuracy
 
-
-def _known(file: Path, run: dict[str, Any], **flags: Any) -> dict[str, Any]:
-    """What the flags say, else what stands beside a TSV file about the run that wrote it."""
-    if file.suffix in (".ndjson", ".jsonl"):
-        return flags
-    spec = run.get("spec") or {}
-    return {name: spec.get(name) if value is None else value for name, value in flags.items()}
-
-
-def _as_made(rows: Any, run: dict[str, Any]) -> Any:
-    """Rows of a TSV file with what stands beside it about their procedure; other rows say it themselves."""
-    spec = run.get("spec") or {}
-    if spec.get("kind") != "certify" or any(row.counts for row in rows):
-        return rows
-    made = {name: spec[name] for name in ("sampling", "bound", "noise", "precision", "robust_weight") if name in spec}
-    together = spec.get("guarantee") == "dataset" and run.get("inputs")
-    return [replace(row, **made, alpha=row.alpha / run["inputs"] if together else row.alpha) for row in rows]
+        write_picture(plot, certified_accuracy({file.stem: rows}, totals={file.stem: inputs}), "The curve is")
 
 
 def _check_cap(cap: float | None, largest: float) -> None:
@@ -155,50 +135,12 @@ def _check_cap(cap: float | None, largest: float) -> None:
         )
 
 
-def _rows(
-    file: Path, *, sigma: float | None, n0: int | None, n: int | None, alpha: float | None
-) -> "list[Certificate] | list[Prediction] | list[Evaluated]":
-    from rs_core.tsv import read_tsv
-
-    if file.suffix not in (".ndjson", ".jsonl"):
-        known = {"sigma": math.nan if sigma is None else sigma, "alpha": math.nan if alpha is None else alpha}
-        return read_tsv(file, n0=n0 or 0, n=n or 0, **known)
-    if any(value is not None for value in (sigma, n0, n, alpha)):
-        raise typer.BadParameter("expected --sigma, --n0, --n and --alpha with a TSV file only: the rows say them")
-    return records.read_ndjson(file)
-
-
-def _grid(radii: str | None) -> list[float] | None:
-    if radii is None:
-        return None
-    try:
-        return [float(part) for part in radii.split(",")]
-    except ValueError:
-        raise typer.BadParameter(f"expected radii joined by commas, got {radii!r}", param_hint="--radii") from None
-
-
-def _draw(path: Path, name: str, rows: "list[Certificate]", inputs: int) -> None:
-    from rs_core.plots import certified_accuracy, render
-
-    _write(path, lambda form: render(certified_accuracy({name: rows}, totals={name: inputs}), form))
-
-
-def _write(path: Path, drawn: Callable[[Any], bytes]) -> None:
-    """A figure as a file, in the form that its name asks for."""
-    if path.suffix not in (".png", ".svg"):
-        raise CommandError(f"--plot must end in .png or .svg, got {str(path)!r}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(drawn(path.suffix.removeprefix(".")))
-    note(f"The curve is in {path}.")
-
-
 def _print_evaluation(
     rows: Any, run: dict[str, Any], file: Path, *, as_json: bool, as_csv: bool, plot: Path | None
 ) -> None:
     from rs_core import evaluation_plots
     from rs_core.evaluation_report import summarize
     from rs_core.evaluation_text import format_table, to_csv
-    from rs_core.plots import render
     from rs_core.spec import EvaluateSpec, parse_spec
 
     spec = parse_spec({**run["spec"], **run["files"]}) if run else None
@@ -209,7 +151,7 @@ def _print_evaluation(
     made = summarize(rows, spec, total=int(run.get("inputs") or 0))
     say(json.dumps(made.to_json(), indent=2) if as_json else (to_csv(made) if as_csv else format_table(made)).rstrip())
     if plot is not None:
-        _write(plot, lambda form: render(evaluation_plots.evaluation({file.stem: made}), form))
+        write_picture(plot, evaluation_plots.evaluation({file.stem: made}), "The curve is")
 
 
 def _print_predictions(rows: Any, inputs: int, grouped: "Grouped | None", *, as_json: bool, refused: bool) -> None:

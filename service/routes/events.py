@@ -28,6 +28,8 @@ SECONDS_BETWEEN_PROGRESS = 1.0
 PATIENCE = 60.0
 """Seconds of one wait; nothing is sent when it ends."""
 RECONNECT_MS = 2_000
+LAST_EVENT_ID = 2**63 - 1
+"""What a database can look for."""
 
 
 def existing(job_id: str, tenant_id: TenantId, database: DatabaseDep) -> str:
@@ -47,7 +49,8 @@ async def stream_events(
     request: Request,
     database: DatabaseDep,
     last_event_id: Annotated[
-        int | None, Header(ge=0, description="`id` of the last event that came; the stream goes on after it")
+        int | None,
+        Header(ge=0, le=LAST_EVENT_ID, description="`id` of the last event that came; the stream goes on after it"),
     ] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: one for each change of the job's state, with an `id`, from the first one on or from the one

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.sse import EventSourceResponse
 
+from rs_core import published
 from service import job_views
 from service.auth import PageTenantId
 from service.dependencies import Cursor, DatabaseDep, SettingsDep, get
@@ -38,7 +39,9 @@ def job_page(job_id: str, tenant_id: PageTenantId, database: DatabaseDep, settin
         job = job_views.view(session, get(session, Job, tenant_id, job_id))
         waits = job.state in ACTIVE and not backlog.workers(session, settings.seen)
     spec = json.dumps(job.spec, indent=2, sort_keys=True)
-    return HTMLResponse(render("job.html", job=job, spec=spec, waits=waits, seen=settings.seen), headers=PAGE_HEADERS)
+    beside = [one for one in published.beginning(None) if one.sigma in (None, job.spec.get("sigma"))]
+    html = render("job.html", job=job, spec=spec, waits=waits, seen=settings.seen, published=beside)
+    return HTMLResponse(html, headers=PAGE_HEADERS)
 
 
 # Below the page's own address, where a browser sends the password that it was asked for.

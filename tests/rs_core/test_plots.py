@@ -16,6 +16,7 @@ from rs_core import plots
 from rs_core.certify.decision import ABSTAIN, Certificate
 from rs_core.errors import InvalidResults
 from rs_core.plots import certified_accuracy, radius_histogram, render
+from rs_core.published import published
 
 ROW = Certificate(
     index=0,
@@ -95,6 +96,35 @@ def test_the_interval_contains_the_curve() -> None:
 def test_every_one_of_a_dozen_curves_looks_different() -> None:
     lines = certified_accuracy({str(k): ROWS for k in range(12)}).axes[0].lines
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 12
+
+
+def test_published_results_are_points_at_their_radii() -> None:
+    figure = certified_accuracy(
+        {"a": ROWS}, published=[published("cifar10/cat_rs/0.25"), published("mnist/cat_rs/0.5")]
+    )
+    curve, points = figure.axes[0].lines
+    assert points.get_linestyle() == "None" and points.get_color() != curve.get_color()
+    assert np.asarray(points.get_xdata()).tolist() == [0.0, 0.25, 0.5, 0.75]
+    assert np.asarray(points.get_ydata()) == pytest.approx([0.763, 0.681, 0.588, 0.482])
+    assert legend_of(figure) == [
+        "a (ACR 0.3083)",
+        "published: cifar10/cat_rs/0.25 (ACR 0.562)",
+        "95 % interval over 6 inputs, pointwise",
+    ]
+
+
+def test_the_legend_of_many_curves_stands_below_them_and_covers_none() -> None:
+    results = [published("cifar10/cat_rs/0.25"), published("cifar10/gaussian/0.25")]
+    figure = certified_accuracy({f"{k} {'x' * 60}": ROWS for k in range(7)}, published=results)
+    few = certified_accuracy({"a": ROWS, "b": ROWS})
+    picture = Image.open(io.BytesIO(render(figure, "png")))
+    assert picture.size[0] == 800 and picture.size[1] > 600
+    legend, axes = figure.axes[0].get_legend(), figure.axes[0].get_window_extent()
+    assert legend is not None
+    box = legend.get_window_extent()
+    assert box.y1 < axes.y0 and box.y0 >= 0 and box.x1 <= 800, "under the axes, and within the picture"
+    before = few.axes[0].get_window_extent()
+    assert (axes.width, axes.height) == pytest.approx((before.width, before.height))
 
 
 def test_names_are_shown_as_they_are() -> None:

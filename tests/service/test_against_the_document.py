@@ -31,7 +31,14 @@ CHECKS = (
     "negative_data_rejection",
     "allow_header_conformance",
 )
-SLOW = ("GET /v1/jobs/{job_id}/plots/{name}.{format}", "GET /v1/jobs/{job_id}/report.{format}")
+SLOW = (
+    "GET /v1/jobs/{job_id}/plots/{name}.{format}",
+    "GET /v1/jobs/{job_id}/report.{format}",
+    "GET /v1/compare.{format}",
+    "GET /v1/compare/plots/certified-accuracy.{format}",
+)
+COMPARED = ("GET /v1/compare", "GET /v1/compare.{format}", "GET /v1/compare/plots/certified-accuracy.{format}")
+"""Operations whose things that are there are named in the query."""
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -76,6 +83,10 @@ def try_many(operation: Any, mode: GenerationMode, asking: Asking) -> None:
         if asking.tried % 2 and mode == GenerationMode.POSITIVE:
             known = case.path_parameters.keys() & asking.real.keys()
             case.path_parameters.update({name: asking.real[name] for name in known})
+            if operation.label in COMPARED:
+                case.query.update({"job": [asking.real["job_id"]], "published": ["cifar10/cat_rs/0.25"]})
+                for name in ("file", "baseline"):
+                    case.query.pop(name, None)
         case.query.pop("wait", None)
         answer = case.call_and_validate(headers=HOST, checks=asking.asked)
         asking.answered += answer.status_code < 300

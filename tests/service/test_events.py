@@ -83,8 +83,9 @@ def test_a_stream_goes_on_after_the_last_event_that_came(service: Service, last:
 def test_a_stream_of_no_job_is_a_404_and_a_number_that_is_none_a_422(service: Service) -> None:
     assert service.client.get("/v1/jobs/job_none/events").status_code == 404
     job_id = service.finished()
-    wrong = service.client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": "x"})
-    assert wrong.status_code == 422
+    for wrong in ("x", "-1", str(2**63)):
+        answer = service.client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": wrong})
+        assert answer.status_code == 422, wrong
 
 
 def test_another_tenants_events_are_not_to_be_seen(locked: Service) -> None:

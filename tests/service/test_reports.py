@@ -142,8 +142,8 @@ def test_what_has_not_changed_is_304(service: Service, part: str) -> None:
     assert service.client.get(url, headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_only_certify_jobs_have_reports(service: Service) -> None:
+def test_only_certify_and_evaluate_jobs_have_reports(service: Service) -> None:
     body = {"kind": "predict", "dataset": service.dataset(), "checkpoint": service.checkpoint()}
     job_id = service.client.post("/v1/jobs", json=body).json()["id"]
     answer = service.client.get(f"/v1/jobs/{job_id}/report")
-    assert (answer.status_code, "a certify job" in answer.json()["detail"]) == (404, True)
+    assert (answer.status_code, "a certify or evaluate job" in answer.json()["detail"]) == (404, True)

@@ -1,0 +1,131 @@
+"""Plain sentences that a reader of a comparison needs: what the tests speak of, and what makes runs hard to compare."""
+
+from collections.abc import Iterator, Sequence
+
+from rs_core.aligned import Aligned, Run
+from rs_core.paired import MOST_RESAMPLED
+from rs_core.published import Published
+from rs_core.tally import CONFIDENCE
+from rs_core.tsv import rounded_down
+
+FEW = 100
+"""Shared inputs below which hardly any difference can be told from chance."""
+
+
+def procedure_text(run: Run) -> str:
+    """How a run was made, in one line."""
+    return run.facts.how.text if run.told else "procedure unknown"
+
+
+def notes(
+    runs: Sequence[Run], shared: Aligned, published: Sequence[Published], *, tests: int, resamples: int, seed: int
+) -> tuple[str, ...]:
+    """All of them."""
+    return (
+        *(_tests(shared, tests, resamples, seed) if len(runs) > 1 else ()),
+        *_inputs(runs, shared),
+        *_procedures(runs),
+        *_data(runs),
+        *_published(runs, published),
+    )
+
+
+def _tests(shared: Aligned, tests: int, resamples: int, seed: int) -> Iterator[str]:
+    inputs = shared.inputs
+    if tests:
+        yield (
+            f"Tests: {tests:,} exact two-sided McNemar tests, each over the {inputs:,} shared inputs at one radius; p is for its "
+            f"radius alone, Holm's p is adjusted for all {tests:,} and they may be read together."
+        )
+    percent = f"{100 * CONFIDENCE:.0f} %"
+    if inputs > MOST_RESAMPLED:
+        yield (
+            f"Intervals of differences of ACR are at {percent}, pointwise: of so many inputs the normal one, to which the "
+            "bootstrap's tends."
+        )
+    else:
+        yield (
+            f"Intervals of differences of ACR are at {percent}, pointwise: percentiles of {resamples:,} resamples of the "
+            f"shared inputs, seed {seed}."
+        )
+    yield (
+        "Tests and intervals are over inputs: they say how sure it is that these classifiers differ on inputs like these, not "
+        "whether training them again would show it."
+    )
+    if inputs < FEW:
+        yield f"There are only {inputs:,} shared inputs: hardly any difference can be told from chance, and ACR's intervals are too narrow."
+
+
+def _inputs(runs: Sequence[Run], shared: Aligned) -> Iterator[str]:
+    if shared.unlabelled:
+        yield f"Shared inputs without a label, which are left out: {shared.unlabelled:,}."
+    for run in runs:
+        if run.evaluated < run.total:
+            yield (
+                f"{run.name} is partial: {run.evaluated:,} of {run.total:,} inputs are evaluated. On its own inputs the others "
+                "count as not certified; among the shared ones they are left out, and those that are done first may be "
+                "easier or harder than the rest."
+            )
+        if run.unfinished:
+            yield f"{run.name} goes on: {run.unfinished:,} of its inputs count with their present bound, which can still grow."
+        left = run.evaluated - shared.inputs - shared.unlabelled
+        if left:
+            yield f"{run.name} has {left:,} inputs that not all runs have; they are in the figures on its own inputs alone."
+
+
+def _procedures(runs: Sequence[Run]) -> Iterator[str]:
+    texts = {run.name: procedure_text(run) for run in runs}
+    if len(set(texts.values())) > 1:
+        yield (
+            f"The runs were made by different procedures ({_listed(texts)}): a difference is one of classifier and procedure "
+            "together."
+        )
+    for name, words in (("sigma", "noise levels"), ("alpha", "failure probabilities"), ("n", "numbers of samples")):
+        values = {run.name: getattr(run.facts, name) for run in runs if getattr(run.facts, name) is not None}
+        if len(set(values.values())) > 1:
+            yield f"The runs have different {words} ({_listed({key: _number(value) for key, value in values.items()})})."
+    caps = {run.name: rounded_down(run.cap, 4) for run in runs if run.cap is not None}
+    if len(set(caps.values())) > 1:
+        yield (
+            f"The runs can certify up to different radii ({_listed(caps)}): beyond its own a run certifies nothing, however good "
+            "its classifier is."
+        )
+    for run in runs:
+        if run.facts.how.sampling == "at_radii":
+            yield (
+                f"Sampling of {run.name} stopped when an input was settled at all requested radii: its radii and ACR are lower "
+                "bounds, its ACR is ranked against none, and certified accuracy is tested only at the radii it was to settle"
+                f" ({', '.join(f'{radius:g}' for radius in run.settled) or 'unknown'})."
+            )
+
+
+def _data(runs: Sequence[Run]) -> Iterator[str]:
+    if len({run.data for run in runs if run.data is not None}) > 1:
+        yield (
+            "The runs' data sets differ in their content: labels agree on the shared inputs, but the images of one index need "
+            "not be the same."
+        )
+
+
+def _published(runs: Sequence[Run], published: Sequence[Published]) -> Iterator[str]:
+    if published:
+        yield (
+            "Published figures are as they were printed, over the inputs that were certified then; no test is made with them. "
+            "A run's interval says how far other inputs could have moved it."
+        )
+    sigmas = {run.facts.sigma for run in runs if run.facts.sigma is not None}
+    for one in published:
+        if one.note is not None:
+            yield f"{one.name}: {one.note}."
+        if one.sigma is not None and sigmas and one.sigma not in sigmas:
+            yield f"{one.name} is of noise level {one.sigma:g}, which no run here has."
+        if one.inputs is not None and all(run.total != one.inputs for run in runs):
+            yield f"{one.name} is of {one.inputs:,} inputs, which no run here has."
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def _listed(values: dict[str, str]) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in values.items())

@@ -1,0 +1,27 @@
+"""The figure of a comparison: a curve for each run on the shared inputs, and published results as points."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from rs_core.aligned import Aligned, Run
+from rs_core.digest import digest_of_columns
+from rs_core.plots import Drawn, certified_accuracy
+from rs_core.published import Published
+from rs_core.tally import Columns
+
+
+def comparison_figure(runs: Sequence[Run], shared: Aligned, published: Sequence[Published] = ()) -> Figure:
+    """Certified accuracy of each run over the radius; of one run alone on all its inputs, with its pointwise interval."""
+    if len(runs) == 1:
+        (run,) = runs
+        title = f"Certified accuracy, {run.total:,} inputs"
+        return certified_accuracy(
+            {run.name: _drawn(run, run.rows)}, totals={run.name: run.total}, title=title, published=published
+        )
+    curves = {run.name: _drawn(run, rows) for run, rows in zip(runs, shared.rows, strict=True)}
+    return certified_accuracy(curves, title=f"Certified accuracy, {shared.inputs:,} shared inputs", published=published)
+
+
+def _drawn(run: Run, rows: Columns) -> Drawn:
+    return Drawn(digest=digest_of_columns(rows, (), (), cap=None), how=run.facts.how)

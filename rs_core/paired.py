@@ -1,0 +1,113 @@
+"""Two runs on the same inputs: is one better than the other by more than the choice of inputs explains?
+
+Certified accuracy at a radius: the exact test of McNemar 1947, "Note on the sampling error of the difference between
+correlated proportions or percentages", Psychometrika 12, on the inputs that only one of the two certifies there. ACR: a
+percentile bootstrap (Efron 1979, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7) over the
+differences of radius x correct, input by input, which pairs the runs. Both speak of inputs alone: how much another training
+run would differ they cannot know. statsmodels and scipy compute; which runs are laid beside each other is in ``compare``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import bootstrap
+
+from rs_core.tally import CONFIDENCE, Columns
+
+RESAMPLES = 2_000
+MOST_RESAMPLED = 20_000
+"""Inputs up to which ACR's interval is a bootstrap; of more, the mean is normal to within what is printed."""
+AT_ONCE = 200_000
+"""Values of the resamples that are in memory together; few enough for a processor's cache, which halves the time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discordance:
+    """Certified accuracy at one radius of two runs: how many shared inputs both, one or none of them certifies there.
+
+    ``difference``: of certified accuracy, run less baseline; ``p_value``: exact and two-sided, for this radius alone.
+    """
+
+    radius: float
+    both: int
+    only_run: int
+    only_baseline: int
+    neither: int
+    difference: float
+    p_value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcrDifference:
+    """ACR of a run less that of a baseline; the interval is pointwise, and None where there is one input alone."""
+
+    difference: float
+    low: float | None
+    high: float | None
+    method: Literal["bootstrap", "normal"]
+
+
+def discordance(run: Columns, baseline: Columns, radius: float) -> Discordance:
+    """The two runs' rows of the same inputs at one radius."""
+    # Imported on use: pandas comes with it, and a second of every process's start.
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    ours, theirs = run.certified_at(radius), baseline.certified_at(radius)
+    table = [[int((ours & theirs).sum()), int((ours & ~theirs).sum())]]
+    table.append([int((~ours & theirs).sum()), int((~ours & ~theirs).sum())])
+    (both, only_run), (only_baseline, neither) = table
+    return Discordance(
+        radius=radius,
+        both=both,
+        only_run=only_run,
+        only_baseline=only_baseline,
+        neither=neither,
+        difference=(only_run - only_baseline) / len(ours),
+        p_value=float(mcnemar(table, exact=True).pvalue),
+    )
+
+
+def acr_difference(
+    run: Columns, baseline: Columns, *, resamples: int = RESAMPLES, seed: int = 0, most: int = MOST_RESAMPLED
+) -> AcrDifference:
+    """The difference of the two runs' ACR on the same inputs, with its interval; the same for the same seed.
+
+    Of more than ``most`` inputs the interval is the normal one, to which the bootstrap's tends.
+    """
+    differences = run.certified_radius - baseline.certified_radius
+    mean = float(differences.mean())
+    if len(differences) < 2:
+        return AcrDifference(difference=mean, low=None, high=None, method="bootstrap")
+    if len(differences) > most:
+        half = float(-ndtri((1 - CONFIDENCE) / 2) * differences.std(ddof=1) / len(differences) ** 0.5)
+        return AcrDifference(difference=mean, low=mean - half, high=mean + half, method="normal")
+    low, high = _bootstrapped(differences, resamples, seed)
+    return AcrDifference(difference=mean, low=low, high=high, method="bootstrap")
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values adjusted by Holm 1979, "A simple sequentially rejective multiple test procedure", so that all of them
+    may be read together. As statsmodels' ``multipletests``, which collects the garbage of the whole process on every call: a
+    service would stand still for that."""
+    found = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(found, kind="stable")
+    adjusted = np.empty_like(found)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(found[order] * np.arange(len(found), 0, -1)))
+    return [float(value) for value in adjusted]
+
+
+def _bootstrapped(differences: NDArray[np.float64], resamples: int, seed: int) -> tuple[float, float]:
+    found = bootstrap(
+        (differences,),
+        np.mean,
+        n_resamples=resamples,
+        batch=max(1, AT_ONCE // len(differences)),
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)

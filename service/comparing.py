@@ -1,0 +1,202 @@
+"""Comparisons over HTTP: which jobs and files are meant, their rows as runs, and what the answer says of them.
+
+A run is a certify job of the tenant, read as columns, or an upload: the field's TSV of anybody, or ``.ndjson`` with votes.
+What is compared, and how, is told in ``rs_core.compare``; the HTML form is in ``compare_page``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from rs_core.aligned import Aligned, Run, run_of
+from rs_core.asked_report import run_asked
+from rs_core.certify.decision import Certificate
+from rs_core.compare import Comparison, checked, compare_aligned
+from rs_core.errors import InvalidResults
+from rs_core.published import Published
+from rs_core.spec import dump_spec
+from rs_core.tsv import read_tsv
+from service import comparison_schemas, records, reports
+from service.dependencies import etag_of, shown
+from service.errors import InvalidRequest, NotFound
+from service.reports import VERSION, Sources
+from service.resources import of_kind
+from worker.settings import Settings
+from worker.store import blobs, registry, result_columns
+from worker.store.tables import Blob, Upload
+
+MOST_RUNS = 10
+MOST_ROWS = 2_000_000
+"""Of all jobs together; some 40 bytes each while they are compared."""
+MOST_BYTES = 16 * 2**20
+"""Of one file; reading takes some twenty times as much memory for a moment."""
+NDJSON = (".ndjson", ".jsonl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a request asks for: identifiers of jobs, names of uploads, published results, and how to compare."""
+
+    jobs: tuple[str, ...]
+    files: tuple[str, ...]
+    published: tuple[Published, ...] = ()
+    baseline: str | None = None
+    radii: tuple[float, ...] | None = None
+    all_pairs: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A run that was asked for as ``reference``, before its rows are read: a job or an upload."""
+
+    name: str
+    reference: str
+    job: Sources | None = None
+    upload: Upload | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A comparison, and what it was made of."""
+
+    asked: Asked
+    named: tuple[Named, ...]
+    runs: tuple[Run, ...]
+    shared: Aligned
+    results: Comparison
+
+
+def find(session: Session, tenant_id: str, asked: Asked) -> tuple[Named, ...]:
+    """The jobs and uploads that are meant, in the order asked for.
+
+    Raises :class:`NotFound` for what is not the tenant's, :class:`InvalidRequest` where there is nothing or too much to
+    compare.
+    """
+    jobs = [reports.sources(session, _job(session, tenant_id, identifier)) for identifier in asked.jobs]
+    uploads = [_upload(session, tenant_id, name) for name in asked.files]
+    if not jobs and not uploads:
+        raise InvalidRequest(expected="at least one job or file to compare", got="none", where="job")
+    if len(jobs) + len(uploads) > MOST_RUNS:
+        got = f"{len(jobs) + len(uploads)}"
+        raise InvalidRequest(expected=f"at most {MOST_RUNS} jobs and files together", got=got, where="job")
+    _check_rows(jobs)
+    short = [job.checkpoint.name for job in jobs] + [upload.name for upload in uploads]
+    named = [
+        *(_named(job.checkpoint.name, short, job.job.id, job=job) for job in jobs),
+        *(_named(upload.name, short, upload.name, upload=upload) for upload in uploads),
+    ]
+    return tuple(named)
+
+
+def etag(named: Sequence[Named], asked: Asked, form: str) -> str:
+    """Changes with every result of a job, with the content of a file, and with what is asked."""
+    parts: list[object] = [VERSION, form, [one.name for one in asked.published], asked.baseline]
+    parts += [asked.radii, asked.all_pairs]
+    for one in named:
+        parts.append(one.name)
+        if one.job is not None:
+            job, summary = one.job.job, one.job.summary
+            parts += [job.id, job.revision, summary.done, summary.work_done]
+        if one.upload is not None:
+            parts.append(one.upload.sha256)
+    return etag_of(*parts)
+
+
+def read(session: Session, named: Sequence[Named], settings: Settings) -> tuple[Run, ...]:
+    """The runs with their rows. Raises :class:`InvalidResults` for a file that is too large or holds no certificates."""
+    return tuple(
+        _of_job(session, one.name, one.job) if one.job is not None else _of_upload(session, one, settings)
+        for one in named
+    )
+
+
+def compared(asked: Asked, named: tuple[Named, ...], runs: tuple[Run, ...]) -> Compared:
+    """The comparison; raises as ``rs_core.compare`` does."""
+    baseline = _baseline(named, asked.baseline)
+    shared = checked(runs, baseline)
+    results = compare_aligned(
+        runs, shared, baseline=baseline, all_pairs=asked.all_pairs, radii=asked.radii, published=asked.published
+    )
+    return Compared(asked=asked, named=named, runs=runs, shared=shared, results=results)
+
+
+def body(found: Compared) -> comparison_schemas.Comparison:
+    """The comparison as JSON."""
+    return comparison_schemas.Comparison(sources=[source(one) for one in found.named], results=found.results.to_json())
+
+
+def source(one: Named) -> comparison_schemas.ComparedSource:
+    """Where a run's rows come from, with the hashes that tell what was certified."""
+    if one.job is None:
+        assert one.upload is not None
+        return comparison_schemas.ComparedSource(name=one.name, file=one.upload.name, sha256=one.upload.sha256)
+    job = one.job.job
+    return comparison_schemas.ComparedSource(
+        name=one.name,
+        job=job.id,
+        state=job.state,
+        model=reports.model_part(one.job.checkpoint),
+        dataset=reports.dataset_part(one.job.dataset) | {"selection": job.spec["inputs"]},
+        procedure={name: value for name, value in dump_spec(reports.spec_of(job)).items() if name in reports.PROCEDURE},
+    )
+
+
+def _job(session: Session, tenant_id: str, identifier: str) -> Any:
+    return of_kind(session, tenant_id, identifier, result_columns.KINDS, "certificates to compare")
+
+
+def _upload(session: Session, tenant_id: str, name: str) -> Upload:
+    found = registry.find_upload(session, tenant_id, name) if name.isprintable() else None
+    if found is None:
+        raise NotFound(expected="the name of an upload of yours", got=shown(name), where="file")
+    return found
+
+
+def _named(short: str, all_short: Sequence[str], reference: str, **of: Any) -> Named:
+    """With a name that no other run has: that of the model or file, where this is the only one with it."""
+    name = short if all_short.count(short) == 1 else f"{short} ({reference})"
+    return Named(name=name, reference=reference, **of)
+
+
+def _check_rows(jobs: Sequence[Sources]) -> None:
+    rows = sum(job.summary.total for job in jobs)
+    if rows > MOST_ROWS:
+        raise InvalidRequest(
+            expected=f"jobs of at most {MOST_ROWS:,} inputs together; `radii compare` reads more from files",
+            got=f"{rows:,}",
+            where="job",
+        )
+
+
+def _baseline(named: Sequence[Named], wanted: str | None) -> str | None:
+    """The name of the run that is meant by its name, its job or its file."""
+    if wanted is None:
+        return None
+    found = [one.name for one in named if wanted in (one.reference, one.name)]
+    if not found:
+        expected = f"a job or file of the comparison: {', '.join(one.reference for one in named)}"
+        raise InvalidRequest(expected=expected, got=shown(wanted), where="baseline")
+    return found[0]
+
+
+def _of_job(session: Session, name: str, found: Sources) -> Run:
+    rows, spec = result_columns.columns(session, found.job.id), reports.spec_of(found.job)
+    unfinished = max(0, len(rows.index) - found.summary.done) if spec.sampling == "anytime" else 0
+    data = found.dataset.content_hash
+    return run_asked(name, rows, spec, total=found.summary.total, unfinished=unfinished, data=data)
+
+
+def _of_upload(session: Session, one: Named, settings: Settings) -> Run:
+    assert one.upload is not None
+    size = session.get_one(Blob, one.upload.sha256).size
+    if size > MOST_BYTES:
+        expected = f"a results file of at most {MOST_BYTES:,} bytes; `radii compare` reads larger ones"
+        raise InvalidResults(expected=expected, got=f"{size:,} bytes", where=one.upload.name)
+    path, name = blobs.local_path(settings.blobs, one.upload.sha256), one.upload.name
+    rows = records.read_ndjson(path, name) if name.endswith(NDJSON) else read_tsv(path, name=name)
+    certificates = [row for row in rows if isinstance(row, Certificate)]
+    if len(certificates) < len(rows):
+        raise InvalidResults(expected="certificates", got="predictions, which have no radii", where=name)
+    return run_of(one.name, certificates)
