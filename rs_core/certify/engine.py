@@ -26,6 +26,9 @@ Input = tuple[int, Tensor, int]
 """Index in the data set, image (C, H, W) in [0, 1] pixels, label."""
 
 Counts = Sequence[int]
+Stop = Callable[[], bool]
+"""Asked before each batch: where it is true, the votes of all inputs that are on their way are given out, and that is all."""
+
 Wanted = Callable[..., Sequence[int]]
 """From the votes of each stage so far to how many are wanted, all in all; as many as there are where it is enough."""
 
@@ -72,14 +75,16 @@ def certify(
     stages: tuple[Stage, Stage] = (Stage.SELECTION, Stage.ESTIMATION),
     alone: bool = False,
     standard: Callable[[Tensor], tuple[float, ...]] | None = None,
+    stop: Stop = bool,
 ) -> Iterator[Progress | Certificate]:
     """A certificate for each input, by ``procedure``: one stream of noise selects the class, another bounds it.
 
-    ``resume`` are inputs that were begun before, ``stages`` name the two noise streams, and ``alone`` works on one input
-    at a time. ``standard`` gives, of a mix, the standard classifier's probabilities at an image (C, H, W) without noise; the
-    sampler's votes are the robust one's. The bound holds for noise that the model was not chosen by: what a training is steered by draws from others.
+    ``resume`` are inputs that were begun before, ``stages`` name the two noise streams, ``alone`` works on one input
+    at a time, and ``stop`` ends it early with no vote lost. ``standard`` gives, of a mix, the standard classifier's probabilities
+    at an image (C, H, W) without noise; the sampler's votes are the robust one's. The bound holds for noise that the model was
+    not chosen by: what a training is steered by draws from others.
     """
-    for work in _drawn(sampler, inputs, stages, procedure.wanted, resume, alone):
+    for work in _drawn(sampler, inputs, stages, procedure.wanted, resume, alone, stop):
         if isinstance(work, Progress):
             yield work
             continue
@@ -121,12 +126,13 @@ def predict(
     resume: Iterable[Progress] = (),
     stage: Stage = Stage.PREDICTION,
     alone: bool = False,
+    stop: Stop = bool,
 ) -> Iterator[Progress | Prediction]:
     """PREDICT of Cohen et al. 2019 for each input: the top class of n samples, or an abstention.
 
     ``stage`` names the noise streams: votes that are counted for another end share none with predictions.
     """
-    for work in _drawn(sampler, inputs, (stage,), lambda _: (n,), resume, alone):
+    for work in _drawn(sampler, inputs, (stage,), lambda _: (n,), resume, alone, stop):
         if isinstance(work, Progress):
             yield work
             continue
@@ -197,12 +203,17 @@ def _drawn(
     wanted: Wanted,
     resume: Iterable[Progress],
     alone: bool,
+    stop: Stop,
 ) -> Iterator[Progress | _Work]:
-    """The inputs as they are finished, with all their votes, and their progress before."""
+    """The inputs as they are finished, with all their votes, and their progress before: after the first batch, so that
+    whoever starts this again and again gets on, and then about once a second."""
     begun = {progress.index: progress for progress in resume}
     pool = _Pool(sampler, len(stages), most=1 if alone else sampler.room)
-    waiting, reported = iter(inputs), time.monotonic()
+    waiting, reported = iter(inputs), float("-inf")
     while True:
+        if stop():
+            yield from pool.standing()
+            return
         pool.fill_from_active()
         while pool.has_room and (given := next(waiting, None)) is not None:
             work = _begin(given, stages, pool.free.pop(0), sampler, wanted, begun)
@@ -273,6 +284,13 @@ class _Pool:
                 self.active.remove(work)
                 self.free.append(work.first_tally)
                 yield work
+
+    def standing(self) -> Iterator[Progress]:
+        """How far each input has come; asked between two batches, when all that is placed is counted."""
+        tallies = self._sampler.read()
+        for work in self.active:
+            work.votes = tallies[work.first_tally : work.first_tally + self._stages]
+            yield work.progress()
 
     def _fill(self, work: _Work) -> None:
         """Puts parts of an input into the batch, as long as there are some and room for them."""

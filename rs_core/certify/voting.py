@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rs_core.certify import engine
 from rs_core.certify.decision import Prediction
-from rs_core.certify.engine import Input, Progress
+from rs_core.certify.engine import Input, Progress, Stop
 from rs_core.certify.sampling import Sampler
 from rs_core.data.augment import augment
 from rs_core.noise import Stage, generator
@@ -27,13 +27,15 @@ def vote(
     crop_size: int | None = None,
     resume: Iterable[Progress] = (),
     alone: bool = False,
+    stop: Stop = bool,
 ) -> Iterator[Progress | Prediction]:
     """``n`` votes on the view of each input; the counts of the records are what soft labels are made of."""
     seen = (
         (index, view(image, index, seed=sampler.seed, augmentation=augmentation, crop_size=crop_size), label)
         for index, image, label in inputs
     )
-    return engine.predict(sampler, seen, n=n, alpha=ALPHA, resume=resume, stage=Stage.SOFT_LABELS, alone=alone)
+    stage = Stage.SOFT_LABELS
+    return engine.predict(sampler, seen, n=n, alpha=ALPHA, resume=resume, stage=stage, alone=alone, stop=stop)
 
 
 def view(image: Tensor, index: int, *, seed: int, augmentation: str, crop_size: int | None = None) -> Tensor:

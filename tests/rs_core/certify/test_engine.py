@@ -103,6 +103,29 @@ def test_work_cut_after_any_progress_ends_with_the_same_counts(
         assert sorted(_evidence(iter(kept)) + _evidence(rest)) == wanted
 
 
+@pytest.mark.parametrize("batches", [0, 1, 3, 7])
+def test_who_stops_it_after_any_batch_gets_every_vote_and_goes_on_from_there(
+    model: nn.Module, inputs: list[Input], batches: int
+) -> None:
+    drawn = 0
+
+    def stop() -> bool:
+        nonlocal drawn
+        drawn += 1
+        return drawn > batches
+
+    records = list(_certified(model, inputs, batch_size=200, stop=stop))
+    ended = {record.index for record in records if isinstance(record, Certificate)}
+    last = {record.index: record for record in records if isinstance(record, Progress) and record.index not in ended}
+    counted = sum(record.drawn for record in last.values()) + sum(
+        record.n0 + record.n for record in records if isinstance(record, Certificate)
+    )
+    assert counted >= 150 * batches, "parts of 100 and of 50 samples, two in a batch"
+    left = [given for given in inputs if given[0] not in ended]
+    resumed = list(_certified(model, left, batch_size=200, resume=last.values()))
+    assert sorted(_evidence(iter([*records, *resumed]))) == sorted(_evidence(_certified(model, inputs)))
+
+
 def test_a_cut_input_draws_only_what_is_missing(model: nn.Module, inputs: list[Input]) -> None:
     begun = Progress(index=0, label=0, votes={1: Votes(drawn=400, counts=(400, *[0] * 9))}, seconds=1.0)
     records = _certified(model, inputs[:1], resume=[begun])
