@@ -38,6 +38,7 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
         "progress": unfinished,
         "alone": bool((claim.resume or {}).get("alone")),
         "turn": claim.turn,
+        "urgent": claim.urgent,
         "evidence": evidence,
         "recomputed": recomputed,
         "resume": claim.resume,

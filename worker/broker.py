@@ -1,4 +1,5 @@
-"""The bell: Celery over Redis, where a broker is configured. A message is permission to work, and carries nothing.
+"""The bell: Celery over Redis, where a broker is configured, else that of ``bell``. A message is permission to work, and
+carries nothing.
 
 Acknowledged early, no result, no arguments: a message that is lost costs one sweep, a message that comes twice finds
 nothing to do. Who answers the bell stands in ``remote``.
@@ -11,6 +12,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from worker import bell
 from worker.settings import Settings
 
 log = logging.getLogger("radii.broker")
@@ -65,7 +67,10 @@ def answers(settings: Settings) -> bool:
 
 def ring(settings: Settings, count: int = 1) -> None:
     """Wakes up to ``count`` workers after a commit. A broker that is away is no error: the sweep rings again."""
-    if settings.broker_url is None or count < 1:
+    if count < 1:
+        return
+    if settings.broker_url is None:
+        bell.ring(settings.data, min(count, MAX_RING))
         return
     try:
         celery = app(settings.broker_url, settings.queue)

@@ -28,6 +28,8 @@ Message = dict[str, Any]
 log = logging.getLogger("radii.child")
 
 FEWER_COPIES = ("noisy copies that fit: give a smaller batch_size", "batch_size")
+VOTES = ("progress", "certificate", "prediction", "turn")
+"""Types of messages after which a task stops by itself where it is asked to: with all its votes, a batch later at most."""
 SMALLER = {
     "train": (
         "activations that fit: give forward_batch, which changes no result, or a smaller batch_size",
@@ -67,7 +69,7 @@ def main() -> None:
         stop.clear()
         job, shard, _ = task["claim"].split()
         with logs.about(job=job, shard=int(shard)):
-            _serve(task | {"replies": replies}, device, say, stop, gauge)
+            _serve(task | {"replies": replies, "asked_to_stop": stop}, device, say, stop, gauge)
 
 
 def _serve(task: Message, device: Any, say: Callable[[Message], None], stop: threading.Event, gauge: Gauge) -> None:
@@ -76,7 +78,8 @@ def _serve(task: Message, device: Any, say: Callable[[Message], None], stop: thr
         say(message)
         if (taken := gauge.due()) is not None:
             say({"type": "memory", "memory": taken})
-        if stop.is_set() and message["type"] not in ("done", "failed", "smaller"):
+        by_itself = message["type"] in VOTES and task["kind"] != "verify"
+        if stop.is_set() and message["type"] not in ("done", "failed", "smaller", "stopped") and not by_itself:
             say({"type": "stopped"})
             break
 

@@ -44,6 +44,8 @@ class Pending:
     snapshots: list[Message] = field(default_factory=list)
     progress: dict[int, Message] = field(default_factory=dict)
     work_done: int | None = None
+    turn: int | None = None
+    """To which the shard has come, where that is more than the last commit has said."""
     at: dict[int, int] = field(default_factory=dict)
     death: str | None = None
     killed: bool = False
@@ -76,6 +78,8 @@ class Pending:
             drawn = sum(stage["drawn"] for stage in message["votes"].values())
             if drawn and drawn != self.resumed.get(index):
                 self.progress[index] = message
+        elif kind == "turn":
+            self.turn = message["turn"]
         elif kind == "epoch":
             self.epochs.append(message)
         elif kind == "snapshot":
@@ -181,8 +185,12 @@ def abandon(pending: Pending, done: Message | None) -> None:
 
 def _results(session: Session, settings: Settings, claim: Claim, pending: Pending) -> None:
     job_id = claim.job_id
+    if pending.turn is not None:
+        shards.turned(session, claim, pending.turn)
     if pending.finished:
-        results.store_certificates(session, job_id, pending.certificates)
+        # Of several turns the last one's.
+        latest = {record.index: record for record in pending.certificates}
+        results.store_certificates(session, job_id, list(latest.values()))
         results.store_predictions(session, job_id, pending.predictions)
         evaluations.store(session, job_id, pending.evaluated)
         results.drop_progress(session, job_id, {record.index for record in pending.finished})

@@ -22,7 +22,7 @@ from worker import assignment, broker
 from worker.commit import GOES_ON, Ending, Pending, abandon, write
 from worker.fuse import Fuse
 from worker.process import Child, ChildEnded, Message, describe
-from worker.store import counters, registry, shards
+from worker.store import counters, registry, shards, urgent
 from worker.store.shards import Claim, LeaseLost
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ log = logging.getLogger("radii.worker")
 
 LAST = ("done", "failed", "stopped", "smaller")
 """Types of the message that ends a shard."""
+LOOK = 0.25
+"""Seconds between two looks for an urgent shard, while another one is in work; and as long this one is worked on first."""
+BETWEEN_TURNS = 0.1
+"""Seconds between two commits of an urgent shard, which comes to a turn's end every few milliseconds at first."""
 LEASE_SHARE = 2 / 3
 """Of a lease after which, without a renewal, nothing more is tried."""
 
@@ -55,6 +59,7 @@ class Drive:
         self.pending = Pending()
         self.committed = self.begun = time.monotonic()
         self.progressed = False
+        self.turn, self.looked, self.making_way = claim.turn, self.begun, False
         self.stopping_since: float | None = None
         self.fuse = Fuse(child, self.settings.lease * LEASE_SHARE, lambda: self.committed)
 
@@ -125,14 +130,42 @@ class Drive:
                 else:
                     self.pending.add(message)
             self.slot.tick()
-            if time.monotonic() - self.committed >= self.settings.renewal:
+            if time.monotonic() - self.committed >= self.settings.renewal or self._turned():
                 self._commit()
             self._watch()
+            self._make_way()
 
     def _agree(self, found: dict[str, Any]) -> None:
         """Tells the child how the job is run, which its first worker decides."""
         execution = self._write(lambda session: shards.agree(session, self.claim, found))
         self.child.send({"type": "execution", "claim": assignment.name_of(self.claim), "execution": execution})
+
+    def _turned(self) -> bool:
+        """Whether somebody waits for what is pending: the first answer of an urgent shard, or a better one."""
+        if self.pending.turn is None:
+            return False
+        self.turn = self.pending.turn
+        return not self.progressed or time.monotonic() - self.committed >= BETWEEN_TURNS
+
+    def _make_way(self) -> None:
+        """Has the child stop where an urgent shard waits that nobody is free to take, if something comes of this claim even
+        so: one that is handed back again and again gets on all the same."""
+        now = time.monotonic()
+        if self.making_way or self.claim.kind not in urgent.GIVES_WAY or now - self.looked < LOOK:
+            return
+        self.looked = now
+        if not (self.progressed or self.pending.holds_results()):
+            return
+        device_type = str(self.slot.environment["device_type"])
+        with contextlib.suppress(SQLAlchemyError):
+            with self.database.read() as session:
+                waits = urgent.waits(session, self.claim, self.turn, device_type)
+            if waits:
+                with self.database.write() as session:
+                    self.making_way = urgent.calls(session, self.claim, self.turn, device_type)
+        if self.making_way:
+            log.info("makes way for an urgent job")
+            self.child.send({"type": "stop"})
 
     def _watch(self) -> None:
         """Stops the child where it is wanted, and ends it where it does not stop or is not heard of."""

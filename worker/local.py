@@ -16,6 +16,7 @@ from types import TracebackType
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker import logs
+from worker.bell import Bell
 from worker.loop import REFUSED, CannotStart, Slot, end
 from worker.settings import Settings
 from worker.store.schema import WrongSchema
@@ -34,10 +35,10 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     rounds = Rounds(slot)
     slot.tick = rounds.go_if_due
     try:
-        with Sweeping(settings):
+        with Sweeping(settings), Bell(settings.data) as bell:
             while not slot.stop.is_set():
                 if not _worked(slot):
-                    slot.stop.wait(settings.poll)
+                    bell.wait(slot.stop, settings.poll)
     finally:
         end(slot)
     if rounds.refused is not None:

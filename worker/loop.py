@@ -34,6 +34,8 @@ log = logging.getLogger("radii.worker")
 PRECISION = "fp32"
 AWAY = (OperationalError, InterfaceError, PoolTimeout)
 """What a database that is away raises: it tells nothing of the shard."""
+LONGEST_AHEAD = 10.0
+"""Seconds of urgent shards after which a worker takes another one first, so that those wait, but not for ever."""
 REFUSED = 3
 """Return code of a worker process that cannot work here; it is not to be started again."""
 
@@ -55,6 +57,8 @@ class Slot:
     idle_since: float = field(default_factory=time.monotonic)
     tick: Callable[[], None] = lambda: None
     """Called now and then, also while a shard is in work: sweeping and being seen must not wait for its end."""
+    ahead: float = 0.0
+    """Seconds of urgent shards since the last other one."""
 
     def work_once(self) -> bool:
         """Does one shard, if there is one to do; True where there was.
@@ -74,11 +78,14 @@ class Slot:
                 device_type=self.environment["device_type"],
                 execution={"precision": PRECISION, "threads": self._threads(), "device_type": self._device_type()},
                 provenance=self.environment["provenance"],
+                others_first=self.ahead >= LONGEST_AHEAD,
             )
         if claim is None:
             return False
+        begun = time.monotonic()
         with logs.about(job=claim.job_id, shard=claim.number):
             self._work_on(claim, child)
+        self.ahead = self.ahead + time.monotonic() - begun if claim.urgent else 0.0
         return True
 
     def _work_on(self, claim: Claim, child: Child) -> None:

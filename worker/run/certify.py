@@ -5,13 +5,22 @@ from dataclasses import asdict
 from typing import Any
 
 from rs_core.certify import engine
+from rs_core.certify.decision import Certificate
 from rs_core.certify.engine import Progress
+from rs_core.certify.sampling import Votes
 from worker.run.task import Task
 
 
 def run(task: Task) -> Iterator[dict[str, Any]]:
-    """Messages ``progress`` and ``certificate``; then ``done``, which says whether another turn is to come."""
+    """Messages ``progress`` and ``certificate``; then ``done``, which says whether another turn is to come, or ``stopped``.
+
+    An urgent shard goes through all its turns at once, with a message ``turn`` between two of them.
+    """
     yield from task.settled()
+    yield from _all_turns(task) if task.urgent else _one_turn(task)
+
+
+def _one_turn(task: Task) -> Iterator[dict[str, Any]]:
     procedure = task.procedure()
     records = engine.certify(
         task.sampler(),
@@ -20,10 +29,46 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
         resume=task.unfinished(),
         alone=task.alone,
         standard=task.standard(),
+        stop=task.asked_to_stop.is_set,
     )
-    for record in records:
-        yield progress(record) if isinstance(record, Progress) else {"type": "certificate", **asdict(record)}
-    yield {"type": "done", "more": not procedure.last}
+    yield from map(_message, records)
+    yield task.last(more=not procedure.last)
+
+
+def _all_turns(task: Task) -> Iterator[dict[str, Any]]:
+    """Each turn begins with the votes of the one before; model, buffers and batches stay as they are."""
+    sampler, known, turn = task.sampler(), {begun.index: begun for begun in task.unfinished()}, task.turn
+    while True:
+        procedure = task.procedure(turn)
+        records = engine.certify(
+            sampler,
+            task.inputs(),
+            procedure,
+            resume=known.values(),
+            alone=task.alone,
+            stop=task.asked_to_stop.is_set,
+        )
+        for record in records:
+            known[record.index] = record if isinstance(record, Progress) else _begun(record)
+            yield _message(record)
+        if procedure.last or task.asked_to_stop.is_set():
+            yield task.last()
+            return
+        turn += 1
+        yield {"type": "turn", "turn": turn}
+
+
+def _begun(record: Certificate) -> Progress:
+    """The votes of a certificate, for the next turn to go on from."""
+    parts = enumerate((record.counts0, record.counts))
+    votes = {stage: Votes(drawn=sum(counts), counts=counts) for stage, counts in parts}
+    return Progress(
+        index=record.index, label=record.label, votes=votes, seconds=record.seconds, batch_size=record.batch_size
+    )
+
+
+def _message(record: Progress | Certificate) -> dict[str, Any]:
+    return progress(record) if isinstance(record, Progress) else {"type": "certificate", **asdict(record)}
 
 
 def progress(record: Progress) -> dict[str, Any]:

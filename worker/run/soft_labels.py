@@ -11,7 +11,7 @@ from worker.run.task import Task
 
 
 def run(task: Task) -> Iterator[dict[str, Any]]:
-    """Messages ``progress`` and ``prediction``; then ``done``."""
+    """Messages ``progress`` and ``prediction``; then ``done`` or ``stopped``."""
     yield from task.settled()
     spec = task.spec
     records = vote(
@@ -22,7 +22,8 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
         crop_size=spec["crop_size"],
         resume=task.unfinished(),
         alone=task.alone,
+        stop=task.asked_to_stop.is_set,
     )
     for record in records:
         yield progress(record) if isinstance(record, Progress) else {"type": "prediction", **asdict(record)}
-    yield {"type": "done"}
+    yield task.last()

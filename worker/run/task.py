@@ -1,6 +1,7 @@
 """A task as the child sees it: the shard's part of the job, and the blobs it needs, opened and kept warm."""
 
 import queue
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,6 +25,9 @@ from rs_core.models.normalize import BaseClassifier
 from rs_core.spec import DEFAULT_BATCH, CertifySpec, Selection, parse_spec
 from worker.store import blobs
 
+MODELS = 2
+"""That stay loaded: that of a long job, and that of the urgent ones which it makes way for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -43,6 +47,7 @@ class Task:
     limits: dict[str, float]
     alone: bool = False
     turn: int = 0
+    urgent: bool = False
     evidence: list[dict[str, Any]] | None = None
     recomputed: dict[str, Any] | None = None
     claim: str = ""
@@ -50,6 +55,7 @@ class Task:
     may_compile: bool = False
     replies: "queue.SimpleQueue[dict[str, Any]]" = field(default_factory=queue.SimpleQueue)
     dataset_hash: str | None = None
+    asked_to_stop: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def read(cls, body: dict[str, Any], device: torch.device) -> "Task":
@@ -143,11 +149,16 @@ class Task:
         sampler.forced = rows
         return sampler
 
-    def procedure(self) -> Procedure:
-        """How a certify job certifies, as far as it goes in this turn."""
+    def procedure(self, turn: int | None = None) -> Procedure:
+        """How a certify job certifies, as far as it goes in this turn, or in another one."""
         spec = parse_spec(self.spec)
         assert isinstance(spec, CertifySpec)
-        return procedure_of(spec, inputs=len(spec.inputs.indices(len(self.dataset())))).turn(self.turn)
+        whole = procedure_of(spec, inputs=len(spec.inputs.indices(len(self.dataset()))))
+        return whole.turn(self.turn if turn is None else turn)
+
+    def last(self, **more: Any) -> dict[str, Any]:
+        """The message that ends the shard: it is done, or was stopped on the way."""
+        return {"type": "stopped"} if self.asked_to_stop.is_set() else {"type": "done", **more}
 
     def unfinished(self) -> list[Progress]:
         """The votes of the inputs that were cut."""
@@ -159,15 +170,17 @@ def _dataset(path: Path) -> Dataset:
     return open_dataset(path)
 
 
-@lru_cache(maxsize=1)
-def _prepared(path: Path, device: str, bound: Bound, precision: Precision, compiled: bool, batch_size: int) -> Prepared:
-    """The last model stays as it was prepared, and compiled for one size of batches."""
+@lru_cache(maxsize=MODELS)
+def _prepared(
+    path: Path, device: str, bound: Bound, precision: Precision, compiled: bool, batch_size: int
+) -> Prepared:
+    """The last models stay as they were prepared, and compiled for one size of batches."""
     model, _ = _model(path, device)
     return Prepared(voting(model, bound), precision=precision, compiled=compiled)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=MODELS)
 def _model(path: Path, device: str) -> tuple[BaseClassifier, CheckpointInfo]:
-    """The last model stays loaded; the path is named by content, so an equal path is an equal model."""
+    """The last models stay loaded; the path is named by content, so an equal path is an equal model."""
     model, info = checkpoint.load(path)
     return model.to(device).eval(), info

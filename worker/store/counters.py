@@ -19,6 +19,7 @@ WRITES_REFUSED = "writes_refused"
 CHILDREN_DIED = "children_died"
 INPUTS_FAILED = "inputs_failed"
 BATCHES_HALVED = "batches_halved"
+MADE_WAY = "made_way"
 
 MEANINGS = {
     LEASES_EXPIRED: "Parts of jobs whose worker was not heard of in time.",
@@ -26,6 +27,7 @@ MEANINGS = {
     CHILDREN_DIED: "Processes that ended while they worked on a part of a job.",
     INPUTS_FAILED: "Inputs that were given up, and stored as not certified with the reason.",
     BATCHES_HALVED: "Parts of jobs in which memory forced smaller batches.",
+    MADE_WAY: "Parts of jobs that a worker handed back for an urgent one.",
 }
 
 

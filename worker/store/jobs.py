@@ -31,6 +31,10 @@ TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED, EXPIRED})
 ACTIVE = frozenset({QUEUED, RUNNING, CANCELLING})
 HOPEFUL = frozenset({QUEUED, RUNNING, SUCCEEDED})
 """States of a job that has succeeded or may yet."""
+ATTACHED = "attached"
+"""State of a data set that came with a job: it is that job's alone, is listed nowhere, and goes with it."""
+URGENT = 1_000
+"""The priority of jobs that somebody waits for, which nobody can ask for by hand: they go before all others (``urgent``)."""
 
 SOURCES = {
     RUNNING: (QUEUED,),
@@ -228,9 +232,17 @@ def delete(session: Session, job_id: str) -> bool:
     if lock(session, job_id) not in TERMINAL or active_dependents(session, job_id):
         return False
     counters.keep_done(session, job_id)
+    dataset_id = session.scalar(select(Job.dataset_id).where(Job.id == job_id))
     session.execute(update(Job).where(Job.needs_id == job_id).values(needs_id=None))
     session.execute(sql_delete(Job).where(Job.id == job_id))
+    _delete_attached(session, dataset_id)
     return True
+
+
+def _delete_attached(session: Session, dataset_id: str | None) -> None:
+    """Deletes a data set that came with a job, once no audit of that job names it either."""
+    if session.scalar(select(Job.id).where(Job.dataset_id == dataset_id).limit(1)) is None:
+        session.execute(sql_delete(Dataset).where(Dataset.id == dataset_id, Dataset.state == ATTACHED))
 
 
 def settle(session: Session, job_id: str, output: dict[str, Any] | None = None) -> None:

@@ -1,8 +1,8 @@
 """Uploads, data sets and checkpoints: what tenants own, and which blob each rests on.
 
 A data set or a checkpoint is ``pending`` until the job that makes it ends, then ``ready`` or ``rejected`` with its
-problem; ``deleted`` rows stay for the jobs that name them and are shown to nobody. Functions take a session and never
-commit.
+problem; ``deleted`` rows stay for the jobs that name them and are shown to nobody, nor are data sets that are ``attached``
+to the one job that they came with. Functions take a session and never commit.
 """
 
 import time
@@ -19,6 +19,9 @@ from worker.store.session import Database, new_id
 from worker.store.tables import Blob, Checkpoint, Dataset, Job, Shard, Upload
 
 PENDING, READY, REJECTED, DELETED = "pending", "ready", "rejected", "deleted"
+ATTACHED = jobs.ATTACHED
+HIDDEN = (DELETED, ATTACHED)
+"""States of rows that nobody finds by their identifier, and no list has."""
 BLOB_GRACE = 3600.0
 """Seconds for which a blob is kept though nothing refers to it: something that was just put may be about to."""
 MOST_AT_ONCE = 50
@@ -76,6 +79,16 @@ def create(
         checkpoint_id=row.id if kind is Checkpoint else None,
     )
     return row, jobs.submit(session, new)
+
+
+def attach(session: Session, tenant_id: str, columns: dict[str, Any]) -> Dataset:
+    """The data set that comes with one job; ``columns`` say what it is, and which blob it rests on."""
+    row = Dataset(id=new_id("ds"), tenant_id=tenant_id, name="images of a request", state=ATTACHED, source={})
+    for name, value in columns.items():
+        setattr(row, name, value)
+    session.add(row)
+    session.flush()
+    return row
 
 
 def create_trained(session: Session, tenant_id: str, name: str, job_id: str) -> Checkpoint:

@@ -242,8 +242,9 @@ def standing(session: Session, claim: Claim) -> tuple[set[int], list[dict[str, A
 
 
 def _turned(session: Session, claim: Claim, indices: Sequence[int]) -> tuple[set[int], dict[int, dict[str, Any]]]:
-    """Of a job in turns: the inputs that have come as far as this one goes, and the votes of the others."""
-    upto = min(turn_end(claim.turn), claim.spec["n"])
+    """Of a job in turns: the inputs that have come as far as this one goes, or the last one where all are done at once,
+    and the votes of the others."""
+    upto = claim.spec["n"] if claim.urgent else min(turn_end(claim.turn), claim.spec["n"])
     query = select(
         CertificateRow.index,
         CertificateRow.counts0,

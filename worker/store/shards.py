@@ -24,6 +24,9 @@ CREDIT = FAIR_WINDOW / 2
 used less: they go first, but who sends nothing else does not have the device for itself.
 """
 
+URGENT_BATCH = {"cpu": 100, "cuda": 1_000}
+"""Noise samples per forward pass of urgent jobs, by type of device: trying several would take longer than their work."""
+
 MAX_LOST = 10
 """Claims in a row without one commit after which a shard, and with it the job, is given up."""
 
@@ -57,16 +60,24 @@ class Claim:
     resume: dict[str, Any] | None
     attempt: int
     turn: int = 0
+    urgent: bool = False
 
 
 def claim(
-    session: Session, *, lease: float, device_type: str, execution: dict[str, Any], provenance: dict[str, Any]
+    session: Session,
+    *,
+    lease: float,
+    device_type: str,
+    execution: dict[str, Any],
+    provenance: dict[str, Any],
+    others_first: bool = False,
 ) -> Claim | None:
     """Takes the next ready shard, or None. ``execution`` is fixed for the job by its first claim; ``provenance`` is noted.
 
-    The tenant with the least device time of late goes first, conversions with a credit; then priority, then age.
+    Urgent jobs go first or, with ``others_first``, last; then the tenant with the least device time of late, conversions
+    with a credit; then priority, then age, but of urgent jobs first the one that has had the fewest turns.
     """
-    found = session.execute(_next(device_type)).first()
+    found = session.execute(_next(device_type, others_first=others_first)).first()
     if found is None:
         return None
     shard, job = found
@@ -104,6 +115,7 @@ def claim(
         resume=shard.resume,
         attempt=shard.attempt,
         turn=shard.turn,
+        urgent=job.priority >= jobs.URGENT,
     )
 
 
@@ -120,6 +132,10 @@ def _chosen(job: Job, execution: dict[str, Any]) -> dict[str, Any]:
         return {**execution, **job.spec["execution"]}
     if "batch_size" not in job.spec:
         return execution
+    if job.priority >= jobs.URGENT:
+        batch = job.spec["batch_size"] or URGENT_BATCH.get(str(execution.get("device_type")), URGENT_BATCH["cpu"])
+        execution = execution | {"compiled": False}
+        return execution | {"precision": job.spec.get("precision", "fp32"), "batch_size": batch}
     return execution | {"precision": job.spec.get("precision", "fp32"), "batch_size": job.spec["batch_size"]}
 
 
@@ -193,6 +209,11 @@ def next_turn(session: Session, held: Claim) -> None:
     """Hands back a shard that has come as far as it goes in one turn; its next one comes after this one of all others."""
     _fenced(session, held, state="ready", owner=None, lease_until=0.0, rung=clock(), turn=Shard.turn + 1)
     jobs.settle(session, held.job_id)
+
+
+def turned(session: Session, held: Claim, turn: int) -> None:
+    """Notes that the shard has come to another turn, and stays with its worker."""
+    _fenced(session, held, turn=turn)
 
 
 def lose(session: Session, held: Claim, problem: dict[str, Any] | None = None) -> int:
@@ -277,27 +298,24 @@ def charge(session: Session, tenant_id: str, seconds: float) -> None:
     session.execute(new.on_conflict_do_update(index_elements=["tenant_id", "slice"], set_={"seconds": more}))
 
 
-def _next(device_type: str, *, lock: bool = True) -> Select[Shard, Job]:
+def _next(device_type: str, *, lock: bool = True, others_first: bool = False) -> Select[Shard, Job]:
     recent = (
         select(DeviceTime.tenant_id, func.sum(DeviceTime.seconds).label("seconds"))
         .where(DeviceTime.slice >= (clock() - FAIR_WINDOW) / SLICE)
         .group_by(DeviceTime.tenant_id)
         .subquery()
     )
+    urgent = Job.priority >= jobs.URGENT
     query = (
         select(Shard, Job)
         .join(Job, Job.id == Shard.job_id)
         .outerjoin(recent, recent.c.tenant_id == Job.tenant_id)
-        .where(
-            Shard.state == "ready",
-            Job.state.in_((jobs.QUEUED, jobs.RUNNING)),
-            or_(Job.device_type.is_(None), Job.device_type == device_type),
-            or_(Job.deadline.is_(None), Job.deadline >= clock()),
-            free(Job),
-        )
+        .where(*claimable(device_type))
         .order_by(
+            case((urgent, 1 if others_first else 0), else_=0 if others_first else 1),
             func.coalesce(recent.c.seconds, 0.0) - case((Job.kind == "convert", CREDIT), else_=0.0),
             Job.priority.desc(),
+            case((urgent, Shard.turn), else_=0),
             Job.id,
             Shard.turn,
             Shard.number,
@@ -305,6 +323,17 @@ def _next(device_type: str, *, lock: bool = True) -> Select[Shard, Job]:
         .limit(1)
     )
     return query.with_for_update(of=Shard, skip_locked=True) if lock else query
+
+
+def claimable(device_type: str) -> list[ColumnElement[bool]]:
+    """What holds of a shard, and of its job, that a worker of this device type may take."""
+    return [
+        Shard.state == "ready",
+        Job.state.in_((jobs.QUEUED, jobs.RUNNING)),
+        or_(Job.device_type.is_(None), Job.device_type == device_type),
+        or_(Job.deadline.is_(None), Job.deadline >= clock()),
+        free(Job),
+    ]
 
 
 def free(job: type[Job]) -> ColumnElement[bool]:

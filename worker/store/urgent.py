@@ -1,0 +1,81 @@
+"""Urgent jobs: small ones that somebody waits for. They go before all others, and workers make way for them.
+
+A worker that is busy with something else looks now and then whether an urgent shard waits. One that has waited for a moment
+has found nobody free: the first busy worker to see it calls it (``calls``), hands back its own shard with all its votes, and
+claims the urgent one like any other. The call keeps other workers from making way for the same shard. Functions take a
+session and never commit.
+"""
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from worker.store import counters, jobs
+from worker.store.clock import clock
+from worker.store.jobs import URGENT
+from worker.store.shards import Claim, claimable
+from worker.store.tables import Idempotency, Job, Shard
+
+GIVES_WAY = ("certify", "predict", "soft_labels")
+"""Kinds of jobs that lose nothing when they are handed back: their votes are stored. A training would go back to its last
+snapshot, and conversions would begin anew."""
+FREE = 0.2
+"""Seconds after which an urgent shard that nobody has claimed has found nobody free."""
+CALL = 2.0
+"""Seconds for which the call of one worker keeps others from making way, too."""
+AT_ONCE = 100
+"""Jobs that are looked at, or deleted, in one transaction."""
+
+
+def outstanding(session: Session, tenant_id: str) -> int:
+    """How many urgent jobs of the tenant have not ended."""
+    query = select(func.count()).where(Job.tenant_id == tenant_id, Job.state.in_(jobs.ACTIVE), Job.priority >= URGENT)
+    return session.scalar(query) or 0
+
+
+def waits(session: Session, held: Claim, turn: int, device_type: str) -> bool:
+    """Whether an urgent shard waits that ``held``, which has come to ``turn``, is to make way for: any, where it is not
+    urgent itself, else one that has had fewer turns."""
+    return bool(_waiting(session, held, turn, device_type))
+
+
+def calls(session: Session, held: Claim, turn: int, device_type: str) -> bool:
+    """The same, and calls the shard that waits; False where another worker was faster."""
+    for job_id, number in _waiting(session, held, turn, device_type):
+        called = (
+            update(Shard)
+            .where(Shard.job_id == job_id, Shard.number == number, Shard.state == "ready", Shard.lease_until < clock())
+            .values(lease_until=clock() + CALL)
+            .returning(Shard.number)
+            .execution_options(synchronize_session=False)
+        )
+        if session.execute(called).first() is not None:
+            counters.add(session, counters.MADE_WAY)
+            return True
+    return False
+
+
+def forget(session: Session, age: float) -> int:
+    """Deletes some of the urgent jobs that ended more than ``age`` seconds ago, with the images that came with them; returns
+    how many. Those that an active job still needs stay until it has ended."""
+    old = select(Job.id).where(Job.priority >= URGENT, Job.state.in_(jobs.TERMINAL), Job.finished < clock() - age)
+    gone = [job_id for job_id in session.scalars(old.order_by(Job.id).limit(AT_ONCE)) if jobs.delete(session, job_id)]
+    session.execute(delete(Idempotency).where(Idempotency.resource_id.in_(gone)))
+    return len(gone)
+
+
+def _waiting(session: Session, held: Claim, turn: int, device_type: str) -> list[tuple[str, int]]:
+    """Jobs first: there are few urgent ones, and very many shards."""
+    active = select(Job.id).where(
+        Job.state.in_((jobs.QUEUED, jobs.RUNNING)), Job.priority >= URGENT, Job.created < clock() - FREE
+    )
+    found = list(session.scalars(active.order_by(Job.id).limit(AT_ONCE)))
+    if not found:
+        return []
+    query = (
+        select(Shard.job_id, Shard.number)
+        .join(Job, Job.id == Shard.job_id)
+        .where(Shard.job_id.in_(found), *claimable(device_type), Shard.lease_until < clock())
+        .order_by(Shard.turn, Shard.job_id)
+    )
+    query = query.where(Shard.turn < turn) if held.urgent else query
+    return [(job_id, number) for job_id, number in session.execute(query.limit(AT_ONCE))]
