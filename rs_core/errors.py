@@ -78,6 +78,10 @@ class InvalidDataset(RadiiError):
     """The data set cannot be read."""
 
 
+class InvalidImages(RadiiError):
+    """The images cannot be read."""
+
+
 class InvalidCheckpoint(RadiiError):
     """The checkpoint cannot be read."""
 

@@ -6,11 +6,9 @@ standard input, writes one file and answers with one line. ``weights_only`` load
 these walls are for the day when they do not suffice.
 """
 
-import ctypes
 import errno
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -23,16 +21,14 @@ from typing import IO, TYPE_CHECKING, Any
 from rs_core.checkpoint_info import CheckpointInfo, Hints, dump_info
 from rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
 from worker.orphans import die_with_parent
+from worker.walls import MAX_OUTPUT, wall_in
 
 if TYPE_CHECKING:
     from rs_core.data.conversion import Converted
 
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
-MAX_OPEN_FILES = 256
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """What says nothing of the files: a file that is too large does, as that is one of the walls."""
 STEP = 1.0
-MAX_OUTPUT = 64 * 2**30
 
 
 def convert(request: dict[str, Any], *, seconds: float, memory: int) -> dict[str, Any]:
@@ -116,7 +112,7 @@ def main() -> None:
     die_with_parent()
     answers = _apart()
     request = json.load(sys.stdin)
-    _wall_in(request["memory"], request["seconds"], max(MAX_OUTPUT, 2 * request.get("max_dataset", 0)))
+    wall_in(request["memory"], request["seconds"], max(MAX_OUTPUT, 2 * request.get("max_dataset", 0)))
     try:
         answer = _dataset(request) if request["what"] == "dataset" else _checkpoint(request)
     except RadiiError as error:
@@ -134,20 +130,6 @@ def _apart() -> IO[str]:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return answers
-
-
-def _wall_in(memory: int, seconds: float, output: int = MAX_OUTPUT) -> None:
-    """Limits first, then the network; before torch is imported, while there is one thread."""
-    for limit, value in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, int(seconds) + 1),
-        (resource.RLIMIT_FSIZE, output),
-        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (value, value))
-    # Where user namespaces are not allowed this fails, and the other walls stand alone.
-    ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER | CLONE_NEWNET)
 
 
 def _dataset(request: dict[str, Any]) -> dict[str, Any]:

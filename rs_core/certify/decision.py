@@ -13,12 +13,12 @@ from scipy.stats import binomtest
 
 from rs_core.certify import sequential
 from rs_core.certify.bounds import lower_bound, radius, two_class_radius, upper_bound
+from rs_core.data.info import UNKNOWN_LABEL as UNKNOWN_LABEL
 from rs_core.fields import Bound, Noise, Precision, Sampling
 
 ABSTAIN = -1
 SHARE_OF_THE_TOP = 0.9
 """Of alpha, in a two-class bound, for the selected class; the rest is shared by all others."""
-UNKNOWN_LABEL = -1
 
 
 @dataclass(frozen=True, kw_only=True)

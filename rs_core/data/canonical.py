@@ -5,19 +5,17 @@ opened one is mapped, so that an image costs its own bytes and no more. Writing,
 megabytes of images at a time. Writing to a place where nobody reads yet is the caller's business.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rs_core.certify.discrete_law import GRID
+from rs_core.data.content import ContentHash
 from rs_core.data.corrupted import Corrupted
 from rs_core.data.dataset import Dataset
-from rs_core.data.info import Shape, classes
+from rs_core.data.info import UNKNOWN_LABEL, Shape, classes
 from rs_core.data.mapped import Place, chunks
 from rs_core.data.stored import DTYPES, header, read_labels, read_stored
 from rs_core.discrete import OFF_GRID
@@ -57,12 +55,13 @@ def write(
 
 
 def open_dataset(path: Path, name: str | None = None) -> Dataset:
-    """The data set in the file, its images mapped and not read; :class:`InvalidDataset` where the file is not sound."""
+    """The data set in the file, its images mapped and not read; :class:`InvalidDataset` where the file is not sound. It may
+    lack labels, which none does that was read from outside."""
     stored = read_stored(path)
     labels = read_labels(path)
     entry = stored.images
     place = Place(path=path.absolute(), dtype=DTYPES[entry.dtype], offset=entry.start, shape=entry.shape)
-    labels, names = classes(labels, stored.class_names, path.name)
+    labels, names = classes(labels, stored.class_names, path.name, least=UNKNOWN_LABEL)
     return Dataset(
         images=place.open(),
         labels=labels,
@@ -96,23 +95,3 @@ def on_8_bit_grid(dataset: Dataset | Path) -> bool:
         if float(np.abs(steps - np.round(steps)).max(initial=0.0)) > OFF_GRID:
             return False
     return True
-
-
-class ContentHash:
-    """The same over images whose bytes come in pieces; ``shape`` is (N, C, H, W)."""
-
-    def __init__(
-        self, shape: tuple[int, ...], dtype: str, labels: NDArray[np.int64], class_names: tuple[str, ...]
-    ) -> None:
-        head: dict[str, Any] = {"dtype": dtype, "shape": shape, "class_names": class_names}
-        self._digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode() + b"\n")
-        for piece in chunks(labels):
-            self._digest.update(piece)
-
-    def update(self, piece: bytes) -> None:
-        """The next bytes of the images."""
-        self._digest.update(piece)
-
-    def hexdigest(self) -> str:
-        """The hash, once all images went in."""
-        return self._digest.hexdigest()

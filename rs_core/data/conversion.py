@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_core.data.canonical import ContentHash, content_hash, save, write
+from rs_core.data.canonical import content_hash, save, write
+from rs_core.data.content import ContentHash
 from rs_core.data.corrupted import Corrupted
 from rs_core.data.folders import ColourFound, Folders, open_folders
 from rs_core.data.info import Shape, check_size, classes

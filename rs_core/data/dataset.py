@@ -21,7 +21,7 @@ from rs_core.data.mapped import Joined, Place, place, take
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """Images (N, C, H, W), uint8 or float32 in [0, 1]; labels (N,) int64 in 0 .. num_classes - 1.
+    """Images (N, C, H, W), uint8 or float32 in [0, 1]; labels (N,) int64 in 0 .. num_classes - 1, or -1 where none is known.
 
     ``source`` is the format that it was read from; ``corrupted`` says which images have which corruption.
     """

@@ -87,7 +87,7 @@ def open_folders(
     paths: Sequence[Path], framing: Framing = AS_THEY_ARE, limit: float | None = None
 ) -> Iterator[Folders]:
     """The zip, its listing checked and its first image's header read; ``limit`` is on the bytes of all images."""
-    with _opened(paths) as archive:
+    with opened_zip(paths) as archive:
         listing = _listing(archive, paths[0], limit)
         first = listing.images[0][0]
         with opened_image(archive.read(first), f"{first} in {paths[0].name}") as image:
@@ -137,7 +137,8 @@ def _stacked(found: Folders, channels: int) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened(paths: Sequence[Path]) -> Iterator[zipfile.ZipFile]:
+def opened_zip(paths: Sequence[Path]) -> Iterator[zipfile.ZipFile]:
+    """The only one of the paths, opened; :class:`InvalidDataset` where it is no whole zip file."""
     path = one(paths, "zip file")
     try:
         archive = zipfile.ZipFile(path)
@@ -148,14 +149,20 @@ def _opened(paths: Sequence[Path]) -> Iterator[zipfile.ZipFile]:
 
 
 def _listing(archive: zipfile.ZipFile, path: Path, limit: float | None) -> _Listing:
-    members = [info for info in archive.infolist() if not _is_clutter(info.filename)]
-    _check_members(members, path, limit)
+    members = plain_files(archive, path, limit)
     files = sorted((PurePosixPath(info.filename).parts, info.filename) for info in members if not info.is_dir())
     depth = _depth([parts for parts, _ in files], path)
     folders = {PurePosixPath(info.filename).parts for info in members if info.is_dir()}
     classes = sorted({parts[depth] for parts, _ in files} | {parts[depth] for parts in folders if len(parts) > depth})
     label = {name: index for index, name in enumerate(classes)}
     return _Listing(tuple(classes), tuple((name, label[parts[depth]]) for parts, name in files))
+
+
+def plain_files(archive: zipfile.ZipFile, path: Path, limit: float | None) -> list[zipfile.ZipInfo]:
+    """What is in a zip, folders included, once its listing has been checked; ``limit`` is on the bytes of all files."""
+    members = [info for info in archive.infolist() if not _is_clutter(info.filename)]
+    _check_members(members, path, limit)
+    return members
 
 
 def _is_clutter(name: str) -> bool:
@@ -169,7 +176,7 @@ def _check_members(members: Sequence[zipfile.ZipInfo], path: Path, limit: float 
         raise InvalidDataset(expected=f"at most {MAX_IMAGES:,} files", got=f"{len(members):,}", where=path.name)
     for info in members:
         if fault := _fault(info):
-            raise InvalidDataset(expected="class folders of plain image files", got=fault, where=path.name)
+            raise InvalidDataset(expected="plain image files", got=fault, where=path.name)
     twice = [name for name, times in Counter(info.filename for info in members).items() if times > 1]
     if twice:
         raise InvalidDataset(expected="each file once", got=f"{twice[0]!r} twice", where=path.name)

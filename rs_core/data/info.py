@@ -22,6 +22,8 @@ from rs_core.errors import InvalidDataset
 
 Shape = tuple[int, int, int]
 
+UNKNOWN_LABEL = -1
+"""Of an image that came without one."""
 MAX_IMAGES = 10_000_000
 MAX_BYTES = 16 * 2**30
 """Of all images together, unpacked, where nobody set another limit."""
@@ -91,20 +93,21 @@ def check_counts(images: int, labels: int, where: str) -> None:
 
 
 def classes(
-    labels: NDArray[Any], class_names: Sequence[str] | None, where: str
+    labels: NDArray[Any], class_names: Sequence[str] | None, where: str, *, least: int = 0
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """The labels as int64 and the names of all classes; without names the classes are 0 to the largest label.
 
-    Labels must be integers from 0, below the number of names where there are names; there must be two classes or more.
+    Labels must be integers from ``least``, below the number of names where there are names; there must be two classes or
+    more.
     """
     if labels.dtype.kind not in "iu":
         raise InvalidDataset(expected="labels of an integer type", got=str(labels.dtype), where=where)
     low, high = int(labels.min()), int(labels.max())
     limit = MAX_CLASSES if class_names is None else len(class_names)
-    if low < 0 or high >= limit:
+    if low < least or high >= limit:
         raise InvalidDataset(
-            expected=f"labels from 0 to {limit - 1:,}",
-            got=f"labels from {low} to {high}, the first outside at index {_first_outside(labels, limit)}",
+            expected=f"labels from {max(0, least)} to {limit - 1:,}",
+            got=f"labels from {low} to {high}, the first outside at index {_first_outside(labels, least, limit)}",
             where=where,
         )
     names = tuple(str(label) for label in range(high + 1)) if class_names is None else check_names(class_names, where)
@@ -183,5 +186,5 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(repr(name[:100])[1:-1] for name in names[:most]) + more
 
 
-def _first_outside(labels: NDArray[Any], limit: int) -> int:
-    return int(np.flatnonzero((labels < 0) | (labels >= limit))[0])
+def _first_outside(labels: NDArray[Any], least: int, limit: int) -> int:
+    return int(np.flatnonzero((labels < least) | (labels >= limit))[0])

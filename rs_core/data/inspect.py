@@ -65,7 +65,7 @@ def _format(path: Path) -> str:
     if start[:4] in {IMAGES, LABELS}:
         return "idx"
     if start[:2] == b"PK":
-        return "npz" if _holds_arrays(path) else "folders"
+        return "npz" if holds_arrays(path) else "folders"
     if start[:1] == b"\x80" and start[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:
         raise InvalidDataset(expected=BINARY, got="a pickle, as in the python version", where=path.name)
     if is_tar(path):
@@ -79,7 +79,8 @@ def _format(path: Path) -> str:
     return found
 
 
-def _holds_arrays(path: Path) -> bool:
+def holds_arrays(path: Path) -> bool:
+    """Whether a zip is a NumPy archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())

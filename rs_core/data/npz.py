@@ -70,6 +70,24 @@ def read_npz(paths: Sequence[Path]) -> Arrays:
     )
 
 
+def read_images(path: Path) -> NDArray[Any]:
+    """The images (N, C, H, W), uint8 or float32 in [0, 1], of an archive that need not have labels: the only array of it, or
+    the one under a usual name."""
+    headers = _headers(path)
+    usual = dict.fromkeys(name for name, _ in PAIRS)
+    found = [name for name in usual if name in headers] or list(headers)
+    if len(found) != 1:
+        wanted = f"one array of images, under any name or one out of {', '.join(usual)}"
+        raise InvalidDataset(expected=wanted, got=listed(found) or "no array", where=path.name)
+    header = headers[found[0]]
+    count, shape, channels_last = _layout(header, found[0], path)
+    dtype = _pixel_type(header.dtype, path)
+    check_size(count, shape, max(header.dtype.itemsize, np.dtype(dtype).itemsize), path.name)
+    images = _pixels(_load(path, found[0]), path)
+    images = np.moveaxis(images, -1, 1) if channels_last else images
+    return np.ascontiguousarray(images.reshape(count, *shape))
+
+
 def _plan(path: Path) -> _Plan:
     headers = _headers(path)
     pairs = [pair for pair in PAIRS if set(pair) <= set(headers)]

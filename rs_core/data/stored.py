@@ -6,7 +6,7 @@ names and source format in its metadata; a set of corrupted images says there wh
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, prod
 from pathlib import Path
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rs_core.data.corrupted import Corrupted, from_json, to_json
 from rs_core.data.info import DatasetInfo, Shape, check_counts, check_names, check_size, one
+from rs_core.data.mapped import chunks
 from rs_core.errors import InvalidDataset
 from rs_core.tensorfile import ITEM_SIZES, Header, TensorEntry, metadata, read_header
 
@@ -57,6 +58,14 @@ def header(
     text = json.dumps(tensors, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
+
+
+def pieces(images: NDArray[Any], labels: NDArray[np.int64], class_names: Sequence[str], source: str) -> Iterator[bytes]:
+    """The bytes of the whole file, a few megabytes at a time."""
+    count, *shape = images.shape
+    yield header(count, cast(Shape, tuple(shape)), str(images.dtype), class_names, source)
+    yield from chunks(labels)
+    yield from chunks(images)
 
 
 def inspect_stored(paths: Sequence[Path]) -> DatasetInfo:

@@ -131,7 +131,7 @@ def test_inside_there_are_no_credentials_and_where_the_system_allows_no_network(
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         reach = (
-            "import socket; from worker.sandbox import _wall_in; _wall_in(2**34, 60)\n"
+            "import socket; from worker.walls import wall_in; wall_in(2**34, 60)\n"
             f"try: socket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 2); print('reached')\n"
             "except OSError: print('walled')"
         )

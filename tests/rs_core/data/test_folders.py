@@ -119,7 +119,7 @@ def test_inspection_reads_the_listing_and_the_first_header(tmp_path: Path) -> No
     assert (info.format, info.count, info.shape, info.class_names) == ("folders", 3, (1, 4, 6), ("cat", "dog"))
 
 
-PLAIN = "(set.zip): expected class folders of plain image files, got "
+PLAIN = "(set.zip): expected plain image files, got "
 PATHS = "(set.zip): expected paths like cat/1.png, or images/cat/1.png with one common folder, got "
 
 

@@ -1,0 +1,100 @@
+"""Images without labels, as somebody sends them to have them classified: one PNG or JPEG, a zip of such files, or a NumPy
+archive. Torch-free.
+
+What the bytes are is told from themselves. Images come in the order of their names in a zip, folders included, and in that
+of the array in an archive. All have the shape of what the model reads, once they are framed; greyscale fills three channels.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rs_core.data.folders import opened_zip, plain_files
+from rs_core.data.info import MAX_BYTES, Shape, head
+from rs_core.data.inspect import holds_arrays
+from rs_core.data.npz import read_images
+from rs_core.data.photos import AS_THEY_ARE, Framing, opened_image, pixels, shape_of
+from rs_core.errors import InvalidDataset, InvalidImages, Mismatch
+
+PNG, JPEG, ZIP = b"\x89PNG", b"\xff\xd8\xff", b"PK"
+KNOWN = "a PNG or JPEG image, a zip of such images, an .npz with an array of images, or JSON"
+
+
+def read(path: Path, *, shape: Shape, most: int, framing: Framing = AS_THEY_ARE) -> NDArray[Any]:
+    """Images (N, C, H, W), uint8 or float32 in [0, 1], of ``shape`` (C, H, W), ``most`` of them.
+
+    Raises :class:`InvalidImages` and, for images of another shape, :class:`Mismatch`.
+    """
+    try:
+        start = head(path, 4)
+        if start[:4] == PNG or start[:3] == JPEG:
+            return _stacked([("the image", path.read_bytes())], shape, framing)
+        if start[:2] != ZIP:
+            raise InvalidImages(expected=KNOWN, got=f"{path.stat().st_size:,} bytes that start with {start!r}")
+        if holds_arrays(path):
+            return fitting(_from_archive(path), shape, most)
+        with opened_zip([path]) as archive:
+            names = _names(archive, path, most)
+            return _stacked(((name, archive.read(name)) for name in names), shape, framing)
+    except InvalidDataset as error:
+        where = None if error.where == path.name else error.where
+        raise InvalidImages(expected=error.expected, got=error.got, where=where) from None
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
+        raise InvalidImages(expected="a whole zip file", got=f"a broken one ({error})"[:300]) from None
+
+
+def fitting(images: NDArray[Any], shape: Shape, most: int) -> NDArray[Any]:
+    """The images (N, C, H, W), with one channel filling three where the model reads three; raises as :func:`read` does."""
+    check_count(len(images), most)
+    if images.shape[1] == 1 and shape[0] == 3:
+        images = np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
+    _check_shape(images.shape[1:], shape)
+    return np.ascontiguousarray(images)
+
+
+def check_count(count: int, most: int) -> None:
+    """Raises :class:`InvalidImages` for none, and for more than ``most``."""
+    if not 1 <= count <= most:
+        raise InvalidImages(expected=f"1 to {most:,} images in one request", got=f"{count:,}")
+
+
+def _from_archive(path: Path) -> NDArray[Any]:
+    try:
+        return read_images(path)
+    except InvalidDataset as error:
+        raise InvalidImages(expected=error.expected, got=error.got) from None
+
+
+def _names(archive: zipfile.ZipFile, path: Path, most: int) -> list[str]:
+    names = sorted(info.filename for info in plain_files(archive, path, MAX_BYTES) if not info.is_dir())
+    check_count(len(names), most)
+    return names
+
+
+def _stacked(files: Iterable[tuple[str, bytes]], shape: Shape, framing: Framing) -> NDArray[np.uint8]:
+    """Each file decoded, once its header has said that it has the right shape."""
+    return np.stack([_decoded(name, data, shape, framing) for name, data in files])
+
+
+def _decoded(name: str, data: bytes, shape: Shape, framing: Framing) -> NDArray[np.uint8]:
+    with opened_image(data, name) as image:
+        channels, *size = shape_of(image, framing)
+        grey_fills = channels == 1 and shape[0] == 3
+        _check_shape((3 if grey_fills else channels, *size), shape, name)
+        return np.broadcast_to(pixels(image, framing), shape)
+
+
+def _check_shape(found: Sequence[int], shape: Shape, where: str | None = None) -> None:
+    if tuple(found) != tuple(shape):
+        wanted, got = ("x".join(str(side) for side in sides) for sides in (shape, found))
+        advice = "" if found[1:] == shape[1:] else "; resize and center_crop bring PNG and JPEG files to one size"
+        raise Mismatch(
+            expected=f"images of {wanted} (channels, height, width), as the checkpoint reads them",
+            got=f"one of {got}{advice}",
+            where=where,
+        )

@@ -1,0 +1,77 @@
+"""Images without labels: told by their content, of the model's shape, and every wrong one ends in a sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests_support.pictures import RAMP, zipped
+from tests_support.pictures import npz as archived
+from tests_support.pictures import png as encoded
+
+from rs_core.data import pictures
+from rs_core.data.photos import Framing
+from rs_core.errors import InvalidImages, Mismatch
+
+GREY, COLOUR = (1, 8, 8), (3, 8, 8)
+
+
+def read(tmp_path: Path, data: bytes, shape: tuple[int, int, int] = GREY, **more: Any) -> Any:
+    path = tmp_path / "body"
+    path.write_bytes(data)
+    return pictures.read(path, shape=shape, most=more.pop("most", 5), **more)
+
+
+def test_a_png_is_read_as_it_is(tmp_path: Path) -> None:
+    images = read(tmp_path, encoded(RAMP))
+    assert images.dtype == np.uint8 and (images == RAMP[None, None]).all()
+
+
+def test_greyscale_fills_three_channels_and_colour_does_not_become_grey(tmp_path: Path) -> None:
+    assert (read(tmp_path, encoded(RAMP), COLOUR) == np.stack([RAMP] * 3)[None]).all()
+    assert (read(tmp_path, archived(x=RAMP[None]), COLOUR) == np.stack([RAMP] * 3)[None]).all()
+    with pytest.raises(Mismatch, match=r"expected images of 1x8x8 .* got one of 3x8x8\."):
+        read(tmp_path, encoded(np.stack([RAMP] * 3, axis=-1)))
+
+
+def test_a_zip_has_its_images_in_the_order_of_their_names(tmp_path: Path) -> None:
+    images = read(tmp_path, zipped(b=encoded(RAMP), a__z=encoded(RAMP + 1), a__a=encoded(RAMP + 2)))
+    assert images[:, 0, 0, 0].tolist() == [2, 1, 0]
+
+
+def test_an_archive_needs_no_labels(tmp_path: Path) -> None:
+    wanted = np.random.default_rng(0).random((3, 1, 8, 8)).astype(np.float32)
+    for arrays in ({"images": wanted}, {"anything": wanted}, {"x": wanted, "y": np.zeros(3, int)}):
+        assert (read(tmp_path, archived(**arrays)) == wanted).all()
+    assert (read(tmp_path, archived(images=wanted[:, 0])) == wanted).all()
+
+
+def test_photographs_are_framed_to_the_models_size(tmp_path: Path) -> None:
+    large = np.kron(RAMP, np.ones((4, 6), np.uint8))
+    framing = Framing(resize=16, center_crop=8)
+    assert read(tmp_path, encoded(large, "JPEG"), framing=framing).shape == (1, 1, 8, 8)
+    with pytest.raises(Mismatch, match="resize and center_crop bring"):
+        read(tmp_path, encoded(large))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", "a PNG or JPEG image, a zip"),
+        (b"GIF89a", "a PNG or JPEG image, a zip"),
+        (encoded(RAMP)[:50], "a whole PNG or JPEG image"),
+        (zipped(a=b"no image"), "a whole PNG or JPEG image"),
+        (zipped(a=encoded(RAMP))[:60], "a whole zip file"),
+        (zipped(), "1 to 5 images"),
+        (zipped(**{f"n{number}": encoded(RAMP) for number in range(6)}), "1 to 5 images"),
+        (archived(images=np.zeros((6, 8, 8), np.uint8)), "1 to 5 images"),
+        (archived(images=np.full((1, 8, 8), 1.5)), "float pixels in"),
+        (archived(images=np.full((1, 8, 8), np.nan)), "float pixels in"),
+        (archived(images=np.zeros((1, 8, 8), object)), "arrays of numbers"),
+        (archived(a=RAMP, b=RAMP), "one array of images"),
+        (zipped(**{"..__a": encoded(RAMP)}), "plain image files"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_what_was_expected(tmp_path: Path, data: bytes, expected: str) -> None:
+    with pytest.raises(InvalidImages, match=f"^The images cannot be read.*: expected {expected}"):
+        read(tmp_path, data)

@@ -1,0 +1,102 @@
+"""Images from outside are decoded by a process of their own, which has nothing, and of which nothing is believed but numbers."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests_support import pictures, processes, system
+
+from rs_core.errors import InvalidImages, Mismatch
+from worker import decoding
+from worker.decoding import Decoder
+
+SHAPE = (1, 8, 8)
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    found = Decoder()
+    yield found
+    found.close()
+
+
+def _pid(decoder: Decoder) -> int:
+    assert decoder._process is not None
+    return decoder._process.pid
+
+
+def test_an_image_comes_back_as_its_pixels(decoder: Decoder) -> None:
+    images = decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    assert (images == pictures.RAMP[None, None]).all()
+
+
+def test_floats_keep_every_bit(decoder: Decoder) -> None:
+    wanted = np.random.default_rng(1).random((5, *SHAPE)).astype(np.float32)
+    assert (decoder.decode(pictures.npz(images=wanted), shape=SHAPE, most=5) == wanted).all()
+
+
+def test_an_error_is_that_of_the_reader(decoder: Decoder) -> None:
+    with pytest.raises(Mismatch, match="expected images of 1x8x8"):
+        decoder.decode(pictures.png(pictures.RAMP[:4]), shape=SHAPE, most=5)
+    with pytest.raises(InvalidImages, match="expected a PNG or JPEG image"):
+        decoder.decode(b"something else", shape=SHAPE, most=5)
+
+
+def test_images_that_end_their_copy_are_told_so_and_the_next_ones_are_decoded(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "SECONDS", 0.5)
+    with pytest.raises(InvalidImages, match="got ones that ended the decoder"):
+        decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most="no number")  # type: ignore[arg-type]
+    assert decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5).shape == (1, *SHAPE)
+
+
+def test_each_request_has_a_copy_of_its_own_and_all_have_gone_when_they_have_answered(decoder: Decoder) -> None:
+    for _ in range(5):
+        decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    processes.until(lambda: not system.children(_pid(decoder)), 10, "no copy is left")
+
+
+def test_the_process_has_no_credentials_and_no_way_to_write_large_files(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADII_DATABASE_URL", "postgresql://user:secret@host/db")
+    decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    assert b"secret" not in Path(f"/proc/{_pid(decoder)}/environ").read_bytes()
+    limits = Path(f"/proc/{_pid(decoder)}/limits").read_text()
+    assert [line.split()[-3] for line in limits.splitlines() if line.startswith("Max address space")] == [
+        str(4 * 2**30)
+    ]
+
+
+def test_a_decoder_that_was_killed_is_started_again(decoder: Decoder) -> None:
+    decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    first = _pid(decoder)
+    os.kill(first, signal.SIGKILL)
+    assert decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5).shape == (1, *SHAPE)
+    assert _pid(decoder) != first
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"not json\n",
+        b"[]\n",
+        b'{"shape": [1, 1, 8, 8], "dtype": "object"}\n' + b"\0" * 512,
+        b'{"shape": [1, 1, 8, 8], "dtype": "uint8"}\n' + b"\0" * 10,
+        b'{"shape": [9, 1, 8, 8], "dtype": "uint8"}\n' + b"\0" * 576,
+        b'{"shape": [1, 2, 8, 8], "dtype": "uint8"}\n' + b"\0" * 128,
+        b'{"shape": [1, 1, 8, 8], "dtype": "float32"}\n' + b"\xff" * 256,
+    ],
+)
+def test_what_a_decoder_says_that_somebody_has_taken_over_is_not_believed(said: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(said)
+    with ours, ours.makefile("rb") as stream, pytest.raises(decoding.Ended):
+        decoding._pixels(stream, SHAPE, 5)

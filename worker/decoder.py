@@ -1,0 +1,92 @@
+"""The process in which images of requests are decoded, behind the converter's walls: ``python -m worker.decoder FD``.
+
+It has imported what it needs before the first image comes. For each request it makes a copy of itself (a fork takes a few
+milliseconds), which reads one request from a socket, answers and ends: nothing that a stranger's file does to a decoder is
+there when the next one comes. The request is a line of JSON and the bytes of the images, the answer a line and pixels.
+"""
+
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any
+
+from rs_core.data import pictures
+from rs_core.data.photos import Framing
+from rs_core.errors import InvalidImages, RadiiError
+from worker.walls import wall_in
+
+MEMORY = 4 * 2**30
+"""Bytes of address space."""
+SECONDS = 10
+"""For one request, of processor time and of any time."""
+LARGEST = 2**30
+"""Bytes of a file that the process may write: it writes in memory alone."""
+AS_LONG_AS_IT_LASTS = 10**8
+
+
+def main() -> None:
+    """Serves requests until the control socket closes."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    wall_in(MEMORY, AS_LONG_AS_IT_LASTS, LARGEST)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that copies that have ended leave nothing behind
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not message:
+            return
+        if os.fork() == 0:
+            control.close()
+            _serve(socket.socket(fileno=descriptors[0]))
+        os.close(descriptors[0])
+
+
+def _serve(connection: socket.socket) -> None:
+    """One request, and the end of this copy."""
+    code = 1
+    try:
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        signal.alarm(SECONDS)
+        with connection, connection.makefile("rwb") as stream:
+            _answer(stream)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _answer(stream: BufferedIOBase) -> None:
+    request: dict[str, Any] = json.loads(stream.readline())
+    try:
+        images = _read(stream, request)
+    except RadiiError as error:
+        stream.write(json.dumps({"problem": error.problem()}).encode() + b"\n")
+        return
+    except MemoryError:
+        problem = InvalidImages(expected="images that fit into memory when they are decoded", got="larger ones")
+        stream.write(json.dumps({"problem": problem.problem()}).encode() + b"\n")
+        return
+    stream.write(json.dumps({"shape": images.shape, "dtype": str(images.dtype)}).encode() + b"\n")
+    stream.write(images.tobytes())
+
+
+def _read(stream: BufferedIOBase, request: dict[str, Any]) -> Any:
+    """The images of the request; its bytes are a file in memory, as the readers of formats want one."""
+    descriptor = os.memfd_create("images")
+    with open(descriptor, "wb", closefd=False) as file:
+        left = request["size"]
+        while left and (piece := stream.read(min(left, 2**20))):
+            file.write(piece)
+            left -= len(piece)
+    return pictures.read(
+        Path(f"/proc/self/fd/{descriptor}"),
+        shape=tuple(request["shape"]),
+        most=request["most"],
+        framing=Framing(resize=request["resize"], center_crop=request["center_crop"]),
+    )
+
+
+if __name__ == "__main__":
+    main()

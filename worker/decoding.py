@@ -1,0 +1,152 @@
+"""The side of ``decoder`` that has the credentials: hands images out to be decoded, and takes pixels alone in."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from io import BufferedIOBase
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rs_core.data.info import Shape
+from rs_core.errors import InvalidImages, RadiiError
+
+SECONDS = 12.0
+"""For which an answer may be silent: the decoder's own limit, and a little."""
+DTYPES = ("uint8", "float32")
+
+
+class Ended(Exception):
+    """No answer has come, or one that a decoder does not give."""
+
+
+class Decoder:
+    """A decoder that is ready. Any thread may use it; it is started when it is first needed, or by :meth:`start`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    def start(self) -> None:
+        """Starts the process where there is none; does not wait until it is ready."""
+        with self._lock:
+            self._started()
+
+    def close(self) -> None:
+        """Ends the process."""
+        with self._lock:
+            self._end()
+
+    def decode(
+        self,
+        data: bytes,
+        *,
+        shape: Shape,
+        most: int,
+        resize: int | None = None,
+        center_crop: int | None = None,
+    ) -> NDArray[Any]:
+        """Images (N, C, H, W), uint8 or float32 in [0, 1], of ``shape`` (C, H, W); see ``pictures.read``, whose errors it
+        raises. :class:`InvalidImages`, too, where the bytes have ended the decoder."""
+        request = {"size": len(data), "shape": shape, "most": most, "resize": resize, "center_crop": center_crop}
+        message = json.dumps(request).encode() + b"\n" + data
+        for _ in range(2):
+            with contextlib.suppress(Ended):
+                return self._answered(message, shape, most)
+            with self._lock:
+                if self._runs():
+                    break  # it was the images that ended their copy, and nothing else that ended all
+        raise InvalidImages(expected="images that can be decoded within the limits", got="ones that ended the decoder")
+
+    def _answered(self, message: bytes, shape: Shape, most: int) -> NDArray[Any]:
+        with self._asked() as connection, connection.makefile("rwb") as stream:
+            connection.settimeout(SECONDS)
+            try:
+                stream.write(message)
+                stream.flush()
+                return _pixels(stream, shape, most)
+            except OSError:
+                raise Ended from None
+
+    def _asked(self) -> socket.socket:
+        """A connection to a fresh copy of the decoder."""
+        ours, theirs = socket.socketpair()
+        with theirs, self._lock:
+            for attempt in (1, 2):
+                control = self._started()
+                try:
+                    socket.send_fds(control, [b"\0"], [theirs.fileno()])
+                    return ours
+                except OSError:  # it was ended by somebody
+                    self._end()
+                    if attempt == 2:
+                        ours.close()
+                        raise
+        raise AssertionError
+
+    def _runs(self) -> bool:
+        """Whether somebody is at the other end: of a process that is about to go, the system closes that first."""
+        if self._control is None:
+            return False
+        try:
+            return bool(self._control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def _started(self) -> socket.socket:
+        if self._control is not None and self._runs():
+            return self._control
+        self._end()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "worker.decoder", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env={"PATH": os.defpath, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                start_new_session=True,
+            )
+        self._control = ours
+        return ours
+
+    def _end(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._control = self._process = None
+
+
+def _pixels(stream: BufferedIOBase, shape: Shape, most: int) -> NDArray[Any]:
+    """What a decoder answers, believed only as far as it is numbers of the right kind and number."""
+    try:
+        answer: dict[str, Any] = json.loads(stream.readline(2**20))
+        if "problem" in answer:
+            raise RadiiError.from_problem(answer["problem"])
+        count, *found = answer["shape"]
+        right = tuple(found) == tuple(shape) and 1 <= count <= most and answer["dtype"] in DTYPES
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, RadiiError):
+            raise
+        raise Ended from None
+    size = count * prod(shape) * np.dtype(answer["dtype"]).itemsize if right else -1
+    data = stream.read(size) if right else b""
+    if len(data) != size:
+        raise Ended
+    images = np.frombuffer(data, dtype=answer["dtype"]).reshape(count, *shape)
+    if images.dtype == np.float32 and not bool(((images >= 0) & (images <= 1)).all()):
+        raise Ended
+    return images
