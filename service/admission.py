@@ -2,9 +2,9 @@
 
 from sqlalchemy.orm import Session
 
-from service.errors import BeyondQuota, QuotaExceeded
+from service.errors import BeyondQuota, QuotaExceeded, TooManyWait
 from worker.settings import Settings
-from worker.store import tenants
+from worker.store import tenants, urgent
 
 
 def fit(settings: Settings, *, jobs: int, seconds: float) -> None:
@@ -24,6 +24,15 @@ def require(session: Session, tenant_id: str, settings: Settings, *, jobs: int =
         raise QuotaExceeded(expected=_jobs(settings), got=f"{there.jobs:,} and {jobs:,} more")
     if there.seconds + seconds > settings.tenant_seconds:
         raise QuotaExceeded(expected=_seconds(settings), got=f"{there.seconds:,.0f} s and {seconds:,.0f} s more")
+
+
+def require_urgent(session: Session, tenant_id: str, settings: Settings, *, seconds: float) -> None:
+    """The same for one urgent job, of which a tenant has a number of its own; raises :class:`TooManyWait`, too."""
+    require(session, tenant_id, settings, seconds=seconds)
+    there = urgent.outstanding(session, tenant_id)
+    if there >= settings.tenant_predictions:
+        most = f"at most {settings.tenant_predictions:,} requests of yours in work (RADII_TENANT_PREDICTIONS)"
+        raise TooManyWait(expected=most, got=f"{there:,} and one more")
 
 
 def _jobs(settings: Settings) -> str:

@@ -28,12 +28,14 @@ from service.routes import (
     pages,
     part_uploads,
     plots,
+    predictions,
     presets,
     published,
     reports,
     uploads,
 )
 from service.watch import Watch
+from worker.decoding import Decoder
 from worker.settings import Settings
 from worker.store.session import Database
 
@@ -54,6 +56,7 @@ NOUNS = (
     reports,
     plots,
     compare,
+    predictions,
 )
 DESCRIPTION = """Trains and certifies randomized-smoothing classifiers.
 
@@ -76,6 +79,8 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.state.require_key = require_key
     app.state.default_tenant = None
     app.state.watch = Watch(app.state.database)
+    app.state.urgent_watch = Watch(app.state.database, eager=True)
+    app.state.decoder = Decoder()
     app.state.job_answers = JobAnswers(app.state.database)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(QueueCollector(app.state.database, settings))
@@ -98,5 +103,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with app.state.presence.seen():
         yield
         app.state.watch.close()
+        app.state.urgent_watch.close()
+        app.state.decoder.close()
     if app.state.owns_database:
         app.state.database.close()

@@ -28,7 +28,7 @@ def plan_audit(desk: Desk, spec: VerifySpec) -> Planned:
     dataset = desk.session.get_one(Dataset, audited.dataset_id)
     checkpoint = desk.session.get_one(Checkpoint, audited.checkpoint_id)
     for row in (dataset, checkpoint):
-        if row.state != registry.READY:
+        if row.state not in (registry.READY, registry.ATTACHED):
             got = f"{row.id}, which was deleted"
             raise Rejected(expected="a job whose model and data are still there", got=got, where="job", problem=None)
     seed = secrets.randbits(62) if spec.seed is None else spec.seed

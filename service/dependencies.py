@@ -17,7 +17,7 @@ from service.auth import TenantId as TenantId
 from service.errors import InvalidRequest, NotFound
 from service.schemas import MAX_WAIT
 from worker.settings import Settings
-from worker.store.registry import DELETED
+from worker.store.registry import HIDDEN
 from worker.store.session import Database
 from worker.store.tables import Checkpoint, Dataset, Job, Upload
 
@@ -53,7 +53,7 @@ Wait = Annotated[
 def find(session: Session, kind: type[Row], tenant_id: str, identifier: str) -> Row | None:
     """The tenant's row of that identifier; None where there is none, or where it is somebody else's."""
     row = session.get(kind, identifier) if IDENTIFIER.fullmatch(identifier) else None
-    if row is None or row.tenant_id != tenant_id or getattr(row, "state", None) == DELETED:
+    if row is None or row.tenant_id != tenant_id or getattr(row, "state", None) in HIDDEN:
         return None
     return row
 

@@ -112,6 +112,13 @@ class QuotaExceeded(ServiceError):
     headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
 
 
+class TooManyWait(ServiceError):
+    """There are too many requests of yours in work."""
+
+    status = 429
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
 class DiskFull(ServiceError):
     """The disk is full."""
 

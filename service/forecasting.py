@@ -79,6 +79,7 @@ def _rate(session: Session, tenant_id: str, checkpoint: Checkpoint, precision: s
             Job.tenant_id == tenant_id,
             Job.kind.in_(("certify", "predict", "soft_labels")),
             Job.state == jobs.SUCCEEDED,
+            Job.priority < jobs.URGENT,  # very many and very small
             Checkpoint.architecture == checkpoint.architecture,
             func.coalesce(Job.spec["precision"].as_string(), "fp32") == precision,
         )

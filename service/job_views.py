@@ -14,7 +14,7 @@ from service import schemas
 from service.dependencies import etag_of
 from service.views import problem, time
 from worker.store.clock import clock
-from worker.store.jobs import RUNNING, TERMINAL
+from worker.store.jobs import RUNNING, TERMINAL, URGENT
 from worker.store.result_tables import EpochMetric, JobSummary, SampleProgress
 from worker.store.results import PREDICTING
 from worker.store.tables import Job, Shard
@@ -264,6 +264,8 @@ def links(job: Job) -> dict[str, str]:
         "train": {"epochs": f"{base}/epochs"},
         "verify": {"audited": f"/v1/jobs/{job.spec.get('job')}"},
     }.get(job.kind, {})
+    if job.priority >= URGENT:
+        parts = parts | {"predictions": f"/v1/predictions/{job.id}"}
     cancel = {} if job.state in TERMINAL else {"cancel": f"{base}/cancel"}
     return {"self": base, "page": f"/jobs/{job.id}"} | cancel | parts
 

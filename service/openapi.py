@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service import comparison_examples, evaluation_examples, examples
+from service import comparison_examples, evaluation_examples, examples, prediction_examples
 from service.schemas import PROBLEM_MEDIA_TYPE, Problem
 
 MEANINGS = {
@@ -22,7 +22,7 @@ MEANINGS = {
 }
 Responses = dict[int | str, dict[str, Any]]
 
-PARTS = (examples, evaluation_examples, comparison_examples)
+PARTS = (examples, evaluation_examples, comparison_examples, prediction_examples)
 REQUESTS: dict[str, dict[str, Any]] = {}
 RESPONSES: dict[tuple[str, int, str], Any] = {}
 for part in PARTS:

@@ -1,6 +1,7 @@
 """Waiting for jobs to go on or to end: one reader per process for all who wait, however many they are.
 
-Who waits holds a future: no thread, no connection. One task asks the database, and only while somebody waits.
+Who waits holds a future: no thread, no connection. One task asks the database, and only while somebody waits. Urgent jobs
+have a reader of their own, which asks the more often the shorter somebody has waited.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +23,12 @@ from worker.store.tables import Job
 
 INTERVAL = 0.3
 """Seconds between two looks."""
+SHORTEST = 0.01
+"""The same for urgent jobs, at least."""
+SHARE = 0.1
+"""Of the time that somebody has waited for an urgent job: so much later than it happens he hears of it."""
+IDLE = 4
+"""Times as long as a look for urgent jobs took, the reader rests after it."""
 CHUNK = 500
 
 log = logging.getLogger("radii.service")
@@ -46,10 +54,11 @@ class _Waiter:
 
 
 class Watch:
-    """The waiting requests of one event loop, and the task that reads for them."""
+    """The waiting requests of one event loop, and the task that reads for them; ``eager`` for those of urgent jobs."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, *, eager: bool = False) -> None:
+        self._database, self._eager = database, eager
+        self._another, self._latest = asyncio.Event(), 0.0
         self._waiting: dict[str, set[_Waiter]] = {}
         self._reader: asyncio.Task[None] | None = None
         self.closed = False
@@ -66,6 +75,8 @@ class Watch:
             return None
         waiter = _Waiter(wakes, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(job_id, set()).add(waiter)
+        self._latest = monotonic()
+        self._another.set()
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._read())
         try:
@@ -83,9 +94,10 @@ class Watch:
             self._reader.cancel()
 
     async def _read(self) -> None:
+        took = 0.0
         while self._waiting:
-            await asyncio.sleep(INTERVAL)
-            asked = list(self._waiting)
+            await self._pause(took)
+            asked, began = list(self._waiting), monotonic()
             try:
                 found = await run_in_threadpool(self._standings, asked)
             except SQLAlchemyError as error:
@@ -96,6 +108,22 @@ class Watch:
                 for waiter in list(self._waiting.get(job_id, ())):
                     if waiter.wakes(standing):
                         _release(waiter, standing)
+            took = monotonic() - began
+
+    async def _pause(self, took: float) -> None:
+        """Rests until the next look, after one that took so many seconds; somebody who comes meanwhile shortens it."""
+        if not self._eager:
+            await asyncio.sleep(INTERVAL)
+            return
+        looked = monotonic()
+        while True:
+            soon = max(SHORTEST, IDLE * took, SHARE * (monotonic() - self._latest))
+            left = looked + min(INTERVAL, soon) - monotonic()
+            self._another.clear()
+            try:
+                await asyncio.wait_for(self._another.wait(), max(0.0, left))
+            except TimeoutError:
+                return
 
     def _standings(self, asked: Sequence[str]) -> dict[str, Standing]:
         query = select(Job.id, Job.revision, Job.state, JobSummary).join(JobSummary, JobSummary.job_id == Job.id)

@@ -73,6 +73,14 @@ class Settings(BaseSettings):
     tenant_seconds: float = Field(
         default=365 * 86_400.0, gt=0, description="estimated work that one tenant may have in the queue"
     )
+    prediction_images: int = Field(default=100, gt=0, description="images in one request for predictions")
+    prediction_seconds: float = Field(default=600.0, gt=0, description="estimated work of one request for predictions")
+    prediction_ttl: float = Field(
+        default=86_400.0, gt=0, description="such a request is deleted after, with its images and what came of it"
+    )
+    tenant_predictions: int = Field(
+        default=100, gt=0, description="requests of one tenant for predictions that have not ended"
+    )
     upload_ttl: float = Field(
         default=7 * 86_400.0, gt=0, description="an upload is forgotten after; what was made of it stays"
     )

@@ -10,7 +10,7 @@ from sqlalchemy import delete
 from worker import broker, logs
 from worker.loop import Slot
 from worker.settings import Settings
-from worker.store import blobs, jobs, part_uploads, registry, schema, shards, tenants
+from worker.store import blobs, jobs, part_uploads, registry, schema, shards, tenants, urgent
 from worker.store.clock import clock
 from worker.store.session import Database
 from worker.store.tables import Worker
@@ -115,6 +115,8 @@ def clean_once(database: Database, settings: Settings) -> int:
         tenants.forget_requests(session)
         session.execute(delete(Worker).where(Worker.seen < clock() - UNFINISHED))
     part_uploads.clean(database, settings.blobs)
+    while _forgotten(database, settings):
+        pass
     gone, last = 0, registry.MOST_AT_ONCE
     while last == registry.MOST_AT_ONCE:
         with database.write() as session:
@@ -123,3 +125,8 @@ def clean_once(database: Database, settings: Settings) -> int:
     gone += registry.collect_orphans(database, settings.blobs, older_than=UNFINISHED)
     blobs.clean_new(settings.blobs, older_than=UNFINISHED, now=time.time())
     return gone
+
+
+def _forgotten(database: Database, settings: Settings) -> int:
+    with database.write() as session:
+        return urgent.forget(session, settings.prediction_ttl)

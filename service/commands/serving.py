@@ -68,6 +68,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             # At once: who waits for a job is let go, and workers hand back while the last requests are answered.
             app.state.watch.close()
+            app.state.urgent_watch.close()
             workers.stop()
             await super().shutdown(sockets=sockets)
 
@@ -77,6 +78,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     logs.configure(settings)
     with listener, orderly_end(), Sweeping(settings), _workers(settings) as workers:
         app = create_app(settings, require_key=require_key)
+        app.state.decoder.start()  # nobody waits for that later
         config = uvicorn.Config(
             app,
             log_config=None,

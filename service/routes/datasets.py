@@ -52,7 +52,7 @@ def list_datasets(
 ) -> schemas.Page[schemas.Dataset]:
     """Your data sets, newest first."""
     with database.read() as session:
-        rows, following = page(session, Dataset, tenant_id, cursor, limit, Dataset.state != registry.DELETED)
+        rows, following = page(session, Dataset, tenant_id, cursor, limit, Dataset.state.not_in(registry.HIDDEN))
         return schemas.Page(items=views.datasets(session, rows), next_cursor=following)
 
 

@@ -225,6 +225,8 @@ def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
             "download_evaluations",
             "get_report",
             "download_report",
+            "create_predictions",
+            "get_predictions",
             "get_plot",
             "compare",
             "download_comparison",

@@ -1,0 +1,190 @@
+"""From a request's images to an urgent job, and from that job to an answer.
+
+The job is a certification by ``anytime`` of one shard, whose data set came with it: it is claimed before all others, and
+every certificate that it has stored holds as it is.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from rs_core.certify.decision import ABSTAIN, UNKNOWN_LABEL, Certificate
+from rs_core.certify.procedure import PART
+from rs_core.data import stored
+from rs_core.data.content import ContentHash
+from rs_core.data.info import Shape
+from rs_core.data.mapped import chunks
+from rs_core.spec import CertifySpec
+from service import admission, forecasting, views
+from service.dependencies import get, shown
+from service.errors import NotFound
+from service.idempotency import once
+from service.planned import ready
+from service.prediction_query import PredictionQuery
+from service.prediction_schemas import Predictions, SmoothedPrediction
+from service.watch import Standing
+from worker.settings import Settings
+from worker.store import blobs, jobs, planning, registry, results
+from worker.store.session import Database
+from worker.store.tables import Checkpoint, Dataset, Job
+
+SEED_BITS = 53
+"""Of a seed that is drawn here: as many as a number in JavaScript keeps."""
+LEAVES_OUT = {"wait", "until"}
+"""Fields of a query that are about the answer alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What a request's images have to fit."""
+
+    checkpoint: str
+    shape: Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """A request's images (N, C, H, W), and the query that came with them."""
+
+    pixels: NDArray[Any]
+    query: PredictionQuery
+
+
+def model_of(database: Database, tenant_id: str, identifier: str) -> Model:
+    """The tenant's checkpoint, if it can be used now."""
+    with database.read() as session:
+        get(session, Checkpoint, tenant_id, identifier)
+        row = ready(session, Checkpoint, tenant_id, identifier, "checkpoint")
+        return Model(checkpoint=row.id, shape=cast(Shape, tuple(row.input_shape or ())))
+
+
+def submit(
+    database: Database, settings: Settings, tenant_id: str, images: Images, key: str | None = None
+) -> tuple[str, bool]:
+    """Stores the images and writes their job, or with a ``key`` that came before finds it; its identifier, and whether it
+    was found. Raises the problem where there is too much work, in it or in the queue."""
+    with database.read() as session:
+        checkpoint = get(session, Checkpoint, tenant_id, images.query.checkpoint)
+    labels = np.full(len(images.pixels), UNKNOWN_LABEL, dtype=np.int64)
+    names = class_names(checkpoint)
+    with blobs.writing(settings.blobs) as writer:
+        for piece in stored.pieces(images.pixels, labels, names, "request"):
+            writer.write(piece)
+        sealed = writer.seal()
+    columns = _columns(images.pixels, labels, names) | {"sha256": sealed.sha256}
+
+    def make(session: Session) -> str:
+        registry.put_blob(session, settings.blobs, sealed)
+        dataset = registry.attach(session, tenant_id, columns)
+        new = _planned(session, settings, tenant_id, images.query, checkpoint, dataset)
+        admission.require_urgent(session, tenant_id, settings, seconds=new.estimated_seconds)
+        return jobs.submit(session, new).id
+
+    asked = images.query.model_dump(mode="json", exclude=LEAVES_OUT)
+    try:
+        return once(database, tenant_id, key, {"make": "predictions", **asked, "images": sealed.sha256}, make)
+    finally:
+        sealed.path.unlink(missing_ok=True)  # where nothing was made of it
+
+
+def _columns(pixels: NDArray[Any], labels: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
+    count, *shape = pixels.shape
+    digest = ContentHash(pixels.shape, str(pixels.dtype), labels, tuple(names))
+    for piece in chunks(pixels):
+        digest.update(piece)
+    known = {"content_hash": digest.hexdigest(), "count": count, "shape": shape}
+    eight_bit = True if pixels.dtype == np.uint8 else None
+    return known | {"num_classes": len(names), "class_names": list(names), "eight_bit": eight_bit}
+
+
+def _planned(
+    session: Session,
+    settings: Settings,
+    tenant_id: str,
+    query: PredictionQuery,
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+) -> jobs.NewJob:
+    """The job, in one shard; raises the problem where there is too much work in it."""
+    spec = CertifySpec(
+        checkpoint=checkpoint.id,
+        dataset=dataset.id,
+        sampling="anytime",
+        sigma=query.sigma,
+        n=query.n,
+        alpha=query.alpha,
+        precision=query.precision,
+        seed=secrets.randbits(SEED_BITS) if query.seed is None else query.seed,
+    )
+    known = forecasting.known(session, tenant_id, spec, dataset, checkpoint, look_ahead=False)
+    new, seconds = planning.plan(
+        spec,
+        tenant_id=tenant_id,
+        dataset=dataset,
+        checkpoint=checkpoint,
+        max_job_seconds=settings.prediction_seconds,
+        measured=known.rate,
+    )
+    one = [(0, dataset.count or 0)]
+    return replace(new, shards=one, priority=jobs.URGENT, estimated_seconds=seconds)
+
+
+def class_names(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Those that the checkpoint knows, else the numbers of its classes."""
+    known = (checkpoint.info or {}).get("class_names") or []
+    return tuple(known) or tuple(str(number) for number in range(checkpoint.num_classes or 0))
+
+
+def answer(database: Database, tenant_id: str, job_id: str) -> Predictions:
+    """What is certified so far; raises :class:`NotFound` for what is no request for predictions of the tenant's."""
+    with database.read() as session:
+        job = get(session, Job, tenant_id, job_id)
+        if job.priority < jobs.URGENT:
+            raise NotFound(expected="the identifier of a request for predictions of yours", got=shown(job_id))
+        dataset = session.get_one(Dataset, job.dataset_id)
+        rows = list(results.certificates(session, job.id))
+    given = {name: job.spec[name] for name in ("sigma", "n", "alpha", "seed", "checkpoint")}
+    return Predictions(
+        job=job.id,
+        state=job.state,
+        complete=job.state == jobs.SUCCEEDED,
+        images=dataset.count or 0,
+        predictions=[_prediction(row, dataset.class_names or []) for row in rows],
+        problem=views.problem(job.problem),
+        **given,
+    )
+
+
+def _prediction(row: Certificate, names: Sequence[str]) -> SmoothedPrediction:
+    abstained = row.prediction == ABSTAIN
+    return SmoothedPrediction(
+        index=row.index,
+        prediction=None if abstained else row.prediction,
+        class_name=None if abstained or row.prediction >= len(names) else names[row.prediction],
+        abstained=abstained,
+        radius=row.radius,
+        p_lower=row.p_lower,
+        n0=row.n0,
+        n=row.n,
+        counts0=list(row.counts0),
+        counts=list(row.counts),
+        at_cap=row.at_cap,
+        seconds=row.seconds,
+        error=row.error,
+    )
+
+
+def has_first(standing: Standing | None, images: int, query: PredictionQuery, n0: int) -> bool:
+    """Whether every image has been through its first turn, or no more will come."""
+    first = images * (n0 + min(PART, query.n))
+    return standing is None or standing.over or standing.progress.work_done >= first
+
+
+def is_over(standing: Standing | None) -> bool:
+    """Whether no more will come."""
+    return standing is None or standing.over

@@ -1,0 +1,113 @@
+"""Predictions while one waits: images in, class, abstention and certified radius out, refined as long as one waits."""
+
+import contextlib
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from rs_core.spec import CertifySpec
+from service import images, predictions
+from service.dependencies import DatabaseDep, SettingsDep, TenantId, Wait, etag_of, matches
+from service.errors import RETRY_SECONDS
+from service.idempotency import REPLAYED, IdempotencyKey
+from service.openapi import ACCEPTED, NOT_MODIFIED, problems
+from service.prediction_query import PredictionQuery
+from service.prediction_schemas import Predictions
+from service.resources import json_answer
+from service.schemas import MAX_WAIT
+from service.watch import Wakes, Watch
+from worker import broker
+from worker.store.jobs import ACTIVE
+
+router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+PIXELS: dict[str, Any] = {"type": "array", "items": {"type": "array", "items": {"type": "array", "items": {}}}}
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            **{kind: BINARY for kind in ("image/png", "image/jpeg", "application/zip", "application/octet-stream")},
+            "application/json": {"schema": PIXELS},
+        },
+    }
+}
+N0 = CertifySpec.__dataclass_fields__["n0"].default
+
+
+@router.post(
+    "",
+    operation_id="create_predictions",
+    response_model=Predictions,
+    openapi_extra=BODY,
+    responses={**ACCEPTED, 202: ACCEPTED[202] | {"model": Predictions}, **problems(400, 404, 409, 413, 415, 429, 507)},
+)
+async def create_predictions(
+    request: Request,
+    query: Annotated[PredictionQuery, Query()],
+    tenant_id: TenantId,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Classifies the images in the body: a PNG or JPEG file, a zip of such files (in the order of their names), an .npz with
+    an array of images, or JSON with lists of pixels in [0, 1]. Answers when all is known, or after `wait` seconds with what
+    is certified so far, each valid as it stands; 202 where there is nothing yet. What comes later is at `Location`.
+    """
+    content_type = request.headers.get("content-type", "")
+    images.check_media(content_type)
+    model = await run_in_threadpool(predictions.model_of, database, tenant_id, query.checkpoint)
+    body = await request.body()
+
+    def begin() -> tuple[str, bool, int]:
+        framing = {"resize": query.resize, "center_crop": query.center_crop}
+        most, decoder = settings.prediction_images, request.app.state.decoder
+        pixels = images.read(body, content_type, decoder, shape=model.shape, most=most, **framing)
+        given = predictions.Images(pixels=pixels, query=query)
+        job_id, replayed = predictions.submit(database, settings, tenant_id, given, idempotency_key)
+        broker.ring(settings)
+        return job_id, replayed, len(pixels)
+
+    job_id, replayed, count = await run_in_threadpool(begin)
+    first = partial(predictions.has_first, images=count, query=query, n0=N0)
+    await _wait(request, job_id, query.wait, first if query.until == "first" else predictions.is_over)
+    found = await run_in_threadpool(predictions.answer, database, tenant_id, job_id)
+    return _answer(found, REPLAYED if replayed else {})
+
+
+@router.get(
+    "/{job_id}",
+    operation_id="get_predictions",
+    response_model=Predictions,
+    responses={202: ACCEPTED[202] | {"model": Predictions}, **NOT_MODIFIED, **problems(404)},
+)
+async def get_predictions(
+    job_id: str, request: Request, tenant_id: TenantId, database: DatabaseDep, wait: Wait = 0.0
+) -> Response:
+    """What is certified of a request's images by now; with `wait`, as soon as nothing more will come or the time is up."""
+    read = partial(predictions.answer, database, tenant_id, job_id)
+    found = await run_in_threadpool(read)
+    if wait > 0 and found.state in ACTIVE:
+        await _wait(request, job_id, wait, predictions.is_over)
+        found = await run_in_threadpool(read)
+    etag = etag_of(found.model_dump_json())
+    if matches(request, etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    return _answer(found, {})
+
+
+async def _wait(request: Request, job_id: str, seconds: float, wakes: Wakes) -> None:
+    watch: Watch = request.app.state.urgent_watch
+    with contextlib.suppress(TimeoutError):
+        if seconds > 0:
+            await watch.until(job_id, wakes, min(seconds, MAX_WAIT))
+
+
+def _answer(found: Predictions, headers: dict[str, str]) -> Response:
+    """200, or 202 where there is nothing yet but may be later."""
+    nothing_yet = not found.predictions and found.state in ACTIVE
+    retry = {"Retry-After": str(RETRY_SECONDS)} if nothing_yet else {}
+    where = {"Location": f"/v1/predictions/{found.job}", "ETag": etag_of(found.model_dump_json())}
+    return json_answer(found, 202 if nothing_yet else 200, where | retry | headers)
