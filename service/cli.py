@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from service.client_errors import ClientError
-from service.commands import architectures, compose, keeping, local, presets, remote, server, transfer, variables
+from service.commands import architectures, ask, compose, keeping, local, presets, remote, server, transfer, variables
 from service.commands.compare import compare
 from service.commands.console import CommandError, note, say
 from service.commands.corrupt import corrupt
@@ -99,6 +99,7 @@ for panel, functions in {
         transfer.upload,
         transfer.add_dataset,
         transfer.add_checkpoint,
+        ask.ask,
     ),
     SERVER: (
         server.up,

@@ -17,8 +17,10 @@ from service import schemas
 from service.client_errors import ApiError, ClientError, JobNotSucceeded, JobTimeout, Unreachable
 from service.client_http import Content, Http, Waiting
 from service.client_job import Job, url_part
+from service.client_predictions import Images, Refined, asked
 from service.client_upload import LARGE, in_parts
 from service.comparison_schemas import Comparison, Published
+from service.prediction_schemas import Predictions
 from service.schemas import Checkpoint, Dataset, Method, Plan, Preset, Upload
 
 if TYPE_CHECKING:
@@ -283,6 +285,23 @@ class Client:
             answer = self.http.send("POST", "/v1/jobs", json=body | {"validate_only": True})
             return Plan.model_validate_json(answer.content)
         return Job.read(self.http, self.http.send("POST", "/v1/jobs", json=body))
+
+    def predict_images(
+        self,
+        images: Images,
+        *,
+        checkpoint: Checkpoint | str,
+        timeout: float | None = None,
+        refined: Refined | None = None,
+        **query: Any,
+    ) -> Predictions:
+        """Class, abstention and certified radius of some images, at once: see ``client_predictions.images_of`` for what they
+        may be. The other fields are those of ``PredictionQuery``: ``sigma``, ``n``, ``alpha``, ``seed``, ...
+
+        Waits until all samples are drawn or ``timeout`` seconds are over, and returns what is certified then, each image's
+        prediction valid as it stands; ``refined`` is called with what there is until then, about once a second.
+        """
+        return asked(self.http, images, {"checkpoint": _id(checkpoint), **_given(**query)}, timeout, refined)
 
     def job(self, id: str) -> Job:
         """A job as it stands."""
