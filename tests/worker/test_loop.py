@@ -9,12 +9,12 @@ from sqlalchemy.exc import DataError, OperationalError
 from tests_support import processes
 from tests_support.slots import START, SlotMaker, at_work, job_of, notes, submit, work
 
-from worker.loop import CannotStart, end
+from worker.loop import LONGEST_AHEAD, CannotStart, end
 from worker.store import counters, jobs, results, shards
 from worker.store.result_tables import JobSummary
 from worker.store.schema import WrongSchema
 from worker.store.session import Database
-from worker.store.tables import Shard, Worker
+from worker.store.tables import Job, Shard, Worker
 
 
 def test_a_well_behaved_child_ends_the_job(database: Database, tmp_path: Path, slot: SlotMaker) -> None:
@@ -329,3 +329,38 @@ def test_a_worker_is_seen_while_it_is_there(slot: SlotMaker, database: Database)
     end(worker)
     with database.read() as session:
         assert session.get(Worker, worker.id) is None
+
+
+def test_urgent_work_goes_first_until_there_was_enough_of_it_and_then_another_part_does(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    ordinary, urgent = (submit(database, tmp_path, 1) for _ in range(2))
+    with database.write() as session:
+        session.get_one(Job, urgent).priority = jobs.URGENT
+    worker = slot()
+    worker.ahead = LONGEST_AHEAD
+    assert worker.work_once()
+    assert (job_of(database, ordinary).state, job_of(database, urgent).state) == (jobs.SUCCEEDED, jobs.QUEUED)
+    assert worker.ahead == 0.0
+    assert worker.work_once() and worker.ahead > 0.0
+    assert job_of(database, urgent).state == jobs.SUCCEEDED
+
+
+def test_a_part_that_was_just_taken_up_gets_on_before_it_is_handed_back(
+    database: Database, tmp_path: Path, slot: SlotMaker
+) -> None:
+    """However many urgent jobs wait, what was claimed beside them has more results after each claim than before."""
+    ordinary = submit(database, tmp_path, 6)
+    worker = slot("all:slow")
+    thread = at_work(worker, database, ordinary)
+    urgent = submit(database, tmp_path, 1)
+    with database.write() as session:
+        row = session.get_one(Job, urgent)
+        row.priority, row.created = jobs.URGENT, row.created - 60.0
+    thread.join()
+    first = processes.stored(database, ordinary)
+    assert 0 < first < 6 and job_of(database, urgent).state == jobs.QUEUED
+    assert worker.work_once()
+    assert job_of(database, urgent).state == jobs.SUCCEEDED
+    work(worker)
+    assert processes.stored(database, ordinary) == 6
