@@ -7,7 +7,8 @@ import numpy as np
 
 from rs_core.corrupt_spec import CorruptSpec
 from rs_core.data import corruptions
-from rs_core.data.canonical import ContentHash, content_hash, write
+from rs_core.data.canonical import content_hash, write
+from rs_core.data.content import ContentHash
 from rs_core.data.conversion import Converted
 from rs_core.data.dataset import Dataset
 from rs_core.data.info import check_size

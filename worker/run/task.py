@@ -171,9 +171,7 @@ def _dataset(path: Path) -> Dataset:
 
 
 @lru_cache(maxsize=MODELS)
-def _prepared(
-    path: Path, device: str, bound: Bound, precision: Precision, compiled: bool, batch_size: int
-) -> Prepared:
+def _prepared(path: Path, device: str, bound: Bound, precision: Precision, compiled: bool, batch_size: int) -> Prepared:
     """The last models stay as they were prepared, and compiled for one size of batches."""
     model, _ = _model(path, device)
     return Prepared(voting(model, bound), precision=precision, compiled=compiled)
