@@ -54,7 +54,8 @@ class Live(NamedTuple):
     def kill_the_worker(self) -> None:
         """kill -9; the service starts another one. The worker's child sees its input close and goes."""
         lists = Path(f"/proc/{self.process_id}/task").glob("*/children")  # of each of its threads
-        (worker,) = " ".join(children.read_text() for children in lists).split()
+        children = " ".join(children.read_text() for children in lists).split()
+        (worker,) = [child for child in children if b"worker.local" in Path(f"/proc/{child}/cmdline").read_bytes()]
         with suppress(ProcessLookupError):
             os.kill(int(worker), signal.SIGKILL)
 
