@@ -1,5 +1,5 @@
-"""Where a training run stands, as a safetensors file: weights, momentum, place in the run and the epoch's sums so far, and
-the weights of the best epoch where these are kept.
+"""Where a training run stands, as a safetensors file: weights, what the optimiser remembers of them, place in the run and the
+epoch's sums so far, and the weights of the best epoch where these are kept.
 
 The generators need no state of their own: their streams are named by seed, epoch and step (``noise``), which are here.
 """
@@ -25,6 +25,7 @@ from rs_core.errors import InvalidCheckpoint, RadiiError
 from rs_core.keeping import Kept
 from rs_core.methods.terms import Terms
 from rs_core.models.normalize import BaseClassifier
+from rs_core.optimizer import remembered, remind
 from rs_core.soft_labels import SoftLabels
 from rs_core.spec import TrainSpec, dump_spec, parse_spec
 from rs_core.spec_names import settings
@@ -84,7 +85,7 @@ class Snapshot:
 
     run: str
     model: BaseClassifier
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     epoch: int
     step: int
     sums: Sums
@@ -93,10 +94,7 @@ class Snapshot:
     def save(self, path: Path) -> None:
         """Writes the file; the caller sees to it that a half-written one is never taken for a whole one."""
         tensors = {f"model.{name}": tensor.detach().cpu() for name, tensor in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            momentum = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum.detach().cpu()
+        tensors |= remembered(self.optimizer, self.model)
         place = {"epoch": self.epoch, "step": self.step, "sums": asdict(self.sums)}
         if self.kept is not None:
             tensors |= {f"best.{name}": tensor for name, tensor in self.kept.weights.items()}
@@ -106,8 +104,8 @@ class Snapshot:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata)
 
 
-def load(path: Path, run: str, model: BaseClassifier, optimizer: torch.optim.SGD) -> Place:
-    """Puts weights and momentum back and returns the place; raises :class:`InvalidCheckpoint` for another run's file."""
+def load(path: Path, run: str, model: BaseClassifier, optimizer: torch.optim.Optimizer) -> Place:
+    """Puts weights and the optimiser's memory back and returns the place; raises :class:`InvalidCheckpoint` for another run's file."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         if metadata.get("format") != FORMAT or not _same(metadata.get("run", ""), run):
@@ -121,11 +119,7 @@ def load(path: Path, run: str, model: BaseClassifier, optimizer: torch.optim.SGD
         names = list(file.keys())
         tensors = {name: file.get_tensor(name) for name in names}
     model.load_state_dict(_under("model.", tensors))
-    for name, parameter in model.named_parameters():
-        if f"momentum.{name}" in tensors:
-            # In the order of memory that the parameter has: an unbroken run's momentum has it too.
-            momentum = torch.empty_like(parameter, requires_grad=False).copy_(tensors[f"momentum.{name}"])
-            optimizer.state[parameter]["momentum_buffer"] = momentum
+    remind(optimizer, model, tensors)
     place = json.loads(metadata["place"])
     kept = Kept(**place["best"], weights=_under("best.", tensors)) if "best" in place else None
     return Place(epoch=place["epoch"], step=place["step"], sums=Sums(**place["sums"]), kept=kept)

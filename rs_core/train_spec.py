@@ -52,9 +52,32 @@ class TrainSpec:
     sigma: Sigma
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 150
     batch_size: Annotated[int, Field(ge=1, le=65_536, description="images per loader batch")] = 256
+    optimizer: Annotated[
+        Literal["sgd", "adamw"], Field(description="sgd with momentum (published), or AdamW, whose decay is decoupled")
+    ] = "sgd"
     learning_rate: Annotated[float, Field(gt=0, le=100)] = 0.1
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd")] = 0.9
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
+    clip_norm: Annotated[
+        float | None,
+        Field(gt=0, le=1e6, description="the gradient of a step is shortened to this l2 norm; null: never"),
+    ] = None
+    schedule: Annotated[
+        Literal["step", "cosine"],
+        Field(
+            description="of the learning rate. step: drops, by lr_step, lr_gamma and lr_drop; cosine: half a cosine over the "
+            "whole training, down to 0, from one optimiser step to the next"
+        ),
+    ] = "step"
+    lr_warmup: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="share of all optimiser steps after which the rate has come to 1 - 1/e of what the schedule says, "
+            "exponentially: at step t (from 1) of T it is 1 - exp(-t / (lr_warmup T)) of it; 0: none",
+        ),
+    ] = 0.0
     lr_step: Annotated[int, Field(ge=1, description="epochs between two drops of the learning rate")] = 50
     lr_gamma: Annotated[float, Field(gt=0, le=1, description="factor of one drop")] = 0.1
     lr_drop: Annotated[

@@ -1,8 +1,8 @@
-"""The one training loop: SGD with momentum and a step schedule around a method's loss, resumable at any step.
+"""The one training loop: an optimiser and a schedule around a method's loss, resumable at any step.
 
-Settings and their odd corners follow the public code behind Cohen et al. 2019 (arXiv 1902.02918) and Jeong et al.
-(arXiv 2006.04062, 2111.09277): weight decay on all parameters, no clipping, by default the last epoch's weights, and a
-schedule whose drops reach training one epoch late, as in the released logs (``schedule``).
+Defaults and their odd corners follow the public code behind Cohen et al. 2019 (arXiv 1902.02918) and Jeong et al.
+(arXiv 2006.04062, 2111.09277): SGD with momentum, weight decay on all parameters, no clipping, the last epoch's weights, and
+a schedule whose drops reach training one epoch late, as in the released logs (``optimizer``, ``schedule``).
 
 Every draw (initial weights, order, augmentation, noise, dropout) comes from a stream keyed by the seed and the place in
 the run, so a run that is cut anywhere and resumed from its last snapshot ends with the weights of an unbroken one,
@@ -31,6 +31,7 @@ from rs_core.methods.terms import Step, Terms
 from rs_core.models.forward import training_forward
 from rs_core.models.normalize import BaseClassifier
 from rs_core.noise import Stage, generator, layer_randomness
+from rs_core.optimizer import descend, optimizer_of
 from rs_core.schedule import first_drop, learning_rate
 from rs_core.snapshots import Place, Snapshot, Sums
 from rs_core.soft_labels import SoftLabels
@@ -100,9 +101,7 @@ class _Run:
             memory_format=spec.memory_format,
             forward_batch=forward_batch or spec.forward_batch,
         )
-        self.optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=spec.learning_rate, momentum=spec.momentum, weight_decay=spec.weight_decay
-        )
+        self.optimizer = optimizer_of(spec, self.model)
         self.indices = torch.tensor(spec.inputs.indices(len(data)))
         self.per_epoch = math.ceil(len(self.indices) / spec.batch_size)
         self.chunks = method(spec.method.name).chunks(spec.method)
@@ -119,7 +118,7 @@ class _Run:
         accuracy = yield from self._tested(epoch, sums)
         sums = sums.with_seconds(time.monotonic() - begun)
         certification = (yield from self._certified(epoch, sums)) if due else None
-        record = _epoch_record(self.spec, epoch, sums, accuracy, certification)
+        record = _epoch_record(epoch, self._rate(epoch), sums, accuracy, certification)
         self.kept = keeping.better(
             self.kept,
             self.spec.keep,
@@ -143,8 +142,6 @@ class _Run:
     def _steps(self, place: Place, begun: float) -> Generator[Record, None, Sums]:
         """Trains on the batches from ``place`` on; returns the epoch's sums."""
         spec, epoch, sums = self.spec, place.epoch, place.sums
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(spec, epoch)
         order = self.indices[torch.randperm(len(self.indices), generator=generator(spec.seed, epoch, Stage.ORDER))]
         plan = torch.split(order, spec.batch_size)
         loaded = batches(
@@ -177,11 +174,15 @@ class _Run:
             step = self._step(epoch, number, None if soft is None else soft[part])
             with layer_randomness(self.spec.seed, epoch, step.step, self.device):
                 terms = self.loss(self.spec.method, self.forward, x[part], y[part], step)
-            _update(self.optimizer, terms, step)
+            _check_finite(terms, step)
+            descend(self.optimizer, terms.total, self._rate(epoch, number), self.spec.clip_norm)
             sums = sums.add(terms, size)
             if self.clock.record_due():
                 yield self._stands(epoch, number + 1, sums)
         return sums
+
+    def _rate(self, epoch: int, number: int = 0) -> float:
+        return learning_rate(self.spec, epoch, number, self.per_epoch * self.chunks)
 
     def _step(self, epoch: int, number: int, soft: Tensor | None) -> Step:
         return Step(
@@ -236,23 +237,20 @@ class _Run:
         )
 
 
-def _update(optimizer: torch.optim.SGD, terms: Terms, step: Step) -> None:
+def _check_finite(terms: Terms, step: Step) -> None:
     if not bool(torch.isfinite(terms.total)):
         raise TrainingDiverged(
             expected="a finite loss", got=f"{terms.total.item()} in epoch {step.epoch}, step {step.step}"
         )
-    optimizer.zero_grad(set_to_none=True)
-    terms.total.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
 
 
 def _epoch_record(
-    spec: TrainSpec, epoch: int, sums: Sums, test_accuracy: float | None, certification: dict[str, Any] | None
+    epoch: int, rate: float, sums: Sums, test_accuracy: float | None, certification: dict[str, Any] | None
 ) -> EpochRecord:
     return EpochRecord(
         epoch=epoch,
         steps=sums.steps,
-        learning_rate=learning_rate(spec, epoch),
+        learning_rate=rate,
         loss=sums.mean_loss,
         terms={name: total / max(sums.images, 1) for name, total in sums.parts.items()},
         accuracy=sums.accuracy / max(sums.images, 1),

@@ -108,7 +108,15 @@ def _check_chunks(spec: TrainSpec, count: int) -> None:
 def _check_deferral(spec: TrainSpec) -> None:
     """A deferred term has to begin before training ends: shortened presets would otherwise train without it."""
     begins = first_drop(spec)
-    if spec.method.name == "macer" and spec.method.deferred and spec.method.weight > 0 and spec.epochs <= begins:
+    if spec.method.name != "macer" or not spec.method.deferred or spec.method.weight == 0:
+        return
+    if spec.schedule != "step":
+        raise InvalidSpec(
+            expected="schedule = step, whose first drop begins the deferred robustness term (method.deferred)",
+            got=spec.schedule,
+            where="schedule",
+        )
+    if spec.epochs <= begins:
         raise InvalidSpec(
             expected=f"more than {begins} epochs, since the robustness term begins with the first drop of the learning "
             "rate (method.deferred); or a smaller lr_step",

@@ -18,7 +18,7 @@ class StepRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """What one epoch came to: means over its images, accuracies under one noise draw per image.
+    """What one epoch came to: means over its images, accuracies under one noise draw per image, its first step's rate.
 
     ``seconds`` are those of training and of the test accuracy; ``certification`` is ``held_out.summary``.
     """

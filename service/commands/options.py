@@ -232,12 +232,32 @@ Keep = Annotated[
         "see --set) or loss. (default: last)",
     ),
 ]
+Optimizer = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=OPTIMISER, help="sgd, with momentum, or adamw. (default: sgd)"),
+]
 LearningRate = Annotated[
     float | None, typer.Option(rich_help_panel=OPTIMISER, help="Learning rate of the first epochs. (default: 0.1)")
 ]
 Momentum = Annotated[float | None, typer.Option(rich_help_panel=OPTIMISER, help="Momentum of SGD. (default: 0.9)")]
 WeightDecay = Annotated[
     float | None, typer.Option(rich_help_panel=OPTIMISER, help="Weight decay, on all parameters. (default: 0.0001)")
+]
+ClipNorm = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=OPTIMISER, help="Largest l2 norm of a step's gradient. (default: none)"),
+]
+Schedule = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=OPTIMISER, help="Of the learning rate: step, with drops, or cosine, down to 0. (default: step)"
+    ),
+]
+LrWarmup = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=OPTIMISER, help="Share of all steps over which the rate warms up, such as 0.04. (default: 0)"
+    ),
 ]
 LrStep = Annotated[
     int | None,

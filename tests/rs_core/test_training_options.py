@@ -279,6 +279,13 @@ def test_a_robustness_term_that_would_never_begin_is_refused(data: Dataset) -> N
     assert len(epochs(train(replace(deferred, epochs=5, inputs=Selection(count=8)), data))) == 5
 
 
+def test_a_robustness_term_begins_with_a_drop_of_the_rate_and_a_cosine_has_none(data: Dataset) -> None:
+    spec = replace(SPEC, schedule="cosine", method=Macer(deferred=True), epochs=60)
+    with pytest.raises(InvalidSpec, match="expected schedule = step") as caught:
+        next(train(spec, data))
+    assert caught.value.where == "schedule"
+
+
 def test_methods_that_take_one_step_per_batch_take_small_batches(data: Dataset) -> None:
     spec = replace(
         SPEC, method=SmoothAdv(m=8, steps=1, copies="one"), batch_size=4, inputs=Selection(count=8), epochs=1

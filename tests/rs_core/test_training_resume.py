@@ -32,6 +32,9 @@ RUNS = {name: replace(SPEC, method=hp) for name, hp in trainings.METHODS.items()
     "the best by test accuracy": replace(SPEC, keep="test_accuracy"),
     "the best by ACR": replace(SPEC, keep="acr", certification=CERTIFICATION),
     "bf16, channels last": replace(SPEC, precision="bf16", memory_format="channels_last", augmentation="crop_flip"),
+    "AdamW, cosine, clipped": replace(
+        SPEC, optimizer="adamw", learning_rate=1e-3, schedule="cosine", lr_warmup=0.2, clip_norm=1.0, method=Macer(m=4)
+    ),
     "few activations": replace(SPEC, method=Macer(m=4), forward_batch=16),
 }
 
@@ -101,7 +104,8 @@ def test_a_snapshot_of_a_version_with_fewer_settings_is_gone_on_from(data: Datas
     spec = RUNS["gaussian"]
     whole, saved = _run(spec, data, tmp_path)
     older = tmp_path / "older.safetensors"
-    _without(saved[0], older, "precision", "certification", "forward_batch")
+    newer = ("optimizer", "clip_norm", "schedule", "lr_warmup")
+    _without(saved[0], older, "precision", "certification", "forward_batch", *newer)
     resumed, _ = _run(spec, data, tmp_path, older)
     assert isinstance(whole[-1], Trained) and isinstance(resumed[-1], Trained)
     state = resumed[-1].model.state_dict()

@@ -194,6 +194,10 @@ class TestTrain:
         ("--keep", "loss", "keep", "loss"),
         ("--start-from", "m.safetensors", "start_from", "m.safetensors"),
         ("--lr-drop", "exact", "lr_drop", "exact"),
+        ("--optimizer", "adamw", "optimizer", "adamw"),
+        ("--schedule", "cosine", "schedule", "cosine"),
+        ("--lr-warmup", "0.04", "lr_warmup", 0.04),
+        ("--clip-norm", "10", "clip_norm", 10.0),
         ("--crop-size", "32", "crop_size", 32),
     )
 
