@@ -145,10 +145,8 @@ def _block(block: nn.Module) -> Segment:
 
 
 def _sequence(sequence: nn.Sequential) -> Segment:
-    groups = grouped(list(_flat(sequence)))
-
     def run(x: Any) -> Any:
-        for group in groups:
+        for group in grouped(list(_flat(sequence))):
             x = _again_later(partial(_through, group), x, of=group)
         return x
 
@@ -156,8 +154,9 @@ def _sequence(sequence: nn.Sequential) -> Segment:
 
 
 def _flat(sequence: nn.Sequential) -> Iterator[nn.Module]:
+    """Its parts, and those of sequences in it, but for one whose output somebody wants to see (``features``)."""
     for part in sequence:
-        if type(part) is nn.Sequential:
+        if type(part) is nn.Sequential and not part._forward_hooks:
             yield from _flat(part)
         else:
             yield part

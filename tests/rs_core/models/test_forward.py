@@ -11,6 +11,7 @@ from rs_core.attacks import frozen, pgd, smoothed_loss
 from rs_core.errors import Mismatch
 from rs_core.methods import cat_rs
 from rs_core.models import table
+from rs_core.models.features import kept
 from rs_core.models.forward import TrainingForward, grouped, sees_the_batch, training_forward
 from rs_core.models.normalize import BaseClassifier
 from rs_core.spec import CatRs, Normalization
@@ -137,6 +138,31 @@ def test_in_evaluation_mode_a_network_with_batch_normalisation_is_cut_into_piece
     assert float((found[0] - x).flatten(1).norm(dim=1).min()) > 0.4
     torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-4)
     assert kept[1] < 0.5 * kept[0]
+
+
+class _Reading(nn.Module):
+    """A network that keeps what a sequence inside one of its sequences gives during a pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        inner = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.stages = nn.Sequential(nn.Conv2d(3, 3, 1), inner)
+        self.read: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        with kept(self, ["stages.1"]) as found:
+            logits = self.stages(x).mean((2, 3))
+        self.read.append(found["stages.1"])
+        return logits
+
+
+def test_a_sequence_inside_a_sequence_is_still_seen_by_who_reads_its_output() -> None:
+    """Mixing networks read the outputs of such parts, in ConvNeXt and EfficientNet."""
+    model, x = _Reading(), _images(6, (3, 8, 8))
+    for run in (model, TrainingForward(model, forward_batch=2)):
+        run(x)
+    plain, block_by_block = model.read
+    assert torch.equal(plain, block_by_block)
 
 
 def test_fewer_activations_are_kept() -> None:
