@@ -1,9 +1,10 @@
-"""Attacks in l2 on the noise-averaged prediction of a base classifier: PGD, DDN and the unrestricted ascent.
+"""Attacks in l2 on the noise-averaged prediction of a base classifier: PGD, DDN and the unrestricted ascent; and PGD in l_inf.
 
 Salman et al. 2019, "Provably Robust Deep Learning via Adversarially Trained Smoothed Classifiers", arXiv 1906.04584,
 section 3.1, equation (6): the objective is J(x) = -log mean_i F_y(x + noise_i), with the same noise in every step. PGD is
 their SmoothAdv-PGD; DDN is Rony et al. 2018, arXiv 1811.09600, judged by the majority of the noisy copies. The
-unrestricted ascent is that of SmoothMix, Jeong et al. 2021, arXiv 2111.09277, equation (5).
+unrestricted ascent is that of SmoothMix, Jeong et al. 2021, arXiv 2111.09277, equation (5). PGD in l_inf is that of Madry et
+al. 2017, "Towards Deep Learning Models Resistant to Adversarial Attacks", arXiv 1706.06083.
 
 Images and results lie in [0, 1]; radii are in [0, 1]-pixel units. Nothing here gives a gradient to the weights: use
 these inside :func:`frozen`.
@@ -110,6 +111,21 @@ def pgd_iterates(
             moved = adversary + 2 * epsilon / steps * unit(gradient)
             adversary = (x + (moved - x).renorm(2, 0, epsilon)).clamp(0, 1)
         yield adversary
+
+
+def pgd_linf(objective: Objective, x: Tensor, *, epsilon: Tensor, steps: int, generator: torch.Generator) -> Tensor:
+    """Ascends ``objective`` by the signs of its gradient, in steps of 2.5 epsilon / steps, in the l_inf ball and in [0, 1], from
+    a uniformly drawn point of the ball: (B, C, H, W). ``epsilon`` (B,) is each image's own.
+    """
+    require_pixels(x)
+    radius = _column(epsilon, x)
+    low, high = (x - radius).clamp(0, 1), (x + radius).clamp(0, 1)
+    adversary = x + radius * (2 * torch.rand(x.shape, generator=generator, device=x.device) - 1)
+    adversary = adversary.clamp(low, high)
+    for _ in range(steps):
+        moved = adversary + 2.5 / steps * radius * ascent(objective, adversary).sign()
+        adversary = moved.clamp(low, high)
+    return adversary
 
 
 def ddn(

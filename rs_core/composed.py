@@ -13,6 +13,8 @@ from rs_core.composition import MOST_PARTS, PARTS, Composition, Mixed, is_compos
 from rs_core.errors import IncompatibleParts
 
 LONGEST_NAME = 100
+TRAINED_BY = "adaptive_smoothing"
+"""The method that trains a mixing network: what it gives is that method's."""
 
 
 class Part(Protocol):
@@ -39,7 +41,7 @@ def facts(composition: Composition, parts: Sequence[Part]) -> dict[str, Any]:
     few or too many, or where they do not fit together.
 
     ``sigma`` and ``method`` are those of all parts of an ensemble, where they agree, else those of the part that was made
-    for noise: the denoiser, the robust classifier.
+    for noise: the denoiser, the robust classifier. The method of a mix with a mixing network is that of its training.
     """
     _check_count(composition, parts)
     _check_roles(composition, parts)
@@ -56,7 +58,7 @@ def facts(composition: Composition, parts: Sequence[Part]) -> dict[str, Any]:
         "input_shape": tuple(parts[-1].input_shape),
         "class_names": _class_names(classifiers),
         "sigma": _common([part.sigma for part in made_for_noise]),
-        "method": _common([part.method for part in made_for_noise]),
+        "method": _method(composition, made_for_noise),
     }
 
 
@@ -133,6 +135,13 @@ def _class_names(parts: Sequence[Part]) -> tuple[str, ...]:
                 got=f"{names[place]!r} there in another part",
             )
     return known[0] if known else ()
+
+
+def _method(composition: Composition, made_for_noise: Sequence[Part]) -> str | None:
+    if isinstance(composition, Mixed) and composition.mixing is not None:
+        return TRAINED_BY
+    method: str | None = _common([part.method for part in made_for_noise])
+    return method
 
 
 def _common(values: Sequence[Any]) -> Any:

@@ -17,6 +17,7 @@ from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.fields import record, refused
 
 MOST_PARTS = 64
+A_MIX = "a mix of a standard and a robust classifier, composed or trained before"
 PARTS = {"ensemble": (), "denoised": ("denoiser", "classifier"), "mixed": ("standard", "robust")}
 """What the parts of a kind are, in their order; of an ensemble, all are alike."""
 COMPOSITE = re.compile(rf"({'|'.join(PARTS)})(\(.*)?", re.DOTALL)

@@ -1,22 +1,32 @@
 """What a training begins with: its seed's initial weights, or given ones; of those everything but the last layer, and that
-too where the classes are as many."""
+too where the classes are as many. A mix, whose parts do not learn, is in ``first_mixture``."""
 
 import hashlib
+import json
 
 import torch
 from torch import Tensor
 
+from rs_core.composition import A_MIX
 from rs_core.data.dataset import Dataset
 from rs_core.errors import Mismatch
+from rs_core.first_mixture import first_mixture
 from rs_core.models import table as models
+from rs_core.models.mixed import MixedClassifier
 from rs_core.models.normalize import BaseClassifier, Normalize
 from rs_core.noise import Stage, generator
-from rs_core.spec import Normalization, TrainSpec, normalization
+from rs_core.spec import Normalization, TrainSpec, dump_spec, normalization
+from rs_core.train_spec import trains_a_mix
 from rs_core.training_checks import check_start, model_shape
 
 
 def first_model(spec: TrainSpec, data: Dataset, start: BaseClassifier | None) -> BaseClassifier:
     """The model that training begins with, on the CPU."""
+    if trains_a_mix(spec.method):
+        if start is None:
+            raise Mismatch(expected=A_MIX, got="none", where="start_from")
+        return first_mixture(spec, model_shape(spec, data.shape), start)
+    assert spec.architecture is not None
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator(spec.seed, 0, Stage.INITIAL_WEIGHTS).get_state())
         model = models.build(
@@ -33,6 +43,7 @@ def first_model(spec: TrainSpec, data: Dataset, start: BaseClassifier | None) ->
 def start_from(start: BaseClassifier, spec: TrainSpec, model: BaseClassifier) -> None:
     """Gives ``model``, the fresh one of ``spec``, the weights of ``start``; its last layer stays new where the number of
     classes differs. Raises :class:`Mismatch` where they are not of one architecture and normalisation."""
+    assert spec.architecture is not None
     check_start(spec, start.architecture, _normalization(start))
     own, given = model.network.state_dict(), start.network.state_dict()
     head = models.architecture(spec.architecture).head + "."
@@ -45,8 +56,12 @@ def start_from(start: BaseClassifier, spec: TrainSpec, model: BaseClassifier) ->
 
 
 def fingerprint(model: BaseClassifier) -> str:
-    """A hash of all weights and their names."""
+    """A hash of all weights and their names; of a mix, of what it is and of its parts' normalisations, too."""
     digest = hashlib.sha256()
+    if isinstance(network := model.network, MixedClassifier):
+        constants = [_normalization(part) for part in (network.standard, network.robust)]
+        known = [dump_spec(network.spec), *(None if one is None else dump_spec(one) for one in constants)]
+        digest.update(json.dumps(known, sort_keys=True).encode())
     for name, tensor in sorted(model.network.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -24,7 +24,7 @@ TEST_BATCH = 500
 
 
 def tested(spec: TrainSpec, model: BaseClassifier, data: Dataset, epoch: int, device: torch.device) -> Iterator[int]:
-    """How many test images of each part are classified right under one noise draw each."""
+    """How many test images of each part are classified right under one noise draw each, or as they are without a noise level."""
     model.eval()
     plan = torch.split(torch.arange(len(data)), TEST_BATCH)
     read = batches(
@@ -41,7 +41,7 @@ def tested(spec: TrainSpec, model: BaseClassifier, data: Dataset, epoch: int, de
         stream = generator(spec.seed, epoch, Stage.TEST, part, device=device)
         noise = torch.randn(x.shape, generator=stream, device=device)
         with torch.no_grad():
-            logits = model(x.to(device) + spec.sigma * noise)
+            logits = model(x.to(device) + (spec.sigma or 0.0) * noise)
         yield int((logits.argmax(1) == y.to(device)).sum())
 
 
@@ -61,6 +61,7 @@ def certified(
     bound holds only for noise that its model was not chosen by.
     """
     batch = DEFAULT_BATCH if device.type == "cpu" else TEST_BATCH
+    assert spec.sigma is not None
     sampler = Sampler(model, spec.sigma, data.num_classes, seed=spec.seed, batch_size=batch)
     inputs = ((index, data.image(index), int(data.labels[index])) for index in plan.indices(len(data)))
     stages = (Stage.CHECK_SELECTION, Stage.CHECK_ESTIMATION)
@@ -71,6 +72,7 @@ def certified(
 
 def summary(spec: TrainSpec, plan: PeriodicCertification, certificates: Sequence[Certificate]) -> dict[str, Any]:
     """A certification in short: inputs, ACR, abstentions and certified accuracy at round radii."""
+    assert spec.sigma is not None
     sums = tally(certificates, default_radii(spec.sigma, plan.n, plan.alpha))
     return {
         "inputs": sums.evaluated,

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from rs_core import first_weights
 from rs_core.data.dataset import Dataset
@@ -81,10 +81,10 @@ START = Place(epoch=0)
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A run as it stands now. It refers to the living model: save it before training goes on."""
+    """A run as it stands now. ``model`` is what learns; it is the living one: save it before training goes on."""
 
     run: str
-    model: BaseClassifier
+    model: nn.Module
     optimizer: torch.optim.Optimizer
     epoch: int
     step: int
@@ -104,7 +104,7 @@ class Snapshot:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata)
 
 
-def load(path: Path, run: str, model: BaseClassifier, optimizer: torch.optim.Optimizer) -> Place:
+def load(path: Path, run: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> Place:
     """Puts weights and the optimiser's memory back and returns the place; raises :class:`InvalidCheckpoint` for another run's file."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}

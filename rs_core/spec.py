@@ -35,7 +35,17 @@ from rs_core.fields import (
     record,
     refused,
 )
-from rs_core.method_spec import AttackFirst, CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
+from rs_core.method_spec import (
+    AdaptiveSmoothing,
+    AttackFirst,
+    CatRs,
+    Consistency,
+    Gaussian,
+    Macer,
+    SmoothAdv,
+    SmoothMix,
+    Stability,
+)
 from rs_core.train_spec import Method, PeriodicCertification, TrainSpec
 
 __all__ = [
@@ -43,6 +53,7 @@ __all__ = [
     "MAX_ALPHA",
     "MAX_SAMPLES",
     "MAX_SEED",
+    "AdaptiveSmoothing",
     "Alpha",
     "Attack",
     "AttackFirst",

@@ -4,15 +4,28 @@ methods in ``method_spec``.
 Published settings of the Jeong et al. line of work (arXiv 2006.04062, 2111.09277, 2212.09000) are called "published" below.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
+from pydantic_core import ArgsKwargs
 
-from rs_core.fields import MAX_SAMPLES, Alpha, NormalizationChoice, Precision, Reference, Seed, Selection, Sigma, record
-from rs_core.method_spec import CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
+from rs_core.fields import (
+    MAX_SAMPLES,
+    Alpha,
+    NormalizationChoice,
+    Precision,
+    Reference,
+    Seed,
+    Selection,
+    Sigma,
+    record,
+    refused,
+)
+from rs_core.method_spec import AdaptiveSmoothing, CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
 
 Method = Annotated[
-    Gaussian | Stability | SmoothAdv | Macer | Consistency | SmoothMix | CatRs,
+    Gaussian | Stability | SmoothAdv | Macer | Consistency | SmoothMix | CatRs | AdaptiveSmoothing,
     Field(discriminator="name", description="the training method and its hyper-parameters, chosen by its name"),
 ]
 
@@ -37,19 +50,32 @@ class PeriodicCertification:
         return (self.inputs or Selection(step=max(1, size // 100), count=100)).indices(size)
 
 
+def trains_a_mix(method: Any) -> bool:
+    """Whether a method, as a record or as JSON, is that of a mixing network."""
+    name = method.get("name") if isinstance(method, Mapping) else getattr(method, "name", None)
+    return name == AdaptiveSmoothing.name
+
+
 @record
 class TrainSpec:
     """Train a base classifier under noise. The schedule is by default that of CIFAR-10 as published; whole published
-    settings are presets."""
+    settings are presets.
+
+    ``adaptive_smoothing`` trains the mixing network of a mix, ``start_from``, instead: what is said of the architecture and the
+    normalisation is there, and ``sigma`` may be left out, too.
+    """
 
     kind: Literal["train"] = "train"
     dataset: Reference
     test_dataset: Annotated[Reference | None, Field(description="for accuracy under noise after each epoch")] = None
     inputs: Annotated[Selection, Field(description="which inputs of the data set to train on")] = Selection()
-    architecture: Annotated[str, Field(min_length=1, max_length=100, description="a name of the architectures table")]
+    architecture: Annotated[
+        Annotated[str, Field(min_length=1, max_length=100)] | None,
+        Field(description="a name of the architectures table; null: with adaptive_smoothing, that of start_from"),
+    ]
     normalization: NormalizationChoice = "none"
     method: Method = Gaussian()
-    sigma: Sigma
+    sigma: Annotated[Sigma | None, Field(description="null: no noise, with adaptive_smoothing, as published")]
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 150
     batch_size: Annotated[int, Field(ge=1, le=65_536, description="images per loader batch")] = 256
     optimizer: Annotated[
@@ -136,6 +162,39 @@ class TrainSpec:
         int, Field(ge=0, le=64, description="processes that read and augment images ahead; 0: none. No result changes")
     ] = 0
     seed: Seed = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_mix(cls, given: Any) -> Any:
+        """What a mix says itself, or is trained without, need not be said."""
+        fields = given.kwargs if isinstance(given, ArgsKwargs) else given
+        if not isinstance(fields, Mapping) or not trains_a_mix(fields.get("method")):
+            return given
+        return {"architecture": None, "sigma": None, **fields}
+
+    @model_validator(mode="after")
+    def _one_network(self) -> "TrainSpec":
+        if trains_a_mix(self.method):
+            self._fits_a_mix()
+        elif self.architecture is None:
+            raise refused("architecture", "a name of the architectures table", "null")
+        elif self.sigma is None:
+            raise refused(
+                "sigma", "a number above 0, the noise level, without which only adaptive_smoothing trains", "null"
+            )
+        return self
+
+    def _fits_a_mix(self) -> None:
+        if self.start_from is None:
+            raise refused(
+                "start_from", "a mix of a standard and a robust classifier, whose weight is to be learned", None
+            )
+        if self.architecture is not None:
+            raise refused("architecture", "none, since the networks are those of start_from", self.architecture)
+        if self.normalization != "none":
+            raise refused("normalization", "none, since the parts of start_from have their own", self.normalization)
+        if self.certification is not None and self.sigma is None:
+            raise refused("sigma", "a noise level, for the certification that is asked for", "none")
 
     @model_validator(mode="after")
     def _complete(self) -> "TrainSpec":

@@ -13,13 +13,14 @@ from rs_core.spec import Selection
 def trained_on(info: Mapping[str, Any] | None, content_hash: str | None, count: int, chosen: Sequence[int]) -> int:
     """How many of the ``chosen`` inputs of a data set of ``count`` the model was trained on; 0 where nothing is known.
 
-    ``info`` is a :class:`~rs_core.checkpoint_info.CheckpointInfo` as JSON; of a composite, any of its parts counts.
+    ``info`` is a :class:`~rs_core.checkpoint_info.CheckpointInfo` as JSON; of a composite, any of its parts counts, and a mixing
+    network's own training.
     """
     if not info or content_hash is None:
         return 0
     trainings = [
         Selection(**((known.get("provenance") or {}).get("spec") or {}).get("inputs") or {}).indices(count)
-        for known in singles(info)
+        for known in (info, *singles(info))
         if known.get("dataset_hash") == content_hash
     ]
     return sum(any(index in training for training in trainings) for index in chosen)

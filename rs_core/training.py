@@ -24,6 +24,7 @@ from rs_core.certify.decision import Certificate
 from rs_core.data.dataset import Dataset
 from rs_core.data.loader import batches
 from rs_core.errors import Mismatch, TrainingDiverged
+from rs_core.first_mixture import learner, shown
 from rs_core.first_weights import first_model
 from rs_core.keeping import Kept
 from rs_core.methods.table import loss_function, method
@@ -70,7 +71,7 @@ def train(
     check_training(spec, data, test_data)
     _check_given(spec, data, soft_labels, start)
     run = _Run(spec, data, test_data, soft_labels, start, torch.device(device), snapshot_seconds, forward_batch)
-    place = snapshots.load(resume, run.name, run.model, run.optimizer) if resume else snapshots.START
+    place = snapshots.load(resume, run.name, run.learner, run.optimizer) if resume else snapshots.START
     run.kept = place.kept
     for epoch in range(place.epoch, spec.epochs):
         yield from run.epoch(place if epoch == place.epoch else Place(epoch=epoch))
@@ -95,13 +96,14 @@ class _Run:
         self.device, self.clock = device, Clock(snapshot_seconds)
         self.name = snapshots.identity(spec, data, test_data=test_data, soft_labels=soft_labels, start=start)
         self.model = first_model(spec, data, start).to(device)
+        self.learner = learner(self.model)
         self.forward = training_forward(
-            self.model,
+            shown(self.model),
             precision=spec.precision,
             memory_format=spec.memory_format,
             forward_batch=forward_batch or spec.forward_batch,
         )
-        self.optimizer = optimizer_of(spec, self.model)
+        self.optimizer = optimizer_of(spec, self.learner)
         self.indices = torch.tensor(spec.inputs.indices(len(data)))
         self.per_epoch = math.ceil(len(self.indices) / spec.batch_size)
         self.chunks = method(spec.method.name).chunks(spec.method)
@@ -122,7 +124,7 @@ class _Run:
         self.kept = keeping.better(
             self.kept,
             self.spec.keep,
-            self.model,
+            self.learner,
             epoch=epoch,
             loss=record.loss,
             test_accuracy=accuracy,
@@ -134,7 +136,7 @@ class _Run:
     def trained(self) -> Trained:
         """The end of the run, with the weights that are kept."""
         if self.kept is not None:
-            self.model.load_state_dict(self.kept.weights)
+            self.learner.load_state_dict(self.kept.weights)
         epoch = self.spec.epochs if self.kept is None else self.kept.epoch + 1
         value = None if self.kept is None else self.kept.value
         return Trained(model=self.model.eval(), epochs=self.spec.epochs, epoch=epoch, value=value)
@@ -186,7 +188,7 @@ class _Run:
 
     def _step(self, epoch: int, number: int, soft: Tensor | None) -> Step:
         return Step(
-            sigma=self.spec.sigma,
+            sigma=self.spec.sigma or 0.0,
             epoch=epoch,
             epochs=self.spec.epochs,
             first_drop=first_drop(self.spec),
@@ -228,7 +230,7 @@ class _Run:
     def _snapshot(self, epoch: int, step: int, sums: Sums) -> Snapshot:
         return Snapshot(
             run=self.name,
-            model=self.model,
+            model=self.learner,
             optimizer=self.optimizer,
             epoch=epoch,
             step=step,

@@ -35,6 +35,7 @@ class Known:
     count: int
     shape: Shape
     num_classes: int
+    class_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.count
@@ -49,12 +50,13 @@ def check_training(spec: TrainSpec, data: Sized, test_data: Sized | None) -> Non
     """Raises :class:`Mismatch` or :class:`InvalidSpec` where the data does not fit the model, the test set is of another
     kind or missing, or a batch is too small for the method."""
     shape = model_shape(spec, data.shape)
-    models.check(
-        spec.architecture,
-        num_classes=data.num_classes,
-        input_shape=shape,
-        normalization=normalization(spec.normalization),
-    )
+    if spec.architecture is not None:
+        models.check(
+            spec.architecture,
+            num_classes=data.num_classes,
+            input_shape=shape,
+            normalization=normalization(spec.normalization),
+        )
     _check_chunks(spec, len(data))
     _check_deferral(spec)
     if test_data is not None and (tuple(test_data.shape), test_data.num_classes) != (shape, data.num_classes):
@@ -70,7 +72,7 @@ def check_start(spec: TrainSpec, architecture: str, known: Normalization | None)
     """Raises :class:`Mismatch` unless weights of this architecture and normalisation can be trained on by ``spec``."""
     if is_composite(architecture):
         raise Mismatch(
-            expected="a checkpoint of one network: a composite is made of trained models, and is not trained on",
+            expected="a checkpoint of one network: of composites, only a mix is trained on, by adaptive_smoothing",
             got=architecture,
             where="start_from",
         )

@@ -22,6 +22,7 @@ from rs_core.composition import MOST_PARTS, Denoised, Ensemble, RobustWeight, Sc
 from rs_core.corrupt_spec import CorruptSpec
 from rs_core.errors import UnknownPreset
 from rs_core.spec import (
+    AdaptiveSmoothing,
     CertifySpec,
     EvaluateSpec,
     NormalizationChoice,
@@ -167,6 +168,11 @@ def _document_preset(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [
         {"title": "Written out", "required": filled},
         {"title": "From a preset", "required": ["preset"], "properties": {"preset": {"type": "string"}}},
+        {
+            "title": "The mixing network of a mix",
+            "required": ["start_from", "method"],
+            "properties": {"method": {"required": ["name"], "properties": {"name": {"const": AdaptiveSmoothing.name}}}},
+        },
     ]
     method = schema["properties"]["method"]
     choice = {name: method.pop(name) for name in ("oneOf", "discriminator")}

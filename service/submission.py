@@ -161,4 +161,5 @@ def _view(planned: Planned) -> dict[str, Any]:
 def _checkpoint_name(planned: Planned) -> str:
     spec = planned.spec
     assert isinstance(spec, TrainSpec)
-    return f"{spec.architecture} ({spec.method.name}, sigma {spec.sigma:g}, {planned.dataset_name})"[:200]
+    made_by = ", ".join([spec.method.name, *([f"sigma {spec.sigma:g}"] if spec.sigma else [])])
+    return f"{spec.architecture or 'mixed'} ({made_by}, {planned.dataset_name})"[:200]

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from rs_core.errors import UnknownMethod
-from rs_core.spec import CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
+from rs_core.spec import AdaptiveSmoothing, CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
 
 if TYPE_CHECKING:
     from rs_core.methods.terms import Terms
@@ -17,7 +17,8 @@ class MethodRow:
     """One method: its loss as ``module:function``, the record of its hyper-parameters, and what the loop must know.
 
     ``chunks(hp)`` is the number of optimiser steps that one loader batch is cut into. ``passes(hp)`` counts the passes
-    forward and backward per training image: to the weights, and to the input alone (attacks; at most).
+    forward and backward per training image: to the weights, and to the input alone (attacks; at most, or in the mean where their
+    number is drawn).
     """
 
     name: str
@@ -93,6 +94,15 @@ METHODS: dict[str, MethodRow] = {
             needs_soft_labels=True,
             reference="Jeong, Kim and Shin, Confidence-aware Training of Smoothed Classifiers for Certified Robustness, "
             "2023, arXiv 2212.09000",
+        ),
+        MethodRow(
+            name="adaptive_smoothing",
+            function="rs_core.methods.adaptive_smoothing:loss",
+            record=AdaptiveSmoothing,
+            chunks=lambda hp: 1,
+            passes=lambda hp: (1 + hp.extra_clean + hp.attacked, hp.attacked * hp.steps),
+            reference="Bai, Anderson, Kim and Sojoudi, Improving the Accuracy-Robustness Trade-Off of Classifiers via "
+            "Adaptive Smoothing, 2023, arXiv 2301.12554",
         ),
     )
 }

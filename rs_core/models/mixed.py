@@ -78,7 +78,7 @@ class MixedClassifier(nn.Module):
         names = self.spec.mixing.features
         g, g_first, g_second = logits_and_maps(self.standard, self.resized(x), names[0])
         h, h_first, h_second = logits_and_maps(self.robust, x, names[1])
-        gamma = self.mixing([g_first, h_first], [g_second, h_second]).float()
+        gamma = _single(self.mixing([g_first, h_first], [g_second, h_second]))
         weight = self.mixing.weight(gamma)
         return Mixture(mix_by(self._of_standard(g), self._of_robust(h), weight), weight, gamma)
 
@@ -88,10 +88,29 @@ class MixedClassifier(nn.Module):
         return x if size is None else F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
 
     def _of_standard(self, logits: Tensor) -> Tensor:
-        return F.log_softmax(logits.float() * self.spec.standard_scale, dim=1)
+        return F.log_softmax(_single(logits) * self.spec.standard_scale, dim=1)
 
     def _of_robust(self, logits: Tensor) -> Tensor:
-        return F.log_softmax(logits.float() * self.spec.robust_scale, dim=1)
+        return F.log_softmax(_single(logits) * self.spec.robust_scale, dim=1)
+
+
+class WithGamma(nn.Module):
+    """A mix with a mixing network as its training sees it: (B, C, H, W) -> log-probabilities and gamma, side by side (B, K + 1)."""
+
+    def __init__(self, mix: BaseClassifier) -> None:
+        super().__init__()
+        self.mix = mix
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Log-probabilities (B, K), then gamma."""
+        mixture = cast(MixedClassifier, self.mix.network).forward_parts(x)
+        assert mixture.gamma is not None
+        return torch.cat([mixture.log_probs, mixture.gamma[:, None]], dim=1)
+
+
+def _single(logits: Tensor) -> Tensor:
+    """In float32, or in what is finer."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def mix(standard: Tensor, robust: Tensor, weight: float) -> Tensor:

@@ -9,6 +9,7 @@ from service.commands.registered import use_registered
 if TYPE_CHECKING:
     import torch
 
+    from rs_core.checkpoint_info import CheckpointInfo
     from rs_core.data.dataset import Dataset
     from rs_core.models.normalize import BaseClassifier
     from rs_core.snapshots import Snapshot
@@ -34,26 +35,27 @@ def run(spec: "TrainSpec", out: Path, *, device: str, threads: int | None) -> No
     place = resolve_device(device)
     configure({"threads": threads or torch.get_num_threads()})
     out.parent.mkdir(parents=True, exist_ok=True)
-    given: dict[str, Any] = {"test_data": test_data, "start": _start(spec)}
+    start, start_info = _start(spec, data) or (None, None)
+    given: dict[str, Any] = {"test_data": test_data, "start": start}
     check_training(spec, data, test_data)
-    given["soft_labels"] = _soft_labels(spec, data, out, place, given["start"])
+    given["soft_labels"] = _soft_labels(spec, data, out, place, start)
     beside = _learned_from(spec, given, out)
     trained = _train(spec, data, given, place, snapshot)
-    _save(spec, data, trained, place, out, beside)
+    _save(spec, data, trained, place, out, {"beside": beside, "start": start_info})
     snapshot.unlink(missing_ok=True)
     say(f"The checkpoint is in {out}{_which(spec, trained)}.")
 
 
-def _start(spec: "TrainSpec") -> "BaseClassifier | None":
-    """The model that training starts from, where the job names one."""
-    from rs_core.training_checks import check_start
+def _start(spec: "TrainSpec", data: "Dataset") -> "tuple[BaseClassifier, CheckpointInfo] | None":
+    """The model that training starts from, and its record, where the job names one."""
+    from rs_core.start_checks import check_start_of
     from service.commands.smoothed_run import load_checkpoint
 
     if spec.start_from is None:
         return None
     model, info = load_checkpoint(Path(spec.start_from), {})
-    check_start(spec, info.architecture, info.normalization)
-    return model
+    check_start_of(spec, info, data)
+    return model, info
 
 
 def _soft_labels(
@@ -133,12 +135,13 @@ def _keep(record: "Snapshot", path: Path) -> None:
 
 
 def _save(
-    spec: "TrainSpec", data: "Dataset", trained: "Trained", place: "torch.device", out: Path, beside: dict[str, Any]
+    spec: "TrainSpec", data: "Dataset", trained: "Trained", place: "torch.device", out: Path, known: dict[str, Any]
 ) -> None:
+    """``known`` is what the checkpoint's record takes beside."""
     from rs_core import checkpoint
     from worker.run.train import checkpoint_info
 
-    info = checkpoint_info(spec, data, trained, place, beside=beside)
+    info = checkpoint_info(spec, data, trained, place, **known)
     part = out.with_name(out.name + ".part")
     checkpoint.save(trained.model, info, part)
     part.replace(out)

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from tests_support import processes, unbroken
+from tests_support import mixes, processes, unbroken
 from tests_support.live import running
 
 from rs_core import checkpoint
 from rs_core.methods.table import METHODS
 from rs_core.spec import TrainSpec, parse_spec
+from rs_core.train_spec import trains_a_mix
 from service.client import Client, Job
 from worker.store.session import Database
 from worker.store.tables import Shard
@@ -40,6 +41,13 @@ RUNS: dict[str, dict[str, Any]] = {
     "consistency": {"epochs": 4, "inputs": {"count": 800}},
     "smoothmix": {"epochs": 4, "inputs": {"count": 600}, "method": ATTACK},
     "cat_rs": {"epochs": 4, "inputs": {"count": 400}, "method": ATTACK | {"soft_label_n": 20}},
+    "adaptive_smoothing": {
+        "epochs": 4,
+        "inputs": {"count": 400},
+        "method": {"extra_clean": 0, "attacked": 1, "steps": 2},
+        "architecture": None,
+        "optimizer": "adamw",
+    },
 }
 """Long enough that a snapshot, ten times a second, falls into an epoch."""
 
@@ -92,7 +100,11 @@ def test_a_training_killed_inside_an_epoch_ends_with_the_weights_of_an_unbroken_
     live: Live, dataset: str, tmp_path: Path, name: str
 ) -> None:
     body = BODY | RUNS[name] | {"method": {"name": name} | RUNS[name].get("method", {})}
+    start = mixes.adaptive() if trains_a_mix(body["method"]) else None
     with Client(live.url) as client:
+        if start is not None:
+            checkpoint.save(*start, tmp_path / "mix.safetensors")
+            body["start_from"] = client.add_checkpoint("mix", tmp_path / "mix.safetensors").id
         job = client.train(dataset=dataset, **body)
         processes.until(lambda: live.inside_an_epoch(job), SECONDS, "a snapshot inside an epoch")
         with live.database.write():  # while the database is held, the worker finishes nothing
@@ -108,6 +120,6 @@ def test_a_training_killed_inside_an_epoch_ends_with_the_weights_of_an_unbroken_
     spec = parse_spec({"kind": "train", "dataset": "digits"} | body)
     assert isinstance(spec, TrainSpec)
     labels = unbroken.soft_labels(spec) if METHODS[name].needs_soft_labels else None
-    weights, epochs = unbroken.training(spec, labels)
+    weights, epochs = unbroken.training(spec, labels, start and start[0])
     assert unbroken.same(model.state_dict(), weights)
     assert found == [(epoch.loss, epoch.accuracy) for epoch in epochs]

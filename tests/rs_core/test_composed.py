@@ -6,9 +6,10 @@ import pytest
 from tests_support.parts import CIFAR, DENOISER, DIGITS, NAMES
 
 from rs_core.checkpoint_info import CheckpointInfo
-from rs_core.composed import facts, name_of
+from rs_core.composed import TRAINED_BY, facts, name_of
 from rs_core.composition import Composition, Denoised, Ensemble, Mixed, Mixing
 from rs_core.errors import IncompatibleParts
+from rs_core.methods.table import METHODS
 
 MIX = Mixed(robust_weight=0.5)
 MIXING = Mixed(mixing=Mixing(features=(("a", "b"), ("a", "b")), channels=((4, 8), (4, 8)), widths=(16, 32, 64)))
@@ -34,6 +35,11 @@ def test_an_ensemble_has_what_its_parts_agree_on() -> None:
 def test_the_noise_level_is_that_of_the_part_that_was_made_for_noise() -> None:
     assert facts(Denoised(), [DENOISER, replace(DIGITS, sigma=None)])["sigma"] == 0.5
     assert facts(MIX, [replace(DIGITS, sigma=None), replace(DIGITS, sigma=1.0)])["sigma"] == 1.0
+
+
+def test_the_method_of_a_mixing_network_is_that_of_its_training() -> None:
+    assert facts(MIXING, [DIGITS, DIGITS])["method"] == TRAINED_BY in METHODS
+    assert facts(MIX, [DIGITS, replace(DIGITS, method="macer")])["method"] == "macer"
 
 
 def test_a_standard_classifier_for_larger_images_is_shown_resized_ones() -> None:

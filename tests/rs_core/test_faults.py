@@ -8,7 +8,7 @@ from rs_core.errors import InvalidSpec
 from rs_core.spec import parse_spec
 
 TRAIN = {"kind": "train", "dataset": "d", "architecture": "lenet", "sigma": 0.5}
-METHODS = "'gaussian', 'stability', 'smoothadv', 'macer', 'consistency', 'smoothmix', 'cat_rs'"
+METHODS = "'gaussian', 'stability', 'smoothadv', 'macer', 'consistency', 'smoothmix', 'cat_rs', 'adaptive_smoothing'"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ def _info(**inputs: Any) -> dict[str, Any]:
         (_info(), "other", 0),
         (None, "abc", 0),
         ({"dataset_hash": None, "provenance": {}}, None, 0),
+        (_info(count=70) | {"parts": [_info(count=60)]}, "abc", 20),  # a mixing network's own training
         ({"parts": [_info(count=60), {"parts": [_info(start=140), {"dataset_hash": "x"}]}]}, "abc", 20),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tests_support.threads import single
-from tests_support.trainings import CERTIFICATION, METHODS, SPEC, epochs, trained, votes
+from tests_support.trainings import CERTIFICATION, METHODS, SPEC, by, epochs, start_of, trained, votes
 
 from rs_core.data.builtin import digits
 from rs_core.data.dataset import Dataset
@@ -37,11 +37,10 @@ CUDA = pytest.param(
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_method_learns_on(data: Dataset, device: str, name: str, precision: str) -> None:
     """Fixed seeds: the loss after three epochs of 300 digits is below the first, and every number is finite."""
-    spec = replace(
-        SPEC, method=METHODS[name], epochs=3, inputs=Selection(count=300), precision=precision, augmentation="crop_flip"
-    )
+    options: dict[str, Any] = {"precision": precision, "augmentation": "crop_flip"}
+    spec = replace(by(METHODS[name]), epochs=3, inputs=Selection(count=300), **options)
     given = votes(data, 300) if name == "cat_rs" else None
-    records = list(train(spec, data, soft_labels=given, device=device))
+    records = list(train(spec, data, soft_labels=given, start=start_of(spec), device=device))
     losses = [epoch.loss for epoch in epochs(records)]
     assert losses[-1] < losses[0]
     assert all(torch.isfinite(p).all() and p.device.type == device for p in trained(records).model.parameters())

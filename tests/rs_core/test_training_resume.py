@@ -26,7 +26,7 @@ from rs_core.training import EpochRecord, StepRecord, Trained, train
 
 SPEC = replace(trainings.SPEC, test_dataset="digits", batch_size=24, lr_step=1, inputs=Selection(count=60))
 CERTIFICATION = PeriodicCertification(every=1, inputs=Selection(count=4), n0=10, n=50)
-RUNS = {name: replace(SPEC, method=hp) for name, hp in trainings.METHODS.items()} | {
+RUNS = {name: trainings.by(hp, SPEC) for name, hp in trainings.METHODS.items()} | {
     # MACER's second term joins in the second epoch, so that the first one has the lower loss.
     "the best by loss": replace(SPEC, keep="loss", method=Macer(m=4, weight=100.0, deferred=True), lr_drop="exact"),
     "the best by test accuracy": replace(SPEC, keep="test_accuracy"),
@@ -34,6 +34,9 @@ RUNS = {name: replace(SPEC, method=hp) for name, hp in trainings.METHODS.items()
     "bf16, channels last": replace(SPEC, precision="bf16", memory_format="channels_last", augmentation="crop_flip"),
     "AdamW, cosine, clipped": replace(
         SPEC, optimizer="adamw", learning_rate=1e-3, schedule="cosine", lr_warmup=0.2, clip_norm=1.0, method=Macer(m=4)
+    ),
+    "a mix without noise, by AdamW": replace(
+        trainings.by(trainings.METHODS["adaptive_smoothing"], SPEC), sigma=None, optimizer="adamw", keep="loss"
     ),
     "few activations": replace(SPEC, method=Macer(m=4), forward_batch=16),
 }
@@ -50,7 +53,8 @@ def _run(spec: TrainSpec, data: Dataset, folder: Path, resume: Path | None = Non
     records: list[object] = []
     saved: list[Path] = []
     held_out = replace(data, images=data.images[-80:], labels=data.labels[-80:])
-    for record in train(spec, data, test_data=held_out, soft_labels=given, resume=resume, snapshot_seconds=0.0):
+    beside = {"test_data": held_out, "soft_labels": given, "start": trainings.start_of(spec)}
+    for record in train(spec, data, **beside, resume=resume, snapshot_seconds=0.0):  # type: ignore[arg-type]
         if isinstance(record, Snapshot):
             saved.append(folder / f"{record.epoch}-{record.step}.safetensors")
             record.save(saved[-1])

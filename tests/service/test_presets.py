@@ -169,6 +169,9 @@ BODIES: list[tuple[dict[str, Any], bool]] = [
     ({"preset": None, "dataset": "d"}, False),
     ({"dataset": "d"}, False),
     ({"dataset": "d", "sigma": 1}, False),
+    ({"dataset": "d", "start_from": "m", "method": {"name": "adaptive_smoothing"}}, True),
+    ({"dataset": "d", "start_from": "m", "method": {"name": "macer"}}, False),
+    ({"dataset": "d", "method": {"name": "adaptive_smoothing"}}, False),
     ({"preset": NAME, "dataset": "d", "method": {"name": "magic"}}, False),
     ({"preset": NAME, "dataset": "d", "method": {"name": "macer", "steps": 2}}, False),
 ]

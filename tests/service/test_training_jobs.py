@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from tests_support import mixes, things
 from tests_support.over_http import Service
 
+from rs_core.checkpoint_info import dump_info
 from worker.store import results
 
 BODY = {"kind": "train", "architecture": "digits_cnn", "sigma": 0.25, "epochs": 3}
@@ -45,6 +47,33 @@ def test_a_start_of_another_architecture_is_refused_with_both(service: Service) 
     status, problem = _post(service, start_from=service.checkpoint(architecture="lenet"))
     assert status == 422
     assert (problem["expected"], problem["got"]) == ("a checkpoint of the architecture digits_cnn", "lenet")
+
+
+MIX: dict[str, Any] = {"kind": "train", "epochs": 2, "method": {"name": "adaptive_smoothing"}}
+
+
+def _post_mix(service: Service, **fields: Any) -> tuple[int, dict[str, Any]]:
+    answer = service.client.post("/v1/jobs", json=MIX | {"dataset": service.dataset()} | fields)
+    return answer.status_code, answer.json()
+
+
+def test_a_mixing_network_is_trained_from_a_mix_which_says_all_about_the_networks(either: Service) -> None:
+    _, info = mixes.constant()
+    start = either.checkpoint(architecture=info.architecture, info=dump_info(info))
+    status, job = _post_mix(either, start_from=start)
+    assert status == 202
+    assert (job["spec"]["architecture"], job["spec"]["sigma"], job["spec"]["start_from"]) == (None, None, start)
+    made = either.client.get(f"/v1/checkpoints/{job['checkpoint']}").json()
+    assert made["name"].startswith("mixed (adaptive_smoothing, ")
+
+
+def test_a_mixing_network_needs_a_mix(service: Service) -> None:
+    status, problem = _post_mix(service)
+    assert (status, problem["errors"][0]["location"]) == (422, "body.start_from")
+    status, problem = _post_mix(service, start_from=service.checkpoint(info=dump_info(things.INFO)))
+    assert (status, problem["where"], problem["got"]) == (422, "start_from", "digits_cnn")
+    status, problem = _post_mix(service, start_from="ckpt_1", architecture="lenet")
+    assert (status, problem["errors"][0]["location"]) == (422, "body.architecture")
 
 
 def test_a_batch_too_small_for_the_method_is_refused(service: Service) -> None:

@@ -8,15 +8,18 @@ import torch
 
 from rs_core import checkpoint
 from rs_core.checkpoint import CheckpointInfo
+from rs_core.composed import facts
 from rs_core.data.canonical import content_hash
 from rs_core.data.dataset import Dataset
 from rs_core.errors import InvalidCheckpoint
 from rs_core.first_weights import fingerprint
+from rs_core.models.mixed import MixedClassifier
 from rs_core.models.network_code import network_of
 from rs_core.models.normalize import BaseClassifier
 from rs_core.snapshots import Snapshot
 from rs_core.soft_labels import SoftLabels
 from rs_core.spec import TrainSpec, dump_spec, normalization, parse_spec
+from rs_core.start_checks import check_start_of
 from rs_core.training import EpochRecord, StepRecord, Trained, train
 from rs_core.training_checks import model_shape
 from worker.run.environment import provenance
@@ -31,7 +34,9 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
     assert isinstance(spec, TrainSpec)
     data = task.dataset()
     labels = SoftLabels.load(task.path("soft_labels")) if "soft_labels" in task.files else None
-    start = _start(task, spec)
+    start, start_info = _start(task, spec) or (None, None)
+    if start_info is not None:
+        check_start_of(spec, start_info, data)
     beside = learned_from(labels, task.files.get("soft_labels"), start)
     records = train(
         spec,
@@ -52,7 +57,7 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
         elif isinstance(record, Snapshot):
             yield _saved(task, record)
         else:
-            yield {"type": "done", "made": _checkpoint(task, spec, data, record, beside)}
+            yield {"type": "done", "made": _checkpoint(task, spec, data, record, beside, start_info)}
 
 
 def learned_from(
@@ -81,27 +86,35 @@ def checkpoint_info(
     *,
     dataset_hash: str | None = None,
     beside: Mapping[str, Any] | None = None,
+    start: CheckpointInfo | None = None,
 ) -> CheckpointInfo:
     """What a finished training says of its checkpoint; ``epoch`` counts the epochs behind the weights that it holds.
 
     ``dataset_hash`` is the data set's content hash where it is known: of a huge set it takes long to compute;
-    ``beside`` is what :func:`learned_from` says.
+    ``beside`` is what :func:`learned_from` says; ``start`` the record of the model that training started from, whose parts are
+    those of a mix.
     """
     weights = {"keep": spec.keep, "epoch": trained.epoch, "epochs": trained.epochs, "value": trained.value}
     origin: dict[str, Any] = {"precision": spec.precision, "spec": dump_spec(spec), "weights": weights}
     if (network := network_of(spec.architecture)) is not None:
         origin["network"] = network
+    of_training: dict[str, Any] = {
+        "epoch": trained.epoch,
+        "dataset_hash": dataset_hash or content_hash(data),
+        "provenance": provenance(device) | origin | dict(beside or {}),
+    }
+    if isinstance(mix := trained.model.network, MixedClassifier):
+        assert start is not None
+        return CheckpointInfo(**facts(mix.spec, start.parts), composition=mix.spec, parts=start.parts, **of_training)
     return CheckpointInfo(
-        architecture=spec.architecture,
+        architecture=trained.model.architecture,
         num_classes=data.num_classes,
         input_shape=model_shape(spec, data.shape),
         normalization=normalization(spec.normalization),
         class_names=data.class_names,
         sigma=spec.sigma,
         method=spec.method.name,
-        epoch=trained.epoch,
-        dataset_hash=dataset_hash or content_hash(data),
-        provenance=provenance(device) | origin | dict(beside or {}),
+        **of_training,
     )
 
 
@@ -111,14 +124,14 @@ def sealed(path: Any) -> dict[str, Any]:
     return {"sha256": file.sha256, "size": file.size, "path": str(file.path)}
 
 
-def _start(task: Task, spec: TrainSpec) -> BaseClassifier | None:
-    """The model that training starts from, where the job names one."""
+def _start(task: Task, spec: TrainSpec) -> tuple[BaseClassifier, CheckpointInfo] | None:
+    """The model that training starts from, and its record, where the job names one."""
     if spec.start_from is None:
         return None
     if "start_from" not in task.files:
         wanted = f"the checkpoint {spec.start_from}, which training starts from"
         raise InvalidCheckpoint(expected=wanted, got="one that was deleted since", where="start_from")
-    return checkpoint.load(task.path("start_from"))[0]
+    return checkpoint.load(task.path("start_from"))
 
 
 def _saved(task: Task, snapshot: Snapshot) -> dict[str, Any]:
@@ -129,9 +142,14 @@ def _saved(task: Task, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _checkpoint(
-    task: Task, spec: TrainSpec, data: Dataset, trained: Trained, beside: Mapping[str, Any]
+    task: Task,
+    spec: TrainSpec,
+    data: Dataset,
+    trained: Trained,
+    beside: Mapping[str, Any],
+    start: CheckpointInfo | None,
 ) -> dict[str, Any]:
-    info = checkpoint_info(spec, data, trained, task.device, dataset_hash=task.dataset_hash, beside=beside)
+    info = checkpoint_info(spec, data, trained, task.device, dataset_hash=task.dataset_hash, beside=beside, start=start)
     path = blobs.new_path(task.blobs)
     checkpoint.save(trained.model, info, path)
     return {"sealed": sealed(path), "columns": checkpoint_columns(info)}

@@ -8,10 +8,10 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from rs_core import training_checks
+from rs_core import start_checks, training_checks
 from rs_core.asked_report import radii_of
 from rs_core.certify.procedure import USUAL_SAVING, procedure_of
-from rs_core.checkpoint_info import CLASSIFIER
+from rs_core.checkpoint_info import CLASSIFIER, make_info
 from rs_core.composition import mixed_weight, networks_in
 from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.evaluate.table import EVALUATIONS
@@ -27,6 +27,7 @@ from rs_core.spec import (
     TrainSpec,
     dump_spec,
 )
+from rs_core.train_spec import trains_a_mix
 from rs_core.training_checks import Known
 from worker.store.jobs import NewJob
 from worker.store.tables import Checkpoint, Dataset
@@ -88,8 +89,8 @@ def plan(
         work = spec.epochs * math.ceil(chosen / spec.batch_size) * row.chunks(spec.method)
         full, of_input = row.passes(spec.method)
         units = FULL_PASS * full + INPUT_PASS * of_input
-        seconds = units * spec.epochs * chosen / rate(spec.architecture)
-        seconds += _certification_seconds(spec, test_dataset)
+        speed = rate_of(start) if spec.architecture is None else rate(spec.architecture)
+        seconds = units * spec.epochs * chosen / speed + _certification_seconds(spec, test_dataset, speed)
         check_training(spec, dataset, test_dataset, start)
         shards, total = [(0, chosen)], spec.epochs
         body = dump_spec(spec)
@@ -146,9 +147,9 @@ def admit(seconds: float, most: float, work: str, where: str) -> None:
         )
 
 
-def rate(architecture: str) -> float:
+def rate(architecture: str | None) -> float:
     """Forward passes per second on two CPU cores."""
-    return SAMPLES_PER_SECOND.get(architecture, UNKNOWN_RATE)
+    return SAMPLES_PER_SECOND.get(architecture or "", UNKNOWN_RATE)
 
 
 def rate_of(checkpoint: Checkpoint | None) -> float:
@@ -269,8 +270,11 @@ def check_training(
 ) -> None:
     """Raises where the architecture cannot be built for the images, where test set or starting weights are of another
     kind, or where a batch is too small for the method."""
-    training_checks.check_training(spec, _known(dataset), _known(test_dataset) if test_dataset is not None else None)
-    if start is not None:
+    known_data = _known(dataset)
+    training_checks.check_training(spec, known_data, _known(test_dataset) if test_dataset is not None else None)
+    if start is not None and trains_a_mix(spec.method):
+        start_checks.check_start_of(spec, make_info("start_from", start.info or {}), known_data)
+    elif start is not None:
         constants = (start.info or {}).get("normalization")
         known = None if constants is None else Normalization(**constants)
         training_checks.check_start(spec, start.architecture or "unknown", known)
@@ -278,16 +282,21 @@ def check_training(
 
 def _known(dataset: Dataset) -> Known:
     channels, height, width = dataset.shape or (0, 0, 0)
-    return Known(count=dataset.count or 0, shape=(channels, height, width), num_classes=dataset.num_classes or 0)
+    return Known(
+        count=dataset.count or 0,
+        shape=(channels, height, width),
+        num_classes=dataset.num_classes or 0,
+        class_names=tuple(dataset.class_names or ()),
+    )
 
 
-def _certification_seconds(spec: TrainSpec, test_dataset: Dataset | None) -> float:
+def _certification_seconds(spec: TrainSpec, test_dataset: Dataset | None, speed: float) -> float:
     """Of all the small certifications during a training."""
     plan = spec.certification
     if plan is None or test_dataset is None:
         return 0.0
     inputs = len(plan.indices(test_dataset.count or 0))
-    return math.ceil(spec.epochs / plan.every) * inputs * (plan.n0 + plan.n) / rate(spec.architecture)
+    return math.ceil(spec.epochs / plan.every) * inputs * (plan.n0 + plan.n) / speed
 
 
 def _selected(inputs: Selection, dataset: Dataset) -> range:

@@ -5,15 +5,16 @@ Everything is drawn from fixed seeds: nothing here can fail by chance.
 """
 
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
 from tests_support.derivation import DERIVATIONS
-from tests_support.losses import Measured, apart, images, implemented, labels, measure, network, step
+from tests_support.losses import Measured, apart, images, implemented, labels_for, measure, network, step
 
 from rs_core.method_spec import AttackFirst
 from rs_core.methods.table import METHODS, loss_function
-from rs_core.spec import CatRs, Consistency, Gaussian, Macer, Method, SmoothAdv, SmoothMix, Stability
+from rs_core.spec import AdaptiveSmoothing, CatRs, Consistency, Gaussian, Macer, Method, SmoothAdv, SmoothMix, Stability
 
 DERIVED = 1e-5
 """Relative difference from the derivation; what is left is torch's ``renorm``, which adds 1e-7 to a norm."""
@@ -21,6 +22,8 @@ SINGLE = 1e-4
 """The same for a run in float32; 1e-6 was seen."""
 
 _ATTACK = AttackFirst(steps=2, epsilon=0.7)
+
+_FEW: dict[str, Any] = {"extra_clean": 0, "attacked": 1, "steps": 3}
 
 # name -> hyper-parameters, epoch (from 0; warm-ups take 10, the learning rate first drops at 51)
 CASES: dict[str, tuple[Method, int]] = {
@@ -77,9 +80,27 @@ CASES: dict[str, tuple[Method, int]] = {
     "cat_rs-soft-confidence": (CatRs(m=3, steps=2, confidence="soft_labels"), 20),
     "cat_rs-before-doubling": (CatRs(m=3, steps=2, epsilon=0.4, epsilon_doubles_at=21), 20),
     "cat_rs-doubled": (CatRs(m=3, steps=2, epsilon=0.4, epsilon_doubles_at=20), 20),
+    "adaptive_smoothing": (AdaptiveSmoothing(**_FEW), 20),
+    "adaptive_smoothing-all-terms": (AdaptiveSmoothing(**_FEW, bce_weight=1.0, ce_weight=0.5, product_weight=0.1), 20),
+    "adaptive_smoothing-ce-alone": (AdaptiveSmoothing(**_FEW, bce_weight=0, ce_weight=1, product_weight=0), 20),
+    "adaptive_smoothing-scaled": (AdaptiveSmoothing(**_FEW, clean_scale=0.7, attacked_scale=1.9), 20),
+    "adaptive_smoothing-far": (AdaptiveSmoothing(**_FEW, epsilon=0.3, epsilon_range=(0.2, 2.0)), 20),
+    "adaptive_smoothing-fixed-steps": (AdaptiveSmoothing(**_FEW, step_count="fixed"), 20),
+    "adaptive_smoothing-against-gamma": (AdaptiveSmoothing(**_FEW, epsilon=0.3, gamma_share=1.0), 20),
+    "adaptive_smoothing-unmoved": (AdaptiveSmoothing(**_FEW, epsilon=0.0), 20),
+    "adaptive_smoothing-two-each": (AdaptiveSmoothing(extra_clean=1, attacked=2, steps=3), 20),
 }
 
-PASSES = {"gaussian": 1, "stability": 2, "smoothadv": 1, "macer": 1, "consistency": 1, "smoothmix": 2, "cat_rs": 2}
+PASSES = {
+    "gaussian": 1,
+    "stability": 2,
+    "smoothadv": 1,
+    "macer": 1,
+    "consistency": 1,
+    "smoothmix": 2,
+    "cat_rs": 2,
+    "adaptive_smoothing": 1,
+}
 """Training-mode passes of a step, which batch normalisation counts; those of attacks are in evaluation mode."""
 
 every_case = pytest.mark.parametrize("case", CASES)
@@ -146,7 +167,7 @@ def test_the_model_is_left_as_it_was(case: str) -> None:
     hp, epoch = CASES[case]
     model = network(batch_norm=True)
     model[0].bias.requires_grad_(False)  # type: ignore[index]
-    terms = loss_function(hp.name)(hp, model, images(), labels(), step(epoch=epoch))
+    terms = loss_function(hp.name)(hp, model, images(), labels_for(hp), step(epoch=epoch))
     assert all(module.training for module in model.modules())
     wanted = {name: name != "0.bias" for name, _ in model.named_parameters()}
     assert {name: parameter.requires_grad for name, parameter in model.named_parameters()} == wanted

@@ -4,11 +4,21 @@ from typing import Any
 
 import pytest
 import torch
-from tests_support.losses import images, implemented, labels, network, step
+from tests_support.losses import images, implemented, labels_for, network, step
 from torch import Tensor, nn
 
 from rs_core.methods.table import METHODS, method
-from rs_core.spec import AttackFirst, CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
+from rs_core.spec import (
+    AdaptiveSmoothing,
+    AttackFirst,
+    CatRs,
+    Consistency,
+    Gaussian,
+    Macer,
+    SmoothAdv,
+    SmoothMix,
+    Stability,
+)
 
 METHODS_HERE: dict[str, Any] = {
     "gaussian": Gaussian(),
@@ -21,6 +31,7 @@ METHODS_HERE: dict[str, Any] = {
     "consistency, attack": Consistency(m=3, attack=AttackFirst(steps=2)),
     "smoothmix": SmoothMix(m=2, steps=3),
     "cat_rs": CatRs(m=2, steps=3, masked_attacks="all"),
+    "adaptive_smoothing": AdaptiveSmoothing(extra_clean=2, attacked=2, steps=3, step_count="fixed"),
 }
 
 
@@ -37,5 +48,5 @@ def test_passes_are_those_that_the_loss_makes(name: str) -> None:
         assert torch.is_grad_enabled()
 
     model.register_forward_pre_hook(count)
-    implemented(hp, model, images(), labels(), step())
+    implemented(hp, model, images(), labels_for(hp), step())
     assert (counted["full"] / 5, counted["input"] / 5) == method(hp.name).passes(hp)

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from rs_core.methods.terms import Step
-from rs_core.spec import CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
+from rs_core.spec import AdaptiveSmoothing, CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
 from tests_support.derivation_attacks import (
     ascent_iterates,
     ddn,
+    fooling,
     label_divergence,
     pgd_clamp_first,
     pgd_project_first,
@@ -223,6 +224,49 @@ def _attacks_all(hp: CatRs, model: nn.Module) -> bool:
     return hp.masked_attacks == "all" or (hp.masked_attacks == "auto" and normalised)
 
 
+def adaptive_smoothing(hp: AdaptiveSmoothing, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Tensor:
+    """L = mean over copies of scale (c_bce BCE + c_ce CE + c_prod BCE CE); the last output is gamma, the others are the mix."""
+    clean = _drawn_or_none(x, 1 + hp.extra_clean, step)
+    model.eval()
+    attacked = [_attacked_copy(hp, model, x, y, step) for _ in range(hp.attacked)]
+    model.train()
+    shown = [image + copy[b] for copy in clean for b, image in enumerate(x)]
+    outputs = forward(model, shown + [image for copy in attacked for image in copy])
+    losses = []
+    for place, output in enumerate(outputs):
+        s, label = (0, 1)[place >= len(shown)], int(y[place % len(x)])
+        told = 1 / (1 + torch.exp(-output[-1]))
+        bce, ce = -torch.log(told if s else 1 - told), cross_entropy(output[:-1], label)
+        scale = hp.attacked_scale if s else hp.clean_scale
+        losses.append(scale * (hp.bce_weight * bce + hp.ce_weight * ce + hp.product_weight * bce * ce))
+    return mean(losses)
+
+
+def _attacked_copy(hp: AdaptiveSmoothing, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> list[Tensor]:
+    """Each image attacked, with its noise. Draws: noise, radii, shares, how many steps, where to begin."""
+    (noise,) = _drawn_or_none(x, 1, step)
+    radii = [hp.epsilon * (hp.epsilon_range[0] * (1 - r) + hp.epsilon_range[1] * r) for r in _uniform(len(x), step)]
+    shares = [hp.gamma_share * r for r in _uniform(len(x), step)]
+    steps = hp.steps
+    if hp.step_count == "chi_squared":
+        normal = torch.randn(hp.steps, generator=step.generator).tolist()
+        steps = max(1, round(sum(z * z for z in normal)))
+    begin = torch.rand(x.shape, generator=step.generator).double() * 2 - 1
+    return [
+        fooling(model, image, noise[b], int(y[b]), radii[b], shares[b], steps, begin[b]) + noise[b]
+        for b, image in enumerate(x)
+    ]
+
+
+def _drawn_or_none(x: Tensor, m: int, step: Step) -> Noises:
+    """Without a noise level nothing is taken from the stream."""
+    return drawn(x, m, step) if step.sigma > 0 else [[torch.zeros_like(image) for image in x]] * m
+
+
+def _uniform(count: int, step: Step) -> list[float]:
+    return torch.rand(count, generator=step.generator).tolist()
+
+
 DERIVATIONS: dict[str, Callable[[Any, nn.Module, Tensor, Tensor, Step], Tensor]] = {
     "gaussian": gaussian,
     "stability": stability,
@@ -231,4 +275,5 @@ DERIVATIONS: dict[str, Callable[[Any, nn.Module, Tensor, Tensor, Step], Tensor]]
     "consistency": consistency,
     "smoothmix": smoothmix,
     "cat_rs": cat_rs,
+    "adaptive_smoothing": adaptive_smoothing,
 }

@@ -77,6 +77,32 @@ def ddn(
     return into_box(image + torch.round(into_ball(best, epsilon) * 255) / 255).detach()
 
 
+def fooling(
+    model: nn.Module,
+    image: Tensor,
+    noise: Tensor,
+    label: int,
+    radius: float,
+    share: float,
+    steps: int,
+    begin: Tensor,
+) -> Tensor:
+    """Signed steps of 2.5 radius / T up (1 - u) CE + u BCE(gamma, 1), within radius of each pixel and [0, 1]."""
+
+    def objective(at: Tensor) -> Tensor:
+        (output,) = forward(model, [at + noise])
+        seen = -torch.log(1 / (1 + torch.exp(-output[-1])))
+        return (1 - share) * -log_softmax(output[:-1])[label] + share * seen
+
+    def allowed(at: Tensor) -> Tensor:
+        return into_box(image + torch.clamp(at - image, -radius, radius))
+
+    at = allowed(image + radius * begin)
+    for _ in range(steps):
+        at = allowed(at + 2.5 * radius / steps * torch.sign(uphill(objective, at)))
+    return at.detach()
+
+
 def ascent_iterates(
     model: nn.Module,
     image: Tensor,

@@ -1,12 +1,15 @@
 """A small training on the digits, and what its records end with."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from rs_core import soft_labels
 from rs_core.data.dataset import Dataset
 from rs_core.method_spec import AttackFirst
+from rs_core.models.normalize import BaseClassifier
 from rs_core.soft_labels import SoftLabels
 from rs_core.spec import (
+    AdaptiveSmoothing,
     CatRs,
     Consistency,
     Gaussian,
@@ -19,7 +22,9 @@ from rs_core.spec import (
     Stability,
     TrainSpec,
 )
+from rs_core.train_spec import trains_a_mix
 from rs_core.training import EpochRecord, Trained
+from tests_support import mixes
 
 SPEC = TrainSpec(
     dataset="digits",
@@ -42,8 +47,21 @@ METHODS: dict[str, Method] = {
     "consistency with smoothadv": Consistency(attack=AttackFirst(steps=2)),
     "smoothmix": SmoothMix(steps=2, mix_step=1),
     "cat_rs": CatRs(m=2, steps=2),
+    "adaptive_smoothing": AdaptiveSmoothing(extra_clean=0, attacked=1, steps=2),
 }
 """Every method, as cheap as it gets with all its parts."""
+
+
+def by(hp: Method, spec: TrainSpec = SPEC) -> TrainSpec:
+    """The training by that method; a mixing network's starts from a mix, :func:`start_of`."""
+    if trains_a_mix(hp):
+        return replace(spec, method=hp, architecture=None, start_from="mix")
+    return replace(spec, method=hp)
+
+
+def start_of(spec: TrainSpec) -> BaseClassifier | None:
+    """What such a training starts from."""
+    return mixes.adaptive()[0] if trains_a_mix(spec.method) else None
 
 
 def votes(data: Dataset, count: int) -> SoftLabels:

@@ -6,6 +6,7 @@ from rs_core.certify.decision import Prediction
 from rs_core.certify.sampling import Sampler
 from rs_core.certify.voting import vote
 from rs_core.data.builtin import digits
+from rs_core.models.normalize import BaseClassifier
 from rs_core.soft_labels import SoftLabels, from_counts, voter_spec
 from rs_core.spec import CatRs, TrainSpec
 from rs_core.training import EpochRecord, Trained, train
@@ -25,10 +26,12 @@ REQUEST = {
 """A job of many short epochs."""
 
 
-def training(spec: TrainSpec, labels: SoftLabels | None = None) -> tuple[Weights, list[EpochRecord]]:
-    """The weights and the epochs of a training on the digits; one that needs soft labels is given them."""
+def training(
+    spec: TrainSpec, labels: SoftLabels | None = None, start: BaseClassifier | None = None
+) -> tuple[Weights, list[EpochRecord]]:
+    """The weights and the epochs of a training on the digits; one that needs soft labels or a start is given them."""
     with single():
-        records = list(train(spec, digits(), soft_labels=labels))
+        records = list(train(spec, digits(), soft_labels=labels, start=start))
     model = next(record.model for record in records if isinstance(record, Trained))
     return model.state_dict(), [record for record in records if isinstance(record, EpochRecord)]
 

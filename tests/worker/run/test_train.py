@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from tests_support import things
+from tests_support import mixes, things
 
 from rs_core import checkpoint, soft_labels
 from rs_core.data import canonical
 from rs_core.data.builtin import digits
 from rs_core.errors import InvalidCheckpoint, Mismatch
 from rs_core.first_weights import fingerprint
+from rs_core.trained_on import trained_on
 from worker.run import train
 from worker.run.task import Task
 from worker.store import blobs
@@ -25,6 +26,13 @@ SPEC = {
     "batch_size": 40,
     "inputs": {"count": 80},
     "seed": 3,
+}
+MIX = {
+    "architecture": None,
+    "sigma": None,
+    "start_from": "ckpt_1",
+    "epochs": 1,
+    "method": {"name": "adaptive_smoothing", "extra_clean": 0, "attacked": 1, "steps": 1},
 }
 CERTIFICATION = {"every": 2, "inputs": {"count": 3}, "n0": 10, "n": 100}
 
@@ -80,6 +88,35 @@ def test_a_task_starts_from_the_named_checkpoint(root: Path, data: str) -> None:
     model, info = checkpoint.load(_made(root, last))
     assert info.provenance["start"] == {"weights": fingerprint(things.model())}
     assert torch.allclose(model.network.conv1.weight, things.model().network.conv1.weight, rtol=0, atol=1e-12)
+
+
+def test_a_mix_is_trained_into_a_mix_whose_record_says_by_what_and_on_what(root: Path, data: str) -> None:
+    start = _stored(root, lambda path: checkpoint.save(*mixes.constant(), path))
+    *_, last = train.run(_task(root, {"dataset": data, "start_from": start}, **MIX, inputs={"count": 40}))
+    model, info = checkpoint.load(_made(root, last))
+    given, known = mixes.constant()
+    assert (info.architecture, info.method, info.epoch, info.sigma) == (
+        known.architecture,
+        "adaptive_smoothing",
+        1,
+        0.25,
+    )
+    assert info.composition == model.network.spec and info.composition.mixing is not None  # type: ignore[union-attr]
+    assert info.composition.robust_weight is None
+    assert info.parts == known.parts
+    assert info.provenance["start"] == {"weights": fingerprint(given)}
+    assert info.provenance["spec"]["method"]["name"] == "adaptive_smoothing"
+    own, parts = model.state_dict(), given.network.parts.state_dict()  # type: ignore[union-attr]
+    assert all(torch.equal(own[f"network.parts.{name}"], tensor) for name, tensor in parts.items())
+    columns = last["made"]["columns"]
+    assert (columns["architecture"], columns["method"]) == (known.architecture, "adaptive_smoothing")
+    assert trained_on(columns["info"], info.dataset_hash, 1797, range(30, 50)) == 10
+
+
+def test_a_model_that_is_no_mix_is_refused_before_it_is_trained_on(root: Path, data: str) -> None:
+    start = _stored(root, lambda path: checkpoint.save(things.model(), things.INFO, path))
+    with pytest.raises(Mismatch, match=r"\(start_from\): expected a mix of .*, got digits_cnn"):
+        next(train.run(_task(root, {"dataset": data, "start_from": start}, **MIX)))
 
 
 def test_a_start_that_was_deleted_meanwhile_is_named(root: Path, data: str) -> None:

@@ -1,10 +1,11 @@
 """What the queue knows of a training: its precision and its device are fixed once it has begun, and its start is held."""
 
 import pytest
-from tests_support import things
+from tests_support import mixes, things
 
+from rs_core.checkpoint_info import CheckpointInfo, dump_info
 from rs_core.errors import InvalidSpec, Mismatch
-from rs_core.spec import Consistency, PeriodicCertification, Selection, TrainSpec
+from rs_core.spec import AdaptiveSmoothing, Consistency, PeriodicCertification, Selection, TrainSpec
 from worker import assignment
 from worker.settings import Settings
 from worker.store import planning, registry, shards
@@ -60,6 +61,37 @@ def test_the_certifications_are_part_of_the_estimate() -> None:
     )
     # After epochs 3, 6 and 7, fifty inputs of a thousand samples each, at 100,000 a second.
     assert certifying - plain == pytest.approx(3 * 50 * 1_000 / 100_000)
+
+
+MIX = TrainSpec(
+    dataset="ds_1",
+    start_from="ckpt_1",
+    method=AdaptiveSmoothing(extra_clean=1, attacked=2, steps=5),
+    architecture=None,
+    sigma=None,
+    epochs=4,
+    batch_size=100,
+)
+
+
+def _row(info: CheckpointInfo) -> Checkpoint:
+    return Checkpoint(id="ckpt_1", architecture=info.architecture, info=dump_info(info))
+
+
+def test_a_mixing_network_takes_passes_through_both_parts_for_every_copy() -> None:
+    _, info = mixes.constant()
+    job, seconds = planning.plan(MIX, tenant_id="t", dataset=DATA, start=_row(info))
+    assert (job.work_total, job.total, job.spec["architecture"]) == (4 * 10, 4, None)
+    # Four copies forward and backward, ten passes to the input; twice digits_cnn, at 100,000 a second.
+    assert seconds == pytest.approx(4 * 1_000 * (3 * 4 + 2 * 10) * 2 / 100_000)
+
+
+def test_a_mix_that_cannot_be_trained_on_is_refused_when_the_job_is_planned() -> None:
+    with pytest.raises(Mismatch, match=r"\(start_from\): expected a mix of a standard .*, got digits_cnn"):
+        planning.plan(MIX, tenant_id="t", dataset=DATA, start=_row(things.INFO))
+    other = Dataset(id="ds_2", count=100, shape=[1, 28, 28], num_classes=10)
+    with pytest.raises(Mismatch, match=r"\(dataset\): expected images of shape 1x8x8 in 10 classes, as start_from"):
+        planning.plan(MIX, tenant_id="t", dataset=other, start=_row(mixes.constant()[1]))
 
 
 def test_a_batch_that_gives_the_method_no_step_is_refused() -> None:
