@@ -1,4 +1,4 @@
-"""The published settings by name, ``dataset/method/sigma``: ``preset("cifar10/smoothmix/0.5").body()``.
+"""The published settings by name, ``dataset/method/sigma`` (of a mixing network, ``dataset/adaptive_smoothing/parts``): ``preset("cifar10/smoothmix/0.5").body()``.
 
 A preset is everything that a training job says beside its data sets. The settings themselves are tables in
 ``preset_tables``, one file per data set; each value there that is not certain has a note. What is published for no
@@ -91,16 +91,21 @@ def _presets() -> dict[str, Preset]:
 
 
 def _of(table: Table, row: Row) -> Iterator[Preset]:
-    """The presets of one row, one per noise level."""
+    """The presets of one row, one per noise level or ending."""
     for place, sigma in enumerate(row.sigmas):
         notes: dict[str, Note] = {
-            name: note for name, note in _at({**table.notes, **row.notes}, place).items() if note is not None
+            name: note
+            for name, note in _at({**({} if row.alone else table.notes), **row.notes}, place).items()
+            if note is not None
         }
         acr = row.acr[place] if row.acr else None
-        spec = {**table.training, **row.training, "sigma": sigma, "method": row.method}
+        shared = {} if row.alone else table.training
+        noise = {} if sigma is None else {"sigma": sigma}
+        spec = {**shared, **row.training, **noise, "method": row.method}
+        ending = sigma if row.endings is None else row.endings[place]
         yield Preset(
-            name=f"{table.dataset}/{row.name}/{sigma}",
-            description=f"{table.title} under noise {sigma}: {row.title}",
+            name=f"{table.dataset}/{row.name}/{ending}",
+            description=f"{table.title}{'' if sigma is None else f' under noise {sigma}'}: {row.title}",
             source=row.source,
             notes={
                 name: note.text if note.kind == "remark" else f"{note.kind}: {note.text}"

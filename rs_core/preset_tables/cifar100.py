@@ -1,7 +1,20 @@
 """CIFAR-100, ResNet-110. Commands are public for three noise levels, results for 0.25 and 0.5."""
 
 from rs_core.preset_tables.cifar10 import CIFAR10
-from rs_core.preset_tables.row import CATRS, MACER_HP, SIGMAS, Row, Table, disputed, per, remark
+from rs_core.preset_tables.row import (
+    ADAMW,
+    BAI,
+    CATRS,
+    MACER_HP,
+    MIXING_NOTES,
+    SIGMAS,
+    Row,
+    Table,
+    disputed,
+    mixing_network,
+    per,
+    remark,
+)
 
 LOGS = "released logs, full test set"
 
@@ -99,6 +112,27 @@ CIFAR100 = Table(
             source=CATRS,
             acr=(0.312, 0.368, None),
             where=LOGS,
+        ),
+        Row(
+            name="adaptive_smoothing",
+            title="Adaptive Smoothing of two classifiers, the robust one trained on images of a diffusion model (EDM), or by TRADES",
+            sigmas=(None, None),
+            endings=("edm", "trades"),
+            alone=True,
+            method=mixing_network(
+                bce_weight=per(1.5, 1.0),
+                ce_weight=per(0.0, 0.5),
+                product_weight=per(0.2, 0.1),
+                gamma_scale=2.0,
+                gamma_bias=per(1.3, 1.0),
+                least_weight=per(0.84, 0.815),
+                largest_weight=per(0.99, 0.915),
+                standard_scale=2.0,
+                robust_scale=1.0,
+            ),
+            training={**ADAMW, "learning_rate": per(5e-5, 1e-4)},
+            source=BAI,
+            notes=MIXING_NOTES,
         ),
     ),
 )

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from tests_support import mixes
 from tests_support.cli import done, radii, refused
 from typer.testing import Result
 
+from rs_core import checkpoint
 from rs_core.certify import engine
+from rs_core.checkpoint_info import read_info
+from rs_core.composition import Mixed
 from service import records
 
 pytestmark = pytest.mark.long
@@ -310,14 +314,31 @@ class TestTrain:
         assert out.read_bytes() == model.read_bytes()
         assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
+    def test_a_mixing_network_is_trained_into_a_mix_that_can_be_certified(self, tmp_path: Path) -> None:
+        mix, out = tmp_path / "mix.safetensors", tmp_path / "made.safetensors"
+        checkpoint.save(*mixes.adaptive(), mix)
+        few = [part for text in ("extra_clean=0", "attacked=1", "steps=1") for part in ("--set", f"method.{text}")]
+        flags = ["--start-from", mix, "--epochs", "1", "--count", "64", "--learning-rate", "0.001", *few]
+        preset = ["--preset", "cifar10/adaptive_smoothing/edm"]
+        said = done("train", *TINY, *preset, *flags, "--out", out).stdout
+        assert "epoch 1 of 1: loss" in said
+        info = read_info(out)
+        assert (info.method, info.sigma, info.epoch) == ("adaptive_smoothing", 0.25, 1)
+        assert isinstance(info.composition, Mixed) and info.composition.mixing is not None
+        assert (info.composition.mixing.gamma_bias, info.composition.standard_scale) == (1.05, 1.2)
+        certify = ["--checkpoint", out, *TINY, "--n0", "10", "--n", "20", "--count", "2"]
+        done("certify", *certify, "--out", tmp_path / "results.tsv")
+
+    def test_a_mixing_network_is_not_trained_from_another_model(self, model: Path, tmp_path: Path) -> None:
+        flags = ["--method", "adaptive_smoothing", "--start-from", model, "--out", tmp_path / "made.safetensors"]
+        assert "(start_from): expected a mix of a standard and a robust" in refused("train", *TINY, *flags)
+
     def test_a_checkpoint_is_not_overwritten(self, model: Path) -> None:
         before = model.read_bytes()
         assert "exists: choose another --out" in refused("train", *TINY, *TRAINING, "--out", model)
         assert model.read_bytes() == before
 
     def test_the_checkpoint_says_what_it_is(self, model: Path) -> None:
-        from rs_core.checkpoint_info import read_info
-
         info = read_info(model)
         assert (info.architecture, info.sigma, info.method, info.epoch) == ("digits_cnn", 0.25, "gaussian", 2)
         assert info.provenance["spec"]["learning_rate"] == 0.05
