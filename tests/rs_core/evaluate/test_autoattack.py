@@ -2,20 +2,24 @@
 
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 import torch
-from tests_support import things
+from tests_support import parts, things
 from tests_support.linear import grey, subject
 from torch import Tensor, nn
 
+from rs_core.compose import joined
+from rs_core.composition import Mixed
 from rs_core.data.builtin import digits
 from rs_core.errors import Mismatch
 from rs_core.evaluate import autoattack, search
-from rs_core.evaluate.autoattack import evaluate
+from rs_core.evaluate.autoattack import evaluate, mixing_of
 from rs_core.evaluate.records import Evaluated, Working
 from rs_core.evaluate.search import Subject
 from rs_core.evaluate_spec import AutoAttack
+from rs_core.models.mixing import mixing_for
 
 MARGIN = 0.8
 """All 64 pixels moved by 0.1: the distance of the boundary is 0.1 in linf and 0.8 in l2."""
@@ -100,3 +104,34 @@ def test_a_model_that_it_cannot_attack_is_refused() -> None:
         rows(evaluate(subject(MARGIN, 0.1), [(3, grey(), 0)], AutoAttack()))
     with pytest.raises(Mismatch, match="a model with a mixing network"):
         rows(evaluate(subject(MARGIN, 0.1), [(3, grey(), 0)], AutoAttack(attacks=("apgd-ce",), adaptive=True)))
+
+
+def test_the_adaptive_attack_makes_a_mixing_network_trust_the_standard_classifier() -> None:
+    """With all of the loss on the network, APGD lowers the robust classifier's weight of inputs that it has not changed the
+    answer of; without it, the same attack does not look at the weight."""
+    models, infos = parts.two()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        mixing = mixing_for(models, [(1, 8, 8), (1, 8, 8)])
+        model, _ = joined(Mixed(mixing=mixing), models, infos)
+    mixed = mixing_of(model.eval())
+    x = torch.stack([digits().image(index) for index in range(4)])
+    seen: list[Tensor] = []
+    forward = mixed.forward_parts
+
+    def watched(images: Tensor) -> Any:
+        found = forward(images)
+        seen.append(found.weight.detach().mean())
+        return found
+
+    mixed.forward_parts = watched
+    given = [(index, x[index], int(model(x[index : index + 1]).argmax())) for index in range(4)]
+    ends = {}
+    for share in (0.0, 1.0):
+        seen.clear()
+        asked = AutoAttack(epsilon=0.05, attacks=("apgd-ce",), iterations=10, adaptive=True, adaptive_share=share)
+        rows(evaluate(bare(model), given, asked))
+        ends[share] = min(float(weight) for weight in seen)
+    with torch.no_grad():
+        clean = float(forward(x).weight.mean())
+    assert ends[1.0] < clean and ends[1.0] < ends[0.0]
