@@ -50,7 +50,7 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
         "provenance": provenance(place),
     }
     if certificates is not None:
-        _check_certificates(Path(str(getattr(spec.evaluation, "certificates", ""))), certificates, spec, identity)
+        check_certificates(Path(str(getattr(spec.evaluation, "certificates", ""))), certificates, spec, identity)
     with files.opened(out, identity, partial(row_lines, separator="\t")) as results:
         _measure(spec, model.to(place), data, chosen, execution, results)
         done: list[Any] = results.done
@@ -61,13 +61,16 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
 
 def certificates_of(spec: "EvaluateSpec") -> "dict[int, Certificate] | None":
     """The certificates that an attack is to be held against, by index, out of their file."""
+    path = getattr(spec.evaluation, "certificates", None)
+    return None if path is None else certificates_in(Path(path))
+
+
+def certificates_in(path: Path) -> "dict[int, Certificate]":
+    """Those of a run of ``radii certify``, by index."""
     from rs_core.certify.decision import Certificate
     from service.records import read_ndjson
 
-    path = getattr(spec.evaluation, "certificates", None)
-    if path is None:
-        return None
-    records = read_ndjson(Path(path).with_suffix(".ndjson"))
+    records = read_ndjson(path.with_suffix(".ndjson"))
     if not isinstance(records[0], Certificate):
         raise CommandError(
             f"Expected results of `radii certify` as --certificates, got those of something else in {path}."
@@ -75,7 +78,7 @@ def certificates_of(spec: "EvaluateSpec") -> "dict[int, Certificate] | None":
     return {row.index: row for row in records if isinstance(row, Certificate)}
 
 
-def _check_certificates(
+def check_certificates(
     path: Path, certificates: "Mapping[int, Certificate]", spec: "EvaluateSpec", identity: Mapping[str, Any]
 ) -> None:
     """Refuses certificates of another noise level and, as far as a file beside them says, of another model or data set."""

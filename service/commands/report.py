@@ -58,6 +58,16 @@ def report(
         int | None,
         typer.Option(min=1, help="Inputs of the whole run, where rows are still missing. (default: the rows)"),
     ] = None,
+    certificates: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Of an attack: results of `radii certify` of the same model, data and sigma, to hold its answers against. "
+            "(default: none)",
+        ),
+    ] = None,
     sigma: Annotated[
         float | None,
         typer.Option(rich_help_panel=KNOWN, help="Noise level, in [0, 1]-pixel units. (default: unknown)"),
@@ -96,7 +106,7 @@ def report(
     from rs_core.evaluate.records import Evaluated
 
     if isinstance(rows[0], Evaluated):
-        _print_evaluation(rows, run, file, as_json=as_json, as_csv=as_csv, plot=plot)
+        _print_evaluation(rows, run, file, certificates, as_json=as_json, as_csv=as_csv, plot=plot)
         return
     grouped = _grouped(run)
     if isinstance(rows[0], Prediction):
@@ -136,19 +146,30 @@ def _check_cap(cap: float | None, largest: float) -> None:
 
 
 def _print_evaluation(
-    rows: Any, run: dict[str, Any], file: Path, *, as_json: bool, as_csv: bool, plot: Path | None
+    rows: Any,
+    run: dict[str, Any],
+    file: Path,
+    certified: Path | None,
+    *,
+    as_json: bool,
+    as_csv: bool,
+    plot: Path | None,
 ) -> None:
     from rs_core import evaluation_plots
     from rs_core.evaluation_report import summarize
     from rs_core.evaluation_text import format_table, to_csv
     from rs_core.spec import EvaluateSpec, parse_spec
+    from service.commands.evaluate_run import certificates_in, check_certificates
 
     spec = parse_spec({**run["spec"], **run["files"]}) if run else None
     if not isinstance(spec, EvaluateSpec):
         raise CommandError(
             f"Expected the run that wrote {file} in {file.with_suffix('.run.json')}, got none of its kind."
         )
-    made = summarize(rows, spec, total=int(run.get("inputs") or 0))
+    certificates = None if certified is None else certificates_in(certified)
+    if certified is not None and certificates is not None:
+        check_certificates(certified, certificates, spec, run)
+    made = summarize(rows, spec, total=int(run.get("inputs") or 0), certificates=certificates)
     say(json.dumps(made.to_json(), indent=2) if as_json else (to_csv(made) if as_csv else format_table(made)).rstrip())
     if plot is not None:
         write_picture(plot, evaluation_plots.evaluation({file.stem: made}), "The curve is")

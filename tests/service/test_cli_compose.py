@@ -79,6 +79,6 @@ def test_a_denoiser_alone_is_not_certified_and_a_composite_is_not_trained_on(two
     out = tmp_path / "both.safetensors"
     done("compose", "ensemble", *two, "--out", out)
     training = ["--architecture", "digits_cnn", "--sigma", "0.25", "--epochs", "1", "--start-from", out]
-    assert "a composite is made of trained models, and is not trained on" in refused(
+    assert "of composites, only a mix is trained on, by adaptive_smoothing" in refused(
         "train", *asked, *training, "--out", tmp_path / "t.safetensors"
     )

@@ -53,7 +53,9 @@ def test_certificates_of_the_same_model_are_held_against_an_attack(model: Path, 
     certified, out = tmp_path / "certified.tsv", tmp_path / "attack.tsv"
     done("certify", *TINY, "--n", "1000", "--checkpoint", model, "--out", certified)
     command = ["evaluate", "attack", *TINY, *ATTACK, "--checkpoint", model, "--out", out, "--certificates", certified]
-    assert "Answers within a certified radius" in done(*command).stdout
+    text = done(*command).stdout
+    assert "Answers within a certified radius" in text
+    assert done("report", out.with_suffix(".ndjson"), "--certificates", certified).stdout == text
     other = tmp_path / "other.tsv"
     done("certify", *TINY, "--n", "1000", "--sigma", "0.5", "--checkpoint", model, "--out", other)
     assert "certificates of sigma = 0.25" in refused(*command[:-1], other)

@@ -120,7 +120,7 @@ def test_a_job_that_needs_a_classifier_refuses_a_denoiser(service: Service, kind
         ({"architecture": "ensemble"}, "a composite is put together out of trained models"),
         ({"architecture": "mixed(lenet, lenet)"}, "a composite is put together out of trained models"),
         ({"architecture": "dncnn"}, "expected an architecture that classifies, got dncnn, a denoiser"),
-        ({"start_from": "BOTH"}, "a composite is made of trained models, and is not trained on"),
+        ({"start_from": "BOTH"}, "of composites, only a mix is trained on, by adaptive_smoothing"),
         ({"start_from": "DENOISER"}, "expected a checkpoint of the architecture digits_cnn, got dncnn"),
     ],
 )
