@@ -292,7 +292,8 @@ def test_a_standard_classifier_that_says_something_else_is_told(model: nn.Module
     """Of a mix, beside the votes."""
     (row, *_) = _rows(model, inputs)
     stored = replace(row, bound="mixed", robust_weight=0.8, standard=(0.2, 0.8))
-    for said, wrong in (((0.2 + 5e-5, 0.8 - 5e-5), 0), ((0.3, 0.7), 1), ((), 1)):
-        redrawing = Redrawing(1, exact=False)
+    bits = (0.2 + 5e-5, 0.8 - 5e-5)
+    for said, exact, wrong in ((bits, False, 0), (bits, True, 1), ((0.3, 0.7), False, 1), ((), False, 1)):
+        redrawing = Redrawing(1, exact=exact)
         redrawing.look_at(stored, replace(stored, standard=said))
         assert redrawing.findings.wrong == wrong
