@@ -45,8 +45,10 @@ def by_weight(
     """The rows of these certificates of a mix, of ``total`` inputs in all, weight by weight. Raises :class:`InvalidResults`
     where a certificate is of something else."""
     rows = [row for row in certificates if row.error is None]
-    if any(row.bound != "mixed" for row in rows):
-        raise InvalidResults(expected="certificates of a mix (bound mixed)", got="others", where="bound")
+    if any(row.bound != "mixed" or not row.counts for row in rows):
+        raise InvalidResults(
+            expected="certificates of a mix (bound mixed) with their votes", got="others", where="bound"
+        )
     inputs = max(total or 0, len(certificates), 1)
     missing = inputs - len(certificates)
     return tuple(_row(rows, weight, radii, inputs, missing, neglected) for weight in weights)
@@ -70,4 +72,4 @@ def _row(
 
 
 def _curve(found: Sequence[float], radii: Sequence[float], inputs: int, missing: int) -> tuple[CurvePoint, ...]:
-    return tuple(point(at, sum(radius >= at and radius > 0 for radius in found), inputs, missing) for at in radii)
+    return tuple(point(at, sum(radius >= at for radius in found), inputs, missing) for at in radii)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from rs_core.certify.decision import Certificate
+from rs_core.certify.discrete_law import neglected
 from rs_core.certify.procedure import Procedure
 from rs_core.corruption_report import CorruptionReport, Grouped, report_on_groups
 from rs_core.corruption_report import notes as corruption_notes
@@ -164,10 +165,11 @@ def summarize(
         unfinished=unfinished,
         grouped=grouped,
     )
-    if facts.how.bound != "mixed":
+    if facts.how.bound != "mixed" or not all(row.counts or row.error for row in certificates):
         return made
-    at = [point.radius for point in made.certified_accuracy]
-    return replace(made, weights=by_weight(certificates, at, total=inputs))
+    mass = neglected(facts.sigma, pixels) if facts.how.noise == "discrete" and facts.sigma and pixels else 0.0
+    on = radii if radii is not None else radii_up_to(cap_of(facts, robust_weight=1.0) or limit)
+    return replace(made, weights=by_weight(certificates, on, total=inputs, neglected=mass))
 
 
 def report_of(
@@ -238,12 +240,14 @@ def facts_of(certificates: Sequence[Certificate]) -> Facts:
     )
 
 
-def cap_of(facts: Facts) -> float | None:
-    """The largest radius that is possible, where n, alpha and sigma are known and the same for all rows."""
+def cap_of(facts: Facts, robust_weight: float | None = None) -> float | None:
+    """The largest radius that is possible, where n, alpha and sigma are known and the same for all rows; of a mix, with
+    another weight of the robust classifier where one is given."""
     if not (facts.n and facts.alpha and facts.sigma):
         return None
     how = facts.how
-    asked = Procedure(sigma=facts.sigma, n=facts.n, alpha=facts.alpha, bound=how.bound, robust_weight=how.robust_weight)
+    weight = how.robust_weight if robust_weight is None else robust_weight
+    asked = Procedure(sigma=facts.sigma, n=facts.n, alpha=facts.alpha, bound=how.bound, robust_weight=weight)
     return asked.cap
 
 

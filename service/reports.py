@@ -20,6 +20,7 @@ from rs_core.mixed_report import WeightRow, by_weight
 from rs_core.procedure_text import recipe
 from rs_core.report import Report, report_of
 from rs_core.spec import CertifySpec, dump_spec, parse_spec
+from rs_core.tally import radii_up_to
 from rs_core.trained_on import trained_on, training_note
 from service import result_schemas
 from service.dependencies import etag_of
@@ -112,7 +113,8 @@ def with_weights(session: Session, found: Sources) -> Sources:
     rows = list(results.certificates(session, found.job.id))
     pixels = math.prod(found.dataset.shape or ())
     mass = neglected(spec.sigma, pixels) if spec.noise == "discrete" and spec.sigma is not None else 0.0
-    made = by_weight(rows, found.summary.radii, total=found.summary.total, neglected=mass)
+    alone = procedure_of(replace(spec, robust_weight=1.0), inputs=found.summary.total)
+    made = by_weight(rows, radii_up_to(alone.cap), total=found.summary.total, neglected=mass)
     return replace(found, weights=made)
 
 

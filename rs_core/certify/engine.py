@@ -89,7 +89,7 @@ def certify(
             yield work
             continue
         counts0, counts = work.votes
-        beside = standard(work.x) if standard is not None else ()
+        beside = standard(sampler.shown(work.x)) if standard is not None else ()
         decided = procedure.decide(counts0, counts, neglected=sampler.neglected(work.x), standard=beside)
         yield Certificate(
             index=work.index,

@@ -2,13 +2,14 @@
 are drawn, and the standard one is asked once, without noise. How the two come to a certificate is in ``mixed``.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rs_core.errors import Mismatch
+from rs_core.errors import Mismatch, NotFinite
 from rs_core.fields import Bound
 from rs_core.models.mixed import MixedClassifier
 
@@ -31,6 +32,8 @@ def standard_of(model: nn.Module, bound: Bound) -> Standard | None:
     def probabilities(image: Tensor) -> tuple[float, ...]:
         logits = mix.standard(mix.resized(image[None].contiguous())).float()
         found: list[float] = F.softmax(logits.double() * mix.spec.standard_scale, dim=1)[0].tolist()
+        if not all(map(math.isfinite, found)):
+            raise NotFinite(expected="finite logits of the standard classifier", got="infinite or NaN ones")
         return tuple(found)
 
     return probabilities

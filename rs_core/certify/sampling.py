@@ -189,6 +189,10 @@ class Sampler:
         return neglected(self.sigma, x.numel()) if self.noise == "discrete" else 0.0
 
     @torch.no_grad()
+    def shown(self, x: Tensor) -> Tensor:
+        """What :meth:`prepare` made of an input as a network is shown it: (C, H, W) in [0, 1]."""
+        return (x / GRID if self.noise == "discrete" else x).contiguous()
+
     def prepare(self, x: Tensor) -> Tensor:
         """An input (C, H, W) in [0, 1] as parts want it: on the device, channels-last, in whole steps of 1/255 where the
         noise is.

@@ -136,39 +136,47 @@ class Curved:
 
 
 @pytest.mark.parametrize("weight", [0.7, 0.9])
-def test_no_adversarial_example_lies_inside_a_certified_radius_and_some_lie_outside(weight: float) -> None:
-    """A search of 64 directions by bisection on exact probabilities, at five points; the certificates are made of sampled votes, each
-    wrong with a probability of at most 0.001: all five hold in all but 5 of 1,000 draws, and the seed is fixed."""
-    model, draw = Curved(), np.random.default_rng(7)
-    tried, certified = 0, 0
+def test_no_adversarial_example_lies_inside_a_certified_radius_and_some_lie_a_little_outside(weight: float) -> None:
+    """Radii of exact probabilities at five points; in 64 directions each, the distance at which the mix turns, by bisection."""
+    model, nearest = Curved(), []
     for start in ((0.0, 0.0), (0.1, 0.1), (0.2, 0.0), (0.0, 0.3), (1.9, 1.9)):
         at = np.array(start)
-        h = model.smoothed(at)
-        counts0, counts = draw.multinomial(100, h), draw.multinomial(10_000, h)
-        mix = Mix(standard=np.eye(3)[int(np.argsort(h)[-2])].tolist(), robust_weight=weight)
-        found = decide_mixed(counts0.tolist(), counts.tolist(), mix, sigma=SIGMA, alpha=0.001)
-        if found.radius == 0:
-            continue
-        certified += 1
+        h = np.sort(model.smoothed(at))[::-1]
+        radius, certified = mixed_radius(h[0], h[1], SIGMA, weight), int(model.smoothed(at).argmax())
+        turns = []
         for angle in np.linspace(0, 2 * math.pi, 64, endpoint=False):
             direction = np.array([math.cos(angle), math.sin(angle)])
-            for share in (0.5, 0.9, 0.999):
-                assert model.mixed(at + share * found.radius * direction, weight, found.prediction) == found.prediction
-            tried += model.mixed(at + 3 * direction, weight, found.prediction) != found.prediction
-    assert certified >= 2 and tried > 0
+            assert radius == 0 or model.mixed(at + 0.999 * radius * direction, weight, certified) == certified
+            turns.append(turning_point(model, at, direction, weight, certified))
+        if radius > 0:
+            nearest.append(min(turns) / radius)
+    assert len(nearest) >= 3 and 1.0 <= min(nearest) < (3.0 if weight < 0.8 else 1.6)
 
 
-def test_certificates_of_sampled_votes_are_wrong_no_more_often_than_alpha() -> None:
-    """4,000 draws at alpha = 0.05 near the edge of what can be certified: a wrong certificate is a radius beyond that of the exact
-    probabilities, or a class that is not the mix's. More than 5 % by 4 standard deviations (6.4 %) in 1 of 30,000 seeds."""
-    draw, weight, h = np.random.default_rng(3), 0.8, np.array([0.86, 0.09, 0.05])
-    standard = (0.0, 1.0, 0.0)
-    exact = mixed_radius(0.86, 0.09, SIGMA, weight)
-    wrong = 0
-    for _ in range(4_000):
-        mix = Mix(standard=standard, robust_weight=weight)
-        votes0, votes = draw.multinomial(20, h).tolist(), draw.multinomial(400, h).tolist()
-        found = decide_mixed(votes0, votes, mix, sigma=SIGMA, alpha=0.05)
-        right = int(np.argmax((1 - weight) * np.array(standard) + weight * h))
-        wrong += found.radius > exact or found.prediction not in (ABSTAIN, right)
-    assert wrong / 4_000 <= 0.064
+def turning_point(model: Curved, at: np.ndarray, direction: np.ndarray, weight: float, certified: int) -> float:
+    """How far the mix keeps a class in one direction, from where it has it to 4 away."""
+    low, high = 0.0, 4.0
+    if model.mixed(at + high * direction, weight, certified) == certified:
+        return math.inf
+    for _ in range(12):
+        middle = (low + high) / 2
+        if model.mixed(at + middle * direction, weight, certified) == certified:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+@pytest.mark.parametrize("weight", [0.8, 1.0])
+def test_certificates_of_sampled_votes_are_wrong_no_more_often_than_alpha(weight: float) -> None:
+    """8,000 draws at alpha = 0.05 where every certificate with a radius above a hair is wrong: h is exactly at the line, w h_y =
+    w h_2 + 1 - w. The bound on the class errs in 4.5 % then: fewer than 3 % would be no test of it, and more than 6 % come about
+    by 4 standard deviations from 5 % in fewer than 1 of 10,000 seeds."""
+    draw = np.random.default_rng(3)
+    h = (0.5 + (1 - weight) / (2 * weight), 0.5 - (1 - weight) / (2 * weight))
+    mix, wrong = Mix(standard=(0.0, 1.0), robust_weight=weight), 0
+    for _ in range(8_000):
+        votes0 = (20, 0) if weight < 1 else draw.multinomial(21, h).tolist()
+        found = decide_mixed(votes0, draw.multinomial(400, h).tolist(), mix, sigma=SIGMA, alpha=0.05)
+        wrong += found.radius > 0
+    assert 0.03 <= wrong / 8_000 <= 0.06
