@@ -67,6 +67,17 @@ def take_apart(state: Mapping[str, Tensor], where: str, head: str = "", unread: 
     return Parts(_read(network, unread), bool(layer), _constants(layer, where))
 
 
+NORMALIZED_INSIDE = (
+    "wrn_28_10",
+    "wrn_70_16",
+    "wrn_28_10_silu",
+    "wrn_70_16_silu",
+    "preact_resnet18",
+    "preact_resnet18_silu",
+)
+"""Networks whose public code normalises inside, with constants that some files hold and others do not."""
+
+
 def choose_normalization(
     parts: Parts, row: Architecture, classes: int, hints: Hints, where: str
 ) -> Normalization | None:
@@ -80,6 +91,8 @@ def choose_normalization(
                 where=where,
             )
         return parts.normalization
+    if hints.normalization is None and row.name in NORMALIZED_INSIDE:
+        raise missing("normalization", f"none of the constants that public files of {row.name} may leave out", where)
     if hints.normalization is not None or not parts.layered or row.name == "lenet":
         return said
     implied = IMPLIED_NORMALIZATION.get((row.name, classes))
