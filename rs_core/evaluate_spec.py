@@ -146,6 +146,8 @@ class AutoAttack:
 
 
 Asked = Attack | OverConfidence | AutoAttack
+FEWEST_CLASSES = 4
+"""Of the targeted loss of AutoAttack, which compares the first, third and fourth of the sorted logits."""
 TARGETS = 9
 """Classes that AutoAttack's targeted attacks try, the most likely ones first."""
 
@@ -167,7 +169,8 @@ def passes_of(evaluation: Asked) -> tuple[int, int]:
         return evaluation.n * len(evaluation.lengths), evaluation.steps[-1] * evaluation.m
     attacked = sum(epsilon > 0 for epsilon in evaluation.epsilons)
     copies = 1 if evaluation.target == "base" else evaluation.m
-    return evaluation.n * len(evaluation.epsilons), attacked * evaluation.steps * copies
+    ways = 2 if evaluation.target == "mix" else 1
+    return evaluation.n * len(evaluation.epsilons), ways * attacked * evaluation.steps * copies
 
 
 def _check_ascending(where: str, values: tuple[float, ...]) -> None:

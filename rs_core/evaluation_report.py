@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rs_core.certify.decision import ABSTAIN, Certificate
-from rs_core.errors import InvalidResults
+from rs_core.errors import InvalidResults, Mismatch
 from rs_core.evaluate.records import Evaluated, Found
 from rs_core.evaluate_spec import points_of
+from rs_core.procedure_text import Made
 from rs_core.report import plain
 from rs_core.soft_labels import ALPHA
 from rs_core.spec import Attack, AutoAttack, EvaluateSpec
@@ -26,7 +27,8 @@ from rs_core.tally import CONFIDENCE, CurvePoint, point
 class PointRow:
     """All inputs at one point.
 
-    ``accuracy`` is of all inputs, with its Clopper-Pearson interval; the other numbers are over the inputs that are done:
+    ``accuracy`` is of all inputs, with its Clopper-Pearson interval; ``unbroken`` is the share of all inputs on which PREDICT
+    answers the label or abstains, which bounds true accuracy under attack from above, but for alpha. The other numbers are over the inputs that are done:
     ``abstained`` a share, ``distance`` the mean and ``farthest`` the largest l2 distance, ``true_votes`` and ``other_votes`` the
     mean shares of votes for the label and for the strongest other class. ``certified`` is the share of all inputs that are
     certified as their label at a radius of at least the point, where certificates are known.
@@ -35,6 +37,7 @@ class PointRow:
     point: float
     accuracy: CurvePoint
     abstained: float
+    unbroken: float
     distance: float
     farthest: float
     true_votes: float
@@ -58,9 +61,10 @@ class Violation:
 class Held:
     """Answers held against certificates.
 
-    ``checked`` answers were given within a certified radius; each contradicts its certificate with a probability of at most
-    alpha of the certificate and alpha of PREDICT together, so that ``allowed`` contradictions are expected at most. As many
-    as there are, or more, come about with a probability of at most ``chance`` (Markov) where both statements are true.
+    ``checked`` answers were given within a certified radius. A contradiction needs a wrong certificate, which each input has with a
+    probability of at most its alpha, counted for each of its answers, whether they lie within or not; or a wrong answer of
+    PREDICT, with a probability of at most alpha for each that was checked. So ``allowed`` of them are expected at most, and as
+    many as there are, or more, come about with a probability of at most ``chance`` (Markov) where both statements are true.
     """
 
     checked: int
@@ -133,6 +137,24 @@ def summarize(
     )
 
 
+def require_same_classifier(
+    asked: Attack, composition: Mapping[str, Any] | None, made: Made, who: str, where: str
+) -> None:
+    """Raises :class:`Mismatch` where certificates that were made so are about another classifier than the one whose answers are
+    to be held against them: another noise, another precision, or a mix where there is none, or with another weight.
+    ``composition`` is the model's (JSON)."""
+    weight = asked.robust_weight
+    if asked.target == "mix" and weight is None:
+        weight = (composition or {}).get("robust_weight")
+    wanted = Made(sampling=made.sampling, bound=made.bound, robust_weight=weight if asked.target == "mix" else None)
+    if asked.target != "mix" and made.bound == "mixed":
+        raise Mismatch(expected="certificates of the smoothed classifier", got=f"{who}, of a mix", where=where)
+    if asked.target == "mix" and made.bound != "mixed":
+        raise Mismatch(expected="certificates of the mix (bound = mixed)", got=f"{who}, of another bound", where=where)
+    if made != wanted:
+        raise Mismatch(expected=f"certificates made as {wanted.text}", got=f"{who}, made as {made.text}", where=where)
+
+
 def _check(rows: Sequence[Evaluated], asked: Sequence[float]) -> None:
     indices = {row.index for row in rows}
     if len(indices) < len(rows):
@@ -160,6 +182,7 @@ def _at(
         point=at,
         accuracy=point(at, right, inputs, inputs - len(rows)),
         abstained=_mean([one.prediction == ABSTAIN for _, one in found]),
+        unbroken=(right + sum(one.prediction == ABSTAIN for _, one in found)) / inputs,
         distance=_mean([one.distance for _, one in found]),
         farthest=max((one.distance for _, one in found), default=math.nan),
         true_votes=_mean([_votes(row, one)[0] for row, one in found]),
@@ -183,12 +206,14 @@ def _held(done: Sequence[Evaluated], spec: EvaluateSpec, certificates: Mapping[i
     checked, allowed, violations = 0, 0.0, []
     for row in done:
         certificate = certificates.get(row.index)
-        if certificate is None or certificate.prediction == ABSTAIN:
+        if certificate is None:
             continue
-        for one in row.found:
+        # A certificate that is wrong may be what makes an answer count: each answer could have been one.
+        allowed += certificate.alpha * len(row.found)
+        for one in row.found if certificate.prediction != ABSTAIN else ():
             if one.distance > certificate.radius:
                 continue
-            checked, allowed = checked + 1, allowed + certificate.alpha + alpha
+            checked, allowed = checked + 1, allowed + alpha
             if one.prediction not in (ABSTAIN, certificate.prediction):
                 violations.append(
                     Violation(
@@ -226,8 +251,8 @@ def _of_the_kind(spec: EvaluateSpec) -> tuple[str, ...]:
         answered = "the bounds of a mix" if asked.target == "mix" else "PREDICT"
         return (
             f"{asked.algorithm.upper()} of {asked.steps} steps through {against}; {answered} by {asked.n:,} fresh samples at alpha = "
-            f"{asked.alpha:g}, an abstention counts as wrong. An attack that finds nothing proves nothing: the accuracy is an "
-            "upper bound on the true one at that radius.",
+            f"{asked.alpha:g}. An abstention counts as wrong, and tells nothing of the attack: accuracy and abstentions together are "
+            "what an attack bounds from above, and it bounds nothing from below.",
         )
     if isinstance(asked, AutoAttack):
         adaptive = " APGD ascends the mixing network's loss, too." if asked.adaptive else ""

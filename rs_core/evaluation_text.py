@@ -15,7 +15,7 @@ from rs_core.tsv import rounded_down
 
 SHOWN_VIOLATIONS = 20
 CSV_COLUMNS = (
-    *("point", "accuracy", "low", "high", "right", "inputs", "abstained"),
+    *("point", "accuracy", "low", "high", "right", "inputs", "abstained", "unbroken"),
     *("distance", "farthest", "true_votes", "other_votes", "certified"),
 )
 ROW_COLUMNS = ("index", "label", "point", "distance", "prediction", "right", "counts", "seed", "seconds", "error")
@@ -46,7 +46,7 @@ def to_csv(report: EvaluationReport) -> str:
         writer.writerow(
             (
                 *(at.point, accuracy.certified_accuracy, accuracy.low, accuracy.high, accuracy.count, report.inputs),
-                *(at.abstained, at.distance, at.farthest, at.true_votes, at.other_votes, at.certified),
+                *(at.abstained, at.unbroken, at.distance, at.farthest, at.true_votes, at.other_votes, at.certified),
             )
         )
     return text.getvalue()

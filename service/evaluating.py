@@ -2,10 +2,14 @@
 
 from rs_core.composition import mixed_weight
 from rs_core.errors import Mismatch
-from rs_core.spec import Attack, EvaluateSpec
+from rs_core.evaluate_spec import FEWEST_CLASSES
+from rs_core.evaluation_report import require_same_classifier
+from rs_core.procedure_text import made_of
+from rs_core.spec import Attack, AutoAttack, EvaluateSpec
 from service.dependencies import find, shown
 from service.errors import UnknownResource
 from service.planned import Desk
+from service.reports import spec_of
 from worker.store import planning, reuse
 from worker.store.tables import Checkpoint, Dataset, Job
 
@@ -18,6 +22,8 @@ def check_evaluation(desk: Desk, spec: EvaluateSpec, dataset: Dataset, checkpoin
     if isinstance(asked, Attack) and asked.target == "mix":
         composition = (checkpoint.info or {}).get("composition")
         mixed_weight(asked.robust_weight, composition, checkpoint.id, "target = mix", "evaluation.target")
+    if isinstance(asked, AutoAttack):
+        _check_autoattack(asked, checkpoint)
     if not isinstance(asked, Attack) or asked.certificates is None:
         return
     job = find(desk.session, Job, desk.tenant_id, asked.certificates)
@@ -36,3 +42,15 @@ def check_evaluation(desk: Desk, spec: EvaluateSpec, dataset: Dataset, checkpoin
     if job.spec["sigma"] != sigma:
         got = f"{job.id}, of sigma = {job.spec['sigma']:g}"
         raise Mismatch(expected=f"certificates of sigma = {sigma:g}", got=got, where=WHERE)
+    composition = (checkpoint.info or {}).get("composition")
+    require_same_classifier(asked, composition, made_of(spec_of(job)), job.id, WHERE)
+
+
+def _check_autoattack(asked: AutoAttack, checkpoint: Checkpoint) -> None:
+    if "apgd-t" in asked.attacks and (checkpoint.num_classes or 0) < FEWEST_CLASSES:
+        expected = f"a model of at least {FEWEST_CLASSES} classes for apgd-t"
+        raise Mismatch(expected=expected, got=f"one of {checkpoint.num_classes}", where="evaluation.attacks")
+    composition = (checkpoint.info or {}).get("composition") or {}
+    if asked.adaptive and not composition.get("mixing"):
+        got = f"{checkpoint.id}, {checkpoint.architecture}"
+        raise Mismatch(expected="a model with a mixing network", got=got, where="evaluation.adaptive")

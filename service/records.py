@@ -28,6 +28,8 @@ def to_json(record: "Certificate | Prediction | Evaluated") -> dict[str, Any]:
     body = {name: _plain(value) for name, value in asdict(record).items()}
     for name in MINUS_ONE:
         body[name] = None if body[name] == -1 else body[name]
+    if "standard" in body:
+        body["standard"] = body["standard"] or None
     body["correct"] = record.correct
     return body | ({"at_cap": record.at_cap} if hasattr(record, "at_cap") else {})
 
@@ -145,5 +147,5 @@ def contradictions(path: Path) -> Iterator[tuple[int, str]]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        return list(value)
+        return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -84,6 +84,9 @@ class Evaluated(Answer):
     found: list[Found]
     seed: int
     seconds: float
+    batch_size: Annotated[
+        int | None, Field(description="images at once, where memory forced fewer than the job has")
+    ] = None
     error: str | None = None
 
 

@@ -185,6 +185,7 @@ def evaluated(row: EvaluatedRecord) -> result_schemas.Evaluated:
         ],
         seed=row.seed,
         seconds=row.seconds,
+        batch_size=row.batch_size,
         error=row.error,
     )
 

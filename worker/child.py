@@ -38,7 +38,7 @@ SMALLER = {
     "certify": FEWER_COPIES,
     "predict": FEWER_COPIES,
     "soft_labels": FEWER_COPIES,
-    "evaluate": FEWER_COPIES,
+    "evaluate": ("activations that fit: give a smaller batch_size, or evaluation.together", "batch_size"),
     "verify": ("noisy copies that fit, as where the audited job ran", "job"),
 }
 """What helps a kind of job that is too large for the memory, and the field that does."""
@@ -78,7 +78,7 @@ def _serve(task: Message, device: Any, say: Callable[[Message], None], stop: thr
         say(message)
         if (taken := gauge.due()) is not None:
             say({"type": "memory", "memory": taken})
-        by_itself = message["type"] in VOTES and task["kind"] != "verify"
+        by_itself = message["type"] in VOTES and task["kind"] not in ("verify", "evaluate")
         if stop.is_set() and message["type"] not in ("done", "failed", "smaller", "stopped") and not by_itself:
             say({"type": "stopped"})
             break

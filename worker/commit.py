@@ -212,9 +212,7 @@ def _results(session: Session, settings: Settings, claim: Claim, pending: Pendin
 
 def _note_smaller_batches(session: Session, claim: Claim, pending: Pending) -> None:
     """Leaves an event where memory has forced smaller batches than the last time that it did."""
-    sizes = [record.batch_size for record in pending.certificates] + [
-        record.batch_size for record in pending.predictions
-    ]
+    sizes = [record.batch_size for record in pending.finished]
     pending.told = min((size for size in sizes if size is not None), default=pending.forced)
     if pending.told is not None and (forced := pending.told) != pending.forced:
         jobs.note(session, claim.job_id, "smaller_batch", {"shard": claim.number, "batch_size": forced})

@@ -25,6 +25,7 @@ def upgrade() -> None:
         ),
         sa.Column("seed", sa.BigInteger(), nullable=False),
         sa.Column("seconds", sa.Float(precision=53), nullable=False),
+        sa.Column("batch_size", sa.BigInteger(), nullable=True),
         sa.Column("error", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_evaluation_job_id_job"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "index", name=op.f("pk_evaluation")),

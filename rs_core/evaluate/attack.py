@@ -2,12 +2,13 @@
 Smoothed Classifiers", arXiv 1906.04584, section 4.
 
 For each radius, SmoothAdv's PGD or DDN ascends -log of the mean prediction under m noise samples; then PREDICT is asked, with
-fresh noise, at what was found. With the target ``base`` there is no noise in the attack. Empirical accuracy bounds certified
-accuracy at the same radius from above, but for the failure probabilities of both. The counting of answers that contradict a
+fresh noise, at what was found. With the target ``base`` there is no noise in the attack. Answers that are the label and
+abstentions, together, bound certified accuracy at the same radius from above, but for the failure probabilities of both. The
+counting of answers that contradict a
 certificate is left to ``evaluation_report``.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from rs_core.attacks import (
     ddn_iterates,
     frozen,
     pgd_iterates,
+    project,
     smoothed_loss,
 )
 from rs_core.certify.engine import Input
@@ -31,6 +33,8 @@ from rs_core.noise import Stage, noisy
 
 SMALLEST_STEP = 3 / 510
 """The norm that published DDN attacks come down to in T steps, l2, in [0, 1]-pixel units."""
+TURNED = 5.0
+"""By how many logits another class leads the label where the standard classifier has nothing more to give."""
 LARGEST_GAMMA, SMALLEST_GAMMA = 0.5, 1e-4
 """The rule for gamma leaves (0, 1) where epsilon is near that norm, or far below it."""
 
@@ -43,10 +47,49 @@ def evaluate(subject: Subject, inputs: Iterable[Input], asked: Attack) -> Iterat
         places: list[At] = []
         with frozen(subject.mix or subject.model):
             for epsilon in asked.epsilons:
-                iterates = _iterates(subject, x, index, label, asked, epsilon)
-                places.append((epsilon, (yield from last_of(iterates, clock, index, label))))
+                found = yield from _strongest(subject, x, index, label, asked, epsilon, clock)
+                # DDN ends on the 8-bit grid, which may be half a level beyond the ball.
+                places.append((epsilon, project(found, x, epsilon)))
         weight = weight_of(subject, asked)
         yield from judged(subject, x, index, label, places, n=asked.n, alpha=asked.alpha, clock=clock, weight=weight)
+
+
+def _strongest(
+    subject: Subject, x: Tensor, index: int, label: int, asked: Attack, epsilon: float, clock: Clock
+) -> Generator[Working, None, Tensor]:
+    """What the attack ends at. Of a mix there are two: the gradient of its own probability vanishes where the standard
+    classifier is confident, so that the sum of the standard classifier's margin, which has no such place, and the robust
+    one's loss is ascended, too. That end counts which leaves the mix the least probability of the label under the noise of the
+    attack."""
+    if epsilon == 0:
+        return x
+    if asked.target != "mix":
+        iterates = _iterates(subject, x, index, label, asked, epsilon)
+        return (yield from last_of(iterates, clock, index, label))
+    objectives = _of_mix(subject, x, index, label, asked)
+    ends = []
+    for objective in objectives:
+        stream = subject.stream(index, Stage.ATTACK_DIRECTION)
+        iterates = pgd_iterates(objective, x, epsilon=epsilon, steps=asked.steps, generator=stream)
+        ends.append((yield from last_of(iterates, clock, index, label)))
+    with torch.no_grad():
+        return max(ends, key=lambda end: float(objectives[0](end)))
+
+
+def _of_mix(subject: Subject, x: Tensor, index: int, label: int, asked: Attack) -> tuple[Objective, Objective]:
+    weight, mix = weight_of(subject, asked), subject.mix
+    assert weight is not None and mix is not None
+    noises, y = subject.noises(x, index, asked.m), torch.tensor([label], device=x.device)
+    smoothed = smoothed_loss(subject.forward, noises, y)
+
+    def both(image: Tensor) -> Tensor:
+        standard = mix.standard(mix.resized(image)).float() * mix.spec.standard_scale
+        others = standard.scatter(1, y[:, None], -torch.inf).amax(1)
+        lead: Tensor = others - standard.gather(1, y[:, None])[:, 0]
+        both_losses: Tensor = lead.clamp(max=TURNED) + smoothed(image)
+        return both_losses
+
+    return mixed_loss(mix, subject.forward, noises, y, weight), both
 
 
 def weight_of(subject: Subject, asked: Attack) -> float | None:
@@ -78,17 +121,12 @@ def mixed_loss(mix: MixedClassifier, robust: nn.Module, noises: Tensor, y: Tenso
 
 
 def _iterates(subject: Subject, x: Tensor, index: int, label: int, asked: Attack, epsilon: float) -> Iterable[Tensor]:
-    """Where the attack stands before and after each step; the input itself where the radius is 0."""
-    if epsilon == 0:
-        return [x]
+    """Where the attack stands before and after each step."""
     noises = torch.zeros_like(x)[None] if asked.target == "base" else subject.noises(x, index, asked.m)
     y = torch.tensor([label], device=x.device)
     stream = subject.stream(index, Stage.ATTACK_DIRECTION)
     if asked.algorithm == "pgd":
-        weight = weight_of(subject, asked)
         objective = smoothed_loss(subject.forward, noises, y)
-        if weight is not None and subject.mix is not None:
-            objective = mixed_loss(subject.mix, subject.forward, noises, y, weight)
         return pgd_iterates(objective, x, epsilon=epsilon, steps=asked.steps, generator=stream)
     gamma = asked.ddn_gamma if asked.ddn_gamma is not None else gamma_of(epsilon, asked.steps)
     return ddn_iterates(

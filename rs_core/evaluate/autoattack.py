@@ -22,12 +22,10 @@ from rs_core.certify.engine import Input
 from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.evaluate.records import Evaluated, Found, Working
 from rs_core.evaluate.search import SECONDS_BETWEEN_SIGNS, Clock, Subject
-from rs_core.evaluate_spec import TARGETS, AutoAttack
+from rs_core.evaluate_spec import FEWEST_CLASSES, TARGETS, AutoAttack
 from rs_core.noise import Stage, generator
 
 NORMS = {"linf": "Linf", "l2": "L2"}
-FEWEST_CLASSES = 4
-"""Of the targeted loss, which compares the first, third and fourth of the sorted logits."""
 
 
 def evaluate(subject: Subject, inputs: Iterable[Input], asked: AutoAttack) -> Iterator[Working | Evaluated]:

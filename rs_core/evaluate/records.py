@@ -21,13 +21,15 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """One input at all points. ``error`` says why there are none: then it counts as wrong everywhere."""
+    """One input at all points. ``batch_size`` is set where memory forced fewer images at once than the job has. ``error`` says
+    why there are no points: then it counts as wrong everywhere."""
 
     index: int
     label: int = UNKNOWN_LABEL
     found: tuple[Found, ...] = ()
     seed: int
     seconds: float = 0.0
+    batch_size: int | None = None
     error: str | None = None
 
     def right(self, points: int) -> tuple[bool, ...]:

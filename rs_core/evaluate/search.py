@@ -112,6 +112,7 @@ def judged(
     """PREDICT at each of the places by fresh noise, then the whole input: ``x`` is the image (1, C, H, W) itself. Of a mix with
     that ``weight`` of the robust classifier, what its bounds separate there."""
     found: list[Found] = []
+    forced: list[int | None] = []
     inputs = [(index, image[0].cpu(), label) for _, image in places]
     if weight is None:
         answers: Iterator[Any] = engine.predict(
@@ -125,6 +126,7 @@ def judged(
                 yield Working(index=index, label=label)
             continue
         point, image = places[len(found)]
+        forced.append(record.batch_size)
         found.append(
             Found(
                 point=point,
@@ -133,7 +135,14 @@ def judged(
                 counts=record.counts,
             )
         )
-    yield Evaluated(index=index, label=label, found=tuple(found), seed=subject.seed, seconds=clock.seconds)
+    yield Evaluated(
+        index=index,
+        label=label,
+        found=tuple(found),
+        seed=subject.seed,
+        seconds=clock.seconds,
+        batch_size=min((size for size in forced if size is not None), default=None),
+    )
 
 
 def _of_mix(

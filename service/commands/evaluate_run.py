@@ -13,7 +13,6 @@ from service.commands.smoothed_run import chosen_of, comparable, execution_of, l
 if TYPE_CHECKING:
     from rs_core.certify.decision import Certificate
     from rs_core.data.dataset import Dataset
-    from rs_core.fields import Bound
     from rs_core.models.normalize import BaseClassifier
     from rs_core.spec import EvaluateSpec
 
@@ -101,29 +100,12 @@ def _measure(
     execution: Mapping[str, Any],
     results: files.Results,
 ) -> None:
-    import torch
-
-    from rs_core.certify.of_mix import mix_of, voting
-    from rs_core.certify.sampling import Sampler
     from rs_core.evaluate.records import Working
-    from rs_core.evaluate.search import Subject
-    from rs_core.evaluate.table import EVALUATIONS, evaluation_function
+    from rs_core.evaluate.run import evaluated
+    from rs_core.evaluate.subjects import subject_of
     from rs_core.spec import DEFAULT_BATCH
 
-    rows = execution["batch_size"] or DEFAULT_BATCH
-    bound: Bound = "mixed" if getattr(spec.evaluation, "target", None) == "mix" else "one_sided"
-    network, sampler = voting(model, bound), None
-    if EVALUATIONS[spec.evaluation.name].noisy and spec.sigma is not None:
-        sampler = Sampler(network, spec.sigma, data.num_classes, seed=spec.seed, batch_size=rows)
-    device = next(model.parameters(), torch.empty(0)).device
-    subject = Subject(
-        model=network,
-        sampler=sampler,
-        seed=spec.seed,
-        device=device,
-        batch_size=rows,
-        mix=mix_of(model) if bound == "mixed" else None,
-    )
+    subject = subject_of(model, spec, data.num_classes, batch_size=execution["batch_size"] or DEFAULT_BATCH)
     left: Iterator[Any] = (
         (index, data.image(index), int(data.labels[index])) for index in chosen if index not in results.indices
     )
@@ -132,7 +114,7 @@ def _measure(
     stopped = "Stopped after {:,} of {:,} inputs; the same command goes on from there."
     full = "The device's memory is full: give a smaller --batch-size and another --out."
     with stoppable(lambda: stopped.format(len(results.done), len(chosen)), full), bar("evaluate") as progress:
-        for record in evaluation_function(spec.evaluation.name)(subject, left, spec.evaluation):
+        for record in evaluated(subject, left, spec.evaluation):
             if not isinstance(record, Working):
                 results.add(record)
             progress.show(len(results.done), len(chosen))

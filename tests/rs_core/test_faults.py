@@ -19,7 +19,7 @@ METHODS = "'gaussian', 'stability', 'smoothadv', 'macer', 'consistency', 'smooth
         (
             {"kind": "tran"},
             "kind",
-            "expected one of 'train', 'certify', 'predict', 'soft_labels', 'verify', got 'tran'",
+            "expected one of 'train', 'certify', 'predict', 'soft_labels', 'verify', 'evaluate', got 'tran'",
         ),
         ({"epoch": 3}, "epoch", "expected no field of this name (perhaps epochs), got 3"),
         ({"inputs": {"cnt": 3}}, "inputs.cnt", "expected no field of this name (perhaps count), got 3"),

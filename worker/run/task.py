@@ -128,6 +128,10 @@ class Task:
         model, _ = _model(self.path("checkpoint"), str(self.device))
         return model
 
+    def num_classes(self) -> int:
+        """Of the base classifier."""
+        return _model(self.path("checkpoint"), str(self.device))[1].num_classes
+
     def sampler(self, bound: Bound | None = None) -> Sampler:
         """The base classifier under the job's noise, on the task's device; of a mix that is looked at as one, its robust part."""
         bound = bound or self.bound

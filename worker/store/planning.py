@@ -15,7 +15,7 @@ from rs_core.checkpoint_info import CLASSIFIER, make_info
 from rs_core.composition import mixed_weight, networks_in
 from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.evaluate.table import EVALUATIONS
-from rs_core.evaluate_spec import passes_of, points_of
+from rs_core.evaluate_spec import AutoAttack, passes_of, points_of
 from rs_core.methods.table import method
 from rs_core.spec import (
     CertifySpec,
@@ -99,7 +99,8 @@ def plan(
         forward, to_the_input = passes_of(spec.evaluation)
         work, total = chosen * (forward + to_the_input), chosen
         seconds = chosen * (forward + INPUT_PASS * to_the_input) / rate_of(checkpoint)
-        shards = cut(chosen, seconds / chosen, shard_seconds)
+        together = spec.evaluation.together if isinstance(spec.evaluation, AutoAttack) else 1
+        shards = cut(chosen, seconds / chosen, shard_seconds, together)
         radii = points_of(spec.evaluation)
         noisy = EVALUATIONS[spec.evaluation.name].noisy
         body = dump_spec(spec) | {"sigma": resolve_sigma(spec, checkpoint) if noisy else None}
@@ -158,12 +159,14 @@ def rate_of(checkpoint: Checkpoint | None) -> float:
     return 1 / sum(1 / rate(name) for name in names)
 
 
-def cut(inputs: int, seconds_per_input: float, shard_seconds: float) -> list[tuple[int, int]]:
+def cut(inputs: int, seconds_per_input: float, shard_seconds: float, together: int = 1) -> list[tuple[int, int]]:
     """Positions ``[first, stop)`` of each shard: about ``shard_seconds`` of work, enough of them to share, and no more
     than ``MAX_SHARDS``: work that would make more wants a GPU, where each takes less time, and is kept input by input.
+    ``together``: inputs that are worked on at once, which no cut divides.
     """
     size = max(1, min(math.ceil(inputs / MIN_SHARDS), round(shard_seconds / seconds_per_input)))
     size = max(size, math.ceil(inputs / MAX_SHARDS))
+    size = math.ceil(size / together) * together
     return [(first, min(first + size, inputs)) for first in range(0, inputs, size)]
 
 

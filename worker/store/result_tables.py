@@ -98,6 +98,7 @@ class EvaluationRow(Base):
     found: Mapped[list[Any]]
     seed: Mapped[int]
     seconds: Mapped[float]
+    batch_size: Mapped[int | None]
     error: Mapped[str | None]
 
 

@@ -2,11 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from tests_support.linear import HalfSpaces, grey, subject
+from torch import Tensor, nn
 
+from rs_core import noise
+from rs_core.certify import engine
+from rs_core.certify.procedure import Procedure
+from rs_core.certify.sampling import Sampler
 from rs_core.composition import Mixed
 from rs_core.errors import Mismatch
 from rs_core.evaluate import search
@@ -38,9 +44,8 @@ def test_an_attack_succeeds_beyond_the_margin_and_fails_within_it(algorithm: str
 def test_what_is_found_lies_in_the_ball_and_in_the_box(algorithm: str) -> None:
     asked = Attack(algorithm=algorithm, epsilons=(0.25, 1.0, 6.0), m=4, n=100)
     (row,) = rows(evaluate(subject(MARGIN, SIGMA), [(0, grey(), 0)], asked))
-    half_a_level = 8 * 0.5 / 255  # by which DDN's grid may leave the ball
     for at in row.found:
-        assert at.distance <= at.point + (half_a_level if algorithm == "ddn" else 1e-5)
+        assert at.distance <= at.point + 1e-5
         assert at.distance <= 4.0 + 1e-5  # from the middle of the box to its corner
 
 
@@ -64,15 +69,24 @@ def test_another_seed_is_another_draw() -> None:
     assert one.found[0].counts != other.found[0].counts
 
 
-def test_votes_share_no_noise_with_the_attack() -> None:
-    """The same seed and index, drawn for the attack and for the votes."""
-    found, x = subject(MARGIN, SIGMA), grey()[None]
-    attack = found.noises(x, 7, 100)
-    votes = search.generator(0, 7, search.Stage.VOTES_FOUND)
-    assert not torch.equal(attack.flatten(), SIGMA * torch.randn(6_400, generator=votes))
-    assert not torch.equal(
-        attack.flatten(), SIGMA * torch.randn(6_400, generator=found.stream(7, search.Stage.PREDICTION))
-    )
+def test_no_two_uses_share_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an attack and of the certification with the same seed and index, every stream that is opened is noted."""
+    opened: dict[str, set[tuple[int, ...]]] = {"attack": set(), "certificate": set()}
+    use = "attack"
+    real = noise.generator
+
+    def noted(seed: int, index: int, stage: noise.Stage, part: int = 0, **more: Any) -> torch.Generator:
+        opened[use].add((seed, index, int(stage)))
+        return real(seed, index, stage, part, **more)
+
+    for module in (noise, search):
+        monkeypatch.setattr(module, "generator", noted)
+    found = subject(MARGIN, SIGMA)
+    rows(evaluate(found, [(7, grey(), 0)], Attack(epsilons=(0.5,), m=2, n=100)))
+    use = "certificate"
+    list(engine.certify(found.votes, [(7, grey(), 0)], Procedure(sigma=SIGMA, n0=100, n=100)))
+    assert len(opened["attack"]) == 3, "the attack's noise, its directions, the votes"
+    assert len(opened["certificate"]) == 2 and not opened["attack"] & opened["certificate"]
 
 
 def test_fewer_activations_are_the_same_attack() -> None:
@@ -127,3 +141,31 @@ def test_a_mix_turns_where_its_robust_part_no_longer_outweighs_the_standard_one(
 def test_only_a_mix_with_a_constant_weight_is_attacked_as_one() -> None:
     with pytest.raises(Mismatch, match="mixes a standard and a robust classifier, for target = mix"):
         rows(evaluate(subject(MARGIN, SIGMA), [(3, grey(), 0)], Attack(target="mix", epsilons=(0.5,))))
+
+
+class Halves(nn.Module):
+    """Logits (B, 2) that turn where the left or the right half of the pixels is bright enough, after a sharp or a soft slope."""
+
+    def __init__(self, right: bool, margin: float, sharpness: float) -> None:
+        super().__init__()
+        self.margin, self.sharpness = margin, sharpness
+        self.columns = slice(4, 8) if right else slice(0, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        across = (x[..., self.columns] - 0.5).flatten(1).sum(1) / 32**0.5
+        beyond = self.sharpness * (across - self.margin)
+        return torch.stack([-beyond, beyond], 1)
+
+
+def test_a_confident_standard_classifier_does_not_hide_itself_from_the_attack() -> None:
+    """Its boundary is 0.3 away in a direction of its own, and so sharp that the mix's probability has no gradient there; its
+    weight of 0.6 is enough to turn the mix."""
+    robust = Halves(right=True, margin=1.0, sharpness=4.0)
+    mix = MixedClassifier(Mixed(robust_weight=0.4), [Halves(right=False, margin=0.3, sharpness=200.0), robust])
+    sampler = Sampler(robust, 0.25, 2, seed=0)
+    found = search.Subject(
+        model=robust, sampler=sampler, seed=0, device=torch.device("cpu"), batch_size=100, mix=mix.eval()
+    )
+    (row,) = rows(evaluate(found, [(0, grey(), 0)], Attack(target="mix", epsilons=(0.5,), m=8, n=500)))
+    assert row.found[0].prediction == 1

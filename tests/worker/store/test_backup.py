@@ -84,7 +84,8 @@ def test_a_job_goes_on_from_a_backup_that_was_made_in_its_middle_and_ends_with_t
 def test_files_that_have_rotted_or_are_gone_are_told(database: Database, settings: Settings, tmp_path: Path) -> None:
     _submit(database, settings, 1)
     rotten, gone = sorted(settings.blobs.glob("??/*"))
-    rotten.write_bytes(b"x" + rotten.read_bytes()[1:])
+    whole = rotten.read_bytes()
+    rotten.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
     gone.unlink()
     copied = backup.back_up(settings, tmp_path / "copy")
     assert (copied.blobs, copied.damaged, copied.missing) == (0, (rotten.name,), (gone.name,))

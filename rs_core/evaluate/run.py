@@ -1,0 +1,70 @@
+"""An evaluation over many inputs, in groups that are begun again with less where memory does not suffice.
+
+The functions of the table know nothing of memory. Here a group (one input, or as many as are attacked together) that does not fit
+is done anew with half the images at once, down to one; what was forced is noted on the inputs it touched.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+
+from rs_core.certify.engine import Input
+from rs_core.errors import InputOutOfMemory
+from rs_core.evaluate.records import Evaluated, Working
+from rs_core.evaluate.search import Subject
+from rs_core.evaluate.table import EVALUATIONS, evaluation_function
+from rs_core.evaluate_spec import Asked, AutoAttack
+from rs_core.memory import ran_out
+
+
+def evaluated(
+    subject: Subject, inputs: Iterable[Input], asked: Asked, *, alone: bool = False
+) -> Iterator[Working | Evaluated]:
+    """Signs of life and one row for each input; ``alone`` works on one input at a time.
+
+    Raises :class:`InputOutOfMemory` where even one image at a time does not fit.
+    """
+    if alone and isinstance(asked, AutoAttack):
+        asked = replace(asked, together=1)
+    given = iter(inputs)
+    while group := list(islice(given, asked.together if isinstance(asked, AutoAttack) else 1)):
+        yield from _of_group(subject, group, asked)
+
+
+def _of_group(subject: Subject, group: list[Input], asked: Asked) -> Iterator[Working | Evaluated]:
+    evaluate, forced = evaluation_function(asked.name), None
+    while True:
+        found: list[Evaluated] = []
+        try:
+            for record in evaluate(subject, group, asked):
+                if isinstance(record, Working):
+                    yield record
+                else:
+                    found.append(record if forced is None else replace(record, batch_size=forced))
+        except Exception as error:
+            if not ran_out(error):
+                raise
+            subject, asked, forced = _smaller(subject, asked, error)
+            continue
+        yield from found
+        return
+
+
+def _smaller(subject: Subject, asked: Asked, error: Exception) -> tuple[Subject, Asked, int]:
+    """The same with half as many images at once, and how many these are."""
+    if isinstance(asked, AutoAttack):
+        size, where = asked.together, "evaluation.together"
+    else:
+        size, where = subject.batch_size, "batch_size"
+    if size <= 1:
+        expected, got = "an image whose activations fit", f"{type(error).__name__}: {error}"[:500].rstrip(".")
+        raise InputOutOfMemory(expected=expected, got=got, where=where) from error
+    half = size // 2
+    if isinstance(asked, AutoAttack):
+        return subject, replace(asked, together=half), half
+    return replace(subject, batch_size=half), asked, half
+
+
+def is_noisy(asked: Asked) -> bool:
+    """Whether the classifier is asked under noise."""
+    return EVALUATIONS[asked.name].noisy

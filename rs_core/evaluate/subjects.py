@@ -1,0 +1,35 @@
+"""From a model and what is asked of it to the classifier that is looked at: which network, under which noise."""
+
+import torch
+
+from rs_core.certify.of_mix import mix_of, voting
+from rs_core.certify.sampling import Sampler
+from rs_core.evaluate.run import is_noisy
+from rs_core.evaluate.search import Subject
+from rs_core.evaluate_spec import Asked, Attack
+from rs_core.fields import Bound
+from rs_core.models.normalize import BaseClassifier
+from rs_core.spec import EvaluateSpec
+
+
+def bound_of(asked: Asked) -> Bound:
+    """``mixed`` where a mix is looked at as the one that is certified: its robust part alone under noise."""
+    return "mixed" if isinstance(asked, Attack) and asked.target == "mix" else "one_sided"
+
+
+def subject_of(
+    model: BaseClassifier, spec: EvaluateSpec, num_classes: int, *, batch_size: int, sampler: Sampler | None = None
+) -> Subject:
+    """What ``spec`` looks at of a model, on the model's device; ``sampler`` where there is one already. Raises :class:`Mismatch` where it is to be a mix and is none."""
+    bound = bound_of(spec.evaluation)
+    network = voting(model, bound)
+    if sampler is None and is_noisy(spec.evaluation) and spec.sigma is not None:
+        sampler = Sampler(network, spec.sigma, num_classes, seed=spec.seed, batch_size=batch_size)
+    return Subject(
+        model=network,
+        sampler=sampler,
+        seed=spec.seed,
+        device=next(model.parameters(), torch.empty(0)).device,
+        batch_size=batch_size,
+        mix=mix_of(model) if bound == "mixed" else None,
+    )
