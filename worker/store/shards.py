@@ -74,8 +74,8 @@ def claim(
 ) -> Claim | None:
     """Takes the next ready shard, or None. ``execution`` is fixed for the job by its first claim; ``provenance`` is noted.
 
-    Urgent jobs go first or, with ``others_first``, last; then the tenant with the least device time of late, conversions
-    with a credit; then priority, then age, but of urgent jobs first the one that has had the fewest turns.
+    Urgent jobs go first or, with ``others_first``, last, and of them the one that has had the fewest turns; then the tenant
+    with the least device time of late, conversions with a credit; then priority, then age.
     """
     found = session.execute(_next(device_type, others_first=others_first)).first()
     if found is None:
@@ -313,9 +313,9 @@ def _next(device_type: str, *, lock: bool = True, others_first: bool = False) ->
         .where(*claimable(device_type))
         .order_by(
             case((urgent, 1 if others_first else 0), else_=0 if others_first else 1),
+            case((urgent, Shard.turn), else_=0),  # before device time: workers make way for urgent shards by their turns
             func.coalesce(recent.c.seconds, 0.0) - case((Job.kind == "convert", CREDIT), else_=0.0),
             Job.priority.desc(),
-            case((urgent, Shard.turn), else_=0),
             Job.id,
             Shard.turn,
             Shard.number,

@@ -65,16 +65,33 @@ def test_a_worker_that_has_done_enough_of_them_takes_another_one_first(database:
     assert claim(database, others_first=True).job_id == hurried, "there is no other one"
 
 
-def test_of_urgent_jobs_that_of_the_tenant_with_the_least_device_time_goes_first_and_then_the_one_of_fewest_turns(
+def test_of_urgent_jobs_the_one_of_fewest_turns_goes_first_and_then_that_of_the_tenant_with_the_least_device_time(
     database: Database,
 ) -> None:
     first = submit(database, tenant="busy", priority=URGENT)
     later = submit(database, tenant="busy", priority=URGENT)
-    fair = submit(database, tenant="patient", priority=URGENT)
+    fair, often = (submit(database, tenant="patient", priority=URGENT) for _ in range(2))
     with database.write() as session:
         shards.charge(session, things.tenant_in(session, "busy"), 5.0)
         session.execute(update(Shard).where(Shard.job_id == first).values(turn=3))
-    assert [claim(database).job_id for _ in range(3)] == [fair, later, first]
+        session.execute(update(Shard).where(Shard.job_id == often).values(turn=4))
+    assert [claim(database).job_id for _ in range(4)] == [fair, later, first, often]
+
+
+def test_what_way_was_made_for_is_claimed_next_however_much_device_time_its_tenant_has_used(
+    database: Database,
+) -> None:
+    submit(database, tenant="patient", priority=URGENT)
+    held = claim(database)
+    waiting = submit(database, tenant="busy", priority=URGENT)
+    older(database)
+    with database.write() as session:
+        shards.charge(session, things.tenant_in(session, "busy"), 3_000.0)
+    assert calls(database, held, turn=5)
+    with database.write() as session:
+        shards.turned(session, held, 5)
+        shards.release(session, held)
+    assert claim(database).job_id == waiting
 
 
 def test_an_urgent_job_is_run_in_a_way_that_nobody_has_to_measure(database: Database) -> None:
