@@ -150,6 +150,8 @@ class Drive:
     def _make_way(self) -> None:
         """Has the child stop where an urgent shard waits that nobody is free to take, if something comes of this claim even
         so: one that is handed back again and again gets on all the same."""
+        if self.stopping_since is not None or self.slot.stop.is_set():
+            return  # the shard is handed back in any case, and this worker may not claim another one
         now = time.monotonic()
         if self.making_way or self.claim.kind not in urgent.GIVES_WAY or now - self.looked < LOOK:
             return

@@ -5,6 +5,8 @@ import os
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -16,7 +18,7 @@ from worker.commit import write
 from worker.process import ChildEnded
 from worker.store import jobs, results, shards
 from worker.store.session import Database
-from worker.store.tables import Shard
+from worker.store.tables import Job, Shard
 
 
 def _shard(database: Database, job_id: str) -> Shard:
@@ -192,3 +194,25 @@ def test_a_lease_is_renewed_in_time_however_rarely_results_are_to_be_committed(
     work(slot("all:slower", lease=3.0, commit=60.0))
     assert job_of(database, job_id).state == jobs.SUCCEEDED
     assert _shard(database, job_id).fence == 1, "its child was not ended for want of a renewal"
+
+
+@pytest.mark.parametrize("why", [None, "the worker is to end", "the job was cancelled"])
+def test_a_worker_that_is_stopping_calls_no_urgent_shard_that_it_will_not_claim(
+    database: Database, tmp_path: Path, slot: SlotMaker, why: str | None
+) -> None:
+    held, asked = submit(database, tmp_path, 2), submit(database, tmp_path, 1)
+    worker = slot()
+    worker.environment["device_type"] = "cpu"
+    with database.write() as session:
+        claim = shards.claim(session, lease=60.0, device_type="cpu", execution={}, provenance={})
+        row = session.get_one(Job, asked)
+        row.priority, row.created = jobs.URGENT, row.created - 60.0
+    assert claim is not None and claim.job_id == held
+    child: Any = SimpleNamespace(send=lambda message: None)
+    driven = drive.Drive(worker, claim, child)
+    driven.progressed, driven.looked = True, 0.0
+    if why == "the worker is to end":
+        worker.stop.set()
+    driven.stopping_since = time.monotonic() if why == "the job was cancelled" else None
+    driven._make_way()
+    assert (_shard(database, asked).lease_until > 0) is (why is None)
