@@ -19,6 +19,8 @@ MINUS_ONE = ("label", "prediction")
 COUNTS = ("counts0", "counts")
 FOLLOWING = ("correct", "at_cap")
 OPTIONAL = ("error", "p_upper", "batch_size", "robust_weight")
+LARGEST = 2**63 - 1
+"""Whole number that fits into the columns of a report."""
 
 
 def to_json(record: "Certificate | Prediction | Evaluated") -> dict[str, Any]:
@@ -52,10 +54,15 @@ def prediction(body: Mapping[str, Any]) -> "Prediction":
 
 def evaluated(body: Mapping[str, Any]) -> "Evaluated":
     """What was found of an input, out of an object. Raises :class:`InvalidResults` where it is none."""
+    from rs_core.errors import InvalidResults
     from rs_core.evaluate.records import Evaluated
 
-    found = [{**at, "prediction": -1 if at.get("prediction") is None else at["prediction"]} for at in body["found"]]
-    record: Evaluated = _read(Evaluated, {**body, "found": found})
+    found = body.get("found")
+    if not isinstance(found, list) or not all(isinstance(at, dict) for at in found):
+        got = "none" if found is None else repr(found)[:100]
+        raise InvalidResults(expected="found: a list of objects, one for each point", got=got)
+    points = [{**at, "prediction": -1 if at.get("prediction") is None else at["prediction"]} for at in found]
+    record: Evaluated = _read(Evaluated, {**body, "found": points})
     return record
 
 
@@ -106,7 +113,7 @@ def _objects(path: Path, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, line in enumerate(file, start=1):
             try:
                 body = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):  # no JSON, or lists in lists without end
                 body = None
             if not isinstance(body, dict):
                 got = repr(line[:100])
@@ -131,7 +138,18 @@ def _read(kind: type[Any], body: Mapping[str, Any]) -> Any:
         place = ".".join(str(part) for part in fault["loc"])
         got = "none" if fault["type"] == "missing" else repr(fault["input"])[:100]
         raise InvalidResults(expected=f"{place}: {fault['msg']}", got=got) from None
+    for name, value in vars(record).items():
+        if _too_large(value):
+            expected = f"{name}: whole numbers of at most {LARGEST}"
+            raise InvalidResults(expected=expected, got=repr(body[name])[:100])
     return record
+
+
+def _too_large(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return any(map(_too_large, value))
+    inside = getattr(value, "__dict__", None)
+    return _too_large(tuple(inside.values())) if inside else isinstance(value, int) and abs(value) > LARGEST
 
 
 def contradictions(path: Path) -> Iterator[tuple[int, str]]:

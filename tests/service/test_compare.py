@@ -197,6 +197,11 @@ class TestRefusals:
         service.client.put("/v1/uploads/bad.ndjson", content=b"[]\n")
         assert "(bad.ndjson, line 1)" in refusal(service, file="bad.ndjson")
 
+    @pytest.mark.parametrize("line", [b'{"found": 1}', b"[" * 200_000, b'{"found": [1]}'])
+    def test_lines_of_no_record_are_no_fault_of_the_service(self, service: Service, line: bytes) -> None:
+        service.client.put("/v1/uploads/odd.ndjson", content=line)
+        assert "odd.ndjson, line 1" in refusal(service, file="odd.ndjson")
+
     def test_predictions_have_no_radii(self, service: Service) -> None:
         body = b'{"index": 0, "label": 0, "prediction": 0, "p_value": 0.0, "counts": [9], "n": 9, "sigma": 1, "alpha": 0.1, "seed": 0}\n'
         service.client.put("/v1/uploads/p.ndjson", content=body)

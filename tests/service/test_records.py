@@ -73,3 +73,39 @@ def test_a_wrong_field_is_named_with_its_line(field: str, value: object, tmp_pat
     with pytest.raises(InvalidResults, match=rf"x\.ndjson, line 2\): expected {field}") as caught:
         records.read_ndjson(path)
     assert repr(value) in str(caught.value)
+
+
+FOUND = {"point": 0.5, "distance": 0.25, "prediction": 1, "counts": [0, 9]}
+EVALUATED = {"index": 4, "label": 1, "seed": 0, "found": [FOUND]}
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"found": 1}', "found: a list of objects, one for each point, got 1"),
+        ('{"found": [1]}', "found: a list of objects"),
+        ('{"found": null}', "found: a list of objects, one for each point, got none"),
+        ('{"found": [[1]]}', "found: a list of objects"),
+        ("[" * 200_000, "a JSON object"),
+        ('{"index": ' + "[" * 200_000, "a JSON object"),
+        ("{}", "Field required"),
+        (records.to_json(CERTIFICATE) | {"index": 1e30}, "index"),
+        (records.to_json(CERTIFICATE) | {"index": 10**30}, "index: whole numbers of at most"),
+        (records.to_json(CERTIFICATE) | {"label": -(10**30)}, "label: whole numbers of at most"),
+        (records.to_json(CERTIFICATE) | {"counts": [1, 10**30]}, "counts: whole numbers of at most"),
+        (EVALUATED | {"found": [FOUND | {"prediction": 10**30}]}, "found: whole numbers of at most"),
+    ],
+)
+def test_a_line_that_is_no_record_is_refused_by_its_number(line: object, says: str, tmp_path: Path) -> None:
+    path, text = tmp_path / "x.ndjson", line if isinstance(line, str) else json.dumps(line)
+    path.write_text(text + "\n")
+    with pytest.raises(InvalidResults) as caught:
+        records.read_ndjson(path)
+    assert caught.value.where == "x.ndjson, line 1" and says in str(caught.value)
+
+
+def test_lines_of_another_kind_than_the_first_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.ndjson"
+    path.write_text(json.dumps(EVALUATED) + "\n" + json.dumps(records.to_json(CERTIFICATE)) + "\n")
+    with pytest.raises(InvalidResults, match=r"line 2.*found: a list of objects"):
+        records.read_ndjson(path)
