@@ -85,10 +85,11 @@ def download_predictions(
 
 
 def rows_etag(database: Database, tenant_id: str, job_id: str, kinds: Sequence[str], part: str) -> str:
-    """The tag of a job's rows so far; raises ``NotFound`` where it has none of that kind."""
+    """The tag of a job's rows so far, which may get more samples without becoming more; raises ``NotFound`` where it has none of that kind."""
     with database.read() as session:
         job = of_kind(session, tenant_id, job_id, kinds, part)
-        return etag_of(job.id, job.revision, session.get_one(JobSummary, job_id).done)
+        summary = session.get_one(JobSummary, job_id)
+        return etag_of(job.id, job.revision, summary.done, summary.work_done)
 
 
 def file_answer(request: Request, etag: str, name: str, pieces: Iterator[str]) -> Response:

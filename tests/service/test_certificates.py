@@ -71,6 +71,18 @@ def test_a_file_of_a_job_in_work_holds_what_is_done(service: Service) -> None:
     assert same.status_code == 304
 
 
+def test_a_file_of_inputs_that_have_more_samples_now_is_another_one(service: Service) -> None:
+    job_id = service.submitted(sampling="anytime")
+    url, spec = f"/v1/jobs/{job_id}/certificates.ndjson", service.job(job_id).spec
+    etags = []
+    for n in (100, 400):
+        with service.database.write() as session:
+            results.store_certificates(session, job_id, [certificate(0, spec, n)])
+        answer = service.client.get(url, headers={"If-None-Match": etags[-1]} if etags else {})
+        assert answer.status_code == 200 and json.loads(answer.text)["n"] == n
+        etags.append(answer.headers["ETag"])
+
+
 def test_a_large_file_is_read_in_batches(service: Service) -> None:
     job_id = service.submitted(dataset=service.dataset(count=5000), inputs={"count": 2500}, n=100)
     spec = service.job(job_id).spec
