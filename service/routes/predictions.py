@@ -55,6 +55,9 @@ async def create_predictions(
     """Classifies the images in the body: a PNG or JPEG file, a zip of such files (in the order of their names), an .npz with
     an array of images, or JSON with lists of pixels in [0, 1]. Answers when all is known, or after `wait` seconds with what
     is certified so far, each valid as it stands; 202 where there is nothing yet. What comes later is at `Location`.
+
+    A checkpoint that is a mix is one base classifier here: all of its networks run on every noise sample, and the radius is
+    about the whole mix under noise. The certificate of Adaptive Smoothing is another one: see `bound` `mixed` of a certify job.
     """
     content_type = request.headers.get("content-type", "")
     images.check_media(content_type)

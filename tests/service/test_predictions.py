@@ -334,3 +334,8 @@ def test_names_of_the_checkpoints_classes_are_told(service: Service) -> None:
     job = ask(service, checkpoint=checkpoint).json()["job"]
     turn(service, claimed(service), range(1), 100)
     assert service.client.get(f"{URL}/{job}").json()["predictions"][0]["class_name"] == "digit 0"
+
+
+def test_what_is_certified_of_a_mix_is_said(made: Service) -> None:
+    said = made.client.get("/openapi.json").json()["paths"][URL]["post"]["description"]
+    assert "the whole mix under noise" in " ".join(said.split())
