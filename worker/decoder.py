@@ -65,7 +65,8 @@ def _answer(stream: BufferedIOBase) -> None:
         stream.write(json.dumps({"problem": error.problem()}).encode() + b"\n")
         return
     except MemoryError:
-        problem = InvalidImages(expected="images that fit into memory when they are decoded", got="larger ones")
+        expected = f"images that fit into {MEMORY // 2**30} GiB when they are decoded"
+        problem = InvalidImages(expected=expected, got="larger ones")
         stream.write(json.dumps({"problem": problem.problem()}).encode() + b"\n")
         return
     stream.write(json.dumps({"shape": images.shape, "dtype": str(images.dtype)}).encode() + b"\n")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rs_core.data.info import Shape
 from rs_core.errors import InvalidImages, RadiiError
+from worker import decoder
 
 SECONDS = 12.0
 """For which an answer may be silent: the decoder's own limit, and a little."""
@@ -64,7 +65,8 @@ class Decoder:
             with self._lock:
                 if self._runs():
                     break  # it was the images that ended their copy, and nothing else that ended all
-        raise InvalidImages(expected="images that can be decoded within the limits", got="ones that ended the decoder")
+        limits = f"{decoder.SECONDS} s and {decoder.MEMORY // 2**30} GiB of memory"
+        raise InvalidImages(expected=f"images that can be decoded in {limits}", got="ones that ended the decoder")
 
     def _answered(self, message: bytes, shape: Shape, most: int) -> NDArray[Any]:
         with self._asked() as connection, connection.makefile("rwb") as stream:

@@ -10,7 +10,7 @@ it is 1 or 3 (N, H, W, C). Pixels are uint8, or floats in [0, 1] (kept as float3
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -70,9 +70,9 @@ def read_npz(paths: Sequence[Path]) -> Arrays:
     )
 
 
-def read_images(path: Path) -> NDArray[Any]:
+def read_images(path: Path, check: Callable[[int, Shape], None] = lambda count, shape: None) -> NDArray[Any]:
     """The images (N, C, H, W), uint8 or float32 in [0, 1], of an archive that need not have labels: the only array of it, or
-    the one under a usual name."""
+    the one under a usual name. ``check`` sees N and (C, H, W) before they are read."""
     headers = _headers(path)
     usual = dict.fromkeys(name for name, _ in PAIRS)
     found = [name for name in usual if name in headers] or list(headers)
@@ -82,6 +82,7 @@ def read_images(path: Path) -> NDArray[Any]:
     header = headers[found[0]]
     count, shape, channels_last = _layout(header, found[0], path)
     dtype = _pixel_type(header.dtype, path)
+    check(count, shape)
     check_size(count, shape, max(header.dtype.itemsize, np.dtype(dtype).itemsize), path.name)
     images = _pixels(_load(path, found[0]), path)
     images = np.moveaxis(images, -1, 1) if channels_last else images

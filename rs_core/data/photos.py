@@ -10,6 +10,8 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +50,11 @@ class Framing:
             raise ValueError(f"{height}x{width} pixels, of which no square of side {self.center_crop} can be cut")
         return self.center_crop, self.center_crop
 
+    def pixels(self, height: int, width: int) -> int:
+        """Of a photograph before and after ``resize``, together: what there is to be computed. Raises as :meth:`size` does."""
+        resized = prod(self._resized(height, width)) if self.resize is not None else 0
+        return height * width + resized
+
     def apply(self, image: Image.Image) -> Image.Image:
         """The framed image; its mode, "L" or "RGB", stays."""
         height, width = self._resized(image.height, image.width)
@@ -80,11 +87,23 @@ AS_THEY_ARE = Framing()
 @contextmanager
 def opened_image(data: bytes, where: str) -> Iterator[Image.Image]:
     """The image in a file's bytes, its header read; whatever goes wrong until the block ends is said of ``where``."""
-    try:
+    with _said_of(where):
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.verify()  # checksums and the end of the file, which decoding does not need; it spends the image
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             yield image
+
+
+def pixels_to_come(file: IO[bytes], where: str, framing: Framing) -> int:
+    """How many pixels there are to be decoded and resized, from the header alone."""
+    with _said_of(where), Image.open(file, formats=FORMATS) as image:
+        return framing.pixels(image.height, image.width)
+
+
+@contextmanager
+def _said_of(where: str) -> Iterator[None]:
+    try:
+        yield
     except RadiiError as error:
         raise type(error)(expected=error.expected, got=error.got, where=error.where or where) from None
     except Exception as error:  # the decoders raise whatever the bytes led them to

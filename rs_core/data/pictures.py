@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,12 @@ from rs_core.data.folders import opened_zip, plain_files
 from rs_core.data.info import MAX_BYTES, Shape, head
 from rs_core.data.inspect import holds_arrays
 from rs_core.data.npz import read_images
-from rs_core.data.photos import AS_THEY_ARE, Framing, opened_image, pixels, shape_of
+from rs_core.data.photos import AS_THEY_ARE, Framing, opened_image, pixels, pixels_to_come, shape_of
 from rs_core.errors import InvalidDataset, InvalidImages, Mismatch
 
 PNG, JPEG, ZIP = b"\x89PNG", b"\xff\xd8\xff", b"PK"
+MAX_PIXELS = 2**28
+"""Of all PNG and JPEG files of one request together, before and after resizing: a few seconds of a processor."""
 KNOWN = "a PNG or JPEG image, a zip of such images, an .npz with an array of images, or JSON"
 
 
@@ -33,13 +35,15 @@ def read(path: Path, *, shape: Shape, most: int, framing: Framing = AS_THEY_ARE)
     try:
         start = head(path, 4)
         if start[:4] == PNG or start[:3] == JPEG:
+            check_pixels([("the image", path.open("rb"))], framing)
             return _stacked([("the image", path.read_bytes())], shape, framing)
         if start[:2] != ZIP:
             raise InvalidImages(expected=KNOWN, got=f"{path.stat().st_size:,} bytes that start with {start!r}")
         if holds_arrays(path):
-            return fitting(_from_archive(path), shape, most)
+            return fitting(_from_archive(path, shape, most), shape, most)
         with opened_zip([path]) as archive:
             names = _names(archive, path, most)
+            check_pixels(((name, archive.open(name)) for name in names), framing)
             return _stacked(((name, archive.read(name)) for name in names), shape, framing)
     except InvalidDataset as error:
         where = None if error.where == path.name else error.where
@@ -50,11 +54,8 @@ def read(path: Path, *, shape: Shape, most: int, framing: Framing = AS_THEY_ARE)
 
 def fitting(images: NDArray[Any], shape: Shape, most: int) -> NDArray[Any]:
     """The images (N, C, H, W), with one channel filling three where the model reads three; raises as :func:`read` does."""
-    check_count(len(images), most)
-    if images.shape[1] == 1 and shape[0] == 3:
-        images = np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
-    _check_shape(images.shape[1:], shape)
-    return np.ascontiguousarray(images)
+    _check_fit(len(images), cast(Shape, images.shape[1:]), shape, most)
+    return np.ascontiguousarray(np.broadcast_to(images, (len(images), *shape)))
 
 
 def check_count(count: int, most: int) -> None:
@@ -63,9 +64,28 @@ def check_count(count: int, most: int) -> None:
         raise InvalidImages(expected=f"1 to {most:,} images in one request", got=f"{count:,}")
 
 
-def _from_archive(path: Path) -> NDArray[Any]:
+def check_pixels(files: Iterable[tuple[str, IO[bytes]]], framing: Framing) -> None:
+    """Raises :class:`InvalidImages` where the headers of the files, which are closed, promise more pixels than
+    ``MAX_PIXELS``."""
+    found = 0
+    for name, file in files:
+        with file:
+            found += pixels_to_come(file, name, framing)
+    if found > MAX_PIXELS:
+        expected = f"images of at most {MAX_PIXELS:,} pixels together, before and after resize, in one request"
+        raise InvalidImages(expected=expected, got=f"{found:,} pixels")
+
+
+def _check_fit(count: int, found: Shape, shape: Shape, most: int) -> None:
+    """Raises as :func:`read` does; one channel fills three."""
+    check_count(count, most)
+    _check_shape((3, *found[1:]) if found[0] == 1 and shape[0] == 3 else found, shape)
+
+
+def _from_archive(path: Path, shape: Shape, most: int) -> NDArray[Any]:
+    """Its images, which fit by their header before they are read."""
     try:
-        return read_images(path)
+        return read_images(path, lambda count, found: _check_fit(count, found, shape, most))
     except InvalidDataset as error:
         raise InvalidImages(expected=error.expected, got=error.got) from None
 

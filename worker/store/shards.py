@@ -313,7 +313,9 @@ def _next(device_type: str, *, lock: bool = True, others_first: bool = False) ->
         .where(*claimable(device_type))
         .order_by(
             case((urgent, 1 if others_first else 0), else_=0 if others_first else 1),
-            case((urgent, Shard.turn), else_=0),  # before device time: workers make way for urgent shards by their turns
+            case(
+                (urgent, Shard.turn), else_=0
+            ),  # before device time: workers make way for urgent shards by their turns
             func.coalesce(recent.c.seconds, 0.0) - case((Job.kind == "convert", CREDIT), else_=0.0),
             Job.priority.desc(),
             Job.id,

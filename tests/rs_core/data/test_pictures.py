@@ -9,7 +9,7 @@ from tests_support.pictures import RAMP, zipped
 from tests_support.pictures import npz as archived
 from tests_support.pictures import png as encoded
 
-from rs_core.data import pictures
+from rs_core.data import npz, pictures
 from rs_core.data.photos import Framing
 from rs_core.errors import InvalidImages, Mismatch
 
@@ -75,3 +75,37 @@ def test_photographs_are_framed_to_the_models_size(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_told_with_what_was_expected(tmp_path: Path, data: bytes, expected: str) -> None:
     with pytest.raises(InvalidImages, match=f"^The images cannot be read.*: expected {expected}"):
         read(tmp_path, data)
+
+
+def test_files_of_too_many_pixels_are_refused_by_their_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blank = encoded(np.zeros((8_000, 8_000), np.uint8))
+
+    def decode(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(pictures, "_decoded", decode)
+    limit = r"expected images of at most 268,435,456 pixels together, .*, got 320,000,000 pixels"
+    with pytest.raises(InvalidImages, match=limit):
+        read(tmp_path, zipped(**{f"n{number}": blank for number in range(5)}))
+
+
+def test_pixels_are_counted_as_they_come_and_as_they_are_resized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    framing, data = Framing(resize=16, center_crop=8), encoded(RAMP)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 8 * 8 + 16 * 16)
+    assert read(tmp_path, data, framing=framing).shape == (1, 1, 8, 8)
+    for body in (zipped(a=data, b=data), encoded(np.kron(RAMP, np.ones((1, 2), np.uint8)))):
+        with pytest.raises(InvalidImages, match="at most 320 pixels together"):
+            read(tmp_path, body, framing=framing)
+
+
+def test_an_archive_that_does_not_fit_is_refused_by_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(npz, "_load", load)
+    with pytest.raises(InvalidImages, match="1 to 5 images in one request"):
+        read(tmp_path, archived(images=np.zeros((6, 8, 8), np.uint8)))
+    with pytest.raises(Mismatch, match="expected images of 1x8x8"):
+        read(tmp_path, archived(images=np.zeros((5, 9, 8), np.uint8)))
