@@ -1,7 +1,7 @@
 """An evaluate job's report out of its rows, beside model, data and machine; as JSON, CSV, HTML and a plot."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from rs_core.certify.decision import Certificate
 from rs_core.evaluate.table import EVALUATIONS
 from rs_core.evaluation_report import EvaluationReport, summarize
-from rs_core.spec import Attack, EvaluateSpec, dump_spec
+from rs_core.spec import Attack, AutoAttack, EvaluateSpec, dump_spec
 from service import reports, result_schemas
 from service.rendering import render
 from service.reports import Sources
@@ -35,6 +35,11 @@ def evaluation(session: Session, found: Sources) -> Evaluation:
     rows = list(evaluations.read(session, job.id))
     certificates = _certificates(session, spec, [row.index for row in rows])
     report = summarize(rows, spec, total=found.summary.total, certificates=certificates)
+    if certificates is None and isinstance(spec.evaluation, Attack) and spec.evaluation.certificates is not None:
+        gone = (
+            f"The job of the certificates, {spec.evaluation.certificates}, was deleted: nothing is held against them."
+        )
+        report = replace(report, notes=(gone, *report.notes))
     return Evaluation(found=found, spec=spec, report=report)
 
 
@@ -106,6 +111,17 @@ def _recompute(made: Evaluation) -> list[str]:
         f"The rows are at {base}: for each input and point the distance of what was found, the votes of fresh noise there, and "
         "PREDICT's class, -1 where it abstains.",
         "Accuracy at a point is the number of rows whose prediction is the label, divided by all inputs of the job.",
-        "What is found follows from the model file, the data set and the specification: an evaluate job with the same "
-        "specification, batch size, threads and device type draws the same noise.",
+        _repeatable(made),
     ]
+
+
+def _repeatable(made: Evaluation) -> str:
+    if isinstance(made.spec.evaluation, AutoAttack):
+        return (
+            "Inputs that are attacked together share their random starts, so another run, or one that was interrupted, may find "
+            "other examples: the accuracy is repeated up to that."
+        )
+    return (
+        "What is found follows from the model file, the data set and the specification: an evaluate job with the same "
+        "specification, batch size, threads and device type draws the same noise."
+    )

@@ -58,6 +58,8 @@ class Sources:
     dataset: Dataset
     checkpoint: Checkpoint
     weights: tuple[WeightRow, ...] = ()
+    beside: tuple[object, ...] = ()
+    """What else the report changes with: the state of the job whose certificates an attack is held against."""
 
 
 def sources(session: Session, job: Job) -> Sources:
@@ -67,12 +69,22 @@ def sources(session: Session, job: Job) -> Sources:
         summary=session.get_one(JobSummary, job.id),
         dataset=session.get_one(Dataset, job.dataset_id),
         checkpoint=session.get_one(Checkpoint, job.checkpoint_id),
+        beside=_certifying(session, job),
     )
+
+
+def _certifying(session: Session, job: Job) -> tuple[object, ...]:
+    other = session.get(Job, (job.spec.get("evaluation") or {}).get("certificates") or "")
+    if other is None:
+        return ()
+    summary = session.get_one(JobSummary, other.id)
+    return other.id, other.revision, summary.done, summary.work_done
 
 
 def etag(found: Sources, form: str) -> str:
     """Changes with every result and every change of state."""
-    return etag_of(VERSION, form, found.job.id, found.job.revision, found.summary.done, found.summary.work_done)
+    summary = found.summary
+    return etag_of(VERSION, form, found.job.id, found.job.revision, summary.done, summary.work_done, *found.beside)
 
 
 def digest(session: Session, found: Sources) -> Digest:

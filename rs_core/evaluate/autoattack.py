@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from rs_core.attacks import frozen, require_pixels
 from rs_core.certify.engine import Input
-from rs_core.errors import InvalidSpec, Mismatch
+from rs_core.errors import Mismatch, MissingPackage
 from rs_core.evaluate.records import Evaluated, Found, Working
 from rs_core.evaluate.search import SECONDS_BETWEEN_SIGNS, Clock, Subject
 from rs_core.evaluate_spec import FEWEST_CLASSES, TARGETS, AutoAttack
@@ -31,7 +31,7 @@ NORMS = {"linf": "Linf", "l2": "L2"}
 def evaluate(subject: Subject, inputs: Iterable[Input], asked: AutoAttack) -> Iterator[Working | Evaluated]:
     """Each input as it is and as it is left by the attack, so many at a time; ``counts`` are empty, since nobody votes.
 
-    Raises :class:`InvalidSpec` where the package is missing, :class:`Mismatch` where the model has too few classes, or no mixing
+    Raises :class:`MissingPackage` where it is not installed, :class:`Mismatch` where the model has too few classes, or no mixing
     network for ``adaptive``.
     """
     given = iter(inputs)
@@ -142,7 +142,7 @@ def _package(model: _Watched, x: Tensor, asked: AutoAttack, subject: Subject, in
         pgd = importlib.import_module("pyautoattack.autopgd_base")
     except ModuleNotFoundError:
         wanted = "the package pyautoattack, which comes with `pip install 'radii[attacks]'`"
-        raise InvalidSpec(expected=wanted, got="none", where="evaluation.name") from None
+        raise MissingPackage(expected=wanted, got="an installation without it", where="evaluation.name") from None
     classes = _check(model, x, asked)
     seed = int(torch.randint(2**31, (), generator=generator(subject.seed, index, Stage.ATTACK)))
     common = {"eps": asked.epsilon, "norm": NORMS[asked.norm], "seed": seed, "device": subject.device}

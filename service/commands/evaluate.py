@@ -91,6 +91,12 @@ def evaluate(
     """Attack a smoothed classifier, or search for confident mistakes: what it answers there, by fresh noise."""
     name = name.replace("-", "_")
     points = listed(at)
+    if name == "autoattack" and at is not None:
+        raise typer.BadParameter("expected --epsilon, the one radius of AutoAttack, got --at")
+    if name != "autoattack" and epsilon is not None:
+        raise typer.BadParameter(
+            "expected --at, with one radius or length or more, got --epsilon, which is AutoAttack's"
+        )
     asked: dict[str, Any] = {
         "name": name,
         **(

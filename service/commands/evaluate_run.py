@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from service.commands import results as files
 from service.commands.console import CommandError, bar, note, say, stoppable
@@ -12,9 +12,10 @@ from service.commands.smoothed_run import chosen_of, comparable, execution_of, l
 
 if TYPE_CHECKING:
     from rs_core.certify.decision import Certificate
+    from rs_core.checkpoint_info import CheckpointInfo
     from rs_core.data.dataset import Dataset
     from rs_core.models.normalize import BaseClassifier
-    from rs_core.spec import EvaluateSpec
+    from rs_core.spec import Attack, EvaluateSpec
 
 
 def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]) -> None:
@@ -43,7 +44,8 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
         "checkpoint": sha256_of(Path(spec.checkpoint)),
         "dataset": content_hash(data),
         "execution": execution,
-        "files": {"checkpoint": spec.checkpoint, "dataset": spec.dataset},
+        "files": {"checkpoint": spec.checkpoint, "dataset": spec.dataset, "certificates": _file_of(spec)},
+        "robust_weight": _weight(spec, info),
         "inputs": len(chosen),
         "class_names": list(data.class_names),
         "provenance": provenance(place),
@@ -64,6 +66,23 @@ def certificates_of(spec: "EvaluateSpec") -> "dict[int, Certificate] | None":
     return None if path is None else certificates_in(Path(path))
 
 
+def _file_of(spec: "EvaluateSpec") -> str | None:
+    path = getattr(spec.evaluation, "certificates", None)
+    return None if path is None else str(Path(path).resolve())
+
+
+def _weight(spec: "EvaluateSpec", info: "CheckpointInfo") -> float | None:
+    """Of the robust classifier, where a mix is attacked as one."""
+    from rs_core.composition import Mixed, mixed_weight
+
+    if getattr(spec.evaluation, "target", None) != "mix":
+        return None
+    mixed = info.composition if isinstance(info.composition, Mixed) else None
+    composition = {} if mixed is None else {"kind": mixed.kind, "robust_weight": mixed.robust_weight}
+    asked = getattr(spec.evaluation, "robust_weight", None)
+    return mixed_weight(asked, composition, spec.checkpoint, "target = mix", "evaluation.target")
+
+
 def certificates_in(path: Path) -> "dict[int, Certificate]":
     """Those of a run of ``radii certify``, by index."""
     from rs_core.certify.decision import Certificate
@@ -80,7 +99,11 @@ def certificates_in(path: Path) -> "dict[int, Certificate]":
 def check_certificates(
     path: Path, certificates: "Mapping[int, Certificate]", spec: "EvaluateSpec", identity: Mapping[str, Any]
 ) -> None:
-    """Refuses certificates of another noise level and, as far as a file beside them says, of another model or data set."""
+    """Refuses certificates of another noise level or classifier and, as far as a file beside them says, of another model or
+    data set."""
+    from rs_core.evaluation_report import require_same_classifier
+    from rs_core.procedure_text import made
+
     known = files.read_run(path) or {}
     for name in ("checkpoint", "dataset"):
         if known.get(name, identity[name]) != identity[name]:
@@ -90,6 +113,9 @@ def check_certificates(
         raise CommandError(
             f"Expected certificates of sigma = {spec.sigma:g}, got {', '.join(f'{one:g}' for one in other)}."
         )
+    composition = {"robust_weight": identity.get("robust_weight")}
+    how = made(list(certificates.values()))
+    require_same_classifier(cast("Attack", spec.evaluation), composition, how, str(path), "--certificates")
 
 
 def _measure(

@@ -65,7 +65,7 @@ def report(
             exists=True,
             dir_okay=False,
             help="Of an attack: results of `radii certify` of the same model, data and sigma, to hold its answers against. "
-            "(default: none)",
+            "(default: those of the run)",
         ),
     ] = None,
     sigma: Annotated[
@@ -158,14 +158,20 @@ def _print_evaluation(
     from rs_core import evaluation_plots
     from rs_core.evaluation_report import summarize
     from rs_core.evaluation_text import format_table, to_csv
-    from rs_core.spec import EvaluateSpec, parse_spec
+    from rs_core.spec import Attack, EvaluateSpec, parse_spec
     from service.commands.evaluate_run import certificates_in, check_certificates
 
-    spec = parse_spec({**run["spec"], **run["files"]}) if run else None
+    files = dict(run.get("files") or {})
+    named = files.pop("certificates", None)
+    spec = parse_spec({**run["spec"], **files}) if run else None
     if not isinstance(spec, EvaluateSpec):
         raise CommandError(
             f"Expected the run that wrote {file} in {file.with_suffix('.run.json')}, got none of its kind."
         )
+    if certified is not None and not isinstance(spec.evaluation, Attack):
+        raise CommandError(f"Only an attack's answers are held against certificates; got {spec.evaluation.name}.")
+    if certified is None and named is not None and Path(named).exists():
+        certified = Path(named)
     certificates = None if certified is None else certificates_in(certified)
     if certified is not None and certificates is not None:
         check_certificates(certified, certificates, spec, run)

@@ -56,6 +56,10 @@ def test_certificates_of_the_same_model_are_held_against_an_attack(model: Path, 
     text = done(*command).stdout
     assert "Answers within a certified radius" in text
     assert done("report", out.with_suffix(".ndjson"), "--certificates", certified).stdout == text
+    assert done("report", out.with_suffix(".ndjson")).stdout == text, "the run's own certificates are found again"
+    rounded = tmp_path / "rounded.tsv"
+    done("certify", *TINY, "--n", "1000", "--precision", "bf16", "--checkpoint", model, "--out", rounded)
+    assert "made as fixed n, bf16" in refused(*command[:-1], rounded)
     other = tmp_path / "other.tsv"
     done("certify", *TINY, "--n", "1000", "--sigma", "0.5", "--checkpoint", model, "--out", other)
     assert "certificates of sigma = 0.25" in refused(*command[:-1], other)
@@ -72,4 +76,7 @@ def test_mistakes_are_one_sentence(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.tsv"
     said = refused("evaluate", "attack", *TINY, "--at", "1,0.5", "--checkpoint", model, "--out", out)
     assert "values that grow" in said
+    asked = ["--checkpoint", model, "--out", out]
+    assert "got" in refused("evaluate", "attack", *TINY, "--epsilon", "1", *asked, code=2)
+    assert "got --at" in refused("evaluate", "autoattack", *TINY, "--at", "1", *asked, code=2)
     assert "attack" in refused("evaluate", "accuracy", *TINY, "--checkpoint", model, "--out", out)

@@ -9,7 +9,7 @@ import pytest
 from tests_support.over_http import Service
 
 from rs_core.evaluate.records import Evaluated, Found
-from worker.store import evaluations
+from worker.store import evaluations, jobs
 
 ATTACK = {"name": "attack", "epsilons": [0.0, 0.25], "steps": 4, "m": 2, "n": 100}
 
@@ -115,6 +115,24 @@ def test_an_attack_is_held_against_the_certificates_of_a_job(service: Service) -
     assert (held["checked"], held["count"], held["loud"]) == (3, 1, True)
     page = service.client.get(f"/v1/jobs/{job_id}/report.html").text
     assert "Certificates contradicted." in page and "CERTIFICATES CONTRADICTED" in page
+
+
+def test_a_report_changes_with_the_certificates_that_it_holds_its_answers_against(service: Service) -> None:
+    certified = service.finished()
+    job_id = submitted(service, asked(service, certified, evaluation=ATTACK | {"certificates": certified}))
+    found(service, job_id, [row(0)])
+    with service.database.write() as session:
+        jobs.settle(session, certified)
+    refused = service.client.delete(f"/v1/jobs/{certified}")
+    assert (refused.status_code, refused.json()["jobs"]) == (409, [job_id]), refused.text
+    before = service.client.get(f"/v1/jobs/{job_id}/report")
+    service.client.post(f"/v1/jobs/{job_id}/cancel")
+    assert service.client.delete(f"/v1/jobs/{certified}").status_code == 204
+    unchanged = {"If-None-Match": service.client.get(f"/v1/jobs/{job_id}/report").headers["ETag"]}
+    after = service.client.get(f"/v1/jobs/{job_id}/report", headers={"If-None-Match": before.headers["ETag"]})
+    assert after.status_code == 200 and after.json()["results"]["held"] is None
+    assert "was deleted" in after.json()["results"]["notes"][0]
+    assert service.client.get(f"/v1/jobs/{job_id}/report", headers=unchanged).status_code == 304
 
 
 def test_certificates_of_something_else_are_refused(service: Service) -> None:

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from worker.store import counters
@@ -198,8 +198,10 @@ def hopeless(session: Session, job_id: str) -> tuple[str, str] | None:
 
 
 def active_dependents(session: Session, job_id: str) -> list[str]:
-    """The jobs that have not ended and need this one."""
-    return list(session.scalars(select(Job.id).where(Job.needs_id == job_id, Job.state.in_(ACTIVE)).order_by(Job.id)))
+    """The jobs that have not ended and need this one, or are attacks whose answers are held against its certificates."""
+    named = Job.spec["evaluation"]["certificates"].as_string() == job_id
+    wanted = or_(Job.needs_id == job_id, and_(Job.kind == "evaluate", named))
+    return list(session.scalars(select(Job.id).where(wanted, Job.state.in_(ACTIVE)).order_by(Job.id)))
 
 
 def note(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> None:

@@ -69,11 +69,18 @@ def _serve(task: dict, say, stop: threading.Event) -> None:  # type: ignore[no-u
         if stop.is_set() and ACTS.get("all") != "deaf":
             say(type="stopped")
             return
+        if spec["kind"] == "evaluate":
+            say(type="evaluated", index=index, label=7, found=_found(spec["evaluation"]), seed=0, seconds=0.1)
+            continue
         evidence = {"index": index, "label": 7, "prediction": 7, "radius": 0.1, "p_lower": 0.9, "seconds": 0.1}
         evidence |= {"counts0": [0] * 7 + [10], "counts": [0] * 7 + [100], "error": None}
         evidence |= {name: spec[name] for name in ("n0", "n", "sigma", "alpha", "seed")}
         say(type="certificate", **evidence)
     say(type="done")
+
+
+def _found(asked: dict) -> list[dict]:
+    return [{"point": at, "distance": at, "prediction": 7, "counts": []} for at in (0.0, asked["epsilon"])]
 
 
 def _act(act: str, say, index: int = 0, progress: dict | None = None) -> bool:  # type: ignore[no-untyped-def]

@@ -33,9 +33,11 @@ def grey() -> Tensor:
     return torch.full((1, SIDE, SIDE), 0.5)
 
 
-def subject(margin: float, sigma: float, *, batch_size: int = 100, seed: int = 0) -> Subject:
-    """The classifier, ready to be evaluated."""
-    model = HalfSpaces(margin).eval()
+def subject(
+    margin: float, sigma: float, *, batch_size: int = 100, seed: int = 0, model: nn.Module | None = None
+) -> Subject:
+    """The classifier, or a ``model`` in its place, ready to be evaluated."""
+    model = (model or HalfSpaces(margin)).eval()
     sampler = Sampler(model, sigma, 2, seed=seed, batch_size=batch_size)
     return Subject(model=model, sampler=sampler, seed=seed, device=torch.device("cpu"), batch_size=batch_size)
 
