@@ -1,14 +1,16 @@
 """Migrations run up and down on SQLite and Postgres, and end where the tables of the code are."""
 
 import threading
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
+from tests_support import things
 
-from worker.store import result_tables, schema, tables, tenants  # noqa: F401  (so that Base knows of them)
+from worker.store import jobs, registry, schema, tables, tenants
 from worker.store.columns import Base
 from worker.store.session import Database
 
@@ -130,3 +132,55 @@ def test_rows_of_the_first_schema_survive_the_way_to_the_present_one(empty_url: 
         connection.execute(text("UPDATE shard SET job_id = 'nobody'"))
         connection.commit()
     database.close()
+
+
+def test_going_down_deletes_the_jobs_that_the_older_version_cannot_read_and_what_hangs_on_them(
+    database: Database,
+) -> None:
+    certify = _submitted(database, "certify", {"bound": "one_sided", "robust_weight": None})
+    mixed = _submitted(database, "certify", {"bound": "mixed", "robust_weight": 0.5})
+    evaluate = _submitted(database, "evaluate", {"evaluation": {"name": "attack"}})
+    with database.write() as session:
+        attached = registry.attach(session, things.tenant_in(session), {"count": 1}).id
+    urgent = _submitted(database, "certify", {"bound": "one_sided"}, dataset_id=attached, priority=jobs.URGENT)
+    audits = {job_id: _submitted(database, "verify", {"job": job_id}) for job_id in (certify, mixed, urgent)}
+    of_the_request = _submitted(database, "verify", {"job": urgent}, dataset_id=attached)
+    train = _submitted(database, "train", {}, priority=100, needs_id=mixed)
+    every = {certify, mixed, evaluate, urgent, *audits.values(), of_the_request, train}
+    assert _jobs_that_rows_name(database) == [every] * 5
+
+    schema.migrate(database.engine, "0006")
+    every -= {mixed, audits[mixed]}
+    assert _jobs_that_rows_name(database) == [every] * 5
+    with database.read() as session:
+        assert session.get_one(tables.Job, certify).spec == {"bound": "one_sided"}
+        assert session.get_one(tables.Job, train).needs_id is None
+
+    schema.migrate(database.engine, "0005")
+    every = {certify, audits[certify], train}
+    assert _jobs_that_rows_name(database) == [every] * 5
+    with database.read() as session:
+        assert session.get(tables.Dataset, attached) is None
+        assert session.scalar(text("SELECT count(*) FROM dataset")) == 1
+    schema.migrate(database.engine)
+
+
+def _submitted(database: Database, kind: str, spec: dict[str, Any], **more: Any) -> str:
+    """A job of one shard with its event, its summary and the key of its request; its data set is one of its own kind."""
+    with database.write() as session:
+        tenant_id = things.tenant_in(session)
+        if session.get(tables.Dataset, "ds_ready") is None:
+            session.add(tables.Dataset(id="ds_ready", tenant_id=tenant_id, name="digits", state="ready", source={}))
+            session.flush()
+        asked = {"dataset_id": "ds_ready"} | more
+        new = jobs.NewJob(tenant_id=tenant_id, kind=kind, spec=spec, shards=[(0, 1)], total=1, work_total=1, **asked)
+        job_id = jobs.submit(session, new).id
+        session.add(tables.Idempotency(tenant_id=tenant_id, key=job_id, body_hash="", resource_id=job_id))
+        return job_id
+
+
+def _jobs_that_rows_name(database: Database) -> list[set[str]]:
+    """Of each table that the jobs have rows in."""
+    columns = {"job": "id", "shard": "job_id", "event": "job_id", "job_summary": "job_id", "idempotency": "resource_id"}
+    with database.engine.connect() as connection:
+        return [set(connection.scalars(text(f"SELECT {column} FROM {name}"))) for name, column in columns.items()]
