@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from rs_core.corrupt_spec import CorruptSpec
 from rs_core.data.corrupted import check_source
+from rs_core.data.corruption_times import seconds
 from rs_core.data.info import check_size
 from rs_core.errors import InvalidSpec
 from rs_core.spec import dump_spec
@@ -24,7 +25,7 @@ def source_of(session: Session, tenant_id: str, spec: CorruptSpec, settings: Set
     """What the conversion is told, and how many images it will make.
 
     Raises the problem of a clean data set that is not there or not ready, that cannot be corrupted, of which nothing is
-    chosen, or whose corrupted images would be more than one data set may have.
+    chosen, or whose corrupted images would be more than one data set may have or one conversion has time for.
     """
     row = ready(session, Dataset, tenant_id, spec.dataset, FIELD)
     channels, height, width = row.shape or (0, 0, 0)
@@ -35,6 +36,7 @@ def source_of(session: Session, tenant_id: str, spec: CorruptSpec, settings: Set
         raise InvalidSpec(expected=expected, got=f"none from index {spec.inputs.start} on", where="corrupt.inputs")
     total = chosen * len(spec.kinds)
     check_size(total, (channels, height, width), 1, "corrupt", limit=settings.max_dataset)
+    _check_time(total, seconds([name for name, _ in spec.kinds], chosen, (height, width)), settings)
     source = {
         "format": "corrupted",
         "files": [{"name": f"{row.id}.safetensors", "sha256": row.sha256}],
@@ -44,3 +46,13 @@ def source_of(session: Session, tenant_id: str, spec: CorruptSpec, settings: Set
         "clean_hash": row.content_hash,
     }
     return source, total
+
+
+def _check_time(total: int, estimate: float, settings: Settings) -> None:
+    """A conversion that takes longer is ended, and nothing of it is kept."""
+    if estimate > settings.convert_limit:
+        raise InvalidSpec(
+            expected=f"as many images as can be corrupted within {settings.convert_limit:,.0f} s (RADII_CONVERT_LIMIT)",
+            got=f"{total:,}, which take about {estimate:,.0f} s",
+            where="corrupt",
+        )

@@ -16,6 +16,7 @@ KINDS = [("fog", 1), ("fog", 5), ("snow", 1), ("snow", 5)]
 MARKS = Corrupted(
     groups=in_a_row(KINDS, 50), constants="ImageNet-C", library="a-library", version="9.8", seed=4, clean_hash="d" * 64
 )
+CIFAR = {"shape": [3, 32, 32], "count": 10_000}
 
 
 def asked(service: Service, **corrupt: Any) -> Any:
@@ -77,6 +78,7 @@ def test_all_fifteen_at_all_severities_are_what_is_made_without_a_choice(service
         ({"shape": [2, 8, 8]}, {}, 422, "images of 1 or 3 channels to corrupt, got 2 channels"),
         ({}, {"inputs": {"start": 200}}, 422, "none from index 200 on"),
         ({"shape": [3, 4000, 4000]}, {}, 422, "at most 10,000,000 images of side 4,096, 16,384 MiB together"),
+        (CIFAR, {}, 422, "within 600 s (RADII_CONVERT_LIMIT), got 750,000, which take about 988 s"),
         ({}, {"corruptions": ["rain"]}, 422, "'gaussian_noise', "),
         ({}, {"severities": [6]}, 422, "less than or equal to 5"),
         ({}, {"severities": []}, 422, "at least one, each once"),
@@ -89,6 +91,12 @@ def test_what_cannot_be_made_is_refused_at_once(
     answer = asked(service, **{"dataset": service.dataset(**columns)} | corrupt)
     assert answer.status_code == status, answer.text
     assert said in answer.text
+
+
+def test_as_many_as_there_is_time_for_are_taken(service: Service) -> None:
+    clean = service.dataset(**CIFAR)
+    assert asked(service, dataset=clean, inputs={"step": 2}).status_code == 202
+    assert asked(service, dataset=clean, corruptions=["fog", "snow"]).status_code == 202
 
 
 def test_corrupted_images_are_not_corrupted_again_nor_those_of_others(service: Service, locked: Service) -> None:
