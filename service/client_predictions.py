@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from service.client_http import Http
+from service.client_job import TERMINAL
 from service.prediction_schemas import Predictions
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ STEP = 1.0
 """Seconds of one wait, where somebody wants to see how predictions are refined."""
 LONGEST = 30.0
 """The same where nobody does."""
-ENDED = ("succeeded", "failed", "cancelled", "expired")
 
 
 def images_of(images: Images) -> bytes:
@@ -66,7 +66,7 @@ def asked(
         patience=left,
     )
     found = Predictions.model_validate_json(answer.content)
-    while found.state not in ENDED:
+    while found.state not in TERMINAL:
         if refined:
             refined(found)
         left = step if deadline is None else min(step, deadline - time.monotonic())
@@ -75,6 +75,6 @@ def asked(
         begun = time.monotonic()
         path = f"/v1/predictions/{found.job}"
         found = Predictions.model_validate_json(http.send("GET", path, params={"wait": left}, patience=left).content)
-        if found.state not in ENDED and time.monotonic() - begun < left / 2:
+        if found.state not in TERMINAL and time.monotonic() - begun < left / 2:
             time.sleep(left / 2)  # a service that does not wait is not asked again at once
     return found

@@ -1,4 +1,6 @@
-"""Pages out of templates: everything inside one file, nothing fetched from elsewhere, and a policy that holds it so."""
+"""Pages out of templates: everything inside one file, nothing fetched from elsewhere, and a policy that holds it so; and the
+policy of figures.
+"""
 
 import base64
 import hashlib
@@ -25,6 +27,9 @@ PAGE_HEADERS = {
     ),
     "Vary": "Authorization",
 }
+FIGURE_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
+FIGURE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+"""Of a figure that is opened by itself: an SVG is a document, and may only style itself."""
 
 
 def render(template: str, **values: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.commands.console import CommandError, note, say
+from service.commands.results_file import NDJSON
 
 if TYPE_CHECKING:
     from rs_core.certify.decision import Certificate
@@ -71,7 +72,7 @@ def _rows(path: Path) -> "list[Certificate]":
     from rs_core.tsv import read_tsv
     from service.records import read_ndjson
 
-    rows = read_ndjson(path) if path.suffix in (".ndjson", ".jsonl") else read_tsv(path)
+    rows = read_ndjson(path) if path.suffix in NDJSON else read_tsv(path)
     certificates = [row for row in rows if isinstance(row, Certificate)]
     if len(certificates) < len(rows):
         raise CommandError(f"The file {path.name} holds predictions: expected certificates, which have radii.")

@@ -10,7 +10,7 @@ from service import comparing, comparison_schemas
 from service.comparing import MOST_RUNS, Asked, Compared
 from service.dependencies import DatabaseDep, SettingsDep, TenantId, matches
 from service.openapi import NOT_MODIFIED, files, problems
-from service.rendering import PAGE_HEADERS
+from service.rendering import FIGURE_HEADERS, FIGURE_TYPES, PAGE_HEADERS
 from service.resources import json_answer
 from worker.settings import Settings
 from worker.store.session import Database
@@ -21,8 +21,6 @@ Name = Annotated[str, Query(max_length=255)]
 Radius = Annotated[float, Query(ge=0, allow_inf_nan=False)]
 Format = Annotated[Literal["json", "html", "csv"], Path()]
 Picture = Annotated[Literal["png", "svg"], Path()]
-MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
-FIGURE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
 def _asked(
@@ -109,7 +107,7 @@ def get_comparison_plot(
         return Response(status_code=304, headers=headers)
     from service.compare_page import plot  # with matplotlib, which takes a while to import
 
-    return Response(plot(found, format), media_type=MEDIA_TYPES[format], headers=headers | FIGURE_HEADERS)
+    return Response(plot(found, format), media_type=FIGURE_TYPES[format], headers=headers | FIGURE_HEADERS)
 
 
 def _comparison(

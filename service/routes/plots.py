@@ -8,12 +8,12 @@ from service import evaluation_reports, reports
 from service.dependencies import DatabaseDep, TenantId, matches
 from service.errors import NotFound
 from service.openapi import files, problems
+from service.rendering import FIGURE_HEADERS, FIGURE_TYPES
 from service.resources import of_kind
 from worker.store import groups
 
 router = APIRouter(prefix="/v1/jobs", tags=["plots"])
 
-MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 Name = Annotated[Literal["certified-accuracy", "radius-histogram", "corruptions", "evaluation"], Path()]
 Format = Annotated[Literal["png", "svg"], Path()]
 
@@ -32,18 +32,15 @@ def get_plot(
     with database.read() as session:
         kind = "evaluate" if name == "evaluation" else "certify"
         found = reports.sources(session, of_kind(session, tenant_id, job_id, (kind,), "this plot"))
-        headers = {
-            "ETag": reports.etag(found, f"{name}.{format}"),
-            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-        }
+        headers = {"ETag": reports.etag(found, f"{name}.{format}"), **FIGURE_HEADERS}
         if matches(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
         if name == "evaluation":
             made = evaluation_reports.evaluation(session, found)
-            return Response(evaluation_reports.plot(made, format), media_type=MEDIA_TYPES[format], headers=headers)
+            return Response(evaluation_reports.plot(made, format), media_type=FIGURE_TYPES[format], headers=headers)
         if name == "corruptions" and groups.corrupted(found.dataset) is None:
             raise NotFound(expected="a job on corrupted images, since only these have this plot", got="one on others")
         rows = reports.digest(session, found)
     from service.report_page import plot  # with matplotlib, which takes a while to import
 
-    return Response(plot(found, rows, name, format), media_type=MEDIA_TYPES[format], headers=headers)
+    return Response(plot(found, rows, name, format), media_type=FIGURE_TYPES[format], headers=headers)
