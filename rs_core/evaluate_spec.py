@@ -60,7 +60,7 @@ class Attack:
     certificates: Annotated[
         Reference | None,
         Field(
-            description="a certify job of the same model and data, or a file of its results: PREDICT must not answer another "
+            description="a certify job of the same model and data (of a run on this machine, a file of its results): PREDICT must not answer another "
             "class within a certified radius, and every time that it does is counted"
         ),
     ] = None

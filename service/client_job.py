@@ -47,7 +47,7 @@ class Job:
 
     @property
     def kind(self) -> schemas.JobKind:
-        """train, certify, predict, soft_labels, verify or convert."""
+        """train, certify, predict, soft_labels, verify, evaluate or convert."""
         return self.info.kind
 
     @property

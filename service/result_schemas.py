@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rs_core.fields import Bound, Noise, Precision, Sampling
-from service.schemas import Answer
+from service.schemas import UNITS, Answer
 
 
 class Certificate(Answer):
@@ -69,8 +69,8 @@ class Prediction(Answer):
 class Found(Answer):
     """What was found at one point of an evaluation, and what fresh noise says there."""
 
-    point: Annotated[float, Field(description="attack radius, or length of the search, l2, [0, 1]-pixel units")]
-    distance: Annotated[float, Field(description="of what was found from the input, l2, [0, 1]-pixel units")]
+    point: Annotated[float, Field(description=f"attack radius, or length of the search, {UNITS}")]
+    distance: Annotated[float, Field(description=f"of what was found from the input, {UNITS}")]
     prediction: Annotated[int | None, Field(description="PREDICT's class; null: abstained")]
     right: Annotated[bool, Field(description="whether that is the label")]
     counts: list[int]

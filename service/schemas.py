@@ -17,6 +17,9 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 MAX_WAIT = 60.0
 """Seconds that ``?wait=`` waits at most."""
 
+UNITS = "in [0, 1]-pixel units, l2; of AutoAttack in those of its norm (linf by default)"
+"""Of the points of an evaluation, and of distances to them."""
+
 JobKind = Literal["train", "certify", "predict", "soft_labels", "verify", "evaluate", "convert"]
 WorkUnit = Literal["noise samples", "optimiser steps", "passes", "images", "conversions"]
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
@@ -295,7 +298,7 @@ class TrainSummary(Answer):
 class PointCount(Answer):
     """How many inputs are right at one point of an evaluation; shares of all inputs of the job, and of those that are done."""
 
-    point: Annotated[float, Field(description="attack radius, or length of the search, l2, in [0, 1]-pixel units")]
+    point: Annotated[float, Field(description=f"attack radius, or length of the search, {UNITS}")]
     count: int
     share: float
     share_over_done: float | None = None

@@ -9,8 +9,8 @@ from rs_core.certify.decision import ABSTAIN, UNKNOWN_LABEL
 class Found:
     """One point: what was looked for, and what the classifier says there.
 
-    ``point`` is the attack's radius or the length of the search; ``distance`` how far what was found is from the input, l2,
-    [0, 1]-pixel units. ``prediction`` is PREDICT's class or ``ABSTAIN``; ``counts`` are the votes per class of fresh noise.
+    ``point`` is the attack's radius or the length of the search; ``distance`` how far what was found is from the input; both in
+    [0, 1]-pixel units of the l2 norm, but of AutoAttack of the norm that it was asked for. ``prediction`` is PREDICT's class or ``ABSTAIN``; ``counts`` are the votes per class of fresh noise.
     """
 
     point: float

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from rs_core.certify.decision import Certificate
 from service import client_http, client_job
 from service.client import ApiError, Client, JobNotSucceeded, JobTimeout, Unreachable
-from service.schemas import Checkpoint
+from service.schemas import Checkpoint, JobKind, JobState
 
 URL = "http://radii.test"
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -356,3 +356,9 @@ def test_a_composition_names_its_parts_and_its_settings() -> None:
         "name": "mix",
         "compose": {"kind": "mixed", "parts": ["ckpt_1", "ckpt_2"], "robust_weight": 0.76},
     }
+
+
+def test_a_job_names_every_kind_and_every_state_that_there_is() -> None:
+    for of, values in ((client_job.Job.kind, JobKind), (client_job.Job.state, JobState)):
+        *most, last = get_args(values)
+        assert of.__doc__ == f"{', '.join(most)} or {last}."

@@ -53,6 +53,17 @@ def test_a_plan_says_how_much_work_an_evaluation_is(service: Service) -> None:
     assert answer["spec"]["sigma"] == 0.25, "the checkpoint's"
 
 
+def test_the_document_says_of_which_norm_points_and_distances_are_and_what_certificates_may_be(
+    service: Service,
+) -> None:
+    schemas = service.client.get("/openapi.json").json()["components"]["schemas"]
+    told = [schemas["Found"]["properties"][name] for name in ("point", "distance")]
+    told.append(schemas["PointCount"]["properties"]["point"])
+    assert all("of AutoAttack in those of its norm (linf by default)" in each["description"] for each in told)
+    certificates = schemas["Attack"]["properties"]["certificates"]["description"]
+    assert "(of a run on this machine, a file of its results)" in certificates
+
+
 def test_a_running_evaluation_shows_who_is_right_at_each_point(service: Service) -> None:
     job_id = submitted(service, asked(service))
     found(service, job_id, [row(0), row(1, wrong=True)])
