@@ -13,6 +13,7 @@ from rs_core.fields import Sampling
 from service import schemas
 from service.dependencies import etag_of
 from service.views import problem, time
+from worker.store import groups
 from worker.store.clock import clock
 from worker.store.jobs import RUNNING, TERMINAL, URGENT
 from worker.store.result_tables import EpochMetric, JobSummary, SampleProgress
@@ -38,6 +39,7 @@ class Facts:
     summary: JobSummary
     drawn: int
     leased: int
+    on_corrupted: bool
     epoch: EpochMetric | None
     certified: EpochMetric | None
     now: float
@@ -63,12 +65,14 @@ def _facts(session: Session, jobs: Sequence[Job]) -> dict[str, Facts]:
     leased = _by_job(session, Shard, func.count(), Shard.job_id.in_(ids), Shard.state == "leased")
     epochs = _last_epochs(session, ids)
     certified = _last_epochs(session, ids, EpochMetric.certification.is_not(None))
+    on_corrupted = _on_corrupted(session, jobs)
     now = session.scalar(select(clock())) or 0.0
     return {
         job_id: Facts(
             summary=summary,
             drawn=int(drawn.get(job_id) or 0),
             leased=leased.get(job_id, 0),
+            on_corrupted=job_id in on_corrupted,
             epoch=epochs.get(job_id),
             certified=certified.get(job_id),
             now=now,
@@ -128,7 +132,7 @@ def _view(job: Job, facts: Facts, needs: schemas.JobBrief | None) -> schemas.Job
         problem=problem(job.problem),
         auto=job.auto,
         needs=needs,
-        links=links(job),
+        links=links(job, facts),
     )
 
 
@@ -242,7 +246,7 @@ def certify_summary(row: JobSummary, sampling: Sampling = "fixed") -> schemas.Ce
     )
 
 
-def links(job: Job) -> dict[str, str]:
+def links(job: Job, facts: Facts) -> dict[str, str]:
     """Where the job's parts are."""
     base = f"/v1/jobs/{job.id}"
     parts = {
@@ -264,6 +268,8 @@ def links(job: Job) -> dict[str, str]:
         "train": {"epochs": f"{base}/epochs"},
         "verify": {"audited": f"/v1/jobs/{job.spec.get('job')}"},
     }.get(job.kind, {})
+    if job.kind == "certify" and facts.on_corrupted:
+        parts = parts | {"corruptions": f"{base}/plots/corruptions.svg"}
     if job.priority >= URGENT:
         parts = parts | {"predictions": f"/v1/predictions/{job.id}"}
     cancel = {} if job.state in TERMINAL else {"cancel": f"{base}/cancel"}
@@ -277,6 +283,12 @@ def _over(value: float, done: int) -> float | None:
 def _by_job(session: Session, table: type[Any], value: Any, *conditions: Any) -> dict[str, Any]:
     rows = session.execute(select(table.job_id, value).where(*conditions).group_by(table.job_id))
     return {job_id: found for job_id, found in rows}
+
+
+def _on_corrupted(session: Session, jobs: Sequence[Job]) -> set[str]:
+    """The jobs whose data set is one of corrupted images."""
+    found = groups.corrupted_among(session, [job.dataset_id for job in jobs if job.dataset_id is not None])
+    return {job.id for job in jobs if job.dataset_id in found}
 
 
 def _last_epochs(session: Session, ids: Sequence[str], *conditions: Any) -> dict[str, EpochMetric]:

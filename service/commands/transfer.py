@@ -33,6 +33,8 @@ RESULTS = {
     "train": {"epochs.json": "epochs"},
 }
 """By kind of job: the files that ``fetch`` writes, and where the job has them."""
+ON_CORRUPTED = {"corruptions.png": "plots/corruptions.png"}
+"""And those of a certification on corrupted images."""
 
 Name = Annotated[str, typer.Argument(help="A name for people; it need not be unique.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until the service has read it. (default: wait)")]
@@ -165,7 +167,8 @@ def fetch(
         if not found.ended:
             note(f"The job is {found.state}: what comes is partial.")
         out.mkdir(parents=True, exist_ok=True)
-        for name, place in RESULTS[found.kind].items():
+        files = RESULTS[found.kind] | (ON_CORRUPTED if "corruptions" in found.info.links else {})
+        for name, place in files.items():
             found.download(place, out / name)
             say(str(out / name))
         if found.kind == "train":

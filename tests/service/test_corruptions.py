@@ -2,9 +2,11 @@
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests_support.cli import done
 from tests_support.over_http import Service, certificate
 
 from rs_core.data.corrupted import Corrupted, in_a_row, to_json
@@ -185,3 +187,21 @@ def test_a_job_on_other_images_has_no_rows_by_corruption(service: Service) -> No
     assert "By corruption" not in service.client.get(f"/v1/jobs/{job_id}/report.html").text
     answer = service.client.get(f"/v1/jobs/{job_id}/plots/corruptions.png")
     assert (answer.status_code, "a job on corrupted images" in answer.text) == (404, True)
+
+
+def test_only_a_certification_of_corrupted_images_names_their_plot(either: Service) -> None:
+    job_id, clean = either.submitted(dataset=corrupted(either)), either.submitted()
+    links = {job["id"]: job["links"] for job in either.client.get("/v1/jobs").json()["items"]}
+    assert links[job_id]["corruptions"] == f"/v1/jobs/{job_id}/plots/corruptions.svg"
+    assert "corruptions" not in links[clean]
+    assert either.client.get(links[job_id]["corruptions"]).status_code == 200
+
+
+def test_fetch_brings_their_plot_where_there_is_one(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.commands.transfer.connect", lambda *_: service.connected())
+    for job_id, there in ((finished(service)[0], True), (service.finished(), False)):
+        done("fetch", job_id, "--out", tmp_path / job_id)
+        assert (tmp_path / job_id / "certified-accuracy.png").exists()
+        assert (tmp_path / job_id / "corruptions.png").exists() == there

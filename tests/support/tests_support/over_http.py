@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import httpx
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from rs_core.certify.decision import ABSTAIN, Certificate, Prediction, decide
 from service.app import create_app
+from service.client import Client
 from worker.settings import Settings
 from worker.store import blobs, jobs, registry, results, shards, tenants
 from worker.store.session import Database
@@ -47,6 +49,23 @@ class Service:
         """Headers with a new API key of a tenant."""
         with self.database.write() as session:
             return {"Authorization": f"Bearer {tenants.create_key(session, tenant, 'test')[1]}"}
+
+    def connected(self) -> Client:
+        """The Python client, over this service."""
+
+        def send(request: httpx.Request) -> httpx.Response:
+            answer = self.client.request(
+                request.method,
+                request.url.path,
+                params=request.url.params,
+                headers=request.headers,
+                content=request.read(),
+            )
+            return httpx.Response(
+                answer.status_code, headers={"ETag": answer.headers.get("ETag", "")}, content=answer.content
+            )
+
+        return Client(HOST, transport=httpx.MockTransport(send))
 
     def dataset(self, *, state: str = "ready", tenant: str = "default", **columns: Any) -> str:
         """A data set of the given state; its identifier."""
