@@ -211,12 +211,19 @@ class Client:
         return Comparison.model_validate_json(self.http.send("GET", "/v1/compare", params=asked).content)
 
     def compare_file(
-        self, target: Path, *jobs: Job | str, files: Sequence[Upload | str] = (), published: Sequence[str] = ()
+        self,
+        target: Path,
+        *jobs: Job | str,
+        files: Sequence[Upload | str] = (),
+        published: Sequence[str] = (),
+        baseline: Job | Upload | str | None = None,
+        radii: Sequence[float] = (),
+        all_pairs: bool = False,
     ) -> None:
         """Writes the comparison to a file, by its ending: a page (.html), a table (.csv), or the plot (.png, .svg)."""
         ending = target.suffix
         place = f".{ending[1:]}" if ending in (".html", ".csv", ".json") else f"/plots/certified-accuracy{ending}"
-        asked = _comparison(jobs, files, published)
+        asked = _comparison(jobs, files, published, baseline, radii, all_pairs)
         answer = self.http.send("GET", f"/v1/compare{place}", params=asked, headers={"Accept": "*/*"})
         target.write_bytes(answer.content)
 
@@ -252,10 +259,10 @@ class Client:
     def evaluate(
         self, evaluation: Mapping[str, Any], *, checkpoint: Checkpoint | str, dataset: Dataset | str, **fields: Any
     ) -> Job:
-        """Submits an evaluation, such as ``{"name": "attack", "epsilons": [0, 0.5]}``; the other fields are those of
-        ``rs_core.spec.EvaluateSpec``."""
+        """Submits an evaluation, such as ``{"name": "attack", "epsilons": [0, 0.5], "certificates": job}``; the other fields are
+        those of ``rs_core.spec.EvaluateSpec``."""
         body = {"kind": "evaluate", "checkpoint": _id(checkpoint), "dataset": _id(dataset)}
-        return self.submit({**body, "evaluation": dict(evaluation), **_ids(fields)})
+        return self.submit({**body, "evaluation": _ids(evaluation), **_ids(fields)})
 
     @overload
     def submit(self, spec: "Mapping[str, Any] | TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec") -> Job: ...
@@ -334,9 +341,9 @@ def _comparison(
     jobs: Sequence[Job | str],
     files: Sequence[Upload | str],
     published: Sequence[str],
-    baseline: Job | Upload | str | None = None,
-    radii: Sequence[float] = (),
-    all_pairs: bool = False,
+    baseline: Job | Upload | str | None,
+    radii: Sequence[float],
+    all_pairs: bool,
 ) -> dict[str, Any]:
     """The query of a comparison."""
     body = _given(baseline=None if baseline is None else _reference(baseline), pairs="all" if all_pairs else None)
@@ -357,12 +364,13 @@ def _id(thing: Any) -> str:
 
 
 def _ids(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields as JSON: what is a data set becomes its identifier, what is a record of ``rs_core.spec`` its body."""
+    """Fields as JSON: what is a data set, a checkpoint or a job becomes its identifier, what is a record of ``rs_core.spec``
+    its body."""
     from rs_core.spec import dump_spec
 
     plain: dict[str, Any] = {}
     for name, value in fields.items():
-        if isinstance(value, Dataset | Checkpoint):
+        if isinstance(value, Dataset | Checkpoint | Job):
             plain[name] = value.id
         else:
             plain[name] = dump_spec(value) if hasattr(value, "__dataclass_fields__") else value

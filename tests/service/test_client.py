@@ -205,6 +205,20 @@ def test_a_submission_sends_the_given_fields_and_no_others() -> None:
     }
 
 
+def test_an_evaluation_names_its_certificates_by_the_job_that_made_them() -> None:
+    handler, seen = scripted(httpx.Response(200, json=job_body()), httpx.Response(202, json=job_body()))
+    with client_of(handler) as client:
+        evaluation = {"name": "attack", "certificates": client.job("job_1")}
+        client.evaluate(evaluation, checkpoint="ckpt_1", dataset="ds_1", seed=2)
+    assert json.loads(seen[1].content) == {
+        "kind": "evaluate",
+        "checkpoint": "ckpt_1",
+        "dataset": "ds_1",
+        "evaluation": {"name": "attack", "certificates": "job_1"},
+        "seed": 2,
+    }
+
+
 def test_the_key_is_sent_and_only_when_there_is_one() -> None:
     handler, seen = scripted(*[httpx.Response(200, json=job_body())] * 2)
     client_of(handler, api_key="radii_x").job("job_1")

@@ -16,6 +16,7 @@ from rs_core.report import summarize
 from rs_core.tsv import write_tsv
 from service import comparing
 from service.client import ApiError, Client
+from service.comparison_schemas import Comparison
 from worker.store import results
 
 CAT_RS = "cifar10/cat_rs/0.25"
@@ -334,6 +335,14 @@ class TestClient:
     ) -> None:
         client.compare_file(tmp_path / f"x.{ending}", service.finished(), published=[CAT_RS])
         assert (tmp_path / f"x.{ending}").read_bytes().startswith(start)
+
+    def test_a_file_is_asked_for_like_an_answer(self, service: Service, client: Client, tmp_path: Path) -> None:
+        first, second = pair(service)
+        upload(service, "theirs.tsv", [0.5] * 20)
+        asked = {"files": ["theirs.tsv"], "baseline": second, "radii": [0.25], "all_pairs": True}
+        client.compare_file(tmp_path / "x.json", first, second, **asked)
+        written = Comparison.model_validate_json((tmp_path / "x.json").read_bytes())
+        assert written == client.compare(first, second, **asked)
 
     def test_it_lists_published_results(self, client: Client) -> None:
         assert [found.name for found in client.published()] == list(published.names())
