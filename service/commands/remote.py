@@ -63,6 +63,15 @@ StartFromId = Annotated[
         "(default: none)",
     ),
 ]
+Evaluation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=o.JOB,
+        help="With --kind evaluate: attack, over-confidence or autoattack; its fields by --set evaluation.FIELD=VALUE. "
+        "(default: what SPEC says)",
+    ),
+]
 AnyN = Annotated[
     int | None,
     typer.Option(
@@ -108,6 +117,7 @@ def submit(
     sigma: o.Sigma = None,
     seed: o.Seed = None,
     batch_size: AnyBatch = None,
+    evaluation: Evaluation = None,
     sampling: o.Sampling = None,
     radii: o.Radii = None,
     bound: o.Bound = None,
@@ -161,6 +171,7 @@ def submit(
         "sigma": sigma,
         "seed": seed,
         "batch_size": batch_size,
+        "evaluation": None if evaluation is None else {"name": evaluation.replace("-", "_")},
         "sampling": sampling,
         "radii": listed(radii),
         "bound": bound,

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from tests_support.cli import printed, refused
 from tests_support.over_http import Service
 
 from rs_core.evaluate.records import Evaluated, Found
@@ -183,3 +184,14 @@ def test_a_certification_has_no_evaluations_and_an_evaluation_no_certificates(se
     assert service.client.get(f"/v1/jobs/{certified}/plots/evaluation.svg").status_code == 404
     assert service.client.get(f"/v1/jobs/{evaluated}/certificates").status_code == 404
     assert service.client.get(f"/v1/jobs/{evaluated}/plots/certified-accuracy.svg").status_code == 404
+
+
+def test_the_command_submits_an_evaluation_by_its_name(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.commands.remote.connect_patiently", lambda *_: service.connected())
+    things = ["--checkpoint", service.checkpoint(), "--dataset", service.dataset(), "--count", "20"]
+    flags = ["--evaluation", "over-confidence", "--set", "evaluation.lengths=[0,1]", "--seed", "3"]
+    job_id = printed("submit", "--kind", "evaluate", *things, *flags).strip()
+    spec = service.client.get(f"/v1/jobs/{job_id}").json()["spec"]
+    assert (spec["evaluation"]["name"], spec["evaluation"]["lengths"]) == ("over_confidence", [0.0, 1.0])
+    assert (spec["seed"], spec["inputs"]["count"]) == (3, 20)
+    assert "attack" in refused("submit", "--kind", "evaluate", *things, "--evaluation", "accuracy")
