@@ -11,7 +11,19 @@ import typer
 from typer.core import TyperGroup
 
 from service.client_errors import ClientError
-from service.commands import architectures, ask, compose, keeping, local, presets, remote, server, transfer, variables
+from service.commands import (
+    adding,
+    architectures,
+    ask,
+    compose,
+    keeping,
+    local,
+    presets,
+    remote,
+    server,
+    transfer,
+    variables,
+)
 from service.commands.compare import compare
 from service.commands.console import CommandError, note, say
 from service.commands.corrupt import corrupt
@@ -97,8 +109,8 @@ for panel, functions in {
         remote.cancel,
         remote.jobs,
         transfer.upload,
-        transfer.add_dataset,
-        transfer.add_checkpoint,
+        adding.add_dataset,
+        adding.add_checkpoint,
         ask.ask,
     ),
     SERVER: (

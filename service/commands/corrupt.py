@@ -9,30 +9,37 @@ from service.commands import options as o
 from service.commands.console import bar, note, say, stoppable
 from service.commands.specs import merged
 
+CORRUPTIONS = "Corruptions"
+Corruption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=CORRUPTIONS,
+        help="A corruption, such as fog; may be given often. (default: the fifteen common ones)",
+    ),
+]
+Severity = Annotated[
+    list[int] | None,
+    typer.Option(
+        metavar="1..5", rich_help_panel=CORRUPTIONS, help="A severity; may be given often. (default: all five)"
+    ),
+]
+Seed = Annotated[
+    int | None, typer.Option(rich_help_panel=CORRUPTIONS, help="Of the corruptions that are random. (default: 0)")
+]
+
 
 def corrupt(
     dataset: o.Dataset,
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="Data set to write (.safetensors), for certify and predict.")
     ],
-    corruption: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="A corruption, such as fog; may be given often. (default: the fifteen common ones)",
-        ),
-    ] = None,
-    severity: Annotated[
-        list[int] | None,
-        typer.Option(metavar="1..5", help="A severity; may be given often. (default: all five)"),
-    ] = None,
+    corruption: Corruption = None,
+    severity: Severity = None,
     start: o.Start = None,
     step: o.Step = None,
     count: o.Count = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(rich_help_panel=o.JOB, help="Of the corruptions that are random. (default: 0)"),
-    ] = None,
+    seed: Seed = None,
 ) -> None:
     """Corrupt images as in ImageNet-C: a data set of them, on which certify and predict report by corruption."""
     from rs_core.corrupt_spec import parse

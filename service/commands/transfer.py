@@ -1,7 +1,7 @@
-"""Commands that send files to a service (``upload``, ``add-dataset``, ``add-checkpoint``) or bring results back."""
+"""Commands that send files to a service (``upload``) or bring results back (``fetch``)."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -36,9 +36,6 @@ RESULTS = {
 ON_CORRUPTED = {"corruptions.png": "plots/corruptions.png"}
 """And those of a certification on corrupted images."""
 
-Name = Annotated[str, typer.Argument(help="A name for people; it need not be unique.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until the service has read it. (default: wait)")]
-
 
 def upload(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Files to send.")],
@@ -49,108 +46,6 @@ def upload(
     with connect_patiently(server, api_key) as client:
         rows = [[made.name, f"{made.size:,}", made.sha256] for made in map(client.upload, files)]
     say(table(["name", "bytes", "sha256"], rows))
-
-
-def add_dataset(
-    name: Name,
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[FILE]...", exists=True, dir_okay=False, show_default=False, help="Files of the data set."
-        ),
-    ] = None,
-    builtin: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A built-in data set in place of files: digits. (default: none)")
-    ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(metavar="FORMAT", help="npz, idx, cifar, zip or cifar10c. (default: told from the content)"),
-    ] = None,
-    class_names: Annotated[
-        str | None,
-        typer.Option(metavar="A,B,...", help="All classes in the order of their labels. (default: what the files say)"),
-    ] = None,
-    resize: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PIXELS",
-            min=1,
-            max=4096,
-            help="Of a zip of class folders: resize each photograph to this shorter side. (default: as it is)",
-        ),
-    ] = None,
-    center_crop: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PIXELS", min=1, max=4096, help="Then cut the square of this side from its middle. (default: all)"
-        ),
-    ] = None,
-    no_wait: NoWait = False,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-) -> None:
-    """Send a data set's files, register it, and print its identifier."""
-    names = None if class_names is None else [part.strip() for part in class_names.split(",")]
-    with connect_patiently(server, api_key) as client:
-        made = client.add_dataset(
-            name,
-            files or None,
-            builtin=builtin,
-            format=format,
-            class_names=names,
-            resize=resize,
-            center_crop=center_crop,
-            wait=not no_wait,
-        )
-    if made.state == "ready":
-        note(f"{made.count:,} images of shape {made.shape}, {made.num_classes} classes.")
-    say(made.id)
-
-
-def add_checkpoint(
-    name: Name,
-    file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="A .safetensors, .pt, .pth or .pth.tar file.")
-    ],
-    architecture: Annotated[
-        str | None,
-        typer.Option(help="Network: `radii architectures` lists them. (default: what the file says)"),
-    ] = None,
-    num_classes: Annotated[int | None, typer.Option(help="Number of classes. (default: what the file says)")] = None,
-    input_shape: Annotated[
-        str | None, typer.Option(metavar="C,H,W", help="Shape of an image. (default: what the file says)")
-    ] = None,
-    normalization: Annotated[
-        str | None,
-        typer.Option(
-            help="First layer, after the noise: none, cifar10, cifar100, imagenet. (default: what the file says)"
-        ),
-    ] = None,
-    sigma: Annotated[
-        float | None,
-        typer.Option(help="Noise level it was trained with, in [0, 1]-pixel units. (default: what the file says)"),
-    ] = None,
-    method: Annotated[str | None, typer.Option(help="How it was trained. (default: what the file says)")] = None,
-    no_wait: NoWait = False,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-) -> None:
-    """Send a checkpoint, register it, and print its identifier."""
-    known: dict[str, Any] = {
-        "architecture": architecture,
-        "num_classes": num_classes,
-        "input_shape": _shape(input_shape),
-        "normalization": normalization,
-        "sigma": sigma,
-        "method": method,
-    }
-    with connect_patiently(server, api_key) as client:
-        made = client.add_checkpoint(name, file, wait=not no_wait, **known)
-    if made.state == "ready":
-        note(
-            f"{made.architecture}, images of shape {made.input_shape}, {made.num_classes} classes, sigma {made.sigma}."
-        )
-    say(made.id)
 
 
 def fetch(
@@ -183,12 +78,3 @@ def _fetch_checkpoint(client: "Client", job: "Job", out: Path) -> None:
     target = out / "checkpoint.safetensors"
     client.http.download(f"/v1/blobs/{made.sha256}", target)
     say(str(target))
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"expected C,H,W, got {text!r}", param_hint="--input-shape") from None

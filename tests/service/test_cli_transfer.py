@@ -26,7 +26,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             seen.append({"name": name, "files": files, **options})
             return Made()
 
-    monkeypatch.setattr("service.commands.transfer.connect_patiently", lambda *_: Scripted())
+    monkeypatch.setattr("service.commands.adding.connect_patiently", lambda *_: Scripted())
     return seen
 
 
