@@ -6,10 +6,11 @@ certificates of any weight follow from the same rows. Each row of the table hold
 its row looks best is chosen on the test inputs, and one chosen for each input would certify nothing.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from rs_core.certify.decision import ABSTAIN, Certificate
+from rs_core.certify.decision import ABSTAIN, Certificate, Decision
 from rs_core.certify.mixed import decided_again, lipschitz_radius
 from rs_core.errors import InvalidResults
 from rs_core.tally import CurvePoint, point
@@ -51,13 +52,27 @@ def by_weight(
         )
     inputs = max(total or 0, len(certificates), 1)
     missing = inputs - len(certificates)
-    return tuple(_row(rows, weight, radii, inputs, missing, neglected) for weight in weights)
+    # Row by row: the bounds on one row's votes are remembered from weight to weight.
+    decided = [[decided_again(row, weight, neglected=neglected) for weight in weights] for row in rows]
+    return tuple(
+        _row([(row, found[place]) for row, found in zip(rows, decided, strict=True)], weight, radii, inputs, missing)
+        for place, weight in enumerate(weights)
+    )
+
+
+def at_radii(rows: Sequence[WeightRow], radii: Sequence[float]) -> tuple[WeightRow, ...]:
+    """The same rows with their curves at some of their radii alone."""
+    chosen = set(radii)
+
+    def kept(curve: tuple[CurvePoint, ...]) -> tuple[CurvePoint, ...]:
+        return tuple(at for at in curve if at.radius in chosen)
+
+    return tuple(replace(row, certified=kept(row.certified), by_lipschitz=kept(row.by_lipschitz)) for row in rows)
 
 
 def _row(
-    rows: Sequence[Certificate], weight: float, radii: Sequence[float], inputs: int, missing: int, neglected: float
+    decided: Sequence[tuple[Certificate, Decision]], weight: float, radii: Sequence[float], inputs: int, missing: int
 ) -> WeightRow:
-    decided = [(row, decided_again(row, weight, neglected=neglected)) for row in rows]
     right = [(row, found) for row, found in decided if found.prediction != ABSTAIN and found.prediction == row.label]
     smoothed = [found.radius for _, found in right]
     lipschitz = [lipschitz_radius(found.p_lower, found.p_upper or 0.0, row.sigma, weight) for row, found in right]
@@ -72,4 +87,5 @@ def _row(
 
 
 def _curve(found: Sequence[float], radii: Sequence[float], inputs: int, missing: int) -> tuple[CurvePoint, ...]:
-    return tuple(point(at, sum(radius >= at for radius in found), inputs, missing) for at in radii)
+    sorted_radii = sorted(found)
+    return tuple(point(at, len(found) - bisect_left(sorted_radii, at), inputs, missing) for at in radii)

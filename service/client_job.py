@@ -148,7 +148,7 @@ class Job:
         return self._http.send("GET", f"{self._path}/report.html", headers={"Accept": "text/html"}).text
 
     def plot(self, format: Literal["png", "svg"] = "png", name: str = "certified-accuracy") -> bytes:
-        """A figure of the report: ``certified-accuracy`` or ``radius-histogram``; on corrupted images ``corruptions``, too; of an
+        """A figure of the report: ``certified-accuracy`` or ``radius-histogram``; on corrupted images ``corruptions``, of a mix ``weights``, too; of an
         evaluation ``evaluation``."""
         path = f"{self._path}/plots/{name}.{format}"
         return self._http.send("GET", path, headers={"Accept": "image/*"}).content

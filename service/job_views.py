@@ -270,6 +270,8 @@ def links(job: Job, facts: Facts) -> dict[str, str]:
     }.get(job.kind, {})
     if job.kind == "certify" and facts.on_corrupted:
         parts = parts | {"corruptions": f"{base}/plots/corruptions.svg"}
+    if job.kind == "certify" and job.spec.get("bound") == "mixed":
+        parts = parts | {"weights": f"{base}/plots/weights.svg"}
     if job.priority >= URGENT:
         parts = parts | {"predictions": f"/v1/predictions/{job.id}"}
     cancel = {} if job.state in TERMINAL else {"cancel": f"{base}/cancel"}

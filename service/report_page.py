@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any
 
-from rs_core import plots, plots_corruptions
+from rs_core import plots, plots_corruptions, plots_mixed
 from rs_core.asked_report import how_of
 from rs_core.composition import PARTS
 from rs_core.corruption_report import origin, shortened
@@ -33,6 +33,7 @@ def page(found: Sources, report: Report, rows: Digest) -> str:
         quantiles=quantiles(report),
         curve=figure(found, rows, "certified-accuracy"),
         histogram=figure(found, rows, "radius-histogram"),
+        weights=figure(found, rows, "weights") if report.weights else None,
         corruptions=figure(found, rows, "corruptions") if report.corruptions else None,
         identity=identity(found),
         machine=machine(found),
@@ -62,6 +63,8 @@ def plot(found: Sources, rows: Digest, name: str, form: Any) -> bytes:
         return plots.render(plots.radius_histogram(rows, title=f"Certified radii, {about}"), form)
     if name == "corruptions" and (made := reports.numbers(found, rows).corruptions) is not None:
         return plots.render(plots_corruptions.by_corruption(made, title=f"By corruption, {about}"), form)
+    if name == "weights":
+        return plots.render(plots_mixed.by_weight({about: found.weights}), form)
     label = found.checkpoint.name
     curve = plots.Drawn(digest=rows, how=how_of(reports.spec_of(found.job)))
     drawn = plots.certified_accuracy({label: curve}, totals={label: total}, title=f"Certified accuracy, {about}")

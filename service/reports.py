@@ -12,13 +12,12 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from rs_core.asked_report import facts_asked, together
-from rs_core.certify.discrete_law import neglected
 from rs_core.certify.procedure import procedure_of
 from rs_core.corruption_report import Grouped
 from rs_core.digest import Digest, digest_of
-from rs_core.mixed_report import WeightRow, by_weight
+from rs_core.mixed_report import WeightRow, at_radii
 from rs_core.procedure_text import recipe
-from rs_core.report import Report, report_of
+from rs_core.report import Report, report_of, weight_rows
 from rs_core.spec import CertifySpec, dump_spec, parse_spec
 from rs_core.tally import radii_up_to
 from rs_core.trained_on import trained_on, training_note
@@ -58,6 +57,7 @@ class Sources:
     dataset: Dataset
     checkpoint: Checkpoint
     weights: tuple[WeightRow, ...] = ()
+    """Of a mix, on a fine grid of radii."""
     beside: tuple[object, ...] = ()
     """What else the report changes with: the state of the job whose certificates an attack is held against."""
 
@@ -114,20 +114,17 @@ def numbers(found: Sources, rows: Digest) -> Report:
     )
     seen = trained_on(found.checkpoint.info, found.dataset.content_hash, count, chosen)
     notes = report.notes + together(spec, summary.total) + training_note(seen, len(chosen))
-    return replace(report, notes=notes, weights=found.weights)
+    alone = procedure_of(replace(spec, robust_weight=1.0), inputs=summary.total) if found.weights else procedure
+    return replace(report, notes=notes, weights=at_radii(found.weights, radii_up_to(alone.cap)))
 
 
 def with_weights(session: Session, found: Sources) -> Sources:
     """Of a mix, what other weights would have certified, from the rows so far; of anything else, the same."""
-    spec = spec_of(found.job)
-    if spec.bound != "mixed":
+    if spec_of(found.job).bound != "mixed":
         return found
     rows = list(results.certificates(session, found.job.id))
     pixels = math.prod(found.dataset.shape or ())
-    mass = neglected(spec.sigma, pixels) if spec.noise == "discrete" and spec.sigma is not None else 0.0
-    alone = procedure_of(replace(spec, robust_weight=1.0), inputs=found.summary.total)
-    made = by_weight(rows, radii_up_to(alone.cap), total=found.summary.total, neglected=mass)
-    return replace(found, weights=made)
+    return replace(found, weights=weight_rows(rows, total=found.summary.total, pixels=pixels, fine=True))
 
 
 def spec_of(job: Job) -> CertifySpec:

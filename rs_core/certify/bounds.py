@@ -5,11 +5,14 @@ Biometrika 26(4). Used one-sided for the certificate (Cohen et al. 2019, arXiv 1
 for shares over a test set. How votes become a certificate is told in ``decision``.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, ndtri
 
 
+@lru_cache(maxsize=4_096)
 def lower_bound(k: int, n: int, alpha: float) -> float:
     """One-sided Clopper-Pearson lower bound: with probability at least 1 - alpha it does not exceed p.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.commands.console import CommandError, say
-from service.commands.results_file import check_picture, grid_of, read, write_picture
+from service.commands.results_file import check_picture, grid_of, numbers, read, write_picture
 from service.commands.summaries import predictions_table, summarize_predictions
 
 if TYPE_CHECKING:
@@ -38,6 +38,14 @@ def report(
             min=1,
             help="With --corruptions: indices of one severity in each file, 10000 in CIFAR-10-C, to have rows by severity, "
             "too. (default: none by severity)",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="W,W,...",
+            help="The files are certificates of mixes, such as at several sigma: print rows for these weights of the robust "
+            "classifier, and draw a panel for each file. (default: one file, at the weights of the paper)",
         ),
     ] = None,
     as_json: Annotated[
@@ -94,8 +102,17 @@ def report(
 
         corruption_files.report(files, per_severity, as_json=as_json, as_csv=as_csv, plot=plot)
         return
+    if weights is not None:
+        if any(value is not None for value in (total, sigma, n0, n, alpha, per_severity, certificates)):
+            raise typer.BadParameter("expected --radii, --plot, --json or --csv with --weights, got another flag")
+        from service.commands import weight_files
+
+        weight_files.report(
+            files, numbers(weights, "--weights"), grid_of(radii), as_json=as_json, as_csv=as_csv, plot=plot
+        )
+        return
     if len(files) > 1 or per_severity is not None:
-        raise typer.BadParameter("expected one file, or --corruptions")
+        raise typer.BadParameter("expected one file, or --corruptions or --weights")
     (file,) = files
     grid = grid_of(radii)
     check_picture(plot)

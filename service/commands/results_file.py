@@ -39,12 +39,16 @@ def read(
 
 def grid_of(radii: str | None) -> list[float] | None:
     """Radii of a flag, joined by commas."""
-    if radii is None:
-        return None
+    return None if radii is None else numbers(radii, "--radii")
+
+
+def numbers(text: str, flag: str) -> list[float]:
+    """What is joined by commas."""
     try:
-        return [float(part) for part in radii.split(",")]
+        return [float(part) for part in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"expected radii joined by commas, got {radii!r}", param_hint="--radii") from None
+        wanted = f"{flag.removeprefix('--')} joined by commas"
+        raise typer.BadParameter(f"expected {wanted}, got {text!r}", param_hint=flag) from None
 
 
 def check_picture(path: Path | None) -> None:

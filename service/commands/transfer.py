@@ -33,8 +33,8 @@ RESULTS = {
     "train": {"epochs.json": "epochs"},
 }
 """By kind of job: the files that ``fetch`` writes, and where the job has them."""
-ON_CORRUPTED = {"corruptions.png": "plots/corruptions.png"}
-"""And those of a certification on corrupted images."""
+OF_SOME = ("corruptions", "weights")
+"""Plots that some certifications have, by the names of their links: on corrupted images, and of a mix."""
 
 
 def upload(
@@ -62,7 +62,9 @@ def fetch(
         if not found.ended:
             note(f"The job is {found.state}: what comes is partial.")
         out.mkdir(parents=True, exist_ok=True)
-        files = RESULTS[found.kind] | (ON_CORRUPTED if "corruptions" in found.info.links else {})
+        files = RESULTS[found.kind] | {
+            f"{name}.png": f"plots/{name}.png" for name in OF_SOME if name in found.info.links
+        }
         for name, place in files.items():
             found.download(place, out / name)
             say(str(out / name))

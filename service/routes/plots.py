@@ -14,7 +14,7 @@ from worker.store import groups
 
 router = APIRouter(prefix="/v1/jobs", tags=["plots"])
 
-Name = Annotated[Literal["certified-accuracy", "radius-histogram", "corruptions", "evaluation"], Path()]
+Name = Annotated[Literal["certified-accuracy", "radius-histogram", "corruptions", "weights", "evaluation"], Path()]
 Format = Annotated[Literal["png", "svg"], Path()]
 
 
@@ -28,7 +28,7 @@ def get_plot(
     job_id: str, name: Name, format: Format, request: Request, tenant_id: TenantId, database: DatabaseDep
 ) -> Response:
     """Of a certify job certified accuracy over the radius, the histogram of radii or, on corrupted images, accuracy and ACR by
-    corruption; of an evaluate job what it found at each point; of what is done so far."""
+    corruption, or of a mix certified accuracy by the weight of its robust classifier; of an evaluate job what it found at each point; of what is done so far."""
     with database.read() as session:
         kind = "evaluate" if name == "evaluation" else "certify"
         found = reports.sources(session, of_kind(session, tenant_id, job_id, (kind,), "this plot"))
@@ -40,6 +40,12 @@ def get_plot(
             return Response(evaluation_reports.plot(made, format), media_type=FIGURE_TYPES[format], headers=headers)
         if name == "corruptions" and groups.corrupted(found.dataset) is None:
             raise NotFound(expected="a job on corrupted images, since only these have this plot", got="one on others")
+        if name == "weights":
+            if reports.spec_of(found.job).bound != "mixed":
+                raise NotFound(
+                    expected="a job with bound = mixed, since only these have this plot", got="one of another bound"
+                )
+            found = reports.with_weights(session, found)
         rows = reports.digest(session, found)
     from service.report_page import plot  # with matplotlib, which takes a while to import
 

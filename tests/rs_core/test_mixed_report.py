@@ -1,32 +1,11 @@
 """The trade-off of a mix, from votes made by hand."""
 
 import pytest
+from tests_support.mixes import certified
 
 from rs_core.certify.decision import ABSTAIN, Certificate
-from rs_core.certify.mixed import Mix, decide_mixed
 from rs_core.errors import InvalidResults
 from rs_core.mixed_report import WEIGHTS, by_weight
-
-
-def certified(
-    index: int, label: int, counts: tuple[int, ...], standard: tuple[float, ...], weight: float = 0.8
-) -> Certificate:
-    found = decide_mixed(counts, counts, Mix(standard=standard, robust_weight=weight), sigma=0.5, alpha=0.001)
-    known = {"counts0": counts, "counts": counts, "n0": sum(counts), "n": sum(counts), "sigma": 0.5, "alpha": 0.001}
-    return Certificate(
-        index=index,
-        label=label,
-        prediction=found.prediction,
-        radius=found.radius,
-        p_lower=found.p_lower,
-        p_upper=found.p_upper,
-        seed=0,
-        bound="mixed",
-        standard=standard,
-        robust_weight=weight,
-        **known,
-    )
-
 
 ROWS = [
     certified(0, 0, (990, 10), (0.9, 0.1)),  # both right, the robust one surely

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests_support import parts, things
+from tests_support import mixes, parts, things
 from tests_support.cli import done, refused
 from tests_support.over_http import Service
 
 from rs_core import checkpoint
+from rs_core.checkpoint_info import dump_info
 from rs_core.compose import joined
 from rs_core.composition import Mixed
 from rs_core.data.builtin import digits
@@ -73,6 +74,37 @@ def test_a_report_shows_the_trade_off_and_an_audit_finds_nothing(mix: Path, tmp_
     assert own["accuracy"]["count"] == sum(row.correct for row in rows)
     assert "mix_certified_by_lipschitz,1 at 0" in done("report", out.with_suffix(".ndjson"), "--csv").stdout
     done("verify", out.with_suffix(".ndjson"), "--checkpoint", mix, "--dataset", "digits", "--device", "cpu")
+
+
+def test_mixes_at_two_noise_levels_stand_beside_each_other(mix: Path, tmp_path: Path) -> None:
+    files = []
+    for sigma in ("0.25", "0.5"):
+        files.append((tmp_path / f"at-{sigma}.tsv").with_suffix(".ndjson"))
+        certified(mix, files[-1].with_suffix(".tsv"), "--bound", "mixed", "--sigma", sigma)
+    plot = tmp_path / "weights.png"
+    shown = ["--weights", "0.6,0.8,1", "--radii", "0,0.25"]
+    found = json.loads(done("report", *files, *shown, "--json", "--plot", plot).stdout)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert list(found) == ["at-0.25, σ = 0.25", "at-0.5, σ = 0.5"]
+    alone = json.loads(done("report", files[1], "--json", "--radii", "0,0.25").stdout)["weights"]
+    assert found["at-0.5, σ = 0.5"] == [row for row in alone if row["robust_weight"] in (0.6, 0.8, 1.0)]
+    assert "at-0.25, σ = 0.25" in done("report", *files, *shown).stdout
+    table = done("report", *files, *shown, "--csv").stdout.splitlines()
+    assert table[0].startswith("certification,") and len(table) == 1 + 2 * 3 * (3 + 2 + 2)
+    assert "weights joined by commas" in refused("report", *files, "--weights", "much", code=2)
+    assert "weights from 0 to 1" in refused("report", *files, "--weights", "2")
+
+
+def test_a_service_draws_a_mix_by_its_weight(service: Service) -> None:
+    model = service.checkpoint(info=dump_info(mixes.constant(0.7)[1]))
+    job_id = service.submitted(checkpoint=model, bound="mixed")
+    job = service.client.get(f"/v1/jobs/{job_id}").json()
+    answer = service.client.get(job["links"]["weights"])
+    assert answer.status_code == 200 and answer.content.startswith(b"<?xml")
+    assert "By the weight" in service.client.get(job["links"]["report_html"]).text
+    plain = service.submitted()
+    assert "weights" not in service.client.get(f"/v1/jobs/{plain}").json()["links"]
+    assert service.client.get(f"/v1/jobs/{plain}/plots/weights.svg").status_code == 404
 
 
 def test_a_radius_that_its_votes_do_not_give_is_told(mix: Path, tmp_path: Path) -> None:

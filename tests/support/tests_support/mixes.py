@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import torch
 
+from rs_core.certify.decision import Certificate
+from rs_core.certify.mixed import Mix, decide_mixed
 from rs_core.checkpoint_info import CheckpointInfo
 from rs_core.compose import joined
 from rs_core.composition import Mixed
@@ -29,3 +31,24 @@ def adaptive(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
         return joined(Mixed(mixing=mixing), models, infos)
+
+
+def certified(
+    index: int, label: int, counts: tuple[int, ...], standard: tuple[float, ...], weight: float = 0.8
+) -> Certificate:
+    """What such votes certify of a mix, at sigma 0.5 and alpha 0.001."""
+    found = decide_mixed(counts, counts, Mix(standard=standard, robust_weight=weight), sigma=0.5, alpha=0.001)
+    known = {"counts0": counts, "counts": counts, "n0": sum(counts), "n": sum(counts), "sigma": 0.5, "alpha": 0.001}
+    return Certificate(
+        index=index,
+        label=label,
+        prediction=found.prediction,
+        radius=found.radius,
+        p_lower=found.p_lower,
+        p_upper=found.p_upper,
+        seed=0,
+        bound="mixed",
+        standard=standard,
+        robust_weight=weight,
+        **known,
+    )
