@@ -16,19 +16,21 @@ def fit(settings: Settings, *, jobs: int, seconds: float) -> None:
         raise BeyondQuota(expected=_seconds(settings), got=f"{seconds:,.0f} s in one request")
 
 
-def require(session: Session, tenant_id: str, settings: Settings, *, jobs: int = 1, seconds: float = 0.0) -> None:
+def require(
+    session: Session, tenant_id: str, settings: Settings, *, jobs: int = 1, seconds: float = 0.0, final: bool = True
+) -> None:
     """Raises :class:`QuotaExceeded` where so many more jobs, or so many more seconds of estimated work, go beyond what
-    the settings allow a tenant. Two submissions at once are counted one after the other."""
-    there = tenants.outstanding(session, tenant_id)
+    the settings allow a tenant. Two submissions at once are counted one after the other, unless this is not the ``final`` look."""
+    there = tenants.outstanding(session, tenant_id, hold=final)
     if there.jobs + jobs > settings.tenant_jobs:
         raise QuotaExceeded(expected=_jobs(settings), got=f"{there.jobs:,} and {jobs:,} more")
     if there.seconds + seconds > settings.tenant_seconds:
         raise QuotaExceeded(expected=_seconds(settings), got=f"{there.seconds:,.0f} s and {seconds:,.0f} s more")
 
 
-def require_urgent(session: Session, tenant_id: str, settings: Settings, *, seconds: float) -> None:
+def require_urgent(session: Session, tenant_id: str, settings: Settings, *, seconds: float, final: bool = True) -> None:
     """The same for one urgent job, of which a tenant has a number of its own; raises :class:`TooManyWait`, too."""
-    require(session, tenant_id, settings, seconds=seconds)
+    require(session, tenant_id, settings, seconds=seconds, final=final)
     there = urgent.outstanding(session, tenant_id)
     if there >= settings.tenant_predictions:
         most = f"at most {settings.tenant_predictions:,} requests of yours in work (RADII_TENANT_PREDICTIONS)"

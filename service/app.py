@@ -11,6 +11,7 @@ from service import openapi, problems
 from service.auth import Guard
 from service.job_answers import JobAnswers
 from service.metrics import QueueCollector, RequestMetrics
+from service.places import Places, Turns
 from service.presence import Presence, SameSchema
 from service.reports import VERSION
 from service.routes import (
@@ -58,6 +59,8 @@ NOUNS = (
     compare,
     predictions,
 )
+MOST_ARRIVING = 32
+"""Requests of one tenant for predictions whose images are held in memory at a time."""
 DESCRIPTION = """Trains and certifies randomized-smoothing classifiers.
 
 Upload a data set and a checkpoint (or train one), submit a job, poll it, download a report in which every number can be
@@ -81,6 +84,7 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.state.watch = Watch(app.state.database)
     app.state.urgent_watch = Watch(app.state.database, eager=True)
     app.state.decoder = Decoder()
+    app.state.decoding = Places(MOST_ARRIVING, "requests for predictions whose images are read"), Turns()
     app.state.job_answers = JobAnswers(app.state.database)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(QueueCollector(app.state.database, settings))

@@ -57,6 +57,11 @@ def once(
     raise AssertionError
 
 
+def came_before(session: Session, tenant_id: str, key: str | None) -> bool:
+    """Whether the key has made something, of which request whatever."""
+    return key is not None and session.get(Idempotency, (tenant_id, key)) is not None
+
+
 def forget(session: Session, resource_id: str) -> None:
     """Lets go of the keys of something that is deleted."""
     session.execute(delete(Idempotency).where(Idempotency.resource_id == resource_id))

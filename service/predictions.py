@@ -23,7 +23,7 @@ from rs_core.spec import CertifySpec
 from service import admission, forecasting, views
 from service.dependencies import get, shown
 from service.errors import NotFound
-from service.idempotency import once
+from service.idempotency import came_before, once
 from service.planned import ready
 from service.prediction_query import PredictionQuery
 from service.prediction_schemas import Predictions, SmoothedPrediction
@@ -55,10 +55,13 @@ class Images:
     query: PredictionQuery
 
 
-def model_of(database: Database, tenant_id: str, identifier: str) -> Model:
-    """The tenant's checkpoint, if it can be used now."""
+def admitted(database: Database, settings: Settings, tenant_id: str, identifier: str, key: str | None = None) -> Model:
+    """The tenant's checkpoint, if it can be used now. Raises as :func:`submit` does where the queue is full already, before
+    any image is read; not for a ``key`` that came before, which makes nothing new."""
     with database.read() as session:
         get(session, Checkpoint, tenant_id, identifier)
+        if not came_before(session, tenant_id, key):
+            admission.require_urgent(session, tenant_id, settings, seconds=0.0, final=False)
         row = ready(session, Checkpoint, tenant_id, identifier, "checkpoint")
         return Model(checkpoint=row.id, shape=cast(Shape, tuple(row.input_shape or ())))
 

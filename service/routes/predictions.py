@@ -61,19 +61,22 @@ async def create_predictions(
     """
     content_type = request.headers.get("content-type", "")
     images.check_media(content_type)
-    model = await run_in_threadpool(predictions.model_of, database, tenant_id, query.checkpoint)
-    body = await request.body()
 
-    def begin() -> tuple[str, bool, int]:
-        framing = {"resize": query.resize, "center_crop": query.center_crop}
-        most, decoder = settings.prediction_images, request.app.state.decoder
-        pixels = images.read(body, content_type, decoder, shape=model.shape, most=most, **framing)
-        given = predictions.Images(pixels=pixels, query=query)
-        job_id, replayed = predictions.submit(database, settings, tenant_id, given, idempotency_key)
+    def begin(given: predictions.Images) -> tuple[str, bool]:
+        made = predictions.submit(database, settings, tenant_id, given, idempotency_key)
         broker.ring(settings)
-        return job_id, replayed, len(pixels)
+        return made
 
-    job_id, replayed, count = await run_in_threadpool(begin)
+    places, turns = request.app.state.decoding
+    with places.taken(tenant_id):
+        model = await run_in_threadpool(
+            predictions.admitted, database, settings, tenant_id, query.checkpoint, idempotency_key
+        )
+        read = partial(images.read, await request.body(), content_type, request.app.state.decoder, shape=model.shape)
+        framing = {"resize": query.resize, "center_crop": query.center_crop}
+        pixels = await turns.run(tenant_id, partial(read, most=settings.prediction_images, **framing))
+        job_id, replayed = await run_in_threadpool(begin, predictions.Images(pixels=pixels, query=query))
+    count = len(pixels)
     first = partial(predictions.has_first, images=count, query=query, n0=N0)
     await _wait(request, job_id, query.wait, first if query.until == "first" else predictions.is_over)
     found = await run_in_threadpool(predictions.answer, database, tenant_id, job_id)

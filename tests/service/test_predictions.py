@@ -16,6 +16,7 @@ from tests_support.over_http import Service, serving
 
 from rs_core.certify.decision import UNKNOWN_LABEL
 from rs_core.data.canonical import content_hash, open_dataset
+from service.places import Places, Turns
 from worker.settings import Settings
 from worker.store import blobs, results, shards
 from worker.store.session import Database
@@ -339,3 +340,20 @@ def test_names_of_the_checkpoints_classes_are_told(service: Service) -> None:
 def test_what_is_certified_of_a_mix_is_said(made: Service) -> None:
     said = made.client.get("/openapi.json").json()["paths"][URL]["post"]["description"]
     assert "the whole mix under noise" in " ".join(said.split())
+
+
+def test_a_request_that_the_queue_has_no_room_for_is_refused_before_its_images_are_read(
+    tmp_path: Path, fresh: Database
+) -> None:
+    with serving(fresh, Settings(data=tmp_path, min_free=0, tenant_predictions=1)) as service:
+        checkpoint, key = service.checkpoint(), {"Idempotency-Key": "a"}
+        job = ask(service, headers=key, checkpoint=checkpoint).json()["job"]
+        assert ask(service, b"no image", checkpoint=checkpoint).status_code == 429
+        assert ask(service, headers=key, checkpoint=checkpoint).json()["job"] == job, "it makes nothing new"
+
+
+def test_a_tenant_has_so_many_requests_whose_images_are_read_and_no_more(service: Service) -> None:
+    service.app.state.decoding = Places(0, "requests for predictions whose images are read"), Turns()
+    answer = ask(service)
+    assert answer.status_code == 429 and answer.headers["Retry-After"] == "1"
+    assert "whose images are read" in answer.json()["detail"]

@@ -71,9 +71,10 @@ class Outstanding:
     seconds: float
 
 
-def outstanding(session: Session, tenant_id: str) -> Outstanding:
-    """What the tenant has in the queue; nobody else adds to it until the transaction ends."""
-    session.scalar(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True))
+def outstanding(session: Session, tenant_id: str, *, hold: bool = True) -> Outstanding:
+    """What the tenant has in the queue; with ``hold``, nobody else adds to it until the transaction ends."""
+    if hold:
+        session.scalar(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True))
     over = JobSummary.work_done >= JobSummary.work_total
     left = case((over, 0.0), else_=Job.estimated_seconds * (1 - 1.0 * JobSummary.work_done / JobSummary.work_total))
     query = (

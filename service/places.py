@@ -1,0 +1,60 @@
+"""Places: how much of one kind of work goes on in this process at a time, so that nobody takes every thread or all memory.
+
+A tenant has so many places and is refused beyond them. Decoding, beside that, waits for its turn, and no thread waits
+with it: of several tenants none can take all turns.
+"""
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from service.errors import TooManyWait
+
+T = TypeVar("T")
+
+DECODED_AT_ONCE = 4
+"""Requests whose images are decoded at a time."""
+OF_ONE_TENANT = 3
+"""Of these at most so many are of one tenant."""
+
+
+class Places:
+    """So many for each tenant, in any thread; ``what`` names them in errors."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most, self._what = most, what
+        self._taken: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def taken(self, tenant_id: str) -> Iterator[None]:
+        """A place for as long as the block lasts. Raises :class:`TooManyWait` where the tenant has no more."""
+        with self._lock:
+            if self._taken[tenant_id] >= self._most:
+                raise TooManyWait(
+                    expected=f"at most {self._most} {self._what} of yours at a time", got="one more than that"
+                )
+            self._taken[tenant_id] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken[tenant_id] -= 1
+                self._taken += Counter()  # without those that have none
+
+
+class Turns:
+    """Threads for work that takes a processor; the service's own stay free."""
+
+    def __init__(self, at_once: int = DECODED_AT_ONCE, of_one_tenant: int = OF_ONE_TENANT) -> None:
+        self._all = CapacityLimiter(at_once)
+        self._each: defaultdict[str, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(of_one_tenant))
+
+    async def run(self, tenant_id: str, work: Callable[[], T]) -> T:
+        """What ``work`` returns, in a thread, when it is the tenant's turn."""
+        async with self._each[tenant_id]:
+            return await to_thread.run_sync(work, limiter=self._all)
