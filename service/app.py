@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from rs_core.models import table as architectures_table
 from service import openapi, problems
 from service.auth import Guard
+from service.comparing import MOST_WITH_FILES
 from service.job_answers import JobAnswers
 from service.metrics import QueueCollector, RequestMetrics
 from service.places import Places, Turns
@@ -85,6 +86,7 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.state.urgent_watch = Watch(app.state.database, eager=True)
     app.state.decoder = Decoder()
     app.state.decoding = Places(MOST_ARRIVING, "requests for predictions whose images are read"), Turns()
+    app.state.comparing = Places(MOST_WITH_FILES, "comparisons with files")
     app.state.job_answers = JobAnswers(app.state.database)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(QueueCollector(app.state.database, settings))

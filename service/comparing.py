@@ -31,7 +31,9 @@ MOST_RUNS = 10
 MOST_ROWS = 2_000_000
 """Of all jobs together; some 40 bytes each while they are compared."""
 MOST_BYTES = 16 * 2**20
-"""Of one file; reading takes some twenty times as much memory for a moment."""
+"""Of all files together; reading takes some thirty times as much memory for a moment."""
+MOST_WITH_FILES = 2
+"""Comparisons with files that one tenant may have made at a time."""
 NDJSON = (".ndjson", ".jsonl")
 
 
@@ -104,12 +106,17 @@ def etag(named: Sequence[Named], asked: Asked, form: str) -> str:
     return etag_of(*parts)
 
 
-def read(session: Session, named: Sequence[Named], settings: Settings) -> tuple[Run, ...]:
-    """The runs with their rows. Raises :class:`InvalidResults` for a file that is too large or holds no certificates."""
-    return tuple(
-        _of_job(session, one.name, one.job) if one.job is not None else _of_upload(session, one, settings)
-        for one in named
-    )
+def read_jobs(session: Session, named: Sequence[Named]) -> dict[str, Run]:
+    """Those of the runs that are jobs, by name, with their rows. Raises :class:`InvalidResults` where the files are too
+    large."""
+    _check_bytes(session, [one.upload for one in named if one.upload is not None])
+    return {one.name: _of_job(session, one.name, one.job) for one in named if one.job is not None}
+
+
+def read_files(named: Sequence[Named], runs: dict[str, Run], settings: Settings) -> tuple[Run, ...]:
+    """All runs in their order, those that are files read now, which takes a while and needs no session. Raises
+    :class:`InvalidResults` for a file that holds no certificates."""
+    return tuple(runs[one.name] if one.name in runs else _of_upload(one, settings) for one in named)
 
 
 def compared(asked: Asked, named: tuple[Named, ...], runs: tuple[Run, ...]) -> Compared:
@@ -188,12 +195,15 @@ def _of_job(session: Session, name: str, found: Sources) -> Run:
     return run_asked(name, rows, spec, total=found.summary.total, unfinished=unfinished, data=data)
 
 
-def _of_upload(session: Session, one: Named, settings: Settings) -> Run:
-    assert one.upload is not None
-    size = session.get_one(Blob, one.upload.sha256).size
+def _check_bytes(session: Session, uploads: Sequence[Upload]) -> None:
+    size = sum(session.get_one(Blob, upload.sha256).size for upload in uploads)
     if size > MOST_BYTES:
-        expected = f"a results file of at most {MOST_BYTES:,} bytes; `radii compare` reads larger ones"
-        raise InvalidResults(expected=expected, got=f"{size:,} bytes", where=one.upload.name)
+        expected = f"results files of at most {MOST_BYTES:,} bytes together; `radii compare` reads larger ones"
+        raise InvalidResults(expected=expected, got=f"{size:,} bytes", where=uploads[0].name)
+
+
+def _of_upload(one: Named, settings: Settings) -> Run:
+    assert one.upload is not None
     path, name = blobs.local_path(settings.blobs, one.upload.sha256), one.upload.name
     rows = records.read_ndjson(path, name) if name.endswith(NDJSON) else read_tsv(path, name=name)
     certificates = [row for row in rows if isinstance(row, Certificate)]

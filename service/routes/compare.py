@@ -1,5 +1,6 @@
 """Comparisons of certify jobs and of results files, on the inputs they share and beside published figures."""
 
+from contextlib import nullcontext
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -10,6 +11,7 @@ from service import comparing, comparison_schemas
 from service.comparing import MOST_RUNS, Asked, Compared
 from service.dependencies import DatabaseDep, SettingsDep, TenantId, matches
 from service.openapi import NOT_MODIFIED, files, problems
+from service.places import Places
 from service.rendering import FIGURE_HEADERS, FIGURE_TYPES, PAGE_HEADERS
 from service.resources import json_answer
 from worker.settings import Settings
@@ -60,7 +62,7 @@ AskedDep = Annotated[Asked, Depends(_asked)]
     "",
     operation_id="compare",
     response_model=comparison_schemas.Comparison,
-    responses={**NOT_MODIFIED, **problems(404)},
+    responses={**NOT_MODIFIED, **problems(404, 429)},
 )
 def compare(
     asked: AskedDep, request: Request, tenant_id: TenantId, database: DatabaseDep, settings: SettingsDep
@@ -73,7 +75,7 @@ def compare(
     ".{format}",
     operation_id="download_comparison",
     response_model=comparison_schemas.Comparison,
-    responses={**files("text/html", "text/csv"), **problems(404)},
+    responses={**files("text/html", "text/csv"), **problems(404, 429)},
 )
 def download_comparison(
     format: Format,
@@ -91,7 +93,7 @@ def download_comparison(
     "/plots/certified-accuracy.{format}",
     operation_id="get_comparison_plot",
     response_class=Response,
-    responses={**files("image/png", "image/svg+xml"), **problems(404)},
+    responses={**files("image/png", "image/svg+xml"), **problems(404, 429)},
 )
 def get_comparison_plot(
     format: Picture,
@@ -129,11 +131,15 @@ def _comparison(
 def _made(
     asked: Asked, form: str, request: Request, tenant_id: str, database: Database, settings: Settings
 ) -> tuple[dict[str, str], Compared | None]:
-    """The headers and the comparison; None where the client has it already. It is computed when the session is closed."""
+    """The headers and the comparison; None where the client has it already. Files are read, and it is computed, when the session is
+    closed."""
     with database.read() as session:
         named = comparing.find(session, tenant_id, asked)
         headers = {"ETag": comparing.etag(named, asked, form)}
         if matches(request, headers["ETag"]):
             return headers, None
-        runs = comparing.read(session, named, settings)
-    return headers, comparing.compared(asked, named, runs)
+        jobs = comparing.read_jobs(session, named)
+    places: Places = request.app.state.comparing
+    with places.taken(tenant_id) if asked.files else nullcontext():
+        runs = comparing.read_files(named, jobs, settings)
+        return headers, comparing.compared(asked, named, runs)

@@ -216,10 +216,38 @@ class TestRefusals:
         monkeypatch.setattr(comparing, "MOST_RUNS", 1)
         assert "at most 1 jobs and files" in refusal(service, job=job_id, file="theirs.tsv")
         monkeypatch.setattr(comparing, "MOST_BYTES", 100)
-        assert "a results file of at most 100 bytes" in refusal(service, file="theirs.tsv")
+        assert "results files of at most 100 bytes together" in refusal(service, file="theirs.tsv")
         monkeypatch.setattr(comparing, "MOST_ROWS", 19)
         assert "jobs of at most 19 inputs together" in refusal(service, job=job_id)
         assert refusal(service, job=["job_x"] * 11)
+
+    def test_files_are_counted_together(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("a.tsv", "b.tsv"):
+            upload(service, name, [0.5] * 20)
+        size = service.client.get("/v1/uploads").json()["items"][0]["size"]
+        monkeypatch.setattr(comparing, "MOST_BYTES", 2 * size - 1)
+        assert asked(service, file="a.tsv")
+        assert f"{2 * size:,} bytes" in refusal(service, file=["a.tsv", "b.tsv"])
+
+    def test_a_tenant_has_so_many_comparisons_with_files_at_a_time(self, service: Service) -> None:
+        upload(service, "theirs.tsv", [0.5] * 20)
+        tenant, places = service.tenant(), service.app.state.comparing
+        with places.taken(tenant), places.taken(tenant):
+            answer = service.client.get("/v1/compare", params={"file": "theirs.tsv"})
+            assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
+            assert asked(service, job=service.finished()), "jobs alone need no place"
+        assert asked(service, file="theirs.tsv")
+
+    def test_no_session_is_held_while_files_are_read(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        upload(service, "theirs.tsv", [0.5] * 20)
+        read, held = comparing.read_tsv, []
+
+        def watched(*args: Any, **named: Any) -> Any:
+            held.append(service.database.engine.pool.checkedout())  # type: ignore[attr-defined]
+            return read(*args, **named)
+
+        monkeypatch.setattr(comparing, "read_tsv", watched)
+        assert asked(service, file="theirs.tsv") and held == [0]
 
 
 class TestForms:
