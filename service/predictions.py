@@ -27,9 +27,10 @@ from service.idempotency import came_before, once
 from service.planned import ready
 from service.prediction_query import PredictionQuery
 from service.prediction_schemas import Predictions, SmoothedPrediction
+from service.uploading import check_room
 from service.watch import Standing
 from worker.settings import Settings
-from worker.store import blobs, jobs, planning, registry, results
+from worker.store import blobs, jobs, planning, registry, results, urgent
 from worker.store.session import Database
 from worker.store.tables import Checkpoint, Dataset, Job
 
@@ -66,15 +67,30 @@ def admitted(database: Database, settings: Settings, tenant_id: str, identifier:
         return Model(checkpoint=row.id, shape=cast(Shape, tuple(row.input_shape or ())))
 
 
+def make_room(database: Database, settings: Settings, tenant_id: str) -> None:
+    """Deletes the tenant's oldest requests that have ended, with their images, where there are more than are kept."""
+    limits = {"most": settings.tenant_kept_predictions, "most_bytes": settings.tenant_prediction_bytes}
+    with database.read() as session:
+        count, size = urgent.kept(session, tenant_id)
+    if count <= limits["most"] and size <= limits["most_bytes"]:
+        return
+    with database.write() as session:
+        gone = urgent.forget_beyond(session, tenant_id, **limits)
+    for sha256 in dict.fromkeys(gone):
+        with database.write() as session:
+            registry.discard(session, settings.blobs, sha256)
+
+
 def submit(
     database: Database, settings: Settings, tenant_id: str, images: Images, key: str | None = None
 ) -> tuple[str, bool]:
     """Stores the images and writes their job, or with a ``key`` that came before finds it; its identifier, and whether it
-    was found. Raises the problem where there is too much work, in it or in the queue."""
+    was found. Raises the problem where there is too much work, in it or in the queue, or no room on the disk."""
     with database.read() as session:
         checkpoint = get(session, Checkpoint, tenant_id, images.query.checkpoint)
     labels = np.full(len(images.pixels), UNKNOWN_LABEL, dtype=np.int64)
     names = class_names(checkpoint)
+    check_room(images.pixels.nbytes, settings)
     with blobs.writing(settings.blobs) as writer:
         for piece in stored.pieces(images.pixels, labels, names, "request"):
             writer.write(piece)

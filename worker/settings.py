@@ -67,7 +67,7 @@ class Settings(BaseSettings):
 
     shard_seconds: float = Field(default=60.0, gt=0, description="estimated work of one shard")
     max_upload: int = Field(default=64 * 2**30, gt=0, description="bytes of one upload")
-    min_free: int = Field(default=256 * 2**20, ge=0, description="bytes that uploads leave free on the disk")
+    min_free: int = Field(default=256 * 2**20, ge=0, description="bytes that uploads and images leave free on the disk")
     max_job_seconds: float = Field(default=90 * 86_400.0, gt=0, description="estimated work that one job may ask for")
     tenant_jobs: int = Field(default=1_000, gt=0, description="jobs of one tenant that have not ended")
     tenant_seconds: float = Field(
@@ -80,6 +80,14 @@ class Settings(BaseSettings):
     )
     tenant_predictions: int = Field(
         default=100, gt=0, description="requests of one tenant for predictions that have not ended"
+    )
+    tenant_kept_predictions: int = Field(
+        default=10_000,
+        gt=0,
+        description="such requests of one tenant that have ended and are kept: the oldest go first",
+    )
+    tenant_prediction_bytes: int = Field(
+        default=4 * 2**30, gt=0, description="bytes of their images that are kept: the oldest go first"
     )
     upload_ttl: float = Field(
         default=7 * 86_400.0, gt=0, description="an upload is forgotten after; what was made of it stays"

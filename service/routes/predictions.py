@@ -63,6 +63,7 @@ async def create_predictions(
     images.check_media(content_type)
 
     def begin(given: predictions.Images) -> tuple[str, bool]:
+        predictions.make_room(database, settings, tenant_id)
         made = predictions.submit(database, settings, tenant_id, given, idempotency_key)
         broker.ring(settings)
         return made

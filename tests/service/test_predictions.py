@@ -357,3 +357,28 @@ def test_a_tenant_has_so_many_requests_whose_images_are_read_and_no_more(service
     answer = ask(service)
     assert answer.status_code == 429 and answer.headers["Retry-After"] == "1"
     assert "whose images are read" in answer.json()["detail"]
+
+
+def test_images_leave_free_on_the_disk_what_uploads_leave_free(tmp_path: Path, fresh: Database) -> None:
+    with serving(fresh, Settings(data=tmp_path, min_free=2**60)) as service:
+        answer = ask(service)
+        assert answer.status_code == 507 and f"the {2**60} bytes that stay free" in answer.json()["detail"]
+        assert not list((service.settings.blobs / "new").iterdir())
+
+
+@pytest.mark.parametrize("limits", [{"tenant_kept_predictions": 2}, {"tenant_prediction_bytes": 1_000}])
+def test_of_requests_that_have_ended_the_oldest_make_room(
+    tmp_path: Path, fresh: Database, limits: dict[str, int]
+) -> None:
+    with serving(fresh, Settings(data=tmp_path, min_free=0, **limits)) as service:  # type: ignore[arg-type]
+        checkpoint, asked, files = service.checkpoint(), [], []
+        for number in range(4):
+            asked.append(ask(service, pictures.png(pictures.RAMP // (number + 1)), checkpoint=checkpoint).json()["job"])
+            with service.database.read() as session:
+                row = session.get_one(Dataset, session.get_one(Job, asked[-1]).dataset_id)
+            files.append(blobs.path_of(service.settings.blobs, row.sha256 or ""))
+            if number < 3:
+                end(service, claimed(service))
+        assert 333 < files[1].stat().st_size <= 500, "two of them have room"
+        answers = [service.client.get(f"{URL}/{job}").status_code for job in asked]
+        assert answers == [404, 200, 200, 202] and [file.exists() for file in files] == [False, True, True, True]

@@ -6,14 +6,16 @@ claims the urgent one like any other. The call keeps other workers from making w
 session and never commit.
 """
 
-from sqlalchemy import delete, func, select, update
+from typing import Any
+
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from worker.store import counters, jobs
 from worker.store.clock import clock
 from worker.store.jobs import URGENT
 from worker.store.shards import Claim, claimable
-from worker.store.tables import Idempotency, Job, Shard
+from worker.store.tables import Blob, Dataset, Idempotency, Job, Shard
 
 GIVES_WAY = ("certify", "predict", "soft_labels")
 """Kinds of jobs that lose nothing when they are handed back: their votes are stored. A training would go back to its last
@@ -58,9 +60,39 @@ def forget(session: Session, age: float) -> int:
     """Deletes some of the urgent jobs that ended more than ``age`` seconds ago, with the images that came with them; returns
     how many. Those that an active job still needs stay until it has ended."""
     old = select(Job.id).where(Job.priority >= URGENT, Job.state.in_(jobs.TERMINAL), Job.finished < clock() - age)
-    gone = [job_id for job_id in session.scalars(old.order_by(Job.id).limit(AT_ONCE)) if jobs.delete(session, job_id)]
+    return len(_gone(session, list(session.scalars(old.order_by(Job.id).limit(AT_ONCE)))))
+
+
+def kept(session: Session, tenant_id: str) -> tuple[int, int]:
+    """How many of the tenant's urgent jobs have ended and are still there, and the bytes of their images."""
+    count, size = session.execute(_ended(tenant_id, func.count(), func.coalesce(func.sum(Blob.size), 0))).one()
+    return count, int(size)
+
+
+def forget_beyond(session: Session, tenant_id: str, *, most: int, most_bytes: int) -> list[str]:
+    """Deletes some of the tenant's urgent jobs that have ended, the oldest first, until no more than ``most`` and
+    ``most_bytes`` of images are left; returns the digests of what nobody may need any more."""
+    count, size = kept(session, tenant_id)
+    found: dict[str, str] = {}
+    for job_id, sha256, of_this in session.execute(_ended(tenant_id, Job.id, Blob.sha256, Blob.size).order_by(Job.id)):
+        if (count <= most and size <= most_bytes) or len(found) == AT_ONCE:
+            break
+        found[job_id] = sha256
+        count, size = count - 1, size - of_this
+    return [found[job_id] for job_id in _gone(session, list(found))]
+
+
+def _ended(tenant_id: str, *columns: Any) -> Select[Any]:
+    query = select(*columns).select_from(Job).join(Dataset, Dataset.id == Job.dataset_id)
+    query = query.join(Blob, Blob.sha256 == Dataset.sha256)
+    return query.where(Job.tenant_id == tenant_id, Job.priority >= URGENT, Job.state.in_(jobs.TERMINAL))
+
+
+def _gone(session: Session, found: list[str]) -> list[str]:
+    """Deletes those of the jobs that no active one needs, with the keys that made them; returns which."""
+    gone = [job_id for job_id in found if jobs.delete(session, job_id)]
     session.execute(delete(Idempotency).where(Idempotency.resource_id.in_(gone)))
-    return len(gone)
+    return gone
 
 
 def _waiting(session: Session, held: Claim, turn: int, device_type: str) -> list[tuple[str, int]]:
