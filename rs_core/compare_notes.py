@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from rs_core.aligned import Aligned, Run
 from rs_core.paired import MOST_RESAMPLED
 from rs_core.published import Published
 from rs_core.tally import CONFIDENCE
 from rs_core.tsv import rounded_down
 
+DIGITS = 3
+"""Decimals of the radii in the files that the field publishes."""
 FEW = 100
 """Shared inputs below which hardly any difference can be told from chance."""
 
@@ -24,6 +28,7 @@ def notes(
     return (
         *(_tests(shared, tests, resamples, seed) if len(runs) > 1 else ()),
         *_inputs(runs, shared),
+        *_rounded(runs),
         *_procedures(runs),
         *_data(runs),
         *_published(runs, published),
@@ -71,6 +76,16 @@ def _inputs(runs: Sequence[Run], shared: Aligned) -> Iterator[str]:
         left = run.evaluated - shared.inputs - shared.unlabelled
         if left:
             yield f"{run.name} has {left:,} inputs that not all runs have; they are in the figures on its own inputs alone."
+
+
+def _rounded(runs: Sequence[Run]) -> Iterator[str]:
+    for run in runs:
+        radii = run.rows.radius
+        if not run.told and radii.any() and np.allclose(radii, radii.round(DIGITS), rtol=0, atol=1e-9):
+            yield (
+                f"The radii of {run.name} have {DIGITS} decimals at most: where they were rounded to the nearest, one may count at "
+                f"a radius that it misses by up to {0.5 * 10**-DIGITS:g}."
+            )
 
 
 def _procedures(runs: Sequence[Run]) -> Iterator[str]:

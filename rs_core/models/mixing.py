@@ -5,7 +5,7 @@ Smoothing", 2023, arXiv 2301.12554, in the layout of the public code's fourth ve
 The first maps of both classifiers, side by side, pass a stage of two pre-activation blocks with stride 2; a 1x1 convolution
 of the second ones is added; two more such stages, a global mean and a linear layer without bias give one number, which is
 normalised over inputs to gamma. Maps are brought to one size by adaptive mean pooling, so that any two architectures go
-together. Its training, and which loss it has, are left to a training method; the mix is in ``mixed``.
+together. Parameters have names of their own, so that weights of the public code's mixing networks are not read. Its training, and which loss it has, are left to a training method; the mix is in ``mixed``.
 """
 
 from collections.abc import Sequence

@@ -188,6 +188,14 @@ class TestMistakes:
             compare([uniform("a", 1)], radii=[radius])
 
 
+def test_radii_of_a_published_file_that_may_have_been_rounded_up_are_told_of() -> None:
+    foreign = [row(index, radius, **UNKNOWN) for index, radius in enumerate((0.25, 1.123, 0.5))]
+    fine = [row(index, radius, **UNKNOWN) for index, radius in enumerate((0.25, 1.123, 0.51234))]
+    assert noted(compare([run_of("foreign", foreign)]), "The radii of foreign have 3 decimals at most")
+    assert not noted(compare([run_of("fine", fine)]), "decimals")
+    assert not noted(compare([run("ours", [0.25, 0.5])]), "decimals")
+
+
 def test_it_is_plain_json_without_nan() -> None:
     foreign = uniform("b", 2, **UNKNOWN)
     found = compare([uniform("a", 1), foreign], published=[published("imagenet/cat_rs/1.0")])
