@@ -59,9 +59,14 @@ def _accuracy(axes: Axes, report: EvaluationReport, name: str, colour: str, *, a
     above = [row.accuracy.high - share for share, row in zip(shares, rows, strict=True)]
     bars: dict[str, Any] = {"capsize": 3, "elinewidth": 0.9, "marker": "o", "linewidth": 1.8}
     attacked = axes.errorbar([row.point for row in rows], shares, [below, above], color=colour, **bars)
+    drawn: list[tuple[str, Any]] = [(f"{name}: right", attacked)]
+    if any(row.abstained for row in rows):
+        shares = [row.unbroken for row in rows]
+        (unbroken,) = axes.plot([row.point for row in rows], shares, color=colour, linestyle="--", linewidth=1.2)
+        drawn.append((f"{name}: right or abstained", unbroken))
     known = [(row.point, row.certified) for row in rows if row.certified is not None]
     if not known:
-        return [(f"{name}: attacked", attacked)]
+        return drawn
     at, certified = zip(*known, strict=True)
     (line,) = axes.plot(at, certified, color=GREY if alone else colour, marker="^", linestyle=":", linewidth=1.8)
-    return [(f"{name}: attacked", attacked), (f"{name}: certified", line)]
+    return [*drawn, (f"{name}: certified", line)]

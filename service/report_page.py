@@ -147,7 +147,10 @@ def corrupted_facts(found: Sources) -> list[tuple[str, str]]:
 
 def machine(found: Sources) -> list[tuple[str, str]]:
     """What the votes depend on beside the specification: the fixed execution, and each machine that took part."""
-    execution = [(name.replace("_", " "), str(value)) for name, value in sorted((found.job.execution or {}).items())]
+    known = (found.job.execution or {}).items()
+    execution = [
+        (name.replace("_", " "), "not given" if value is None else str(value)) for name, value in sorted(known)
+    ]
     workers = (found.job.provenance or {}).get("workers", [])
     rows = [*execution]
     for number, worker in enumerate(workers, start=1):

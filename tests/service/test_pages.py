@@ -56,11 +56,22 @@ def test_every_kind_and_state_can_be_shown(service: Service) -> None:
     assert f'href="/v1/jobs/{done}/report.html"' in service.client.get(f"/jobs/{done}").text
     pair = {"dataset": service.dataset(), "checkpoint": service.checkpoint()}
     train = {"kind": "train", "dataset": pair["dataset"], "architecture": "digits_cnn", "sigma": 0.25}
-    bodies = [train, {"kind": "predict", **pair}]
+    attack = {"kind": "evaluate", **pair, "evaluation": {"name": "attack", "epsilons": [0.0, 0.5]}}
+    search = attack | {"evaluation": {"name": "over_confidence"}}
+    bodies = [
+        train,
+        {"kind": "predict", **pair},
+        {"kind": "soft_labels", **pair},
+        attack,
+        search,
+        {"kind": "verify", "job": done},
+    ]
     made = [service.client.post("/v1/jobs", json=body).json()["id"] for body in bodies]
     conversion = service.client.get(f"/v1/datasets/{service.dataset(state='rejected')}").json()["job"]
+    listed = service.client.get("/").text
     for job_id in (*made, conversion):
         assert service.client.get(f"/jobs/{job_id}").status_code == 200
+    assert all(f'href="/jobs/{job_id}"' in listed for job_id in made)
     assert "The data set cannot be read: it is empty." in service.client.get(f"/jobs/{conversion}").text
 
 
