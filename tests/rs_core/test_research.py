@@ -412,7 +412,9 @@ def empty(name: str, classes: int = 10) -> dict[str, Tensor]:
 def test_files_of_robust_classifiers_are_understood(tmp_path: Path, prefix: str, key: str) -> None:
     wanted = state("preact_resnet18")
     path = saved(tmp_path, {key: prefixed(prefix, wanted), "epoch": 12})
-    found, info = read_research(path, Hints(architecture="preact_resnet18"))
+    with pytest.raises(InvalidCheckpoint, match="the hint 'normalization'"):
+        read_research(path, Hints(architecture="preact_resnet18"))
+    found, info = read_research(path, Hints(architecture="preact_resnet18", normalization="none"))
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
     assert (info.architecture, info.num_classes, info.epoch, info.normalization) == ("preact_resnet18", 10, 12, None)
 
