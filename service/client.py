@@ -20,8 +20,9 @@ from service.client_job import Job, url_part
 from service.client_predictions import Images, Refined, asked
 from service.client_upload import LARGE, in_parts
 from service.comparison_schemas import Comparison, Published
+from service.plan_schemas import Plan
 from service.prediction_schemas import Predictions
-from service.schemas import Checkpoint, Dataset, Method, Plan, Preset, Upload
+from service.schemas import Checkpoint, Dataset, Method, Preset, Upload
 
 if TYPE_CHECKING:
     from rs_core.spec import CertifySpec, PredictSpec, SoftLabelSpec, TrainSpec

@@ -11,7 +11,7 @@ from rs_core.certify.decision import argmax
 from rs_core.certify.forecast import Seen, averaged, forecast, largest
 from rs_core.certify.procedure import USUAL_SAVING, Procedure, procedure_of
 from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec, Selection, SoftLabelSpec, TrainSpec
-from service import schemas
+from service import plan_schemas
 from worker.store import jobs, planning, results
 from worker.store.result_tables import JobSummary
 from worker.store.tables import Checkpoint, Dataset, Job
@@ -32,7 +32,7 @@ class Known:
     """``rate`` in noise samples a second."""
 
     rate: float | None = None
-    forecast: schemas.Forecast | None = None
+    forecast: plan_schemas.Forecast | None = None
 
 
 NOTHING = Known()
@@ -104,9 +104,9 @@ class Basis:
     correct: tuple[bool, ...]
 
 
-def _forecast(procedure: Procedure, basis: Basis | None) -> schemas.Forecast:
-    found = schemas.Forecast(
-        cap=procedure.cap, inputs_like=[schemas.TypicalInput(**asdict(row)) for row in forecast(procedure)]
+def _forecast(procedure: Procedure, basis: Basis | None) -> plan_schemas.Forecast:
+    found = plan_schemas.Forecast(
+        cap=procedure.cap, inputs_like=[plan_schemas.TypicalInput(**asdict(row)) for row in forecast(procedure)]
     )
     if basis is None:
         return found
@@ -116,7 +116,7 @@ def _forecast(procedure: Procedure, basis: Basis | None) -> schemas.Forecast:
     return found.model_copy(update={"samples_per_input": samples, "acr": acr, **of})
 
 
-def _within(budget: float, procedure: Procedure, basis: Basis | None, rate: float) -> schemas.WithinBudget | None:
+def _within(budget: float, procedure: Procedure, basis: Basis | None, rate: float) -> plan_schemas.WithinBudget | None:
     """What so many seconds are enough for, at ``rate`` samples a second for each input."""
 
     def samples(tried: Procedure) -> float:
@@ -127,7 +127,7 @@ def _within(budget: float, procedure: Procedure, basis: Basis | None, rate: floa
     fitting = largest(procedure, samples, budget * rate)
     if fitting is None:
         return None
-    return schemas.WithinBudget(
+    return plan_schemas.WithinBudget(
         n=fitting.n,
         samples_per_input=samples(fitting),
         estimated_seconds=samples(fitting) / rate,

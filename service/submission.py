@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec
-from service import admission, needs, requests, schemas
+from service import admission, needs, plan_schemas, requests
 from service.auditing import plan_audit
 from service.evaluating import check_evaluation
 from service.job_views import UNITS
@@ -118,10 +118,10 @@ def bells(planned: Planned) -> int:
     return len(waiting.new.shards) if first.state == jobs.SUCCEEDED else 0
 
 
-def plan_view(planned: Planned) -> schemas.Plan:
+def plan_view(planned: Planned) -> plan_schemas.Plan:
     """The plan as an answer."""
     known = {"rate": planned.known.rate, "forecast": planned.known.forecast}
-    return schemas.Plan(**_view(planned), inputs=planned.inputs, needs=list(_needs(planned)), **known)
+    return plan_schemas.Plan(**_view(planned), inputs=planned.inputs, needs=list(_needs(planned)), **known)
 
 
 def _training(desk: Desk, spec: TrainSpec, dataset: Dataset) -> Planned:
@@ -139,12 +139,12 @@ def _training(desk: Desk, spec: TrainSpec, dataset: Dataset) -> Planned:
     return whole
 
 
-def _needs(planned: Planned) -> Iterator[schemas.PlannedNeed]:
+def _needs(planned: Planned) -> Iterator[plan_schemas.PlannedNeed]:
     for step in planned.chain:
         if isinstance(step, Planned):
-            yield schemas.PlannedNeed(**_view(step))
+            yield plan_schemas.PlannedNeed(**_view(step))
         else:
-            yield schemas.PlannedNeed(kind=step.kind, job=step.id, state=step.state, spec=step.spec)
+            yield plan_schemas.PlannedNeed(kind=step.kind, job=step.id, state=step.state, spec=step.spec)
 
 
 def _view(planned: Planned) -> dict[str, Any]:

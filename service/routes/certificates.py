@@ -1,28 +1,15 @@
 """The results of a job, input by input: certificates and predictions, as JSON pages and as files."""
 
-from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from service import exports, result_schemas, schemas, views
-from service.dependencies import (
-    Cursor,
-    DatabaseDep,
-    RowLimit,
-    TenantId,
-    cut_page,
-    decode_index,
-    encode_cursor,
-    etag_of,
-    matches,
-)
+from service.dependencies import Cursor, DatabaseDep, RowLimit, TenantId
 from service.openapi import files, problems
-from service.resources import of_kind
+from service.row_answers import Rows, file_answer, rows_etag, rows_page
 from worker.store import results
-from worker.store.result_tables import JobSummary
-from worker.store.session import Database
 
 router = APIRouter(prefix="/v1/jobs", tags=["certificates"])
 
@@ -35,12 +22,8 @@ def list_certificates(
     job_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 100, cursor: Cursor = None
 ) -> schemas.Page[result_schemas.Certificate]:
     """A certify job's certificates so far, by index."""
-    after = decode_index(cursor)
-    with database.read() as session:
-        of_kind(session, tenant_id, job_id, ("certify",), "certificates")
-        rows, last = cut_page(list(results.certificates(session, job_id, after=after, limit=limit + 1)), limit)
-    following = None if last is None else encode_cursor(last.index)
-    return schemas.Page(items=[views.certificate(row) for row in rows], next_cursor=following)
+    of = Rows(kinds=("certify",), noun="certificates", read=results.certificates, show=views.certificate)
+    return rows_page(database, tenant_id, job_id, of, limit=limit, cursor=cursor)
 
 
 @router.get(
@@ -62,12 +45,8 @@ def list_predictions(
     job_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 100, cursor: Cursor = None
 ) -> schemas.Page[result_schemas.Prediction]:
     """The predictions of a predict or soft_labels job so far, by index."""
-    after = decode_index(cursor)
-    with database.read() as session:
-        of_kind(session, tenant_id, job_id, results.PREDICTING, "predictions")
-        rows, last = cut_page(list(results.predictions(session, job_id, after=after, limit=limit + 1)), limit)
-    following = None if last is None else encode_cursor(last.index)
-    return schemas.Page(items=[views.prediction(row) for row in rows], next_cursor=following)
+    of = Rows(kinds=results.PREDICTING, noun="predictions", read=results.predictions, show=views.prediction)
+    return rows_page(database, tenant_id, job_id, of, limit=limit, cursor=cursor)
 
 
 @router.get(
@@ -82,19 +61,3 @@ def download_predictions(
     """All predictions so far as a file."""
     etag = rows_etag(database, tenant_id, job_id, results.PREDICTING, "predictions")
     return file_answer(request, etag, f"{job_id}-predictions.{format}", exports.predictions(database, job_id, format))
-
-
-def rows_etag(database: Database, tenant_id: str, job_id: str, kinds: Sequence[str], part: str) -> str:
-    """The tag of a job's rows so far, which may get more samples without becoming more; raises ``NotFound`` where it has none of that kind."""
-    with database.read() as session:
-        job = of_kind(session, tenant_id, job_id, kinds, part)
-        summary = session.get_one(JobSummary, job_id)
-        return etag_of(job.id, job.revision, summary.done, summary.work_done)
-
-
-def file_answer(request: Request, etag: str, name: str, pieces: Iterator[str]) -> Response:
-    """A file of rows, by its name."""
-    headers = {"ETag": etag, "Content-Disposition": f'attachment; filename="{name}"'}
-    if matches(request, etag):
-        return Response(status_code=304, headers=headers)
-    return StreamingResponse(pieces, media_type=exports.MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)

@@ -6,18 +6,9 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from service import exports, result_schemas, schemas, views
-from service.dependencies import (
-    Cursor,
-    DatabaseDep,
-    RowLimit,
-    TenantId,
-    cut_page,
-    decode_index,
-    encode_cursor,
-)
+from service.dependencies import Cursor, DatabaseDep, RowLimit, TenantId
 from service.openapi import files, problems
-from service.resources import of_kind
-from service.routes.certificates import file_answer, rows_etag
+from service.row_answers import Rows, file_answer, rows_etag, rows_page
 from worker.store import evaluations
 
 router = APIRouter(prefix="/v1/jobs", tags=["evaluations"])
@@ -31,12 +22,8 @@ def list_evaluations(
     job_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 100, cursor: Cursor = None
 ) -> schemas.Page[result_schemas.Evaluated]:
     """What an evaluate job has found so far, by index."""
-    after = decode_index(cursor)
-    with database.read() as session:
-        of_kind(session, tenant_id, job_id, KINDS, "evaluations")
-        rows, last = cut_page(list(evaluations.read(session, job_id, after=after, limit=limit + 1)), limit)
-    following = None if last is None else encode_cursor(last.index)
-    return schemas.Page(items=[views.evaluated(row) for row in rows], next_cursor=following)
+    of = Rows(kinds=KINDS, noun="evaluations", read=evaluations.read, show=views.evaluated)
+    return rows_page(database, tenant_id, job_id, of, limit=limit, cursor=cursor)
 
 
 @router.get(

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from service import job_views, requests, result_schemas, schemas, views
+from service import job_views, plan_schemas, requests, result_schemas, schemas, views
 from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get, matches
 from service.errors import RETRY_SECONDS, InUse
 from service.idempotency import REPLAYED, IdempotencyKey, forget, once
@@ -24,7 +24,7 @@ from worker.store.tables import Job
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _REQUEST: TypeAdapter[Any] = TypeAdapter(requests.JobRequest)
-_PLANNED: Responses = {200: {"model": schemas.Plan, "description": "Valid; no job was made"}}
+_PLANNED: Responses = {200: {"model": plan_schemas.Plan, "description": "Valid; no job was made"}}
 _ENDED: Responses = {200: {"model": schemas.Job, "description": "It had ended already"}}
 
 

@@ -1,0 +1,55 @@
+"""Answers that are a job's rows by index, one for each input: pages of JSON, and files that are streamed."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+from service import exports, schemas
+from service.dependencies import cut_page, decode_index, encode_cursor, etag_of, matches
+from service.resources import of_kind
+from worker.store.result_tables import JobSummary
+from worker.store.session import Database
+
+Shown = TypeVar("Shown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows(Generic[Shown]):
+    """Rows of one sort: the kinds of jobs that have them, what they are called, ``read(session, job_id, after=, limit=)``, and
+    what a row looks like in an answer."""
+
+    kinds: Sequence[str]
+    noun: str
+    read: Callable[..., Iterable[Any]]
+    show: Callable[[Any], Shown]
+
+
+def rows_page(
+    database: Database, tenant_id: str, job_id: str, of: Rows[Shown], *, limit: int, cursor: str | None
+) -> schemas.Page[Shown]:
+    """A job's rows behind the cursor; raises ``NotFound`` where it has none of that sort."""
+    after = decode_index(cursor)
+    with database.read() as session:
+        of_kind(session, tenant_id, job_id, of.kinds, of.noun)
+        rows, last = cut_page(list(of.read(session, job_id, after=after, limit=limit + 1)), limit)
+    following = None if last is None else encode_cursor(last.index)
+    return schemas.Page(items=[of.show(row) for row in rows], next_cursor=following)
+
+
+def rows_etag(database: Database, tenant_id: str, job_id: str, kinds: Sequence[str], part: str) -> str:
+    """The tag of a job's rows so far, which may get more samples without becoming more; raises ``NotFound`` where it has none of that kind."""
+    with database.read() as session:
+        job = of_kind(session, tenant_id, job_id, kinds, part)
+        summary = session.get_one(JobSummary, job_id)
+        return etag_of(job.id, job.revision, summary.done, summary.work_done)
+
+
+def file_answer(request: Request, etag: str, name: str, pieces: Iterator[str]) -> Response:
+    """A file of rows, by its name."""
+    headers = {"ETag": etag, "Content-Disposition": f'attachment; filename="{name}"'}
+    if matches(request, etag):
+        return Response(status_code=304, headers=headers)
+    return StreamingResponse(pieces, media_type=exports.MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)
