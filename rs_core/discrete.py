@@ -17,13 +17,12 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from rs_core.certify.discrete_law import GRID, cumulative, reach
+from rs_core.certify.discrete_law import cumulative, reach
 from rs_core.errors import Mismatch
+from rs_core.grid import GRID, OFF_GRID
 
 TOP_BITS = 16
 """Bits of a random number that mostly settle which step it stands for."""
-OFF_GRID = 1e-3
-"""How far, in steps, a pixel may lie from the grid, where images are stored as fractions."""
 
 _HALF = 2**63
 

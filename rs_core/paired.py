@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import bootstrap
 
 from rs_core.tally import CONFIDENCE, Columns
 
@@ -101,6 +100,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _bootstrapped(differences: NDArray[np.float64], resamples: int, seed: int) -> tuple[float, float]:
+    from scipy.stats import bootstrap  # on use: a second of every process's start
+
     found = bootstrap(
         (differences,),
         np.mean,

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import fisher_exact
 
 from rs_core.certify import sequential
 from rs_core.certify.bounds import lower_bound, upper_bound
@@ -278,5 +277,7 @@ def chance_of(one: Sequence[int], other: Sequence[int]) -> float:
     if min(totals) == 0:
         return 1.0
     tested = [(a, b) for a, b in zip(one, other, strict=True) if a or b]
+    from scipy.stats import fisher_exact  # on use: a second of every process's start
+
     smallest = min(float(fisher_exact([[a, totals[0] - a], [b, totals[1] - b]]).pvalue) for a, b in tested)
     return min(1.0, smallest * len(tested))

@@ -9,8 +9,6 @@ class and the counts that bound it must share no noise.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import binomtest
-
 from rs_core.certify import sequential
 from rs_core.certify.bounds import lower_bound, radius, two_class_radius, upper_bound
 from rs_core.data.info import UNKNOWN_LABEL as UNKNOWN_LABEL
@@ -163,6 +161,8 @@ def predict(counts: Sequence[int], *, alpha: float) -> tuple[int, float]:
 
     A p-value above ``alpha`` abstains; with probability at least 1 - alpha the answer is not a wrong class.
     """
+    from scipy.stats import binomtest  # on use: a second of every process's start
+
     first = argmax(counts)
     runner_up = max((count for index, count in enumerate(counts) if index != first), default=0)
     p_value = float(binomtest(counts[first], counts[first] + runner_up, 0.5).pvalue)

@@ -9,7 +9,8 @@ import math
 
 from scipy.special import ndtr
 
-GRID = 255
+from rs_core.grid import GRID
+
 DEVIATIONS = 8.3
 """How far the table goes, in units of sigma: both tails together hold 1.1e-16, and are given to the last steps."""
 

@@ -21,10 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from rs_core import discrete
-from rs_core.certify.discrete_law import GRID, neglected
+from rs_core.certify.discrete_law import neglected
 from rs_core.certify.prepared import Prepared
 from rs_core.errors import InputOutOfMemory, Mismatch, NotFinite
 from rs_core.fields import Noise, Precision
+from rs_core.grid import GRID
 from rs_core.memory import ran_out
 from rs_core.noise import CHUNK, Stage, fill
 from rs_core.spec import DEFAULT_BATCH

@@ -16,7 +16,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 from scipy.special import betaln, expit, log_expit, logit, ndtr
 
 Floats = NDArray[np.float64]
@@ -44,6 +43,8 @@ def lower_bound(k: int, n: int, alpha: float) -> float:
 
     if k == n:
         return float(np.exp(least / n))
+    from scipy.optimize import brentq  # on use, for the start of processes
+
     # In the logit, p near 0 and near 1 are told apart equally well. log P rises up to k/n, where it is above ``least``.
     high = float(logit(k / n))
     low = high - 1.0

@@ -5,13 +5,14 @@ Digits", UCI Machine Learning Repository, 1998, as ``sklearn.datasets.load_digit
 """
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from rs_core.data.dataset import Dataset
 
 
 def digits() -> Dataset:
     """Images (1797, 1, 8, 8) float32: the grey values 0 to 16, over 16."""
+    from sklearn.datasets import load_digits  # a second and more, which other data sets need not take
+
     bunch = load_digits()
     return Dataset(
         images=(bunch.images / 16).astype(np.float32)[:, None],

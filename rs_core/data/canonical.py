@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_core.certify.discrete_law import GRID
 from rs_core.data.content import ContentHash
 from rs_core.data.corrupted import Corrupted
 from rs_core.data.dataset import Dataset
 from rs_core.data.info import UNKNOWN_LABEL, Shape, classes
 from rs_core.data.mapped import Place, chunks
 from rs_core.data.stored import DTYPES, header, read_labels, read_stored
-from rs_core.discrete import OFF_GRID
+from rs_core.grid import GRID, OFF_GRID
 
 
 def save(dataset: Dataset, path: Path) -> None:

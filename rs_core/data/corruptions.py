@@ -20,13 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rs_core.certify.discrete_law import GRID
 from rs_core.corrupt_spec import CorruptSpec
 from rs_core.data.corrupted import IMAGENET_C, Corrupted, check_source, in_a_row
 from rs_core.data.dataset import Dataset
 from rs_core.data.mapped import take
-from rs_core.discrete import OFF_GRID
 from rs_core.errors import InvalidSpec, MissingPackage
+from rs_core.grid import GRID, OFF_GRID
 
 LIBRARY = "imagecorruptions-imaug"
 SMALLEST_SIDE = 32

@@ -1,22 +1,24 @@
 """A data set ready for use: images, labels and the names of its classes.
 
 Images stay as they were stored (uint8, or float32 in [0, 1]) in one NumPy array, which may lie in memory or be mapped
-from a file (``mapped``), and become float32 tensors in [0, 1] when they are asked for. A mapped data set goes to another
-process as the place of its images. Reading is left to ``readers`` and ``canonical``.
+from a file (``mapped``), and become float32 tensors in [0, 1] when they are asked for: torch is not loaded before, so that
+a conversion does not wait for it. A mapped data set goes to another process as the place of its images. Reading is left
+to ``readers`` and ``canonical``.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rs_core.data.corrupted import Corrupted
 from rs_core.data.info import Shape
 from rs_core.data.mapped import Joined, Place, place, take
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,12 +49,14 @@ class Dataset:
         _, c, h, w = self.images.shape
         return c, h, w
 
-    def image(self, index: int) -> Tensor:
+    def image(self, index: int) -> "Tensor":
         """Image ``index``: float32 (C, H, W) in [0, 1]."""
         return _pixels(take(self.images, np.array([index]))[0])
 
-    def batch(self, indices: Sequence[int] | NDArray[np.int64] | Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, indices: "Sequence[int] | NDArray[np.int64] | Tensor") -> "tuple[Tensor, Tensor]":
         """Images float32 (B, C, H, W) in [0, 1] and labels int64 (B,), in the order of ``indices``."""
+        import torch
+
         chosen = np.asarray(indices, dtype=np.int64)
         return _pixels(take(self.images, chosen)), torch.from_numpy(self.labels[chosen])
 
@@ -64,6 +68,8 @@ class Dataset:
         self.__dict__.update(state | {"images": images.open() if isinstance(images, Place) else images})
 
 
-def _pixels(stored: NDArray[Any]) -> Tensor:
+def _pixels(stored: NDArray[Any]) -> "Tensor":
+    import torch
+
     pixels = torch.from_numpy(stored)
     return pixels.to(torch.float32).div_(255) if pixels.dtype == torch.uint8 else pixels

@@ -9,8 +9,9 @@ import torch
 from scipy.stats import chisquare
 
 from rs_core import discrete
-from rs_core.certify.discrete_law import GRID, cumulative, neglected, reach
+from rs_core.certify.discrete_law import cumulative, neglected, reach
 from rs_core.errors import Mismatch
+from rs_core.grid import GRID
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.12, 0.25, 1.0])

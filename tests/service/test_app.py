@@ -19,7 +19,7 @@ from worker.store.tables import Shard, Worker
 
 CODE = """
 import sys, service.app
-print([name for name in ("torch", "torchvision", "matplotlib", "sklearn") if name in sys.modules])
+print([name for name in ("torch", "torchvision", "matplotlib", "sklearn", "scipy.stats", "scipy.optimize") if name in sys.modules])
 import service.report_page, rs_core.models.table
 print([name for name in ("torch", "torchvision") if name in sys.modules])
 """

@@ -185,3 +185,16 @@ def test_a_conversion_holds_a_few_images_at_a_time(tmp_path: Path) -> None:
     assert done.stdout == b"60\n", done.stderr.decode()[-2000:]
     assert (tmp_path / "out").stat().st_size > 120 * 2**20
     (tmp_path / "out").unlink()
+
+
+def test_a_conversion_waits_for_neither_torch_nor_scikit_learn(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=RNG.random((3, 1, 4, 4), dtype=np.float32), labels=np.arange(3))
+    code = (
+        "import sys; from pathlib import Path; from rs_core.data.conversion import convert\n"
+        "made = convert([Path(sys.argv[1])], Path(sys.argv[2]))\n"
+        "print(made.count, [name for name in ('torch', 'sklearn', 'scipy') if name in sys.modules])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "a.npz", tmp_path / "out"], capture_output=True, text=True
+    )
+    assert ran.stdout == "3 []\n", ran.stderr
