@@ -1,6 +1,11 @@
 """The proofs of durability in their short form; ``make durability`` runs them at length (see CONTRIBUTING.md)."""
 
+import os
+import subprocess
+import sys
+
 import pytest
+from tests_support.durability.house import path_with_support
 from tests_support.durability.proofs import MUTATIONS, PROOFS, Proof, mutate, prove
 
 pytestmark = pytest.mark.long
@@ -20,6 +25,14 @@ def test_every_proof_that_rests_on_a_guard_has_a_run_without_it() -> None:
         3: "conflict",
         4: "bell",
     }
+
+
+def test_every_guard_is_where_it_is_taken_out() -> None:
+    guards = [guard for guard, _ in MUTATIONS.values()]
+    code = f"from tests_support.durability.worker import without\nfor guard in {guards}: without(guard)\nprint('all')"
+    environment = os.environ | {"PYTHONPATH": path_with_support()}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert ended.stdout == "all\n", ended.stderr
 
 
 def test_what_a_proof_raises_is_its_figures_and_shows_nothing_about_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:

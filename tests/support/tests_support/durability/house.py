@@ -92,7 +92,7 @@ class House:
             process.wait(timeout=30)
 
     def _environment(self, variables: dict[str, str]) -> dict[str, str]:
-        return os.environ | environment(self.settings) | {"PYTHONPATH": _with_support()} | variables
+        return os.environ | environment(self.settings) | {"PYTHONPATH": path_with_support()} | variables
 
     def change(self, **settings: Any) -> None:
         """Other settings for the processes that are started from now on."""
@@ -325,8 +325,8 @@ class House:
         return compared(self.database, job_id, inputs, expected)
 
 
-def _with_support() -> str:
-    """Where a worker of a proof finds this package, whoever started the tests."""
+def path_with_support() -> str:
+    """The ``PYTHONPATH`` by which a process of a proof finds this package, whoever started the tests."""
     paths = [str(Path(things.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     return os.pathsep.join(path for path in paths if path)
 

@@ -26,7 +26,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests_support.durability import light_child
 from worker import broker, commit, drive, local, process, remote
-from worker.store import results, shards
+from worker.store import rows, shards
 from worker.store.tables import Shard
 
 
@@ -51,13 +51,19 @@ def main() -> None:
 def without(guard: str) -> None:
     """Takes a guard out of this process."""
     if guard == "fence":
-        shards._fenced = _unfenced
+        _replace(shards, "_fenced", _unfenced)
     elif guard == "conflict":
-        results._insert_rows = _inserted_again
+        _replace(rows, "insert", _inserted_again)
     elif guard == "sweep":
-        shards.sweep = lambda session: []
+        _replace(shards, "sweep", lambda session: [])
     elif guard == "bell":
-        broker.ring = lambda settings, count=1: None
+        _replace(broker, "ring", lambda settings, count=1: None)
+
+
+def _replace(module: Any, name: str, by: Any) -> None:
+    """A guard that has moved would stay in, and its proof would show nothing."""
+    assert hasattr(module, name), f"{module.__name__} has no {name} any more"
+    setattr(module, name, by)
 
 
 def _unfenced(session: Any, held: Any, **columns: Any) -> None:
@@ -67,15 +73,15 @@ def _unfenced(session: Any, held: Any, **columns: Any) -> None:
         raise shards.LeaseLost("nobody has it")
 
 
-def _inserted_again(session: Any, table: Any, rows: list[dict[str, Any]], key: list[str]) -> list[Any]:
+def _inserted_again(session: Any, table: Any, found: list[dict[str, Any]], key: list[str]) -> list[Any]:
     """As if nobody looked whether a row is there: it is written again, and counted again."""
-    if not rows:
+    if not found:
         return []
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table)
-    new = {name: statement.excluded[name] for name in rows[0] if name not in key}
+    new = {name: statement.excluded[name] for name in found[0] if name not in key}
     statement = statement.on_conflict_do_update(index_elements=key, set_=new)
-    return list(session.execute(statement.returning(*(getattr(table, name) for name in key)), rows))
+    return list(session.execute(statement.returning(*(getattr(table, name) for name in key)), found))
 
 
 def _disturb_commits(acts: list[str], share: float) -> None:
