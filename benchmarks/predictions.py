@@ -4,9 +4,10 @@ A service of its own with one worker, embedded (SQLite, local worker) and, where
 and a Celery worker. Each request is sent alone, with ``until=first``, and then waited for; medians and 95th percentiles.
 Warm: the model stays loaded. Another model: three in turn, of which two stay loaded. A fresh child: an idle one is ended at
 once. Busy: the only worker is in a long certification, and makes way. Beside them the engine's own time for the same votes,
-and what the decoding of an image costs. The last line is one JSON object.
+and what the decoding of an image costs. The last line is one JSON object. A run that was stopped goes on with ``--rows``, a file
+in which each row is written as soon as it is there.
 
-    .venv/bin/python benchmarks/predictions.py [--quick] [--requests 100] [--out benchmarks/results/predictions.md]
+    .venv/bin/python benchmarks/predictions.py [--quick] [--requests 100] [--rows FILE] [--out benchmarks/results/predictions.md]
 """
 
 import argparse
@@ -43,22 +44,32 @@ POSTGRES, REDIS = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres", "redi
 MODELS = 3
 START = 1_397
 SHAPE = (1, 8, 8)
+ONE, TEN, ANOTHER = "warm, one image", "warm, ten images", "another model each time, one image"
+BUSY, FRESH = "the only worker is busy, one image", "a fresh child each time, one image"
+NAMES = {False: (ONE, TEN, ANOTHER, BUSY), True: (FRESH,)}
+"""Of the rows; by whether the children of the service are fresh."""
 Environment = dict[str, str]
 
 
 def main() -> None:
     """Each mode in turn, each with two services: of the second one the children are fresh."""
     options = _options()
-    rows: list[dict[str, Any]] = []
+    rows = _read(options.rows)
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="radii-predictions-")))
         for mode, environment in _modes(stack):
             for fresh in (False, True):
+                done = {row["name"] for row in rows if row["mode"] == mode}
+                missing = [name for name in NAMES[fresh] if name not in done]
+                if not missing:
+                    continue
                 folder = scratch / f"{mode} {fresh}".replace(" ", "-")
                 more = {"RADII_KEEP_WARM": "0"} if fresh else {}
                 with _service(folder, environment() | more, mode) as url:
-                    found = _of_fresh_children(url, options) if fresh else _of_a_service(url, options)
-                    rows += [{"mode": mode, **row} for row in found]
+                    found = _of_fresh_children(url, options) if fresh else _of_a_service(url, options, missing)
+                    for row in found:
+                        rows.append({"mode": mode, **row})
+                        _keep(options.rows, rows[-1])
     figures = {
         "machine": cpu_name(),
         "cores": os.cpu_count(),
@@ -71,24 +82,37 @@ def main() -> None:
     shown.finish(_text(figures, shown.command()), figures, options.out)
 
 
-def _of_a_service(url: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _read(file: Path | None) -> list[dict[str, Any]]:
+    """What an earlier run has kept."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file is not None and file.exists() else []
+
+
+def _keep(file: Path | None, row: dict[str, Any]) -> None:
+    if file is not None:
+        with file.open("a") as kept:
+            kept.write(json.dumps(row) + "\n")
+
+
+def _of_a_service(url: str, options: argparse.Namespace, missing: Sequence[str]) -> Iterator[dict[str, Any]]:
     with Client(url) as client, httpx.Client(base_url=url, timeout=120.0) as http:
         models, dataset = _models(client)
         one, ten = _png(0), _npz(range(10))
         asked: list[tuple[str, bytes, Callable[[int], str]]] = [
-            ("warm, one image", one, lambda _: models[0]),
-            ("warm, ten images", ten, lambda _: models[0]),
-            ("another model each time, one image", one, lambda number: models[number % MODELS]),
+            (ONE, one, lambda _: models[0]),
+            (TEN, ten, lambda _: models[0]),
+            (ANOTHER, one, lambda number: models[number % MODELS]),
         ]
         for name, body, model in asked:
-            yield _row(name, [_asked(http, model(number), body, options.n) for number in range(-2, options.requests)])
+            if name in missing:
+                yield _row(
+                    name, [_asked(http, model(number), body, options.n) for number in range(-2, options.requests)]
+                )
+        if BUSY not in missing:
+            return
         long = client.certify(checkpoint=models[0], dataset=dataset, n=1_000_000, inputs={"start": START})
         while not long.refresh().progress.work_done:
             time.sleep(0.1)
-        yield _row(
-            "the only worker is busy, one image",
-            [_asked(http, models[0], one, options.n) for _ in range(-2, options.requests)],
-        )
+        yield _row(BUSY, [_asked(http, models[0], one, options.n) for _ in range(-2, options.requests)])
         assert not long.refresh().ended, "it was busy all the time"
         long.cancel().wait()
 
@@ -100,7 +124,7 @@ def _of_fresh_children(url: str, options: argparse.Namespace) -> Iterator[dict[s
         for _ in range(-2, options.requests):
             found.append(_asked(http, models[0], _png(0), options.n))
             time.sleep(1.0)  # the worker looks around, and ends its child
-        yield _row("a fresh child each time, one image", found)
+        yield _row(FRESH, found)
 
 
 def _asked(http: httpx.Client, checkpoint: str, body: bytes, n: int) -> tuple[float, float, float]:
@@ -280,6 +304,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--threads", type=int, help="CPU threads of the worker. (default: all cores)")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rows", type=Path, help="a file for rows as they come; those in it are not measured again")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.quick:
