@@ -13,7 +13,7 @@ from rs_core.tsv import rounded_down
 DIGITS = 3
 """Decimals of the radii in the files that the field publishes."""
 FEW = 100
-"""Shared inputs below which hardly any difference can be told from chance."""
+"""Shared inputs below which only large differences can be told from chance."""
 
 
 def procedure_text(run: Run) -> str:
@@ -58,7 +58,7 @@ def _tests(shared: Aligned, tests: int, resamples: int, seed: int) -> Iterator[s
         "whether training them again would show it."
     )
     if inputs < FEW:
-        yield f"There are only {inputs:,} shared inputs: hardly any difference can be told from chance, and ACR's intervals are too narrow."
+        yield f"There are only {inputs:,} shared inputs: only large differences can be told from chance, and ACR's intervals are too narrow."
 
 
 def _inputs(runs: Sequence[Run], shared: Aligned) -> Iterator[str]:

@@ -8,7 +8,7 @@ against them. Numbers only; text is in ``evaluation_text``, pictures in ``evalua
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,11 +65,13 @@ class Held:
     probability of at most its alpha, counted for each of its answers, whether they lie within or not; or a wrong answer of
     PREDICT, with a probability of at most alpha for each that was checked. So ``allowed`` of them are expected at most, and as
     many as there are, or more, come about with a probability of at most ``chance`` (Markov) where both statements are true.
+    ``unknown`` of the inputs that are done have no certificate.
     """
 
     checked: int
     violations: tuple[Violation, ...]
     allowed: float
+    unknown: int = 0
 
     @property
     def loud(self) -> bool:
@@ -155,6 +157,18 @@ def require_same_classifier(
         raise Mismatch(expected=f"certificates made as {wanted.text}", got=f"{who}, made as {made.text}", where=where)
 
 
+def require_shared_inputs(attacked: Collection[int], certified: Collection[int], who: str, where: str) -> None:
+    """Raises :class:`Mismatch` where there is a certificate of no input that is attacked."""
+    few, many = sorted((attacked, certified), key=len)
+    if not any(index in many for index in few):
+        expected = f"certificates of inputs that are attacked ({_span(attacked)})"
+        raise Mismatch(expected=expected, got=f"{who}, of others ({_span(certified)})", where=where)
+
+
+def _span(indices: Collection[int]) -> str:
+    return f"{min(indices):,} to {max(indices):,}" if indices else "none"
+
+
 def _check(rows: Sequence[Evaluated], asked: Sequence[float]) -> None:
     indices = {row.index for row in rows}
     if len(indices) < len(rows):
@@ -203,10 +217,11 @@ def _votes(row: Evaluated, one: Found) -> tuple[float, float]:
 
 def _held(done: Sequence[Evaluated], spec: EvaluateSpec, certificates: Mapping[int, Certificate]) -> Held:
     alpha = spec.evaluation.alpha if isinstance(spec.evaluation, Attack) else ALPHA
-    checked, allowed, violations = 0, 0.0, []
+    checked, allowed, unknown, violations = 0, 0.0, 0, []
     for row in done:
         certificate = certificates.get(row.index)
         if certificate is None:
+            unknown += 1
             continue
         # A certificate that is wrong may be what makes an answer count: each answer could have been one.
         allowed += certificate.alpha * len(row.found)
@@ -225,7 +240,7 @@ def _held(done: Sequence[Evaluated], spec: EvaluateSpec, certificates: Mapping[i
                         answered=one.prediction,
                     )
                 )
-    return Held(checked=checked, violations=tuple(violations), allowed=allowed)
+    return Held(checked=checked, violations=tuple(violations), allowed=allowed, unknown=unknown)
 
 
 def _notes(rows: Sequence[Evaluated], spec: EvaluateSpec, inputs: int, held: Held | None) -> tuple[str, ...]:
@@ -233,6 +248,9 @@ def _notes(rows: Sequence[Evaluated], spec: EvaluateSpec, inputs: int, held: Hel
     errors = sum(row.error is not None for row in rows)
     found = (
         _held_note(held),
+        f"Inputs without a certificate, which count as not certified: {held.unknown:,} of {len(rows):,}."
+        if held is not None and held.unknown
+        else None,
         f"Partial: {len(rows):,} of {inputs:,} inputs are done. The others count as wrong, the intervals' upper ends count them "
         "as right; all other numbers are over the inputs that are done."
         if len(rows) < inputs
@@ -259,7 +277,8 @@ def _of_the_kind(spec: EvaluateSpec) -> tuple[str, ...]:
         return (
             f"AutoAttack in {asked.norm}, radius {asked.epsilon:.5g}: {', '.join(asked.attacks)}, {asked.iterations} iterations, "
             f"{asked.queries:,} queries.{adaptive} The classifier is asked without noise. An attack that finds nothing proves nothing. "
-            f"Inputs are attacked {asked.together} at a time and share their random starts, which are others after a stop.",
+            f"Inputs are attacked {asked.together} at a time and share their random starts, which are others after a stop. One that "
+            "is wrong as it is is not attacked: its distance is 0.",
         )
     return (
         f"The search goes through {asked.m} noise samples in steps of {asked.step_size:g}; votes are {asked.n:,} fresh ones. The "

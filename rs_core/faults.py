@@ -7,7 +7,7 @@ unions that nobody who writes a request knows of, and of an unknown field it doe
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, get_args, get_type_hints
 
@@ -28,6 +28,17 @@ _PHRASES = (
     (re.compile(r"^\w+ should have (at (?:least|most) \d+ (?:item|character)s?).*$"), r"\1"),
     (re.compile(r"^String should match pattern (.*)$"), r"text that matches \1"),
 )
+
+
+def of_their_own(items: Sequence[Any]) -> list[Any]:
+    """pydantic's errors without those of lists that are too short only because wrong elements are left out of them."""
+    places = [item["loc"] for item in items]
+    follows = [
+        item["type"] == "too_short"
+        and any(len(place) > len(item["loc"]) and place[: len(item["loc"])] == item["loc"] for place in places)
+        for item in items
+    ]
+    return [item for item, of_another in zip(items, follows, strict=True) if not of_another]
 
 
 def fault(

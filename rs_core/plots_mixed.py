@@ -66,6 +66,8 @@ def _panel(axes: Axes, name: str, rows: Sequence[WeightRow]) -> None:
         radii = [at.radius for at in row.certified]
         shares = [at.certified_accuracy for at in row.certified]
         colour = colours(DARKEST * (1 - place / max(1, len(rows) - 1)))
+        # The grid ends at the cap, beyond which nothing is certified.
+        radii, shares = [*radii, radii[-1]], [*shares, 0.0]
         axes.plot(radii, shares, color=colour, linewidth=1.8, drawstyle="steps-pre")
     axes.set_title(name, loc="left", fontsize=11, parse_math=False)
     axes.set_xlabel(RADIUS_LABEL if len(axes.figure.axes) == 1 else "certified ℓ₂ radius")

@@ -3,9 +3,9 @@
 from rs_core.composition import mixed_weight
 from rs_core.errors import Mismatch
 from rs_core.evaluate_spec import FEWEST_CLASSES
-from rs_core.evaluation_report import require_same_classifier
+from rs_core.evaluation_report import require_same_classifier, require_shared_inputs
 from rs_core.procedure_text import made_of
-from rs_core.spec import Attack, AutoAttack, EvaluateSpec
+from rs_core.spec import Attack, AutoAttack, EvaluateSpec, Selection
 from service.dependencies import find, shown
 from service.errors import UnknownResource
 from service.planned import Desk
@@ -44,6 +44,8 @@ def check_evaluation(desk: Desk, spec: EvaluateSpec, dataset: Dataset, checkpoin
         raise Mismatch(expected=f"certificates of sigma = {sigma:g}", got=got, where=WHERE)
     composition = (checkpoint.info or {}).get("composition")
     require_same_classifier(asked, composition, made_of(spec_of(job)), job.id, WHERE)
+    certified = Selection(**job.spec["inputs"]).indices(dataset.count or 0)
+    require_shared_inputs(spec.inputs.indices(dataset.count or 0), certified, job.id, WHERE)
 
 
 def _check_autoattack(asked: AutoAttack, checkpoint: Checkpoint) -> None:

@@ -31,8 +31,11 @@ def read(
     resize: int | None = None,
     center_crop: int | None = None,
 ) -> NDArray[Any]:
-    """Images (N, C, H, W) of ``shape``, uint8 or float32 in [0, 1]. Raises :class:`InvalidImages` or :class:`Mismatch`."""
-    if content_type.partition(";")[0].strip().lower() == "application/json":
+    """Images (N, C, H, W) of ``shape``, uint8 or float32 in [0, 1]. Raises :class:`InvalidImages` or :class:`Mismatch`.
+
+    JSON is told by its type, or by how it begins: as no file of images does.
+    """
+    if content_type.partition(";")[0].strip().lower() == "application/json" or body.lstrip()[:1] in (b"[", b"{"):
         return from_lists(body, shape=shape, most=most)
     return decoder.decode(body, shape=shape, most=most, resize=resize, center_crop=center_crop)
 
@@ -40,9 +43,15 @@ def read(
 def from_lists(body: bytes, *, shape: Shape, most: int) -> NDArray[np.float32]:
     """The same from JSON."""
     try:
-        images = np.asarray(from_json(body, allow_inf_nan=False))
+        found = from_json(body, allow_inf_nan=False)
     except (ValueError, RecursionError) as error:
         raise InvalidImages(expected=LISTS, got=f"something else ({error})"[:200]) from None
+    if not isinstance(found, list):
+        raise InvalidImages(expected=LISTS, got="an object" if isinstance(found, dict) else "no list")
+    try:
+        images = np.asarray(found)
+    except ValueError:
+        raise InvalidImages(expected=LISTS, got="lists that are not of one length") from None
     if images.dtype.kind not in "iuf" or images.ndim not in (3, 4) or images.size == 0:
         raise InvalidImages(expected=LISTS, got=f"lists of shape {images.shape} of {_kind(images)}")
     low, high = float(images.min()), float(images.max())

@@ -8,7 +8,6 @@ traceback.
 import json
 import logging
 import secrets
-from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -20,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from rs_core.errors import RadiiError, no_room
-from rs_core.faults import fault
+from rs_core.faults import fault, of_their_own
 from service import requests
 from service.errors import (
     Collision,
@@ -76,7 +75,7 @@ def _invalid(request: Request, error: Exception) -> Response:
     media = request.headers.get("Content-Type", "none").partition(";")[0]
     if any(item["loc"] == ("body",) and isinstance(item["input"], bytes) for item in error.errors()):
         return answer_error(request, UnsupportedMedia(expected="Content-Type: application/json", got=media))
-    found = [fault(item, requests.RECORDS, requests.PATTERNS) for item in _of_their_own(error.errors())]
+    found = [fault(item, requests.RECORDS, requests.PATTERNS) for item in of_their_own(error.errors())]
     detail = "; ".join(f"{f['location']}: expected {f['expected']}, got {f['got']}" for f in found[:5])
     more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
     problem = {
@@ -87,17 +86,6 @@ def _invalid(request: Request, error: Exception) -> Response:
         "errors": found,
     }
     return answer(request, problem)
-
-
-def _of_their_own(items: Sequence[Any]) -> list[Any]:
-    """Without the lists that are too short only because wrong elements are left out of them."""
-    places = [item["loc"] for item in items]
-    follows = [
-        item["type"] == "too_short"
-        and any(len(place) > len(item["loc"]) and place[: len(item["loc"])] == item["loc"] for place in places)
-        for item in items
-    ]
-    return [item for item, of_another in zip(items, follows, strict=True) if not of_another]
 
 
 def _http_error(request: Request, error: Exception) -> Response:

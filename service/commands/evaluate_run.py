@@ -24,7 +24,7 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
     from rs_core.data.canonical import content_hash
     from rs_core.data.readers import load
     from rs_core.evaluate.table import EVALUATIONS
-    from rs_core.evaluation_report import summarize
+    from rs_core.evaluation_report import require_shared_inputs, summarize
     from rs_core.evaluation_text import format_table, row_lines
     from worker.run.environment import configure, provenance, resolve_device
 
@@ -51,7 +51,9 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
         "provenance": provenance(place),
     }
     if certificates is not None:
-        check_certificates(Path(str(getattr(spec.evaluation, "certificates", ""))), certificates, spec, identity)
+        path = Path(str(getattr(spec.evaluation, "certificates", "")))
+        check_certificates(path, certificates, spec, identity)
+        require_shared_inputs(chosen, certificates, str(path), "--certificates")
     with files.opened(out, identity, partial(row_lines, separator="\t")) as results:
         _measure(spec, model.to(place), data, chosen, execution, results)
         done: list[Any] = results.done
@@ -88,7 +90,12 @@ def certificates_in(path: Path) -> "dict[int, Certificate]":
     from rs_core.certify.decision import Certificate
     from service.records import read_ndjson
 
-    records = read_ndjson(path.with_suffix(".ndjson"))
+    evidence = path.with_suffix(".ndjson")
+    if not evidence.exists():
+        raise CommandError(
+            f"Expected results of `radii certify` as --certificates, the TSV with the .ndjson beside it; there is no {evidence}."
+        )
+    records = read_ndjson(evidence)
     if not isinstance(records[0], Certificate):
         raise CommandError(
             f"Expected results of `radii certify` as --certificates, got those of something else in {path}."

@@ -109,7 +109,7 @@ def _loop(
             if isinstance(record, StepRecord):
                 progress.show(record.done, record.total, f"epoch {record.epoch + 1}, loss {record.loss:.4f}")
             elif isinstance(record, EpochRecord):
-                say(_epoch(record, spec.epochs))
+                say(_epoch(record, spec))
             elif isinstance(record, Snapshot):
                 _keep(record, snapshot)
             else:
@@ -117,13 +117,14 @@ def _loop(
     raise AssertionError("training ended without its last record")
 
 
-def _epoch(record: "EpochRecord", epochs: int) -> str:
+def _epoch(record: "EpochRecord", spec: "TrainSpec") -> str:
     test = "" if record.test_accuracy is None else f", test accuracy {100 * record.test_accuracy:.2f} %"
     certified = record.certification
     acr = "" if certified is None else f", ACR {certified['acr']:.4f} on {certified['inputs']:,} test inputs"
+    seen = "accuracy in training" if spec.sigma is None else "accuracy under noise"
     return (
-        f"epoch {record.epoch + 1} of {epochs}: loss {record.loss:.4f}, "
-        f"accuracy under noise {100 * record.accuracy:.2f} %{test}{acr}"
+        f"epoch {record.epoch + 1} of {spec.epochs}: loss {record.loss:.4f}, "
+        f"{seen} {100 * record.accuracy:.2f} %{test}{acr}"
     )
 
 

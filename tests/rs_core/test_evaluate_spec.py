@@ -46,3 +46,10 @@ def test_passes_are_those_of_all_points() -> None:
     assert passes_of(Attack(epsilons=(0.5,), steps=10, m=4, n=100, target="base")) == (100, 10)
     search = OverConfidence(lengths=(0.0, 0.2, 0.5), step_size=0.1, m=8, n=100)
     assert passes_of(search) == (300, 5 * 8) and search.steps == (0, 2, 5)
+
+
+def test_a_wrong_element_of_a_list_is_one_mistake() -> None:
+    body = BODY | {"evaluation": {"name": "attack", "epsilons": [-1]}}
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec(body)
+    assert "at least 1 item" not in str(caught.value) and "greater than or equal to 0" in str(caught.value)

@@ -5,10 +5,10 @@ import math
 import pytest
 
 from rs_core.certify.decision import ABSTAIN, Certificate
-from rs_core.errors import InvalidResults
+from rs_core.errors import InvalidResults, Mismatch
 from rs_core.evaluate.records import Evaluated, Found
 from rs_core.evaluation_plots import evaluation
-from rs_core.evaluation_report import summarize
+from rs_core.evaluation_report import require_shared_inputs, summarize
 from rs_core.evaluation_text import format_table, row_lines, to_csv
 from rs_core.plots import render
 from rs_core.spec import Attack, EvaluateSpec, OverConfidence
@@ -70,6 +70,16 @@ def test_an_answer_of_another_class_within_a_certified_radius_is_a_violation() -
     (found,) = held.violations
     assert (found.index, found.point, found.certified, found.answered) == (0, 1.0, 0, 1)
     assert held.allowed == pytest.approx(6 * 0.01 + 3 * 0.001), "six answers could each have met a wrong certificate"
+
+
+def test_inputs_without_a_certificate_are_told_and_certificates_of_other_inputs_alone_are_refused() -> None:
+    report = summarize(ROWS, SPEC, certificates={1: certificate(1, 1, 1.0)})
+    assert report.held is not None and report.held.unknown == 2
+    assert "Inputs without a certificate, which count as not certified: 2 of 3." in report.notes
+    assert not any("without a certificate" in note for note in summarize(ROWS, SPEC, certificates=None).notes)
+    require_shared_inputs(range(0, 10), range(9, 20), "theirs", "here")
+    with pytest.raises(Mismatch, match=r"inputs that are attacked \(0 to 9\), got theirs, of others \(10 to 19\)"):
+        require_shared_inputs(range(0, 10), range(10, 20), "theirs", "here")
 
 
 def test_more_violations_than_the_alphas_allow_are_said_aloud() -> None:

@@ -29,7 +29,9 @@ def test_each_certification_has_a_panel_and_each_weight_a_curve_in_it() -> None:
 def test_a_curve_is_certified_accuracy_at_every_radius() -> None:
     line = by_weight({"one": rows()}).axes[0].lines[1]
     known = {at.radius: at.certified_accuracy for at in rows()[1].certified}
-    assert dict(zip(line.get_xdata(), line.get_ydata(), strict=True)) == known
+    x, y = list(line.get_xdata()), list(line.get_ydata())
+    assert dict(zip(x[:-1], y[:-1], strict=True)) == known
+    assert (x[-1], y[-1]) == (max(known), 0.0), "beyond the cap nothing is certified"
     assert len(known) > 400 and set(at.radius for at in at_radii(rows(), [0.25])[1].certified) == {0.25}
 
 

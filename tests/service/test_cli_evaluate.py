@@ -60,6 +60,11 @@ def test_certificates_of_the_same_model_are_held_against_an_attack(model: Path, 
     rounded = tmp_path / "rounded.tsv"
     done("certify", *TINY, "--n", "1000", "--precision", "bf16", "--checkpoint", model, "--out", rounded)
     assert "made as fixed n, bf16" in refused(*command[:-1], rounded)
+    assert "there is no" in refused(*command[:-1], tmp_path / "nothing.tsv")
+    elsewhere = ["--start" if at == "--start" else "1600" if at == "1500" else at for at in command]
+    assert "of inputs that are attacked (1,600 to 1,604)" in refused(
+        *elsewhere[:-4], *elsewhere[-2:], "--out", tmp_path / "e.tsv"
+    )
     other = tmp_path / "other.tsv"
     done("certify", *TINY, "--n", "1000", "--sigma", "0.5", "--checkpoint", model, "--out", other)
     assert "certificates of sigma = 0.25" in refused(*command[:-1], other)

@@ -156,6 +156,9 @@ def test_certificates_of_something_else_are_refused(service: Service) -> None:
     ):
         answer = service.client.post("/v1/jobs", json=body)
         assert (answer.status_code, words in answer.json()["detail"]) == (422, True), answer.text
+    apart = asked(service, certified, evaluation=ATTACK | {"certificates": certified}) | {"inputs": {"start": 1_700}}
+    answer = service.client.post("/v1/jobs", json=apart)
+    assert (answer.status_code, "of inputs that are attacked" in answer.json()["detail"]) == (422, True), answer.text
     fine = service.client.post("/v1/jobs", json=asked(service, certified, evaluation=ATTACK | {"certificates": other}))
     assert fine.status_code == 202, "made-up models and data are equal by content"
 
