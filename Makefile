@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 TEST_PROCESSES ?= 2
 
-.PHONY: help demo up test lint format arch durability bench migrate clean
+.PHONY: help demo up test slow lint format arch durability bench migrate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ up: .venv/ready ## start the embedded service at http://127.0.0.1:8000, data in 
 
 test: .venv/ready ## pass the tests, on real Postgres and Redis where they run or can be started
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+slow: .venv/ready ## pass the tests that `make test` leaves out: the same on other databases and methods (ten minutes)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m slow $(ARGS)
 
 lint: .venv/ready arch ## style, types and import contracts
 	@$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 from tests_support import processes, things
+from tests_support.kinds import SLOWLY_ON_POSTGRES, SLOWLY_ON_SQLITE
 
 from rs_core.certify import engine
 from rs_core.certify.decision import Certificate
@@ -73,6 +74,7 @@ def _settings(tmp_path: Path, url: str, **more: object) -> Settings:
     return Settings(data=tmp_path, database_url=url, **fields | more)  # type: ignore[arg-type]
 
 
+@SLOWLY_ON_POSTGRES
 @pytest.mark.parametrize("workers", [1, 3])
 def test_embedded_workers_give_the_counts_of_a_library_call(
     database: Database, database_url: str, tmp_path: Path, library: Evidence, workers: int
@@ -84,6 +86,7 @@ def test_embedded_workers_give_the_counts_of_a_library_call(
     assert _outcome(database, job_id) == library
 
 
+@pytest.mark.slow  # proof 1 shows as much, with more workers
 def test_a_kill_in_the_middle_changes_no_count(
     database: Database, database_url: str, tmp_path: Path, library: Evidence
 ) -> None:
@@ -118,6 +121,7 @@ def test_celery_workers_on_postgres_and_redis_give_the_counts_of_a_library_call(
         database.close()
 
 
+@SLOWLY_ON_SQLITE
 def test_other_procedures_too_give_the_counts_of_a_library_call_through_kills(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
@@ -150,6 +154,7 @@ def test_other_procedures_too_give_the_counts_of_a_library_call_through_kills(
         assert summary.radius_sum == pytest.approx(sum(row.radius for row in rows if row.correct), rel=1e-9)
 
 
+@SLOWLY_ON_POSTGRES
 def test_a_kill_inside_an_input_loses_at_most_a_commit_and_changes_no_count(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:

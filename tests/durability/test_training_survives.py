@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests_support import processes, things, unbroken
+from tests_support.kinds import SLOWLY_ON_SQLITE
 from tests_support.unbroken import REQUEST
 
 from rs_core import checkpoint
@@ -33,6 +34,7 @@ def _blobs(settings: Settings) -> list[Path]:
     return list(settings.blobs.glob("??/*"))
 
 
+@SLOWLY_ON_SQLITE
 def test_a_training_killed_twice_ends_with_the_weights_of_an_unbroken_run(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:

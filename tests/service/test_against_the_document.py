@@ -20,7 +20,7 @@ from worker.store import results
 
 pytestmark = pytest.mark.long
 
-EXAMPLES = int(os.environ.get("RADII_TEST_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("RADII_TEST_EXAMPLES", "5"))
 HOST = {"Host": "127.0.0.1"}
 CHECKS = (
     "not_a_server_error",

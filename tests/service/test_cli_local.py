@@ -126,29 +126,6 @@ class TestCertify:
         assert "(procedure unknown)" in done("report", alone).stdout
         assert "(fixed n)" in done("report", alone, "--n", "1000").stdout
 
-    def test_a_plan_shows_what_each_procedure_would_take_and_certifies_nothing(
-        self, model: Path, tmp_path: Path
-    ) -> None:
-        asked = ["--checkpoint", model, *TINY, "--count", "100", "--look-at", "4"]
-        text = done("plan", *asked, "--n", "100000").stdout
-        rows = {
-            line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith(("fixed", "pilot", "a"))
-        }
-        assert rows["fixed"][:2] == ["100,000", "100,100"]
-        assert float(rows["pilot"][1].replace(",", "")) < 100_100
-        assert "at_radii settles the radii 0.125, 0.25, 0.375" in text
-        assert rows["anytime"] and rows["at_radii"]
-        timed = done("plan", *asked, "--seconds", "2").stdout
-        assert "100,000" not in timed, "2 s are not enough for that"
-        two_class = done("plan", *asked, "--bound", "two_class").stdout
-        assert "No anytime: expected the one_sided bound with it, got two_class." in two_class
-        far = done("plan", *asked, "--radii", "9").stdout
-        assert "No at_radii: expected radii up to 0.9" in far
-        assert "at_radii settles" not in far
-        file = tmp_path / "job.toml"
-        file.write_text('sampling = "at_radii"\nradii = [0.3]\n')
-        assert "at_radii settles the radii 0.3;" in done("plan", *asked, "--spec", file).stdout
-
     def test_procedures_that_do_not_go_together_are_refused(self, model: Path, tmp_path: Path) -> None:
         refused = certify(model, tmp_path / "results.tsv", "--sampling", "anytime", "--bound", "two_class")
         assert refused.exit_code == 1

@@ -119,14 +119,14 @@ def test_events_arrive_while_they_happen_and_survive_lost_connections(tmp_path: 
             inputs={"count": 640},
         ).wait(check=True)
         job = client.certify(
-            checkpoint=training.checkpoint_id or "", dataset=data, n=10_000, inputs={"count": 8}, batch_size=100
+            checkpoint=training.checkpoint_id or "", dataset=data, n=3_000, inputs={"count": 8}, batch_size=100
         )
         seen: list[str] = []
         with httpx.stream("GET", f"{address}/v1/jobs/{job.id}/events", timeout=60) as response:
             for line in response.iter_lines():
                 if line.startswith("event: "):
                     seen.append(line.removeprefix("event: "))
-        again = client.certify(checkpoint=training.checkpoint_id or "", dataset=data, n=10_000, inputs={"count": 8})
+        again = client.certify(checkpoint=training.checkpoint_id or "", dataset=data, n=1_000, inputs={"count": 8})
         assert [event.type for event in again.events()] == ["queued", "running", "succeeded"], "while it runs"
         changes = [name for name in seen if name != "progress"]
         assert changes == ["queued", "running", "succeeded"]

@@ -241,7 +241,7 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing_more(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
     job_id = submit(database, tmp_path, 8)
-    thread = at_work(slot("all:slow", commit=1.0), database, job_id)
+    thread = at_work(slot("all:slower", commit=1.0), database, job_id)
     with database.write() as session:
         for shard in session.query(Shard).filter_by(state="leased"):
             shard.lease_until = 0.0
@@ -259,7 +259,7 @@ def test_what_is_found_after_a_job_has_failed_is_not_stored(
     database: Database, tmp_path: Path, slot: SlotMaker
 ) -> None:
     job_id = submit(database, tmp_path, 8)
-    thread = at_work(slot("all:slow", commit=1.0), database, job_id)
+    thread = at_work(slot("all:slower", commit=1.0), database, job_id)
     with database.write() as session:
         jobs.fail(session, job_id, {"detail": "another part of it failed"})
     thread.join(timeout=20)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 from tests_support import processes, system, things
+from tests_support.kinds import SLOWLY_ON_SQLITE
 from tests_support.threads import single
 
 from rs_core.certify import engine
@@ -99,6 +100,7 @@ def _state(database: Database, job_id: str) -> str:
         return session.get_one(Job, job_id).state
 
 
+@SLOWLY_ON_SQLITE
 def test_the_only_worker_makes_way_again_and_again_and_every_count_is_that_of_an_undisturbed_run(
     database: Database, settings: Settings, pair: dict[str, Any]
 ) -> None:

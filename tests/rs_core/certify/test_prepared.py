@@ -54,8 +54,15 @@ def test_logits_are_those_of_the_classifier_up_to_their_last_bits(name: str) -> 
     assert float((got - wanted).abs().max() / wanted.abs().max()) < 1e-5
 
 
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=NEEDS_A_COMPILER)])
-@pytest.mark.parametrize("name", ["lenet", "cifar_resnet20"])
+@pytest.mark.parametrize(
+    ("name", "compiled"),
+    [
+        ("lenet", False),
+        pytest.param("lenet", True, marks=NEEDS_A_COMPILER),
+        ("cifar_resnet20", False),
+        pytest.param("cifar_resnet20", True, marks=[NEEDS_A_COMPILER, pytest.mark.slow]),
+    ],
+)
 @torch.no_grad()
 def test_the_engine_votes_as_the_textbook_loop_does_but_for_ties(
     name: str, compiled: bool, monkeypatch: pytest.MonkeyPatch

@@ -33,6 +33,7 @@ def _started(
 ) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     log = (data.parent / f"{data.name}.log").open("w")
     environment = {**os.environ, "RADII_POLL": "0.1", "RADII_COMMIT": "0.3", "RADII_DEVICE": "cpu", **variables}
+    environment.setdefault("RADII_COMPILE", "never")  # half a minute, which its own tests take
     process = subprocess.Popen(
         [sys.executable, "-m", "service.cli", "up", "--port", "0", "--data", str(data), *flags],
         stdout=subprocess.PIPE,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import inspect, select, text
 from tests_support import processes, things
+from tests_support.kinds import SLOWLY_ON_SQLITE
 
 from worker.settings import Settings
 from worker.store import backup, blobs, jobs, registry, restoring, results, schema, unfinished
@@ -52,6 +53,7 @@ def _submit(database: Database, settings: Settings, count: int) -> str:
     return things.submit(database, tenant_id, body)
 
 
+@SLOWLY_ON_SQLITE
 def test_a_job_goes_on_from_a_backup_that_was_made_in_its_middle_and_ends_with_the_same_counts(
     database: Database, settings: Settings, elsewhere: Settings, tmp_path: Path
 ) -> None:

@@ -1,0 +1,41 @@
+"""`radii plan` on this machine: what each procedure would take, told by a few votes."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tests_support import things
+from tests_support.cli import done
+
+from rs_core import checkpoint
+
+pytestmark = pytest.mark.long
+
+TINY = ["--dataset", "digits", "--device", "cpu", "--threads", "1"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    checkpoint.save(things.model(), things.INFO, tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+def test_a_plan_shows_what_each_procedure_would_take_and_certifies_nothing(model: Path, tmp_path: Path) -> None:
+    asked = ["--checkpoint", model, *TINY, "--count", "100", "--look-at", "4"]
+    text = done("plan", *asked, "--n", "100000").stdout
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith(("fixed", "pilot", "a"))}
+    assert rows["fixed"][:2] == ["100,000", "100,100"]
+    assert float(rows["pilot"][1].replace(",", "")) < 100_100
+    assert "at_radii settles the radii 0.125, 0.25, 0.375" in text
+    assert rows["anytime"] and rows["at_radii"]
+    timed = done("plan", *asked, "--seconds", "2").stdout
+    assert "100,000" not in timed, "2 s are not enough for that"
+    few = ("--n", "1000")  # of which no fastest way is looked for
+    two_class = done("plan", *asked, *few, "--bound", "two_class").stdout
+    assert "No anytime: expected the one_sided bound with it, got two_class." in two_class
+    far = done("plan", *asked, *few, "--radii", "9").stdout
+    assert re.search(r"No at_radii: expected radii up to 0\.\d+", far)
+    assert "at_radii settles" not in far
+    file = tmp_path / "job.toml"
+    file.write_text('sampling = "at_radii"\nradii = [0.3]\n')
+    assert "at_radii settles the radii 0.3;" in done("plan", *asked, *few, "--spec", file).stdout
