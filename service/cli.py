@@ -108,6 +108,7 @@ for panel, functions in {
         transfer.fetch,
         remote.cancel,
         remote.jobs,
+        remote.delete,
         transfer.upload,
         adding.add_dataset,
         adding.add_checkpoint,

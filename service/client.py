@@ -5,6 +5,7 @@ Answers are the records of ``service.schemas``; certificates are those of ``rs_c
 however often its request had to be sent, and files are streamed. Neither torch nor the server is needed.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from rs_core.spec import CertifySpec, PredictSpec, SoftLabelSpec, TrainSpec
 
 __all__ = ["ApiError", "Client", "ClientError", "Job", "JobNotSucceeded", "JobTimeout", "Unreachable"]
+
+NOUNS = {"ds": "datasets", "ckpt": "checkpoints", "job": "jobs"}
+"""What can be deleted beside uploads, by how identifiers begin."""
 
 Resource = TypeVar("Resource", Dataset, Checkpoint)
 
@@ -228,10 +232,15 @@ class Client:
         answer = self.http.send("GET", f"/v1/compare{place}", params=asked, headers={"Accept": "*/*"})
         target.write_bytes(answer.content)
 
-    def delete(self, thing: Dataset | Checkpoint) -> None:
-        """Deletes a data set or a checkpoint; 409 while a job needs it."""
-        noun = "datasets" if isinstance(thing, Dataset) else "checkpoints"
-        self.http.send("DELETE", f"/v1/{noun}/{url_part(thing.id)}")
+    def delete(self, thing: Dataset | Checkpoint | Upload | Job | str) -> None:
+        """Deletes a data set, a checkpoint, an upload or a job with its results; 409 while an active job or a conversion needs it.
+
+        What has no identifier of another kind is the name of an upload.
+        """
+        name = _id(thing)
+        found = re.fullmatch(r"([a-z]+)_[0-9a-f]{28}", name)
+        noun = NOUNS.get(found[1], "uploads") if found else "uploads"
+        self.http.send("DELETE", f"/v1/{noun}/{url_part(name)}")
 
     def train(self, *, dataset: Dataset | str, **fields: Any) -> Job:
         """Submits a training job; the other fields are those of ``rs_core.spec.TrainSpec``, ``name`` and ``preset``.

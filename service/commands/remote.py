@@ -1,4 +1,5 @@
-"""Commands about the jobs of a service: ``submit``, ``status``, ``watch``, ``events``, ``jobs``, ``cancel``.
+"""Commands about the jobs of a service: ``submit``, ``status``, ``watch``, ``events``, ``jobs``, ``cancel``,
+``delete``.
 
 Files and results travel in ``transfer``.
 """
@@ -276,6 +277,21 @@ def cancel(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) 
     """Ask a job to stop. What it has done stays readable."""
     with connect(server, api_key) as client:
         say(job_text(client.job(job).cancel().info).splitlines()[0])
+
+
+def delete(
+    things: Annotated[
+        list[str],
+        typer.Argument(metavar="ID...", help="Identifiers of jobs, data sets and checkpoints; names of uploads."),
+    ],
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+) -> None:
+    """Delete jobs with their results, data sets, checkpoints and uploads; what active work needs is refused."""
+    with connect(server, api_key) as client:
+        for thing in things:
+            client.delete(thing)
+            say(f"{thing} is deleted.")
 
 
 def jobs(

@@ -179,6 +179,21 @@ class TestCommands:
         watched = radii(url, "watch", job)
         assert watched.exit_code == 1 and "was cancelled" in watched.stderr
 
+    def test_what_is_deleted_is_gone_and_what_is_needed_stays(
+        self, url: str, trained: tuple[str, str], digits: Path
+    ) -> None:
+        flags = ["submit", "--kind", "certify", "--n", "1000000"]
+        job = done(url, *flags, "--dataset", trained[0], "--checkpoint", trained[1]).strip()
+        done(url, "upload", digits)
+        refused = radii(url, "delete", digits.name, trained[1], job)
+        assert refused.exit_code == 1 and refused.stdout == f"{digits.name} is deleted.\n"
+        assert job in refused.stderr, "the job that needs the checkpoint"
+        done(url, "cancel", job)
+        assert radii(url, "watch", job).exit_code == 1
+        assert done(url, "delete", job) == f"{job} is deleted.\n"
+        for gone in (job, digits.name):
+            assert radii(url, "delete", gone).exit_code == 1
+
     def test_mistakes_are_one_sentence(self, url: str, trained: tuple[str, str]) -> None:
         for arguments in (
             ["status", "job_1"],
