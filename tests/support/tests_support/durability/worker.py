@@ -6,6 +6,7 @@ done, and the connection breaks before it is answered), each with a line in the 
 FILE is there, the worker takes it away and stops itself inside a transaction that has written to its shard;
 ``PROOF_DRAWN=FILE``: how many samples its children have told of goes there; ``PROOF_FULL=FILE``: while FILE is there, the
 database cannot grow; ``PROOF_MEMORY=BYTES``: what it and its child may have of address space, each;
+``PROOF_HOUSEKEEPING=SECONDS`` from one round of housekeeping to the next;
 ``PROOF_WITHOUT=fence|conflict|sweep|bell`` takes a guard out, so that a proof can show that it would notice.
 """
 
@@ -25,7 +26,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
 from tests_support.durability import light_child
-from worker import broker, commit, drive, local, process, remote
+from worker import broker, commit, drive, local, process, remote, sweep
 from worker.store import rows, shards
 from worker.store.tables import Shard
 
@@ -44,6 +45,8 @@ def main() -> None:
         _limit_pages(Path(flag))
     if memory := os.environ.get("PROOF_MEMORY"):
         resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
+    if seconds := os.environ.get("PROOF_HOUSEKEEPING"):
+        sweep.HOUSEKEEPING = float(seconds)
     without(os.environ.get("PROOF_WITHOUT", ""))
     (local if sys.argv[1] == "local" else remote).main()
 
