@@ -8,12 +8,12 @@ its row looks best is chosen on the test inputs, and one chosen for each input w
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rs_core.certify.decision import ABSTAIN, Certificate, Decision
 from rs_core.certify.mixed import decided_again, lipschitz_radius
 from rs_core.errors import InvalidResults
-from rs_core.tally import CurvePoint, point
+from rs_core.tally import CurvePoint, grid, point
 
 WEIGHTS = (0.0, 0.5, 0.6, 0.67, 0.76, 0.8, 0.85, 0.9, 0.95, 1.0)
 """The paper's, and some between them."""
@@ -35,16 +35,28 @@ class WeightRow:
     by_lipschitz: tuple[CurvePoint, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class AtWeight:
+    """The mix at one weight: certified radii of the inputs that it answers with their labels, ascending, by randomized smoothing
+    and by the Lipschitz constant; of ``inputs`` in all, of which it abstains from some and others are ``missing`` so far."""
+
+    robust_weight: float
+    smoothed: tuple[float, ...]
+    lipschitz: tuple[float, ...]
+    abstained: int
+    inputs: int
+    missing: int
+
+
 def by_weight(
     certificates: Sequence[Certificate],
-    radii: Sequence[float],
     *,
     weights: Sequence[float] = WEIGHTS,
     total: int | None = None,
     neglected: float = 0.0,
-) -> tuple[WeightRow, ...]:
-    """The rows of these certificates of a mix, of ``total`` inputs in all, weight by weight. Raises :class:`InvalidResults`
-    where a certificate is of something else."""
+) -> tuple[AtWeight, ...]:
+    """What each weight would have certified of these inputs, ``total`` in all. Raises :class:`InvalidResults` where a
+    certificate is of something else than a mix, or without its votes."""
     rows = [row for row in certificates if row.error is None]
     if any(row.bound != "mixed" or not row.counts for row in rows):
         raise InvalidResults(
@@ -55,37 +67,40 @@ def by_weight(
     # Row by row: the bounds on one row's votes are remembered from weight to weight.
     decided = [[decided_again(row, weight, neglected=neglected) for weight in weights] for row in rows]
     return tuple(
-        _row([(row, found[place]) for row, found in zip(rows, decided, strict=True)], weight, radii, inputs, missing)
+        _at_weight([(row, found[place]) for row, found in zip(rows, decided, strict=True)], weight, inputs, missing)
         for place, weight in enumerate(weights)
     )
 
 
-def at_radii(rows: Sequence[WeightRow], radii: Sequence[float]) -> tuple[WeightRow, ...]:
-    """The same rows with their curves at some of their radii alone."""
-    chosen = set(radii)
-
-    def kept(curve: tuple[CurvePoint, ...]) -> tuple[CurvePoint, ...]:
-        return tuple(at for at in curve if at.radius in chosen)
-
-    return tuple(replace(row, certified=kept(row.certified), by_lipschitz=kept(row.by_lipschitz)) for row in rows)
-
-
-def _row(
-    decided: Sequence[tuple[Certificate, Decision]], weight: float, radii: Sequence[float], inputs: int, missing: int
-) -> WeightRow:
-    right = [(row, found) for row, found in decided if found.prediction != ABSTAIN and found.prediction == row.label]
-    smoothed = [found.radius for _, found in right]
-    lipschitz = [lipschitz_radius(found.p_lower, found.p_upper or 0.0, row.sigma, weight) for row, found in right]
-    return WeightRow(
-        robust_weight=weight,
-        accuracy=point(0.0, len(right), inputs, missing),
-        abstained=sum(found.prediction == ABSTAIN for _, found in decided) / inputs,
-        acr=sum(smoothed) / inputs,
-        certified=_curve(smoothed, radii, inputs, missing),
-        by_lipschitz=_curve(lipschitz, radii, inputs, missing),
+def rows_at(found: Sequence[AtWeight], radii: Sequence[float]) -> tuple[WeightRow, ...]:
+    """The table, weight by weight, with certified accuracy at ``radii``; :class:`InvalidSpec` for radii that are none."""
+    on = grid(radii)
+    return tuple(
+        WeightRow(
+            robust_weight=one.robust_weight,
+            accuracy=point(0.0, len(one.smoothed), one.inputs, one.missing),
+            abstained=one.abstained / one.inputs,
+            acr=sum(one.smoothed) / one.inputs,
+            certified=_curve(one.smoothed, on, one),
+            by_lipschitz=_curve(one.lipschitz, on, one),
+        )
+        for one in found
     )
 
 
-def _curve(found: Sequence[float], radii: Sequence[float], inputs: int, missing: int) -> tuple[CurvePoint, ...]:
-    sorted_radii = sorted(found)
-    return tuple(point(at, len(found) - bisect_left(sorted_radii, at), inputs, missing) for at in radii)
+def _at_weight(decided: Sequence[tuple[Certificate, Decision]], weight: float, inputs: int, missing: int) -> AtWeight:
+    right = [(row, found) for row, found in decided if found.prediction != ABSTAIN and found.prediction == row.label]
+    lipschitz = (lipschitz_radius(found.p_lower, found.p_upper or 0.0, row.sigma, weight) for row, found in right)
+    return AtWeight(
+        robust_weight=weight,
+        smoothed=tuple(sorted(found.radius for _, found in right)),
+        lipschitz=tuple(sorted(lipschitz)),
+        abstained=sum(found.prediction == ABSTAIN for _, found in decided),
+        inputs=inputs,
+        missing=missing,
+    )
+
+
+def _curve(ascending: Sequence[float], radii: Sequence[float], one: AtWeight) -> tuple[CurvePoint, ...]:
+    counts = (len(ascending) - bisect_left(ascending, at) for at in radii)
+    return tuple(point(at, count, one.inputs, one.missing) for at, count in zip(radii, counts, strict=True))

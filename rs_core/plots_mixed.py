@@ -3,6 +3,7 @@ for each alpha. A panel for each certification; style and files as in ``plots``.
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from rs_core.errors import InvalidResults
-from rs_core.mixed_report import WeightRow
+from rs_core.mixed_report import AtWeight
 from rs_core.plots import RADIUS_LABEL
 
 MOST_PANELS = 4
@@ -23,11 +24,11 @@ DARKEST = 0.9
 
 
 def by_weight(
-    runs: Mapping[str, Sequence[WeightRow]], *, title: str = "By the weight of the robust classifier"
+    runs: Mapping[str, Sequence[AtWeight]], *, title: str = "By the weight of the robust classifier"
 ) -> Figure:
-    """The rows of each certification, on a fine grid of radii, by the name of its panel; all panels have the same scales. What
-    is drawn is the certificate by randomized smoothing. Raises :class:`InvalidResults` for none, for too many, or for rows of
-    different weights."""
+    """The weights of each certification by the name of its panel; all panels have the same scales. What is drawn is the certificate
+    by randomized smoothing. Raises :class:`InvalidResults` for none, for too many, or for different
+    weights."""
     weights = {tuple(row.robust_weight for row in rows) for rows in runs.values()}
     if not 1 <= len(runs) <= MOST_PANELS or len(weights) != 1:
         got = (
@@ -60,14 +61,11 @@ def by_weight(
     return figure
 
 
-def _panel(axes: Axes, name: str, rows: Sequence[WeightRow]) -> None:
+def _panel(axes: Axes, name: str, rows: Sequence[AtWeight]) -> None:
     colours = colormaps["viridis"]
     for place, row in enumerate(rows):
-        radii = [at.radius for at in row.certified]
-        shares = [at.certified_accuracy for at in row.certified]
         colour = colours(DARKEST * (1 - place / max(1, len(rows) - 1)))
-        # The grid ends at the cap, beyond which nothing is certified.
-        radii, shares = [*radii, radii[-1]], [*shares, 0.0]
+        radii, shares = _steps(row)
         axes.plot(radii, shares, color=colour, linewidth=1.8, drawstyle="steps-pre")
     axes.set_title(name, loc="left", fontsize=11, parse_math=False)
     axes.set_xlabel(RADIUS_LABEL if len(axes.figure.axes) == 1 else "certified ℓ₂ radius")
@@ -76,7 +74,13 @@ def _panel(axes: Axes, name: str, rows: Sequence[WeightRow]) -> None:
     axes.set_axisbelow(True)
 
 
-def _farthest(rows: Sequence[WeightRow]) -> float:
-    """The first radius at which no weight certifies anything any more."""
-    held = [at.radius for row in rows for at in row.certified if at.count]
-    return max(held, default=0.0)
+def _steps(row: AtWeight) -> tuple[list[float], list[float]]:
+    """The corners of certified accuracy over the radius: each radius with the share that reaches it, and no one beyond the last."""
+    radii, places = np.unique((0.0, *row.smoothed), return_index=True)
+    reaching = len(row.smoothed) - np.maximum(places - 1, 0)
+    return [*radii.tolist(), float(radii[-1])], [*(reaching / row.inputs).tolist(), 0.0]
+
+
+def _farthest(rows: Sequence[AtWeight]) -> float:
+    """The largest radius that any weight certifies."""
+    return max((row.smoothed[-1] for row in rows if row.smoothed), default=0.0)

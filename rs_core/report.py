@@ -22,15 +22,12 @@ from rs_core.corruption_report import notes as corruption_notes
 from rs_core.digest import Digest, Sample, digest_of_columns
 from rs_core.errors import InvalidResults
 from rs_core.fields import Bound, Noise, Precision, Sampling
-from rs_core.mixed_report import WEIGHTS, WeightRow, by_weight
+from rs_core.mixed_report import WEIGHTS, AtWeight, WeightRow, by_weight, rows_at
 from rs_core.procedure_text import Made, made, notes
 from rs_core.tally import CONFIDENCE, Columns, CurvePoint, columns, curve, point, radii_up_to
 from rs_core.tsv import rounded_down
 
 Number = TypeVar("Number", int, float)
-
-FINE = 400
-"""Steps of a fine curve."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,27 +167,28 @@ def summarize(
     )
     if facts.how.bound != "mixed" or not all(row.counts or row.error for row in certificates):
         return made
-    return replace(made, weights=weight_rows(certificates, radii=radii, total=inputs, pixels=pixels))
+    found = mixes(certificates, total=inputs, pixels=pixels)
+    return replace(made, weights=rows_at(found, mix_radii(certificates) if radii is None else radii))
 
 
-def weight_rows(
+def mixes(
     certificates: Sequence[Certificate],
     *,
-    radii: Sequence[float] | None = None,
     weights: Sequence[float] = WEIGHTS,
     total: int | None = None,
     pixels: int | None = None,
-    fine: bool = False,
-) -> tuple[WeightRow, ...]:
-    """The rows of a mix by the weight of its robust classifier, of ``total`` inputs in all, which have ``pixels`` values each.
-    ``radii``: by default round ones up to the largest that is possible; ``fine``: and very many others, for a curve. Raises
-    :class:`InvalidResults` where a certificate is of something else, or without its votes."""
+) -> tuple[AtWeight, ...]:
+    """What a mix would have certified by the weight of its robust classifier, of ``total`` inputs in all, which have ``pixels``
+    values each. Raises :class:`InvalidResults` where a certificate is of something else, or without its votes."""
     facts = facts_of(certificates)
     mass = neglected(facts.sigma, pixels) if facts.how.noise == "discrete" and facts.sigma and pixels else 0.0
-    limit = cap_of(facts, robust_weight=1.0) or max((row.radius for row in certificates), default=0.0)
-    on = set(radii_up_to(limit) if radii is None else radii)
-    on |= {limit * place / FINE for place in range(FINE + 1)} if fine else set()
-    return by_weight(certificates, sorted(on), weights=weights, total=total, neglected=mass)
+    return by_weight(certificates, weights=weights, total=total, neglected=mass)
+
+
+def mix_radii(certificates: Sequence[Certificate]) -> tuple[float, ...]:
+    """Round radii up to the largest that any weight could certify."""
+    limit = cap_of(facts_of(certificates), robust_weight=1.0) or max((row.radius for row in certificates), default=0.0)
+    return radii_up_to(limit)
 
 
 def report_of(

@@ -5,6 +5,7 @@ the machine that drew the noise. The HTML form is in ``report_page``.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -12,12 +13,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from rs_core.asked_report import facts_asked, together
+from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import procedure_of
 from rs_core.corruption_report import Grouped
 from rs_core.digest import Digest, digest_of
-from rs_core.mixed_report import WeightRow, at_radii
+from rs_core.mixed_report import AtWeight, rows_at
 from rs_core.procedure_text import recipe
-from rs_core.report import Report, report_of, weight_rows
+from rs_core.report import Report, mixes, report_of
 from rs_core.spec import CertifySpec, dump_spec, parse_spec
 from rs_core.tally import radii_up_to
 from rs_core.trained_on import trained_on, training_note
@@ -56,8 +58,8 @@ class Sources:
     summary: JobSummary
     dataset: Dataset
     checkpoint: Checkpoint
-    weights: tuple[WeightRow, ...] = ()
-    """Of a mix, on a fine grid of radii."""
+    weights: tuple[AtWeight, ...] = ()
+    """Of a mix: what other weights of its robust classifier would have certified."""
     beside: tuple[object, ...] = ()
     """What else the report changes with: the state of the job whose certificates an attack is held against."""
 
@@ -115,16 +117,20 @@ def numbers(found: Sources, rows: Digest) -> Report:
     seen = trained_on(found.checkpoint.info, found.dataset.content_hash, count, chosen)
     notes = report.notes + together(spec, summary.total) + training_note(seen, len(chosen))
     alone = procedure_of(replace(spec, robust_weight=1.0), inputs=summary.total) if found.weights else procedure
-    return replace(report, notes=notes, weights=at_radii(found.weights, radii_up_to(alone.cap)))
+    return replace(report, notes=notes, weights=rows_at(found.weights, radii_up_to(alone.cap)))
 
 
-def with_weights(session: Session, found: Sources) -> Sources:
-    """Of a mix, what other weights would have certified, from the rows so far; of anything else, the same."""
-    if spec_of(found.job).bound != "mixed":
+def votes_of_mix(session: Session, found: Sources) -> list[Certificate] | None:
+    """The rows so far of a mix; None of anything else."""
+    return list(results.certificates(session, found.job.id)) if spec_of(found.job).bound == "mixed" else None
+
+
+def with_weights(found: Sources, votes: Sequence[Certificate] | None) -> Sources:
+    """Of a mix, with what other weights would have certified; seconds for many rows, and so none of a session's."""
+    if votes is None:
         return found
-    rows = list(results.certificates(session, found.job.id))
     pixels = math.prod(found.dataset.shape or ())
-    return replace(found, weights=weight_rows(rows, total=found.summary.total, pixels=pixels, fine=True))
+    return replace(found, weights=mixes(votes, total=found.summary.total, pixels=pixels))
 
 
 def spec_of(job: Job) -> CertifySpec:

@@ -95,8 +95,8 @@ def report(
     if as_json and as_csv:
         raise typer.BadParameter("expected --json or --csv, got both")
     if corruptions:
-        if any(value is not None for value in (radii, total, sigma, n0, n, alpha)):
-            wanted = "no --radii, --total, --sigma, --n0, --n and --alpha with --corruptions"
+        if any(value is not None for value in (radii, total, sigma, n0, n, alpha, weights, certificates)):
+            wanted = "no --radii, --total, --sigma, --n0, --n, --alpha, --weights and --certificates with --corruptions"
             raise typer.BadParameter(f"expected {wanted}, got one of them")
         from service.commands import corruption_files
 

@@ -5,12 +5,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from service.commands.console import CommandError, say
 from service.commands.results_file import check_picture, read, write_picture
 
 if TYPE_CHECKING:
+    from rs_core.certify.decision import Certificate
     from rs_core.mixed_report import WeightRow
 
 
@@ -24,19 +25,20 @@ def report(
     plot: Path | None,
 ) -> None:
     """Prints the table of each file, and draws all of them in one figure."""
-    from rs_core.mixed_report import at_radii
+    from rs_core.mixed_report import rows_at
     from rs_core.mixed_text import lines_of
-    from rs_core.tally import radii_up_to
+    from rs_core.report import mix_radii, mixes
+    from rs_core.tally import grid
 
     check_picture(plot)
     if not all(0 <= weight <= 1 for weight in weights):
         raise CommandError(
             "Expected weights from 0 to 1 as --weights, got " + ", ".join(f"{one:g}" for one in weights) + "."
         )
-    fine = {_name(file): _rows(file, weights, radii, fine=plot is not None) for file in files}
-    found = {name: at_radii(rows, radii or radii_up_to(rows[0].certified[-1].radius)) for name, rows in fine.items()}
-    if len(found) < len(files):
-        raise CommandError("Expected files of different names, got two of one.")
+    asked = None if radii is None else grid(radii)
+    votes = _named(files)
+    curves = {name: mixes(one.rows, weights=weights, total=one.total, pixels=one.pixels) for name, one in votes.items()}
+    found = {name: rows_at(curves[name], asked or mix_radii(one.rows)) for name, one in votes.items()}
     if as_json:
         body = {name: [asdict(row) for row in rows] for name, rows in found.items()}
         say(json.dumps(body, indent=2))
@@ -47,26 +49,37 @@ def report(
     if plot is not None:
         from rs_core.plots_mixed import by_weight
 
-        write_picture(plot, by_weight(fine), "The curves are")
+        write_picture(plot, by_weight(curves), "The curves are")
 
 
-def _name(file: Path) -> str:
-    row = read(file)[0][0]
-    return f"{file.stem}, σ = {getattr(row, 'sigma', math.nan):g}"
+class Votes(NamedTuple):
+    """The certificates of a file, of ``total`` inputs in all, which have ``pixels`` values each where that is known."""
+
+    rows: "list[Certificate]"
+    total: int
+    pixels: int | None
 
 
-def _rows(
-    file: Path, weights: Sequence[float], radii: Sequence[float] | None, *, fine: bool = False
-) -> "tuple[WeightRow, ...]":
+def _named(files: Sequence[Path]) -> dict[str, Votes]:
+    """The files' certificates by what they are called in a table: the file, and the noise level."""
+    found: dict[str, Votes] = {}
+    for file in files:
+        votes = _votes(file)
+        name = f"{file.stem}, σ = {votes.rows[0].sigma:g}"
+        if name in found:
+            raise CommandError(f"Expected files that differ in name or noise level, got two of {name}.")
+        found[name] = votes
+    return found
+
+
+def _votes(file: Path) -> Votes:
     from rs_core.certify.decision import Certificate
-    from rs_core.report import weight_rows
 
     rows, run = read(file)
     certificates = [row for row in rows if isinstance(row, Certificate)]
     if len(certificates) < len(rows):
         raise CommandError(f"Expected certificates of a mix in {file}, got rows of something else.")
-    total, pixels = max(int(run.get("inputs") or 0), len(rows)), math.prod(run.get("shape") or ()) or None
-    return weight_rows(certificates, radii=radii, weights=weights, total=total, pixels=pixels, fine=fine)
+    return Votes(certificates, max(int(run.get("inputs") or 0), len(rows)), math.prod(run.get("shape") or ()) or None)
 
 
 def _csv(found: "dict[str, tuple[WeightRow, ...]]") -> str:

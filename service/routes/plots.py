@@ -40,13 +40,13 @@ def get_plot(
             return Response(evaluation_reports.plot(made, format), media_type=FIGURE_TYPES[format], headers=headers)
         if name == "corruptions" and groups.corrupted(found.dataset) is None:
             raise NotFound(expected="a job on corrupted images, since only these have this plot", got="one on others")
-        if name == "weights":
-            if reports.spec_of(found.job).bound != "mixed":
-                raise NotFound(
-                    expected="a job with bound = mixed, since only these have this plot", got="one of another bound"
-                )
-            found = reports.with_weights(session, found)
+        votes = reports.votes_of_mix(session, found) if name == "weights" else None
+        if name == "weights" and votes is None:
+            raise NotFound(
+                expected="a job with bound = mixed, since only these have this plot", got="one of another bound"
+            )
         rows = reports.digest(session, found)
+    found = reports.with_weights(found, votes)
     from service.report_page import plot  # with matplotlib, which takes a while to import
 
     return Response(plot(found, rows, name, format), media_type=FIGURE_TYPES[format], headers=headers)

@@ -51,7 +51,8 @@ def _report(job_id: str, form: str, request: Request, tenant_id: str, database: 
             made = evaluation_reports.evaluation(session, found)
             return _of_evaluation(made, form, headers)
         rows = reports.digest(session, found)
-        found = reports.with_weights(session, found)
+        votes = reports.votes_of_mix(session, found)
+    found = reports.with_weights(found, votes)
     report = reports.numbers(found, rows)
     if form == "json":
         return json_answer(reports.body(found, report), 200, headers)

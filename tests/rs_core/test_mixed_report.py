@@ -1,11 +1,13 @@
 """The trade-off of a mix, from votes made by hand."""
 
+from typing import Any
+
 import pytest
 from tests_support.mixes import certified
 
 from rs_core.certify.decision import ABSTAIN, Certificate
-from rs_core.errors import InvalidResults
-from rs_core.mixed_report import WEIGHTS, by_weight
+from rs_core.errors import InvalidResults, InvalidSpec
+from rs_core.mixed_report import WEIGHTS, WeightRow, by_weight, rows_at
 
 ROWS = [
     certified(0, 0, (990, 10), (0.9, 0.1)),  # both right, the robust one surely
@@ -14,8 +16,12 @@ ROWS = [
 ]
 
 
+def at(radii: tuple[float, ...], **asked: Any) -> tuple[WeightRow, ...]:
+    return rows_at(by_weight(ROWS, **asked), radii)
+
+
 def test_each_weight_has_the_certificates_that_it_would_have_had() -> None:
-    for weight, row in zip(WEIGHTS, by_weight(ROWS, (0.25,)), strict=True):
+    for weight, row in zip(WEIGHTS, at((0.25,)), strict=True):
         own = [certified(one.index, one.label, one.counts, one.standard, weight) for one in ROWS]
         assert row.acr == pytest.approx(sum(one.radius for one in own if one.correct) / 3)
         assert row.accuracy.count == sum(one.correct for one in own)
@@ -23,13 +29,13 @@ def test_each_weight_has_the_certificates_that_it_would_have_had() -> None:
 
 
 def test_the_ends_are_the_two_classifiers() -> None:
-    ends = by_weight(ROWS, (0.1,), weights=(0.0, 1.0))
+    ends = at((0.1,), weights=(0.0, 1.0))
     assert [row.accuracy.count for row in ends] == [3, 1]
     assert [row.certified[0].count for row in ends] == [0, 1]
 
 
 def test_randomized_smoothing_certifies_at_least_what_the_lipschitz_constant_does() -> None:
-    for row in by_weight(ROWS, (0.05, 0.1, 0.3)):
+    for row in at((0.05, 0.1, 0.3)):
         for one, other in zip(row.certified, row.by_lipschitz, strict=True):
             assert one.count >= other.count
 
@@ -45,10 +51,21 @@ def test_missing_and_failed_inputs_stay_in_the_denominator() -> None:
         counts=(),
         error="it ended its process",
     )
-    (row,) = by_weight([*ROWS, failed], (0.1,), weights=(0.8,), total=8)
+    (row,) = rows_at(by_weight([*ROWS, failed], weights=(0.8,), total=8), (0.1,))
     assert row.accuracy.certified_accuracy == pytest.approx(2 / 8)
 
 
 def test_certificates_of_something_else_are_refused() -> None:
     with pytest.raises(InvalidResults, match="certificates of a mix"):
-        by_weight([Certificate(**{**vars(ROWS[0]), "bound": "two_class"})], (0.1,))
+        by_weight([Certificate(**{**vars(ROWS[0]), "bound": "two_class"})])
+
+
+@pytest.mark.parametrize("radius", [float("nan"), float("inf"), -1.0])
+def test_what_is_no_radius_is_refused(radius: float) -> None:
+    with pytest.raises(InvalidSpec, match="finite and at least 0"):
+        at((0.25, radius))
+
+
+def test_the_table_of_nobody_yet_has_the_radii_that_are_asked_for() -> None:
+    (row,) = rows_at(by_weight([], weights=(0.8,), total=4), (0.0, 0.25))
+    assert [(one.radius, one.count, one.high) for one in row.certified] == [(0.0, 0, 1.0), (0.25, 0, 1.0)]

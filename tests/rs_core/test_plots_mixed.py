@@ -4,17 +4,17 @@ import pytest
 from tests_support.mixes import certified
 
 from rs_core.errors import InvalidResults
-from rs_core.mixed_report import WeightRow, at_radii
+from rs_core.mixed_report import AtWeight, rows_at
 from rs_core.plots import render
 from rs_core.plots_mixed import by_weight
-from rs_core.report import weight_rows
+from rs_core.report import mixes
 
 WEIGHTS = (0.5, 0.8, 1.0)
 
 
-def rows(weights: tuple[float, ...] = WEIGHTS) -> tuple[WeightRow, ...]:
+def rows(weights: tuple[float, ...] = WEIGHTS) -> tuple[AtWeight, ...]:
     made = [certified(index, 0, (1_000 - 40 * index, 40 * index), (0.7, 0.3)) for index in range(10)]
-    return weight_rows(made, weights=weights, fine=True)
+    return mixes(made, weights=weights)
 
 
 def test_each_certification_has_a_panel_and_each_weight_a_curve_in_it() -> None:
@@ -28,11 +28,11 @@ def test_each_certification_has_a_panel_and_each_weight_a_curve_in_it() -> None:
 
 def test_a_curve_is_certified_accuracy_at_every_radius() -> None:
     line = by_weight({"one": rows()}).axes[0].lines[1]
-    known = {at.radius: at.certified_accuracy for at in rows()[1].certified}
     x, y = list(line.get_xdata()), list(line.get_ydata())
-    assert dict(zip(x[:-1], y[:-1], strict=True)) == known
-    assert (x[-1], y[-1]) == (max(known), 0.0), "beyond the cap nothing is certified"
-    assert len(known) > 400 and set(at.radius for at in at_radii(rows(), [0.25])[1].certified) == {0.25}
+    shown = rows_at(rows(), x[:-1])[1]
+    assert dict(zip(x[:-1], y[:-1], strict=True)) == {one.radius: one.certified_accuracy for one in shown.certified}
+    assert len(x) > 5 and x == sorted(x) and x[1:-1] == sorted(set(rows()[1].smoothed) - {0.0}), "all its corners"
+    assert (x[-1], y[-1]) == (x[-2], 0.0), "beyond the last nothing is certified"
 
 
 def test_what_cannot_stand_beside_each_other_is_refused() -> None:

@@ -11,6 +11,7 @@ from tests_support.cli import done, refused
 from tests_support.over_http import Service
 
 from rs_core import checkpoint
+from rs_core.certify.procedure import Procedure
 from rs_core.checkpoint_info import dump_info
 from rs_core.compose import joined
 from rs_core.composition import Mixed
@@ -91,6 +92,15 @@ def test_mixes_at_two_noise_levels_stand_beside_each_other(mix: Path, tmp_path: 
     assert "at-0.25, σ = 0.25" in done("report", *files, *shown).stdout
     table = done("report", *files, *shown, "--csv").stdout.splitlines()
     assert table[0].startswith("certification,") and len(table) == 1 + 2 * 3 * (3 + 2 + 2)
+    default = json.loads(done("report", *files, "--weights", "0.8", "--json").stdout)
+    drawn = json.loads(done("report", *files, "--weights", "0.8", "--json", "--plot", plot).stdout)
+    assert drawn == default, "a plot changes no table"
+    step, last = (default["at-0.25, σ = 0.25"][0]["certified"][place]["radius"] for place in (1, -1))
+    largest = Procedure(sigma=0.25, n=500, alpha=0.001, bound="mixed", robust_weight=1.0).cap
+    assert last <= largest < last + step
+    assert "finite and at least 0" in refused("report", *files, "--weights", "0.8", "--radii", "nan,0.25")
+    assert "files that differ" in refused("report", files[0], files[0], "--weights", "0.8")
+    assert "--weights and --certificates" in refused("report", files[0], "--corruptions", "--weights", "0.8", code=2)
     assert "weights joined by commas" in refused("report", *files, "--weights", "much", code=2)
     assert "weights from 0 to 1" in refused("report", *files, "--weights", "2")
 
