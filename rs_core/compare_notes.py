@@ -11,7 +11,7 @@ from rs_core.tally import CONFIDENCE
 from rs_core.tsv import rounded_down
 
 DIGITS = 3
-"""Decimals of the radii in the files that the field publishes."""
+"""Significant digits of the radii in the files that the field publishes: Cohen et al. 2019, ``{:.3}``."""
 FEW = 100
 """Shared inputs below which only large differences can be told from chance."""
 
@@ -80,11 +80,15 @@ def _inputs(runs: Sequence[Run], shared: Aligned) -> Iterator[str]:
 
 def _rounded(runs: Sequence[Run]) -> Iterator[str]:
     for run in runs:
-        radii = run.rows.radius
-        if not run.told and radii.any() and np.allclose(radii, radii.round(DIGITS), rtol=0, atol=1e-9):
+        radii = run.rows.radius[run.rows.radius > 0]
+        without_evidence = bool(np.isnan(run.rows.p_lower).any())
+        if not (without_evidence and len(radii)):
+            continue
+        units = 10.0 ** (np.floor(np.log10(radii)) - DIGITS + 1)
+        if np.allclose(radii / units, (radii / units).round(), rtol=0, atol=1e-6):
             yield (
-                f"The radii of {run.name} have {DIGITS} decimals at most: where they were rounded to the nearest, one may count at "
-                f"a radius that it misses by up to {0.5 * 10**-DIGITS:g}."
+                f"The radii of {run.name} have {DIGITS} digits at most: where they were rounded to the nearest, one may count at a "
+                f"radius that it misses by up to {0.5 * float(units.max()):g}."
             )
 
 

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from tests_support.runs import UNKNOWN, row, run, uniform
 
 from rs_core.aligned import run_of
 from rs_core.certify.bounds import max_radius
+from rs_core.certify.decision import Certificate
 from rs_core.compare import Comparison, common_radii, compare
 from rs_core.errors import InvalidResults, InvalidSpec
 from rs_core.published import published
@@ -189,11 +191,20 @@ class TestMistakes:
 
 
 def test_radii_of_a_published_file_that_may_have_been_rounded_up_are_told_of() -> None:
-    foreign = [row(index, radius, **UNKNOWN) for index, radius in enumerate((0.25, 1.123, 0.5))]
-    fine = [row(index, radius, **UNKNOWN) for index, radius in enumerate((0.25, 1.123, 0.51234))]
-    assert noted(compare([run_of("foreign", foreign)]), "The radii of foreign have 3 decimals at most")
-    assert not noted(compare([run_of("fine", fine)]), "decimals")
-    assert not noted(compare([run("ours", [0.25, 0.5])]), "decimals")
+    def of(radii: tuple[float, ...], **known: Any) -> list[Certificate]:
+        return [row(index, radius, **UNKNOWN | known) for index, radius in enumerate(radii)]
+
+    printed = tuple(float(f"{radius:.3}") for radius in (0.05119, 0.51236, 0.7))
+    small, large = of(printed), of((*printed, float(f"{1.2389:.3}")))
+    assert noted(
+        compare([run_of("small", small)]),
+        "The radii of small have 3 digits at most: where they were rounded to the nearest, one may count at a radius that it misses by up to 0.0005.",
+    )
+    assert noted(compare([run_of("large", large)]), "a radius that it misses by up to 0.005.")
+    told = of(printed, n=1_000, n0=100, alpha=0.001)
+    assert noted(compare([run_of("told", told)]), "told have 3 digits at most")
+    assert not noted(compare([run_of("fine", of((*printed, 0.51234)))]), "digits")
+    assert not noted(compare([run("ours", [0.25, 0.5])]), "digits")
 
 
 def test_it_is_plain_json_without_nan() -> None:
