@@ -61,7 +61,7 @@ NOUNS = (
     predictions,
 )
 MOST_ARRIVING = 32
-"""Requests of one tenant for predictions whose images are held in memory at a time."""
+"""Requests of one tenant for predictions whose images are read and held in memory at a time; none while it waits."""
 DESCRIPTION = """Trains and certifies randomized-smoothing classifiers.
 
 Upload a data set and a checkpoint (or train one), submit a job, poll it, download a report in which every number can be

@@ -26,7 +26,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=HEADER_TEXT,
-        description="any text of your choice: a second request with it makes nothing new, for a day",
+        description="any text of your choice: a second request with it makes nothing new, for a day or until what it made is deleted",
     ),
 ]
 REPLAYED = {"Idempotency-Replayed": "true"}

@@ -19,7 +19,9 @@ from service.resources import json_answer
 from service.schemas import MAX_WAIT
 from service.watch import Wakes, Watch
 from worker import broker
+from worker.settings import Settings
 from worker.store.jobs import ACTIVE
+from worker.store.session import Database
 
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
 
@@ -59,29 +61,40 @@ async def create_predictions(
     A checkpoint that is a mix is one base classifier here: all of its networks run on every noise sample, and the radius is
     about the whole mix under noise. The certificate of Adaptive Smoothing is another one: see `bound` `mixed` of a certify job.
     """
-    content_type = request.headers.get("content-type", "")
-    images.check_media(content_type)
-
-    def begin(given: predictions.Images) -> tuple[str, bool]:
-        predictions.make_room(database, settings, tenant_id)
-        made = predictions.submit(database, settings, tenant_id, given, idempotency_key)
-        broker.ring(settings)
-        return made
-
-    places, turns = request.app.state.decoding
-    with places.taken(tenant_id):
-        model = await run_in_threadpool(
-            predictions.admitted, database, settings, tenant_id, query.checkpoint, idempotency_key
-        )
-        read = partial(images.read, await request.body(), content_type, request.app.state.decoder, shape=model.shape)
-        framing = {"resize": query.resize, "center_crop": query.center_crop}
-        pixels = await turns.run(tenant_id, partial(read, most=settings.prediction_images, **framing))
-        job_id, replayed = await run_in_threadpool(begin, predictions.Images(pixels=pixels, query=query))
-    count = len(pixels)
+    with request.app.state.decoding[0].taken(tenant_id):
+        begun = await _begin(request, query, tenant_id, database, settings, idempotency_key)
+    job_id, replayed, count = begun
     first = partial(predictions.has_first, images=count, query=query, n0=N0)
     await _wait(request, job_id, query.wait, first if query.until == "first" else predictions.is_over)
     found = await run_in_threadpool(predictions.answer, database, tenant_id, job_id)
     return _answer(found, REPLAYED if replayed else {})
+
+
+async def _begin(
+    request: Request, query: PredictionQuery, tenant_id: str, database: Database, settings: Settings, key: str | None
+) -> tuple[str, bool, int]:
+    """The job, whether it was there before, and its number of images, of which nothing stays in memory while one waits."""
+    content_type = request.headers.get("content-type", "")
+    images.check_media(content_type)
+    model = await run_in_threadpool(predictions.admitted, database, settings, tenant_id, query.checkpoint, key)
+    body = b"".join([piece async for piece in request.stream()])  # request.body() would keep it
+    read = partial(images.read, body, content_type, request.app.state.decoder, shape=model.shape)
+    framing = {"resize": query.resize, "center_crop": query.center_crop}
+    turns = request.app.state.decoding[1]
+    pixels = await turns.run(tenant_id, partial(read, most=settings.prediction_images, **framing))
+    given = predictions.Images(pixels=pixels, query=query)
+    job_id, replayed = await run_in_threadpool(_submit, database, settings, tenant_id, given, key)
+    return job_id, replayed, len(pixels)
+
+
+def _submit(
+    database: Database, settings: Settings, tenant_id: str, given: predictions.Images, key: str | None
+) -> tuple[str, bool]:
+    job_id, replayed = predictions.submit(database, settings, tenant_id, given, key)
+    broker.ring(settings)
+    if not replayed:  # what a request finds again is not to make room for itself
+        predictions.make_room(database, settings, tenant_id)
+    return job_id, replayed
 
 
 @router.get(

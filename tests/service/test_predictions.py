@@ -1,8 +1,10 @@
 """Predictions over HTTP: what may be asked, what is answered before, while and after a worker has it, and to whom."""
 
+import gc
 import json
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,16 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fastapi import Request
 from sqlalchemy import update
 from tests_support import over_http, pictures
 from tests_support.over_http import Service, serving
 
 from rs_core.certify.decision import UNKNOWN_LABEL
 from rs_core.data.canonical import content_hash, open_dataset
+from service import predictions
 from service.places import Places, Turns
+from service.routes import predictions as route
 from worker.settings import Settings
 from worker.store import blobs, results, shards
 from worker.store.session import Database
@@ -384,3 +389,32 @@ def test_of_requests_that_have_ended_the_oldest_make_room(
         assert 333 < files[1].stat().st_size <= 500, "two of them have room"
         answers = [service.client.get(f"{URL}/{job}").status_code for job in asked]
         assert answers == [404, 200, 200, 202] and [file.exists() for file in files] == [False, True, True, True]
+
+
+def test_what_a_request_finds_again_is_not_deleted_to_make_room_for_it(tmp_path: Path, fresh: Database) -> None:
+    with serving(fresh, Settings(data=tmp_path, min_free=0, tenant_kept_predictions=1)) as service:
+        checkpoint, keys = service.checkpoint(), [{"Idempotency-Key": key} for key in "aba"]
+        jobs = []
+        for key in keys[:2]:
+            jobs.append(ask(service, headers=key, checkpoint=checkpoint).json()["job"])
+            end(service, claimed(service))
+        again = ask(service, headers=keys[2], checkpoint=checkpoint)
+        assert (again.json()["job"], again.headers.get("Idempotency-Replayed")) == (jobs[0], "true")
+
+
+def test_while_a_request_waits_nothing_holds_its_images(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[weakref.ref[Any]] = []
+    submit = predictions.submit
+
+    def watched(database: Database, settings: Settings, tenant_id: str, images: Any, key: str | None) -> Any:
+        held.append(weakref.ref(images.pixels))
+        return submit(database, settings, tenant_id, images, key)
+
+    async def waiting(request: Request, *_: object) -> None:
+        gc.collect()
+        assert [one() for one in held] == [None] and not hasattr(request, "_body")
+        held.clear()
+
+    monkeypatch.setattr(predictions, "submit", watched)
+    monkeypatch.setattr(route, "_wait", waiting)
+    assert ask(service, wait="1").status_code == 202 and not held

@@ -73,13 +73,16 @@ def forget_beyond(session: Session, tenant_id: str, *, most: int, most_bytes: in
     """Deletes some of the tenant's urgent jobs that have ended, the oldest first, until no more than ``most`` and
     ``most_bytes`` of images are left; returns the digests of what nobody may need any more."""
     count, size = kept(session, tenant_id)
-    found: dict[str, str] = {}
-    for job_id, sha256, of_this in session.execute(_ended(tenant_id, Job.id, Blob.sha256, Blob.size).order_by(Job.id)):
-        if (count <= most and size <= most_bytes) or len(found) == AT_ONCE:
+    digests: list[str] = []
+    for job_id, sha256, of_this in session.execute(
+        _ended(tenant_id, Job.id, Blob.sha256, Blob.size).order_by(Job.id)
+    ).all():
+        if (count <= most and size <= most_bytes) or len(digests) == AT_ONCE:
             break
-        found[job_id] = sha256
-        count, size = count - 1, size - of_this
-    return [found[job_id] for job_id in _gone(session, list(found))]
+        if _gone(session, [job_id]):
+            digests.append(sha256)
+            count, size = count - 1, size - of_this
+    return digests
 
 
 def _ended(tenant_id: str, *columns: Any) -> Select[Any]:
