@@ -54,7 +54,14 @@ Environment = dict[str, str]
 def main() -> None:
     """Each mode in turn, each with two services: of the second one the children are fresh."""
     options = _options()
-    rows = _read(options.rows)
+    asked = {
+        "machine": cpu_name(),
+        "cores": os.cpu_count(),
+        "n": options.n,
+        "requests": options.requests,
+        "threads": options.threads,
+    }
+    rows = _read(options.rows, asked)
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="radii-predictions-")))
         for mode, environment in _modes(stack):
@@ -69,28 +76,23 @@ def main() -> None:
                     found = _of_fresh_children(url, options) if fresh else _of_a_service(url, options, missing)
                     for row in found:
                         rows.append({"mode": mode, **row})
-                        _keep(options.rows, rows[-1])
-    figures = {
-        "machine": cpu_name(),
-        "cores": os.cpu_count(),
-        "n": options.n,
-        "requests": options.requests,
-        "threads": options.threads,
-        "rows": rows,
-        "decoding": _decoding(options.requests),
-    }
+                        _keep(options.rows, asked, rows[-1])
+    figures = {**asked, "rows": rows, "decoding": _decoding(options.requests)}
     shown.finish(_text(figures, shown.command()), figures, options.out)
 
 
-def _read(file: Path | None) -> list[dict[str, Any]]:
-    """What an earlier run has kept."""
-    return [json.loads(line) for line in file.read_text().splitlines()] if file is not None and file.exists() else []
+def _read(file: Path | None, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an earlier run has kept, which was asked for the same on the same machine."""
+    kept = [json.loads(line) for line in file.read_text().splitlines()] if file is not None and file.exists() else []
+    if others := [line["asked"] for line in kept if line["asked"] != asked]:
+        raise SystemExit(f"Expected rows of {asked} in {file}, got some of {others[0]}: name another file with --rows.")
+    return [line["row"] for line in kept]
 
 
-def _keep(file: Path | None, row: dict[str, Any]) -> None:
+def _keep(file: Path | None, asked: dict[str, Any], row: dict[str, Any]) -> None:
     if file is not None:
         with file.open("a") as kept:
-            kept.write(json.dumps(row) + "\n")
+            kept.write(json.dumps({"asked": asked, "row": row}) + "\n")
 
 
 def _of_a_service(url: str, options: argparse.Namespace, missing: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -112,8 +114,9 @@ def _of_a_service(url: str, options: argparse.Namespace, missing: Sequence[str])
         long = client.certify(checkpoint=models[0], dataset=dataset, n=1_000_000, inputs={"start": START})
         while not long.refresh().progress.work_done:
             time.sleep(0.1)
-        yield _row(BUSY, [_asked(http, models[0], one, options.n) for _ in range(-2, options.requests)])
+        found = [_asked(http, models[0], one, options.n) for _ in range(-2, options.requests)]
         assert not long.refresh().ended, "it was busy all the time"
+        yield _row(BUSY, found)
         long.cancel().wait()
 
 
