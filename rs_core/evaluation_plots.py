@@ -11,19 +11,21 @@ from rs_core.errors import InvalidResults
 from rs_core.evaluation_report import EvaluationReport
 from rs_core.plots import BLUE, GREY, LINE_COLOURS, ORANGE, canvas, legend
 
-ATTACKED, ALONG = "attack radius, ℓ₂, in [0, 1]-pixel units", "length of the search, ℓ₂, in [0, 1]-pixel units"
+NORMS = {"l2": "ℓ₂", "linf": "ℓ∞"}
 
 
 def evaluation(reports: Mapping[str, EvaluationReport], *, title: str | None = None) -> Figure:
     """The figure of one evaluation, or of several of one kind by name. Raises :class:`InvalidResults` for none, or for kinds
     that do not go together."""
-    kinds = {report.evaluation for report in reports.values()}
+    kinds = {(report.evaluation, report.norm) for report in reports.values()}
     if len(kinds) != 1:
-        got = ", ".join(sorted(kinds)) or "none"
-        raise InvalidResults(expected="evaluations of one kind to draw", got=got)
-    over_confidence = kinds == {"over_confidence"}
+        got = ", ".join(f"{name} in {norm}" for name, norm in sorted(kinds)) or "none"
+        raise InvalidResults(expected="evaluations of one kind and norm to draw", got=got)
+    ((kind, norm),) = kinds
+    over_confidence = kind == "over_confidence"
+    along = "length of the search" if over_confidence else "attack radius"
     shown = "Votes along the search" if over_confidence else "Accuracy under attack"
-    figure, axes = canvas(title or shown, ALONG if over_confidence else ATTACKED)
+    figure, axes = canvas(title or shown, f"{along}, {NORMS[norm]}, in [0, 1]-pixel units")
     drawn: list[tuple[str, Any]] = []
     for place, (name, report) in enumerate(reports.items()):
         colour = LINE_COLOURS[place % len(LINE_COLOURS)]

@@ -90,6 +90,7 @@ class EvaluationReport:
     units."""
 
     evaluation: str
+    norm: str
     inputs: int
     evaluated: int
     complete: bool
@@ -127,6 +128,7 @@ def summarize(
     held = None if certificates is None else _held(done, spec, certificates)
     return EvaluationReport(
         evaluation=spec.evaluation.name,
+        norm=getattr(spec.evaluation, "norm", "l2"),
         inputs=inputs,
         evaluated=len(rows),
         complete=len(rows) == inputs,
@@ -248,7 +250,7 @@ def _notes(rows: Sequence[Evaluated], spec: EvaluateSpec, inputs: int, held: Hel
     errors = sum(row.error is not None for row in rows)
     found = (
         _held_note(held),
-        f"Inputs without a certificate, which count as not certified: {held.unknown:,} of {len(rows):,}."
+        f"Inputs without a certificate, which count as not certified: {held.unknown:,} of {len(rows) - errors:,}."
         if held is not None and held.unknown
         else None,
         f"Partial: {len(rows):,} of {inputs:,} inputs are done. The others count as wrong, the intervals' upper ends count them "

@@ -5,7 +5,7 @@ with it: of several tenants none can take all turns.
 """
 
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -52,9 +52,19 @@ class Turns:
 
     def __init__(self, at_once: int = DECODED_AT_ONCE, of_one_tenant: int = OF_ONE_TENANT) -> None:
         self._all = CapacityLimiter(at_once)
-        self._each: defaultdict[str, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(of_one_tenant))
+        self._of_one_tenant = of_one_tenant
+        self._each: dict[str, CapacityLimiter] = {}
+        self._here: Counter[str] = Counter()
+        """Requests that are at work or wait, by tenant; the limiter of a tenant that has none is not kept."""
 
     async def run(self, tenant_id: str, work: Callable[[], T]) -> T:
         """What ``work`` returns, in a thread, when it is the tenant's turn."""
-        async with self._each[tenant_id]:
-            return await to_thread.run_sync(work, limiter=self._all)
+        each = self._each.setdefault(tenant_id, CapacityLimiter(self._of_one_tenant))
+        self._here[tenant_id] += 1
+        try:
+            async with each:
+                return await to_thread.run_sync(work, limiter=self._all)
+        finally:
+            self._here[tenant_id] -= 1
+            if not self._here[tenant_id]:
+                del self._here[tenant_id], self._each[tenant_id]

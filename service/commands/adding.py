@@ -202,7 +202,7 @@ def add_checkpoint(
             assert file is not None
             made = client.add_checkpoint(name, file, wait=not no_wait, **known)
     if made.state == "ready":
-        noise = "of no one sigma" if made.sigma is None else f"sigma {made.sigma:g}"
+        noise = "no noise level of its own" if made.sigma is None else f"sigma {made.sigma:g}"
         note(f"{made.architecture}, images of shape {made.input_shape}, {made.num_classes} classes, {noise}.")
     say(made.id)
 

@@ -101,6 +101,6 @@ def _write(composition: "Composition", files: Sequence[Path], out: Path) -> None
     with ExitStack() as stack:
         readable = [stack.enter_context(ours(file, {})) for file in files]
         info = compose(composition, readable, out, origins=files)
-    sigma = "of no one sigma" if info.sigma is None else f"sigma {info.sigma:g}"
+    sigma = "no noise level of its own" if info.sigma is None else f"sigma {info.sigma:g}"
     note(f"{info.architecture}, images of shape {list(info.input_shape)}, {info.num_classes} classes, {sigma}.")
     say(f"The checkpoint is in {out}.")

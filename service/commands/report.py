@@ -173,7 +173,7 @@ def _print_evaluation(
     plot: Path | None,
 ) -> None:
     from rs_core import evaluation_plots
-    from rs_core.evaluation_report import summarize
+    from rs_core.evaluation_report import require_shared_inputs, summarize
     from rs_core.evaluation_text import format_table, to_csv
     from rs_core.spec import Attack, EvaluateSpec, parse_spec
     from service.commands.evaluate_run import certificates_in, check_certificates
@@ -192,6 +192,7 @@ def _print_evaluation(
     certificates = None if certified is None else certificates_in(certified)
     if certified is not None and certificates is not None:
         check_certificates(certified, certificates, spec, run)
+        require_shared_inputs([row.index for row in rows], certificates, str(certified), "--certificates")
     made = summarize(rows, spec, total=int(run.get("inputs") or 0), certificates=certificates)
     say(json.dumps(made.to_json(), indent=2) if as_json else (to_csv(made) if as_csv else format_table(made)).rstrip())
     if plot is not None:

@@ -1,6 +1,6 @@
 """Comparisons of certify jobs and of results files, on the inputs they share and beside published figures."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -133,13 +133,15 @@ def _made(
 ) -> tuple[dict[str, str], Compared | None]:
     """The headers and the comparison; None where the client has it already. Files are read, and it is computed, when the session is
     closed."""
-    with database.read() as session:
-        named = comparing.find(session, tenant_id, asked)
-        headers = {"ETag": comparing.etag(named, asked, form)}
-        if matches(request, headers["ETag"]):
-            return headers, None
-        jobs = comparing.read_jobs(session, named)
     places: Places = request.app.state.comparing
-    with places.taken(tenant_id) if asked.files else nullcontext():
+    with ExitStack() as held:
+        with database.read() as session:
+            named = comparing.find(session, tenant_id, asked)
+            headers = {"ETag": comparing.etag(named, asked, form)}
+            if matches(request, headers["ETag"]):
+                return headers, None
+            if asked.files:
+                held.enter_context(places.taken(tenant_id))
+            jobs = comparing.read_jobs(session, named)
         runs = comparing.read_files(named, jobs, settings)
         return headers, comparing.compared(asked, named, runs)

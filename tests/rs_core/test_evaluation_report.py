@@ -1,6 +1,7 @@
 """The report of an evaluation, from rows made by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from rs_core.evaluation_plots import evaluation
 from rs_core.evaluation_report import require_shared_inputs, summarize
 from rs_core.evaluation_text import format_table, row_lines, to_csv
 from rs_core.plots import render
-from rs_core.spec import Attack, EvaluateSpec, OverConfidence
+from rs_core.spec import Attack, AutoAttack, EvaluateSpec, OverConfidence
 
 SPEC = EvaluateSpec(
     checkpoint="c", dataset="d", sigma=0.5, evaluation=Attack(epsilons=(0.0, 1.0), m=4, n=10, alpha=0.001)
@@ -133,3 +134,13 @@ def test_evaluations_of_two_kinds_are_not_drawn_together() -> None:
     with pytest.raises(InvalidResults, match="of one kind"):
         evaluation({"a": summarize(ROWS, SPEC), "b": summarize(ROWS, search)})
     assert render(evaluation({"a": summarize(ROWS, search), "b": summarize(ROWS[:2], search)}), "png")
+
+
+def test_the_axis_of_an_attack_names_its_norm() -> None:
+    auto = EvaluateSpec(checkpoint="c", dataset="d", evaluation=AutoAttack(epsilon=1.0))
+    wide = summarize(ROWS, auto)
+    assert wide.norm == "linf" and "ℓ∞" in evaluation({"a": wide}).axes[0].get_xlabel()
+    round_ = summarize(ROWS, replace(auto, evaluation=AutoAttack(epsilon=1.0, norm="l2")))
+    assert "ℓ₂" in evaluation({"a": round_}).axes[0].get_xlabel()
+    with pytest.raises(InvalidResults, match="autoattack in l2, autoattack in linf"):
+        evaluation({"a": wide, "b": round_})
