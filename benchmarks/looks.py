@@ -167,7 +167,7 @@ def _trade_off(work: Work, models: dict[str, Path]) -> list[dict[str, Any]]:
                 "acr": known["acr"],
                 "certified": [point["certified_accuracy"] for point in known["certified"]],
                 "by_lipschitz": [point["certified_accuracy"] for point in known["by_lipschitz"]],
-                "attacked": [point["accuracy"]["certified_accuracy"] for point in attacked],
+                "attacked": [point["accuracy"]["share"] for point in attacked],
                 "unbroken": [point["unbroken"] for point in attacked],
             }
         )
@@ -216,7 +216,7 @@ def _autoattack(work: Work, models: dict[str, Path]) -> dict[str, list[float]]:
             *("evaluate", "autoattack", "--checkpoint", model, *_chosen(work, work.size.auto_inputs), "--epsilon", 0.1),
             *("--set", f"evaluation.iterations={work.size.auto_steps}", "--set", "evaluation.queries=500"),
         )
-        rows[name] = [point["accuracy"]["certified_accuracy"] for point in work.report(out)["points"]]
+        rows[name] = [point["accuracy"]["share"] for point in work.report(out)["points"]]
     return rows
 
 
@@ -259,7 +259,7 @@ def _text(figures: dict[str, Any]) -> str:
                 + [
                     cell
                     for at in points
-                    for cell in map(_share, (at["accuracy"]["certified_accuracy"], at["unbroken"], at["certified"]))
+                    for cell in map(_share, (at["accuracy"]["share"], at["unbroken"], at["certified"]))
                 ]
                 for points in zip(*(figures["attack"][name]["points"] for name in MODELS), strict=True)
             ],

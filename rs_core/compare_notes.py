@@ -132,6 +132,11 @@ def _published(runs: Sequence[Run], published: Sequence[Published]) -> Iterator[
             "Published figures are as they were printed, over the inputs that were certified then; no test is made with them. "
             "A run's interval says how far other inputs could have moved it."
         )
+        datasets = ", ".join(dict.fromkeys(one.dataset for one in published))
+        yield (
+            f"They are of the test inputs of {datasets}, named beside each: whether a run here is of the same inputs is not known, "
+            "and if it is not, nothing follows from a figure beside it."
+        )
     sigmas = {run.facts.sigma for run in runs if run.facts.sigma is not None}
     for one in published:
         if one.note is not None:

@@ -56,7 +56,7 @@ def _votes(axes: Axes, report: EvaluationReport, name: str, colour: str, *, alon
 
 def _accuracy(axes: Axes, report: EvaluationReport, name: str, colour: str, *, alone: bool) -> list[tuple[str, Any]]:
     rows = report.points
-    shares = [row.accuracy.certified_accuracy for row in rows]
+    shares = [row.accuracy.share for row in rows]
     below = [share - row.accuracy.low for share, row in zip(shares, rows, strict=True)]
     above = [row.accuracy.high - share for share, row in zip(shares, rows, strict=True)]
     bars: dict[str, Any] = {"capsize": 3, "elinewidth": 0.9, "marker": "o", "linewidth": 1.8}

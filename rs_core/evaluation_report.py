@@ -20,7 +20,7 @@ from rs_core.procedure_text import Made
 from rs_core.report import plain
 from rs_core.soft_labels import ALPHA
 from rs_core.spec import Attack, AutoAttack, EvaluateSpec
-from rs_core.tally import CONFIDENCE, CurvePoint, point
+from rs_core.tally import CONFIDENCE, Share, share_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class PointRow:
     """
 
     point: float
-    accuracy: CurvePoint
+    accuracy: Share
     abstained: float
     unbroken: float
     distance: float
@@ -196,7 +196,7 @@ def _at(
     certified = sum(known[row.index].correct and known[row.index].radius >= at for row in rows if row.index in known)
     return PointRow(
         point=at,
-        accuracy=point(at, right, inputs, inputs - len(rows)),
+        accuracy=share_of(right, inputs, inputs - len(rows)),
         abstained=_mean([one.prediction == ABSTAIN for _, one in found]),
         unbroken=(right + sum(one.prediction == ABSTAIN for _, one in found)) / inputs,
         distance=_mean([one.distance for _, one in found]),
@@ -283,8 +283,8 @@ def _of_the_kind(spec: EvaluateSpec) -> tuple[str, ...]:
             "is wrong as it is is not attacked: its distance is 0.",
         )
     return (
-        f"The search goes through {asked.m} noise samples in steps of {asked.step_size:g}; votes are {asked.n:,} fresh ones. The "
-        "length is that of the path, the distance what is left of it where the path bends or meets the edge of [0, 1]. The "
+        f"The search goes through {asked.m} noise samples in steps of {asked.step_size:g}; votes are {asked.n:,} fresh ones, by "
+        f"which PREDICT answers at alpha = {ALPHA:g}. The length is that of the path, the distance what is left of it where the path bends or meets the edge of [0, 1]. The "
         "largest of several estimated shares is a little larger than the largest share.",
     )
 

@@ -45,7 +45,7 @@ def to_csv(report: EvaluationReport) -> str:
         accuracy = at.accuracy
         writer.writerow(
             (
-                *(at.point, accuracy.certified_accuracy, accuracy.low, accuracy.high, accuracy.count, report.inputs),
+                *(at.point, accuracy.share, accuracy.low, accuracy.high, accuracy.count, report.inputs),
                 *(at.abstained, at.unbroken, at.distance, at.farthest, at.true_votes, at.other_votes, at.certified),
             )
         )
@@ -88,7 +88,7 @@ def _points(report: EvaluationReport) -> list[str]:
 def _point(at: PointRow) -> str:
     accuracy = at.accuracy
     low, high = rounded_down(100 * accuracy.low, 2), f"{-float(rounded_down(-100 * accuracy.high, 2)):.2f}"
-    line = f"{at.point:>8.4g} {at.distance:>9.4f} {_percent(accuracy.certified_accuracy):>10}   [{low:>6}, {high:>6}]"
+    line = f"{at.point:>8.4g} {at.distance:>9.4f} {_percent(accuracy.share):>10}   [{low:>6}, {high:>6}]"
     line += f" {_percent(at.abstained):>11} {_percent(at.true_votes):>9} {_percent(at.other_votes):>10}"
     return line + (f" {_percent(at.certified):>10}" if at.certified is not None else "")
 

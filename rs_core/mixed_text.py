@@ -11,7 +11,8 @@ MOST_RADII = 5
 
 def lines_of(rows: Sequence[WeightRow]) -> list[str]:
     """The table, weight by weight."""
-    radii = [point.radius for point in rows[0].certified][:MOST_RADII]
+    places = [place for place, point in enumerate(rows[0].certified) if point.radius][:MOST_RADII]
+    radii = [rows[0].certified[place].radius for place in places]
     head = f"{'weight':>8} {'accuracy':>10} {'abstained':>10} {'ACR':>8}" + "".join(
         f" {f'at {at:g}':>10}" for at in radii
     )
@@ -19,7 +20,9 @@ def lines_of(rows: Sequence[WeightRow]) -> list[str]:
     for row in rows:
         line = f"{row.robust_weight:>8g} {_percent(row.accuracy.certified_accuracy):>10} {_percent(row.abstained):>10}"
         line += f" {rounded_down(row.acr, 4):>8}"
-        shown.append(line + "".join(f" {_percent(at.certified_accuracy):>10}" for at in row.certified[:MOST_RADII]))
+        shown.append(
+            line + "".join(f" {_percent(at.certified_accuracy):>10}" for at in map(row.certified.__getitem__, places))
+        )
     return [*shown, "by the weight of the robust classifier, from the same votes; accuracy is the mix's, at radius 0"]
 
 

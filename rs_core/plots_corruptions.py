@@ -26,7 +26,7 @@ def by_corruption(report: CorruptionReport, *, title: str = "Under common corrup
     _bars(left, [row.accuracy for row in report.corruptions])
     _bars(right, radii := [row.acr or 0.0 for row in report.corruptions])
     if mean is not None:
-        _mean(left, mean.macc, f"mAcc {over}: {100 * mean.macc:.1f} %")
+        _mean(left, mean.macc, f"mAcc {over}: {100 * mean.macc:.2f} %")
         _mean(right, mean.macr or 0.0, f"mACR {over}: {rounded_down(mean.macr or 0.0, 4)}")
     left.set(xlabel="accuracy at radius 0", xlim=(0, 1))
     left.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
@@ -42,7 +42,7 @@ def _panels(rows: int, title: str) -> tuple[Figure, Axes, Axes]:
     figure = Figure(figsize=(8, height), dpi=100)
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
-    figure.subplots_adjust(left=0.19, right=0.97, bottom=0.5 / height, top=1 - 0.75 / height, wspace=0.16)
+    figure.subplots_adjust(left=0.19, right=0.97, bottom=0.5 / height, top=1 - 0.75 / height, wspace=0.22)
     figure.text(0.02, 1 - 0.3 / height, title, fontsize=13, va="center", parse_math=False)
     return figure, left, right
 

@@ -174,15 +174,17 @@ def summarize(
 def mixes(
     certificates: Sequence[Certificate],
     *,
-    weights: Sequence[float] = WEIGHTS,
+    weights: Sequence[float] | None = None,
     total: int | None = None,
     pixels: int | None = None,
 ) -> tuple[AtWeight, ...]:
-    """What a mix would have certified by the weight of its robust classifier, of ``total`` inputs in all, which have ``pixels``
-    values each. Raises :class:`InvalidResults` where a certificate is of something else, or without its votes."""
+    """What a mix would have certified by the weight of its robust classifier (by default the usual ones and its own), of
+    ``total`` inputs in all, which have ``pixels`` values each. Raises :class:`InvalidResults` where a certificate is of something else, or without its votes."""
     facts = facts_of(certificates)
     mass = neglected(facts.sigma, pixels) if facts.how.noise == "discrete" and facts.sigma and pixels else 0.0
-    return by_weight(certificates, weights=weights, total=total, neglected=mass)
+    own = facts.how.robust_weight
+    on = sorted({*WEIGHTS, *([] if own is None else [own])}) if weights is None else weights
+    return by_weight(certificates, weights=on, total=total, neglected=mass)
 
 
 def mix_radii(certificates: Sequence[Certificate]) -> tuple[float, ...]:

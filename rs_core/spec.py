@@ -287,6 +287,12 @@ class EvaluateSpec:
         ),
     ] = None
 
+    @model_validator(mode="after")
+    def _without_noise(self) -> "EvaluateSpec":
+        if self.sigma is not None and isinstance(self.evaluation, AutoAttack):
+            raise refused("sigma", f"none with {self.evaluation.name}, which adds no noise", f"{self.sigma:g}")
+        return self
+
 
 Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | VerifySpec | EvaluateSpec
 JobSpec = Annotated[Spec, Field(discriminator="kind")]

@@ -103,6 +103,16 @@ class CurvePoint:
     high: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """``count`` of all inputs, their share, and its Clopper-Pearson interval."""
+
+    count: int
+    share: float
+    low: float
+    high: float
+
+
 def tally(certificates: Sequence[Certificate], radii: Sequence[float], *, cap: float | None = None) -> Tally:
     """The sums over some rows of a job, to be added to those of the rows before."""
     return sums_of(columns(certificates), grid(radii), cap)
@@ -124,8 +134,14 @@ def point(radius: float, count: int, inputs: int, missing: int) -> CurvePoint:
 
     These count as not certified in the share; the interval's upper end counts them as certified, which they may become.
     """
+    of_all = share_of(count, inputs, missing)
+    return CurvePoint(radius=radius, count=count, certified_accuracy=of_all.share, low=of_all.low, high=of_all.high)
+
+
+def share_of(count: int, inputs: int, missing: int) -> Share:
+    """The share of ``inputs``, of which ``missing`` are not evaluated yet: these count against it, and for its upper end."""
     low, high = interval(count, inputs, CONFIDENCE)[0], interval(count + missing, inputs, CONFIDENCE)[1]
-    return CurvePoint(radius=radius, count=count, certified_accuracy=count / inputs, low=low, high=high)
+    return Share(count=count, share=count / inputs, low=low, high=high)
 
 
 def default_radii(sigma: float, n: int, alpha: float) -> tuple[float, ...]:

@@ -24,7 +24,7 @@ def plan_audit(desk: Desk, spec: VerifySpec) -> Planned:
     if audited is None:
         raise UnknownResource(expected="the identifier of a certify job of yours", got=shown(spec.job), where="job")
     if audited.kind != "certify":
-        raise Mismatch(expected="a certify job", got=f"{audited.id}, a {audited.kind} job", where="job")
+        raise Mismatch(expected="a certify job", got=f"{audited.id}, of kind {audited.kind}", where="job")
     dataset = desk.session.get_one(Dataset, audited.dataset_id)
     checkpoint = desk.session.get_one(Checkpoint, audited.checkpoint_id)
     for row in (dataset, checkpoint):

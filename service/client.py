@@ -101,7 +101,7 @@ class Client:
     def add_dataset(
         self,
         name: str,
-        files: Sequence[Path | str | Upload] | None = None,
+        files: Path | str | Upload | Sequence[Path | str | Upload] | None = None,
         *,
         builtin: str | None = None,
         format: str | None = None,
@@ -122,7 +122,8 @@ class Client:
             center_crop=center_crop,
         )
         if files is not None:
-            body["files"] = [self._uploaded(file) for file in files]
+            several = [files] if isinstance(files, Path | str | Upload) else files
+            body["files"] = [self._uploaded(file) for file in several]
         return self._add(Dataset, "datasets", {"name": name, **body}, wait)
 
     def corrupt(
@@ -270,7 +271,9 @@ class Client:
         self, evaluation: Mapping[str, Any], *, checkpoint: Checkpoint | str, dataset: Dataset | str, **fields: Any
     ) -> Job:
         """Submits an evaluation, such as ``{"name": "attack", "epsilons": [0, 0.5], "certificates": job}``; the other fields are
-        those of ``rs_core.spec.EvaluateSpec``."""
+        those of ``rs_core.spec.EvaluateSpec``. Raises ``TypeError`` for what is no mapping."""
+        if not isinstance(evaluation, Mapping):
+            raise TypeError(f'expected an evaluation such as {{"name": "attack", ...}}, got {evaluation!r}')
         body = {"kind": "evaluate", "checkpoint": _id(checkpoint), "dataset": _id(dataset)}
         return self.submit({**body, "evaluation": _ids(evaluation), **_ids(fields)})
 

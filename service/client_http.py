@@ -56,6 +56,8 @@ class Http:
         self._timeout, self.reached = timeout, False
         self._retries, self._keep_trying, self._waiting = retries, keep_trying, waiting
         try:
+            if httpx.URL(url).scheme not in ("http", "https"):
+                raise ValueError("expected one that begins with http:// or https://")
             self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
         except (httpx.InvalidURL, ValueError) as error:
             raise Unreachable(f"{url!r} is not the address of a service: {error}.") from None

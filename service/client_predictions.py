@@ -42,11 +42,11 @@ def images_of(images: Images) -> bytes:
 
 
 def _zipped(files: Sequence[Path]) -> bytes:
-    """The files under numbers, since a service takes those of a zip in the order of their names."""
+    """The files under numbers and their names, since a service takes those of a zip in the order of their names."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for number, file in enumerate(files):
-            archive.writestr(f"{number:06d}", file.read_bytes())
+            archive.writestr(f"{number:06d}-{file.name}", file.read_bytes())
     return buffer.getvalue()
 
 

@@ -31,7 +31,7 @@ def check_evaluation(desk: Desk, spec: EvaluateSpec, dataset: Dataset, checkpoin
         wanted, got = "the identifier of a certify job of yours", shown(asked.certificates)
         raise UnknownResource(expected=wanted, got=got, where=WHERE)
     if job.kind != "certify":
-        raise Mismatch(expected="a certify job", got=f"{job.id}, a {job.kind} job", where=WHERE)
+        raise Mismatch(expected="a certify job", got=f"{job.id}, of kind {job.kind}", where=WHERE)
     theirs = (
         reuse.content_of(desk.session.get_one(Checkpoint, job.checkpoint_id)),
         reuse.content_of(desk.session.get_one(Dataset, job.dataset_id)),

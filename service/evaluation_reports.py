@@ -100,7 +100,7 @@ def _asked(spec: EvaluateSpec) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(f"{one:g}" for one in value)
+        return ", ".join(map(_shown, value))
     return "not given" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -110,7 +110,7 @@ def _given(desk: Desk, spec: TrainSpec, data: Data, identifier: str) -> Job:
         wanted = "the identifier of a soft_labels job of yours"
         raise UnknownResource(expected=wanted, got=shown(identifier), where=WHERE)
     if job.kind != "soft_labels":
-        raise Mismatch(expected="a soft_labels job", got=f"{job.id}, a {job.kind} job", where=WHERE)
+        raise Mismatch(expected="a soft_labels job", got=f"{job.id}, of kind {job.kind}", where=WHERE)
     hopeless = jobs.hopeless(desk.session, job.id)
     desk.session.get(Job, job.id, populate_existing=True)
     if hopeless is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import HTMLResponse, Response
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -31,6 +31,7 @@ from service.errors import (
     Unavailable,
     UnsupportedMedia,
 )
+from service.rendering import PAGE_HEADERS, render
 from service.schemas import PROBLEM_MEDIA_TYPE
 from worker.store.schema import WrongSchema
 
@@ -54,7 +55,10 @@ def install(app: FastAPI) -> None:
 
 
 def answer(request: Request, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    """The problem as a response; ``instance`` is the request's path."""
+    """The problem as a response; ``instance`` is the request's path. A browser that opens an address gets it as a page."""
+    if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
+        page = render("problem.html", problem=problem, path=request.url.path)
+        return HTMLResponse(page, status_code=problem["status"], headers={**PAGE_HEADERS, **(headers or {})})
     body = json.dumps(problem | {"instance": request.url.path})  # ASCII, so that no text can be unwritable
     return Response(body, status_code=problem["status"], media_type=PROBLEM_MEDIA_TYPE, headers=headers)
 

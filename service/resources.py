@@ -81,5 +81,7 @@ def of_kind(session: Session, tenant_id: str, job_id: str, kinds: Sequence[str],
     """The tenant's job, if it is of a kind that has this part; raises :class:`NotFound`."""
     job = get(session, Job, tenant_id, job_id)
     if job.kind not in kinds:
-        raise NotFound(expected=f"a {' or '.join(kinds)} job, since only these have {part}", got=f"a {job.kind} job")
+        raise NotFound(
+            expected=f"a job of kind {' or '.join(kinds)}, since only these have {part}", got=f"one of kind {job.kind}"
+        )
     return job

@@ -1,13 +1,17 @@
 """Pages for people: the list of jobs, and one job with its progress. They show what the API says, no more."""
 
 import json
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.sse import EventSourceResponse
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from rs_core import published
-from service import job_views
+from rs_core.evaluation_report import Held
+from service import evaluation_reports, job_views, reports, schemas
 from service.auth import PageTenantId
 from service.dependencies import Cursor, DatabaseDep, SettingsDep, get
 from service.rendering import PAGE_HEADERS, render
@@ -15,8 +19,8 @@ from service.resources import page
 from service.routes.events import stream_events
 from service.routes.jobs import cancel
 from worker.store import backlog
-from worker.store.jobs import ACTIVE
-from worker.store.tables import Job
+from worker.store.jobs import ACTIVE, URGENT
+from worker.store.tables import Checkpoint, Dataset, Job
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -29,19 +33,71 @@ def jobs_page(tenant_id: PageTenantId, database: DatabaseDep, cursor: Cursor = N
     with database.read() as session:
         rows, following = page(session, Job, tenant_id, cursor, JOBS_PER_PAGE, Job.kind != "convert")
         jobs = job_views.views(session, rows)
-    return HTMLResponse(render("jobs.html", jobs=jobs, following=following), headers=PAGE_HEADERS)
+        named = _names(session, rows)
+    html = render("jobs.html", jobs=jobs, following=following, named=named, kind_of=_kind, unlabelled=_unlabelled)
+    return HTMLResponse(html, headers=PAGE_HEADERS)
+
+
+@router.get("/jobs")
+def jobs_elsewhere() -> Response:
+    """Where somebody looks for the list who knows a job's page."""
+    return RedirectResponse("/", status_code=308)
 
 
 @router.get("/jobs/{job_id}")
 def job_page(job_id: str, tenant_id: PageTenantId, database: DatabaseDep, settings: SettingsDep) -> Response:
     """One job; of one that has not ended, also whether there is a worker."""
     with database.read() as session:
-        job = job_views.view(session, get(session, Job, tenant_id, job_id))
+        row = get(session, Job, tenant_id, job_id)
+        job, named = job_views.view(session, row), _names(session, [row])
+        held = _held(session, row)
         waits = job.state in ACTIVE and not backlog.workers(session, settings.seen)
     spec = json.dumps(job.spec, indent=2, sort_keys=True)
     beside = [one for one in published.beginning(None) if one.sigma in (None, job.spec.get("sigma"))]
-    html = render("job.html", job=job, spec=spec, waits=waits, seen=settings.seen, published=beside)
+    html = render(
+        "job.html",
+        job=job,
+        kind=_kind(job),
+        unlabelled=_unlabelled(job),
+        held=held,
+        named=named,
+        spec=spec,
+        waits=waits,
+        seen=settings.seen,
+        published=beside,
+    )
     return HTMLResponse(html, headers=PAGE_HEADERS)
+
+
+def _names(session: Session, jobs: Sequence[Job]) -> dict[str, str]:
+    """What the models and data sets of jobs are called, by their identifiers."""
+    found: dict[str, str] = {}
+    for table, ids in (
+        (Checkpoint, {job.checkpoint_id for job in jobs}),
+        (Dataset, {job.dataset_id for job in jobs} | {job.test_dataset_id for job in jobs}),
+    ):
+        rows = session.execute(select(table.id, table.name).where(table.id.in_(ids - {None})))
+        found |= {identifier: name for identifier, name in rows}
+    return found
+
+
+def _kind(job: schemas.Job) -> str:
+    """What kind of job it is, and of an evaluation which."""
+    if job.kind == "evaluate":
+        return f"evaluate: {job.spec['evaluation']['name'].replace('_', '-')}"
+    return "certify: prediction" if _unlabelled(job) else job.kind
+
+
+def _unlabelled(job: schemas.Job) -> bool:
+    """Whether its images came with a request for predictions, without labels: nothing is right or wrong there."""
+    return job.priority >= URGENT
+
+
+def _held(session: Session, job: Job) -> Held | None:
+    """Of an attack that has ended, its answers held against certificates."""
+    if job.state in ACTIVE or (job.spec.get("evaluation") or {}).get("certificates") is None:
+        return None
+    return evaluation_reports.evaluation(session, reports.sources(session, job)).report.held
 
 
 # Below the page's own address, where a browser sends the password that it was asked for.

@@ -58,7 +58,7 @@ def test_missing_and_failed_inputs_stay_in_the_denominator() -> None:
     failed = Evaluated(index=9, label=0, seed=0, error="it ended its process")
     report = summarize([*ROWS, failed], SPEC, total=8)
     assert (report.inputs, report.evaluated, report.errors, report.complete) == (8, 4, 1, False)
-    assert report.points[0].accuracy.certified_accuracy == pytest.approx(2 / 8)
+    assert report.points[0].accuracy.share == pytest.approx(2 / 8)
     assert report.points[0].accuracy.high > summarize(ROWS, SPEC, total=8).points[0].accuracy.low
     assert any("could not be evaluated" in note for note in report.notes)
 

@@ -169,7 +169,7 @@ class TestRefusals:
     def test_other_kinds_of_jobs(self, service: Service) -> None:
         body = {"kind": "predict", "dataset": service.dataset(), "checkpoint": service.checkpoint()}
         job_id = service.client.post("/v1/jobs", json=body).json()["id"]
-        assert "a certify job, since only these have certificates to compare" in refusal(service, 404, job=job_id)
+        assert "of kind certify, since only these have certificates to compare" in refusal(service, 404, job=job_id)
 
     def test_unknown_names(self, service: Service) -> None:
         job_id = service.finished()

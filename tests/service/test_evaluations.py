@@ -94,7 +94,7 @@ def test_a_report_comes_in_every_form_and_is_not_sent_twice(service: Service) ->
     found(service, job_id, [row(0), row(1, wrong=True)])
     answer = service.client.get(f"/v1/jobs/{job_id}/report")
     body = answer.json()
-    assert body["results"]["points"][1]["accuracy"]["certified_accuracy"] == pytest.approx(1 / 20)
+    assert body["results"]["points"][1]["accuracy"]["share"] == pytest.approx(1 / 20)
     assert body["procedure"]["evaluation"]["epsilons"] == [0.0, 0.25] and not body["complete"]
     again = service.client.get(f"/v1/jobs/{job_id}/report", headers={"If-None-Match": answer.headers["ETag"]})
     assert again.status_code == 304
@@ -106,8 +106,11 @@ def test_a_report_comes_in_every_form_and_is_not_sent_twice(service: Service) ->
         assert service.client.get(f"/v1/jobs/{job_id}/plots/evaluation.{form}").content.startswith(start)
 
 
-def test_a_job_without_rows_has_a_report(service: Service) -> None:
-    job_id = submitted(service, asked(service))
+@pytest.mark.parametrize(
+    "evaluation", [ATTACK, {"name": "over_confidence"}, {"name": "autoattack", "attacks": ["fab-t"]}]
+)
+def test_a_job_without_rows_has_a_report(service: Service, evaluation: dict[str, Any]) -> None:
+    job_id = submitted(service, asked(service, evaluation=evaluation))
     for ending in ("report", "report.html", "report.csv", "plots/evaluation.svg", "evaluations.csv"):
         assert service.client.get(f"/v1/jobs/{job_id}/{ending}").status_code == 200, ending
 
@@ -127,6 +130,14 @@ def test_an_attack_is_held_against_the_certificates_of_a_job(service: Service) -
     assert (held["checked"], held["count"], held["loud"]) == (3, 1, True)
     page = service.client.get(f"/v1/jobs/{job_id}/report.html").text
     assert "Certificates contradicted." in page and "CERTIFICATES CONTRADICTED" in page
+    assert "Certificates contradicted." not in service.client.get(f"/jobs/{job_id}").text, "it goes on"
+    service.client.post(f"/v1/jobs/{job_id}/cancel")
+    assert "Certificates contradicted." in service.client.get(f"/jobs/{job_id}").text
+
+
+def test_noise_where_the_classifier_is_asked_without_is_refused(service: Service) -> None:
+    answer = service.client.post("/v1/jobs", json=asked(service, evaluation={"name": "autoattack"}, sigma=0.25))
+    assert (answer.status_code, "none with autoattack, which adds no noise" in answer.json()["detail"]) == (422, True)
 
 
 def test_a_report_changes_with_the_certificates_that_it_holds_its_answers_against(service: Service) -> None:

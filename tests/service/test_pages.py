@@ -75,6 +75,29 @@ def test_every_kind_and_state_can_be_shown(service: Service) -> None:
     assert "The data set cannot be read: it is empty." in service.client.get(f"/jobs/{conversion}").text
 
 
+def test_the_list_and_a_job_say_what_is_looked_at_and_of_what(service: Service) -> None:
+    pair = {"dataset": service.dataset(), "checkpoint": service.checkpoint()}
+    body = {"kind": "evaluate", **pair, "evaluation": {"name": "over_confidence"}}
+    job_id = service.client.post("/v1/jobs", json=body).json()["id"]
+    for page in ("/", f"/jobs/{job_id}"):
+        text = service.client.get(page).text.lower()
+        assert "evaluate: over-confidence" in text and "a checkpoint on a dataset" in text
+
+
+def test_a_mistake_in_a_browser_is_a_page_with_a_way_back(service: Service) -> None:
+    for address, words in (
+        ("/jobs/job_nope", "job_nope"),
+        ("/nothing", "There is nothing at"),
+        ("/v1/compare.html", ""),
+    ):
+        answer = service.client.get(address, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+        assert answer.status_code in (404, 422) and answer.headers["content-type"].startswith("text/html")
+        assert words in answer.text and 'href="/"' in answer.text and "content-security-policy" in answer.headers
+        plain = service.client.get(address)
+        assert plain.headers["content-type"] == "application/problem+json"
+    assert service.client.get("/jobs", follow_redirects=False).headers["location"] == "/"
+
+
 def test_nothing_is_fetched_from_elsewhere_and_only_our_script_may_run(service: Service) -> None:
     answer = service.client.get("/")
     policy = answer.headers["content-security-policy"]

@@ -402,6 +402,13 @@ def test_what_a_request_finds_again_is_not_deleted_to_make_room_for_it(tmp_path:
         assert (again.json()["job"], again.headers.get("Idempotency-Replayed")) == (jobs[0], "true")
 
 
+def test_pages_show_a_request_as_what_it_is_and_no_accuracy(service: Service) -> None:
+    job = ask(service).json()["job"]
+    assert "certify: prediction" in service.client.get("/").text
+    page = service.client.get(f"/jobs/{job}").text
+    assert f'href="/v1/predictions/{job}"' in page and "ACR over" not in page and "Certified accuracy" not in page
+
+
 def test_while_a_request_waits_nothing_holds_its_images(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[weakref.ref[Any]] = []
     submit = predictions.submit

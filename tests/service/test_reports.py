@@ -146,4 +146,4 @@ def test_only_certify_and_evaluate_jobs_have_reports(service: Service) -> None:
     body = {"kind": "predict", "dataset": service.dataset(), "checkpoint": service.checkpoint()}
     job_id = service.client.post("/v1/jobs", json=body).json()["id"]
     answer = service.client.get(f"/v1/jobs/{job_id}/report")
-    assert (answer.status_code, "a certify or evaluate job" in answer.json()["detail"]) == (404, True)
+    assert (answer.status_code, "of kind certify or evaluate" in answer.json()["detail"]) == (404, True)
