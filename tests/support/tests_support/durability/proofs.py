@@ -105,7 +105,7 @@ PROOFS: dict[int, Proof] = {
     12: Proof(
         "memory over many shards",
         "the second half's slope is compatible with 0 (95 % interval), but for the pages of one piece of 256 KiB",
-        whole=lambda: l.memory(shards=10_000),
+        whole=lambda: l.memory(shards=20_000),
     ),
     13: Proof(
         "a crowd that asks",
