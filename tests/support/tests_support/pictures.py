@@ -18,11 +18,11 @@ def png(pixels: Any, format: str = "PNG") -> bytes:
 
 
 def zipped(**files: bytes) -> bytes:
-    """A zip; two underscores in a name are a slash."""
+    """A zip, the same at any time, so that it may name a test; two underscores in a name are a slash."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in files.items():
-            archive.writestr(name.replace("__", "/"), data)
+            archive.writestr(zipfile.ZipInfo(name.replace("__", "/")), data)
     return buffer.getvalue()
 
 
