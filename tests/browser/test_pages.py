@@ -71,7 +71,7 @@ def test_a_job_is_followed_from_the_list_to_its_report(
         job = client.certify(checkpoint=pair[0], dataset=pair[1], n=1_000, inputs={"count": 40})
         page.goto("/")
         page.get_by_role("link", name=job.id).click()
-        expect(page.get_by_role("heading", level=1)).to_contain_text("Certify job")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Certify")
         # The page keeps itself fresh: no reload here.
         expect(page.locator("h1 .state")).to_have_text("succeeded", timeout=60_000)
         expect(page.get_by_role("button", name="Cancel this job")).to_have_count(0)
@@ -125,4 +125,16 @@ def test_a_job_that_is_not_there_says_so(browser: Browser, url: str) -> None:
     page = browser.new_page(base_url=url)
     answer = page.goto("/jobs/job_none")
     assert answer is not None and answer.status == 404
+    page.get_by_role("link", name="All jobs").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
     page.close()
+
+
+def test_pages_fit_a_narrow_window(page: Page, url: str, pair: tuple[str, str]) -> None:
+    with Client(url) as client:
+        job = client.certify(checkpoint=pair[0], dataset=pair[1], n=1_000, inputs={"count": 5}).wait(check=True)
+    page.set_viewport_size({"width": 400, "height": 900})
+    compared = f"/v1/compare.html?job={job.id}&published=mnist/gaussian/0.25"
+    for address in ("/", f"/jobs/{job.id}", f"/v1/jobs/{job.id}/report.html", compared):
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") == 400, address
