@@ -274,7 +274,7 @@ def test_a_job_has_only_the_parts_of_its_kind(service: Service) -> None:
     job_id = service.submitted()
     for part, kind in (("predictions", "predict or soft_labels"), ("epochs", "train")):
         answer = service.client.get(f"/v1/jobs/{job_id}/{part}")
-        assert_problem(answer, 404, (f"a {kind} job", "a certify job"))
+        assert_problem(answer, 404, (f"a job of kind {kind}", "one of kind certify"))
 
 
 @pytest.mark.parametrize(

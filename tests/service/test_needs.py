@@ -327,7 +327,7 @@ class TestNamedSoftLabels:
         assert "of yours" in self._refused(service, service.dataset(), "job_" + "0" * 28)
 
     def test_must_be_votes(self, service: Service) -> None:
-        assert "a certify job" in self._refused(service, service.dataset(), service.submitted())
+        assert "of kind certify" in self._refused(service, service.dataset(), service.submitted())
 
     def test_must_not_have_failed(self, service: Service) -> None:
         dataset = service.dataset()
