@@ -134,8 +134,8 @@ def _published(runs: Sequence[Run], published: Sequence[Published]) -> Iterator[
         )
         datasets = ", ".join(dict.fromkeys(one.dataset for one in published))
         yield (
-            f"They are of the test inputs of {datasets}, named beside each: whether a run here is of the same inputs is not known, "
-            "and if it is not, nothing follows from a figure beside it."
+            f"They are of the test inputs of {datasets}: whether a run here is of the same inputs is not known, and if it is not, "
+            "nothing follows from a figure beside it."
         )
     sigmas = {run.facts.sigma for run in runs if run.facts.sigma is not None}
     for one in published:

@@ -284,7 +284,8 @@ def _of_the_kind(spec: EvaluateSpec) -> tuple[str, ...]:
         )
     return (
         f"The search goes through {asked.m} noise samples in steps of {asked.step_size:g}; votes are {asked.n:,} fresh ones, by "
-        f"which PREDICT answers at alpha = {ALPHA:g}. The length is that of the path, the distance what is left of it where the path bends or meets the edge of [0, 1]. The "
+        f"which PREDICT answers at alpha = {ALPHA:g}. The length is that of the path, the distance what is left of it where the "
+        "path bends or meets the edge of [0, 1]. The "
         "largest of several estimated shares is a little larger than the largest share.",
     )
 

@@ -179,7 +179,8 @@ def mixes(
     pixels: int | None = None,
 ) -> tuple[AtWeight, ...]:
     """What a mix would have certified by the weight of its robust classifier (by default the usual ones and its own), of
-    ``total`` inputs in all, which have ``pixels`` values each. Raises :class:`InvalidResults` where a certificate is of something else, or without its votes."""
+    ``total`` inputs in all, which have ``pixels`` values each. Raises :class:`InvalidResults` where a certificate is of something
+    else, or without its votes."""
     facts = facts_of(certificates)
     mass = neglected(facts.sigma, pixels) if facts.how.noise == "discrete" and facts.sigma and pixels else 0.0
     own = facts.how.robust_weight

@@ -9,7 +9,7 @@ import typer
 
 from service.commands import options as o
 from service.commands.connection import DEFAULT_SERVER, ApiKey, Server, connect_patiently
-from service.commands.console import note, say
+from service.commands.console import model_text, note, say
 from service.commands.corrupt import CORRUPTIONS, Corruption, Seed, Severity
 
 COMPOSITION = "Of several checkpoints"
@@ -202,8 +202,7 @@ def add_checkpoint(
             assert file is not None
             made = client.add_checkpoint(name, file, wait=not no_wait, **known)
     if made.state == "ready":
-        noise = "no noise level of its own" if made.sigma is None else f"sigma {made.sigma:g}"
-        note(f"{made.architecture}, images of shape {made.input_shape}, {made.num_classes} classes, {noise}.")
+        note(model_text(made))
     say(made.id)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.commands.console import CommandError, note, say
+from service.commands.console import CommandError, model_text, note, say
 
 if TYPE_CHECKING:
     from rs_core.composition import Composition
@@ -101,6 +101,5 @@ def _write(composition: "Composition", files: Sequence[Path], out: Path) -> None
     with ExitStack() as stack:
         readable = [stack.enter_context(ours(file, {})) for file in files]
         info = compose(composition, readable, out, origins=files)
-    sigma = "no noise level of its own" if info.sigma is None else f"sigma {info.sigma:g}"
-    note(f"{info.architecture}, images of shape {list(info.input_shape)}, {info.num_classes} classes, {sigma}.")
+    note(model_text(info))
     say(f"The checkpoint is in {out}.")

@@ -125,6 +125,12 @@ def bar(title: str) -> Iterator[Bar]:
         yield Bar(title, rich)
 
 
+def model_text(made: Any) -> str:
+    """What a checkpoint holds, in a sentence; ``made`` is a service's record or a file's."""
+    noise = "no noise level of its own" if made.sigma is None else f"sigma {made.sigma:g}"
+    return f"{made.architecture}, images of shape {list(made.input_shape)}, {made.num_classes} classes, {noise}."
+
+
 def table(columns: list[str], rows: list[list[str]]) -> str:
     """Rows as aligned text below their column names."""
     cells = [columns, *rows]

@@ -1,37 +1,24 @@
 """Predictions over HTTP: what may be asked, what is answered before, while and after a worker has it, and to whom."""
 
-import gc
 import json
 import threading
 import time
-import weakref
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from fastapi import Request
-from sqlalchemy import update
 from tests_support import over_http, pictures
+from tests_support.asking import PNG, URL, ask, claimed, end
 from tests_support.over_http import Service, serving
 
 from rs_core.certify.decision import UNKNOWN_LABEL
 from rs_core.data.canonical import content_hash, open_dataset
-from service import predictions
-from service.places import Places, Turns
-from service.routes import predictions as route
 from worker.settings import Settings
 from worker.store import blobs, results, shards
-from worker.store.session import Database
 from worker.store.shards import Claim
 from worker.store.tables import Checkpoint, Dataset, Job
-from worker.sweep import clean_once
-
-URL = "/v1/predictions"
-PNG = pictures.png(pictures.RAMP)
-SHORT: dict[str, Any] = {"wait": 0}
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +33,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     database.close()
 
 
-def ask(service: Service, body: bytes = PNG, *, headers: dict[str, str] | None = None, **query: Any) -> httpx.Response:
-    query = {"checkpoint": query.pop("checkpoint", None) or service.checkpoint(), **SHORT, **query}
-    return service.client.post(
-        URL, content=body, params=query, headers={"Content-Type": "image/png", **(headers or {})}
-    )
-
-
 def ask_json(service: Service, images: Any, **query: Any) -> httpx.Response:
     return ask(service, json.dumps(images).encode(), headers={"Content-Type": "application/json"}, **query)
 
@@ -62,17 +42,6 @@ def turn(service: Service, claim: Claim, indices: range, n: int) -> None:
     with service.database.write() as session:
         found = [over_http.certificate(index, claim.spec, n) for index in indices]
         results.store_certificates(session, claim.job_id, found)
-
-
-def claimed(service: Service) -> Claim:
-    found = service.claim()
-    assert found is not None
-    return found
-
-
-def end(service: Service, claim: Claim) -> None:
-    with service.database.write() as session:
-        shards.finish(session, claim)
 
 
 def test_before_any_vote_the_answer_is_where_and_when_to_look(service: Service) -> None:
@@ -202,20 +171,6 @@ def test_a_request_is_audited_like_any_certification(service: Service) -> None:
     assert answer.status_code == 202, answer.text
 
 
-def test_old_requests_are_deleted_with_their_images(service: Service) -> None:
-    job = ask(service).json()["job"]
-    end(service, claimed(service))
-    settings = service.settings.model_copy(update={"prediction_ttl": 100.0})
-    clean_once(service.database, settings)
-    assert service.client.get(f"{URL}/{job}").status_code == 200
-    with service.database.write() as session:
-        session.execute(update(Job).where(Job.id == job).values(finished=Job.finished - 200))
-    clean_once(service.database, settings)
-    assert service.client.get(f"{URL}/{job}").status_code == 404
-    with service.database.read() as session:
-        assert session.query(Dataset).filter(Dataset.state == "attached").count() == 0
-
-
 def test_an_idempotency_key_makes_one_request_of_two(service: Service) -> None:
     checkpoint = service.checkpoint()
     first, second = (ask(service, headers={"Idempotency-Key": "a"}, checkpoint=checkpoint) for _ in range(2))
@@ -233,23 +188,6 @@ def test_another_tenants_request_and_checkpoint_are_not_there(locked: Service) -
     assert locked.client.get(f"{URL}/{job}", headers=mine).status_code == 202
     assert locked.client.get(f"{URL}/{job}", headers=theirs).status_code == 404
     assert locked.client.get(f"{URL}/{job}").status_code == 401
-
-
-def test_a_tenant_has_so_many_requests_in_work_and_no_more(tmp_path: Path, fresh: Database) -> None:
-    with serving(fresh, Settings(data=tmp_path, min_free=0, tenant_predictions=2), require_key=True) as service:
-        greedy, patient = service.key("greedy"), service.key("patient")
-        checkpoint = service.checkpoint(tenant="greedy")
-        answers = [ask(service, headers=greedy, checkpoint=checkpoint) for _ in range(3)]
-        assert [answer.status_code for answer in answers] == [202, 202, 429]
-        assert answers[2].headers["Retry-After"] == "1" and "RADII_TENANT_PREDICTIONS" in answers[2].json()["detail"]
-        assert ask(service, headers=patient, checkpoint=service.checkpoint(tenant="patient")).status_code == 202
-        service.client.post(f"/v1/jobs/{answers[0].json()['job']}/cancel", headers=greedy)
-        assert ask(service, headers=greedy, checkpoint=checkpoint).status_code == 202
-
-
-def test_a_request_counts_against_the_tenants_jobs(tmp_path: Path, fresh: Database) -> None:
-    with serving(fresh, Settings(data=tmp_path, min_free=0, tenant_jobs=1)) as service:
-        assert [ask(service).status_code for _ in range(2)] == [202, 429]
 
 
 GREY = (pictures.RAMP / 255).tolist()
@@ -349,79 +287,8 @@ def test_what_is_certified_of_a_mix_is_said(made: Service) -> None:
     assert "the whole mix under noise" in " ".join(said.split())
 
 
-def test_a_request_that_the_queue_has_no_room_for_is_refused_before_its_images_are_read(
-    tmp_path: Path, fresh: Database
-) -> None:
-    with serving(fresh, Settings(data=tmp_path, min_free=0, tenant_predictions=1)) as service:
-        checkpoint, key = service.checkpoint(), {"Idempotency-Key": "a"}
-        job = ask(service, headers=key, checkpoint=checkpoint).json()["job"]
-        assert ask(service, b"no image", checkpoint=checkpoint).status_code == 429
-        assert ask(service, headers=key, checkpoint=checkpoint).json()["job"] == job, "it makes nothing new"
-
-
-def test_a_tenant_has_so_many_requests_whose_images_are_read_and_no_more(service: Service) -> None:
-    service.app.state.decoding = Places(0, "requests for predictions whose images are read"), Turns()
-    answer = ask(service)
-    assert answer.status_code == 429 and answer.headers["Retry-After"] == "1"
-    assert "whose images are read" in answer.json()["detail"]
-
-
-def test_images_leave_free_on_the_disk_what_uploads_leave_free(tmp_path: Path, fresh: Database) -> None:
-    with serving(fresh, Settings(data=tmp_path, min_free=2**60)) as service:
-        answer = ask(service)
-        assert answer.status_code == 507 and f"the {2**60} bytes that stay free" in answer.json()["detail"]
-        assert not list((service.settings.blobs / "new").iterdir())
-
-
-@pytest.mark.parametrize("limits", [{"tenant_kept_predictions": 2}, {"tenant_prediction_bytes": 1_000}])
-def test_of_requests_that_have_ended_the_oldest_make_room(
-    tmp_path: Path, fresh: Database, limits: dict[str, int]
-) -> None:
-    with serving(fresh, Settings(data=tmp_path, min_free=0, **limits)) as service:  # type: ignore[arg-type]
-        checkpoint, asked, files = service.checkpoint(), [], []
-        for number in range(4):
-            asked.append(ask(service, pictures.png(pictures.RAMP // (number + 1)), checkpoint=checkpoint).json()["job"])
-            with service.database.read() as session:
-                row = session.get_one(Dataset, session.get_one(Job, asked[-1]).dataset_id)
-            files.append(blobs.path_of(service.settings.blobs, row.sha256 or ""))
-            if number < 3:
-                end(service, claimed(service))
-        assert 333 < files[1].stat().st_size <= 500, "two of them have room"
-        answers = [service.client.get(f"{URL}/{job}").status_code for job in asked]
-        assert answers == [404, 200, 200, 202] and [file.exists() for file in files] == [False, True, True, True]
-
-
-def test_what_a_request_finds_again_is_not_deleted_to_make_room_for_it(tmp_path: Path, fresh: Database) -> None:
-    with serving(fresh, Settings(data=tmp_path, min_free=0, tenant_kept_predictions=1)) as service:
-        checkpoint, keys = service.checkpoint(), [{"Idempotency-Key": key} for key in "aba"]
-        jobs = []
-        for key in keys[:2]:
-            jobs.append(ask(service, headers=key, checkpoint=checkpoint).json()["job"])
-            end(service, claimed(service))
-        again = ask(service, headers=keys[2], checkpoint=checkpoint)
-        assert (again.json()["job"], again.headers.get("Idempotency-Replayed")) == (jobs[0], "true")
-
-
 def test_pages_show_a_request_as_what_it_is_and_no_accuracy(service: Service) -> None:
     job = ask(service).json()["job"]
     assert "certify: prediction" in service.client.get("/").text
     page = service.client.get(f"/jobs/{job}").text
     assert f'href="/v1/predictions/{job}"' in page and "ACR over" not in page and "Certified accuracy" not in page
-
-
-def test_while_a_request_waits_nothing_holds_its_images(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    held: list[weakref.ref[Any]] = []
-    submit = predictions.submit
-
-    def watched(database: Database, settings: Settings, tenant_id: str, images: Any, key: str | None) -> Any:
-        held.append(weakref.ref(images.pixels))
-        return submit(database, settings, tenant_id, images, key)
-
-    async def waiting(request: Request, *_: object) -> None:
-        gc.collect()
-        assert [one() for one in held] == [None] and not hasattr(request, "_body")
-        held.clear()
-
-    monkeypatch.setattr(predictions, "submit", watched)
-    monkeypatch.setattr(route, "_wait", waiting)
-    assert ask(service, wait="1").status_code == 202 and not held
