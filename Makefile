@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 TEST_PROCESSES ?= 2
 
-.PHONY: help demo up test slow lint format arch durability bench migrate clean
+.PHONY: help demo up test slow hostile lint format arch durability bench migrate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ test: .venv/ready ## pass the tests, on real Postgres and Redis where they run o
 
 slow: .venv/ready ## pass the tests that `make test` leaves out: the same on other databases and methods (ten minutes)
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m slow $(ARGS)
+
+hostile: .venv/ready ## send every hostile file through a service (some 350 files, ten minutes)
+	@$(BIN)/python -m pytest tests/service/test_hostile_files.py -m "" $(ARGS)
 
 lint: .venv/ready arch ## style, types and import contracts
 	@$(BIN)/ruff format --check .
