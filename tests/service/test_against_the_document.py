@@ -1,11 +1,16 @@
-"""Requests made up from the OpenAPI document, right and wrong ones: no server error, and every answer as documented.
+"""Requests made up from the OpenAPI document, right and wrong ones, alone and in sequences, on a service that holds something
+of everything: no server error, and every answer as documented.
 
-Derandomised, so that a run does not fail by chance; ``RADII_TEST_EXAMPLES`` asks for more examples per operation.
+Derandomized, so that a run does not fail by chance; ``RADII_TEST_EXAMPLES`` asks for more examples per operation.
 """
 
 import contextlib
 import os
-from dataclasses import dataclass
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +20,12 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import checks
 from schemathesis.generation import GenerationMode
 from tests_support.over_http import Service
-
-from worker.store import results
+from tests_support.populated import populated
 
 pytestmark = pytest.mark.long
 
 EXAMPLES = int(os.environ.get("RADII_TEST_EXAMPLES", "5"))
+SEQUENCES, STEPS = 2 * EXAMPLES, 8
 HOST = {"Host": "127.0.0.1"}
 CHECKS = (
     "not_a_server_error",
@@ -37,37 +42,94 @@ SLOW = (
     "GET /v1/compare.{format}",
     "GET /v1/compare/plots/certified-accuracy.{format}",
 )
-COMPARED = ("GET /v1/compare", "GET /v1/compare.{format}", "GET /v1/compare/plots/certified-accuracy.{format}")
-"""Operations whose things that are there are named in the query."""
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_answers_are_as_documented_whatever_is_asked(service: Service) -> None:
-    checks.load_all_checks()
-    schema = schemathesis.openapi.from_asgi("/openapi.json", service.app, headers=HOST)
-    asking = Asking(asked=checks.CHECKS.get_by_names(CHECKS), real=things(service))
-    for found in schema.get_all_operations():
-        operation: Any = found.ok()  # type: ignore[union-attr]
-        try_many(operation, GenerationMode.POSITIVE, asking)
-        with contextlib.suppress(Unsatisfiable):  # there is nothing in the request that could be wrong
-            try_many(operation, GenerationMode.NEGATIVE, asking)
-    assert asking.tried > 30 * EXAMPLES
-    assert asking.answered > 5 * EXAMPLES
-    assert service.client.get("/readyz").status_code == 200
+KIND_OF_JOB = {
+    "epochs": "train",
+    "predictions": "predict",
+    "predictions.{format}": "predict",
+    "evaluations": "evaluate",
+    "evaluations.{format}": "evaluate",
+}
+"""Whose rows an operation shows, by the end of its path; a certification has all others."""
 
 
 @dataclass
-class Asking:
-    """What is asked of each answer, things that are there, and how many requests were made and answered well."""
+class Populated:
+    """The service, what it holds, and how its operations have answered so far."""
 
-    asked: list[Any]
-    real: dict[str, Any]
-    tried: int = 0
-    answered: int = 0
+    service: Service
+    things: dict[str, str]
+    well: Counter[str] = field(default_factory=Counter)
+    tried: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def schema(self) -> Any:
+        """The document of the running application."""
+        return schemathesis.openapi.from_asgi("/openapi.json", self.service.app, headers=HOST)
+
+    def operations(self) -> Iterator[Any]:
+        """All operations."""
+        return (operation.ok() for operation in self.schema.get_all_operations())
+
+    def noted(self, label: str, answer: Any) -> None:
+        """Remembers an answer."""
+        self.tried[label] += 1
+        self.well[label] += answer.status_code < 300
 
 
-def try_many(operation: Any, mode: GenerationMode, asking: Asking) -> None:
-    """Some requests of one operation; every other right one is about things that are there."""
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Populated]:
+    """A service that a worker has filled, and that has no worker any more."""
+    with populated(tmp_path_factory.mktemp("populated")) as (service, things):
+        yield Populated(service, things)
+
+
+def about_things(case: Any, things: dict[str, str]) -> None:
+    """Puts what is there into a request in place of what was made up; what is to be deleted is a spare."""
+    path, spare = case.operation.path, "spare_" if case.operation.method == "delete" else ""
+    job = "predictions" if "/predictions/{" in path else KIND_OF_JOB.get(path.rpartition("}/")[2], "certify")
+    known: dict[str, Any] = {
+        "job_id": things["spare_job" if spare else job],
+        "dataset_id": things[f"{spare}dataset"],
+        "checkpoint_id": things[f"{spare}checkpoint"],
+        "sha256": things["sha256"],
+        "upload_id": things[f"{spare}parts"],
+        "number": 0,
+        "method": "cat_rs",
+        "sigma": "0.25",
+        "dataset": "cifar10",
+    }
+    if path == "/v1/uploads/{name}" and case.method != "PUT":
+        known["name"] = "spare" if spare else things["upload"]
+    if path == "/v1/jobs/{job_id}/plots/{name}.{format}":
+        known["name"] = "certified-accuracy"
+    case.path_parameters.update({name: known[name] for name in case.path_parameters.keys() & known.keys()})
+    for name in ("cursor", "if-none-match", "Idempotency-Key"):
+        case.query.pop(name, None)
+        case.headers.pop(name, None)
+    if path.startswith("/v1/compare"):
+        case.query = {"job": [things["certify"]], "published": ["cifar10/cat_rs/0.25"]}
+    if case.method == "POST" or case.method == "PUT":
+        _with_a_body(case, things)
+
+
+def _with_a_body(case: Any, things: dict[str, str]) -> None:
+    """The body of a request that makes something out of what is there."""
+    both = [things["checkpoint"], things["checkpoint"]]
+    bodies: dict[str, Any] = {
+        "/v1/checkpoints": {"name": "both", "compose": {"kind": "ensemble", "parts": both}},
+        "/v1/predictions": [[[0.0] * 8] * 8],
+        "/v1/uploads/{upload_id}/parts/{number}": b"12345",
+    }
+    if case.operation.path in bodies:
+        case.body = bodies[case.operation.path]
+    if case.operation.path == "/v1/predictions":
+        case.query, case.media_type = {"checkpoint": things["checkpoint"], "n": 100}, "application/json"
+    if case.operation.path == "/v1/jobs" and isinstance(case.body, dict):
+        case.body.update({name: things[name] for name in ("dataset", "checkpoint") if name in case.body})
+
+
+def try_many(operation: Any, mode: GenerationMode, site: Populated, prepare: Callable[[Any], None]) -> None:
+    """Some requests of one operation."""
 
     @settings(
         max_examples=2 if operation.label in SLOW else EXAMPLES,
@@ -79,30 +141,81 @@ def try_many(operation: Any, mode: GenerationMode, asking: Asking) -> None:
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def try_one(case: Any) -> None:
-        asking.tried += 1
-        if asking.tried % 2 and mode == GenerationMode.POSITIVE:
-            known = case.path_parameters.keys() & asking.real.keys()
-            case.path_parameters.update({name: asking.real[name] for name in known})
-            if operation.label in COMPARED:
-                case.query.update({"job": [asking.real["job_id"]], "published": ["cifar10/cat_rs/0.25"]})
-                for name in ("file", "baseline"):
-                    case.query.pop(name, None)
+        prepare(case)
         case.query.pop("wait", None)
-        answer = case.call_and_validate(headers=HOST, checks=asking.asked)
-        asking.answered += answer.status_code < 300
+        answer = case.call_and_validate(headers=HOST, checks=_checks())
+        site.noted(operation.label, answer)
 
     try_one()
 
 
-def things(service: Service) -> dict[str, Any]:
-    """Identifiers of things that are there."""
-    job_id = service.submitted()
-    service.work(job_id, most=2)
-    with service.database.write() as session:
-        results.store_failure(session, job_id, service.job(job_id).spec, 9, 1, "an error")
-    return {
-        "job_id": job_id,
-        "dataset_id": service.dataset(),
-        "checkpoint_id": service.checkpoint(),
-        "sha256": service.client.put("/v1/uploads/kept", content=b"bytes").json()["sha256"],
-    }
+def _checks() -> list[Any]:
+    checks.load_all_checks()
+    return list(checks.CHECKS.get_by_names(CHECKS))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_every_operation_has_a_right_answer_about_what_is_there(site: Populated) -> None:
+    for operation in site.operations():
+        try_many(operation, GenerationMode.POSITIVE, site, lambda case: about_things(case, site.things))
+    silent = [operation.label for operation in site.operations() if not site.well[operation.label]]
+    assert silent == [], silent
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_answers_are_as_documented_whatever_is_asked(site: Populated) -> None:
+    for operation in site.operations():
+        try_many(operation, GenerationMode.POSITIVE, site, lambda case: None)
+        with contextlib.suppress(Unsatisfiable):  # there is nothing in the request that could be wrong
+            try_many(operation, GenerationMode.NEGATIVE, site, lambda case: None)
+    assert site.tried.total() > 30 * EXAMPLES
+    assert site.service.client.get("/readyz").status_code == 200
+
+
+def restore(target: Path | sqlite3.Connection, source: Path | sqlite3.Connection) -> None:
+    """Makes one database what another one is."""
+    into = sqlite3.connect(target) if isinstance(target, Path) else target
+    of = sqlite3.connect(source) if isinstance(source, Path) else source
+    of.backup(into)
+    for one in (into, of):
+        if one not in (target, source):
+            one.close()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_sequences_of_requests_are_answered_as_documented(site: Populated) -> None:
+    followed: Counter[str] = Counter()
+    kept = sqlite3.connect(":memory:")
+    restore(kept, site.service.settings.data / "radii.db")
+
+    class Sequence(site.schema.as_state_machine()):  # type: ignore[misc]
+        def setup(self) -> None:
+            restore(site.service.settings.data / "radii.db", kept)  # or Hypothesis would see another service each time
+
+        def before_call(self, case: Any) -> None:
+            case.query.pop("wait", None)
+
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            return {"headers": HOST}
+
+        def after_call(self, response: Any, case: Any) -> None:
+            super().after_call(response, case)
+            followed[case.operation.label] += 1
+
+        def validate_response(self, response: Any, case: Any, additional_checks: Any = (), **more: Any) -> None:
+            case.validate_response(response, checks=_checks())
+
+    Sequence.run(
+        settings=settings(
+            max_examples=SEQUENCES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+    )
+    assert followed.total() > SEQUENCES
+    assert len(followed) > 5
+    assert site.service.client.get("/readyz").status_code == 200
