@@ -43,7 +43,7 @@ class CheckpointInfo:
     class_names: Annotated[ClassNames, Field(description="in the order of the labels; empty where unknown")] = ()
     sigma: Sigma | None = None
     method: Annotated[str | None, Field(max_length=100)] = None
-    epoch: Annotated[int | None, Field(ge=0)] = None
+    epoch: Annotated[int | None, Field(ge=0, le=2**31)] = None
     dataset_hash: Annotated[str | None, Field(max_length=100, description="content hash of the training set")] = None
     provenance: dict[str, Any] = Field(default_factory=dict, description="library versions, origin, device")
     role: Role = "classifier"

@@ -14,6 +14,12 @@ def no_room(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def first_line(error: BaseException) -> str:
+    """What an exception of a library says, on one line and without its advice on the lines below; its type where it says
+    nothing."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
 class RadiiError(ValueError):
     """The request cannot be carried out."""
 

@@ -65,8 +65,8 @@ class Selection:
 class Normalization:
     """Per-channel affine map inside the model, after the noise: ``(x - mean) / std``, in [0, 1]-pixel units."""
 
-    mean: Annotated[tuple[float, ...], Field(min_length=1, max_length=64)]
-    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=64)]
+    mean: Annotated[tuple[Annotated[float, Field(ge=-1e3, le=1e3)], ...], Field(min_length=1, max_length=64)]
+    std: Annotated[tuple[Annotated[float, Field(ge=1e-6, le=1e3)], ...], Field(min_length=1, max_length=64)]
 
     @model_validator(mode="after")
     def _same_length(self) -> "Normalization":

@@ -8,6 +8,7 @@ are the caller's business. Whole models, TorchScript and exported programs are r
 
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -130,10 +131,18 @@ def _check_archive(path: Path) -> None:
             expected="a whole file of torch.save", got="one that is cut short or broken", where=path.name
         ) from None
     fault = next((fault for info in members if (fault := _outside(info.filename))), None) or _foreign(members)
+    if fault is None and (twice := _twice(members)) is not None:
+        fault = f"an archive with two members called {twice!r}, of which readers take different ones"
     if fault is None and sum(info.file_size for info in members) > path.stat().st_size:
         fault = "an archive whose members are together larger than it"
     if fault is not None:
         raise InvalidCheckpoint(expected=WANTED, got=fault, where=path.name)
+
+
+def _twice(members: Sequence[zipfile.ZipInfo]) -> str | None:
+    """A name that two members have."""
+    times = Counter(info.filename for info in members)
+    return next((name for name, found in times.items() if found > 1), None)
 
 
 def _outside(name: str) -> str | None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_core.data.info import Arrays, DatasetInfo, Shape, check_size, check_unpacked, head, listed, one
-from rs_core.errors import InvalidDataset
+from rs_core.errors import InvalidDataset, first_line
 
 SHAPE: Shape = (3, 32, 32)
 LABEL_BYTES = {"cifar10": 1, "cifar100": 2}
@@ -123,7 +123,9 @@ def _opened(paths: Sequence[Path]) -> tarfile.TarFile:
     try:
         return tarfile.open(path, errors="replace")
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise InvalidDataset(expected="a whole tar file", got=f"a broken one ({error})", where=path.name) from None
+        raise InvalidDataset(
+            expected="a whole tar file", got=f"a broken one ({first_line(error)})", where=path.name
+        ) from None
 
 
 def _members(archive: tarfile.TarFile, path: Path) -> tuple[str, list[tarfile.TarInfo]]:
@@ -131,7 +133,9 @@ def _members(archive: tarfile.TarFile, path: Path) -> tuple[str, list[tarfile.Ta
     try:
         every = [(PurePosixPath(member.name).name, member) for member in archive]
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise InvalidDataset(expected="a whole tar file", got=f"a broken one ({error})", where=path.name) from None
+        raise InvalidDataset(
+            expected="a whole tar file", got=f"a broken one ({first_line(error)})", where=path.name
+        ) from None
     plain = {name: member for name, member in every if member.isreg() and not member.issparse()}
     kinds = [kind for kind, known in MEMBERS.items() if any(name in plain for name in known)]
     if len(kinds) != 1:

@@ -11,7 +11,6 @@ alone.
 import re
 import stat
 import zipfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_core.data.info import MAX_IMAGES, Arrays, DatasetInfo, Shape, byte_limit, check_size, one
+from rs_core.data.info import MAX_IMAGES, Arrays, DatasetInfo, Shape, byte_limit, check_once, check_size, one
 from rs_core.data.photos import AS_THEY_ARE, Framing, opened_image, pixels, shape_of
-from rs_core.errors import InvalidDataset
+from rs_core.errors import InvalidDataset, first_line
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_RATIO = 200
@@ -143,7 +142,9 @@ def opened_zip(paths: Sequence[Path]) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
-        raise InvalidDataset(expected="a whole zip file", got=f"a broken one ({error})", where=path.name) from None
+        raise InvalidDataset(
+            expected="a whole zip file", got=f"a broken one ({first_line(error)})", where=path.name
+        ) from None
     with archive:
         yield archive
 
@@ -177,9 +178,7 @@ def _check_members(members: Sequence[zipfile.ZipInfo], path: Path, limit: float 
     for info in members:
         if fault := _fault(info):
             raise InvalidDataset(expected="plain image files", got=fault, where=path.name)
-    twice = [name for name, times in Counter(info.filename for info in members).items() if times > 1]
-    if twice:
-        raise InvalidDataset(expected="each file once", got=f"{twice[0]!r} twice", where=path.name)
+    check_once([info.filename for info in members], path.name)
     size = sum(info.file_size for info in members)
     if size > min(byte_limit(limit), MAX_RATIO * path.stat().st_size):
         raise InvalidDataset(

@@ -7,6 +7,7 @@ strangers' files has limits of its own besides.
 
 import gzip
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from rs_core.data.corrupted import Corrupted
 from rs_core.data.mapped import Joined
-from rs_core.errors import InvalidDataset
+from rs_core.errors import InvalidDataset, first_line
 
 Shape = tuple[int, int, int]
 
@@ -132,6 +133,13 @@ def check_names(class_names: Sequence[str], where: str) -> tuple[str, ...]:
     return tuple(str(name) for name in class_names)
 
 
+def check_once(names: Sequence[str], where: str) -> None:
+    """Refuses an archive in which two files have one name, of which readers would take different ones."""
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise InvalidDataset(expected="each file once", got=f"{twice[0][:100]!r} twice", where=where)
+
+
 def content(path: Path, limit: int) -> bytes:
     """The file's bytes, unpacked where it is gzipped; :class:`InvalidDataset` beyond ``limit`` and where broken."""
     return b"".join(_chunks(path, limit))
@@ -153,7 +161,9 @@ def _chunks(path: Path, limit: int) -> Iterator[bytes]:
                     raise InvalidDataset(expected=f"at most {limit:,} bytes, unpacked", got="more", where=path.name)
                 yield chunk
     except (EOFError, OSError, zlib.error) as error:
-        raise InvalidDataset(expected="a whole gzip file", got=f"a broken one ({error})", where=path.name) from None
+        raise InvalidDataset(
+            expected="a whole gzip file", got=f"a broken one ({first_line(error)})", where=path.name
+        ) from None
 
 
 def head(path: Path, size: int) -> bytes:

@@ -6,13 +6,14 @@ An array of Python objects is told by its header and never read: reading one mea
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 
 from rs_core.data.mapped import Place
-from rs_core.errors import InvalidDataset
+from rs_core.errors import InvalidDataset, first_line
 
 MAGIC = b"\x93NUMPY"
 
@@ -35,9 +36,9 @@ def read_header(file: IO[bytes], name: str, where: str) -> ArrayHeader:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran_order, dtype = read(file)
-    except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+    except (ValueError, TypeError, RuntimeError, NotImplementedError, TokenError, RecursionError, MemoryError) as error:
         raise InvalidDataset(
-            expected=f"an array {name!r} with a .npy header", got=str(error)[:200], where=where
+            expected=f"an array {name!r} with a .npy header", got=first_line(error)[:200], where=where
         ) from None
     if dtype.hasobject:
         raise InvalidDataset(

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_core.data.info import Arrays, DatasetInfo, Shape, check_counts, check_size, classes, listed, one
+from rs_core.data.info import Arrays, DatasetInfo, Shape, check_counts, check_once, check_size, classes, listed, one
 from rs_core.data.npy import ArrayHeader, read_header
-from rs_core.errors import InvalidDataset
+from rs_core.errors import InvalidDataset, first_line
 
 PAIRS = (("images", "labels"), ("x", "y"), ("X", "y"), ("X", "Y"), ("x_train", "y_train"), ("x_test", "y_test"))
 CLASS_NAMES = "class_names"
@@ -115,9 +115,12 @@ def _headers(path: Path) -> dict[str, ArrayHeader]:
             members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
             if len(members) > MAX_ARRAYS:
                 raise InvalidDataset(expected=f"at most {MAX_ARRAYS} arrays", got=f"{len(members):,}", where=path.name)
+            check_once([info.filename for info in members], path.name)
             found = {info.filename.removesuffix(".npy"): (_header(archive, info, path), info) for info in members}
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, zlib.error, OSError, EOFError) as error:
-        raise InvalidDataset(expected="a whole .npz file", got=f"a broken one ({error})", where=path.name) from None
+        raise InvalidDataset(
+            expected="a whole .npz file", got=f"a broken one ({first_line(error)})", where=path.name
+        ) from None
     for name, (array, info) in found.items():
         if prod(array.shape) * array.dtype.itemsize > info.file_size:
             raise InvalidDataset(
@@ -182,7 +185,14 @@ def _check_names(names: ArrayHeader, path: Path) -> None:
 
 
 def _class_names(path: Path, plan: _Plan) -> tuple[str, ...] | None:
-    return tuple(str(name) for name in _load(path, CLASS_NAMES)) if plan.has_names else None
+    if not plan.has_names:
+        return None
+    try:
+        return tuple(str(name) for name in _load(path, CLASS_NAMES))
+    except (SystemError, ValueError):  # code points that no text can have
+        raise InvalidDataset(
+            expected=f"{CLASS_NAMES} of Unicode characters", got="code points beyond Unicode", where=path.name
+        ) from None
 
 
 def _load(path: Path, name: str) -> NDArray[Any]:
@@ -192,7 +202,7 @@ def _load(path: Path, name: str) -> NDArray[Any]:
             return np.asarray(archive[f"{name}.npy"])
     except (ValueError, RuntimeError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
         raise InvalidDataset(
-            expected=f"a whole array {name!r}", got=f"a broken one ({error})"[:300], where=path.name
+            expected=f"a whole array {name!r}", got=f"a broken one ({first_line(error)})"[:300], where=path.name
         ) from None
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from rs_core.data.info import Shape
-from rs_core.errors import InvalidDataset, RadiiError
+from rs_core.errors import InvalidDataset, RadiiError, first_line
 
 FORMATS = ("PNG", "JPEG")
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "P": 3, "PA": 3, "CMYK": 3}
@@ -107,7 +107,9 @@ def _said_of(where: str) -> Iterator[None]:
     except RadiiError as error:
         raise type(error)(expected=error.expected, got=error.got, where=error.where or where) from None
     except Exception as error:  # the decoders raise whatever the bytes led them to
-        reason = "something else" if isinstance(error, UnidentifiedImageError) else f"a broken one ({error})"
+        reason = (
+            "something else" if isinstance(error, UnidentifiedImageError) else f"a broken one ({first_line(error)})"
+        )
         raise InvalidDataset(expected="a whole PNG or JPEG image", got=reason[:300], where=where) from None
 
 

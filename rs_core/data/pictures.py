@@ -19,7 +19,7 @@ from rs_core.data.info import MAX_BYTES, Shape, head
 from rs_core.data.inspect import holds_arrays
 from rs_core.data.npz import read_images
 from rs_core.data.photos import AS_THEY_ARE, Framing, opened_image, pixels, pixels_to_come, shape_of
-from rs_core.errors import InvalidDataset, InvalidImages, Mismatch
+from rs_core.errors import InvalidDataset, InvalidImages, Mismatch, first_line
 
 PNG, JPEG, ZIP = b"\x89PNG", b"\xff\xd8\xff", b"PK"
 MAX_PIXELS = 2**28
@@ -49,7 +49,7 @@ def read(path: Path, *, shape: Shape, most: int, framing: Framing = AS_THEY_ARE)
         where = None if error.where == path.name else error.where
         raise InvalidImages(expected=error.expected, got=error.got, where=where) from None
     except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
-        raise InvalidImages(expected="a whole zip file", got=f"a broken one ({error})"[:300]) from None
+        raise InvalidImages(expected="a whole zip file", got=f"a broken one ({first_line(error)})"[:300]) from None
 
 
 def fitting(images: NDArray[Any], shape: Shape, most: int) -> NDArray[Any]:

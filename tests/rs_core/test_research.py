@@ -266,3 +266,11 @@ def test_a_composite_is_no_architecture_of_a_file(tmp_path: Path) -> None:
     path = saved(tmp_path, lenet())
     with pytest.raises(UnknownArchitecture, match="a composite is put together out of trained models"):
         read_research(path, Hints(architecture="ensemble"))
+
+
+def test_an_archive_with_two_members_of_one_name_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, lenet())
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "a") as opened:
+        name = next(name for name in opened.namelist() if name.endswith("/data.pkl"))
+        opened.writestr(name, b"another pickle")
+    assert "two members called" in sentence(path)

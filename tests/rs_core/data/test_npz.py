@@ -225,3 +225,32 @@ def test_a_member_without_the_suffix_is_not_taken_for_the_array(tmp_path: Path) 
 def test_only_one_file_is_taken(tmp_path: Path) -> None:
     paths = archive(tmp_path, images=PIXELS, labels=LABELS)
     assert sentence(paths * 2).endswith("expected one .npz file, got 2 files.")
+
+
+def test_an_array_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.npz"
+    np.savez(path, images=np.zeros((2, 4, 4), np.uint8), labels=np.array([0, 1]))
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("images.npy", archive.read("images.npy"))
+    with pytest.raises(InvalidDataset, match="expected each file once"):
+        read([path])
+
+
+def test_class_names_beyond_unicode_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "names.npz"
+    names = np.frombuffer(b"\xff\xff\xff\x7fb\x00\x00\x00", dtype="<U1")
+    np.savez(path, images=np.zeros((2, 4, 4), np.uint8), labels=np.array([0, 1]), class_names=names)
+    with pytest.raises(InvalidDataset, match="code points beyond Unicode"):
+        read([path])
+
+
+@pytest.mark.parametrize("header", ["{'descr': '|u1', 'shape': (2, 4", "(" * 5_000, "x" * 20_000])
+def test_a_header_that_cannot_be_parsed_is_told_in_one_line(tmp_path: Path, header: str) -> None:
+    text = header.encode() + b"\n"
+    array = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    with zipfile.ZipFile(tmp_path / "header.npz", "w") as archive:
+        archive.writestr("images.npy", array)
+    with pytest.raises(InvalidDataset, match=r"expected an array .images. with a \.npy header") as found:
+        read([tmp_path / "header.npz"])
+    assert found.value.detail.isprintable()
+    assert "allow_pickle" not in found.value.detail
