@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -197,7 +197,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         found = f"one from {source} was cut off here, or still runs"
         yield Finding(what="restore", state="wrong", found=found, help=hint)
         return
-    if settings.url.startswith("sqlite") and not Path(settings.url.removeprefix("sqlite:///")).exists():
+    if settings.url.startswith("sqlite") and not Path(str(make_url(settings.url).database)).exists():
         if _nearest(settings.data.absolute()).is_dir():
             yield Finding(
                 what="database", state="worth knowing", found="none yet: `radii up` or `radii migrate` makes it"

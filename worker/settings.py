@@ -9,8 +9,14 @@ from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL
 
 SEEN_AT_LEAST = 45.0
+
+
+def sqlite_url(path: Path) -> str:
+    """The SQLAlchemy URL of an SQLite file, whatever characters its path has."""
+    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 class Settings(BaseSettings):
@@ -22,6 +28,12 @@ class Settings(BaseSettings):
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; unset: SQLite inside the data folder")
     broker_url: str | None = Field(default=None, description="Redis URL; unset: local workers, no broker")
     queue: str = Field(default="radii", description="prefix of every key in the broker, so that several can share one")
+
+    group_access: bool = Field(
+        default=False,
+        description="true: the group of the data folder may read and write it, too, for a service and workers of several "
+        "users; false: the folder is private to the user that runs radii",
+    )
 
     device: str = Field(default="auto", description="auto (a GPU where there is one), cpu, cuda or cuda:N")
     worker_number: int = Field(
@@ -108,7 +120,7 @@ class Settings(BaseSettings):
     @cached_property
     def url(self) -> str:
         """The database's URL."""
-        return self.database_url or f"sqlite:///{self.data.absolute() / 'radii.db'}"
+        return self.database_url or sqlite_url(self.data.absolute() / "radii.db")
 
     @property
     def patience(self) -> float:

@@ -204,9 +204,11 @@ def database(settings: "Settings") -> Iterator["Database"]:
 
 
 def made_folder(settings: "Settings") -> None:
-    """Makes the data folder where there is none; raises :class:`CommandError` where that cannot be."""
+    """Makes the data folder where there is none, and private; raises :class:`CommandError` where that cannot be."""
+    from worker.store.private_folder import make_private
+
     try:
-        settings.data.mkdir(parents=True, exist_ok=True)
+        make_private(settings)
     except (FileExistsError, NotADirectoryError):
         raise CommandError(
             f"Expected a folder at {settings.data}, got a file there: set RADII_DATA (or --data) to a folder."

@@ -76,6 +76,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     url = url_of(listener)
     _as_many_connections_as_allowed()
     logs.configure(settings)
+    made_folder(settings)
     with listener, orderly_end(), Sweeping(settings), _workers(settings) as workers:
         app = create_app(settings, require_key=require_key)
         app.state.decoder.start()  # nobody waits for that later
@@ -134,6 +135,7 @@ def work(settings: "Settings") -> None:
     from worker.store.schema import WrongSchema
 
     logs.configure(settings)
+    made_folder(settings)
     try:
         if settings.embedded:
             _work_locally(settings)

@@ -22,8 +22,9 @@ from pathlib import Path
 from sqlalchemy import Engine, make_url, select
 from sqlalchemy.orm import Session
 
-from worker.settings import Settings
+from worker.settings import Settings, sqlite_url
 from worker.store import blobs, holds, schema, unfinished
+from worker.store.private_folder import denied, private_files
 from worker.store.session import Database
 from worker.store.tables import Blob, Checkpoint, Dataset
 
@@ -55,12 +56,18 @@ def back_up(settings: Settings, target: Path) -> Copied:
     """Copies database and blobs into the new folder ``target``, also while the service runs. Raises :class:`CannotCopy`."""
     unfinished.check(settings)
     _check_places(settings, target)
+    with private_files(settings):
+        return _backed_up(settings, target)
+
+
+def _backed_up(settings: Settings, target: Path) -> Copied:
     database = Database(settings.url)
     try:
         revision = schema.current(database.engine)
         if revision is None:
             raise CannotCopy("expected a database with tables, got an empty one")
         target.mkdir(parents=True, exist_ok=True)
+        target.chmod(0o777 & ~denied(settings))
         with holds.hold(settings.blobs, database):
             file, wanted = _copy_database(database, settings, target)
             size, damaged, missing = copy_blobs(settings.blobs, target / "blobs", wanted)
@@ -167,7 +174,7 @@ def _copy_database(database: Database, settings: Settings, target: Path) -> tupl
     """The copy's file, and the blobs that it names (of Postgres: and some that came meanwhile)."""
     if database.engine.dialect.name == "sqlite":
         _copy_sqlite(database.engine, target / SQLITE)
-        kept = Database(f"sqlite:///{(target / SQLITE).absolute()}")
+        kept = Database(sqlite_url((target / SQLITE).absolute()))
         try:
             return target / SQLITE, named(kept)
         finally:

@@ -29,6 +29,7 @@ from worker.store.backup import (
     run_client,
     sync,
 )
+from worker.store.private_folder import make_private
 from worker.store.session import Database
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ def restore(settings: Settings, source: Path) -> Copied:
     manifest = _manifest(source)
     _check_schema(manifest["schema"])
     dump = _sound_database(source, manifest, sqlite=settings.url.startswith("sqlite"))
-    settings.data.mkdir(parents=True, exist_ok=True)
+    make_private(settings)
     database = Database(settings.url)
     try:
         _check_place(settings, database.engine)
