@@ -200,9 +200,23 @@ def collect_orphans(database: Database, root: Path, older_than: float) -> int:
 
 
 def expire_uploads(session: Session, ttl: float) -> int:
-    """Forgets uploads older than ``ttl`` seconds that no pending data set or checkpoint is waiting to be made from."""
-    busy = session.scalar(select(Job.id).where(Job.kind == "convert", Job.state.in_(jobs.ACTIVE)).limit(1))
-    if busy is not None:
-        return 0
-    gone = session.execute(delete(Upload).where(Upload.created < clock() - ttl).returning(Upload.id))
-    return len(gone.all())
+    """Forgets uploads that are older than ``ttl`` seconds and that no conversion still has to read.
+
+    A conversion keeps the files that it names, and no others: one tenant's work does not keep another's uploads.
+    """
+    old = select(Upload.id, Upload.tenant_id, Upload.sha256).where(Upload.created < clock() - ttl)
+    needed = _needed_by_conversions(session)
+    gone = [id for id, tenant_id, sha256 in session.execute(old) if (tenant_id, sha256) not in needed]
+    for start in range(0, len(gone), MOST_AT_ONCE):
+        session.execute(delete(Upload).where(Upload.id.in_(gone[start : start + MOST_AT_ONCE])))
+    return len(gone)
+
+
+def _needed_by_conversions(session: Session) -> set[tuple[str, str]]:
+    """Tenant and SHA-256 of each file that a conversion has been told to read and has not finished with."""
+    active = select(Job.tenant_id, Job.spec).where(Job.kind == "convert", Job.state.in_(jobs.ACTIVE))
+    return {
+        (tenant_id, file["sha256"])
+        for tenant_id, spec in session.execute(active)
+        for file in spec["source"].get("files") or []
+    }

@@ -131,3 +131,24 @@ def test_files_that_no_row_knows_of_are_deleted_when_they_are_old(
     assert registry.collect_orphans(database, tmp_path, older_than=60.0) == 0
     assert registry.collect_orphans(database, tmp_path, older_than=-60.0) == 1
     assert blobs.path_of(tmp_path, kept).exists() and not blobs.path_of(tmp_path, orphan.sha256).exists()
+
+
+def test_an_active_conversion_keeps_the_uploads_that_it_reads_and_no_others(
+    database: Database, tmp_path: Path, tenant_id: str
+) -> None:
+    other = things.tenant(database, "other")
+    read = _upload(database, tmp_path, tenant_id, "read.npz", b"read")
+    _upload(database, tmp_path, tenant_id, "left.npz", b"left")
+    _upload(database, tmp_path, other, "left.npz", b"left")
+    _upload(database, tmp_path, other, "read.npz", b"read")
+    with database.write() as session:
+        source = {"files": [{"name": "read.npz", "sha256": read}]}
+        _, job = registry.create(session, Dataset, tenant_id, "pending", source)
+        job_id = job.id
+    with database.write() as session:
+        assert registry.expire_uploads(session, ttl=-1.0) == 3
+        assert registry.find_upload(session, tenant_id, "read.npz") is not None
+        assert registry.find_upload(session, other, "read.npz") is None
+    with database.write() as session:
+        jobs.cancel(session, job_id)
+        assert registry.expire_uploads(session, ttl=-1.0) == 1
