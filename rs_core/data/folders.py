@@ -19,13 +19,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.data.expansion import BROKEN, check_expansion, read_member
 from rs_core.data.info import MAX_IMAGES, Arrays, DatasetInfo, Shape, byte_limit, check_once, check_size, one
 from rs_core.data.photos import AS_THEY_ARE, Framing, opened_image, pixels, shape_of
 from rs_core.errors import InvalidDataset, first_line
 
 MAX_FILE_BYTES = 64 * 2**20
-MAX_RATIO = 200
-"""Unpacked bytes of all members over the size of the zip; images hardly shrink, so honest ones are near 1."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,12 @@ class Folders:
         return self._decoded(channels)
 
     def _decoded(self, channels: int) -> Iterator[NDArray[np.uint8]]:
+        unpacked = 0
         for name in self.files:
-            with opened_image(self.archive.read(name), f"{name} in {self.path.name}") as image:
+            with opened_image(read_member(self.archive, name, self.path.name), f"{name} in {self.path.name}") as image:
                 found, *size = shape_of(image, self.framing)
+                unpacked += image.width * image.height * found
+                check_expansion(unpacked, self.path)
                 self._check_size(name, tuple(size))
                 decoded = pixels(image, self.framing)
             if found > channels:
@@ -89,7 +91,7 @@ def open_folders(
     with opened_zip(paths) as archive:
         listing = _listing(archive, paths[0], limit)
         first = listing.images[0][0]
-        with opened_image(archive.read(first), f"{first} in {paths[0].name}") as image:
+        with opened_image(read_member(archive, first, paths[0].name), f"{first} in {paths[0].name}") as image:
             shape = shape_of(image, framing)
         yield Folders(
             archive=archive,
@@ -141,7 +143,7 @@ def opened_zip(paths: Sequence[Path]) -> Iterator[zipfile.ZipFile]:
     path = one(paths, "zip file")
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+    except (*BROKEN, ValueError) as error:
         raise InvalidDataset(
             expected="a whole zip file", got=f"a broken one ({first_line(error)})", where=path.name
         ) from None
@@ -180,12 +182,11 @@ def _check_members(members: Sequence[zipfile.ZipInfo], path: Path, limit: float 
             raise InvalidDataset(expected="plain image files", got=fault, where=path.name)
     check_once([info.filename for info in members], path.name)
     size = sum(info.file_size for info in members)
-    if size > min(byte_limit(limit), MAX_RATIO * path.stat().st_size):
+    if size > byte_limit(limit):
         raise InvalidDataset(
-            expected=f"at most {MAX_RATIO} times the size of the zip, and {byte_limit(limit):,} bytes, when unpacked",
-            got=f"{size:,} bytes from {path.stat().st_size:,}",
-            where=path.name,
+            expected=f"at most {byte_limit(limit):,} bytes, unpacked", got=f"{size:,} bytes", where=path.name
         )
+    check_expansion(size, path)
 
 
 def _fault(info: zipfile.ZipInfo) -> str | None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_core.data.corrupted import Corrupted
+from rs_core.data.expansion import check_expansion
 from rs_core.data.mapped import Joined
 from rs_core.errors import InvalidDataset, first_line
 
@@ -152,13 +153,15 @@ def check_unpacked(path: Path, limit: int) -> None:
 
 
 def _chunks(path: Path, limit: int) -> Iterator[bytes]:
-    left = limit
+    found, packed = 0, is_gzip(path)
     try:
-        with gzip.open(path) if is_gzip(path) else path.open("rb") as file:
+        with gzip.open(path) if packed else path.open("rb") as file:
             while chunk := file.read(CHUNK):
-                left -= len(chunk)
-                if left < 0:
+                found += len(chunk)
+                if found > limit:
                     raise InvalidDataset(expected=f"at most {limit:,} bytes, unpacked", got="more", where=path.name)
+                if packed:
+                    check_expansion(found, path)
                 yield chunk
     except (EOFError, OSError, zlib.error) as error:
         raise InvalidDataset(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.data.expansion import check_expansion
 from rs_core.data.info import Arrays, DatasetInfo, Shape, check_counts, check_once, check_size, classes, listed, one
 from rs_core.data.npy import ArrayHeader, read_header
 from rs_core.errors import InvalidDataset, first_line
@@ -116,6 +117,7 @@ def _headers(path: Path) -> dict[str, ArrayHeader]:
             if len(members) > MAX_ARRAYS:
                 raise InvalidDataset(expected=f"at most {MAX_ARRAYS} arrays", got=f"{len(members):,}", where=path.name)
             check_once([info.filename for info in members], path.name)
+            check_expansion(sum(info.file_size for info in members), path)
             found = {info.filename.removesuffix(".npy"): (_header(archive, info, path), info) for info in members}
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, zlib.error, OSError, EOFError) as error:
         raise InvalidDataset(

@@ -6,7 +6,6 @@ of the array in an archive. All have the shape of what the model reads, once the
 """
 
 import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -14,6 +13,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.data.expansion import BROKEN, read_member
 from rs_core.data.folders import opened_zip, plain_files
 from rs_core.data.info import MAX_BYTES, Shape, head
 from rs_core.data.inspect import holds_arrays
@@ -44,11 +44,11 @@ def read(path: Path, *, shape: Shape, most: int, framing: Framing = AS_THEY_ARE)
         with opened_zip([path]) as archive:
             names = _names(archive, path, most)
             check_pixels(((name, archive.open(name)) for name in names), framing)
-            return _stacked(((name, archive.read(name)) for name in names), shape, framing)
+            return _stacked(((name, read_member(archive, name, path.name)) for name in names), shape, framing)
     except InvalidDataset as error:
         where = None if error.where == path.name else error.where
         raise InvalidImages(expected=error.expected, got=error.got, where=where) from None
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
+    except BROKEN as error:
         raise InvalidImages(expected="a whole zip file", got=f"a broken one ({first_line(error)})"[:300]) from None
 
 

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from rs_core.data import expansion
 from rs_core.data.inspect import inspect
 from rs_core.data.readers import read
 from rs_core.errors import InvalidDataset
@@ -223,9 +224,17 @@ def test_a_file_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     assert sentence(paths) == "(set.zip): expected each file once, got 'cat/1.png' twice."
 
 
-def test_a_zip_that_grows_too_much_is_refused_unread(tmp_path: Path) -> None:
+def test_a_zip_that_grows_too_much_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expansion, "FREE", 1000)
     found = sentence(archive(tmp_path, TWO | {"dog/2.png": bytes(10**6)}))
-    assert found.startswith("(set.zip): expected at most 200 times the size of the zip, and 17,179,869,184 bytes, when")
+    assert found.startswith("(set.zip): expected a file that unpacks to at most 200 times its size (")
+
+
+def test_blank_images_that_decode_to_too_much_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expansion, "FREE", 1000)
+    blank = grey(0, size=(1000, 1000))
+    found = sentence(archive(tmp_path, {"cat/1.png": blank, "dog/2.png": blank}))
+    assert found.startswith("(set.zip): expected a file that unpacks to at most 200 times its size (")
 
 
 def test_a_huge_member_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
