@@ -1,12 +1,13 @@
 """The few ways in which a request to radii can be wrong.
 
-Each class is one kind of mistake; its docstring is the sentence a person reads first. What was expected and what came
-are given where the error is raised, so that the message can be acted on without reading code.
+Each class is one kind of mistake; its ``title`` is the sentence a person reads first. It is an attribute and not the
+docstring because ``python -OO`` removes docstrings. What was expected and what came are given where the error is raised,
+so that the message can be acted on without reading code.
 """
 
 import errno
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 
 def no_room(error: BaseException) -> bool:
@@ -15,8 +16,10 @@ def no_room(error: BaseException) -> bool:
 
 
 class RadiiError(ValueError):
-    """The request cannot be carried out."""
+    """Base of all errors that a user can act on."""
 
+    title: ClassVar[str] = "The request cannot be carried out."
+    """First sentence of the message. A subclass without its own has the one of its parent."""
     status = 422
 
     def __init__(self, *, expected: str, got: str, where: str | None = None) -> None:
@@ -24,11 +27,6 @@ class RadiiError(ValueError):
         self.got = got
         self.where = where
         super().__init__(self.detail)
-
-    @property
-    def title(self) -> str:
-        """The docstring's first line."""
-        return (self.__doc__ or "").strip().splitlines()[0]
 
     @property
     def slug(self) -> str:
@@ -71,70 +69,69 @@ def _descendants(kind: type[RadiiError]) -> list[type[RadiiError]]:
 
 
 class InvalidSpec(RadiiError):
-    """The specification is not valid."""
+    title = "The specification is not valid."
 
 
 class InvalidDataset(RadiiError):
-    """The data set cannot be read."""
+    title = "The data set cannot be read."
 
 
 class InvalidImages(RadiiError):
-    """The images cannot be read."""
+    title = "The images cannot be read."
 
 
 class InvalidCheckpoint(RadiiError):
-    """The checkpoint cannot be read."""
+    title = "The checkpoint cannot be read."
 
 
 class UnknownArchitecture(RadiiError):
-    """There is no architecture of that name."""
+    title = "There is no architecture of that name."
 
 
 class BrokenArchitecture(RadiiError):
-    """The architecture cannot be built."""
+    title = "The architecture cannot be built."
 
 
 class UnknownMethod(RadiiError):
-    """There is no training method of that name."""
+    title = "There is no training method of that name."
 
 
 class UnknownPreset(RadiiError):
-    """There is no preset of that name."""
+    title = "There is no preset of that name."
 
 
 class UnknownPublication(RadiiError):
-    """There is no published result of that name."""
+    title = "There is no published result of that name."
 
 
 class Mismatch(RadiiError):
-    """The model and the data set do not fit together."""
+    title = "The model and the data set do not fit together."
 
 
 class IncompatibleParts(RadiiError):
-    """The models cannot be made into one."""
+    title = "The models cannot be made into one."
 
 
 class InvalidResults(RadiiError):
-    """The per-input results cannot be used."""
+    title = "The per-input results cannot be used."
 
 
 class MissingPackage(RadiiError):
-    """A package that this needs is not installed."""
-
+    title = "A package that this needs is not installed."
     status = 501
 
 
 class TrainingDiverged(RadiiError):
-    """Training diverged."""
+    title = "Training diverged."
 
 
 class OutOfMemory(RadiiError):
-    """The device's memory is too small for this work."""
+    title = "The device's memory is too small for this work."
 
 
 class InputOutOfMemory(OutOfMemory):
-    """The work on this input does not fit into the memory."""
+    title = "The work on this input does not fit into the memory."
 
 
 class NotFinite(RadiiError):
-    """The base classifier does not answer with finite numbers."""
+    title = "The base classifier does not answer with finite numbers."

@@ -84,7 +84,7 @@ def _invalid(request: Request, error: Exception) -> Response:
     more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
     problem = {
         "type": "urn:radii:problem:invalid-request",
-        "title": InvalidRequest.__doc__,
+        "title": InvalidRequest.title,
         "status": 422,
         "detail": f"The request is not valid: {detail}{more}.",
         "errors": found,
@@ -98,7 +98,7 @@ def _http_error(request: Request, error: Exception) -> Response:
         400: "The body cannot be read.",
         404: "There is nothing here.",
         405: "This method is not offered here.",
-        413: TooLarge.__doc__ or "",
+        413: TooLarge.title,
     }
     title = titles.get(error.status_code, str(error.detail))
     detail = {
