@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from rs_core import composed
 from rs_core.composition import Composition
+from rs_core.data.info import MAX_CLASS_NAMES_TEXT
 from rs_core.errors import IncompatibleParts, InvalidCheckpoint, Mismatch
 from rs_core.spec import Normalization, NormalizationChoice, Sigma, dump_spec, invalid_spec, record
 from rs_core.tensorfile import Header, read_header
@@ -66,6 +67,9 @@ class CheckpointInfo:
             self._follows(composed.facts(self.composition, self.parts))
         if self.class_names and len(self.class_names) != self.num_classes:
             raise InvalidCheckpoint(expected=f"{self.num_classes} class names", got=str(len(self.class_names)))
+        if (text := sum(map(len, self.class_names))) > MAX_CLASS_NAMES_TEXT:
+            expected = f"class names of at most {MAX_CLASS_NAMES_TEXT:,} characters together"
+            raise InvalidCheckpoint(expected=expected, got=f"{text:,} characters")
         if self.normalization is not None and len(self.normalization.mean) != self.input_shape[0]:
             raise InvalidCheckpoint(
                 expected=f"a normalisation of {self.input_shape[0]} channels",

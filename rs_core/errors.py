@@ -15,6 +15,19 @@ def no_room(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+LONGEST_TEXT = 2_000
+"""Characters of ``expected`` and of ``got``; what exceeds them is cut."""
+LONGEST_PLACE = 500
+"""Characters of ``where``."""
+
+
+def readable(text: str, longest: int) -> str:
+    """``text`` as every database, terminal and JSON parser takes it: lone surrogates and NUL escaped, long text cut."""
+    if len(text) > longest:
+        text = text[: longest - 3] + "..."
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 class RadiiError(ValueError):
     """Base of all errors that a user can act on."""
 
@@ -23,9 +36,9 @@ class RadiiError(ValueError):
     status = 422
 
     def __init__(self, *, expected: str, got: str, where: str | None = None) -> None:
-        self.expected = expected
-        self.got = got
-        self.where = where
+        self.expected = readable(expected, LONGEST_TEXT)
+        self.got = readable(got, LONGEST_TEXT)
+        self.where = None if where is None else readable(where, LONGEST_PLACE)
         super().__init__(self.detail)
 
     @property
@@ -60,7 +73,7 @@ class RadiiError(ValueError):
         return kind(
             expected=str(problem.get("expected", "")),
             got=str(problem.get("got", problem.get("detail", ""))),
-            where=problem.get("where"),
+            where=None if problem.get("where") is None else str(problem["where"]),
         )
 
 

@@ -20,7 +20,9 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 from rs_core import presets
 from rs_core.composition import MOST_PARTS, Denoised, Ensemble, RobustWeight, Scales
 from rs_core.corrupt_spec import CorruptSpec
+from rs_core.data.info import MAX_CLASS_NAMES_TEXT
 from rs_core.errors import UnknownPreset
+from rs_core.fields import refused
 from rs_core.spec import (
     AdaptiveSmoothing,
     CertifySpec,
@@ -213,8 +215,12 @@ class DatasetRequest(Request):
     corrupt: CorruptSpec | None = None
     format: Literal["npz", "idx", "cifar", "zip", "cifar10c"] | None = None
     class_names: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=200, pattern=CLASS_NAME)]] | None,
-        Field(min_length=2, max_length=100_000),
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=200, pattern=CLASS_NAME)]],
+            Field(min_length=2, max_length=100_000, fail_fast=True),
+        ]
+        | None,
+        Field(description="in the order of the labels; at most 100,000 names of 200 characters, 1 MiB in all"),
     ] = None
     resize: Annotated[
         int | None,
@@ -237,6 +243,9 @@ class DatasetRequest(Request):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
+        if (text := sum(map(len, self.class_names or ()))) > MAX_CLASS_NAMES_TEXT:
+            got = f"{text:,} characters; shorten the names"
+            raise refused("class_names", f"names of at most {MAX_CLASS_NAMES_TEXT:,} characters together", got)
         others = ("format", "class_names", "resize", "center_crop")
         if self.corrupt is not None and any(getattr(self, name) is not None for name in others):
             raise ValueError(f"expected {', '.join(others)} with files, got one of them with corrupt")

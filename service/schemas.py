@@ -51,7 +51,8 @@ class Problem(Answer):
     expected: str | None = None
     got: str | None = None
     where: str | None = None
-    errors: list[Fault] | None = None
+    errors: Annotated[list[Fault] | None, Field(description="the first wrong fields, at most 20")] = None
+    more_errors: Annotated[int | None, Field(description="how many more there are")] = None
 
 
 class Page(Answer, Generic[Item]):

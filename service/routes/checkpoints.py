@@ -11,6 +11,7 @@ from rs_core.models.table import architecture
 from service import admission, composing, requests, schemas, views
 from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get
 from service.idempotency import IdempotencyKey, once
+from service.json_bodies import JsonRoute
 from service.openapi import ACCEPTED, problems
 from service.resources import accepted, files_of, page, remove, when_made
 from worker import broker
@@ -18,7 +19,7 @@ from worker.store import registry
 from worker.store.session import Database
 from worker.store.tables import Checkpoint
 
-router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
+router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=JsonRoute)
 
 
 @router.post(

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from service import admission, corrupting, requests, schemas, views
 from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get
 from service.idempotency import IdempotencyKey, once
+from service.json_bodies import JsonRoute
 from service.openapi import ACCEPTED, problems
 from service.resources import accepted, files_of, page, remove, when_made
 from worker import broker
@@ -16,7 +17,7 @@ from worker.store import registry
 from worker.store.session import Database
 from worker.store.tables import Dataset
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=JsonRoute)
 
 
 @router.post("", operation_id="create_dataset", status_code=202, responses={**ACCEPTED, **problems(400, 409, 413, 429)})

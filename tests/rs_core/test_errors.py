@@ -69,3 +69,12 @@ def test_a_class_without_a_title_has_that_of_its_parent() -> None:
         pass
 
     assert Special(expected="a", got="b").title == InvalidDataset.title != RadiiError.title
+
+
+def test_what_an_error_repeats_is_cut_and_can_be_stored() -> None:
+    error = InvalidDataset(expected="x" * 10**6, got="\ud800\0" + "y" * 10**6, where="z" * 10**6)
+    for problem in (error.problem(), RadiiError.from_problem(error.problem() | {"got": "y" * 10**6}).problem()):
+        assert len(json.dumps(problem)) < 10_000
+        json.dumps(problem, ensure_ascii=False).encode()
+        assert "\\u0000" not in json.dumps(problem)
+    assert error.got.startswith("\\ud800\\x00yyy")
