@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -50,9 +51,28 @@ PATTERNS = {
 }
 """What each of them says in words."""
 
+
+def printable(text: str) -> str:
+    """Refuses characters that cannot be seen: two names that look the same must be the same."""
+    if not text.isprintable():
+        hidden = next(character for character in text if not character.isprintable())
+        raise ValueError(f"expected visible characters and plain spaces only, got U+{ord(hidden):04X}")
+    return text
+
+
 Name = Annotated[
     str,
     Field(min_length=1, max_length=200, pattern=NAME, description="for people; need not be unique"),
+    AfterValidator(printable),
+]
+UploadName = Annotated[
+    str,
+    Field(
+        pattern=UPLOAD_NAME,
+        max_length=255,
+        description="1 to 255 visible characters without slashes",
+    ),
+    AfterValidator(printable),
 ]
 STATED = ("architecture", "num_classes", "input_shape", "normalization", "sigma", "method")
 """What a request may say of a checkpoint's file."""
@@ -194,7 +214,7 @@ class Request(BaseModel):
 class UploadRequest(Request):
     """A file that will come in parts."""
 
-    name: Annotated[str, Field(pattern=UPLOAD_NAME, max_length=255, description="1 to 255 characters without slashes")]
+    name: UploadName
     size: Annotated[int, Field(ge=1, le=2**50, description="bytes")]
     sha256: Annotated[
         str | None,
