@@ -44,7 +44,7 @@ class RadiiError(ValueError):
     @property
     def slug(self) -> str:
         """The kind of mistake as a stable word: ``InvalidDataset`` -> ``invalid-dataset``."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
+        return _slug(type(self))
 
     @property
     def detail(self) -> str:
@@ -67,14 +67,17 @@ class RadiiError(ValueError):
     @classmethod
     def from_problem(cls, problem: dict[str, Any]) -> "RadiiError":
         """The error that :meth:`problem` described, as it comes back over a pipe or out of a column."""
-        kinds = {kind.__name__: kind for kind in (cls, *_descendants(cls))}
-        by_slug = {re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower(): kind for name, kind in kinds.items()}
+        by_slug = {_slug(kind): kind for kind in (cls, *_descendants(cls))}
         kind = by_slug.get(str(problem.get("type", "")).rsplit(":", 1)[-1], cls)
         return kind(
             expected=str(problem.get("expected", "")),
             got=str(problem.get("got", problem.get("detail", ""))),
             where=None if problem.get("where") is None else str(problem["where"]),
         )
+
+
+def _slug(kind: type) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
 def _descendants(kind: type[RadiiError]) -> list[type[RadiiError]]:

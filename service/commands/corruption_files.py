@@ -69,10 +69,10 @@ def _parts(name: str, path: Path, per_severity: int | None) -> "list[Part]":
 
 def _rows(path: Path) -> "list[Certificate]":
     from rs_core.certify.decision import Certificate
-    from rs_core.tsv import read_tsv
+    from rs_core.tsv_reader import read_results
     from service.records import read_ndjson
 
-    rows = read_ndjson(path) if path.suffix in NDJSON else read_tsv(path)
+    rows = read_ndjson(path) if path.suffix in NDJSON else read_results(path)
     certificates = [row for row in rows if isinstance(row, Certificate)]
     if len(certificates) < len(rows):
         raise CommandError(f"The file {path.name} holds predictions: expected certificates, which have radii.")
