@@ -88,16 +88,11 @@ def _text(report: "CorruptionReport") -> str:
 
 
 def _csv(report: "CorruptionReport") -> str:
-    import csv
-    import io
-
     from rs_core.corruption_text import csv_rows
+    from rs_core.csv_text import csv_text
     from rs_core.report_text import CSV_COLUMNS
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([CSV_COLUMNS, *csv_rows(report)])
-    return text.getvalue().rstrip("\n")
+    return csv_text([CSV_COLUMNS, *csv_rows(report)]).rstrip("\n")
 
 
 def _draw(path: Path, report: "CorruptionReport") -> None:
