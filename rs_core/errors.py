@@ -9,6 +9,8 @@ import errno
 import re
 from typing import Any, ClassVar
 
+from rs_core.stored_text import storable
+
 
 def no_room(error: BaseException) -> bool:
     """Whether the system has refused to write because a disk, a quota or the largest file is full."""
@@ -25,7 +27,8 @@ def readable(text: str, longest: int) -> str:
     """``text`` as every database, terminal and JSON parser takes it: lone surrogates and NUL escaped, long text cut."""
     if len(text) > longest:
         text = text[: longest - 3] + "..."
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    found: str = storable(text)
+    return found
 
 
 class RadiiError(ValueError):
