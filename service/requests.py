@@ -240,7 +240,7 @@ class DatasetRequest(Request):
             Field(min_length=2, max_length=100_000, fail_fast=True),
         ]
         | None,
-        Field(description="in the order of the labels; at most 100,000 names of 200 characters, 1 MiB in all"),
+        Field(description="in the order of the labels; at most 100,000 names of 200 characters, 524,288 in all"),
     ] = None
     resize: Annotated[
         int | None,

@@ -31,7 +31,7 @@ MAX_SIDE = 4096
 MAX_CLASSES = 100_000
 MAX_CLASS_NAME = 200
 """Characters of one class name."""
-MAX_CLASS_NAMES_TEXT = 2**20
+MAX_CLASS_NAMES_TEXT = 2**19
 """Characters of all class names of a dataset or model together."""
 CHUNK = 2**20
 GZIP_MAGIC = b"\x1f\x8b"

@@ -77,7 +77,7 @@ def list_jobs(
     conditions = [Job.kind == kind if kind else Job.kind != "convert"] + ([Job.state == state] if state else [])
     with database.read() as session:
         rows, following = page(session, Job, tenant_id, cursor, limit, *conditions)
-        return schemas.Page(items=job_views.views(session, rows), next_cursor=following)
+        return schemas.Page(items=job_views.views(session, rows, brief=True), next_cursor=following)
 
 
 @router.get(

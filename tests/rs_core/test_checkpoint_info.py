@@ -113,5 +113,5 @@ def test_provenance_and_class_names_are_bounded() -> None:
     fields = {"architecture": "digits_cnn", "num_classes": 10_000, "input_shape": (1, 8, 8)}
     with pytest.raises(InvalidCheckpoint, match="a provenance of at most 65,536 bytes"):
         make_info("m", fields | {"provenance": {"log": "x" * 2**16}})
-    with pytest.raises(InvalidCheckpoint, match="class names of at most 1,048,576 characters together"):
+    with pytest.raises(InvalidCheckpoint, match="class names of at most 524,288 characters together"):
         make_info("m", fields | {"class_names": ("x" * 200,) * 10_000})
