@@ -1,11 +1,14 @@
 """Errors say the same in every mode of the interpreter, and are never larger than a person can read."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from rs_core.errors import InvalidDataset, RadiiError
 
+ROOT = Path(__file__).parents[2]
 TITLES = """
 import json, sys
 import service.auth, service.errors
@@ -62,6 +65,16 @@ def test_the_service_answers_problems_without_docstrings(tmp_path: object) -> No
         [200, None],
         [200, None],
     ]
+
+
+def test_no_assertion_does_anything_that_must_be_done() -> None:
+    """``python -O`` removes assertions, and what they would do with them."""
+    for folder in ("rs_core", "service", "worker", "migrations"):
+        for path in (ROOT / folder).rglob("*.py"):
+            asserted = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+            for part in (part for node in asserted for part in ast.walk(node.test)):
+                calls = isinstance(part, ast.Call) and ast.unparse(part.func) != "isinstance"
+                assert not calls and not isinstance(part, ast.NamedExpr | ast.Await), f"{path}: {ast.unparse(part)}"
 
 
 def test_a_class_without_a_title_has_that_of_its_parent() -> None:

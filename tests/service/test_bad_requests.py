@@ -368,7 +368,7 @@ def test_a_database_without_tables_is_503(tmp_path: Path) -> None:
 def test_an_unexpected_error_shows_an_identifier_and_nothing_of_the_inside(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("the secret of the inside")
 
     with monkeypatch.context() as patched:
