@@ -5,6 +5,7 @@ loads that file, ``research`` makes the record out of foreign files and the hint
 made of models has the records of its parts in its own (``composition``).
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -13,8 +14,10 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from rs_core import composed
 from rs_core.composition import Composition
+from rs_core.data.info import MAX_CLASS_NAMES_TEXT
 from rs_core.errors import IncompatibleParts, InvalidCheckpoint, Mismatch
 from rs_core.spec import Normalization, NormalizationChoice, Sigma, dump_spec, invalid_spec, record
+from rs_core.stored_text import EXPECTED, fault_of
 from rs_core.tensorfile import Header, read_header
 
 KIND = "checkpoint"
@@ -25,6 +28,8 @@ NumClasses = Annotated[int, Field(ge=2, le=100_000)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 InputShape = Annotated[tuple[Side, Side, Side], Field(description="channels, height, width")]
 Role = Annotated[Literal["classifier", "denoiser"], Field(description="denoiser: gives images in place of logits")]
+MAX_PROVENANCE = 2**16
+"""Bytes of a provenance as JSON."""
 ClassNames = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=100_000)]
 
 
@@ -66,6 +71,11 @@ class CheckpointInfo:
             self._follows(composed.facts(self.composition, self.parts))
         if self.class_names and len(self.class_names) != self.num_classes:
             raise InvalidCheckpoint(expected=f"{self.num_classes} class names", got=str(len(self.class_names)))
+        if (size := len(json.dumps(self.provenance))) > MAX_PROVENANCE:
+            raise InvalidCheckpoint(expected=f"a provenance of at most {MAX_PROVENANCE:,} bytes", got=f"{size:,}")
+        if (text := sum(map(len, self.class_names))) > MAX_CLASS_NAMES_TEXT:
+            expected = f"class names of at most {MAX_CLASS_NAMES_TEXT:,} characters together"
+            raise InvalidCheckpoint(expected=expected, got=f"{text:,} characters")
         if self.normalization is not None and len(self.normalization.mean) != self.input_shape[0]:
             raise InvalidCheckpoint(
                 expected=f"a normalisation of {self.input_shape[0]} channels",
@@ -147,12 +157,14 @@ def _brief(body: dict[str, Any]) -> dict[str, Any]:
 
 def make_info(where: str, fields: Mapping[str, Any]) -> CheckpointInfo:
     """The record; :class:`InvalidCheckpoint` says which field is wrong."""
+    if (fault := fault_of(fields)) is not None:
+        raise InvalidCheckpoint(expected=EXPECTED, got=fault, where=where)
     try:
         return _RECORD.validate_python(dict(fields))
     except ValidationError as error:
         own = error.errors()[0].get("ctx", {}).get("error")
-        fault = own if isinstance(own, InvalidCheckpoint | IncompatibleParts) else invalid_spec(error, placed=True)
-        raise InvalidCheckpoint(expected=fault.expected[:500], got=fault.got[:500], where=where) from None
+        found = own if isinstance(own, InvalidCheckpoint | IncompatibleParts) else invalid_spec(error, placed=True)
+        raise InvalidCheckpoint(expected=found.expected[:500], got=found.got[:500], where=where) from None
 
 
 def check_fits(info: CheckpointInfo, data: Labelled) -> None:

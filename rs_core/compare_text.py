@@ -4,13 +4,12 @@ ACR and certified accuracy are rounded as in ``report_text``, intervals outwards
 themselves come from ``compare``.
 """
 
-import csv
-import io
 import textwrap
 from collections.abc import Iterator
 from typing import Literal
 
 from rs_core.compare import Comparison, Figures, Line, Pair
+from rs_core.csv_text import csv_text
 from rs_core.report_text import WIDTH, percent
 from rs_core.tsv import rounded_down
 
@@ -33,23 +32,21 @@ def format_comparison(found: Comparison) -> str:
 
 def comparison_csv(found: Comparison) -> str:
     """The comparison as CSV; ``at`` is a radius, ``run`` a run or a published result, shares are of ``inputs``."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    rows: list[tuple[object, ...]] = [CSV_COLUMNS]
     for line in found.runs:
-        writer.writerows(_figure_rows(line.name, "", line.own))
-        writer.writerows(_figure_rows(line.name, "shared_", line.shared))
+        rows.extend(_figure_rows(line.name, "", line.own))
+        rows.extend(_figure_rows(line.name, "shared_", line.shared))
         for name in ("procedure", "sigma", "n0", "n", "alpha", "cap"):
-            writer.writerow((name, line.name, "", "", getattr(line, name), "", "", "", ""))
+            rows.append((name, line.name, "", "", getattr(line, name), "", "", "", ""))
     for pair in found.pairs:
-        writer.writerows(_pair_rows(pair, found.shared))
+        rows.extend(_pair_rows(pair, found.shared))
     for one in found.published:
-        writer.writerow(("published_acr", one.name, "", "", one.acr, "", "", "", one.inputs))
+        rows.append(("published_acr", one.name, "", "", one.acr, "", "", "", one.inputs))
         for share in one.certified_accuracy:
             row = ("published_certified_accuracy", one.name, "", share.radius, share.percent / 100)
-            writer.writerow((*row, "", "", "", one.inputs))
-    writer.writerow(("tests", "", "", "", found.tests, "", "", "", found.shared))
-    return text.getvalue()
+            rows.append((*row, "", "", "", one.inputs))
+    rows.append(("tests", "", "", "", found.tests, "", "", "", found.shared))
+    return csv_text(rows)
 
 
 def sides(found: Comparison) -> tuple[Of, ...]:

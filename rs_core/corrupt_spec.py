@@ -20,12 +20,12 @@ class CorruptSpec:
 
     dataset: Reference
     corruptions: Annotated[
-        tuple[Corruption, ...] | None,
+        Annotated[tuple[Corruption, ...], Field(fail_fast=True)] | None,
         Field(description="at least one; null: the fifteen common ones, over which mACR and mAcc are means"),
     ] = None
-    severities: Annotated[tuple[Severity, ...], Field(description="at least one, from 1 (weak) to 5 (strong)")] = (
-        SEVERITIES
-    )
+    severities: Annotated[
+        tuple[Severity, ...], Field(fail_fast=True, description="at least one, from 1 (weak) to 5 (strong)")
+    ] = SEVERITIES
     inputs: Selection = Selection()
     seed: Annotated[
         Seed,

@@ -1,12 +1,15 @@
 """The few ways in which a request to radii can be wrong.
 
-Each class is one kind of mistake; its docstring is the sentence a person reads first. What was expected and what came
-are given where the error is raised, so that the message can be acted on without reading code.
+Each class is one kind of mistake; its ``title`` is the sentence a person reads first. It is an attribute and not the
+docstring because ``python -OO`` removes docstrings. What was expected and what came are given where the error is raised,
+so that the message can be acted on without reading code.
 """
 
 import errno
 import re
-from typing import Any
+from typing import Any, ClassVar
+
+from rs_core.stored_text import storable
 
 
 def no_room(error: BaseException) -> bool:
@@ -20,26 +23,37 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
-class RadiiError(ValueError):
-    """The request cannot be carried out."""
+LONGEST_TEXT = 2_000
+"""Characters of ``expected`` and of ``got``; what exceeds them is cut."""
+LONGEST_PLACE = 500
+"""Characters of ``where``."""
 
+
+def readable(text: str, longest: int) -> str:
+    """``text`` as every database, terminal and JSON parser takes it: lone surrogates and NUL escaped, long text cut."""
+    if len(text) > longest:
+        text = text[: longest - 3] + "..."
+    found: str = storable(text)
+    return found
+
+
+class RadiiError(ValueError):
+    """Base of all errors that a user can act on."""
+
+    title: ClassVar[str] = "The request cannot be carried out."
+    """First sentence of the message. A subclass without its own has the one of its parent."""
     status = 422
 
     def __init__(self, *, expected: str, got: str, where: str | None = None) -> None:
-        self.expected = expected
-        self.got = got
-        self.where = where
+        self.expected = readable(expected, LONGEST_TEXT)
+        self.got = readable(got, LONGEST_TEXT)
+        self.where = None if where is None else readable(where, LONGEST_PLACE)
         super().__init__(self.detail)
-
-    @property
-    def title(self) -> str:
-        """The docstring's first line."""
-        return (self.__doc__ or "").strip().splitlines()[0]
 
     @property
     def slug(self) -> str:
         """The kind of mistake as a stable word: ``InvalidDataset`` -> ``invalid-dataset``."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
+        return _slug(type(self))
 
     @property
     def detail(self) -> str:
@@ -62,14 +76,17 @@ class RadiiError(ValueError):
     @classmethod
     def from_problem(cls, problem: dict[str, Any]) -> "RadiiError":
         """The error that :meth:`problem` described, as it comes back over a pipe or out of a column."""
-        kinds = {kind.__name__: kind for kind in (cls, *_descendants(cls))}
-        by_slug = {re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower(): kind for name, kind in kinds.items()}
+        by_slug = {_slug(kind): kind for kind in (cls, *_descendants(cls))}
         kind = by_slug.get(str(problem.get("type", "")).rsplit(":", 1)[-1], cls)
         return kind(
             expected=str(problem.get("expected", "")),
             got=str(problem.get("got", problem.get("detail", ""))),
-            where=problem.get("where"),
+            where=None if problem.get("where") is None else str(problem["where"]),
         )
+
+
+def _slug(kind: type) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
 def _descendants(kind: type[RadiiError]) -> list[type[RadiiError]]:
@@ -77,70 +94,69 @@ def _descendants(kind: type[RadiiError]) -> list[type[RadiiError]]:
 
 
 class InvalidSpec(RadiiError):
-    """The specification is not valid."""
+    title = "The specification is not valid."
 
 
 class InvalidDataset(RadiiError):
-    """The data set cannot be read."""
+    title = "The data set cannot be read."
 
 
 class InvalidImages(RadiiError):
-    """The images cannot be read."""
+    title = "The images cannot be read."
 
 
 class InvalidCheckpoint(RadiiError):
-    """The checkpoint cannot be read."""
+    title = "The checkpoint cannot be read."
 
 
 class UnknownArchitecture(RadiiError):
-    """There is no architecture of that name."""
+    title = "There is no architecture of that name."
 
 
 class BrokenArchitecture(RadiiError):
-    """The architecture cannot be built."""
+    title = "The architecture cannot be built."
 
 
 class UnknownMethod(RadiiError):
-    """There is no training method of that name."""
+    title = "There is no training method of that name."
 
 
 class UnknownPreset(RadiiError):
-    """There is no preset of that name."""
+    title = "There is no preset of that name."
 
 
 class UnknownPublication(RadiiError):
-    """There is no published result of that name."""
+    title = "There is no published result of that name."
 
 
 class Mismatch(RadiiError):
-    """The model and the data set do not fit together."""
+    title = "The model and the data set do not fit together."
 
 
 class IncompatibleParts(RadiiError):
-    """The models cannot be made into one."""
+    title = "The models cannot be made into one."
 
 
 class InvalidResults(RadiiError):
-    """The per-input results cannot be used."""
+    title = "The per-input results cannot be used."
 
 
 class MissingPackage(RadiiError):
-    """A package that this needs is not installed."""
-
+    title = "A package that this needs is not installed."
     status = 501
 
 
 class TrainingDiverged(RadiiError):
-    """Training diverged."""
+    title = "Training diverged."
 
 
 class OutOfMemory(RadiiError):
-    """The device's memory is too small for this work."""
+    title = "The device's memory is too small for this work."
 
 
 class InputOutOfMemory(OutOfMemory):
-    """The work on this input does not fit into the memory."""
+    title = "The work on this input does not fit into the memory."
 
 
 class NotFinite(RadiiError):
-    """The base classifier does not answer with finite numbers."""
+    title = "The base classifier does not answer with finite numbers."

@@ -2,11 +2,10 @@
 the rows themselves as CSV. The figures come from ``evaluation_report``.
 """
 
-import csv
-import io
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from rs_core.csv_text import csv_text
 from rs_core.evaluate.records import Evaluated
 from rs_core.evaluate.table import EVALUATIONS
 from rs_core.evaluation_report import EvaluationReport, PointRow
@@ -38,24 +37,22 @@ def format_table(report: EvaluationReport) -> str:
 
 def to_csv(report: EvaluationReport) -> str:
     """The report as CSV, one point per line, in full precision."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    rows: list[tuple[object, ...]] = [CSV_COLUMNS]
     for at in report.points:
         accuracy = at.accuracy
-        writer.writerow(
+        rows.append(
             (
                 *(at.point, accuracy.share, accuracy.low, accuracy.high, accuracy.count, report.inputs),
                 *(at.abstained, at.unbroken, at.distance, at.farthest, at.true_votes, at.other_votes, at.certified),
             )
         )
-    return text.getvalue()
+    return csv_text(rows)
 
 
 def row_lines(rows: Iterable[Evaluated], separator: str = ",") -> Iterator[str]:
     """Header and rows as text for a caller that streams them: one line for each input and point, all of one input
     together; an input that failed has one line, with its error."""
-    yield _joined([ROW_COLUMNS], separator)
+    yield csv_text([ROW_COLUMNS], separator)
     for row in rows:
         of_all = (row.seed, row.seconds, row.error or "")
         lines = [
@@ -65,13 +62,7 @@ def row_lines(rows: Iterable[Evaluated], separator: str = ",") -> Iterator[str]:
             )
             for at, right in zip(row.found, row.right(len(row.found)), strict=True)
         ]
-        yield _joined(lines or [(row.index, row.label, "", "", "", 0, "", *of_all)], separator)
-
-
-def _joined(lines: Iterable[Iterable[object]], separator: str) -> str:
-    text = io.StringIO()
-    csv.writer(text, delimiter=separator, lineterminator="\n").writerows(lines)
-    return text.getvalue()
+        yield csv_text(lines or [(row.index, row.label, "", "", "", 0, "", *of_all)], separator)
 
 
 def _points(report: EvaluationReport) -> list[str]:

@@ -7,13 +7,21 @@ unions that nobody who writes a request knows of, and of an unknown field it doe
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, get_args, get_type_hints
 
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 SHOWN = 200
+MOST_FAULTS = 20
+"""Faults that are described; the rest are counted."""
+MOST_FAULT_TEXT = 8_000
+"""Characters of all described faults together, where the caller sets no other limit."""
+MOST_RELATED = 1_000
+"""Errors of pydantic among which those that follow from others are left out; of more, all count."""
+LONGEST_NAME = 100
+LONGEST_MESSAGE = 1_000
 
 _PHRASES = (
     (re.compile(r"^Value error, (expected )?"), ""),
@@ -39,6 +47,38 @@ def of_their_own(items: Sequence[Any]) -> list[Any]:
         for item in items
     ]
     return [item for item, of_another in zip(items, follows, strict=True) if not of_another]
+
+
+def first_faults(
+    items: Sequence[Any],
+    records: Iterable[type[Any]] = (),
+    patterns: Mapping[str, str] | None = None,
+    *,
+    most_text: int = MOST_FAULT_TEXT,
+) -> tuple[list[dict[str, str]], int]:
+    """Describes the first of pydantic's errors and counts the others.
+
+    The work and the answer do not grow with the number of errors or with the size of what a user sent.
+
+    Args:
+        items: ``ValidationError.errors()``.
+        records: See :func:`fault`.
+        patterns: See :func:`fault`.
+        most_text: Characters of all described faults together.
+
+    Returns:
+        At most ``MOST_FAULTS`` faults (at least one where there are errors) and how many more there are.
+    """
+    own = of_their_own(items) if len(items) <= MOST_RELATED else items
+    described: list[dict[str, str]] = []
+    size = 0
+    for item in own[:MOST_FAULTS]:
+        found = fault(dict(item), records, patterns)
+        size += sum(map(len, found.values()))
+        if described and size > most_text:
+            break
+        described.append(found)
+    return described, len(own) - len(described)
 
 
 def fault(
@@ -68,22 +108,53 @@ def fault(
 
 
 def shown(value: Any) -> str:
-    """A value of the request, as JSON where it is, at most 200 characters."""
+    """A value of the request, as JSON where it is, at most 200 characters. Takes no longer for a larger value."""
     if isinstance(value, bytes):
         return f"{len(value)} bytes that are no JSON"
-    text = repr(value) if isinstance(value, str) else _json(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+    text = repr(value[: SHOWN + 1]) if isinstance(value, str) else _json(value)
+    return cut(text, SHOWN)
+
+
+def cut(text: str, longest: int) -> str:
+    """``text``, with dots in place of what exceeds ``longest`` characters."""
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def _json(value: Any) -> str:
+    """The beginning of the value as JSON; ``repr`` of what is no JSON."""
+    text = ""
     try:
-        return json.dumps(value)
-    except (TypeError, ValueError):
+        for piece in json.JSONEncoder().iterencode(_shallow(value)):
+            text += piece
+            if len(text) > SHOWN:
+                break
+    except (TypeError, ValueError, RecursionError):
         return repr(value)
+    return text
+
+
+def _shallow(value: Any, levels: int = 4) -> Any:
+    """The value as far as ``SHOWN`` characters of JSON can show it: the first members of the upper levels, strings cut."""
+    if isinstance(value, str):
+        return value[:SHOWN]
+    if isinstance(value, Mapping):
+        return {_shallow(k): _shallow(v, levels - 1) for k, v in _first(value.items())} if levels else {}
+    if isinstance(value, list | tuple):
+        return [_shallow(item, levels - 1) for item in _first(value)] if levels else []
+    return value
+
+
+def _first(items: Iterable[Any]) -> Iterator[Any]:
+    return (item for _, item in zip(range(SHOWN), items, strict=False))
 
 
 def _fault(place: list[str], expected: str, got: str) -> dict[str, str]:
-    return {"location": ".".join(place), "expected": expected, "got": got}
+    location = ".".join(cut(part, LONGEST_NAME) for part in place)
+    return {
+        "location": cut(location, SHOWN),
+        "expected": cut(expected, LONGEST_MESSAGE),
+        "got": cut(got, LONGEST_MESSAGE),
+    }
 
 
 def _wrong_tag(item: dict[str, Any], place: list[str], record: type[Any] | None) -> dict[str, str]:
@@ -97,7 +168,7 @@ def _wrong_tag(item: dict[str, Any], place: list[str], record: type[Any] | None)
 
 def _place(item: dict[str, Any], records: dict[str, type[Any]]) -> tuple[list[str], type[Any] | None]:
     """The path to the field without the names of union members, and the record that it belongs to, where known."""
-    loc = [str(part) for part in item["loc"]]
+    loc = [str(part)[: LONGEST_NAME + 1] for part in item["loc"]]
     place = loc[:1] if loc[:1] == ["body"] else []
     record = None
     rest = loc[len(place) :]
@@ -108,7 +179,7 @@ def _place(item: dict[str, Any], records: dict[str, type[Any]]) -> tuple[list[st
         if record is not None and number and part in _tags(record, rest[number - 1]):
             record = _tags(record, rest[number - 1])[part]
             continue
-        if re.search(r"[\[(]", part) and not (last and item["type"] in UNKNOWN):
+        if ("[" in part or "(" in part) and not (last and item["type"] in UNKNOWN):
             continue
         if number and record is not None and len(_tags(record, rest[number - 1])) == 1:
             record = next(iter(_tags(record, rest[number - 1]).values()))
@@ -151,6 +222,7 @@ def _known_fields(record: type[Any] | None, name: str) -> str:
 
 
 def _phrase(message: str, place: list[str], record: type[Any] | None) -> str:
+    message = cut(message, LONGEST_MESSAGE)  # it may quote what a user sent, and the patterns are not linear
     for pattern, replacement in _PHRASES:
         if pattern.search(message):
             text = pattern.sub(replacement, message)

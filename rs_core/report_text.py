@@ -4,8 +4,6 @@ Radii and ACR are shown rounded down and intervals outwards, so that no figure c
 carries full precision. The figures themselves come from ``report``.
 """
 
-import csv
-import io
 import textwrap
 from collections.abc import Iterable
 from dataclasses import astuple
@@ -13,6 +11,7 @@ from decimal import Decimal
 
 from rs_core import mixed_text
 from rs_core.corruption_text import csv_rows, lines_of
+from rs_core.csv_text import csv_text
 from rs_core.report import Quantiles, Report
 from rs_core.tally import CurvePoint
 from rs_core.tsv import rounded_down
@@ -41,31 +40,29 @@ def format_table(report: Report) -> str:
 def to_csv(report: Report) -> str:
     """The report as CSV: ``measure,at,value,low,high,count,inputs``; ``at`` is a radius, a label, a quantile, a corruption
     (``fog``), or one at a severity (``fog/3``)."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    rows: list[tuple[object, ...]] = [CSV_COLUMNS]
     inputs = report.inputs
-    writer.writerow(("complete", "", int(report.complete), "", "", report.evaluated, inputs))
-    writer.writerow(("acr", "", report.acr, "", "", "", inputs))
+    rows.append(("complete", "", int(report.complete), "", "", report.evaluated, inputs))
+    rows.append(("acr", "", report.acr, "", "", "", inputs))
     for p in report.certified_accuracy:
-        writer.writerow(("certified_accuracy", p.radius, p.certified_accuracy, p.low, p.high, p.count, inputs))
+        rows.append(("certified_accuracy", p.radius, p.certified_accuracy, p.low, p.high, p.count, inputs))
     zero = report.accuracy_at_0
-    writer.writerow(("accuracy_at_0", "", zero.certified_accuracy, zero.low, zero.high, zero.count, inputs))
-    writer.writerow(("abstention_rate", "", report.abstention_rate, "", "", report.abstained, inputs))
-    writer.writerow(("share_at_cap", "", report.share_at_cap, "", "", report.at_cap, inputs))
+    rows.append(("accuracy_at_0", "", zero.certified_accuracy, zero.low, zero.high, zero.count, inputs))
+    rows.append(("abstention_rate", "", report.abstention_rate, "", "", report.abstained, inputs))
+    rows.append(("share_at_cap", "", report.share_at_cap, "", "", report.at_cap, inputs))
     for name in ("sampling", "bound", "noise", "precision"):
-        writer.writerow((name, "", getattr(report, name), "", "", "", ""))
+        rows.append((name, "", getattr(report, name), "", "", "", ""))
     for name in ("evaluated", "errors", "cap", "n0", "n", "mean_samples", "alpha", "sigma", "seed", "linf_per_l2"):
-        writer.writerow((name, "", getattr(report, name), "", "", "", ""))
+        rows.append((name, "", getattr(report, name), "", "", "", ""))
     for measure, quantiles in (("radius", report.radius_quantiles), ("p_lower", report.p_lower_quantiles)):
         for at, value in _named(quantiles):
-            writer.writerow((f"{measure}_quantile", at, value, "", "", "", ""))
+            rows.append((f"{measure}_quantile", at, value, "", "", "", ""))
     for row in report.classes:
         for measure in ("acr", "accuracy", "abstention_rate"):
-            writer.writerow((f"class_{measure}", row.label, getattr(row, measure), "", "", "", row.inputs))
-    writer.writerows(csv_rows(report.corruptions) if report.corruptions else ())
-    writer.writerows(mixed_text.csv_rows(report.weights))
-    return text.getvalue()
+            rows.append((f"class_{measure}", row.label, getattr(row, measure), "", "", "", row.inputs))
+    rows.extend(csv_rows(report.corruptions) if report.corruptions else ())
+    rows.extend(mixed_text.csv_rows(report.weights))
+    return csv_text(rows)
 
 
 def bulleted(notes: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from rs_core.errors import InvalidSpec
 from rs_core.evaluate_spec import Attack, AutoAttack, OverConfidence
-from rs_core.faults import fault, of_their_own
+from rs_core.faults import first_faults
 from rs_core.fields import MAX_ALPHA as MAX_ALPHA
 from rs_core.fields import (
     MAX_SAMPLES,
@@ -319,12 +319,13 @@ def invalid_spec(error: ValidationError, *, placed: bool = False) -> InvalidSpec
 
     ``where`` names the fields; where there are several, or with ``placed``, each part of the sentence does so too.
     """
-    found = [fault(dict(item), _RECORDS) for item in of_their_own(error.errors(include_url=False))]
-    if len(found) == 1 and not placed:
+    found, more = first_faults(error.errors(include_url=False), _RECORDS, most_text=2_000)  # one sentence
+    if len(found) == 1 and not more and not placed:
         return InvalidSpec(expected=found[0]["expected"], got=found[0]["got"], where=found[0]["location"] or None)
     places = [item["location"] or "the body" for item in found]
+    rest = f"; and {more:,} more" if more else ""
     return InvalidSpec(
-        expected="; ".join(f"{place}: {item['expected']}" for place, item in zip(places, found, strict=True)),
-        got="; ".join(f"{place} = {item['got']}" for place, item in zip(places, found, strict=True)),
+        expected="; ".join(f"{place}: {item['expected']}" for place, item in zip(places, found, strict=True)) + rest,
+        got="; ".join(f"{place} = {item['got']}" for place, item in zip(places, found, strict=True)) + rest,
         where=", ".join(dict.fromkeys(places)),
     )

@@ -20,8 +20,7 @@ from rs_core.errors import RadiiError
 MAX_HEADER = 16 * 2**20
 METADATA_KEY = "radii"
 """All our metadata is one JSON text under one key: the package does not keep the order of several."""
-SYSTEM_ERROR = re.compile(r"I/O error: .*\(os error (\d+)\)")
-"""What the package says where the system has refused to write."""
+SYSTEM_ERROR = re.compile(r"\(os error ([0-9]{1,9})\)")
 
 ITEM_SIZES = {
     **{"BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2},
@@ -71,11 +70,16 @@ def writing(path: Path) -> Iterator[None]:
     except BaseException as error:
         if new:
             path.unlink(missing_ok=True)
-        if (told := SYSTEM_ERROR.search(str(error))) is not None:
-            number = int(told[1])
+        if (number := system_error(str(error))) is not None:
             raise OSError(number, os.strerror(number), str(path)) from error
         raise
     path.chmod(mode)
+
+
+def system_error(message: str) -> int | None:
+    """The number of the system's error, where the package says that the system has refused to write."""
+    found = SYSTEM_ERROR.search(message) if "I/O error: " in message else None
+    return None if found is None else int(found[1])
 
 
 def metadata(body: Mapping[str, Any]) -> dict[str, str]:

@@ -32,8 +32,7 @@ _bearer = HTTPBearer(auto_error=False, description="An API key, as `radii key cr
 
 
 class PageKeyNeeded(KeyNeeded):
-    """A valid API key is needed, as the password."""
-
+    title = "A valid API key is needed, as the password."
     headers: ClassVar[dict[str, str]] = {
         "WWW-Authenticate": 'Basic realm="radii, API key as password", charset="UTF-8"'
     }

@@ -178,6 +178,12 @@ class Client:
         """A checkpoint as it stands."""
         return self._get(Checkpoint, f"/v1/checkpoints/{url_part(id)}")
 
+    def class_names(self, resource: Dataset | Checkpoint | str) -> list[str]:
+        """All class names of a dataset or checkpoint, in the order of the labels; its own field has the first 1,000."""
+        id = resource if isinstance(resource, str) else resource.id
+        noun = NOUNS.get(id.partition("_")[0], "datasets")
+        return [str(name) for name in self.http.items(f"/v1/{noun}/{url_part(id)}/class_names")]
+
     def datasets(self) -> Iterator[Dataset]:
         """The tenant's data sets."""
         return (Dataset.model_validate(item) for item in self.http.items("/v1/datasets"))

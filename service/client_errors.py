@@ -3,6 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rs_core.errors import readable
+
+LONGEST_DETAIL = 5_000
+"""Characters of a detail that are kept."""
+
 
 class ClientError(Exception):
     """The service could not be asked, or did not do what it was asked for; the message is one sentence."""
@@ -23,7 +28,7 @@ class ApiError(ClientError):
         self.status = status
         self.problem = dict(problem)
         self.title = str(problem.get("title") or f"HTTP status {status}")
-        self.detail = str(problem.get("detail") or self.title)
+        self.detail = readable(str(problem.get("detail") or self.title), LONGEST_DETAIL)
         super().__init__(self.detail)
 
 

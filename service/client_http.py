@@ -147,7 +147,7 @@ class Http:
         finally:
             part.unlink(missing_ok=True)
 
-    def items(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
+    def items(self, path: str, **params: Any) -> Iterator[Any]:
         """The items of a list, page after page; the service's cursors say where each begins."""
         cursor: str | None = None
         while True:

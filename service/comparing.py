@@ -10,15 +10,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from rs_core.aligned import Aligned, Run, run_of
+from rs_core.aligned import Aligned, Run
 from rs_core.asked_report import run_asked
-from rs_core.certify.decision import Certificate
 from rs_core.compare import Comparison, checked, compare_aligned
 from rs_core.errors import InvalidResults
 from rs_core.published import Published
 from rs_core.spec import dump_spec
-from rs_core.tsv import read_tsv
-from service import comparison_schemas, records, reports
+from service import comparison_schemas, reports, results_files
 from service.dependencies import etag_of, shown
 from service.errors import InvalidRequest, NotFound
 from service.reports import VERSION, Sources
@@ -32,9 +30,10 @@ MOST_ROWS = 2_000_000
 """Of all jobs together; some 40 bytes each while they are compared."""
 MOST_BYTES = 16 * 2**20
 """Of all files together; reading takes some thirty times as much memory for a moment."""
+MOST_FILE_ROWS = 500_000
+"""Of all files together."""
 MOST_WITH_FILES = 2
 """Comparisons with files that one tenant may have made at a time."""
-NDJSON = (".ndjson", ".jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +115,13 @@ def read_jobs(session: Session, named: Sequence[Named]) -> dict[str, Run]:
 def read_files(named: Sequence[Named], runs: dict[str, Run], settings: Settings) -> tuple[Run, ...]:
     """All runs in their order, those that are files read now, which takes a while and needs no session. Raises
     :class:`InvalidResults` for a file that holds no certificates."""
-    return tuple(runs[one.name] if one.name in runs else _of_upload(one, settings) for one in named)
+    left = MOST_FILE_ROWS
+    found = dict(runs)
+    for one in named:
+        if one.name not in found:
+            found[one.name] = _of_upload(one, settings, left)
+            left -= found[one.name].evaluated
+    return tuple(found[one.name] for one in named)
 
 
 def compared(asked: Asked, named: tuple[Named, ...], runs: tuple[Run, ...]) -> Compared:
@@ -202,11 +207,7 @@ def _check_bytes(session: Session, uploads: Sequence[Upload]) -> None:
         raise InvalidResults(expected=expected, got=f"{size:,} bytes", where=uploads[0].name)
 
 
-def _of_upload(one: Named, settings: Settings) -> Run:
+def _of_upload(one: Named, settings: Settings, rows: int) -> Run:
     assert one.upload is not None
-    path, name = blobs.local_path(settings.blobs, one.upload.sha256), one.upload.name
-    rows = records.read_ndjson(path, name) if name.endswith(NDJSON) else read_tsv(path, name=name)
-    certificates = [row for row in rows if isinstance(row, Certificate)]
-    if len(certificates) < len(rows):
-        raise InvalidResults(expected="certificates", got="predictions, which have no radii", where=name)
-    return run_of(one.name, certificates)
+    path = blobs.local_path(settings.blobs, one.upload.sha256)
+    return results_files.read_run(path, run=one.name, file=one.upload.name, rows=rows)

@@ -28,12 +28,13 @@ from service.commands.transfer import RESULTS
 
 SIGMA, N0, N, ALPHA = 0.25, 100, 10_000, 0.001
 TRAINING_IMAGES = 1_397
+DESCRIPTION = "Train, certify and download a report, end to end, with a service of its own."
 STARTED = "radii is listening on "
 
 
 def main() -> None:
     """Runs the demonstration."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=DESCRIPTION)
     parser.add_argument("--out", type=Path, default=Path("demo-report"), help="folder for the report")
     out: Path = parser.parse_args().out
     begun = time.monotonic()

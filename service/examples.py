@@ -332,10 +332,12 @@ RESPONSES: dict[tuple[str, int, str], Any] = {
     ("get_upload", 200, JSON): UPLOAD_ANSWER,
     ("get_blob", 200, "application/octet-stream"): "the bytes of the file",
     ("create_dataset", 202, JSON): DATASET_PENDING,
-    ("list_datasets", 200, JSON): _page(DATASET),
+    ("list_datasets", 200, JSON): _page(DATASET | {"class_names": None}),
     ("get_dataset", 200, JSON): DATASET,
     ("create_checkpoint", 202, JSON): CHECKPOINT_PENDING,
-    ("list_checkpoints", 200, JSON): _page(CHECKPOINT),
+    ("list_dataset_class_names", 200, JSON): {"items": ["zero", "one", "two"], "next_cursor": None},
+    ("list_checkpoint_class_names", 200, JSON): {"items": ["zero", "one", "two"], "next_cursor": None},
+    ("list_checkpoints", 200, JSON): _page(CHECKPOINT | {"info": None}),
     ("get_checkpoint", 200, JSON): CHECKPOINT,
     ("list_architectures", 200, JSON): _page(
         {

@@ -3,14 +3,13 @@
 Rows are read in batches, each in a session of its own, so that a slow download holds no connection.
 """
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from rs_core.certify.decision import Certificate, Prediction
+from rs_core.csv_text import csv_text
 from rs_core.evaluate.records import Evaluated
 from rs_core.evaluation_text import row_lines
 from rs_core.tsv import tsv_lines
@@ -88,15 +87,9 @@ def _rows(database: Database, job_id: str, read: Callable[..., Iterator[Record]]
 
 
 def _csv_lines(rows: Iterable[Record], columns: tuple[str, ...]) -> Iterator[str]:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    yield csv_text([columns])
     for row in rows:
-        writer.writerow([_cell(getattr(row, column)) for column in columns])
-        yield text.getvalue()
-        text.seek(0)
-        text.truncate()
-    yield text.getvalue()
+        yield csv_text([[_cell(getattr(row, column)) for column in columns]])
 
 
 def _cell(value: Any) -> Any:

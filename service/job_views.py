@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from rs_core.fields import Sampling
 from service import schemas
 from service.dependencies import etag_of
-from service.views import problem, time
+from service.views import brief_source, problem, time, with_first_names
 from worker.store import groups
 from worker.store.clock import clock
 from worker.store.jobs import RUNNING, TERMINAL, URGENT
@@ -50,11 +50,23 @@ def view(session: Session, job: Job) -> schemas.Job:
     return views(session, [job])[0]
 
 
-def views(session: Session, jobs: Sequence[Job]) -> list[schemas.Job]:
-    """Jobs, in the given order."""
+def views(session: Session, jobs: Sequence[Job], *, brief: bool = False) -> list[schemas.Job]:
+    """Jobs, in the given order; ``brief``, as a list shows them, without what may be large."""
     needed = _needed(session, jobs)
     facts = _facts(session, [*jobs, *needed.values()])
-    return [_view(job, facts[job.id], _brief(needed.get(job.needs_id or ""), needed, facts)) for job in jobs]
+    return [
+        _view(job, facts[job.id], _brief(needed.get(job.needs_id or ""), needed, facts), _spec(job, brief))
+        for job in jobs
+    ]
+
+
+def _spec(job: Job, brief: bool) -> dict[str, Any]:
+    """What was asked for; of a conversion, without what may be large."""
+    if job.kind != "convert":
+        return job.spec
+    if not brief:
+        return dict(with_first_names(job.spec))
+    return job.spec | {"source": brief_source(job.spec.get("source") or {})}
 
 
 def _facts(session: Session, jobs: Sequence[Job]) -> dict[str, Facts]:
@@ -110,7 +122,7 @@ def etag(body: schemas.Job) -> str:
     return etag_of(body.model_dump_json(exclude={"progress": {"rate", "eta_seconds"}}))
 
 
-def _view(job: Job, facts: Facts, needs: schemas.JobBrief | None) -> schemas.Job:
+def _view(job: Job, facts: Facts, needs: schemas.JobBrief | None, spec: dict[str, Any]) -> schemas.Job:
     return schemas.Job(
         id=job.id,
         kind=job.kind,
@@ -120,7 +132,7 @@ def _view(job: Job, facts: Facts, needs: schemas.JobBrief | None) -> schemas.Job
         finished=None if job.finished is None else time(job.finished),
         priority=job.priority,
         deadline=None if job.deadline is None else time(job.deadline),
-        spec=job.spec,
+        spec=spec,
         dataset=job.dataset_id,
         test_dataset=job.test_dataset_id,
         checkpoint=job.checkpoint_id,

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from rs_core.errors import RadiiError, no_room
-from rs_core.faults import fault, of_their_own
+from rs_core.faults import first_faults
 from service import requests
 from service.errors import (
     Collision,
@@ -74,22 +74,24 @@ def _radii_error(request: Request, error: Exception) -> Response:
 
 
 def _invalid(request: Request, error: Exception) -> Response:
-    """pydantic's list as one sentence, and as a list."""
+    """pydantic's errors as one sentence, and the first of them as a list; ``more_errors`` counts the others."""
     assert isinstance(error, RequestValidationError)
     media = request.headers.get("Content-Type", "none").partition(";")[0]
-    if any(item["loc"] == ("body",) and isinstance(item["input"], bytes) for item in error.errors()):
+    items = error.errors()
+    if any(item["loc"] == ("body",) and isinstance(item["input"], bytes) for item in items[:1]):
         return answer_error(request, UnsupportedMedia(expected="Content-Type: application/json", got=media))
-    found = [fault(item, requests.RECORDS, requests.PATTERNS) for item in of_their_own(error.errors())]
+    found, more_errors = first_faults(items, requests.RECORDS, requests.PATTERNS)
     detail = "; ".join(f"{f['location']}: expected {f['expected']}, got {f['got']}" for f in found[:5])
-    more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
+    others = len(found) + more_errors - len(found[:5])
+    more = f"; and {others:,} more" if others else ""
     problem = {
         "type": "urn:radii:problem:invalid-request",
-        "title": InvalidRequest.__doc__,
+        "title": InvalidRequest.title,
         "status": 422,
         "detail": f"The request is not valid: {detail}{more}.",
         "errors": found,
     }
-    return answer(request, problem)
+    return answer(request, problem | ({"more_errors": more_errors} if more_errors else {}))
 
 
 def _http_error(request: Request, error: Exception) -> Response:
@@ -98,7 +100,7 @@ def _http_error(request: Request, error: Exception) -> Response:
         400: "The body cannot be read.",
         404: "There is nothing here.",
         405: "This method is not offered here.",
-        413: TooLarge.__doc__ or "",
+        413: TooLarge.title,
     }
     title = titles.get(error.status_code, str(error.detail))
     detail = {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rs_core.certify.decision import Certificate, Prediction
     from rs_core.evaluate.records import Evaluated
+    from rs_core.text_lines import Limits
 
 MINUS_ONE = ("label", "prediction")
 COUNTS = ("counts0", "counts")
@@ -21,6 +22,8 @@ FOLLOWING = ("correct", "at_cap")
 OPTIONAL = ("error", "p_upper", "batch_size", "robust_weight")
 LARGEST = 2**63 - 1
 """Whole number that fits into the columns of a report."""
+LONGEST_LINE = 2**22
+"""Bytes of one object: 100,000 class counts, twice, take less."""
 
 
 def to_json(record: "Certificate | Prediction | Evaluated") -> dict[str, Any]:
@@ -76,49 +79,59 @@ def _evaluated_to_json(record: Any) -> dict[str, Any]:
     return body | {"label": None if record.label == -1 else record.label, "found": found}
 
 
-def read_ndjson(path: Path, name: str | None = None) -> "list[Certificate] | list[Prediction] | list[Evaluated]":
-    """The records of a file with one object per line, all of one kind; :class:`InvalidResults` names the wrong line, and the
-    file as ``name`` or as it is.
+def read_ndjson(
+    path: Path, name: str | None = None, limits: "Limits | None" = None
+) -> "list[Certificate] | list[Prediction] | list[Evaluated]":
+    """Reads the records of a file with one object per line, all of one kind.
 
     Of an input that was certified again and again (``anytime``), the last line counts.
+
+    Args:
+        path: The file.
+        name: What errors call it; its own name by default.
+        limits: Bounds of the file; only lines are bounded by default.
+
+    Raises:
+        InvalidResults: A bound is exceeded, or a line is no such record. The error names the line.
     """
     from rs_core.errors import InvalidResults
+    from rs_core.text_lines import Limits, check_rows
 
-    name = name or path.name
-    bodies = list(_objects(path, name))
-    if not bodies:
-        raise InvalidResults(expected="at least one line", got="an empty file", where=name)
-    first = bodies[0][1]
-    read: Any = evaluated if "found" in first else prediction if "p_value" in first else certificate
+    name, limits = name or path.name, limits or Limits(line=LONGEST_LINE)
+    read: Any = None
     records: list[Any] = []
     place: dict[int, int] = {}
-    for number, body in bodies:
+    for number, body in _objects(path, name, limits):
+        read = read or (evaluated if "found" in body else prediction if "p_value" in body else certificate)
         try:
             record = read(body)
-            if getattr(record, "sampling", None) == "anytime" and record.index in place:
-                records[place[record.index]] = record  # a later line of more samples
-            else:
-                place[record.index] = len(records)
-                records.append(record)
         except InvalidResults as error:
             where = f"{name}, line {number}"
             raise InvalidResults(expected=error.expected, got=error.got, where=where) from None
+        if getattr(record, "sampling", None) == "anytime" and record.index in place:
+            records[place[record.index]] = record  # a later line of more samples
+        else:
+            place[record.index] = len(records)
+            records.append(record)
+        check_rows(len(records), limits, name)
+    if not records:
+        raise InvalidResults(expected="at least one line", got="an empty file", where=name)
     return records
 
 
-def _objects(path: Path, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _objects(path: Path, name: str, limits: "Limits") -> Iterator[tuple[int, dict[str, Any]]]:
     from rs_core.errors import InvalidResults
+    from rs_core.text_lines import raw_lines
 
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                body = json.loads(line)
-            except (ValueError, RecursionError):  # no JSON, or lists in lists without end
-                body = None
-            if not isinstance(body, dict):
-                got = repr(line[:100])
-                raise InvalidResults(expected="a JSON object", got=got, where=f"{name}, line {number}")
-            yield number, body
+    for number, (_, line) in enumerate(raw_lines(path, name, limits), start=1):
+        try:
+            body = json.loads(line)
+        except (ValueError, RecursionError):  # no JSON, or lists in lists without end
+            body = None
+        if not isinstance(body, dict):
+            got = repr(line[:100])
+            raise InvalidResults(expected="a JSON object", got=got, where=f"{name}, line {number}")
+        yield number, body
 
 
 def _read(kind: type[Any], body: Mapping[str, Any]) -> Any:
@@ -135,7 +148,7 @@ def _read(kind: type[Any], body: Mapping[str, Any]) -> Any:
         record = TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
+        place = ".".join(str(part) for part in fault["loc"])[:200]
         got = "none" if fault["type"] == "missing" else repr(fault["input"])[:100]
         raise InvalidResults(expected=f"{place}: {fault['msg']}", got=got) from None
     for name, value in vars(record).items():
@@ -155,7 +168,9 @@ def _too_large(value: Any) -> bool:
 def contradictions(path: Path) -> Iterator[tuple[int, str]]:
     """The inputs of a file of certificates that :func:`read_ndjson` can read whose lines say something else than follows
     from their other fields, and what."""
-    for _, body in _objects(path, path.name):
+    from rs_core.text_lines import Limits
+
+    for _, body in _objects(path, path.name, Limits(line=LONGEST_LINE)):
         record = certificate(body)
         for name in FOLLOWING:
             said, found = body.get(name), getattr(record, name)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -20,7 +21,9 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 from rs_core import presets
 from rs_core.composition import MOST_PARTS, Denoised, Ensemble, RobustWeight, Scales
 from rs_core.corrupt_spec import CorruptSpec
+from rs_core.data.info import MAX_CLASS_NAMES_TEXT
 from rs_core.errors import UnknownPreset
+from rs_core.fields import refused
 from rs_core.spec import (
     AdaptiveSmoothing,
     CertifySpec,
@@ -48,9 +51,28 @@ PATTERNS = {
 }
 """What each of them says in words."""
 
+
+def printable(text: str) -> str:
+    """Refuses characters that cannot be seen: two names that look the same must be the same."""
+    if not text.isprintable():
+        hidden = next(character for character in text if not character.isprintable())
+        raise ValueError(f"expected visible characters and plain spaces only, got U+{ord(hidden):04X}")
+    return text
+
+
 Name = Annotated[
     str,
     Field(min_length=1, max_length=200, pattern=NAME, description="for people; need not be unique"),
+    AfterValidator(printable),
+]
+UploadName = Annotated[
+    str,
+    Field(
+        pattern=UPLOAD_NAME,
+        max_length=255,
+        description="1 to 255 visible characters without slashes",
+    ),
+    AfterValidator(printable),
 ]
 STATED = ("architecture", "num_classes", "input_shape", "normalization", "sigma", "method")
 """What a request may say of a checkpoint's file."""
@@ -192,7 +214,7 @@ class Request(BaseModel):
 class UploadRequest(Request):
     """A file that will come in parts."""
 
-    name: Annotated[str, Field(pattern=UPLOAD_NAME, max_length=255, description="1 to 255 characters without slashes")]
+    name: UploadName
     size: Annotated[int, Field(ge=1, le=2**50, description="bytes")]
     sha256: Annotated[
         str | None,
@@ -213,8 +235,12 @@ class DatasetRequest(Request):
     corrupt: CorruptSpec | None = None
     format: Literal["npz", "idx", "cifar", "zip", "cifar10c"] | None = None
     class_names: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=200, pattern=CLASS_NAME)]] | None,
-        Field(min_length=2, max_length=100_000),
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=200, pattern=CLASS_NAME)]],
+            Field(min_length=2, max_length=100_000, fail_fast=True),
+        ]
+        | None,
+        Field(description="in the order of the labels; at most 100,000 names of 200 characters, 524,288 in all"),
     ] = None
     resize: Annotated[
         int | None,
@@ -237,6 +263,9 @@ class DatasetRequest(Request):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
+        if (text := sum(map(len, self.class_names or ()))) > MAX_CLASS_NAMES_TEXT:
+            got = f"{text:,} characters; shorten the names"
+            raise refused("class_names", f"names of at most {MAX_CLASS_NAMES_TEXT:,} characters together", got)
         others = ("format", "class_names", "resize", "center_crop")
         if self.corrupt is not None and any(getattr(self, name) is not None for name in others):
             raise ValueError(f"expected {', '.join(others)} with files, got one of them with corrupt")

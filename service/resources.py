@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 from fastapi import Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 from starlette.concurrency import run_in_threadpool
 
 from service import schemas
-from service.dependencies import WORDS, Row, cut_page, decode_cursor, encode_cursor, get, shown
+from service.dependencies import WORDS, Row, cut_page, decode_cursor, decode_index, encode_cursor, get, shown
 from service.errors import RETRY_SECONDS, InUse, NotFound, UnknownResource
 from service.idempotency import REPLAYED, forget
 from worker.store import registry
@@ -26,10 +26,21 @@ def page(
 ) -> tuple[list[Row], str | None]:
     """The tenant's rows, newest first, and the cursor of the next page."""
     query: Select[Row] = select(kind).where(kind.tenant_id == tenant_id, *conditions).order_by(kind.id.desc())
+    if issubclass(kind, Dataset):
+        query = query.options(defer(Dataset.class_names, raiseload=True))  # megabytes that no list shows
     if (last := decode_cursor(cursor)) is not None:
         query = query.where(kind.id < last)
     rows, last_row = cut_page(list(session.scalars(query.limit(limit + 1))), limit)
     return rows, None if last_row is None else encode_cursor(last_row.id)
+
+
+def names_page(names: Sequence[str], limit: int, cursor: str | None) -> schemas.Page[str]:
+    """Some class names, and the cursor of those that follow."""
+    first = decode_index(cursor) + 1
+    last = first + limit - 1
+    return schemas.Page(
+        items=list(names[first : last + 1]), next_cursor=encode_cursor(last) if last + 1 < len(names) else None
+    )
 
 
 def files_of(session: Session, tenant_id: str, references: Sequence[str]) -> list[dict[str, str]]:

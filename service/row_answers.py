@@ -1,7 +1,7 @@
 """Answers that are a job's rows by index, one for each input: pages of JSON, and files that are streamed."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, Generic, TypeVar
 
 from fastapi import Request, Response
@@ -14,6 +14,9 @@ from worker.store.result_tables import JobSummary
 from worker.store.session import Database
 
 Shown = TypeVar("Shown")
+
+MOST_NUMBERS = 200_000
+"""Class counts and other numbers in lists, of all rows of one page; a page has at least one row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +33,29 @@ class Rows(Generic[Shown]):
 def rows_page(
     database: Database, tenant_id: str, job_id: str, of: Rows[Shown], *, limit: int, cursor: str | None
 ) -> schemas.Page[Shown]:
-    """A job's rows behind the cursor; raises ``NotFound`` where it has none of that sort."""
+    """A job's rows behind the cursor; raises ``NotFound`` where it has none of that sort.
+
+    A page has fewer rows than ``limit`` where rows are long: each has class counts, of up to 100,000 classes.
+    """
     after = decode_index(cursor)
     with database.read() as session:
         of_kind(session, tenant_id, job_id, of.kinds, of.noun)
+        limit = min(limit, _most_rows(list(of.read(session, job_id, after=after, limit=1))))
         rows, last = cut_page(list(of.read(session, job_id, after=after, limit=limit + 1)), limit)
     following = None if last is None else encode_cursor(last.index)
     return schemas.Page(items=[of.show(row) for row in rows], next_cursor=following)
+
+
+def _most_rows(first: Sequence[Any]) -> int:
+    """Rows of one page, by the length of the first; all rows of a job have about the same."""
+    return max(1, MOST_NUMBERS // max(1, sum(map(_numbers, first))))
+
+
+def _numbers(value: Any) -> int:
+    """How many numbers a row has in its lists."""
+    if isinstance(value, tuple | list):
+        return len(value) if not value or isinstance(value[0], int | float) else sum(map(_numbers, value))
+    return sum(map(_numbers, vars(value).values())) if is_dataclass(value) else 0
 
 
 def rows_etag(database: Database, tenant_id: str, job_id: str, kinds: Sequence[str], part: str) -> str:

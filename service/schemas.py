@@ -51,7 +51,8 @@ class Problem(Answer):
     expected: str | None = None
     got: str | None = None
     where: str | None = None
-    errors: list[Fault] | None = None
+    errors: Annotated[list[Fault] | None, Field(description="the first wrong fields, at most 20")] = None
+    more_errors: Annotated[int | None, Field(description="how many more there are")] = None
 
 
 class Page(Answer, Generic[Item]):
@@ -129,7 +130,10 @@ class Dataset(Answer):
     count: int | None = None
     shape: Annotated[list[int] | None, Field(description="channels, height, width")] = None
     num_classes: int | None = None
-    class_names: list[str] | None = None
+    class_names: Annotated[
+        list[str] | None,
+        Field(description="the first 1,000 in the order of the labels, all at `/class_names`; null in lists"),
+    ] = None
     content_hash: Annotated[str | None, Field(description="SHA-256 of images, labels and class names")] = None
     sha256: Annotated[str | None, Field(description="of the stored file, see /v1/blobs")] = None
     corrupted: Annotated[CorruptedImages | None, Field(description="of a data set of corrupted images")] = None
@@ -167,7 +171,10 @@ class Checkpoint(Answer):
     ] = None
     parts: Annotated[list[CheckpointPart] | None, Field(description="in the order of the composition")] = None
     sha256: Annotated[str | None, Field(description="of the stored file, see /v1/blobs")] = None
-    info: dict[str, Any] | None = None
+    info: Annotated[
+        dict[str, Any] | None,
+        Field(description="what the file says of itself, with the first 1,000 class names; null in lists"),
+    ] = None
     source: dict[str, Any] = {}
     problem: Problem | None = None
 

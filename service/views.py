@@ -10,13 +10,23 @@ from sqlalchemy.orm import Session
 from rs_core.certify.decision import ABSTAIN, UNKNOWN_LABEL
 from rs_core.certify.decision import Certificate as CertificateRecord
 from rs_core.certify.decision import Prediction as PredictionRecord
+from rs_core.errors import readable
 from rs_core.evaluate.records import Evaluated as EvaluatedRecord
+from rs_core.faults import MOST_FAULTS
 from rs_core.spec import dump_spec
 from service import result_schemas, schemas
 from worker.store import groups
 from worker.store.result_tables import EpochMetric
 from worker.store.tables import Blob, Checkpoint, Dataset, Job, Upload
 
+SHOWN_NAMES = 1_000
+"""Class names in one answer; all of them are at ``/class_names``."""
+SHOWN_FILES = 3
+"""Files of one item of a list."""
+LARGE_FIELDS = frozenset({"class_names", "info"})
+"""Fields that a list leaves out."""
+LONGEST_PROBLEM = 2_000
+"""Characters of each text of a stored problem. Versions before this one stored longer ones."""
 RESOURCE_FIELDS = {
     Dataset: ("id", "name", "state", "count", "shape", "num_classes", "class_names", "content_hash", "sha256"),
     Checkpoint: (
@@ -42,7 +52,12 @@ def time(seconds: float) -> datetime:
 def problem(stored: dict[str, Any] | None) -> schemas.Problem | None:
     """A stored problem, with the members that every problem has."""
     usual = {"type": "about:blank", "title": "It failed.", "status": 500, "detail": ""}
-    return None if stored is None else schemas.Problem.model_validate(usual | stored)
+    if stored is None:
+        return None
+    cut = {name: readable(text, LONGEST_PROBLEM) if isinstance(text, str) else text for name, text in stored.items()}
+    if isinstance(errors := cut.get("errors"), list):
+        cut["errors"] = errors[:MOST_FAULTS]
+    return schemas.Problem.model_validate(usual | cut)
 
 
 def uploads(session: Session, rows: Sequence[Upload]) -> list[schemas.Upload]:
@@ -55,13 +70,13 @@ def uploads(session: Session, rows: Sequence[Upload]) -> list[schemas.Upload]:
     ]
 
 
-def datasets(session: Session, rows: Sequence[Dataset]) -> list[schemas.Dataset]:
-    """Data sets with the conversions that make them."""
+def datasets(session: Session, rows: Sequence[Dataset], *, brief: bool = False) -> list[schemas.Dataset]:
+    """Datasets with the conversions that make them; ``brief``, as a list shows them, without what may be large."""
     column = Job.dataset_id
     found = session.execute(select(column, Job.id).where(Job.kind == "convert", column.in_([row.id for row in rows])))
     jobs = {resource: job for resource, job in found}
     return [
-        schemas.Dataset.model_validate(_resource(row, jobs.get(row.id)) | {"corrupted": corrupted_images(row)})
+        schemas.Dataset.model_validate(_resource(row, jobs.get(row.id), brief) | {"corrupted": corrupted_images(row)})
         for row in rows
     ]
 
@@ -84,13 +99,16 @@ def corrupted_images(row: Dataset) -> schemas.CorruptedImages | None:
     return schemas.CorruptedImages.model_validate({**dump_spec(found), "groups": shown})
 
 
-def checkpoints(session: Session, rows: Sequence[Checkpoint]) -> list[schemas.Checkpoint]:
-    """Checkpoints with the conversions or trainings that make them."""
+def checkpoints(session: Session, rows: Sequence[Checkpoint], *, brief: bool = False) -> list[schemas.Checkpoint]:
+    """Checkpoints with the conversions or trainings that make them; ``brief``, as a list shows them, without what may be
+    large."""
     column = Job.checkpoint_id
     found = session.execute(select(column, Job.id).where(Job.kind == "convert", column.in_([row.id for row in rows])))
     jobs = {resource: job for resource, job in found}
     return [
-        schemas.Checkpoint.model_validate(_resource(row, jobs.get(row.id) or row.source.get("job")) | composition(row))
+        schemas.Checkpoint.model_validate(
+            _resource(row, jobs.get(row.id) or row.source.get("job"), brief) | composition(row)
+        )
         for row in rows
     ]
 
@@ -111,14 +129,36 @@ def composition(row: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _resource(row: Dataset | Checkpoint, job: str | None) -> dict[str, Any]:
-    fields = {field: getattr(row, field) for field in RESOURCE_FIELDS[type(row)]}
-    return fields | {"created": time(row.created), "job": job, "source": _source(row), "problem": problem(row.problem)}
+def _resource(row: Dataset | Checkpoint, job: str | None, brief: bool) -> dict[str, Any]:
+    left_out = LARGE_FIELDS if brief else ()
+    fields = {field: getattr(row, field) for field in RESOURCE_FIELDS[type(row)] if field not in left_out}
+    for field in LARGE_FIELDS & fields.keys():
+        fields[field] = with_first_names(fields[field], field)
+    source = {name: value for name, value in row.source.items() if name != "corrupted"}  # which is shown elsewhere
+    return fields | {
+        "created": time(row.created),
+        "job": job,
+        "source": brief_source(source) if brief else with_first_names(source),
+        "problem": problem(row.problem),
+    }
 
 
-def _source(row: Dataset | Checkpoint) -> dict[str, Any]:
-    """Where it comes from; what is known of corrupted images is shown elsewhere."""
-    return {name: value for name, value in row.source.items() if name != "corrupted"}
+def with_first_names(value: Any, field: str = "") -> Any:
+    """A JSON-like value in which each list ``class_names`` has at most ``SHOWN_NAMES`` items."""
+    if isinstance(value, dict):
+        return {name: with_first_names(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return value[:SHOWN_NAMES] if field == "class_names" else [with_first_names(item) for item in value]
+    return value
+
+
+def brief_source(source: dict[str, Any]) -> dict[str, Any]:
+    """Where something comes from, as a list shows it: without class names, and with the first files only."""
+    brief = {name: value for name, value in source.items() if name != "class_names"}
+    files = brief.get("files") or []
+    if len(files) > SHOWN_FILES:
+        brief |= {"files": files[:SHOWN_FILES], "more_files": len(files) - SHOWN_FILES}
+    return brief
 
 
 def certificate(row: CertificateRecord) -> result_schemas.Certificate:

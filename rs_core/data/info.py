@@ -31,6 +31,10 @@ MAX_BYTES = 16 * 2**30
 """Of all images together, unpacked, where nobody set another limit."""
 MAX_SIDE = 4096
 MAX_CLASSES = 100_000
+MAX_CLASS_NAME = 200
+"""Characters of one class name."""
+MAX_CLASS_NAMES_TEXT = 2**19
+"""Characters of all class names of a dataset or model together."""
 CHUNK = 2**20
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -123,14 +127,21 @@ def classes(
 
 
 def check_names(class_names: Sequence[str], where: str) -> tuple[str, ...]:
-    """Class names within reason: texts of 1 to 200 printable characters, at most ``MAX_CLASSES`` of them."""
-    wrong = [name for name in class_names if not (0 < len(name) <= 200 and name.isprintable())]
+    """Checks class names: printable, and bounded in their number, in the length of each and in all.
+
+    Raises:
+        InvalidDataset: A bound is exceeded, or a name has characters that cannot be shown.
+    """
+    wrong = [name for name in class_names if not (0 < len(name) <= MAX_CLASS_NAME and name.isprintable())]
     if wrong or len(class_names) > MAX_CLASSES:
         raise InvalidDataset(
-            expected=f"at most {MAX_CLASSES:,} class names of 1 to 200 printable characters",
+            expected=f"at most {MAX_CLASSES:,} class names of 1 to {MAX_CLASS_NAME} printable characters",
             got=f"{len(class_names):,} names" + (f", one of them {wrong[0][:50]!r}" if wrong else ""),
             where=where,
         )
+    if (text := sum(map(len, class_names))) > MAX_CLASS_NAMES_TEXT:
+        expected = f"class names of at most {MAX_CLASS_NAMES_TEXT:,} characters together"
+        raise InvalidDataset(expected=expected, got=f"{text:,} characters; shorten the names", where=where)
     return tuple(str(name) for name in class_names)
 
 

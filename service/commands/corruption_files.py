@@ -69,10 +69,10 @@ def _parts(name: str, path: Path, per_severity: int | None) -> "list[Part]":
 
 def _rows(path: Path) -> "list[Certificate]":
     from rs_core.certify.decision import Certificate
-    from rs_core.tsv import read_tsv
+    from rs_core.tsv_reader import read_results
     from service.records import read_ndjson
 
-    rows = read_ndjson(path) if path.suffix in NDJSON else read_tsv(path)
+    rows = read_ndjson(path) if path.suffix in NDJSON else read_results(path)
     certificates = [row for row in rows if isinstance(row, Certificate)]
     if len(certificates) < len(rows):
         raise CommandError(f"The file {path.name} holds predictions: expected certificates, which have radii.")
@@ -88,16 +88,11 @@ def _text(report: "CorruptionReport") -> str:
 
 
 def _csv(report: "CorruptionReport") -> str:
-    import csv
-    import io
-
     from rs_core.corruption_text import csv_rows
+    from rs_core.csv_text import csv_text
     from rs_core.report_text import CSV_COLUMNS
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([CSV_COLUMNS, *csv_rows(report)])
-    return text.getvalue().rstrip("\n")
+    return csv_text([CSV_COLUMNS, *csv_rows(report)]).rstrip("\n")
 
 
 def _draw(path: Path, report: "CorruptionReport") -> None:

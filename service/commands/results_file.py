@@ -85,11 +85,11 @@ def _as_made(rows: Any, run: dict[str, Any]) -> Any:
 
 
 def _rows(file: Path, *, sigma: float | None, n0: int | None, n: int | None, alpha: float | None) -> "Rows":
-    from rs_core.tsv import read_tsv
+    from rs_core.tsv_reader import Known, read_results
 
     if file.suffix not in NDJSON:
         known = [math.nan if value is None else value for value in (sigma, alpha)]
-        return read_tsv(file, sigma=known[0], n0=n0 or 0, n=n or 0, alpha=known[1])
+        return read_results(file, known=Known(sigma=known[0], n0=n0 or 0, n=n or 0, alpha=known[1]))
     if any(value is not None for value in (sigma, n0, n, alpha)):
         raise typer.BadParameter("expected --sigma, --n0, --n and --alpha with a TSV file only: the rows say them")
     return records.read_ndjson(file)

@@ -168,6 +168,7 @@ def read_settings(**flags: Any) -> "Settings":
     """The settings, with the flags that were given."""
     from pydantic import ValidationError
 
+    from rs_core.faults import shown
     from worker.settings import Settings
 
     try:
@@ -175,7 +176,7 @@ def read_settings(**flags: Any) -> "Settings":
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]
         name = "RADII_" + "_".join(str(part) for part in fault["loc"]).upper()
-        raise CommandError(f"The setting {name} is not valid: {fault['msg']}, got {fault['input']!r}.") from None
+        raise CommandError(f"The setting {name} is not valid: {fault['msg']}, got {shown(fault['input'])}.") from None
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Predictions as text: their results file, and what they come to. Certifications have ``rs_core.report`` for that."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,8 @@ def predictions_tsv(predictions: "Iterable[Prediction]") -> Iterator[str]:
 def summarize_predictions(
     predictions: "Sequence[Prediction]", total: int, grouped: "Grouped | None" = None
 ) -> dict[str, Any]:
-    """Counts and shares; inputs that abstained or are missing stay in the denominator. ``grouped``: of a data set of
-    corrupted images, which are which."""
+    """Counts and shares; inputs that abstained or are missing stay in the denominator, and what the rows do not say is
+    ``None``. ``grouped``: of a data set of corrupted images, which are which."""
     correct = sum(row.correct for row in predictions)
     errors = sum(row.error is not None for row in predictions)
     abstained = sum(row.prediction == -1 for row in predictions)
@@ -36,11 +37,19 @@ def summarize_predictions(
         "abstained": abstained,
         "abstention_rate": abstained / total,
         "errors": errors,
-        "n": predictions[0].n,
-        "alpha": predictions[0].alpha,
-        "sigma": predictions[0].sigma,
-        "seed": predictions[0].seed,
+        "n": predictions[0].n or None,
+        "alpha": _known(predictions[0].alpha),
+        "sigma": _known(predictions[0].sigma),
+        "seed": predictions[0].seed if predictions[0].seed >= 0 else None,
     } | _by_corruption(predictions, grouped)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "unknown" if value is None else format(value, form)
 
 
 def _by_corruption(predictions: "Sequence[Prediction]", grouped: "Grouped | None") -> dict[str, Any]:
@@ -58,8 +67,8 @@ def predictions_table(predictions: "Sequence[Prediction]", total: int, grouped: 
         ["inputs", f"{sums['evaluated']:,} of {total:,}"],
         ["accuracy", f"{100 * sums['accuracy']:.2f} %  ({sums['correct']:,} correct)"],
         ["abstained", f"{100 * sums['abstention_rate']:.2f} %  ({sums['abstained']:,})"],
-        ["n, alpha", f"{sums['n']:,}, {sums['alpha']:g}"],
-        ["sigma, seed", f"{sums['sigma']:g}, {sums['seed']}"],
+        ["n, alpha", f"{_shown(sums['n'], ',')}, {_shown(sums['alpha'], 'g')}"],
+        ["sigma, seed", f"{_shown(sums['sigma'], 'g')}, {_shown(sums['seed'], 'd')}"],
     ]
     text = table(["smoothed classifier", ""], rows)
     if grouped is None:

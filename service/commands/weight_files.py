@@ -83,14 +83,9 @@ def _votes(file: Path) -> Votes:
 
 
 def _csv(found: "dict[str, tuple[WeightRow, ...]]") -> str:
-    import csv
-    import io
-
+    from rs_core.csv_text import csv_text
     from rs_core.mixed_text import csv_rows
     from rs_core.report_text import CSV_COLUMNS
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["certification", *CSV_COLUMNS])
-    writer.writerows([name, *row] for name, rows in found.items() for row in csv_rows(rows))
-    return text.getvalue().rstrip("\n")
+    rows = ((name, *row) for name, rows in found.items() for row in csv_rows(rows))
+    return csv_text([("certification", *CSV_COLUMNS), *rows]).rstrip("\n")

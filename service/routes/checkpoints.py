@@ -9,16 +9,17 @@ from sqlalchemy.orm import Session
 
 from rs_core.models.table import architecture
 from service import admission, composing, requests, schemas, views
-from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get
+from service.dependencies import Cursor, DatabaseDep, Limit, RowLimit, SettingsDep, TenantId, Wait, get
 from service.idempotency import IdempotencyKey, once
+from service.json_bodies import JsonRoute
 from service.openapi import ACCEPTED, problems
-from service.resources import accepted, files_of, page, remove, when_made
+from service.resources import accepted, files_of, names_page, page, remove, when_made
 from worker import broker
 from worker.store import registry
 from worker.store.session import Database
 from worker.store.tables import Checkpoint
 
-router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
+router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=JsonRoute)
 
 
 @router.post(
@@ -55,7 +56,7 @@ def list_checkpoints(
     """Your checkpoints, newest first."""
     with database.read() as session:
         rows, following = page(session, Checkpoint, tenant_id, cursor, limit, Checkpoint.state != registry.DELETED)
-        return schemas.Page(items=views.checkpoints(session, rows), next_cursor=following)
+        return schemas.Page(items=views.checkpoints(session, rows, brief=True), next_cursor=following)
 
 
 @router.get("/{checkpoint_id}", operation_id="get_checkpoint", responses=problems(404))
@@ -64,6 +65,16 @@ async def get_checkpoint(
 ) -> schemas.Checkpoint:
     """One checkpoint; with `wait`, as soon as it is pending no more or the time is up."""
     return await when_made(request, partial(_read, database, tenant_id, checkpoint_id), wait)
+
+
+@router.get("/{checkpoint_id}/class_names", operation_id="list_checkpoint_class_names", responses=problems(404))
+def list_class_names(
+    checkpoint_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 1000, cursor: Cursor = None
+) -> schemas.Page[str]:
+    """All class names, in the order of the labels."""
+    with database.read() as session:
+        row = get(session, Checkpoint, tenant_id, checkpoint_id)
+        return names_page((row.info or {}).get("class_names") or [], limit, cursor)
 
 
 @router.delete("/{checkpoint_id}", operation_id="delete_checkpoint", status_code=204, responses=problems(404, 409))

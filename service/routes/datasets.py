@@ -7,16 +7,17 @@ from fastapi import APIRouter, Body, Request, Response
 from sqlalchemy.orm import Session
 
 from service import admission, corrupting, requests, schemas, views
-from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get
+from service.dependencies import Cursor, DatabaseDep, Limit, RowLimit, SettingsDep, TenantId, Wait, get
 from service.idempotency import IdempotencyKey, once
+from service.json_bodies import JsonRoute
 from service.openapi import ACCEPTED, problems
-from service.resources import accepted, files_of, page, remove, when_made
+from service.resources import accepted, files_of, names_page, page, remove, when_made
 from worker import broker
 from worker.store import registry
 from worker.store.session import Database
 from worker.store.tables import Dataset
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=JsonRoute)
 
 
 @router.post("", operation_id="create_dataset", status_code=202, responses={**ACCEPTED, **problems(400, 409, 413, 429)})
@@ -53,7 +54,7 @@ def list_datasets(
     """Your data sets, newest first."""
     with database.read() as session:
         rows, following = page(session, Dataset, tenant_id, cursor, limit, Dataset.state.not_in(registry.HIDDEN))
-        return schemas.Page(items=views.datasets(session, rows), next_cursor=following)
+        return schemas.Page(items=views.datasets(session, rows, brief=True), next_cursor=following)
 
 
 @router.get("/{dataset_id}", operation_id="get_dataset", responses=problems(404))
@@ -62,6 +63,16 @@ async def get_dataset(
 ) -> schemas.Dataset:
     """One data set; with `wait`, as soon as it is pending no more or the time is up."""
     return await when_made(request, partial(_read, database, tenant_id, dataset_id), wait)
+
+
+@router.get("/{dataset_id}/class_names", operation_id="list_dataset_class_names", responses=problems(404))
+def list_class_names(
+    dataset_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 1000, cursor: Cursor = None
+) -> schemas.Page[str]:
+    """All class names, in the order of the labels."""
+    with database.read() as session:
+        row = get(session, Dataset, tenant_id, dataset_id)
+        return names_page(row.class_names or [], limit, cursor)
 
 
 @router.delete("/{dataset_id}", operation_id="delete_dataset", status_code=204, responses=problems(404, 409))

@@ -12,6 +12,7 @@ from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, Tenant
 from service.errors import RETRY_SECONDS, InUse
 from service.idempotency import REPLAYED, IdempotencyKey, forget, once
 from service.job_answers import JobAnswers
+from service.json_bodies import JsonRoute
 from service.openapi import ACCEPTED, NOT_MODIFIED, Responses, problems
 from service.resources import json_answer, of_kind, page
 from service.submission import bells as claimable
@@ -21,7 +22,7 @@ from worker.store import jobs, results
 from worker.store.session import Database
 from worker.store.tables import Job
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
 
 _REQUEST: TypeAdapter[Any] = TypeAdapter(requests.JobRequest)
 _PLANNED: Responses = {200: {"model": plan_schemas.Plan, "description": "Valid; no job was made"}}
@@ -76,7 +77,7 @@ def list_jobs(
     conditions = [Job.kind == kind if kind else Job.kind != "convert"] + ([Job.state == state] if state else [])
     with database.read() as session:
         rows, following = page(session, Job, tenant_id, cursor, limit, *conditions)
-        return schemas.Page(items=job_views.views(session, rows), next_cursor=following)
+        return schemas.Page(items=job_views.views(session, rows, brief=True), next_cursor=following)
 
 
 @router.get(

@@ -32,7 +32,7 @@ def jobs_page(tenant_id: PageTenantId, database: DatabaseDep, cursor: Cursor = N
     """The tenant's jobs, newest first."""
     with database.read() as session:
         rows, following = page(session, Job, tenant_id, cursor, JOBS_PER_PAGE, Job.kind != "convert")
-        jobs = job_views.views(session, rows)
+        jobs = job_views.views(session, rows, brief=True)
         named = _names(session, rows)
     html = render("jobs.html", jobs=jobs, following=following, named=named, kind_of=_kind, unlabelled=_unlabelled)
     return HTMLResponse(html, headers=PAGE_HEADERS)

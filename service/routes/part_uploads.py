@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from service import requests, schemas, views
 from service.dependencies import DatabaseDep, SettingsDep, TenantId, shown
 from service.errors import DigestMismatch, InvalidRequest, NotFound, NotReady
+from service.json_bodies import JsonRoute
 from service.openapi import problems
 from service.routes.uploads import RAW_BODY, ContentDigest
 from service.uploading import check_room, check_size, take
@@ -20,7 +21,7 @@ from worker.store.part_uploads import Damaged
 from worker.store.session import Database
 from worker.store.tables import PartUpload, Upload
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=JsonRoute)
 
 UploadId = Annotated[str, Path(max_length=40, description="as `POST /v1/uploads` has answered")]
 PartNumber = Annotated[int, Path(ge=0, lt=part_uploads.MOST_PARTS + 1, description="0, 1, ...")]

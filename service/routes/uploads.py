@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Request, Response
+from pydantic import AfterValidator
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -11,7 +12,7 @@ from service import schemas, views
 from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, shown
 from service.errors import InUse, NotFound
 from service.openapi import problems
-from service.requests import UPLOAD_NAME
+from service.requests import UPLOAD_NAME, printable
 from service.resources import page
 from service.uploading import take
 from worker.store import registry
@@ -22,7 +23,9 @@ from worker.store.tables import Job, Upload
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 UploadName = Annotated[
-    str, Path(pattern=UPLOAD_NAME, max_length=255, description="1 to 255 characters without slashes")
+    str,
+    Path(pattern=UPLOAD_NAME, max_length=255, description="1 to 255 visible characters without slashes"),
+    AfterValidator(printable),
 ]
 ContentDigest = Annotated[str | None, Header(description="RFC 9530; `sha-256=:BASE64:` is checked against the body")]
 RAW_BODY = {

@@ -91,3 +91,27 @@ def test_a_record_is_read_without_torch(tmp_path: Path) -> None:
     code = "import sys, rs_core.checkpoint_info; assert not {'torch', 'safetensors'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"provenance": {"origin": "a\ud800"}},
+        {"provenance": {"a\0": 1}},
+        {"provenance": {"a": [{"b": "\udfff"}]}},
+        {"method": "a\0b"},
+        {"class_names": ("a\0", *NAMES[1:])},
+    ],
+)
+def test_text_that_no_database_stores_is_refused(changes: dict[str, Any]) -> None:
+    fields = {"architecture": "digits_cnn", "num_classes": 10, "input_shape": (1, 8, 8)} | changes
+    with pytest.raises(InvalidCheckpoint, match="expected text without NUL characters and lone surrogates, got a "):
+        make_info("model.safetensors", fields)
+
+
+def test_provenance_and_class_names_are_bounded() -> None:
+    fields = {"architecture": "digits_cnn", "num_classes": 10_000, "input_shape": (1, 8, 8)}
+    with pytest.raises(InvalidCheckpoint, match="a provenance of at most 65,536 bytes"):
+        make_info("m", fields | {"provenance": {"log": "x" * 2**16}})
+    with pytest.raises(InvalidCheckpoint, match="class names of at most 524,288 characters together"):
+        make_info("m", fields | {"class_names": ("x" * 200,) * 10_000})

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from rs_core import faults
 from rs_core.errors import InvalidSpec
 from rs_core.spec import parse_spec
 
@@ -56,3 +57,27 @@ def test_of_several_wrong_fields_each_is_told() -> None:
     assert caught.value.where == "dataset, architecture, sigma"
     assert "dataset: a value, since it is required; architecture: a value" in str(caught.value)
     assert "sigma = 0" in str(caught.value)
+
+
+def test_faults_beyond_the_twentieth_are_counted() -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec(TRAIN | {f"epochs{number}": number for number in range(100_000)})
+    assert str(caught.value).count("; epochs") == 2 * 19
+    assert caught.value.expected.endswith("; and 99,980 more") and caught.value.got.endswith("; and 99,980 more")
+
+
+def test_faults_are_described_as_far_as_a_sentence_can_hold_them() -> None:
+    long = "x" * 10**6
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec(TRAIN | {f"{number}{long}": long for number in range(100)})
+    assert caught.value.got.endswith(" more") and len(str(caught.value)) < 5_000
+
+
+def test_a_value_is_shown_without_reading_all_of_it() -> None:
+    class Endless(list[Any]):
+        def __iter__(self) -> Any:
+            return iter(lambda: 1, 2)
+
+    assert faults.shown(Endless([1])) == "[" + "1, " * 65 + "1..."
+    assert faults.shown({"a": {"b": "c"}, "d": [1.5, None, True]}) == '{"a": {"b": "c"}, "d": [1.5, null, true]}'
+    assert len(faults.shown("x" * 10**7)) == faults.SHOWN

@@ -198,8 +198,8 @@ def test_a_bad_registration_is_refused(still: Service, path: str, body: dict[str
         (b"", 422, ("body", "a value, since it is required")),
         (b"[]", 422, ("body",)),
         (b"null", 422, ("body",)),
-        (b'{"kind": "certify", "dataset": "\\ud800", "checkpoint": "x"}', 422, ("body.dataset", "string")),
-        (b'{"\\ud800": 1, "kind": "certify"}', 422, ("body", "string")),
+        (b'{"kind": "certify", "dataset": "\\ud800", "checkpoint": "x"}', 422, ("text in Unicode", "surrogate")),
+        (b'{"\\ud800": 1, "kind": "certify"}', 422, ("text in Unicode", "surrogate")),
         (
             b'{"kind": "certify", "sigma": NaN, "dataset": "x", "checkpoint": "y"}',
             422,
@@ -368,7 +368,7 @@ def test_a_database_without_tables_is_503(tmp_path: Path) -> None:
 def test_an_unexpected_error_shows_an_identifier_and_nothing_of_the_inside(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("the secret of the inside")
 
     with monkeypatch.context() as patched:

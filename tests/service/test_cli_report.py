@@ -78,6 +78,46 @@ class TestReport:
         assert ".png or .svg" in refused("report", tsv, "--plot", tmp_path / "x.pdf")
 
 
+class TestPredictions:
+    HEADER = "idx\tlabel\tpredict\tcorrect\ttime\n"
+    ROWS = "0\t0\t0\t1\t0:00:01.737771\n100\t2\t2\t1\t0:00:00.158496\n200\t4\t395\t0\t0.1\n300\t4\t-1\t0\t0.1\n"
+
+    @pytest.fixture
+    def tsv(self, tmp_path: Path) -> Path:
+        path = tmp_path / "predictions.tsv"
+        path.write_text(self.HEADER + self.ROWS)
+        return path
+
+    def test_a_report_of_predictions_shows_accuracy_and_abstentions(self, tsv: Path) -> None:
+        text = done("report", tsv).stdout
+        assert re.search(r"accuracy\s+50\.00 %\s+\(2 correct\)", text)
+        assert re.search(r"abstained\s+25\.00 %\s+\(1\)", text)
+        assert re.search(r"n, alpha\s+unknown, unknown", text) and re.search(r"sigma, seed\s+unknown, unknown", text)
+        assert "radius" not in text and "ACR" not in text
+
+    def test_what_predictions_do_not_say_is_null(self, tsv: Path) -> None:
+        body = json.loads(done("report", tsv, "--json").stdout, parse_constant=lambda word: pytest.fail(word))
+        assert (body["accuracy"], body["abstention_rate"], body["inputs"]) == (0.5, 0.25, 4)
+        assert [body[name] for name in ("n", "alpha", "sigma", "seed")] == [None] * 4
+        told = json.loads(done("report", tsv, "--json", "--n", "100", "--sigma", "0.5", "--alpha", "0.001").stdout)
+        assert [told[name] for name in ("n", "alpha", "sigma")] == [100, 0.001, 0.5]
+
+    def test_columns_are_read_by_name(self, tmp_path: Path) -> None:
+        path = tmp_path / "rows.tsv"
+        lines = [line.split("\t") for line in TSV.splitlines()]
+        columns = [lines[0].index(name) for name in ("correct", "radius", "predict", "idx", "label")]
+        shuffled = [[cells[place] for place in columns] for cells in lines]
+        words = {"0": "False", "1": "True"}
+        rows = [shuffled[0], *([words[cells[0]], *cells[1:]] for cells in shuffled[1:])]
+        path.write_text("\n".join("\t".join([*cells, "100000"]) for cells in rows).replace("100000", "n_samples", 1))
+        assert json.loads(done("report", path, "--json").stdout)["acr"] == 0.1875
+
+    def test_a_missing_column_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "rows.tsv"
+        path.write_text("idx\tpredict\tradius\n1\t1\t1\n")
+        assert "which lacks label" in refused("report", path)
+
+
 class TestCorruptions:
     @pytest.fixture
     def files(self, tmp_path: Path) -> list[Path]:

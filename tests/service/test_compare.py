@@ -14,7 +14,7 @@ from tests_support.runs import row
 from rs_core import published
 from rs_core.report import summarize
 from rs_core.tsv import write_tsv
-from service import comparing
+from service import comparing, results_files
 from service.client import ApiError, Client
 from service.comparison_schemas import Comparison
 from worker.store import results
@@ -240,13 +240,13 @@ class TestRefusals:
 
     def test_no_session_is_held_while_files_are_read(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
         upload(service, "theirs.tsv", [0.5] * 20)
-        read, held = comparing.read_tsv, []
+        read, held = results_files.read_results, []
 
         def watched(*args: Any, **named: Any) -> Any:
             held.append(service.database.engine.pool.checkedout())  # type: ignore[attr-defined]
             return read(*args, **named)
 
-        monkeypatch.setattr(comparing, "read_tsv", watched)
+        monkeypatch.setattr(results_files, "read_results", watched)
         assert asked(service, file="theirs.tsv") and held == [0]
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -146,6 +147,28 @@ def test_what_a_name_may_be_is_said_in_words(service: Service) -> None:
         assert "without slashes, backslashes and control characters, got" in answer.json()["detail"]
         assert "^" not in answer.json()["detail"]
     assert "expected 64 hexadecimal digits in lower case, got 'x'" in announced.json()["detail"]
+
+
+HIDDEN = ["a\u200bb", "a\u202eb", "a\u00a0b", "\ufeffa", "a\ue000", "a\u2028b", "a\u0085b", "a\u00adb"]
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_name_with_characters_that_cannot_be_seen_is_refused(service: Service, name: str) -> None:
+    code = next(f"U+{ord(letter):04X}" for letter in name if not letter.isprintable())
+    words = ("expected visible characters and plain spaces only", f"got {code}")
+    assert_problem(service.client.put(f"/v1/uploads/{quote(name)}", content=b"x"), 422, *words)
+    assert_problem(service.client.post("/v1/uploads", json={"name": name, "size": 3}), 422, *words)
+    for path in ("/v1/datasets", "/v1/checkpoints"):
+        assert_problem(service.client.post(path, json={"name": name, "files": ["f"]}), 422, *words)
+    assert service.client.get("/v1/uploads").json()["items"] == []
+
+
+@pytest.mark.parametrize("name", ["x", " a b ", "żółć.npz", "數據", "a..b", "a:b;c&d=e?f#g", "\U0001f600", "'\""])
+def test_what_is_taken_is_found_again_by_its_name(service: Service, name: str) -> None:
+    assert service.client.put(f"/v1/uploads/{quote(name, safe='')}", content=b"x").status_code == 201
+    assert service.client.get(f"/v1/uploads/{quote(name, safe='')}").json()["name"] == name
+    made = service.client.post("/v1/datasets", json={"name": "d", "files": [name]})
+    assert made.json()["source"]["files"][0]["name"] == name
 
 
 def test_names_of_people_are_taken(service: Service) -> None:

@@ -2,14 +2,26 @@
 
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Float, MetaData, String
+from sqlalchemy import JSON, BigInteger, Dialect, Float, MetaData, String, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from rs_core.stored_text import storable
 from worker.store.clock import clock
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 Id = String(40)
+
+
+class StoredText(TypeDecorator[str]):
+    """Text from anywhere, such as an error's: NUL and lone surrogates are stored as escapes, on every database."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """What is stored."""
+        return None if value is None else str(storable(value))
 
 
 class Base(DeclarativeBase):
@@ -24,6 +36,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         dict[str, Any]: Json,
         list[Any]: Json,
+        str: StoredText,
         float: Float(53),
         int: BigInteger,
     }

@@ -65,7 +65,9 @@ def create(
     """A pending data set or checkpoint and the job that converts ``source`` into it; ``work`` is how many images are to be
     made for it, where they are counted."""
     word, prefix = ("dataset", "ds") if kind is Dataset else ("checkpoint", "ckpt")
-    row = kind(id=new_id(prefix), tenant_id=tenant_id, name=name, state=PENDING, source=source)
+    # Class names may be large: they are in the job's specification, and once the row is ready in its own column.
+    origin = {key: value for key, value in source.items() if key != "class_names"}
+    row = kind(id=new_id(prefix), tenant_id=tenant_id, name=name, state=PENDING, source=origin)
     session.add(row)
     session.flush()
     new = jobs.NewJob(

@@ -11,6 +11,7 @@ process that is frozen between the beginning and the end of a writing transactio
 killed; they are told so after ``BUSY_TIMEOUT_MS`` and try again.
 """
 
+import json
 import re
 import secrets
 import time
@@ -21,6 +22,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
+
+from rs_core.stored_text import storable
 
 BUSY_TIMEOUT_MS = 30_000
 PATIENCE = 30.0
@@ -56,6 +59,24 @@ class Database:
         self.engine.dispose()
 
 
+def _to_json(value: Any) -> str:
+    """JSON that both databases store: PostgreSQL refuses NUL and lone surrogates."""
+    text = json.dumps(value)
+    return json.dumps(storable(value)) if any(sign in text for sign in SUSPECT) else text
+
+
+def _from_json(text: str | bytes) -> Any:
+    """A stored value, without what no answer can repeat; versions before this one stored it on SQLite."""
+    text = text if isinstance(text, str) else text.decode()
+    value = json.loads(text)
+    return storable(value) if any(sign in text for sign in SUSPECT) else value
+
+
+SUSPECT = ("\\ud", "\\uD", "\\u0000")
+"""In JSON of ASCII: the escapes of a surrogate, which may be one of a pair, and of NUL."""
+JSON: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": _from_json}
+
+
 def make_engine(url: str, *, patience: float = PATIENCE) -> Engine:
     """An engine for an ``sqlite:///`` or ``postgresql://`` URL (psycopg 3). Raises ``ArgumentError`` for any other."""
     scheme, given, _ = url.partition("://")
@@ -63,7 +84,8 @@ def make_engine(url: str, *, patience: float = PATIENCE) -> Engine:
         got = f"{scheme}://" if given else "one without ://"
         raise ArgumentError(f"expected a postgresql:// or sqlite:// URL, got {got}")
     if url.startswith("sqlite"):
-        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+        arguments = {"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+        engine = create_engine(url, connect_args=arguments, **JSON)
         event.listen(engine, "connect", _on_sqlite_connect)
         event.listen(engine, "begin", _on_sqlite_begin)
         return engine
@@ -73,7 +95,7 @@ def make_engine(url: str, *, patience: float = PATIENCE) -> Engine:
     asked = make_url(url)
     line = {name: str(value) for name, value in LINE.items() if name not in asked.query}
     asked = asked.update_query_dict(line)
-    engine = create_engine(asked, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=10)
+    engine = create_engine(asked, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=10, **JSON)
     limit = f"{max(1, round(patience * 1000))}ms"
     limits = f"SET LOCAL lock_timeout = '{limit}'; SET LOCAL idle_in_transaction_session_timeout = '{limit}'"
     event.listen(engine, "begin", lambda connection: _on_postgres_begin(connection, limits))

@@ -1,0 +1,96 @@
+"""JSON bodies of requests: bounded before they are parsed and before they are validated.
+
+pydantic makes an error for every unknown field and every wrong list item, so a body with a million of them costs seconds
+and a gigabyte before any handler runs. A body of a real request has few fields.
+"""
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rs_core.errors import RadiiError
+from service.errors import InvalidRequest
+
+MOST_VALUES = 200_000
+"""Values in one body, counted by their separators. The longest list that a request takes has 100,000 items."""
+MOST_FIELDS = 200
+"""Fields of one object."""
+LARGE = 64 * 2**10
+"""Bytes above which a body is parsed in a thread."""
+
+
+def parse(body: bytes) -> Any:
+    """The value of a JSON body.
+
+    Raises:
+        json.JSONDecodeError: It is not JSON.
+        UnicodeDecodeError: It is not text.
+        InvalidRequest: It has too many values or fields, or text that is not Unicode.
+    """
+    values = sum(body.count(mark) for mark in (b",", b"[", b"{"))
+    if values > MOST_VALUES:
+        raise InvalidRequest(expected=f"a body with at most {MOST_VALUES:,} values", got=f"about {values:,}")
+    found = json.loads(body)
+    _check_fields(found)
+    if b"\\ud" in body or b"\\uD" in body:
+        _check_text(found)
+    return found
+
+
+def _check_fields(found: Any) -> None:
+    """Refuses objects with too many fields, at any depth, without recursion."""
+    left = [found]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            if len(value) > MOST_FIELDS:
+                expected = f"objects with at most {MOST_FIELDS} fields"
+                raise InvalidRequest(expected=expected, got=f"one with {len(value):,}", where="body")
+            left.extend(item for item in value.values() if isinstance(item, dict | list))
+        else:
+            left.extend(item for item in value if isinstance(item, dict | list)) if isinstance(value, list) else None
+
+
+def _check_text(found: Any) -> None:
+    """Refuses lone surrogates: no database stores them and no answer can repeat them."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(
+            expected="text in Unicode", got="a lone surrogate (\\ud800 to \\udfff)", where="body"
+        ) from None
+
+
+class JsonRequest(Request):
+    """A request whose JSON is parsed by :func:`parse`, in a thread where it is large."""
+
+    async def json(self) -> Any:
+        """The body's value."""
+        if not hasattr(self, "_json"):
+            body = await self.body()
+            self._json = parse(body) if len(body) <= LARGE else await run_in_threadpool(parse, body)
+        return self._json
+
+
+class JsonRoute(APIRoute):
+    """A route that takes a JSON body."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The usual handler, over a :class:`JsonRequest`."""
+        handle = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            try:
+                return await handle(JsonRequest(request.scope, request.receive))
+            except HTTPException as error:
+                if isinstance(error.__cause__, RadiiError):  # FastAPI makes a 400 of whatever goes wrong while it reads
+                    raise error.__cause__ from None
+                raise
+
+        return bounded
