@@ -46,6 +46,7 @@ def to_csv(report: Report) -> str:
     writer.writerow(CSV_COLUMNS)
     inputs = report.inputs
     writer.writerow(("complete", "", int(report.complete), "", "", report.evaluated, inputs))
+    writer.writerow(("interval_units", report.unit, report.units, "", "", "", inputs))
     writer.writerow(("acr", "", report.acr, "", "", "", inputs))
     for p in report.certified_accuracy:
         writer.writerow(("certified_accuracy", p.radius, p.certified_accuracy, p.low, p.high, p.count, inputs))
@@ -93,7 +94,8 @@ def _provenance(report: Report) -> tuple[str, str]:
     procedure = "   ".join(f"{name} {_number(value)}" for name, value in known.items())
     told = report.sampling != "fixed" or report.n is not None
     made = report.made.text if told else "procedure unknown"
-    return f"{procedure}   ({made})", f"inputs {of}   seed {seed}"
+    unit = "" if report.unit == "input" else f" of {report.units:,} photographs"
+    return f"{procedure}   ({made})", f"inputs {of}{unit}   seed {seed}"
 
 
 def _curve(report: Report) -> list[str]:

@@ -15,6 +15,7 @@ from rs_core.asked_report import run_asked
 from rs_core.certify.decision import Certificate
 from rs_core.compare import Comparison, checked, compare_aligned
 from rs_core.errors import InvalidResults
+from rs_core.photographs import Photographs
 from rs_core.published import Published
 from rs_core.spec import dump_spec
 from rs_core.tsv import read_tsv
@@ -39,7 +40,8 @@ NDJSON = (".ndjson", ".jsonl")
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What a request asks for: identifiers of jobs, names of uploads, published results, and how to compare."""
+    """What a request asks for: identifiers of jobs, names of uploads, published results, and how to compare. ``photographs``:
+    after how many indices those of the files come again, of corrupted images."""
 
     jobs: tuple[str, ...]
     files: tuple[str, ...]
@@ -47,6 +49,7 @@ class Asked:
     baseline: str | None = None
     radii: tuple[float, ...] | None = None
     all_pairs: bool = False
+    photographs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +98,7 @@ def find(session: Session, tenant_id: str, asked: Asked) -> tuple[Named, ...]:
 def etag(named: Sequence[Named], asked: Asked, form: str) -> str:
     """Changes with every result of a job, with the content of a file, and with what is asked."""
     parts: list[object] = [VERSION, form, [one.name for one in asked.published], asked.baseline]
-    parts += [asked.radii, asked.all_pairs]
+    parts += [asked.radii, asked.all_pairs, asked.photographs]
     for one in named:
         parts.append(one.name)
         if one.job is not None:
@@ -113,10 +116,12 @@ def read_jobs(session: Session, named: Sequence[Named]) -> dict[str, Run]:
     return {one.name: _of_job(session, one.name, one.job) for one in named if one.job is not None}
 
 
-def read_files(named: Sequence[Named], runs: dict[str, Run], settings: Settings) -> tuple[Run, ...]:
+def read_files(
+    named: Sequence[Named], runs: dict[str, Run], settings: Settings, photographs: int | None = None
+) -> tuple[Run, ...]:
     """All runs in their order, those that are files read now, which takes a while and needs no session. Raises
     :class:`InvalidResults` for a file that holds no certificates."""
-    return tuple(runs[one.name] if one.name in runs else _of_upload(one, settings) for one in named)
+    return tuple(runs[one.name] if one.name in runs else _of_upload(one, settings, photographs) for one in named)
 
 
 def compared(asked: Asked, named: tuple[Named, ...], runs: tuple[Run, ...]) -> Compared:
@@ -191,8 +196,15 @@ def _baseline(named: Sequence[Named], wanted: str | None) -> str | None:
 def _of_job(session: Session, name: str, found: Sources) -> Run:
     rows, spec = result_columns.columns(session, found.job.id), reports.spec_of(found.job)
     unfinished = max(0, len(rows.index) - found.summary.done) if spec.sampling == "anytime" else 0
-    data = found.dataset.content_hash
-    return run_asked(name, rows, spec, total=found.summary.total, unfinished=unfinished, data=data)
+    return run_asked(
+        name,
+        rows,
+        spec,
+        total=found.summary.total,
+        unfinished=unfinished,
+        data=found.dataset.content_hash,
+        photographs=reports.photographs(found),
+    )
 
 
 def _check_bytes(session: Session, uploads: Sequence[Upload]) -> None:
@@ -202,11 +214,13 @@ def _check_bytes(session: Session, uploads: Sequence[Upload]) -> None:
         raise InvalidResults(expected=expected, got=f"{size:,} bytes", where=uploads[0].name)
 
 
-def _of_upload(one: Named, settings: Settings) -> Run:
+def _of_upload(one: Named, settings: Settings, photographs: int | None) -> Run:
     assert one.upload is not None
     path, name = blobs.local_path(settings.blobs, one.upload.sha256), one.upload.name
     rows = records.read_ndjson(path, name) if name.endswith(NDJSON) else read_tsv(path, name=name)
     certificates = [row for row in rows if isinstance(row, Certificate)]
     if len(certificates) < len(rows):
         raise InvalidResults(expected="certificates", got="predictions, which have no radii", where=name)
-    return run_of(one.name, certificates)
+    largest = max((row.index for row in certificates), default=0)
+    shown = None if photographs is None else Photographs.repeating(photographs, largest)
+    return run_of(one.name, certificates, photographs=shown)
