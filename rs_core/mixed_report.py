@@ -15,7 +15,7 @@ import numpy as np
 from rs_core.certify.decision import ABSTAIN, Certificate, Decision
 from rs_core.certify.mixed import decided_again, lipschitz_radius
 from rs_core.errors import InvalidResults
-from rs_core.photographs import Counts, Photographs, Sizes
+from rs_core.photographs import Counts, Photographs, Sizes, Unit
 from rs_core.tally import ByPhotograph, CurvePoint, grid, point
 
 WEIGHTS = (0.0, 0.5, 0.6, 0.67, 0.76, 0.8, 0.85, 0.9, 0.95, 1.0)
@@ -27,7 +27,8 @@ class WeightRow:
     """All inputs at one weight of the robust classifier.
 
     ``accuracy``: the mix answers the label (radius 0 or more; abstentions are wrong); ``abstained`` a share; ``certified``
-    accuracy at each of the asked radii by randomized smoothing, and ``by_lipschitz`` by the Lipschitz constant.
+    accuracy at each of the asked radii by randomized smoothing, and ``by_lipschitz`` by the Lipschitz constant. Intervals count
+    ``units``: inputs or, where several show one, photographs.
     """
 
     robust_weight: float
@@ -36,6 +37,8 @@ class WeightRow:
     acr: float
     certified: tuple[CurvePoint, ...]
     by_lipschitz: tuple[CurvePoint, ...]
+    unit: Unit = "input"
+    units: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,8 @@ def rows_at(found: Sequence[AtWeight], radii: Sequence[float]) -> tuple[WeightRo
             acr=sum(one.smoothed) / one.inputs,
             certified=_curve(one.smoothed, one.smoothed_of, on, one),
             by_lipschitz=_curve(one.lipschitz, one.lipschitz_of, on, one),
+            unit="input" if one.sizes is None else "photograph",
+            units=one.inputs if one.sizes is None else one.sizes.photographs,
         )
         for one in found
     )

@@ -15,7 +15,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len
-from scipy.optimize import brentq
 
 MOST_TILT = 700.0
 """Of exponents, beyond which a float is infinite."""
@@ -75,6 +74,7 @@ def _law(sizes: NDArray[np.int64], units: NDArray[np.int64], tilt: float, length
 
 def _tilt(sizes: NDArray[np.int64], units: NDArray[np.int64], reached: int) -> float:
     """The t for which the mean of sizes x tanh(t sizes), over all units, is the sum that was reached."""
+    from scipy.optimize import brentq  # on use: a part of a second of every process's start
 
     def excess(tilt: float) -> float:
         return float((units * sizes * np.tanh(tilt * sizes)).sum()) - reached

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from service.commands.console import CommandError, say
-from service.commands.photographs import shown_in
+from service.commands.console import CommandError, note, say
+from service.commands.photographs import shown_in, unknown_note
 from service.commands.results_file import check_picture, read, write_picture
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ def report(
         say(_csv(found))
     else:
         say("\n\n".join("\n".join([name, *lines_of(rows)]) for name, rows in found.items()))
+    unknown = [one for one in votes.values() if not one.known]
+    if unknown:
+        note(unknown_note(row.label for row in sorted(unknown[0].rows, key=lambda row: row.index)))
     if plot is not None:
         from rs_core.plots_mixed import by_weight
 
@@ -60,12 +63,13 @@ def report(
 
 class Votes(NamedTuple):
     """The certificates of a file, of ``total`` inputs in all, which have ``pixels`` values each where that is known and of which
-    several may show one of ``photographs``."""
+    several may show one of ``photographs``, as far as that is ``known``."""
 
     rows: "list[Certificate]"
     total: int
     pixels: int | None
     photographs: "Photographs | None"
+    known: bool
 
 
 def _named(files: Sequence[Path], repeating: int | None) -> dict[str, Votes]:
@@ -87,11 +91,13 @@ def _votes(file: Path, repeating: int | None) -> Votes:
     certificates = [row for row in rows if isinstance(row, Certificate)]
     if len(certificates) < len(rows):
         raise CommandError(f"Expected certificates of a mix in {file}, got rows of something else.")
+    shown = shown_in(file, run, certificates, repeating)
     return Votes(
         certificates,
         max(int(run.get("inputs") or 0), len(rows)),
         math.prod(run.get("shape") or ()) or None,
-        shown_in(file, run, certificates, repeating).photographs,
+        shown.photographs,
+        shown.known,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests_support.mixes import certified
 from tests_support.runs import row, run
 
+from rs_core import mixed_text
 from rs_core.aligned import run_of
 from rs_core.certify.bounds import interval
 from rs_core.certify.decision import Certificate
@@ -240,6 +241,8 @@ class TestOthers:
         for one, other in ((found.accuracy, plain.accuracy), (found.certified[0], plain.certified[0])):
             assert one.count == other.count == counts.sum()
             assert (one.low, one.high) == (low, high) != (other.low, other.high)
+        assert (found.unit, found.units, plain.unit, plain.units) == ("photograph", EACH, "input", 4 * EACH)
+        assert ("mix_interval_units", "photograph", EACH, "", "", "", "") in list(mixed_text.csv_rows([found]))
         assert found.by_lipschitz[0].high - found.by_lipschitz[0].low > 0.15
 
     def test_an_evaluation_counts_photographs_at_every_point(self) -> None:
