@@ -3,6 +3,9 @@
 An input is known by its index, and its label has to be the same in all runs: where it is not, they are of different data.
 Shared are the inputs that every run has evaluated, those given up by an error among them; inputs without a label are left
 out, since no answer to them is right. What the shared inputs are compared for is in ``compare``.
+
+Which inputs show the same photograph is known from a run's dataset. Equal indices being the same inputs, what one run knows holds
+for all; where datasets say different things, inputs that any of them puts together are together.
 """
 
 from collections.abc import Sequence
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 
 from rs_core.certify.decision import UNKNOWN_LABEL, Certificate
 from rs_core.errors import InvalidResults
+from rs_core.photographs import Photographs, Unit, joined
 from rs_core.report import Facts, cap_of, denominator, facts_of
 from rs_core.tally import Columns, columns
 
@@ -23,7 +27,8 @@ class Run:
     """One run: ``rows`` by index, each index once, of ``total`` inputs.
 
     ``told``: whether it is known how the rows were made; ``settled``: the radii at which ``at_radii`` was to settle them;
-    ``unfinished``: rows that hold but are still to get more samples; ``data``: the content hash of the data set.
+    ``unfinished``: rows that hold but are still to get more samples; ``data``: the content hash of the dataset; ``photographs``:
+    which of its images show the same one, None where each shows another or, without ``data``, where that is not known.
     """
 
     name: str
@@ -35,6 +40,7 @@ class Run:
     settled: tuple[float, ...] = ()
     unfinished: int = 0
     data: str | None = None
+    photographs: Photographs | None = None
 
     @property
     def evaluated(self) -> int:
@@ -44,15 +50,29 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Aligned:
-    """The shared inputs: ``rows`` of each run, with equal ``index`` and ``label``; ``unlabelled`` were left out."""
+    """The shared inputs: ``rows`` of each run, with equal ``index`` and ``label``; ``unlabelled`` were left out.
+
+    ``photograph``: the one that each of them shows, numbers from 0; None where each shows another.
+    """
 
     rows: tuple[Columns, ...]
     unlabelled: int
+    photograph: NDArray[np.int64] | None = None
 
     @property
     def inputs(self) -> int:
         """Shared inputs."""
         return len(self.rows[0].index)
+
+    @property
+    def unit(self) -> Unit:
+        """What tests and intervals count as independent of each other."""
+        return "input" if self.photograph is None else "photograph"
+
+    @property
+    def units(self) -> int:
+        """How many there are of these."""
+        return self.inputs if self.photograph is None else int(self.photograph.max()) + 1
 
 
 def run_of(
@@ -63,6 +83,7 @@ def run_of(
     cap: float | None = None,
     unfinished: int = 0,
     data: str | None = None,
+    photographs: Photographs | None = None,
 ) -> Run:
     """The run that these certificates are of, in any order; ``total`` inputs, where some may be missing.
 
@@ -80,6 +101,7 @@ def run_of(
         settled=next((row.radii for row in certificates if row.radii), ()),
         unfinished=unfinished,
         data=data,
+        photographs=photographs,
     )
 
 
@@ -96,7 +118,23 @@ def align(runs: Sequence[Run]) -> Aligned:
     unlabelled = int((~known).sum())
     if unlabelled:
         rows = [one.at(np.flatnonzero(known)) for one in rows]
-    return Aligned(rows=tuple(rows), unlabelled=unlabelled)
+    return Aligned(rows=tuple(rows), unlabelled=unlabelled, photograph=_photograph(runs, rows[0].index))
+
+
+def photographs_of(run: Run, runs: Sequence[Run]) -> Photographs | None:
+    """Which of a run's images show the same photograph: what its dataset says or, where that is not known, another run's."""
+    if run.photographs is not None or run.data is not None:
+        return run.photographs
+    known = next((other.photographs for other in runs if other.photographs is not None), None)
+    return None if known is None else Photographs(known.starts)
+
+
+def _photograph(runs: Sequence[Run], index: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    groupings = list({run.photographs.starts: run.photographs for run in runs if run.photographs is not None}.values())
+    if not groupings:
+        return None
+    found = joined([photographs.numbers(index) for photographs in groupings])
+    return found if int(found.max()) + 1 < len(found) else None
 
 
 def _labelled(runs: Sequence[Run], rows: Sequence[Columns]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from rs_core.aligned import Run
 from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import procedure_of
 from rs_core.corruption_report import Grouped
+from rs_core.photographs import Photographs
 from rs_core.procedure_text import Made, guarantee_note, made_of
 from rs_core.report import Facts, Report, denominator, summarize
 from rs_core.spec import CertifySpec, parse_spec
@@ -25,6 +26,7 @@ def summarize_asked(
     class_names: Sequence[str] | None = None,
     pixels: int | None = None,
     grouped: Grouped | None = None,
+    photographs: Photographs | None = None,
 ) -> Report:
     """The report of a run's certificates; ``spec``, which has a noise level, is what the run was asked for, on ``total``
     inputs. ``radii``: another grid than the radii asked for, or a round one. Raises as :func:`summarize` does."""
@@ -38,15 +40,23 @@ def summarize_asked(
         pixels=pixels,
         unfinished=growing(certificates, spec),
         grouped=grouped,
+        photographs=photographs,
     )
     return replace(report, notes=report.notes + together(spec, total))
 
 
 def run_asked(
-    name: str, rows: Columns, spec: CertifySpec, *, total: int, unfinished: int = 0, data: str | None = None
+    name: str,
+    rows: Columns,
+    spec: CertifySpec,
+    *,
+    total: int,
+    unfinished: int = 0,
+    data: str | None = None,
+    photographs: Photographs | None = None,
 ) -> Run:
     """A run of rows that ``spec``, which has a noise level, asked for, on ``total`` inputs; ``unfinished`` of them are still to
-    get more samples, ``data`` is the content hash of its data set."""
+    get more samples, ``data`` is the content hash of its dataset, ``photographs`` which of its images show the same one."""
     return Run(
         name=name,
         rows=rows,
@@ -56,15 +66,22 @@ def run_asked(
         settled=spec.radii or (),
         unfinished=unfinished,
         data=data,
+        photographs=photographs,
     )
 
 
 def run_of_certificates(
-    name: str, certificates: Sequence[Certificate], spec: CertifySpec, *, total: int, data: str | None = None
+    name: str,
+    certificates: Sequence[Certificate],
+    spec: CertifySpec,
+    *,
+    total: int,
+    data: str | None = None,
+    photographs: Photographs | None = None,
 ) -> Run:
     """The same of certificates, in any order."""
-    unfinished = growing(certificates, spec)
-    return run_asked(name, columns(certificates), spec, total=total, unfinished=unfinished, data=data)
+    rows, unfinished = columns(certificates), growing(certificates, spec)
+    return run_asked(name, rows, spec, total=total, unfinished=unfinished, data=data, photographs=photographs)
 
 
 def growing(certificates: Sequence[Certificate], spec: CertifySpec) -> int:

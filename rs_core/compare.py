@@ -12,24 +12,27 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-from rs_core.aligned import Aligned, Run, align
+from rs_core.aligned import Aligned, Run, align, photographs_of
 from rs_core.compare_notes import notes, procedure_text
+from rs_core.digest import photograph_sums
 from rs_core.errors import InvalidResults, InvalidSpec
 from rs_core.fields import Bound, Noise, Precision, Sampling
 from rs_core.paired import RESAMPLES, AcrDifference, Discordance, acr_difference, discordance, holm
+from rs_core.photographs import Photographs, Unit, known_sizes
 from rs_core.published import Published
 from rs_core.report import plain
-from rs_core.tally import CONFIDENCE, Columns, CurvePoint, curve, grid, point, radii_up_to, sums_of
+from rs_core.tally import CONFIDENCE, ByPhotograph, Columns, CurvePoint, curve, grid, point, radii_up_to, sums_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
     """A run on some inputs. Shares are of ``inputs``, of which ``evaluated`` have a row; radii in pixel l2 units.
 
-    ``at_cap`` is None where it cannot be known.
+    ``at_cap`` is None where it cannot be known. Intervals count ``units``: inputs or, where several show one, photographs.
     """
 
     inputs: int
+    units: int
     evaluated: int
     acr: float
     accuracy_at_0: CurvePoint
@@ -84,10 +87,13 @@ class Pair:
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """All that is said of some runs beside each other. ``shared`` inputs were evaluated by all of them; ``tests`` is how many
-    p-values there are, and for how many they are adjusted."""
+    p-values there are, and for how many they are adjusted. Tests and intervals of differences count the ``units`` that the shared
+    inputs come to: inputs or, where several show one, photographs."""
 
     radii: tuple[float, ...]
     shared: int
+    unit: Unit
+    units: int
     confidence: float
     baseline: str
     runs: tuple[Line, ...]
@@ -163,9 +169,13 @@ def compare_aligned(
     return Comparison(
         radii=at,
         shared=shared.inputs,
+        unit=shared.unit,
+        units=shared.units,
         confidence=CONFIDENCE,
         baseline=base,
-        runs=tuple(_line(run, rows, at) for run, rows in zip(runs, shared.rows, strict=True)),
+        runs=tuple(
+            _line(run, rows, at, photographs_of(run, runs)) for run, rows in zip(runs, shared.rows, strict=True)
+        ),
         pairs=pairs,
         tests=tests,
         published=tuple(published),
@@ -183,7 +193,7 @@ def common_radii(runs: Sequence[Run], published: Sequence[Published] = ()) -> tu
     return grid([*round_ones, *settled, *printed])
 
 
-def _line(run: Run, shared: Columns, radii: tuple[float, ...]) -> Line:
+def _line(run: Run, shared: Columns, radii: tuple[float, ...], photographs: Photographs | None) -> Line:
     how, facts = run.facts.how, run.facts
     return Line(
         name=run.name,
@@ -197,25 +207,46 @@ def _line(run: Run, shared: Columns, radii: tuple[float, ...]) -> Line:
         alpha=facts.alpha,
         cap=run.cap,
         settled=run.settled,
-        own=figures(run.rows, radii, run.total, run.cap),
-        shared=figures(shared, radii, len(shared.index), run.cap),
+        own=figures(run.rows, radii, run.total, run.cap, photographs),
+        shared=figures(shared, radii, len(shared.index), run.cap, photographs and Photographs(photographs.starts)),
     )
 
 
-def figures(rows: Columns, radii: tuple[float, ...], inputs: int, cap: float | None) -> Figures:
-    """The figures of some rows, out of ``inputs``."""
+def figures(
+    rows: Columns,
+    radii: tuple[float, ...],
+    inputs: int,
+    cap: float | None,
+    photographs: Photographs | None = None,
+) -> Figures:
+    """The figures of some rows, out of ``inputs``, which show these ``photographs``."""
     sums = sums_of(rows, radii, cap)
+    zero, by_radius = _by_photograph(rows, radii, inputs, photographs)
     return Figures(
         inputs=inputs,
+        units=inputs if zero is None else zero.sizes.photographs,
         evaluated=sums.evaluated,
         acr=sums.radius_sum / inputs,
-        accuracy_at_0=point(0.0, sums.correct, inputs, inputs - sums.evaluated),
-        certified_accuracy=curve(sums, inputs),
+        accuracy_at_0=point(0.0, sums.correct, inputs, inputs - sums.evaluated, zero),
+        certified_accuracy=curve(sums, inputs, by_radius),
         abstained=sums.abstained,
         abstention_rate=sums.abstained / inputs,
         at_cap=sums.at_cap,
         share_at_cap=None if sums.at_cap is None else sums.at_cap / inputs,
     )
+
+
+def _by_photograph(
+    rows: Columns, radii: tuple[float, ...], inputs: int, photographs: Photographs | None
+) -> tuple[ByPhotograph | None, list[ByPhotograph] | None]:
+    """Correct inputs, and those at each radius, by photograph; nothing where each input shows another one."""
+    sums = None if photographs is None else photograph_sums(rows, radii, photographs.starts)
+    if photographs is None or sums is None:
+        return None, None
+    sizes = known_sizes(photographs.sizes(sums.evaluated), inputs - len(rows.index))
+    if sizes is None:
+        return None, None
+    return ByPhotograph(sums.correct, sizes), [ByPhotograph(counts, sizes) for counts in sums.at]
 
 
 def _pairs(
@@ -232,8 +263,9 @@ def _pairs(
     for place, other in _matched(runs, baseline, all_pairs):
         ours, theirs = shared.rows[place], shared.rows[other]
         stopped = "at_radii" in (runs[place].facts.how.sampling, runs[other].facts.how.sampling)
-        acr = None if stopped else acr_difference(ours, theirs, resamples=resamples, seed=seed)
-        tests = [discordance(ours, theirs, radius) for radius in _tested(radii, runs[place], runs[other])]
+        by = shared.photograph
+        acr = None if stopped else acr_difference(ours, theirs, photograph=by, resamples=resamples, seed=seed)
+        tests = [discordance(ours, theirs, radius, by) for radius in _tested(radii, runs[place], runs[other])]
         found.append((runs[place], runs[other], acr, tests))
     adjusted = iter(holm([test.p_value for *_, tests in found for test in tests]))
     return tuple(

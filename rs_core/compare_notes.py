@@ -6,6 +6,7 @@ import numpy as np
 
 from rs_core.aligned import Aligned, Run
 from rs_core.paired import MOST_RESAMPLED
+from rs_core.photographs import UNKNOWN_PHOTOGRAPHS, repeat_of, repeats_note, told
 from rs_core.published import Published
 from rs_core.tally import CONFIDENCE
 from rs_core.tsv import rounded_down
@@ -13,7 +14,9 @@ from rs_core.tsv import rounded_down
 DIGITS = 3
 """Significant digits of the radii in the files that the field publishes: Cohen et al. 2019, ``{:.3}``."""
 FEW = 100
-"""Shared inputs below which only large differences can be told from chance."""
+"""Shared inputs, or photographs, below which only large differences can be told from chance."""
+COVERS = {30: 92.0, 100: 92.5, 500: 94.0}
+"""How often the bootstrap's interval of a difference of ACR covers it, in per cent, by inputs (simulated)."""
 
 
 def procedure_text(run: Run) -> str:
@@ -27,6 +30,7 @@ def notes(
     """All of them."""
     return (
         *(_tests(shared, tests, resamples, seed) if len(runs) > 1 else ()),
+        *_units(runs, shared),
         *_inputs(runs, shared),
         *_rounded(runs),
         *_procedures(runs),
@@ -36,29 +40,76 @@ def notes(
 
 
 def _tests(shared: Aligned, tests: int, resamples: int, seed: int) -> Iterator[str]:
-    inputs = shared.inputs
+    units, plural, over = shared.units, f"{shared.unit}s", _over(shared)
     if tests:
+        exact = "McNemar tests" if shared.unit == "input" else "sign-flip tests (McNemar's, by photograph)"
         yield (
-            f"Tests: {tests:,} exact two-sided McNemar tests, each over the {inputs:,} shared inputs at one radius; p is for its "
+            f"Tests: {tests:,} exact two-sided {exact}, each over the {over} at one radius; p is for its "
             f"radius alone, Holm's p is adjusted for all {tests:,} and they may be read together."
         )
     percent = f"{100 * CONFIDENCE:.0f} %"
-    if inputs > MOST_RESAMPLED:
+    if units > MOST_RESAMPLED:
         yield (
-            f"Intervals of differences of ACR are at {percent}, pointwise: of so many inputs the normal one, to which the "
+            f"Intervals of differences of ACR are at {percent}, pointwise: of so many {plural} the normal one, to which the "
             "bootstrap's tends."
         )
     else:
         yield (
             f"Intervals of differences of ACR are at {percent}, pointwise: percentiles of {resamples:,} resamples of the "
-            f"shared inputs, seed {seed}."
+            f"{over}, seed {seed}.{_coverage(shared)}"
         )
     yield (
-        "Tests and intervals are over inputs: they say how sure it is that these classifiers differ on inputs like these, not "
+        f"Tests and intervals are over {plural}: they say how sure it is that these classifiers differ on inputs like these, not "
         "whether training them again would show it."
     )
-    if inputs < FEW:
-        yield f"There are only {inputs:,} shared inputs: only large differences can be told from chance, and ACR's intervals are too narrow."
+    if units < FEW:
+        only = f"There are only {units:,} shared {plural}: only large differences can be told from chance"
+        yield f"{only}, and ACR's intervals are too narrow." if shared.unit == "input" else f"{only}."
+
+
+def _over(shared: Aligned) -> str:
+    return f"{shared.inputs:,} shared inputs" if shared.unit == "input" else told(shared.units, shared.inputs)
+
+
+def _coverage(shared: Aligned) -> str:
+    """What simulations say of an interval that is too narrow; by photograph it is widened for that."""
+    if shared.unit == "photograph":
+        return ""
+    covers = ", ".join(f"{percent:g} % at {inputs}" for inputs, percent in COVERS.items())
+    return f" They cover somewhat less often: {covers} inputs (simulated)."
+
+
+def _units(runs: Sequence[Run], shared: Aligned) -> Iterator[str]:
+    """Which inputs show the same photograph, and who says so."""
+    if shared.photograph is not None:
+        known = [run.name for run in runs if run.photographs is not None]
+        yield (
+            f"Tests and intervals resample {told(shared.units, shared.inputs)}, since answers to images of one photograph are "
+            f"alike; which images show the same one is known from {', '.join(known)}. The tests are exact where, on each "
+            "photograph, the two classifiers could be exchanged for each other without a change of the law of their answers."
+        )
+        starts = {run.photographs.starts for run in runs if run.photographs is not None}
+        clean = [run.name for run in runs if run.photographs is None and run.data is not None]
+        if len(starts) > 1 or clean:
+            yield (
+                "The runs' datasets show photographs in different orders: inputs that any of them takes for one photograph "
+                "count as one."
+            )
+        mixed = _different_labels(shared)
+        if mixed:
+            yield (
+                f"{mixed:,} photographs have images of different labels: the dataset's groups are not all of the same "
+                "photographs in the same order, and tests and intervals may be wrong."
+            )
+    elif all(run.data is None and run.photographs is None for run in runs):
+        yield UNKNOWN_PHOTOGRAPHS + repeats_note(repeat_of(shared.rows[0].label))
+
+
+def _different_labels(shared: Aligned) -> int:
+    """Photographs whose images have more than one label."""
+    assert shared.photograph is not None
+    pairs = np.unique(np.stack([shared.photograph, shared.rows[0].label]), axis=1)
+    return int((np.bincount(pairs[0]) > 1).sum())
 
 
 def _inputs(runs: Sequence[Run], shared: Aligned) -> Iterator[str]:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from rs_core.aligned import Aligned, Run
+from rs_core.aligned import Aligned, Run, photographs_of
 from rs_core.digest import digest_of_columns
 from rs_core.plots import Drawn, certified_accuracy
 from rs_core.published import Published
-from rs_core.tally import Columns
+from rs_core.tally import Columns, radii_up_to
 
 
 def comparison_figure(runs: Sequence[Run], shared: Aligned, published: Sequence[Published] = ()) -> Figure:
@@ -24,4 +24,9 @@ def comparison_figure(runs: Sequence[Run], shared: Aligned, published: Sequence[
 
 
 def _drawn(run: Run, rows: Columns) -> Drawn:
-    return Drawn(digest=digest_of_columns(rows, (), (), cap=None), how=run.facts.how)
+    photographs = photographs_of(run, [run])
+    if photographs is None:
+        return Drawn(digest=digest_of_columns(rows, (), (), cap=None), how=run.facts.how)
+    radii = radii_up_to(float(rows.radius.max(initial=0.0)))
+    digest = digest_of_columns(rows, (), radii, cap=None, starts=photographs.starts)
+    return Drawn(digest=digest, how=run.facts.how, photographs=photographs)

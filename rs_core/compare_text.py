@@ -46,6 +46,7 @@ def comparison_csv(found: Comparison) -> str:
             row = ("published_certified_accuracy", one.name, "", share.radius, share.percent / 100)
             rows.append((*row, "", "", "", one.inputs))
     rows.append(("tests", "", "", "", found.tests, "", "", "", found.shared))
+    rows.append(("interval_units", "", "", found.unit, found.units, "", "", "", found.shared))
     return csv_text(rows)
 
 
@@ -59,7 +60,8 @@ def heading(found: Comparison, of: Of) -> str:
     """On which inputs."""
     if of == "own":
         return "on all inputs of the run" if len(found.runs) == 1 else "on all inputs of each run"
-    return f"on the {found.shared:,} {'inputs' if len(found.runs) == 1 else 'shared inputs'}"
+    shown = "" if found.unit == "input" else f" of {found.units:,} photographs"
+    return f"on the {found.shared:,} {'inputs' if len(found.runs) == 1 else 'shared inputs'}{shown}"
 
 
 def p_value(p: float) -> str:

@@ -14,6 +14,7 @@ from math import fsum
 from rs_core.certify.decision import ABSTAIN, Prediction
 from rs_core.data.corrupted import COMMON, SEVERITIES, Corrupted
 from rs_core.digest import ClassSums
+from rs_core.photographs import Photographs
 
 NONE = ClassSums()
 
@@ -63,6 +64,11 @@ class Grouped:
 
     corrupted: Corrupted
     chosen: range
+
+    @property
+    def photographs(self) -> Photographs:
+        """Which images show the same photograph."""
+        return Photographs(self.corrupted.starts, self.chosen)
 
     def inputs(self, group: int) -> int:
         """How many of a group's images the job looks at."""

@@ -6,6 +6,7 @@ certified accuracy on the grid, and every count stay exact. Digests of disjoint 
 taken away again, so that whoever stores rows can keep a digest beside them. Numbers only; words are in ``report``.
 """
 
+import base64
 import json
 import math
 import zlib
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_core.certify.decision import UNKNOWN_LABEL, Certificate
+from rs_core.photographs import Counts, Photographs
 from rs_core.tally import Columns, Tally, columns, grid, sums_of
 
 STEPS = 50_000
@@ -95,10 +97,33 @@ class ClassSums:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class PhotographSums:
+    """Rows by the photograph that they show. Of each: how many have been ``evaluated``, how many of these are ``correct``, and
+    ``at``, of shape (radii of the grid, photographs), how many are correct with at least that radius."""
+
+    evaluated: Counts
+    correct: Counts
+    at: Counts
+
+    def plus(self, other: "PhotographSums", sign: int) -> "PhotographSums":
+        """With the rows of another one added, or taken away."""
+        photographs = max(len(self.evaluated), len(other.evaluated))
+        one, two = self._of(photographs), other._of(photographs)
+        return PhotographSums(
+            one.evaluated + sign * two.evaluated, one.correct + sign * two.correct, one.at + sign * two.at
+        )
+
+    def _of(self, photographs: int) -> "PhotographSums":
+        room = photographs - len(self.evaluated)
+        evaluated, correct = (np.pad(counts, (0, room)) for counts in (self.evaluated, self.correct))
+        return PhotographSums(evaluated, correct, np.pad(self.at, [(0, 0), (0, room)]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Digest:
     """Everything that a report says of its rows. ``step`` and ``p_step`` are 0 where it is exact. ``groups``: the rows of
-    each group of the data set, by its number, where it has groups.
+    each group of the dataset, by its number, where it has groups; ``photographs``: the rows of each photograph, then.
 
     ``correct_radii``, ``wrong_radii``: certified radii of rows whose class is, or is not, the label; ``p_lower`` of rows
     without an error; ``certified_as``: certificates by class; ``drawn``: samples of the estimation, of ``drawn_rows`` rows.
@@ -116,6 +141,7 @@ class Digest:
     step: float = 0.0
     p_step: float = 0.0
     groups: Mapping[int, ClassSums] = field(default_factory=dict)
+    photographs: PhotographSums | None = None
 
     @property
     def mean_samples(self) -> float | None:
@@ -133,6 +159,7 @@ class Digest:
             p_lower=self.p_lower.plus(other.p_lower, sign),
             classes=_added(self.classes, other.classes, sign),
             groups=_added(self.groups, other.groups, sign),
+            photographs=_both(self.photographs, other.photographs, sign),
             certified_as={
                 label: self.certified_as.get(label, 0) + sign * other.certified_as.get(label, 0)
                 for label in sorted(classes)
@@ -153,7 +180,8 @@ def digest_of(
 ) -> Digest:
     """The digest of some rows on a grid of radii; with ``steps``, which need a ``cap``, not larger than so many.
 
-    ``starts``: the first index of each group of the data set, ascending from 0, where it has groups.
+    ``starts``: the first index of each group of the dataset, ascending from 0, where it has groups: then image i of each shows
+    photograph i.
     """
     return digest_of_columns(columns(certificates), certificates, radii, cap=cap, steps=steps, starts=starts)
 
@@ -179,6 +207,7 @@ def digest_of_columns(
         p_lower=Sample.of(known, p_step),
         classes=_classes(rows),
         groups=group_sums(rows, starts),
+        photographs=photograph_sums(rows, grid(radii), starts),
         certified_as=dict(zip(certified.tolist(), counts.tolist(), strict=True)),
         unlabelled=int((rows.label == UNKNOWN_LABEL).sum()),
         drawn=sum(drawn),
@@ -203,6 +232,7 @@ def to_bytes(digest: Digest) -> bytes:
             for label, row in digest.classes.items()
         },
         "groups": {str(number): list(astuple(row)) for number, row in digest.groups.items()},
+        "photographs": _packed(digest.photographs),
         "certified_as": {str(label): count for label, count in digest.certified_as.items()},
         "unlabelled": digest.unlabelled,
         "drawn": [digest.drawn, digest.drawn_rows],
@@ -227,6 +257,7 @@ def from_bytes(body: bytes) -> Digest:
             int(number): ClassSums(inputs=row[0], radius_sum=row[1], correct=row[2], abstained=row[3])
             for number, row in kept.get("groups", {}).items()
         },
+        photographs=_unpacked(kept.get("photographs")),
         certified_as={int(label): count for label, count in kept["certified_as"].items()},
         unlabelled=kept["unlabelled"],
         drawn=kept["drawn"][0],
@@ -261,6 +292,49 @@ def group_sums(rows: Columns, starts: Sequence[int]) -> dict[int, ClassSums]:
         return {}
     number = np.searchsorted(np.asarray(starts, dtype=np.int64), rows.index, side="right") - 1
     return _sums_by(number, rows, np.ones(len(number), dtype=np.bool_))
+
+
+def photograph_sums(
+    rows: Columns, radii: Sequence[float], starts: Sequence[int], *, photographs: int = 0
+) -> PhotographSums | None:
+    """The rows of each photograph, of ``photographs`` at least; None where the dataset has no groups. ``radii`` ascend."""
+    if not starts:
+        return None
+    number = Photographs(tuple(starts)).numbers(rows.index)
+    length = max(photographs, int(number.max(initial=-1)) + 1)
+    # In how many radii of the grid a correct row counts, as a place in a table: one pass over the rows.
+    reached = np.searchsorted(np.asarray(radii, dtype=np.float64), rows.radius[rows.correct], side="right")
+    places = number[rows.correct] + reached * length
+    table = np.bincount(places, minlength=(len(radii) + 1) * length).reshape(len(radii) + 1, length)
+    at_least = np.cumsum(table[::-1], axis=0)[::-1]
+    evaluated = np.bincount(number, minlength=length)
+    return PhotographSums(evaluated.astype(np.int64), at_least[0].astype(np.int64), at_least[1:].astype(np.int64))
+
+
+def _both(one: PhotographSums | None, other: PhotographSums | None, sign: int) -> PhotographSums | None:
+    return None if one is None or other is None else one.plus(other, sign)
+
+
+def _packed(sums: PhotographSums | None) -> dict[str, Any] | None:
+    """As bytes in text: millions of small numbers, which JSON would take seconds for."""
+    if sums is None:
+        return None
+    table = np.vstack([sums.evaluated, sums.correct, sums.at])
+    kind = next(kind for kind in (np.uint8, np.uint16, np.uint32) if table.max(initial=0) <= np.iinfo(kind).max)
+    return {
+        "kind": np.dtype(kind).name,
+        "rows": len(table),
+        "table": base64.b64encode(table.astype(kind).tobytes()).decode(),
+    }
+
+
+def _unpacked(kept: dict[str, Any] | None) -> PhotographSums | None:
+    if kept is None:
+        return None
+    table = (
+        np.frombuffer(base64.b64decode(kept["table"]), dtype=kept["kind"]).reshape(kept["rows"], -1).astype(np.int64)
+    )
+    return PhotographSums(table[0], table[1], table[2:])
 
 
 def _added(one: Mapping[int, ClassSums], other: Mapping[int, ClassSums], sign: int) -> dict[int, ClassSums]:

@@ -12,22 +12,25 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rs_core.certify.decision import ABSTAIN, Certificate
 from rs_core.errors import InvalidResults, Mismatch
 from rs_core.evaluate.records import Evaluated, Found
 from rs_core.evaluate_spec import points_of
+from rs_core.photographs import Photographs, Sizes, Unit, known_sizes, unit_note
 from rs_core.procedure_text import Made
 from rs_core.report import plain
 from rs_core.soft_labels import ALPHA
 from rs_core.spec import Attack, AutoAttack, EvaluateSpec
-from rs_core.tally import CONFIDENCE, Share, share_of
+from rs_core.tally import CONFIDENCE, ByPhotograph, Share, share_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class PointRow:
     """All inputs at one point.
 
-    ``accuracy`` is of all inputs, with its Clopper-Pearson interval; ``unbroken`` is the share of all inputs on which PREDICT
+    ``accuracy`` is of all inputs, with its interval; ``unbroken`` is the share of all inputs on which PREDICT
     answers the label or abstains, which bounds true accuracy under attack from above, but for alpha. The other numbers are over the inputs that are done:
     ``abstained`` a share, ``distance`` the mean and ``farthest`` the largest l2 distance, ``true_votes`` and ``other_votes`` the
     mean shares of votes for the label and for the strongest other class. ``certified`` is the share of all inputs that are
@@ -87,7 +90,7 @@ class Held:
 @dataclass(frozen=True, kw_only=True)
 class EvaluationReport:
     """All that is said of one evaluation; radii, lengths and distances are l2, or of the norm of AutoAttack, in [0, 1]-pixel
-    units."""
+    units. Intervals count ``units``: inputs or, where several show one, photographs."""
 
     evaluation: str
     norm: str
@@ -100,6 +103,8 @@ class EvaluationReport:
     points: tuple[PointRow, ...]
     held: Held | None
     notes: tuple[str, ...]
+    unit: Unit = "input"
+    units: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain dicts and lists, free of NaN."""
@@ -115,9 +120,10 @@ def summarize(
     *,
     total: int | None = None,
     certificates: Mapping[int, Certificate] | None = None,
+    photographs: Photographs | None = None,
 ) -> EvaluationReport:
     """The report of the rows of an evaluation, in any order; ``total`` are the inputs of the job,
-    ``certificates`` are by index. Raises :class:`InvalidResults` where there is nothing to report, an index comes twice, or
+    ``certificates`` are by index, ``photographs`` says which inputs show the same one. Raises :class:`InvalidResults` where there is nothing to report, an index comes twice, or
     points are not those that were asked for."""
     asked = points_of(spec.evaluation)
     _check(rows, asked)
@@ -126,6 +132,7 @@ def summarize(
         raise InvalidResults(expected="at least one input to report on", got="none")
     done = [row for row in rows if row.found]
     held = None if certificates is None else _held(done, spec, certificates)
+    shown = _shown(rows, photographs, inputs)
     return EvaluationReport(
         evaluation=spec.evaluation.name,
         norm=getattr(spec.evaluation, "norm", "l2"),
@@ -135,10 +142,35 @@ def summarize(
         errors=sum(row.error is not None for row in rows),
         sigma=spec.sigma,
         confidence=CONFIDENCE,
-        points=tuple(_at(place, at, rows, done, inputs, certificates) for place, at in enumerate(asked)),
+        points=tuple(_at(place, at, rows, done, inputs, certificates, shown) for place, at in enumerate(asked)),
         held=held,
-        notes=_notes(rows, spec, inputs, held),
+        notes=_notes(rows, spec, inputs, held, None if shown is None else shown.sizes),
+        unit="input" if shown is None else "photograph",
+        units=inputs if shown is None else shown.sizes.photographs,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    """Which photograph each input shows, by its index, and how many inputs show each."""
+
+    of: Mapping[int, int]
+    sizes: Sizes
+
+    def by(self, indices: Sequence[int]) -> ByPhotograph:
+        """These inputs by photograph."""
+        numbers = np.array([self.of[index] for index in indices], dtype=np.int64)
+        return ByPhotograph(np.bincount(numbers, minlength=len(self.sizes.inputs)).astype(np.int64), self.sizes)
+
+
+def _shown(rows: Sequence[Evaluated], photographs: Photographs | None, inputs: int) -> _Shown | None:
+    """None where each input shows a photograph of its own."""
+    if photographs is None:
+        return None
+    index = np.array([row.index for row in rows], dtype=np.int64)
+    numbers = photographs.numbers(index)
+    sizes = known_sizes(photographs.sizes(np.bincount(numbers).astype(np.int64)), inputs - len(rows))
+    return None if sizes is None else _Shown(of=dict(zip(index.tolist(), numbers.tolist(), strict=True)), sizes=sizes)
 
 
 def require_same_classifier(
@@ -189,14 +221,16 @@ def _at(
     done: Sequence[Evaluated],
     inputs: int,
     certificates: Mapping[int, Certificate] | None,
+    shown: _Shown | None,
 ) -> PointRow:
     found = [(row, row.found[place]) for row in done]
-    right = sum(row.right(place + 1)[place] for row in done)
+    right_at = [row.index for row in done if row.right(place + 1)[place]]
+    right = len(right_at)
     known = certificates or {}
     certified = sum(known[row.index].correct and known[row.index].radius >= at for row in rows if row.index in known)
     return PointRow(
         point=at,
-        accuracy=share_of(right, inputs, inputs - len(rows)),
+        accuracy=share_of(right, inputs, inputs - len(rows), None if shown is None else shown.by(right_at)),
         abstained=_mean([one.prediction == ABSTAIN for _, one in found]),
         unbroken=(right + sum(one.prediction == ABSTAIN for _, one in found)) / inputs,
         distance=_mean([one.distance for _, one in found]),
@@ -245,7 +279,9 @@ def _held(done: Sequence[Evaluated], spec: EvaluateSpec, certificates: Mapping[i
     return Held(checked=checked, violations=tuple(violations), allowed=allowed, unknown=unknown)
 
 
-def _notes(rows: Sequence[Evaluated], spec: EvaluateSpec, inputs: int, held: Held | None) -> tuple[str, ...]:
+def _notes(
+    rows: Sequence[Evaluated], spec: EvaluateSpec, inputs: int, held: Held | None, sizes: Sizes | None
+) -> tuple[str, ...]:
     """Plain sentences that a reader of the numbers needs."""
     errors = sum(row.error is not None for row in rows)
     found = (
@@ -258,7 +294,7 @@ def _notes(rows: Sequence[Evaluated], spec: EvaluateSpec, inputs: int, held: Hel
         if len(rows) < inputs
         else None,
         f"Inputs that could not be evaluated, counted as wrong: {errors:,}." if errors else None,
-        f"Intervals are Clopper-Pearson over inputs at {100 * CONFIDENCE:.0f} %, each for its point alone.",
+        unit_note(CONFIDENCE, sizes, "each for its point alone."),
         *_of_the_kind(spec),
     )
     return tuple(note for note in found if note is not None)

@@ -15,7 +15,7 @@ from rs_core.tsv import rounded_down
 SHOWN_VIOLATIONS = 20
 CSV_COLUMNS = (
     *("point", "accuracy", "low", "high", "right", "inputs", "abstained", "unbroken"),
-    *("distance", "farthest", "true_votes", "other_votes", "certified"),
+    *("distance", "farthest", "true_votes", "other_votes", "certified", "interval_unit", "interval_units"),
 )
 ROW_COLUMNS = ("index", "label", "point", "distance", "prediction", "right", "counts", "seed", "seconds", "error")
 
@@ -24,8 +24,9 @@ def format_table(report: EvaluationReport) -> str:
     """The report as plain text, at most 100 columns wide, ending in a newline."""
     of = f"{report.inputs:,}" if report.complete else f"{report.evaluated:,} of {report.inputs:,} (partial)"
     noise = "without noise" if report.sigma is None else f"sigma {report.sigma:g}"
+    unit = "" if report.unit == "input" else f" of {report.units:,} photographs"
     blocks = [
-        f"{report.evaluation.replace('_', '-')}   {noise}   inputs {of}",
+        f"{report.evaluation.replace('_', '-')}   {noise}   inputs {of}{unit}",
         "",
         *_points(report),
         "",
@@ -44,6 +45,7 @@ def to_csv(report: EvaluationReport) -> str:
             (
                 *(at.point, accuracy.share, accuracy.low, accuracy.high, accuracy.count, report.inputs),
                 *(at.abstained, at.unbroken, at.distance, at.farthest, at.true_votes, at.other_votes, at.certified),
+                *(report.unit, report.units),
             )
         )
     return csv_text(rows)

@@ -28,6 +28,8 @@ def lines_of(rows: Sequence[WeightRow]) -> list[str]:
 
 def csv_rows(rows: Sequence[WeightRow]) -> Iterator[tuple[object, ...]]:
     """Rows of ``report_text.CSV_COLUMNS``: ``at`` is the weight, or the weight and a radius."""
+    if rows:
+        yield "mix_interval_units", rows[0].unit, rows[0].units, "", "", "", ""
     for row in rows:
         weight, zero = row.robust_weight, row.accuracy
         yield "mix_accuracy", weight, zero.certified_accuracy, zero.low, zero.high, zero.count, ""

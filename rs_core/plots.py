@@ -24,9 +24,10 @@ from rs_core.certify.bounds import interval
 from rs_core.certify.decision import Certificate
 from rs_core.digest import Digest, Sample, digest_of
 from rs_core.errors import InvalidResults
+from rs_core.photographs import Photographs, Sizes, known_sizes, told
 from rs_core.procedure_text import Made, made
 from rs_core.published import Published
-from rs_core.tally import CONFIDENCE
+from rs_core.tally import CONFIDENCE, radii_up_to
 from rs_core.tsv import rounded_down
 
 # Read while an SVG is drawn, so it cannot be passed with the figure; a fixed salt makes the ids of its parts fixed.
@@ -50,10 +51,12 @@ METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": "radii"}, "svg
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A curve of rows that a digest was made of."""
+    """A curve of rows that a digest was made of; ``photographs`` where several of them may show the same one, and the digest
+    has the sums of each."""
 
     digest: Digest
     how: Made
+    photographs: Photographs | None = None
 
 
 def certified_accuracy(
@@ -74,9 +77,9 @@ def certified_accuracy(
     figure, axes = canvas(title)
     styles = cycle((colour, style) for style in LINE_STYLES for colour in LINE_COLOURS)
     labels = []
-    drawn = {name: _drawn(curve) for name, curve in curves.items()}
-    several = len({curve.how for curve in drawn.values() if curve.digest.sums.evaluated}) > 1
-    for (name, curve), (colour, style) in zip(drawn.items(), styles, strict=False):
+    shown = {name: curve if isinstance(curve, Drawn) else drawn(curve) for name, curve in curves.items()}
+    several = len({curve.how for curve in shown.values() if curve.digest.sums.evaluated}) > 1
+    for (name, curve), (colour, style) in zip(shown.items(), styles, strict=False):
         sums, radii_of = curve.digest.sums, curve.digest.correct_radii
         inputs = max((totals or {}).get(name, 0), sums.evaluated, 1)
         radii, shares = _steps(radii_of, inputs)
@@ -85,8 +88,10 @@ def certified_accuracy(
         labels.append(f"{_short(name)} ({f'{curve.how.text}, ' if several else ''}{acr})")
     labels += _markers(axes, published)
     if len(curves) == 1 and sums.evaluated:
-        _band(axes, radii_of, inputs, inputs - sums.evaluated, BLUE)
-        labels.append(f"{100 * CONFIDENCE:.0f} % interval over {inputs:,} inputs, pointwise")
+        sizes = _sizes(curve, inputs - sums.evaluated)
+        _band(axes, curve.digest, inputs, sizes, BLUE)
+        over = f"{inputs:,} inputs" if sizes is None else told(sizes.photographs, inputs)
+        labels.append(f"{100 * CONFIDENCE:.0f} % interval over {over}, pointwise")
     axes.set(ylabel="certified accuracy", xlim=(0, _right(axes)), ylim=(0, 1.01))
     if len(labels) <= ROOM_INSIDE:
         legend(axes, labels, loc="best")
@@ -142,8 +147,13 @@ def canvas(title: str, xlabel: str = RADIUS_LABEL) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _drawn(curve: "Sequence[Certificate] | Drawn") -> "Drawn":
-    return curve if isinstance(curve, Drawn) else Drawn(digest=digest_of(curve, ()), how=made(curve))
+def drawn(certificates: Sequence[Certificate], photographs: Photographs | None = None) -> Drawn:
+    """The curve of these certificates, of which several may show one of ``photographs``."""
+    if photographs is None:
+        return Drawn(digest=digest_of(certificates, ()), how=made(certificates))
+    radii = radii_up_to(max((row.radius for row in certificates), default=0.0))
+    digest = digest_of(certificates, radii, starts=photographs.starts)
+    return Drawn(digest=digest, how=made(certificates), photographs=photographs)
 
 
 def _steps(sample: Sample, inputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -155,12 +165,44 @@ def _steps(sample: Sample, inputs: int) -> tuple[NDArray[np.float64], NDArray[np
     return np.append(kept, kept[-1]), np.append(sample.at_least(kept), 0) / inputs
 
 
-def _band(axes: Axes, sample: Sample, inputs: int, missing: int, colour: str) -> None:
+def _sizes(curve: Drawn, missing: int) -> Sizes | None:
+    """How many inputs show each photograph; None where each shows one of its own."""
+    sums = curve.digest.photographs
+    if curve.photographs is None or sums is None:
+        return None
+    return known_sizes(curve.photographs.sizes(sums.evaluated), missing)
+
+
+def _band(axes: Axes, digest: Digest, inputs: int, sizes: Sizes | None, colour: str) -> None:
+    sample, missing = digest.correct_radii, inputs - digest.sums.evaluated
     radii = np.linspace(0, sample.largest or 1.0, BAND_POINTS)
     counts = sample.at_least(radii)
-    low = [interval(int(count), inputs, CONFIDENCE)[0] for count in counts]
-    high = [interval(int(count) + missing, inputs, CONFIDENCE)[1] for count in counts]
+    below, above = (
+        (np.ones(BAND_POINTS), np.ones(BAND_POINTS)) if sizes is None else _shrunk(digest, sizes, radii, inputs)
+    )
+    low = [interval(k * f, inputs * f, CONFIDENCE)[0] for k, f in zip(counts.tolist(), below.tolist(), strict=True)]
+    high = [
+        interval((k + missing) * f, inputs * f, CONFIDENCE)[1]
+        for k, f in zip(counts.tolist(), above.tolist(), strict=True)
+    ]
     axes.fill_between(radii, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _shrunk(
+    digest: Digest, sizes: Sizes, radii: NDArray[np.float64], inputs: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The effective share of the inputs at each of ``radii``, for the lower and the upper end: the smaller one of the radii of
+    the grid beside it, at which the sums of each photograph are known."""
+    sums = digest.photographs
+    assert sums is not None
+    table = np.vstack([sums.correct, sums.at])
+    grid = np.array([0.0, *digest.sums.radii])
+    after = np.searchsorted(grid, radii, side="left").clip(1, len(grid) - 1) if len(grid) > 1 else np.zeros(0, np.int64)
+    ends = []
+    for missing in (np.zeros_like(sizes.missing), sizes.missing):
+        found = sizes.effective(table + missing[: table.shape[1]], CONFIDENCE) / inputs
+        ends.append(np.minimum(found[after - 1], found[after]) if len(grid) > 1 else np.full(len(radii), found[0]))
+    return ends[0], ends[1]
 
 
 def _markers(axes: Axes, published: Sequence[Published]) -> list[str]:

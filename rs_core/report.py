@@ -2,8 +2,9 @@
 function of the stored rows.
 
 Certified accuracy as in Cohen et al. 2019, arXiv 1902.02918, ACR as in Zhai et al. 2020, arXiv 2001.02378. Inputs that
-abstained, failed or are still missing stay in every denominator. Intervals are Clopper-Pearson over inputs, pointwise.
-The sums are made in ``tally`` and ``digest``, rows by corruption in ``corruption_report``; reading and writing rows is left to ``tsv`` and the store, text to ``report_text``,
+abstained, failed or are still missing stay in every denominator. Intervals are Clopper-Pearson over inputs, pointwise; where
+several inputs show one photograph they are over photographs, see ``photographs``.
+The sums are made in ``tally`` and ``digest``, rows by corruption in ``corruption_report``; reading and writing rows is left to ``tsv`` and the store, sentences to ``report_notes``, text to ``report_text``,
 pictures to ``plots``.
 """
 
@@ -19,13 +20,14 @@ from rs_core.certify.discrete_law import neglected
 from rs_core.certify.procedure import Procedure
 from rs_core.corruption_report import CorruptionReport, Grouped, report_on_groups
 from rs_core.corruption_report import notes as corruption_notes
-from rs_core.digest import Digest, Sample, digest_of_columns
+from rs_core.digest import Digest, PhotographSums, Sample, digest_of_columns
 from rs_core.errors import InvalidResults
 from rs_core.fields import Bound, Noise, Precision, Sampling
 from rs_core.mixed_report import WEIGHTS, AtWeight, WeightRow, by_weight, rows_at
+from rs_core.photographs import Photographs, Sizes, Unit, known_sizes
 from rs_core.procedure_text import Made, made, notes
-from rs_core.tally import CONFIDENCE, Columns, CurvePoint, columns, curve, point, radii_up_to
-from rs_core.tsv import rounded_down
+from rs_core.report_notes import norms_note, notes_of, steps_note
+from rs_core.tally import CONFIDENCE, ByPhotograph, Columns, CurvePoint, columns, curve, point, radii_up_to
 
 Number = TypeVar("Number", int, float)
 
@@ -61,9 +63,10 @@ class Report:
 
     ``None`` stands for what the rows do not tell. ``n0`` and ``n`` are those of a fixed number of samples; where it was
     chosen by input, ``mean_samples`` of the estimation tells what was drawn. An l2 radius R is an l1 radius R too, and an
-    linf radius R x ``linf_per_l2``. ``abstained`` includes ``errors``. ``radius_quantiles`` are those of
+    linf radius R x ``linf_per_l2``. Intervals count ``units``, which are inputs, or the photographs that several inputs show
+    (``unit``). ``abstained`` includes ``errors``. ``radius_quantiles`` are those of
     radius x correct over all inputs, ``p_lower_quantiles`` those over evaluated inputs without an error. ``corruptions`` is
-    of a data set of corrupted images.
+    of a dataset of corrupted images.
     """
 
     inputs: int
@@ -95,6 +98,8 @@ class Report:
     seed: int | None
     linf_per_l2: float | None
     notes: tuple[str, ...]
+    unit: Unit = "input"
+    units: int = 0
     corruptions: CorruptionReport | None = None
     weights: tuple[WeightRow, ...] = ()
 
@@ -137,13 +142,15 @@ def summarize(
     pixels: int | None = None,
     unfinished: int = 0,
     grouped: Grouped | None = None,
+    photographs: Photographs | None = None,
 ) -> Report:
     """The report of ``certificates``, in any order.
 
     ``total``: inputs of the job, where some may still be missing; ``radii``: the grid, else a round one up to the cap
     or, where that is unknown, to the largest radius; ``cap``: the largest radius possible, else taken from n, alpha and
     sigma of the rows; ``pixels``: values of an image, for radii in other norms; ``unfinished``: rows that are still to be
-    replaced by ones of more samples; ``grouped``: of a data set of corrupted images, which are which. Raises
+    replaced by ones of more samples; ``grouped``: of a dataset of corrupted images, which are which; ``photographs``: which
+    images show the same photograph, by default what ``grouped`` says. Raises
     :class:`InvalidResults` where there is nothing to report, an index comes twice, rows come from different procedures or there are more rows than ``total``;
     :class:`InvalidSpec` for radii that are none.
     """
@@ -152,7 +159,8 @@ def summarize(
     facts = facts_of(certificates)
     cap = cap_of(facts) if cap is None else cap
     limit = cap if cap is not None else float(rows.radius.max(initial=0.0))
-    starts = () if grouped is None else grouped.corrupted.starts
+    photographs = grouped.photographs if photographs is None and grouped is not None else photographs
+    starts = () if photographs is None else photographs.starts
     on = radii if radii is not None else radii_up_to(limit)
     digest = digest_of_columns(rows, certificates, on, cap=cap, starts=starts)
     made = report_of(
@@ -164,10 +172,11 @@ def summarize(
         pixels=pixels,
         unfinished=unfinished,
         grouped=grouped,
+        photographs=photographs,
     )
     if facts.how.bound != "mixed" or not all(row.counts or row.error for row in certificates):
         return made
-    found = mixes(certificates, total=inputs, pixels=pixels)
+    found = mixes(certificates, total=inputs, pixels=pixels, photographs=photographs)
     return replace(made, weights=rows_at(found, mix_radii(certificates) if radii is None else radii))
 
 
@@ -177,15 +186,16 @@ def mixes(
     weights: Sequence[float] | None = None,
     total: int | None = None,
     pixels: int | None = None,
+    photographs: Photographs | None = None,
 ) -> tuple[AtWeight, ...]:
     """What a mix would have certified by the weight of its robust classifier (by default the usual ones and its own), of
-    ``total`` inputs in all, which have ``pixels`` values each. Raises :class:`InvalidResults` where a certificate is of something
+    ``total`` inputs in all, which have ``pixels`` values each and show these ``photographs``. Raises :class:`InvalidResults` where a certificate is of something
     else, or without its votes."""
     facts = facts_of(certificates)
     mass = neglected(facts.sigma, pixels) if facts.how.noise == "discrete" and facts.sigma and pixels else 0.0
     own = facts.how.robust_weight
     on = sorted({*WEIGHTS, *([] if own is None else [own])}) if weights is None else weights
-    return by_weight(certificates, weights=on, total=total, neglected=mass)
+    return by_weight(certificates, weights=on, total=total, neglected=mass, photographs=photographs)
 
 
 def mix_radii(certificates: Sequence[Certificate]) -> tuple[float, ...]:
@@ -204,19 +214,23 @@ def report_of(
     pixels: int | None = None,
     unfinished: int = 0,
     grouped: Grouped | None = None,
+    photographs: Photographs | None = None,
 ) -> Report:
     """The report of rows that a digest was made of; ``unfinished`` of them hold but are still to be replaced by ones of
     more samples."""
     sums, how = digest.sums, facts.how
     missing = inputs - sums.evaluated
+    photographs = grouped.photographs if photographs is None and grouped is not None else photographs
+    sizes = sizes_of(digest, photographs, missing)
+    zero, by_radius = _by_photograph(digest.photographs, sizes)
     corruptions = None if grouped is None else report_on_groups(digest.groups, grouped)
     return Report(
         inputs=inputs,
         evaluated=sums.evaluated,
         complete=missing == 0 and not unfinished,
         acr=sums.radius_sum / inputs,
-        accuracy_at_0=point(0.0, sums.correct, inputs, missing),
-        certified_accuracy=curve(sums, inputs),
+        accuracy_at_0=point(0.0, sums.correct, inputs, missing, zero),
+        certified_accuracy=curve(sums, inputs, by_radius),
         confidence=CONFIDENCE,
         abstained=sums.abstained,
         abstention_rate=sums.abstained / inputs,
@@ -239,13 +253,32 @@ def report_of(
         sigma=facts.sigma,
         seed=facts.seed,
         linf_per_l2=None if pixels is None else pixels**-0.5,
-        notes=_notes(digest, inputs, facts.alpha, cap)
+        notes=notes_of(digest, inputs, facts.alpha, cap, sizes)
         + notes(how, digest.mean_samples, unfinished)
-        + _norms_note(pixels)
-        + _steps_note(digest)
+        + norms_note(pixels)
+        + steps_note(digest)
         + (corruption_notes(corruptions, grouped.corrupted) if corruptions and grouped else ()),
         corruptions=corruptions,
+        unit="input" if sizes is None else "photograph",
+        units=inputs if sizes is None else sizes.photographs,
     )
+
+
+def sizes_of(digest: Digest, photographs: Photographs | None, missing: int) -> Sizes | None:
+    """How many inputs show each photograph; None where each shows one of its own. Raises :class:`InvalidResults` where inputs
+    are missing and it is not known of which photographs."""
+    if photographs is None or digest.photographs is None:
+        return None
+    return known_sizes(photographs.sizes(digest.photographs.evaluated), missing)
+
+
+def _by_photograph(
+    sums: PhotographSums | None, sizes: Sizes | None
+) -> tuple[ByPhotograph | None, list[ByPhotograph] | None]:
+    """Correct inputs, and those at each radius of the grid, by photograph."""
+    if sums is None or sizes is None:
+        return None, None
+    return ByPhotograph(sums.correct, sizes), [ByPhotograph(counts, sizes) for counts in sums.at]
 
 
 def facts_of(certificates: Sequence[Certificate]) -> Facts:
@@ -290,68 +323,6 @@ def _classes(digest: Digest, names: Sequence[str] | None) -> tuple[ClassRow, ...
         )
         for label, row in digest.classes.items()
         if row.inputs
-    )
-
-
-def _notes(digest: Digest, inputs: int, alpha: float | None, cap: float | None) -> tuple[str, ...]:
-    """Plain sentences that a reader of the numbers needs."""
-    evaluated, errors, unlabelled = digest.sums.evaluated, digest.sums.errors, digest.unlabelled
-    found = (
-        f"Intervals are Clopper-Pearson over inputs at {100 * CONFIDENCE:.0f} %, "
-        "and pointwise: each holds for its radius alone.",
-        _alpha_note(alpha, evaluated) if alpha is not None else None,
-        _partial_note(evaluated, inputs) if evaluated < inputs else None,
-        f"Inputs not certified because of an error, counted as abstentions: {errors:,}." if errors else None,
-        f"Inputs without a label, which never count as correct: {unlabelled:,}." if unlabelled else None,
-        _constant_note(digest, cap),
-    )
-    return tuple(note for note in found if note is not None)
-
-
-def _steps_note(digest: Digest) -> tuple[str, ...]:
-    """What a digest of very many rows does not keep."""
-    if not digest.step:
-        return ()
-    return (
-        f"Of so many rows, quantiles and plots are rounded down: radii to whole steps of {rounded_down(digest.step, 8)}, lower "
-        f"bounds to {digest.p_step:g}. ACR, certified accuracy and counts are exact.",
-    )
-
-
-def _alpha_note(alpha: float, evaluated: int) -> str:
-    return (
-        f"Each certificate is wrong with probability at most alpha = {alpha:g}: "
-        f"at most {alpha * evaluated:g} wrong ones are expected among {evaluated:,}."
-    )
-
-
-def _partial_note(evaluated: int, inputs: int) -> str:
-    return (
-        f"Partial: {evaluated:,} of {inputs:,} inputs are evaluated. The others count as not certified, so that ACR "
-        "and certified accuracy can only grow; the intervals' upper ends count them as certified. Abstentions and "
-        "inputs at the cap are counted so far; per-class rows are about evaluated inputs."
-    )
-
-
-def _norms_note(pixels: int | None) -> tuple[str, ...]:
-    """What a ball of one norm says of the balls of others that lie inside it."""
-    if pixels is None:
-        return ()
-    return (
-        f"Radii are l2. A certificate of radius R holds for every change of l1 norm up to R too, and of linf norm up to "
-        f"R / sqrt({pixels:,}) = {rounded_down(pixels**-0.5, 5)} R.",
-    )
-
-
-def _constant_note(digest: Digest, cap: float | None) -> str | None:
-    """A warning where one class takes every certificate, because ACR alone does not show it."""
-    given, labels = [label for label, count in digest.certified_as.items() if count], len(digest.classes)
-    if len(given) != 1 or labels < 2:
-        return None
-    score = "the cap" if cap is None else f"the cap {cap:.4g}"
-    return (
-        f"Class {given[0]} is the only class ever certified. A classifier that always answers the same scores an ACR "
-        f"of about {score} divided by the number of classes ({labels}): read ACR beside the per-class rows."
     )
 
 

@@ -43,6 +43,7 @@ def to_csv(report: Report) -> str:
     rows: list[tuple[object, ...]] = [CSV_COLUMNS]
     inputs = report.inputs
     rows.append(("complete", "", int(report.complete), "", "", report.evaluated, inputs))
+    rows.append(("interval_units", report.unit, report.units, "", "", "", inputs))
     rows.append(("acr", "", report.acr, "", "", "", inputs))
     for p in report.certified_accuracy:
         rows.append(("certified_accuracy", p.radius, p.certified_accuracy, p.low, p.high, p.count, inputs))
@@ -90,7 +91,8 @@ def _provenance(report: Report) -> tuple[str, str]:
     procedure = "   ".join(f"{name} {_number(value)}" for name, value in known.items())
     told = report.sampling != "fixed" or report.n is not None
     made = report.made.text if told else "procedure unknown"
-    return f"{procedure}   ({made})", f"inputs {of}   seed {seed}"
+    unit = "" if report.unit == "input" else f" of {report.units:,} photographs"
+    return f"{procedure}   ({made})", f"inputs {of}{unit}   seed {seed}"
 
 
 def _curve(report: Report) -> list[str]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rs_core.certify.bounds import interval, max_radius
 from rs_core.certify.decision import ABSTAIN, Certificate
 from rs_core.errors import InvalidSpec
+from rs_core.photographs import Counts, Sizes
 
 CONFIDENCE = 0.95
 CAP_TOLERANCE = 0.005
@@ -94,7 +95,7 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint:
-    """Certified accuracy at one radius: ``count`` inputs, their share of all, its Clopper-Pearson interval."""
+    """Certified accuracy at one radius: ``count`` inputs, their share of all, and its interval."""
 
     radius: float
     count: int
@@ -105,12 +106,20 @@ class CurvePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """``count`` of all inputs, their share, and its Clopper-Pearson interval."""
+    """``count`` of all inputs, their share, and its interval."""
 
     count: int
     share: float
     low: float
     high: float
+
+
+@dataclass(frozen=True, eq=False)
+class ByPhotograph:
+    """The inputs that count towards a share, by the photograph that they show: ``counts`` out of ``sizes``."""
+
+    counts: Counts
+    sizes: Sizes
 
 
 def tally(certificates: Sequence[Certificate], radii: Sequence[float], *, cap: float | None = None) -> Tally:
@@ -123,24 +132,33 @@ def grid_counts(certificates: Sequence[Certificate], radii: Sequence[float]) -> 
     return _counts(columns(certificates), radii)
 
 
-def curve(sums: Tally, inputs: int) -> tuple[CurvePoint, ...]:
-    """Certified accuracy on the tally's grid, of ``inputs`` in all."""
+def curve(sums: Tally, inputs: int, by: "Sequence[ByPhotograph] | None" = None) -> tuple[CurvePoint, ...]:
+    """Certified accuracy on the tally's grid, of ``inputs`` in all; ``by`` has the photographs at each radius."""
     missing = inputs - sums.evaluated
-    return tuple(point(r, count, inputs, missing) for r, count in zip(sums.radii, sums.counts, strict=True))
+    units = [None] * len(sums.radii) if by is None else by
+    return tuple(
+        point(r, count, inputs, missing, one) for r, count, one in zip(sums.radii, sums.counts, units, strict=True)
+    )
 
 
-def point(radius: float, count: int, inputs: int, missing: int) -> CurvePoint:
+def point(radius: float, count: int, inputs: int, missing: int, by: "ByPhotograph | None" = None) -> CurvePoint:
     """Certified accuracy at ``radius`` of ``inputs`` in all, of which ``missing`` are not evaluated yet.
 
     These count as not certified in the share; the interval's upper end counts them as certified, which they may become.
     """
-    of_all = share_of(count, inputs, missing)
+    of_all = share_of(count, inputs, missing, by)
     return CurvePoint(radius=radius, count=count, certified_accuracy=of_all.share, low=of_all.low, high=of_all.high)
 
 
-def share_of(count: int, inputs: int, missing: int) -> Share:
-    """The share of ``inputs``, of which ``missing`` are not evaluated yet: these count against it, and for its upper end."""
-    low, high = interval(count, inputs, CONFIDENCE)[0], interval(count + missing, inputs, CONFIDENCE)[1]
+def share_of(count: int, inputs: int, missing: int, by: "ByPhotograph | None" = None) -> Share:
+    """The share of ``inputs``, of which ``missing`` are not evaluated yet: these count against it, and for its upper end.
+
+    The interval is Clopper-Pearson's over inputs or, where several inputs show one photograph (``by``), one over photographs.
+    """
+    if by is None:
+        low, high = interval(count, inputs, CONFIDENCE)[0], interval(count + missing, inputs, CONFIDENCE)[1]
+    else:
+        low, high = by.sizes.interval(by.counts, CONFIDENCE)
     return Share(count=count, share=count / inputs, low=low, high=high)
 
 

@@ -5,7 +5,7 @@ What is compared, and how, is told in ``rs_core.compare``; the HTML form is in `
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -14,6 +14,7 @@ from rs_core.aligned import Aligned, Run
 from rs_core.asked_report import run_asked
 from rs_core.compare import Comparison, checked, compare_aligned
 from rs_core.errors import InvalidResults
+from rs_core.photographs import Photographs
 from rs_core.published import Published
 from rs_core.spec import dump_spec
 from service import comparison_schemas, reports, results_files
@@ -38,7 +39,8 @@ MOST_WITH_FILES = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What a request asks for: identifiers of jobs, names of uploads, published results, and how to compare."""
+    """What a request asks for: identifiers of jobs, names of uploads, published results, and how to compare. ``photographs``:
+    after how many indices those of the files come again, of corrupted images."""
 
     jobs: tuple[str, ...]
     files: tuple[str, ...]
@@ -46,6 +48,7 @@ class Asked:
     baseline: str | None = None
     radii: tuple[float, ...] | None = None
     all_pairs: bool = False
+    photographs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +97,7 @@ def find(session: Session, tenant_id: str, asked: Asked) -> tuple[Named, ...]:
 def etag(named: Sequence[Named], asked: Asked, form: str) -> str:
     """Changes with every result of a job, with the content of a file, and with what is asked."""
     parts: list[object] = [VERSION, form, [one.name for one in asked.published], asked.baseline]
-    parts += [asked.radii, asked.all_pairs]
+    parts += [asked.radii, asked.all_pairs, asked.photographs]
     for one in named:
         parts.append(one.name)
         if one.job is not None:
@@ -112,14 +115,16 @@ def read_jobs(session: Session, named: Sequence[Named]) -> dict[str, Run]:
     return {one.name: _of_job(session, one.name, one.job) for one in named if one.job is not None}
 
 
-def read_files(named: Sequence[Named], runs: dict[str, Run], settings: Settings) -> tuple[Run, ...]:
+def read_files(
+    named: Sequence[Named], runs: dict[str, Run], settings: Settings, photographs: int | None = None
+) -> tuple[Run, ...]:
     """All runs in their order, those that are files read now, which takes a while and needs no session. Raises
     :class:`InvalidResults` for a file that holds no certificates."""
     left = MOST_FILE_ROWS
     found = dict(runs)
     for one in named:
         if one.name not in found:
-            found[one.name] = _of_upload(one, settings, left)
+            found[one.name] = _of_upload(one, settings, left, photographs)
             left -= found[one.name].evaluated
     return tuple(found[one.name] for one in named)
 
@@ -196,8 +201,15 @@ def _baseline(named: Sequence[Named], wanted: str | None) -> str | None:
 def _of_job(session: Session, name: str, found: Sources) -> Run:
     rows, spec = result_columns.columns(session, found.job.id), reports.spec_of(found.job)
     unfinished = max(0, len(rows.index) - found.summary.done) if spec.sampling == "anytime" else 0
-    data = found.dataset.content_hash
-    return run_asked(name, rows, spec, total=found.summary.total, unfinished=unfinished, data=data)
+    return run_asked(
+        name,
+        rows,
+        spec,
+        total=found.summary.total,
+        unfinished=unfinished,
+        data=found.dataset.content_hash,
+        photographs=reports.photographs(found),
+    )
 
 
 def _check_bytes(session: Session, uploads: Sequence[Upload]) -> None:
@@ -207,7 +219,10 @@ def _check_bytes(session: Session, uploads: Sequence[Upload]) -> None:
         raise InvalidResults(expected=expected, got=f"{size:,} bytes", where=uploads[0].name)
 
 
-def _of_upload(one: Named, settings: Settings, rows: int) -> Run:
+def _of_upload(one: Named, settings: Settings, rows: int, photographs: int | None) -> Run:
     assert one.upload is not None
     path = blobs.local_path(settings.blobs, one.upload.sha256)
-    return results_files.read_run(path, run=one.name, file=one.upload.name, rows=rows)
+    run = results_files.read_run(path, run=one.name, file=one.upload.name, rows=rows)
+    if photographs is None:
+        return run
+    return replace(run, photographs=Photographs.repeating(photographs, int(run.rows.index.max(initial=0))))

@@ -20,6 +20,7 @@ PUBLISHED: dict[str, Any] = {
 POINT = {"radius": 0.25, "count": 164, "certified_accuracy": 0.82, "low": 0.7596, "high": 0.8706}
 FIGURES: dict[str, Any] = {
     "inputs": 200,
+    "units": 200,
     "evaluated": 200,
     "acr": 0.4913,
     "certified_accuracy": [POINT],
@@ -50,6 +51,8 @@ COMPARISON: dict[str, Any] = {
     "results": {
         "radii": [0.25],
         "shared": 200,
+        "unit": "input",
+        "units": 200,
         "baseline": "digits under noise 0.25",
         "runs": [
             {"name": name, "procedure": "fixed n", "own": FIGURES, "shared": FIGURES}

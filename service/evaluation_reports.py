@@ -34,7 +34,8 @@ def evaluation(session: Session, found: Sources) -> Evaluation:
     spec = evaluations.spec_of(session, job.id)
     rows = list(evaluations.read(session, job.id))
     certificates = _certificates(session, spec, [row.index for row in rows])
-    report = summarize(rows, spec, total=found.summary.total, certificates=certificates)
+    shown = reports.photographs(found)
+    report = summarize(rows, spec, total=found.summary.total, certificates=certificates, photographs=shown)
     if certificates is None and isinstance(spec.evaluation, Attack) and spec.evaluation.certificates is not None:
         gone = (
             f"The job of the certificates, {spec.evaluation.certificates}, was deleted: nothing is held against them."

@@ -66,7 +66,8 @@ def plot(found: Sources, rows: Digest, name: str, form: Any) -> bytes:
     if name == "weights":
         return plots.render(plots_mixed.by_weight({about: found.weights}), form)
     label = found.checkpoint.name
-    curve = plots.Drawn(digest=rows, how=how_of(reports.spec_of(found.job)))
+    how_made = how_of(reports.spec_of(found.job))
+    curve = plots.Drawn(digest=rows, how=how_made, photographs=reports.photographs(found))
     drawn = plots.certified_accuracy({label: curve}, totals={label: total}, title=f"Certified accuracy, {about}")
     return plots.render(drawn, form)
 

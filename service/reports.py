@@ -16,17 +16,18 @@ from rs_core.asked_report import facts_asked, together
 from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import procedure_of
 from rs_core.corruption_report import Grouped
-from rs_core.digest import Digest, digest_of
+from rs_core.digest import Digest, digest_of, photograph_sums
 from rs_core.mixed_report import AtWeight, rows_at
+from rs_core.photographs import Photographs
 from rs_core.procedure_text import recipe
 from rs_core.report import Report, mixes, report_of
-from rs_core.spec import CertifySpec, dump_spec, parse_spec
+from rs_core.spec import CertifySpec, EvaluateSpec, dump_spec, parse_spec
 from rs_core.tally import radii_up_to
 from rs_core.trained_on import trained_on, training_note
 from service import result_schemas
 from service.dependencies import etag_of
 from service.views import composition, corrupted_images, time
-from worker.store import digests, groups, results
+from worker.store import digests, groups, result_columns, results
 from worker.store.result_tables import JobSummary
 from worker.store.tables import Checkpoint, Dataset, Job
 
@@ -95,14 +96,35 @@ def digest(session: Session, found: Sources) -> Digest:
     kept = digests.kept(session, job.id) if summary.total >= digests.LARGE else None
     cap = procedure_of(spec_of(job), inputs=summary.total).cap
     starts = digests.starts(session, job)
+    if (
+        kept is not None and starts and kept.photographs is None
+    ):  # it was kept by a version that did not count photographs
+        rows = result_columns.columns(session, job.id)
+        return replace(kept, photographs=photograph_sums(rows, kept.sums.radii, starts))
     return kept or digest_of(list(results.certificates(session, job.id)), summary.radii, cap=cap, starts=starts)
+
+
+def grouped(found: Sources) -> Grouped | None:
+    """Which of the job's inputs have which corruption and show which photograph; None of a dataset of other images."""
+    corrupted = groups.corrupted(found.dataset)
+    if corrupted is None:
+        return None
+    spec = parse_spec(found.job.spec)
+    assert isinstance(spec, CertifySpec | EvaluateSpec)
+    return Grouped(corrupted=corrupted, chosen=spec.inputs.indices(found.dataset.count or 0))
+
+
+def photographs(found: Sources) -> Photographs | None:
+    """Which of the job's inputs show the same photograph; None of a dataset where each shows one of its own."""
+    corrupted = grouped(found)
+    return None if corrupted is None else corrupted.photographs
 
 
 def numbers(found: Sources, rows: Digest) -> Report:
     """The report's numbers; inputs that are not done stay in every denominator."""
     spec, summary = spec_of(found.job), found.summary
     procedure = procedure_of(spec, inputs=summary.total)
-    count, corrupted = found.dataset.count or 0, groups.corrupted(found.dataset)
+    count = found.dataset.count or 0
     chosen = spec.inputs.indices(count)
     report = report_of(
         rows,
@@ -112,7 +134,7 @@ def numbers(found: Sources, rows: Digest) -> Report:
         class_names=found.dataset.class_names,
         unfinished=max(0, rows.sums.evaluated - summary.done) if spec.sampling == "anytime" else 0,
         pixels=math.prod(found.dataset.shape or ()) or None,
-        grouped=None if corrupted is None else Grouped(corrupted=corrupted, chosen=chosen),
+        grouped=grouped(found),
     )
     seen = trained_on(found.checkpoint.info, found.dataset.content_hash, count, chosen)
     notes = report.notes + together(spec, summary.total) + training_note(seen, len(chosen))
@@ -130,7 +152,8 @@ def with_weights(found: Sources, votes: Sequence[Certificate] | None) -> Sources
     if votes is None:
         return found
     pixels = math.prod(found.dataset.shape or ())
-    return replace(found, weights=mixes(votes, total=found.summary.total, pixels=pixels))
+    made = mixes(votes, total=found.summary.total, pixels=pixels, photographs=photographs(found))
+    return replace(found, weights=made)
 
 
 def spec_of(job: Job) -> CertifySpec:

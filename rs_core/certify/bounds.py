@@ -39,8 +39,9 @@ def upper_bound(k: int, n: int, alpha: float) -> float:
     return 1.0 - lower_bound(n - k, n, alpha)
 
 
-def interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Two-sided Clopper-Pearson interval for a proportion of which ``k`` of ``n`` were seen."""
+def interval(k: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Two-sided Clopper-Pearson interval for a proportion of which ``k`` of ``n`` were seen; effective numbers, which need not
+    be whole, among them."""
     # Imported on use: pandas comes with it, and a second of every process's start.
     from statsmodels.stats.proportion import proportion_confint
 
@@ -65,6 +66,6 @@ def max_radius(n: int, alpha: float, sigma: float) -> float:
     return radius(lower_bound(n, n, alpha), sigma)
 
 
-def _check(k: int, n: int) -> None:
+def _check(k: float, n: float) -> None:
     if not 0 <= k <= n or n < 1:
         raise ValueError(f"expected 0 <= k <= n and n >= 1, got k = {k} and n = {n}")

@@ -8,11 +8,13 @@ import typer
 
 from service.commands.connection import DEFAULT_SERVER, ApiKey, Server, connect
 from service.commands.console import CommandError, say
+from service.commands.photographs import Repeating, shown_by, shown_in
 from service.commands.results_file import check_picture, grid_of, read, write_picture
 
 if TYPE_CHECKING:
     from rs_core.aligned import Run
     from service.client import Client
+    from service.schemas import Dataset
 
 JOB = "job_"
 
@@ -46,6 +48,7 @@ def compare(
             help="Radii of tables and tests, in [0, 1]-pixel l2 units. (default: a grid up to the cap)",
         ),
     ] = None,
+    photographs: Repeating = None,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also draw all curves on one plot (.png or .svg). (default: none)"),
@@ -70,7 +73,7 @@ def compare(
     from rs_core.compare_text import comparison_csv, format_comparison
 
     beside = [results.published(name) for name in published or []]
-    found = _read_all(runs, server, api_key)
+    found = _read_all(runs, photographs, server, api_key)
     shared = checked(found, baseline)
     made = compare_aligned(found, shared, baseline=baseline, all_pairs=all_pairs, radii=grid, published=beside)
     if as_json:
@@ -83,14 +86,15 @@ def compare(
         write_picture(plot, comparison_figure(found, shared, beside), "The curves are")
 
 
-def _read_all(given: list[str], server: str, api_key: str | None) -> "list[Run]":
+def _read_all(given: list[str], repeating: int | None, server: str, api_key: str | None) -> "list[Run]":
     """The runs in the order in which they were given; jobs come over one connection."""
     named = _named(given)
     if not any(_is_job(place) for _, place in named):
-        return [_of_file(name, Path(place)) for name, place in named]
+        return [_of_file(name, Path(place), repeating) for name, place in named]
     with connect(server, api_key) as client:
         return [
-            _of_job(name, place, client) if _is_job(place) else _of_file(name, Path(place)) for name, place in named
+            _of_job(name, place, client) if _is_job(place) else _of_file(name, Path(place), repeating)
+            for name, place in named
         ]
 
 
@@ -114,7 +118,7 @@ def _is_job(place: str) -> bool:
     return place.startswith(JOB) and not Path(place).exists()
 
 
-def _of_file(name: str, path: Path) -> "Run":
+def _of_file(name: str, path: Path, repeating: int | None) -> "Run":
     if not path.is_file():
         raise CommandError(f"There is no file {str(path)!r}, and the identifier of a job begins with {JOB}.")
     rows: Any
@@ -125,11 +129,12 @@ def _of_file(name: str, path: Path) -> "Run":
 
     if not isinstance(rows[0], Certificate):
         raise CommandError(f"The file {path} holds predictions, which have no radii to compare.")
-    asked = spec_of_run(run)
+    asked, shown = spec_of_run(run), shown_in(path, run, rows, repeating)
     if asked is None:
-        return run_of(name, rows)
+        return run_of(name, rows, data=shown.data, photographs=shown.photographs)
     total = max(int(run.get("inputs") or 0), len(rows))
-    return run_of_certificates(name, rows, asked, total=total, data=run.get("dataset"))
+    data = run.get("dataset")
+    return run_of_certificates(name, rows, asked, total=total, data=data, photographs=shown.photographs)
 
 
 def _of_job(name: str, id: str, client: "Client") -> "Run":
@@ -142,14 +147,19 @@ def _of_job(name: str, id: str, client: "Client") -> "Run":
     spec = parse_spec(job.info.spec)
     assert isinstance(spec, CertifySpec)
     rows = list(job.certificates())
-    return run_of_certificates(name, rows, spec, total=job.progress.total, data=_data_of(client, job.info.dataset))
+    data = _data_of(client, job.info.dataset)
+    if data is None:
+        return run_of_certificates(name, rows, spec, total=job.progress.total)
+    corrupted = None if data.corrupted is None else data.corrupted.model_dump()
+    shown = shown_by(corrupted, spec.inputs.indices(data.count or 0))
+    return run_of_certificates(name, rows, spec, total=job.progress.total, data=data.content_hash, photographs=shown)
 
 
-def _data_of(client: "Client", dataset: str | None) -> str | None:
-    """The content hash of a job's data set, where that is still there."""
+def _data_of(client: "Client", dataset: str | None) -> "Dataset | None":
+    """A job's dataset, where it is still there."""
     from service.client import ApiError
 
     try:
-        return client.dataset(dataset).content_hash if dataset else None
+        return client.dataset(dataset) if dataset else None
     except ApiError:
         return None

@@ -22,10 +22,12 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
     """Evaluates the chosen inputs that have no row in ``out`` yet, then prints what they come to."""
     from rs_core.checkpoint import check_fits
     from rs_core.data.canonical import content_hash
+    from rs_core.data.corrupted import to_json
     from rs_core.data.readers import load
     from rs_core.evaluate.table import EVALUATIONS
     from rs_core.evaluation_report import require_shared_inputs, summarize
     from rs_core.evaluation_text import format_table, row_lines
+    from rs_core.photographs import Photographs
     from worker.run.environment import configure, provenance, resolve_device
 
     use_registered()
@@ -47,6 +49,8 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
         "files": {"checkpoint": spec.checkpoint, "dataset": spec.dataset, "certificates": _file_of(spec)},
         "robust_weight": _weight(spec, info),
         "inputs": len(chosen),
+        "count": len(data),
+        "corrupted": None if data.corrupted is None else to_json(data.corrupted),
         "class_names": list(data.class_names),
         "provenance": provenance(place),
     }
@@ -57,7 +61,8 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
     with files.opened(out, identity, partial(row_lines, separator="\t")) as results:
         _measure(spec, model.to(place), data, chosen, execution, results)
         done: list[Any] = results.done
-    report = summarize(done, spec, total=len(chosen), certificates=certificates)
+    shown = None if data.corrupted is None else Photographs(data.corrupted.starts, chosen)
+    report = summarize(done, spec, total=len(chosen), certificates=certificates, photographs=shown)
     say(format_table(report).rstrip())
     note(f"Results are in {out}, with all votes in {files.sidecar(out, '.ndjson')}.")
 

@@ -2,12 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service.commands.console import CommandError, say
+from service.commands.photographs import Repeating, grouped_of, shown_in, unknown_note
 from service.commands.results_file import check_picture, grid_of, numbers, read, write_picture
 from service.commands.summaries import predictions_table, summarize_predictions
 
@@ -66,6 +68,7 @@ def report(
         int | None,
         typer.Option(min=1, help="Inputs of the whole run, where rows are still missing. (default: the rows)"),
     ] = None,
+    photographs: Repeating = None,
     certificates: Annotated[
         Path | None,
         typer.Option(
@@ -95,8 +98,11 @@ def report(
     if as_json and as_csv:
         raise typer.BadParameter("expected --json or --csv, got both")
     if corruptions:
-        if any(value is not None for value in (radii, total, sigma, n0, n, alpha, weights, certificates)):
-            wanted = "no --radii, --total, --sigma, --n0, --n, --alpha, --weights and --certificates with --corruptions"
+        if any(value is not None for value in (radii, total, sigma, n0, n, alpha, weights, certificates, photographs)):
+            wanted = (
+                "no --radii, --total, --sigma, --n0, --n, --alpha, --photographs, --weights and --certificates with "
+                "--corruptions"
+            )
             raise typer.BadParameter(f"expected {wanted}, got one of them")
         from service.commands import corruption_files
 
@@ -108,7 +114,13 @@ def report(
         from service.commands import weight_files
 
         weight_files.report(
-            files, numbers(weights, "--weights"), grid_of(radii), as_json=as_json, as_csv=as_csv, plot=plot
+            files,
+            numbers(weights, "--weights"),
+            grid_of(radii),
+            repeating=photographs,
+            as_json=as_json,
+            as_csv=as_csv,
+            plot=plot,
         )
         return
     if len(files) > 1 or per_severity is not None:
@@ -123,9 +135,9 @@ def report(
     from rs_core.evaluate.records import Evaluated
 
     if isinstance(rows[0], Evaluated):
-        _print_evaluation(rows, run, file, certificates, as_json=as_json, as_csv=as_csv, plot=plot)
+        _print_evaluation(rows, run, file, certificates, photographs, as_json=as_json, as_csv=as_csv, plot=plot)
         return
-    grouped = _grouped(run)
+    grouped = grouped_of(run)
     if isinstance(rows[0], Prediction):
         refused = as_csv or plot is not None or grid is not None
         _print_predictions(rows, inputs, grouped, as_json=as_json, refused=refused)
@@ -136,21 +148,40 @@ def report(
     from rs_core.report import summarize
     from rs_core.report_text import format_table, to_csv
 
+    shown = shown_in(file, run, rows, photographs)
     asked, names = spec_of_run(run), run.get("class_names")
     if asked is not None and not any((sigma, n0, n, alpha)):
         pixels = math.prod(run.get("shape") or ()) or None
-        made = summarize_asked(rows, asked, total=inputs, radii=grid, class_names=names, pixels=pixels, grouped=grouped)
+        made = summarize_asked(
+            rows,
+            asked,
+            total=inputs,
+            radii=grid,
+            class_names=names,
+            pixels=pixels,
+            grouped=grouped,
+            photographs=shown.photographs,
+        )
     else:
-        made = summarize(rows, radii=grid, total=inputs, class_names=names, grouped=grouped)
+        made = summarize(
+            rows, radii=grid, total=inputs, class_names=names, grouped=grouped, photographs=shown.photographs
+        )
+    if not shown.known:
+        made = replace(made, notes=(*made.notes, unknown_note(row.label for row in sorted(rows, key=_by_index))))
     _check_cap(made.cap, max(row.radius for row in rows))
     if as_json:
         say(json.dumps(made.to_json(), indent=2))
     else:
         say((to_csv(made) if as_csv else format_table(made)).rstrip("\n"))
     if plot is not None:
-        from rs_core.plots import certified_accuracy
+        from rs_core.plots import certified_accuracy, drawn
 
-        write_picture(plot, certified_accuracy({file.stem: rows}, totals={file.stem: inputs}), "The curve is")
+        curve = drawn(rows, shown.photographs)
+        write_picture(plot, certified_accuracy({file.stem: curve}, totals={file.stem: inputs}), "The curve is")
+
+
+def _by_index(row: Any) -> int:
+    return int(row.index)
 
 
 def _check_cap(cap: float | None, largest: float) -> None:
@@ -167,6 +198,7 @@ def _print_evaluation(
     run: dict[str, Any],
     file: Path,
     certified: Path | None,
+    repeating: int | None,
     *,
     as_json: bool,
     as_csv: bool,
@@ -193,7 +225,11 @@ def _print_evaluation(
     if certified is not None and certificates is not None:
         check_certificates(certified, certificates, spec, run)
         require_shared_inputs([row.index for row in rows], certificates, str(certified), "--certificates")
-    made = summarize(rows, spec, total=int(run.get("inputs") or 0), certificates=certificates)
+    shown = shown_in(file, run, rows, repeating)
+    total = int(run.get("inputs") or 0)
+    made = summarize(rows, spec, total=total, certificates=certificates, photographs=shown.photographs)
+    if not shown.known:
+        made = replace(made, notes=(*made.notes, unknown_note(row.label for row in sorted(rows, key=_by_index))))
     say(json.dumps(made.to_json(), indent=2) if as_json else (to_csv(made) if as_csv else format_table(made)).rstrip())
     if plot is not None:
         write_picture(plot, evaluation_plots.evaluation({file.stem: made}), "The curve is")
@@ -206,16 +242,3 @@ def _print_predictions(rows: Any, inputs: int, grouped: "Grouped | None", *, as_
         say(json.dumps(summarize_predictions(rows, inputs, grouped), indent=2))
     else:
         say(predictions_table(rows, inputs, grouped))
-
-
-def _grouped(run: dict[str, Any]) -> "Grouped | None":
-    """What stands beside a run on corrupted images about which are which."""
-    body, count = run.get("corrupted"), run.get("count")
-    if not body or not isinstance(count, int):
-        return None
-    from rs_core.corruption_report import Grouped
-    from rs_core.data.corrupted import from_json
-    from rs_core.spec import Selection
-
-    chosen = Selection(**run["spec"]["inputs"]).indices(count)
-    return Grouped(corrupted=from_json(body, count, "corrupted"), chosen=chosen)

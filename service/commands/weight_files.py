@@ -7,12 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from service.commands.console import CommandError, say
+from service.commands.console import CommandError, note, say
+from service.commands.photographs import shown_in, unknown_note
 from service.commands.results_file import check_picture, read, write_picture
 
 if TYPE_CHECKING:
     from rs_core.certify.decision import Certificate
     from rs_core.mixed_report import WeightRow
+    from rs_core.photographs import Photographs
 
 
 def report(
@@ -20,6 +22,7 @@ def report(
     weights: Sequence[float],
     radii: Sequence[float] | None,
     *,
+    repeating: int | None = None,
     as_json: bool,
     as_csv: bool,
     plot: Path | None,
@@ -36,8 +39,11 @@ def report(
             "Expected weights from 0 to 1 as --weights, got " + ", ".join(f"{one:g}" for one in weights) + "."
         )
     asked = None if radii is None else grid(radii)
-    votes = _named(files)
-    curves = {name: mixes(one.rows, weights=weights, total=one.total, pixels=one.pixels) for name, one in votes.items()}
+    votes = _named(files, repeating)
+    curves = {
+        name: mixes(one.rows, weights=weights, total=one.total, pixels=one.pixels, photographs=one.photographs)
+        for name, one in votes.items()
+    }
     found = {name: rows_at(curves[name], asked or mix_radii(one.rows)) for name, one in votes.items()}
     if as_json:
         body = {name: [asdict(row) for row in rows] for name, rows in found.items()}
@@ -46,6 +52,9 @@ def report(
         say(_csv(found))
     else:
         say("\n\n".join("\n".join([name, *lines_of(rows)]) for name, rows in found.items()))
+    unknown = [one for one in votes.values() if not one.known]
+    if unknown:
+        note(unknown_note(row.label for row in sorted(unknown[0].rows, key=lambda row: row.index)))
     if plot is not None:
         from rs_core.plots_mixed import by_weight
 
@@ -53,18 +62,21 @@ def report(
 
 
 class Votes(NamedTuple):
-    """The certificates of a file, of ``total`` inputs in all, which have ``pixels`` values each where that is known."""
+    """The certificates of a file, of ``total`` inputs in all, which have ``pixels`` values each where that is known and of which
+    several may show one of ``photographs``, as far as that is ``known``."""
 
     rows: "list[Certificate]"
     total: int
     pixels: int | None
+    photographs: "Photographs | None"
+    known: bool
 
 
-def _named(files: Sequence[Path]) -> dict[str, Votes]:
+def _named(files: Sequence[Path], repeating: int | None) -> dict[str, Votes]:
     """The files' certificates by what they are called in a table: the file, and the noise level."""
     found: dict[str, Votes] = {}
     for file in files:
-        votes = _votes(file)
+        votes = _votes(file, repeating)
         name = f"{file.stem}, σ = {votes.rows[0].sigma:g}"
         if name in found:
             raise CommandError(f"Expected files that differ in name or noise level, got two of {name}.")
@@ -72,14 +84,21 @@ def _named(files: Sequence[Path]) -> dict[str, Votes]:
     return found
 
 
-def _votes(file: Path) -> Votes:
+def _votes(file: Path, repeating: int | None) -> Votes:
     from rs_core.certify.decision import Certificate
 
     rows, run = read(file)
     certificates = [row for row in rows if isinstance(row, Certificate)]
     if len(certificates) < len(rows):
         raise CommandError(f"Expected certificates of a mix in {file}, got rows of something else.")
-    return Votes(certificates, max(int(run.get("inputs") or 0), len(rows)), math.prod(run.get("shape") or ()) or None)
+    shown = shown_in(file, run, certificates, repeating)
+    return Votes(
+        certificates,
+        max(int(run.get("inputs") or 0), len(rows)),
+        math.prod(run.get("shape") or ()) or None,
+        shown.photographs,
+        shown.known,
+    )
 
 
 def _csv(found: "dict[str, tuple[WeightRow, ...]]") -> str:

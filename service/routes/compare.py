@@ -43,6 +43,15 @@ def _asked(
     pairs: Annotated[
         Literal["baseline", "all"], Query(description="test each run against the baseline, or every two")
     ] = "baseline",
+    photographs: Annotated[
+        int | None,
+        Query(
+            ge=1,
+            le=10_000_000,
+            description="of files of corrupted images: index i shows photograph i modulo this, 10000 in CIFAR-10-C; tests and "
+            "intervals then resample photographs. Of jobs it is known",
+        ),
+    ] = None,
 ) -> Asked:
     """The query; what is empty, as a form sends it, is not asked for, and what comes twice is asked for once."""
     return Asked(
@@ -52,6 +61,7 @@ def _asked(
         baseline=baseline or None,
         radii=tuple(radius) or None,
         all_pairs=pairs == "all",
+        photographs=photographs,
     )
 
 
@@ -143,5 +153,5 @@ def _made(
             if asked.files:
                 held.enter_context(places.taken(tenant_id))
             jobs = comparing.read_jobs(session, named)
-        runs = comparing.read_files(named, jobs, settings)
+        runs = comparing.read_files(named, jobs, settings, asked.photographs)
         return headers, comparing.compared(asked, named, runs)

@@ -98,3 +98,43 @@ def test_files_of_cifar_10_c_are_certified_as_they_are(tmp_path: Path) -> None:
         ("fog", 1, 1),
         ("brightness", 1, 1),
     ]
+
+
+def test_reports_and_comparisons_of_its_files_count_photographs(model: Path, corrupted: Path, tmp_path: Path) -> None:
+    """Twelve images of three photographs: by the record beside the file, and by --photographs where there is none."""
+    files = []
+    for seed in ("0", "1"):
+        out = tmp_path / f"seed-{seed}.tsv"
+        known = ["--checkpoint", model, "--dataset", corrupted, "--n", "200", "--n0", "20", *TINY, "--seed", seed]
+        assert "3 photographs (12 images)" in " ".join(done("certify", *known, "--out", out).stdout.split())
+        files.append(out)
+    body = json.loads(done("report", files[0], "--json").stdout)
+    assert (body["unit"], body["units"], body["inputs"]) == ("photograph", 3, 12)
+    found = json.loads(done("compare", *files, "--json").stdout)
+    assert (found["unit"], found["units"], found["shared"]) == ("photograph", 3, 12)
+    picture = tmp_path / "curve.svg"
+    done("report", files[0], "--plot", picture)
+    assert "3 photographs (12 images)" in picture.read_text()
+    said = refused("report", files[0], "--photographs", "3")
+    assert "no --photographs" in said and "a record beside it says" in " ".join(said.split())
+    for file in files:
+        file.with_suffix(".run.json").unlink()
+    plain = json.loads(done("report", files[0], "--json").stdout)
+    assert plain["unit"] == "input" and any("Nothing says which inputs" in note for note in plain["notes"])
+    again = json.loads(done("report", files[0], "--photographs", "3", "--json").stdout)
+    assert again["accuracy_at_0"] == body["accuracy_at_0"] != plain["accuracy_at_0"]
+    pair = json.loads(done("compare", *files, "--photographs", "3", "--json").stdout)
+    assert (pair["unit"], pair["units"]) == ("photograph", 3)
+    assert pair["pairs"][0]["acr"] == found["pairs"][0]["acr"]
+    without = json.loads(done("compare", *files, "--json").stdout)
+    assert without["unit"] == "input" and any("Nothing says which inputs" in note for note in without["notes"])
+
+
+def test_an_attack_on_corrupted_images_counts_photographs(model: Path, corrupted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "attack.tsv"
+    known = ["--checkpoint", model, "--dataset", corrupted, "--device", "cpu", "--threads", "1"]
+    text = done(
+        "evaluate", "attack", *known, "--at", "0.1", "--steps", "1", "--m", "1", "--n", "100", "--out", out
+    ).stdout
+    assert "inputs 12 of 3 photographs" in text
+    assert text == done("report", out.with_suffix(".ndjson")).stdout

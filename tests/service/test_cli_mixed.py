@@ -91,7 +91,7 @@ def test_mixes_at_two_noise_levels_stand_beside_each_other(mix: Path, tmp_path: 
     assert found["at-0.5, σ = 0.5"] == [row for row in alone if row["robust_weight"] in (0.6, 0.8, 1.0)]
     assert "at-0.25, σ = 0.25" in done("report", *files, *shown).stdout
     table = done("report", *files, *shown, "--csv").stdout.splitlines()
-    assert table[0].startswith("certification,") and len(table) == 1 + 2 * 3 * (3 + 2 + 2)
+    assert table[0].startswith("certification,") and len(table) == 1 + 2 * (1 + 3 * (3 + 2 + 2))
     default = json.loads(done("report", *files, "--weights", "0.8", "--json").stdout)
     drawn = json.loads(done("report", *files, "--weights", "0.8", "--json", "--plot", plot).stdout)
     assert drawn == default, "a plot changes no table"

@@ -2,17 +2,22 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests_support.cli import done
 from tests_support.over_http import Service, certificate
 
 from rs_core.data.corrupted import Corrupted, in_a_row, to_json
+from rs_core.digest import from_bytes, to_bytes
+from rs_core.photographs import share_interval
 from rs_core.tsv import rounded_down
 from worker.store import digests, jobs, registry, results
-from worker.store.tables import Dataset
+from worker.store.result_tables import JobDigest, JobSummary
+from worker.store.tables import Dataset, Job
 
 KINDS = [("fog", 1), ("fog", 5), ("snow", 1), ("snow", 5)]
 MARKS = Corrupted(
@@ -157,6 +162,59 @@ def test_the_report_has_rows_by_corruption(either: Service, monkeypatch: pytest.
     fog, snow = found["corruptions"]
     assert found["means"][0]["macr"] == pytest.approx((fog["acr"] + snow["acr"]) / 2)
     assert (found["means"][0]["corruptions"], found["of"]) == (2, 15)
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["from rows", "from a digest"])
+def test_its_intervals_count_photographs_and_every_form_says_so(
+    either: Service, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    """Every 4th of four groups of 50, from the second: 50 images of 25 photographs."""
+    if large:
+        monkeypatch.setattr(digests, "LARGE", 1)
+    job_id, rows = finished(either)
+    found = either.client.get(f"/v1/jobs/{job_id}/report").json()["results"]
+    assert (found["unit"], found["units"], found["inputs"]) == ("photograph", 25, 50)
+    sizes = np.bincount([row["index"] % 50 for row in rows], minlength=50)
+    right = np.bincount([row["index"] % 50 for row in rows], [row["correct"] for row in rows], minlength=50)
+    low, high = share_interval(right.astype(np.int64), sizes, 0.95)
+    assert (found["accuracy_at_0"]["low"], found["accuracy_at_0"]["high"]) == (low, high)
+    said = "25 photographs (50 images)"
+    assert said in found["notes"][0]
+    assert said in either.client.get(f"/v1/jobs/{job_id}/report.html").text
+    csv_text = either.client.get(f"/v1/jobs/{job_id}/report.csv").text
+    assert "interval_units,photograph,25,,,,50" in csv_text.splitlines()
+    assert said in either.client.get(f"/v1/jobs/{job_id}/plots/certified-accuracy.svg").text
+
+
+def test_a_digest_of_an_older_version_is_counted_by_photograph_all_the_same(
+    either: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was kept without the sums of photographs; what is stored next makes them anew."""
+    monkeypatch.setattr(digests, "LARGE", 1)
+    job_id, rows = finished(either)
+    wanted = either.client.get(f"/v1/jobs/{job_id}/report").json()["results"]
+    with either.database.write() as session:
+        kept = session.get_one(JobDigest, job_id)
+        kept.body = to_bytes(replace(from_bytes(kept.body), photographs=None))
+    found = either.client.get(f"/v1/jobs/{job_id}/report.json").json()["results"]
+    assert (found["units"], found["certified_accuracy"]) == (25, wanted["certified_accuracy"])
+    with either.database.write() as session:
+        summary, spec = session.get_one(JobSummary, job_id), session.get_one(Job, job_id).spec
+        rows_now = [certificate(row["index"], spec) for row in rows]
+        digests.update(session, summary, rows_now[:1], rows_now[:1], everything=lambda: rows_now)
+        now = digests.kept(session, job_id)
+    assert now is not None and now.photographs is not None
+    assert int(now.photographs.evaluated.sum()) == 50
+
+
+def test_two_certifications_are_compared_by_photograph(either: Service) -> None:
+    data = corrupted(either)
+    ids = [either.finished(dataset=data, inputs={"count": 200}, seed=seed) for seed in (0, 1)]
+    body = either.client.get("/v1/compare", params={"job": ids}).json()["results"]
+    assert (body["unit"], body["units"], body["shared"]) == ("photograph", 50, 200)
+    assert any("resample 50 photographs (200 images)" in note for note in body["notes"])
+    page = either.client.get("/v1/compare.html", params={"job": ids}).text
+    assert "which show 50 photographs" in page
 
 
 def test_before_the_first_result_all_inputs_are_in_the_denominator(service: Service) -> None:

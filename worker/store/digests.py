@@ -49,11 +49,15 @@ def update(
         "starts": starts(session, job),
     }
     row = session.get(JobDigest, summary.job_id, populate_existing=True)
-    if row is None:
+    known = None if row is None else from_bytes(row.body)
+    if row is not None and known is not None and how["starts"] and known.photographs is None:
+        # It was kept by a version that did not count photographs.
+        row.body = to_bytes(digest_of(everything(), summary.radii, **how))
+    elif row is None or known is None:
         digest = digest_of(everything(), summary.radii, **how)
         session.add(JobDigest(job_id=summary.job_id, body=to_bytes(digest)))
     else:
-        digest = from_bytes(row.body)
+        digest = known
         for rows, sign in ((newer, +1), (older, -1)):
             if rows:
                 digest = digest.plus(digest_of(rows, summary.radii, **how), sign)

@@ -1,0 +1,109 @@
+"""Which inputs of a results file show the same photograph: by what stands beside the file, or by a flag."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from service.commands.console import CommandError
+
+if TYPE_CHECKING:
+    from rs_core.corruption_report import Grouped
+    from rs_core.photographs import Photographs
+
+FETCHED = ("certificates", "evaluations")
+"""Names of the files of rows that `radii fetch` writes beside a report."""
+
+Repeating = Annotated[
+    int | None,
+    typer.Option(
+        "--photographs",
+        metavar="N",
+        min=1,
+        help="Of files of corrupted images without a record of their run: index i shows photograph i modulo N, 10000 in "
+        "CIFAR-10-C. Intervals and tests then resample photographs. (default: by the record)",
+    ),
+]
+
+
+class Shown(NamedTuple):
+    """Which inputs show the same photograph, None where each shows another; ``known``: whether anything says so; ``data``: the
+    content hash of the dataset, where a record has it."""
+
+    photographs: "Photographs | None"
+    known: bool
+    data: str | None = None
+
+
+def shown_in(file: Path, run: Mapping[str, Any], rows: Iterable[Any], repeating: int | None = None) -> Shown:
+    """Of the rows of a results file: by --photographs, by the record of the run, or by the report that `radii fetch` wrote
+    beside it. Raises :class:`CommandError` where a flag is given beside a record."""
+    from rs_core.photographs import Photographs
+
+    known = _by_run(run) or _by_report(file)
+    if repeating is None:
+        return known or Shown(None, known=False)
+    if known is not None:
+        raise CommandError(
+            f"Expected no --photographs with {file}, since a record beside it says which images are corrupted, got "
+            f"{repeating:,}."
+        )
+    return Shown(Photographs.repeating(repeating, max(row.index for row in rows)), known=True)
+
+
+def grouped_of(run: Mapping[str, Any]) -> "Grouped | None":
+    """What stands beside a run on corrupted images about which are which."""
+    body, count = run.get("corrupted"), run.get("count")
+    if not body or not isinstance(count, int):
+        return None
+    from rs_core.corruption_report import Grouped
+    from rs_core.data.corrupted import from_json
+    from rs_core.spec import Selection
+
+    chosen = Selection(**run["spec"]["inputs"]).indices(count)
+    return Grouped(corrupted=from_json(body, count, "corrupted"), chosen=chosen)
+
+
+def shown_by(corrupted: Mapping[str, Any] | None, chosen: range | None = None) -> "Photographs | None":
+    """By what a service says of a dataset's corrupted images, corruption by corruption; None of clean ones."""
+    if not corrupted:
+        return None
+    from rs_core.photographs import Photographs
+
+    starts = [
+        group["start"] + place * (group["count"] // len(group["severities"]))
+        for group in corrupted["groups"]
+        for place in range(len(group["severities"]))
+    ]
+    return Photographs(tuple(sorted(starts)), chosen)
+
+
+def unknown_note(labels: Iterable[int]) -> str:
+    """What a reader of intervals has to know where nothing says which inputs show the same photograph."""
+    import numpy as np
+
+    from rs_core.photographs import UNKNOWN_PHOTOGRAPHS, repeat_of, repeats_note
+
+    return UNKNOWN_PHOTOGRAPHS + repeats_note(repeat_of(np.array(list(labels), dtype=np.int64)))
+
+
+def _by_run(run: Mapping[str, Any]) -> Shown | None:
+    if "corrupted" not in run:
+        return None
+    grouped = grouped_of(run)
+    return Shown(None if grouped is None else grouped.photographs, known=True, data=run.get("dataset"))
+
+
+def _by_report(file: Path) -> Shown | None:
+    from rs_core.spec import Selection
+
+    if file.stem not in FETCHED:
+        return None
+    try:
+        data = json.loads((file.parent / "report.json").read_text(encoding="utf-8"))["dataset"]
+        chosen = Selection(**data["selection"]).indices(data["count"])
+        return Shown(shown_by(data.get("corrupted"), chosen), known=True, data=data["content_hash"])
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):
+        return None
