@@ -6,6 +6,8 @@ came make the sentence. How they and everything else that can go wrong become re
 
 from typing import Any, ClassVar
 
+from starlette.exceptions import HTTPException
+
 from rs_core.errors import RadiiError
 
 RETRY_SECONDS = 2
@@ -87,6 +89,12 @@ class InvalidRequest(ServiceError):
     """The request is not valid."""
 
 
+class NestedTooDeeply(ServiceError):
+    """The body is nested too deeply."""
+
+    status = 400
+
+
 class CutShort(ServiceError):
     """The body ended too early."""
 
@@ -119,6 +127,47 @@ class TooManyWait(ServiceError):
     headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
 
 
+class TooManyRequests(ServiceError):
+    """Too many requests run at the same time."""
+
+    status = 429
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class TooManyStreams(ServiceError):
+    """Too many event streams are open."""
+
+    status = 429
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
+
+
+class TooManyConnections(ServiceError):
+    """Too many connections of this address are open."""
+
+    status = 429
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+
+
+class ServiceFull(ServiceError):
+    """The service has no free connection."""
+
+    status = 503
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+
+
+class RequestTooSlow(ServiceError):
+    """The request did not arrive in time."""
+
+    status = 408
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class MalformedRequest(ServiceError):
+    """The request is not HTTP."""
+
+    status = 400
+
+
 class DiskFull(ServiceError):
     """The disk is full."""
 
@@ -144,3 +193,11 @@ class Collision(ServiceError):
 
     status = 409
     headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class BodyRefused(HTTPException):
+    """A problem that shows while a body is read. FastAPI answers any other error there as "cannot be parsed"."""
+
+    def __init__(self, problem: ServiceError) -> None:
+        super().__init__(problem.status, problem.detail)
+        self.problem = problem

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from service import schemas
+from service.request_turn import waiting
 from worker.store.jobs import TERMINAL
 from worker.store.result_tables import JobSummary
 from worker.store.session import Database
@@ -80,7 +81,8 @@ class Watch:
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._read())
         try:
-            return await asyncio.wait_for(waiter.future, seconds)
+            async with waiting(without_body=True):
+                return await asyncio.wait_for(waiter.future, seconds)
         finally:
             self._forget(job_id, waiter)
 
