@@ -29,7 +29,7 @@ from worker.settings import Settings
 
 MOST_HEAD = 64 * 2**10
 """Bytes of a request's head."""
-LINGER_SECONDS, LINGER_BYTES = 2.0, 4 * 2**20
+LINGER_SECONDS, LINGER_BYTES = 2.0, 32 * 2**20
 """How long, and how much, is still read from a client that was answered before it had sent all: if the connection were
 closed at once, the client's system would drop the answer unread."""
 MOST_LINGERING = 200

@@ -86,6 +86,13 @@ class Body:
             raise BodyRefused(TooLarge(expected=expected, got=got))
         return message
 
+    async def disconnected(self) -> None:
+        """Returns when the client is gone. For requests whose body has been read."""
+        if not self.complete:
+            await asyncio.Event().wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
     async def _in_time(self) -> Message:
         """Only the time that is spent waiting for the client counts."""
         seconds, rate = self._settings.body_seconds, self._settings.body_rate

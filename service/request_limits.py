@@ -22,6 +22,10 @@ from worker.settings import Settings
 UNLIMITED = frozenset({"/healthz"})
 """Answers without a database, a thread or a body, so that supervisors hear of a service however busy it is."""
 
+COMPUTED_AT_ONCE, COMPUTED_OF_ONE_TENANT = 2, 1
+"""Reports, plots and comparisons that are made at a time. Each takes the interpreter's lock for seconds: with a few of them
+at once, every other request waits for its turn of the lock again and again."""
+
 
 class Room:
     """What one process has for requests: turns, memory for bodies, and counts by tenant and address."""
@@ -31,6 +35,7 @@ class Room:
         self.refusals = Refusals(registry)
         self.turns = FairLimiter(settings.running_requests, settings.tenant_running_requests)
         self.bodies = FairLimiter(settings.body_memory, settings.tenant_body_memory)
+        self.computing = FairLimiter(COMPUTED_AT_ONCE, COMPUTED_OF_ONE_TENANT)
         self._counts: dict[str, Counter[str]] = {"requests": Counter(), "streams": Counter()}
         self.refusals.gauge("http_requests_running", "Requests that are worked on.", lambda: self.turns.in_use)
         self.refusals.gauge("http_requests_waiting", "Requests that wait for a turn.", lambda: self.turns.waiting)
@@ -114,7 +119,7 @@ class RequestLimits:
         share = tenant_id or f"address {address}"
         release_body = await _reserved(room.bodies, share, body.reserved)
         held.callback(release_body)
-        turn = Turn(room.turns, share, release_body)
+        turn = Turn(room.turns, share, release_body, body.disconnected)
         await held.enter_async_context(turn.running())
         scope["radii.tenant"], scope["radii.address"] = tenant_id, address
         return turn
@@ -174,6 +179,7 @@ def _pausing_receive(body: Body, turn: Turn) -> Receive:
 
 def _pausing_send(send: Send, turn: Turn) -> Send:
     async def sending(message: Message) -> None:
+        turn.gone = None  # from now on the answer itself notices that
         if not message.get("more_body", False):
             await send(message)
             return

@@ -4,7 +4,8 @@ Turns are handed out by a :class:`FairLimiter`, so that many requests of one ten
 the interpreter's time. A request has no turn while it waits for its client (a body, a slow reader) or for a job.
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
@@ -20,10 +21,17 @@ class Turn:
         limiter: Hands out the turns.
         share: Whose share of the turns it is.
         release_body: Gives back the memory that is reserved for the body.
+        gone: Returns when the client has disconnected; None where that cannot be told.
     """
 
-    def __init__(self, limiter: FairLimiter, share: str, release_body: Callable[[], None] = lambda: None) -> None:
-        self._limiter, self._share, self.release_body = limiter, share, release_body
+    def __init__(
+        self,
+        limiter: FairLimiter,
+        share: str,
+        release_body: Callable[[], None] = lambda: None,
+        gone: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._limiter, self._share, self.release_body, self.gone = limiter, share, release_body, gone
         self._pauses, self._held, self._ended = 0, False, False
 
     @asynccontextmanager
@@ -81,3 +89,24 @@ async def waiting(*, without_body: bool = False) -> AsyncIterator[None]:
         turn.release_body()
     async with turn.paused():
         yield
+
+
+@asynccontextmanager
+async def noticing_disconnect(act: Callable[[], None]) -> AsyncIterator[None]:
+    """Calls ``act`` where the client of the current request disconnects inside the block, so that nobody waits for a
+    client that is gone."""
+    turn = _current.get()
+    if turn is None or turn.gone is None:
+        yield
+        return
+    gone = turn.gone
+
+    async def watch() -> None:
+        await gone()
+        act()
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()

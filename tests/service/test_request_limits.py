@@ -12,6 +12,7 @@ from tests_support.listening import SECONDS, Listening, answer_on, head, listeni
 from tests_support.over_http import Service
 from tests_support.processes import until
 
+from service import reports
 from service.job_answers import JobAnswer, JobAnswers
 from service.request_bodies import IMAGES, JSON_BODY, limit_of
 from worker.settings import Settings
@@ -250,3 +251,39 @@ def _job(service: Service, tenant: str, key: dict[str, str]) -> str:
 def _gone(listened: Listening) -> None:
     for name in ("connections", "requests_running", "requests_waiting", "body_bytes", "event_streams"):
         until(lambda name=name: listened.gauge(f"http_{name}") == 0, 20, name)  # type: ignore[misc]
+
+
+def test_a_request_that_waits_ends_when_its_client_is_gone(fresh: Database, tmp_path: Path) -> None:
+    """Otherwise a tenant would be refused for a minute after its clients have left."""
+    with listening(fresh, _settings(tmp_path, tenant_requests=2)) as listened:
+        job_id = listened.service.submitted()
+        for _ in range(2):
+            listened.send(head("GET", f"/v1/jobs/{job_id}?wait=60")).close()
+        until(lambda: listened.get("/v1/jobs")[0] == 200, 10, "their places are free again")
+
+
+def test_one_tenant_makes_one_report_at_a_time_and_others_theirs(
+    fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening(fresh, _settings(tmp_path), require_key=True) as listened, ExitStack() as stack:
+        one, two = listened.service.key("one"), listened.service.key("two")
+        mine, others = _job(listened.service, "one", one), _job(listened.service, "two", two)
+        stop, begun = threading.Event(), list[str]()
+        stack.callback(stop.set)
+        find = reports.sources
+
+        def blocked(session: Any, job: Any) -> Any:
+            begun.append(job.id)
+            if job.id == mine:
+                stop.wait(60)
+            return find(session, job)
+
+        monkeypatch.setattr(reports, "sources", blocked)
+        for path in ("report", "report.csv", "plots/certified-accuracy.png") * 10:
+            stack.enter_context(listened.send(head("GET", f"/v1/jobs/{mine}/{path}", **one)))
+        stack.enter_context(listened.send(head("GET", f"/v1/compare?job={mine}", **one)))
+        until(lambda: listened.gauge("http_connections") == 31 and begun == [mine], 20, "they are there")
+        assert listened.get(f"/v1/jobs/{others}/report", **two)[0] == 200
+        assert listened.get(f"/v1/jobs/{mine}", **one)[0] == 200, "what is quick does not wait for them either"
+        assert begun == [mine, others]
+        stop.set()
