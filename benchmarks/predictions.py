@@ -34,9 +34,9 @@ from sklearn.datasets import load_digits
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
+from rs_core.data.pixel_lists import read_lists
 from service.client import Client
 from service.demo import service_in
-from service.images import from_lists
 from worker.decoding import Decoder
 from worker.run.environment import cpu_name
 
@@ -261,7 +261,7 @@ def _decoding(times: int) -> dict[str, float]:
         return {
             "decoder_start": start,
             "png": _timed(lambda: decoder.decode(png, shape=SHAPE, most=1), times),
-            "json": _timed(lambda: from_lists(lists, shape=SHAPE, most=1), times),
+            "json": _timed(lambda: read_lists(lists), times),
         }
     finally:
         decoder.close()

@@ -8,13 +8,14 @@ from prometheus_client import CollectorRegistry
 
 from rs_core.models import table as architectures_table
 from service import openapi, problems
-from service.auth import Guard
+from service.auth import Credentials, Guard
 from service.comparing import MOST_WITH_FILES
 from service.job_answers import JobAnswers
 from service.metrics import QueueCollector, RequestMetrics
 from service.places import Places, Turns
 from service.presence import Presence, SameSchema
 from service.reports import VERSION
+from service.request_limits import RequestLimits, Room
 from service.routes import (
     architectures,
     blobs,
@@ -80,8 +81,6 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.state.settings = settings
     app.state.database = database or Database(settings.url, patience=settings.patience)
     app.state.owns_database = database is None
-    app.state.require_key = require_key
-    app.state.default_tenant = None
     app.state.watch = Watch(app.state.database)
     app.state.urgent_watch = Watch(app.state.database, eager=True)
     app.state.decoder = Decoder()
@@ -91,7 +90,10 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.state.registry = CollectorRegistry()
     app.state.registry.register(QueueCollector(app.state.database, settings))
     app.state.presence = Presence(app.state.database, settings)
+    app.state.room = Room(settings, app.state.registry)
+    credentials = Credentials(app.state.database, require_key=require_key)
     # The last one added is the first to see a request.
+    app.add_middleware(RequestLimits, room=app.state.room, credentials=credentials)
     app.add_middleware(SameSchema, presence=app.state.presence)
     app.add_middleware(Guard, require_key=require_key)
     app.add_middleware(RequestMetrics, registry=app.state.registry)

@@ -1,4 +1,4 @@
-"""Who asks: API keys of tenants, and the guard before every request.
+"""Who sends a request: API keys of tenants, and the checks before every request.
 
 Where keys are needed, a request carries ``Authorization: Bearer radii_...``; a browser may give the key as the password
 of HTTP Basic, so that the pages can be read. Without keys (loopback only) everybody is the default tenant, and the
@@ -7,26 +7,35 @@ guard keeps out what a web page of another site could send: foreign host names (
 
 import base64
 import binascii
-from typing import Annotated, Any, ClassVar
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import IntegrityError
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rs_core.errors import RadiiError
-from service.errors import ForeignOrigin, KeyNeeded, TooLarge, WrongHost
+from service.errors import ForeignOrigin, KeyNeeded, WrongHost
+from service.fair_limiter import FairLimiter
 from service.problems import answer_error
 from worker.store import tenants
 from worker.store.session import Database
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-MAX_BODY = 16 * 2**20
-"""Bytes of a request body that is no upload."""
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/version", "/openapi.json"})
+"""What operators and tools read without a key; everything else asks for one, whether it exists or not."""
+KEY = re.compile(r"[\x21-\x7e]{1,200}")
+"""What a key may look like; anything else is not looked up."""
+KEY_LOOKUPS = 4
+"""Keys that are looked up at a time."""
+T = TypeVar("T")
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, as `radii key create` shows it.")
 
@@ -38,27 +47,16 @@ class PageKeyNeeded(KeyNeeded):
     }
 
 
-def tenant_id(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> str:
-    """The tenant that the request speaks for. Raises :class:`KeyNeeded`."""
-    database: Database = request.app.state.database
-    secret = secret_in(request.headers.get("authorization"))
-    if secret is None:
-        if request.app.state.require_key:
-            raise KeyNeeded(expected="the header Authorization: Bearer radii_...", got="no such header")
-        return _default_tenant(request.app.state)
-    with database.read() as session:
-        owner = tenants.tenant_of_key(session, secret)
-    if owner is None:
-        raise KeyNeeded(expected="an API key of this service", got="one that is unknown or revoked")
-    return owner.id
+async def tenant_id(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> str:
+    """The tenant that the request speaks for, as :class:`Credentials` has found before the body was read."""
+    found: str | None = request.scope["radii.tenant"]
+    assert found is not None, "a path that is public has no tenant"
+    return found
 
 
-def page_tenant_id(request: Request) -> str:
-    """The same for a page: a browser is told to ask for the key."""
-    try:
-        return tenant_id(request, None)
-    except KeyNeeded as error:
-        raise PageKeyNeeded(expected=error.expected, got=error.got) from None
+async def page_tenant_id(request: Request) -> str:
+    """The same for a page; it asks a browser for the key."""
+    return await tenant_id(request, None)
 
 
 TenantId = Annotated[str, Depends(tenant_id)]
@@ -84,23 +82,67 @@ def _password(value: str) -> str:
         raise KeyNeeded(expected="Basic credentials in base64", got="something else") from None
 
 
-def _default_tenant(state: Any) -> str:
-    if state.default_tenant is None:
-        try:
-            state.default_tenant = _made_or_found(state.database)
-        except IntegrityError:  # another first request was faster: it is there now
-            state.default_tenant = _made_or_found(state.database)
-    found: str = state.default_tenant
-    return found
-
-
 def _made_or_found(database: Database) -> str:
     with database.write() as session:
         return tenants.tenant(session, tenants.DEFAULT_TENANT).id
 
 
+class Credentials:
+    """Finds the tenant of a request from its head alone.
+
+    Each request is one look at the database, so that a revoked key ends at once. The looks have threads of their own and
+    are shared among addresses: neither busy tenants nor somebody who guesses keys delay those of others.
+    """
+
+    def __init__(self, database: Database, *, require_key: bool) -> None:
+        self._database, self._require_key = database, require_key
+        self._default: str | None = None
+        self._turns = FairLimiter(KEY_LOOKUPS, KEY_LOOKUPS // 2)
+        self._threads = CapacityLimiter(KEY_LOOKUPS)
+
+    async def tenant_of(self, scope: Scope, address: str) -> str | None:
+        """The tenant's identifier; None for public paths. Raises :class:`KeyNeeded`."""
+        if scope["path"] in PUBLIC_PATHS:
+            return None
+        try:
+            return await self._found(Headers(scope=scope).get("authorization"), address)
+        except KeyNeeded as error:
+            if scope["path"].startswith("/v1/"):
+                raise
+            raise PageKeyNeeded(expected=error.expected, got=error.got) from None
+
+    async def _found(self, header: str | None, address: str) -> str:
+        secret = secret_in(header)
+        if secret is None:
+            if self._require_key:
+                raise KeyNeeded(expected="the header Authorization: Bearer radii_...", got="no such header")
+            known = self._default
+            return await self._looked(self._default_tenant, address) if known is None else known
+        owner = await self._looked(partial(self._owner, secret), address) if KEY.fullmatch(secret) else None
+        if owner is None:
+            raise KeyNeeded(expected="an API key of this service", got="one that is unknown or revoked")
+        return owner
+
+    async def _looked(self, look: Callable[[], T], address: str) -> T:
+        async with self._turns.taken(address):
+            return await to_thread.run_sync(look, limiter=self._threads)
+
+    def _owner(self, secret: str) -> str | None:
+        with self._database.read() as session:
+            owner = tenants.tenant_of_key(session, secret)
+        return None if owner is None else owner.id
+
+    def _default_tenant(self) -> str:
+        try:
+            found = _made_or_found(self._database)
+        except IntegrityError:  # another first request was faster: it is there now
+            found = _made_or_found(self._database)
+        self._default = found
+        return found
+
+
 class Guard:
-    """ASGI middleware: refuses foreign hosts, foreign origins and huge bodies; tells browsers how to treat answers."""
+    """ASGI middleware: refuses foreign hosts and foreign origins; tells browsers how to treat answers."""
 
     def __init__(self, app: ASGIApp, *, require_key: bool) -> None:
         self.app = app
@@ -115,8 +157,7 @@ class Guard:
         except RadiiError as error:
             await answer_error(Request(scope), error)(scope, receive, send)
             return
-        limited = receive if _is_upload(scope) else _limited(receive)
-        await self.app(scope, limited, _with_headers(send))
+        await self.app(scope, receive, _with_headers(send))
 
 
 def _check(scope: Scope, require_key: bool) -> None:
@@ -127,9 +168,6 @@ def _check(scope: Scope, require_key: bool) -> None:
     ambient = not require_key or headers.get("authorization", "").lower().startswith("basic")
     if ambient and scope["method"] not in SAFE_METHODS:
         _check_origin(headers, host)
-    length = headers.get("content-length", "0")
-    if not _is_upload(scope) and length.isdecimal() and int(length[:20]) > MAX_BODY:
-        raise TooLarge(expected=f"a body of at most {MAX_BODY} bytes", got=f"{length[:20]} bytes")
 
 
 def _check_origin(headers: Headers, host: str) -> None:
@@ -154,24 +192,6 @@ def _host_name(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
     except ValueError:
         return ""
-
-
-def _is_upload(scope: Scope) -> bool:
-    return bool(scope["method"] == "PUT" and scope["path"].startswith("/v1/uploads/"))
-
-
-def _limited(receive: Receive) -> Receive:
-    taken = 0
-
-    async def counted() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > MAX_BODY:
-            raise HTTPException(413, f"The body is too large: expected at most {MAX_BODY} bytes, got more.")
-        return message
-
-    return counted
 
 
 def _with_headers(send: Send) -> Send:

@@ -7,7 +7,8 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from service.auth import TenantId as TenantId
 from service.errors import InvalidRequest, NotFound
+from service.request_turn import waiting
 from service.schemas import MAX_WAIT
 from worker.settings import Settings
 from worker.store.registry import HIDDEN
@@ -39,6 +41,15 @@ def _database(request: Request) -> Database:
     return found
 
 
+async def _computing(request: Request, tenant_id: TenantId) -> AsyncIterator[None]:
+    async with AsyncExitStack() as held:
+        async with waiting():
+            await held.enter_async_context(request.app.state.room.computing.taken(tenant_id))
+        yield
+
+
+COMPUTING = Depends(_computing, scope="function")
+"""For routes that compute for seconds: few of them run at a time, and one of a tenant; the others wait, without a thread."""
 SettingsDep = Annotated[Settings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 Limit = Annotated[int, Query(ge=1, le=200, description="items of one page")]

@@ -6,6 +6,8 @@ came make the sentence. How they and everything else that can go wrong become re
 
 from typing import Any, ClassVar
 
+from starlette.exceptions import HTTPException
+
 from rs_core.errors import RadiiError
 
 RETRY_SECONDS = 2
@@ -79,6 +81,12 @@ class InvalidRequest(ServiceError):
     title = "The request is not valid."
 
 
+class NestedTooDeeply(ServiceError):
+    """The body is nested too deeply."""
+
+    status = 400
+
+
 class CutShort(ServiceError):
     title = "The body ended too early."
     status = 400
@@ -108,6 +116,47 @@ class TooManyWait(ServiceError):
     headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
 
 
+class TooManyRequests(ServiceError):
+    """Too many requests run at the same time."""
+
+    status = 429
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class TooManyStreams(ServiceError):
+    """Too many event streams are open."""
+
+    status = 429
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
+
+
+class TooManyConnections(ServiceError):
+    """Too many connections of this address are open."""
+
+    status = 429
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+
+
+class ServiceFull(ServiceError):
+    """The service has no free connection."""
+
+    status = 503
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+
+
+class RequestTooSlow(ServiceError):
+    """The request did not arrive in time."""
+
+    status = 408
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class MalformedRequest(ServiceError):
+    """The request is not HTTP."""
+
+    status = 400
+
+
 class DiskFull(ServiceError):
     title = "The disk is full."
     status = 507
@@ -129,3 +178,11 @@ class Collision(ServiceError):
     title = "The request met another one that changed the same thing."
     status = 409
     headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class BodyRefused(HTTPException):
+    """A problem that shows while a body is read. FastAPI answers any other error there as "cannot be parsed"."""
+
+    def __init__(self, problem: ServiceError) -> None:
+        super().__init__(problem.status, problem.detail)
+        self.problem = problem

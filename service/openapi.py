@@ -15,11 +15,13 @@ MEANINGS = {
     409: "Not now: something is in use, or not ready yet",
     413: "The body is too large",
     415: "The body has a form that is not taken",
-    429: "You have too much work in the queue already; try again when some of it is done",
+    408: "The body came too slowly",
+    429: "You have too much work in the queue, or too many requests or event streams at a time; try again after Retry-After",
     422: "The request is not valid: what was expected, and what came",
     503: "The database cannot be reached; try again",
     507: "The disk is full",
 }
+ANYWHERE = (401, 408, 413, 422, 429, 503)
 Responses = dict[int | str, dict[str, Any]]
 
 PARTS = (examples, evaluation_examples, comparison_examples, prediction_examples)
@@ -47,8 +49,8 @@ def files(*media_types: str) -> Responses:
 
 
 def problems(*statuses: int) -> Responses:
-    """The ``responses`` of an operation that may end so; every operation may end in 401, 422 and 503."""
-    return {status: {"model": Problem, "description": MEANINGS[status]} for status in (*statuses, 401, 422, 503)}
+    """The ``responses`` of an operation that may end so; every operation may end in one of ``ANYWHERE``."""
+    return {status: {"model": Problem, "description": MEANINGS[status]} for status in (*statuses, *ANYWHERE)}
 
 
 def install(app: FastAPI, *, require_key: bool) -> None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from service.errors import TooManyWait
+from service.request_turn import waiting
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ class Turns:
         each = self._each.setdefault(tenant_id, CapacityLimiter(self._of_one_tenant))
         self._here[tenant_id] += 1
         try:
-            async with each:
+            async with waiting(), each:
                 return await to_thread.run_sync(work, limiter=self._all)
         finally:
             self._here[tenant_id] -= 1

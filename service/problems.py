@@ -8,6 +8,7 @@ traceback.
 import json
 import logging
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -22,10 +23,12 @@ from rs_core.errors import RadiiError, no_room
 from rs_core.faults import first_faults
 from service import requests
 from service.errors import (
+    BodyRefused,
     Collision,
     CutShort,
     DiskFull,
     InvalidRequest,
+    NestedTooDeeply,
     OtherSchema,
     TooLarge,
     Unavailable,
@@ -44,14 +47,29 @@ NO_ROOM = ("disk is full", "No space left", "could not extend file")
 
 def install(app: FastAPI) -> None:
     """Gives the application its handlers."""
-    app.add_exception_handler(RadiiError, _radii_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http_error)
-    for kind in (DBAPIError, PoolTimeout, WrongSchema):
-        app.add_exception_handler(kind, _database_error)
-    app.add_exception_handler(OSError, _os_error)
-    app.add_exception_handler(ClientDisconnect, _cut_short)
-    app.add_exception_handler(Exception, _unexpected)
+    for kind, handler in _handlers().items():
+        app.add_exception_handler(kind, handler)
+
+
+def answer_any(request: Request, error: Exception) -> Response:
+    """Any error as a response, for middleware, which the application's handlers do not see."""
+    handlers = _handlers()
+    return next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)(request, error)
+
+
+def _handlers() -> dict[type[Exception], Callable[[Request, Exception], Response]]:
+    return {
+        DBAPIError: _database_error,
+        PoolTimeout: _database_error,
+        WrongSchema: _database_error,
+        RadiiError: _radii_error,
+        RequestValidationError: _invalid,
+        HTTPException: _http_error,
+        OSError: _os_error,
+        ClientDisconnect: _cut_short,
+        RecursionError: _too_deep,
+        Exception: _unexpected,
+    }
 
 
 def answer(request: Request, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
@@ -96,6 +114,10 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error, BodyRefused):
+        return answer_error(request, error.problem)
+    if isinstance(error.__cause__, RecursionError):
+        return _too_deep(request, error.__cause__)
     titles = {
         400: "The body cannot be read.",
         404: "There is nothing here.",
@@ -143,6 +165,15 @@ def _os_error(request: Request, error: Exception) -> Response:
 
 def _cut_short(request: Request, error: Exception) -> Response:
     return answer_error(request, CutShort(expected="the whole body", got="the end of the connection"))
+
+
+def _too_deep(request: Request, error: Exception) -> Response:
+    """JSON that is nested too deeply for the parser, the validation or the answer; without a body it is our mistake."""
+    if request.method not in ("POST", "PUT", "PATCH"):
+        return _unexpected(request, error)
+    log.warning("nested too deeply: %s %s", request.method, request.url.path)
+    expected = "JSON of a few levels, as in the examples of /openapi.json"
+    return answer_error(request, NestedTooDeeply(expected=expected, got="hundreds of levels"))
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

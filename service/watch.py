@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from service import schemas
+from service.request_turn import noticing_disconnect, waiting
 from worker.store.jobs import TERMINAL
 from worker.store.result_tables import JobSummary
 from worker.store.session import Database
@@ -69,8 +70,8 @@ class Watch:
             await self.until(job_id, lambda standing: standing is None or standing.over, seconds)
 
     async def until(self, job_id: str, wakes: Wakes, seconds: float) -> Standing | None:
-        """How the job stands as soon as ``wakes`` is true of that, None where it is gone or nobody reads any more; raises
-        TimeoutError after ``seconds``."""
+        """How the job stands as soon as ``wakes`` is true of that, None where it is gone, the client is, or nobody reads any more;
+        raises TimeoutError after ``seconds``."""
         if self.closed:
             return None
         waiter = _Waiter(wakes, asyncio.get_running_loop().create_future())
@@ -80,7 +81,8 @@ class Watch:
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._read())
         try:
-            return await asyncio.wait_for(waiter.future, seconds)
+            async with waiting(without_body=True), noticing_disconnect(lambda: _release(waiter, None)):
+                return await asyncio.wait_for(waiter.future, seconds)
         finally:
             self._forget(job_id, waiter)
 

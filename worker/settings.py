@@ -4,10 +4,11 @@ Times are in seconds. The defaults are for one machine with nothing beside Pytho
 """
 
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL
 
@@ -105,7 +106,104 @@ class Settings(BaseSettings):
         default=7 * 86_400.0, gt=0, description="an upload is forgotten after; what was made of it stays"
     )
 
+    max_connections: int = Field(
+        default=2_000,
+        gt=0,
+        description="open HTTP connections; at this limit the address with the most loses an idle one, or the new "
+        "connection is answered with 503. 2,000 connections need about 100 MiB",
+    )
+    address_connections: int = Field(
+        default=500,
+        gt=0,
+        description="open HTTP connections, and requests at a time, of one client address (of one /64 network in IPv6); "
+        "fewer than RADII_MAX_CONNECTIONS, so that one address never takes all of them",
+    )
+    tenant_requests: int = Field(
+        default=500,
+        gt=0,
+        description="requests of one tenant at a time, including those that wait for a job (`?wait=`)",
+    )
+    running_requests: int = Field(
+        default=16,
+        ge=2,
+        description="requests that are worked on at a time; further ones wait for their turn. More than a few for each "
+        "core do not make anything faster",
+    )
+    tenant_running_requests: int = Field(
+        default=6,
+        gt=0,
+        description="requests of one tenant that are worked on at a time; fewer than RADII_RUNNING_REQUESTS, so that "
+        "other tenants do not wait for them",
+    )
+    tenant_streams: int = Field(
+        default=100, gt=0, description="event streams of one tenant at a time; an open job page in a browser is one"
+    )
+    address_streams: int = Field(default=100, gt=0, description="event streams of one client address at a time")
+    body_memory: int = Field(
+        default=96 * 2**20,
+        ge=32 * 2**20,
+        description="bytes of request bodies that are held in memory at a time; uploads go to the disk and do not count",
+    )
+    tenant_body_memory: int = Field(
+        default=32 * 2**20,
+        ge=16 * 2**20,
+        description="the same for one tenant; further requests wait. 16 MiB is the largest body",
+    )
+    head_seconds: float = Field(
+        default=10.0, gt=0, description="a client that takes longer to send the head of a request is disconnected"
+    )
+    body_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="a request whose body makes no progress for this long, or that is slower than RADII_BODY_RATE after "
+        "this time, is answered with 408",
+    )
+    body_rate: int = Field(
+        default=4_096, gt=0, description="bytes per second that the body of a request needs on average"
+    )
+    response_seconds: float = Field(
+        default=60.0, gt=0, description="a client that takes nothing of a waiting answer for this long is disconnected"
+    )
+    keep_alive: int = Field(
+        default=20, gt=0, description="an idle connection is closed after; longer than that of a proxy in front"
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="addresses and networks of your reverse proxies, separated by commas: only from these is "
+        "RADII_FORWARDED_HEADER believed, and the limit for one address counts the proxy's clients, not the proxy",
+    )
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] = Field(
+        default="x-forwarded-for", description="the header to which your proxy appends the address of its client"
+    )
+
     log_format: Literal["text", "json"] = Field(default="text", description="json: each log line is one JSON object")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, value: str) -> str:
+        _networks(value)
+        return value
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        """One address or tenant must not be able to take everything."""
+        for one, every in (
+            ("address_connections", "max_connections"),
+            ("tenant_running_requests", "running_requests"),
+            ("tenant_body_memory", "body_memory"),
+        ):
+            if getattr(self, one) >= getattr(self, every):
+                names = f"RADII_{one.upper()}", f"RADII_{every.upper()}"
+                raise ValueError(
+                    f"expected {names[0]} below {names[1]} ({getattr(self, every):,}), so that others keep their share; "
+                    f"got {getattr(self, one):,}: lower the first or raise the second"
+                )
+        return self
+
+    @cached_property
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks of the trusted reverse proxies."""
+        return _networks(self.trusted_proxies)
 
     @property
     def tuning(self) -> Path:
@@ -146,3 +244,14 @@ class Settings(BaseSettings):
     def blobs(self) -> Path:
         """Folder of the content-addressed blobs."""
         return self.data / "blobs"
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Networks out of a list that is separated by commas; raises ValueError."""
+    found = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        try:
+            found.append(ip_network(part))
+        except ValueError:
+            raise ValueError(f"expected addresses or networks such as 10.0.0.5 or 10.0.0.0/24, got {part!r}") from None
+    return tuple(found)

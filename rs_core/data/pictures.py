@@ -1,5 +1,5 @@
-"""Images without labels, as somebody sends them to have them classified: one PNG or JPEG, a zip of such files, or a NumPy
-archive. Torch-free.
+"""Images without labels, as somebody sends them to have them classified: one PNG or JPEG, a zip of such files, a NumPy
+archive, or JSON. Torch-free.
 
 What the bytes are is told from themselves. Images come in the order of their names in a zip, folders included, and in that
 of the array in an archive. All have the shape of what the model reads, once they are framed; greyscale fills three channels.
@@ -19,9 +19,10 @@ from rs_core.data.info import MAX_BYTES, Shape, head
 from rs_core.data.inspect import holds_arrays
 from rs_core.data.npz import read_images
 from rs_core.data.photos import AS_THEY_ARE, Framing, opened_image, pixels, pixels_to_come, shape_of
+from rs_core.data.pixel_lists import read_lists
 from rs_core.errors import InvalidDataset, InvalidImages, Mismatch, first_line
 
-PNG, JPEG, ZIP = b"\x89PNG", b"\xff\xd8\xff", b"PK"
+PNG, JPEG, ZIP, LIST = b"\x89PNG", b"\xff\xd8\xff", b"PK", b"["
 MAX_PIXELS = 2**28
 """Of all PNG and JPEG files of one request together, before and after resizing: a few seconds of a processor."""
 KNOWN = "a PNG or JPEG image, a zip of such images, an .npz with an array of images, or JSON"
@@ -37,6 +38,8 @@ def read(path: Path, *, shape: Shape, most: int, framing: Framing = AS_THEY_ARE)
         if start[:4] == PNG or start[:3] == JPEG:
             check_pixels([("the image", path.open("rb"))], framing)
             return _stacked([("the image", path.read_bytes())], shape, framing)
+        if start[:1] == LIST:
+            return fitting(read_lists(path.read_bytes()), shape, most)
         if start[:2] != ZIP:
             raise InvalidImages(expected=KNOWN, got=f"{path.stat().st_size:,} bytes that start with {start!r}")
         if holds_arrays(path):

@@ -175,6 +175,10 @@ def read_settings(**flags: Any) -> "Settings":
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]
+        if not fault["loc"]:
+            raise CommandError(
+                f"The settings do not fit together: {fault['msg'].removeprefix('Value error, ')}."
+            ) from None
         name = "RADII_" + "_".join(str(part) for part in fault["loc"]).upper()
         raise CommandError(f"The setting {name} is not valid: {fault['msg']}, got {shown(fault['input'])}.") from None
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LOCK = "radii.lock"
 SECONDS_FOR_REQUESTS = 5
 BACKLOG = 2048
+FILES_BESIDE = 200
+"""Open files of a service that are no connections of clients."""
 
 
 @contextmanager
@@ -56,12 +58,14 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     import uvicorn
 
     from service.app import create_app
+    from service.connections import server_config
     from worker import logs
     from worker.sweep import Sweeping
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
+            listener.listen(BACKLOG)  # asyncio has set it to as many as it accepts in one step
             say(f"radii is listening on {url}")
             sys.stdout.flush()
 
@@ -80,12 +84,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     with listener, orderly_end(), Sweeping(settings), _workers(settings) as workers:
         app = create_app(settings, require_key=require_key)
         app.state.decoder.start()  # nobody waits for that later
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=SECONDS_FOR_REQUESTS,
-        )
+        config = server_config(app, most_connections(), timeout_graceful_shutdown=SECONDS_FOR_REQUESTS)
         Server(config).run(sockets=[listener])
 
 
@@ -94,6 +93,12 @@ def _as_many_connections_as_allowed() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def most_connections() -> int:
+    """How many connections the limit of open files allows: the database and files that are written need some, too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, soft - FILES_BESIDE) if soft != resource.RLIM_INFINITY else 1_000_000
 
 
 def listen(host: str, port: int) -> socket.socket:

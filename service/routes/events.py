@@ -38,11 +38,21 @@ def existing(job_id: str, tenant_id: TenantId, database: DatabaseDep) -> str:
         return get(session, Job, tenant_id, job_id).id
 
 
+async def counted(request: Request, tenant_id: TenantId) -> AsyncIterator[None]:
+    """Holds one of the tenant's streams until this one has ended; raises ``TooManyStreams``."""
+    with request.app.state.room.stream(tenant_id, request.scope["radii.address"]):
+        yield
+
+
+COUNTED = [Depends(counted)]
+
+
 @router.get(
     "/{job_id}/events",
     operation_id="stream_events",
     response_class=EventSourceResponse,
     responses=problems(404),
+    dependencies=COUNTED,
 )
 async def stream_events(
     job_id: Annotated[str, Depends(existing)],

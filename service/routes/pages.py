@@ -16,7 +16,7 @@ from service.auth import PageTenantId
 from service.dependencies import Cursor, DatabaseDep, SettingsDep, get
 from service.rendering import PAGE_HEADERS, render
 from service.resources import page
-from service.routes.events import stream_events
+from service.routes.events import COUNTED, stream_events
 from service.routes.jobs import cancel
 from worker.store import backlog
 from worker.store.jobs import ACTIVE, URGENT
@@ -101,7 +101,13 @@ def _held(session: Session, job: Job) -> Held | None:
 
 
 # Below the page's own address, where a browser sends the password that it was asked for.
-router.add_api_route("/jobs/{job_id}/events", stream_events, methods=["GET"], response_class=EventSourceResponse)
+router.add_api_route(
+    "/jobs/{job_id}/events",
+    stream_events,
+    methods=["GET"],
+    response_class=EventSourceResponse,
+    dependencies=COUNTED,
+)
 
 
 @router.post("/jobs/{job_id}/cancel")

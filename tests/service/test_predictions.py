@@ -15,6 +15,7 @@ from tests_support.over_http import Service, serving
 
 from rs_core.certify.decision import UNKNOWN_LABEL
 from rs_core.data.canonical import content_hash, open_dataset
+from worker.decoding import Decoder
 from worker.settings import Settings
 from worker.store import blobs, results, shards
 from worker.store.shards import Claim
@@ -84,6 +85,19 @@ def test_the_images_become_a_data_set_without_labels_that_only_the_job_has(servi
     assert row.id not in service.client.get("/v1/datasets").text
     refused = service.client.post("/v1/jobs", json=service.certify(dataset=row.id))
     assert refused.status_code == 422
+
+
+def test_json_is_parsed_outside_of_the_service(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """15 MiB of it take a second and half a GiB, for which every tenant would wait."""
+    given, decode = list[bytes](), Decoder.decode
+
+    def noted(self: Decoder, data: bytes, **how: Any) -> Any:
+        given.append(data)
+        return decode(self, data, **how)
+
+    monkeypatch.setattr(Decoder, "decode", noted)
+    assert ask_json(service, [GREY]).status_code == 202
+    assert given == [json.dumps([GREY]).encode()]
 
 
 def test_json_is_one_image_or_several(service: Service) -> None:

@@ -72,7 +72,7 @@ def crowd(*, pollers: int, streams: int, seconds: float, wait: float = 10.0) -> 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with house("sqlite") as here:
-        with here.api(PROOF_CORES=str(CORES)) as address:
+        with here.api(PROOF_CORES=str(CORES), **_enough(pollers, streams)) as address:
             assert here.api_pid is not None
             cores = len(os.sched_getaffinity(here.api_pid))
             job_ids = [here.light_job(4_000, 100, seed=number) for number in range(10)]
@@ -98,6 +98,17 @@ def crowd(*, pollers: int, streams: int, seconds: float, wait: float = 10.0) -> 
         **harm,
         "passed": kept and cores <= CORES and not any(harm.values()),
     }
+
+
+def _enough(pollers: int, streams: int) -> dict[str, str]:
+    """Settings for a crowd that comes from one address and is one tenant, which the defaults do not allow."""
+    most = str(pollers + streams + 100)
+    every = {
+        "RADII_ADDRESS_CONNECTIONS": most,
+        "RADII_MAX_CONNECTIONS": str(2 * int(most)),
+        "RADII_TENANT_REQUESTS": most,
+    }
+    return every | {"RADII_TENANT_STREAMS": most, "RADII_ADDRESS_STREAMS": most}
 
 
 class Crowd:
