@@ -56,7 +56,8 @@ class RadiiError(ValueError):
     @classmethod
     def from_problem(cls, problem: dict[str, Any]) -> "RadiiError":
         """The error that :meth:`problem` described, as it comes back over a pipe or out of a column."""
-        kinds = {kind.__name__: kind for kind in (cls, *_descendants(cls))}
+        # Errors of operators take other arguments, and nobody sends them.
+        kinds = {kind.__name__: kind for kind in (cls, *_descendants(cls)) if not issubclass(kind, OperationError)}
         by_slug = {re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower(): kind for name, kind in kinds.items()}
         kind = by_slug.get(str(problem.get("type", "")).rsplit(":", 1)[-1], cls)
         return kind(
@@ -64,6 +65,26 @@ class RadiiError(ValueError):
             got=str(problem.get("got", problem.get("detail", ""))),
             where=problem.get("where"),
         )
+
+
+class OperationError(RadiiError):
+    """The command cannot be carried out."""
+
+    def __init__(self, message: str = "", *, expected: str = "", got: str = "", where: str | None = None) -> None:
+        """Takes the whole sentence, where the parts of :class:`RadiiError` would not make a good one."""
+        self.message = message
+        super().__init__(expected=expected, got=got, where=where)
+
+    @property
+    def detail(self) -> str:
+        """The sentence."""
+        return self.message or super().detail
+
+
+class MissingFile(RadiiError):
+    """A stored file is missing."""
+
+    status = 410
 
 
 def _descendants(kind: type[RadiiError]) -> list[type[RadiiError]]:

@@ -132,6 +132,13 @@ class Unavailable(ServiceError):
     headers: ClassVar[dict[str, str]] = {"Retry-After": str(RETRY_SECONDS)}
 
 
+class FilesUnavailable(ServiceError):
+    """The files of the service are not available."""
+
+    status = 503
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
+
+
 class OtherSchema(ServiceError):
     """The database has another schema than this version of the service works with."""
 

@@ -128,9 +128,11 @@ def _workers(settings: "Settings") -> "Workers":
 
 
 def work(settings: "Settings") -> None:
-    """One worker in this process, until SIGINT or SIGTERM."""
+    """One worker in this process, until SIGINT or SIGTERM. Where it refuses to work it ends with the code ``REFUSED``."""
     from worker import logs
-    from worker.loop import CannotStart
+    from worker.local import note_failure
+    from worker.loop import REFUSED, CannotStart
+    from worker.store.data_folder import FolderAway, WrongFolder
     from worker.store.schema import WrongSchema
 
     logs.configure(settings)
@@ -141,7 +143,10 @@ def work(settings: "Settings") -> None:
             from worker.remote import run_worker
 
             run_worker(settings)
-    except (WrongSchema, CannotStart) as error:
+    except (WrongSchema, WrongFolder, FolderAway) as error:
+        raise CommandError(str(error), code=REFUSED) from None
+    except CannotStart as error:
+        note_failure(settings, str(error))
         raise CommandError(str(error)) from None
 
 

@@ -22,8 +22,9 @@ from pathlib import Path
 from sqlalchemy import Engine, make_url, select
 from sqlalchemy.orm import Session
 
+from rs_core.errors import OperationError
 from worker.settings import Settings
-from worker.store import blobs, holds, schema, unfinished
+from worker.store import blobs, data_folder, holds, schema, unfinished
 from worker.store.session import Database
 from worker.store.tables import Blob, Checkpoint, Dataset
 
@@ -34,8 +35,8 @@ ASKED = 500
 """Files whose owners are asked for."""
 
 
-class CannotCopy(Exception):
-    """A backup or restore cannot be made; the message says why, and what was expected."""
+class CannotCopy(OperationError):
+    """The backup or restore cannot be made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,7 @@ def back_up(settings: Settings, target: Path) -> Copied:
         revision = schema.current(database.engine)
         if revision is None:
             raise CannotCopy("expected a database with tables, got an empty one")
+        data_folder.check(settings, database)
         target.mkdir(parents=True, exist_ok=True)
         with holds.hold(settings.blobs, database):
             file, wanted = _copy_database(database, settings, target)
