@@ -54,7 +54,7 @@ def up(
             _bind(db, settings)
             closed = require_key or not loopback(host)
             if closed and not _any_key(db):
-                raise CommandError(_key_needed(settings, host))
+                raise CommandError(_key_needed(settings, host, require_key=require_key))
         serving.serve(settings, host, port, require_key=closed)
 
 
@@ -237,10 +237,12 @@ def _bind(db: "Database", settings: "Settings", *, adopt: bool = False) -> None:
     data_folder.bind(settings, db, adopt=adopt)
 
 
-def _key_needed(settings: "Settings", host: str) -> str:
+def _key_needed(settings: "Settings", host: str, *, require_key: bool) -> str:
     """What to do where an API key is needed and there is none."""
     if loopback(host):
         why, instead = "--require-key asks for an API key", "or leave --require-key out"
+    elif require_key:
+        why, instead = f"Listening on {host} needs an API key", "or leave --require-key out and listen on 127.0.0.1"
     else:
         why, instead = f"Listening on {host} needs an API key", "or listen on 127.0.0.1, which needs none"
     where = "" if settings.database_url else f" --data {shlex.quote(str(settings.data))}"
