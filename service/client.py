@@ -178,6 +178,10 @@ class Client:
         """A checkpoint as it stands."""
         return self._get(Checkpoint, f"/v1/checkpoints/{url_part(id)}")
 
+    def uploads(self) -> Iterator[Upload]:
+        """The tenant's uploads."""
+        return (Upload.model_validate(item) for item in self.http.items("/v1/uploads"))
+
     def datasets(self) -> Iterator[Dataset]:
         """The tenant's data sets."""
         return (Dataset.model_validate(item) for item in self.http.items("/v1/datasets"))

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from rs_core.fields import Sampling
-from service import schemas
+from service import references, schemas
 from service.dependencies import etag_of
 from service.views import problem, time
 from worker.store import groups
@@ -54,7 +54,12 @@ def views(session: Session, jobs: Sequence[Job]) -> list[schemas.Job]:
     """Jobs, in the given order."""
     needed = _needed(session, jobs)
     facts = _facts(session, [*jobs, *needed.values()])
-    return [_view(job, facts[job.id], _brief(needed.get(job.needs_id or ""), needed, facts)) for job in jobs]
+    found = [_view(job, facts[job.id], _brief(needed.get(job.needs_id or ""), needed, facts)) for job in jobs]
+    if not jobs:
+        return found
+    named = [[job.spec, job.dataset_id, job.test_dataset_id, job.checkpoint_id, job.output] for job in jobs]
+    gone = references.deleted(session, jobs[0].tenant_id, named)
+    return [view.model_copy(update={"deleted": names}) for view, names in zip(found, gone, strict=True)]
 
 
 def _facts(session: Session, jobs: Sequence[Job]) -> dict[str, Facts]:

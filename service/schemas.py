@@ -134,6 +134,7 @@ class Dataset(Answer):
     sha256: Annotated[str | None, Field(description="of the stored file, see /v1/blobs")] = None
     corrupted: Annotated[CorruptedImages | None, Field(description="of a data set of corrupted images")] = None
     source: dict[str, Any] = {}
+    deleted: Annotated[list[str], Field(description="what this names and what has been deleted since")] = []
     problem: Problem | None = None
 
 
@@ -169,6 +170,7 @@ class Checkpoint(Answer):
     sha256: Annotated[str | None, Field(description="of the stored file, see /v1/blobs")] = None
     info: dict[str, Any] | None = None
     source: dict[str, Any] = {}
+    deleted: Annotated[list[str], Field(description="what this names and what has been deleted since")] = []
     problem: Problem | None = None
 
 
@@ -357,6 +359,7 @@ class Job(Answer):
     needs: Annotated[
         JobBrief | None, Field(description="it stays queued until this job has succeeded, and fails where it does not")
     ] = None
+    deleted: Annotated[list[str], Field(description="what this names and what has been deleted since")] = []
     links: dict[str, str] = {}
 
 
