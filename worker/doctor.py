@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from worker import broker
-from worker.settings import Settings
+from worker.settings import SECRETS, Settings
 from worker.store import backlog, blobs, counters, data_folder, jobs, schema, start_failures, unfinished
 from worker.store.clock import clock
 from worker.store.data_folder import FolderAway, WrongFolder
@@ -73,6 +73,7 @@ def _python(settings: Settings) -> Iterator[Finding]:
 
 def _variables(settings: Settings) -> Iterator[Finding]:
     known = [f"RADII_{name.upper()}" for name in Settings.model_fields]
+    known += [f"RADII_{name.upper()}_FILE" for name in SECRETS]
     odd = [
         name for name in os.environ if name.startswith("RADII_") and name not in known and not name.startswith(OTHERS)
     ]

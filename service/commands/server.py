@@ -176,11 +176,14 @@ def loopback(host: str) -> bool:
 def read_settings(**flags: Any) -> "Settings":
     """The settings, with the flags that were given."""
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from worker.settings import Settings
 
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except SettingsError as error:
+        raise CommandError(f"The settings are not valid: {error.__cause__ or error}.") from None
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]
         name = "RADII_" + "_".join(str(part) for part in fault["loc"]).upper()
