@@ -20,7 +20,7 @@ from typing import IO
 from sqlalchemy.exc import SQLAlchemyError
 
 from rs_core.errors import OperationError
-from worker import logs
+from worker import caches, logs
 from worker.backoff import Backoff, Repeats
 from worker.bell import Bell
 from worker.loop import REFUSED, CannotStart, Slot, end
@@ -243,6 +243,7 @@ def main() -> None:
     """One worker process; it says on the descriptor of its argument that it has started, or why it cannot."""
     settings = Settings()
     logs.configure(settings)
+    caches.keep_in(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

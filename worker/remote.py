@@ -14,7 +14,7 @@ from typing import Any
 from celery import signals
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker import broker, logs
+from worker import broker, caches, logs
 from worker.local import run_process
 from worker.loop import CannotStart, Slot, end
 from worker.settings import Settings
@@ -97,6 +97,7 @@ def main() -> None:
     """One worker process."""
     settings = Settings()
     logs.configure(settings)
+    caches.keep_in(settings)
     code = run_process(lambda: run_worker(settings), settings)
     sys.exit(code)
 

@@ -55,8 +55,10 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     """Listens, starts the local workers, serves until SIGINT or SIGTERM, then ends the workers."""
     import uvicorn
 
+    from worker import caches, logs
+
+    caches.keep_in(settings)  # before matplotlib is imported
     from service.app import create_app
-    from worker import logs
     from worker.sweep import Sweeping
 
     class Server(uvicorn.Server):
@@ -129,13 +131,14 @@ def _workers(settings: "Settings") -> "Workers":
 
 def work(settings: "Settings") -> None:
     """One worker in this process, until SIGINT or SIGTERM. Where it refuses to work it ends with the code ``REFUSED``."""
-    from worker import logs
+    from worker import caches, logs
     from worker.local import note_failure
     from worker.loop import REFUSED, CannotStart
     from worker.store.data_folder import FolderAway, WrongFolder
     from worker.store.schema import WrongSchema
 
     logs.configure(settings)
+    caches.keep_in(settings)
     try:
         if settings.embedded:
             _work_locally(settings)
