@@ -1,7 +1,8 @@
 # The HTTP service: no torch, no GPU. Build from the repository's root: docker build -f docker/service.Dockerfile .
-FROM python:3.11-slim
+ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
+FROM ${PYTHON_IMAGE}
 
-ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONSAFEPATH=1
 WORKDIR /radii
 COPY pyproject.toml constraints.txt README.md ./
 COPY rs_core rs_core
@@ -9,7 +10,7 @@ COPY worker worker
 COPY service service
 COPY migrations migrations
 RUN pip install -c constraints.txt -e . \
- && useradd --system --uid 10001 radii \
+ && useradd --system --uid 10001 --user-group radii \
  && install -d -o radii -g radii /data
 
 USER radii
@@ -17,5 +18,5 @@ ENV RADII_DATA=/data RADII_LOG_FORMAT=json
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
-  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+  CMD ["python", "-P", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 CMD ["radii", "up", "--host", "0.0.0.0", "--port", "8000"]

@@ -1,10 +1,11 @@
 # A worker with torch. Build from the repository's root: docker build -f docker/worker.Dockerfile --build-arg DEVICE=cuda .
 # DEVICE is cpu or cuda. The pinned torch runs on both; TORCH_INDEX may name an index of smaller builds for the CPU.
-FROM python:3.11-slim
+ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
+FROM ${PYTHON_IMAGE}
 
 ARG DEVICE=cpu
 ARG TORCH_INDEX=
-ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONSAFEPATH=1
 # For compiling networks; without it they run as they are.
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 WORKDIR /radii
@@ -16,7 +17,7 @@ COPY migrations migrations
 RUN if [ -n "$TORCH_INDEX" ]; then pip install --index-url "$TORCH_INDEX" torch==2.14.1 torchvision==0.29.1; fi \
  && pip install -c constraints.txt -e '.[worker,attacks,corruptions]' \
  && pip install -c constraints.txt --no-deps imagecorruptions-imaug \
- && useradd --system --uid 10001 radii \
+ && useradd --system --uid 10001 --user-group radii \
  && install -d -o radii -g radii /data
 
 USER radii

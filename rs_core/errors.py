@@ -76,7 +76,9 @@ class RadiiError(ValueError):
     @classmethod
     def from_problem(cls, problem: dict[str, Any]) -> "RadiiError":
         """The error that :meth:`problem` described, as it comes back over a pipe or out of a column."""
-        by_slug = {_slug(kind): kind for kind in (cls, *_descendants(cls))}
+        # Errors of operators take other arguments, and nobody sends them.
+        kinds = [kind for kind in (cls, *_descendants(cls)) if not issubclass(kind, OperationError)]
+        by_slug = {_slug(kind): kind for kind in kinds}
         kind = by_slug.get(str(problem.get("type", "")).rsplit(":", 1)[-1], cls)
         return kind(
             expected=str(problem.get("expected", "")),
@@ -87,6 +89,30 @@ class RadiiError(ValueError):
 
 def _slug(kind: type) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
+
+
+class OperationError(RadiiError):
+    """A command of an operator that cannot be carried out."""
+
+    title = "The command cannot be carried out."
+
+    def __init__(self, message: str = "", *, expected: str = "", got: str = "", where: str | None = None) -> None:
+        """Takes the whole sentence, where the parts of :class:`RadiiError` would not make a good one."""
+        self.message = message
+        super().__init__(expected=expected, got=got, where=where)
+
+    @property
+    def detail(self) -> str:
+        """The sentence."""
+        return self.message or super().detail
+
+
+class MissingFile(RadiiError):
+    """A file of the data folder that the database names and that is not there."""
+
+    title = "A stored file is missing."
+
+    status = 410
 
 
 def _descendants(kind: type[RadiiError]) -> list[type[RadiiError]]:

@@ -50,7 +50,7 @@ class Sentences(TyperGroup):
             if text is None:
                 raise
             note(f"radii: {text}")
-            raise typer.Exit(1) from None
+            raise typer.Exit(error.code if isinstance(error, CommandError) else 1) from None
 
 
 def sentence(error: Exception) -> str | None:

@@ -184,6 +184,10 @@ class Client:
         noun = NOUNS.get(id.partition("_")[0], "datasets")
         return [str(name) for name in self.http.items(f"/v1/{noun}/{url_part(id)}/class_names")]
 
+    def uploads(self) -> Iterator[Upload]:
+        """The tenant's uploads."""
+        return (Upload.model_validate(item) for item in self.http.items("/v1/uploads"))
+
     def datasets(self) -> Iterator[Dataset]:
         """The tenant's data sets."""
         return (Dataset.model_validate(item) for item in self.http.items("/v1/datasets"))

@@ -16,6 +16,8 @@ class ClientError(Exception):
 class Unreachable(ClientError):
     """No answer came from the service, after all retries."""
 
+    title = "No answer came from the service, after all retries."
+
 
 class ApiError(ClientError):
     """The service answered with a problem (RFC 9457).
@@ -35,6 +37,10 @@ class ApiError(ClientError):
 class JobNotSucceeded(ClientError):
     """A job ended in another state than ``succeeded``."""
 
+    title = "A job ended in another state than ``succeeded``."
+
 
 class JobTimeout(ClientError, TimeoutError):
     """A job did not end in the time that the caller gave it."""
+
+    title = "A job did not end in the time that the caller gave it."

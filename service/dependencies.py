@@ -6,6 +6,7 @@ A route opens ``database.read()`` or ``database.write()`` itself, so that its ch
 import base64
 import binascii
 import hashlib
+import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
@@ -15,13 +16,16 @@ from fastapi import Depends, Query, Request
 from sqlalchemy.orm import Session
 
 from service.auth import TenantId as TenantId
-from service.errors import InvalidRequest, NotFound
+from service.errors import FilesUnavailable, InvalidRequest, NotFound
 from service.request_turn import waiting
 from service.schemas import MAX_WAIT
 from worker.settings import Settings
+from worker.store.data_folder import FolderAway, WrongFolder
 from worker.store.registry import HIDDEN
 from worker.store.session import Database
 from worker.store.tables import Checkpoint, Dataset, Job, Upload
+
+log = logging.getLogger("radii.service")
 
 Row = TypeVar("Row", Dataset, Checkpoint, Job, Upload)
 Item = TypeVar("Item")
@@ -50,7 +54,25 @@ async def _computing(request: Request, tenant_id: TenantId) -> AsyncIterator[Non
 
 COMPUTING = Depends(_computing, scope="function")
 """For routes that compute for seconds: few of them run at a time, and one of a tenant; the others wait, without a thread."""
+
+
+def _settings_with_files(request: Request) -> Settings:
+    """The settings, for a route that reads or writes files; raises :class:`FilesUnavailable` where the data folder is not that
+    of the database."""
+    try:
+        request.app.state.presence.compare_folder()
+    except (FolderAway, WrongFolder) as error:
+        log.error("files are refused: %s", error)
+        expected = "the data folder of the service's database"
+        got = "none" if isinstance(error, FolderAway) else "another one"
+        raise FilesUnavailable(
+            expected=expected, got=f"{got}; try again later, /readyz tells the operator more"
+        ) from None
+    return _settings(request)
+
+
 SettingsDep = Annotated[Settings, Depends(_settings)]
+FileSettingsDep = Annotated[Settings, Depends(_settings_with_files)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 Limit = Annotated[int, Query(ge=1, le=200, description="items of one page")]
 RowLimit = Annotated[int, Query(ge=1, le=1000, description="rows of one page")]

@@ -82,8 +82,7 @@ class InvalidRequest(ServiceError):
 
 
 class NestedTooDeeply(ServiceError):
-    """The body is nested too deeply."""
-
+    title = "The body is nested too deeply."
     status = 400
 
 
@@ -117,43 +116,37 @@ class TooManyWait(ServiceError):
 
 
 class TooManyRequests(ServiceError):
-    """Too many requests run at the same time."""
-
+    title = "Too many requests run at the same time."
     status = 429
     headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
 
 
 class TooManyStreams(ServiceError):
-    """Too many event streams are open."""
-
+    title = "Too many event streams are open."
     status = 429
     headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
 
 
 class TooManyConnections(ServiceError):
-    """Too many connections of this address are open."""
-
+    title = "Too many connections of this address are open."
     status = 429
     headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
 
 
 class ServiceFull(ServiceError):
-    """The service has no free connection."""
-
+    title = "The service has no free connection."
     status = 503
     headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
 
 
 class RequestTooSlow(ServiceError):
-    """The request did not arrive in time."""
-
+    title = "The request did not arrive in time."
     status = 408
     headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
 
 
 class MalformedRequest(ServiceError):
-    """The request is not HTTP."""
-
+    title = "The request is not HTTP."
     status = 400
 
 
@@ -166,6 +159,12 @@ class Unavailable(ServiceError):
     title = "The database cannot be reached."
     status = 503
     headers: ClassVar[dict[str, str]] = {"Retry-After": str(RETRY_SECONDS)}
+
+
+class FilesUnavailable(ServiceError):
+    title = "The files of the service are not available."
+    status = 503
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
 
 
 class OtherSchema(ServiceError):

@@ -54,7 +54,8 @@ class JobAnswers:
         answer = JobAnswer(
             body=view.model_dump_json().encode(), etag=job_views.etag(view), active=view.state not in TERMINAL
         )
-        if key is not None and standing is not None and standing.needs_id is None:
+        # What an active job names cannot be deleted; of one that has ended the answer may change with that.
+        if key is not None and standing is not None and standing.needs_id is None and answer.active:
             self._keep(job_id, key, answer)
         return answer
 

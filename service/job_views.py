@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from rs_core.fields import Sampling
-from service import schemas
+from service import references, schemas
 from service.dependencies import etag_of
 from service.views import brief_source, problem, time, with_first_names
 from worker.store import groups
@@ -54,10 +54,15 @@ def views(session: Session, jobs: Sequence[Job], *, brief: bool = False) -> list
     """Jobs, in the given order; ``brief``, as a list shows them, without what may be large."""
     needed = _needed(session, jobs)
     facts = _facts(session, [*jobs, *needed.values()])
-    return [
+    found = [
         _view(job, facts[job.id], _brief(needed.get(job.needs_id or ""), needed, facts), _spec(job, brief))
         for job in jobs
     ]
+    if not jobs:
+        return found
+    named = [[job.spec, job.dataset_id, job.test_dataset_id, job.checkpoint_id, job.output] for job in jobs]
+    gone = references.deleted(session, jobs[0].tenant_id, named)
+    return [view.model_copy(update={"deleted": names}) for view, names in zip(found, gone, strict=True)]
 
 
 def _spec(job: Job, brief: bool) -> dict[str, Any]:

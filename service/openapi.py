@@ -13,6 +13,7 @@ MEANINGS = {
     401: "A valid API key is needed",
     404: "There is nothing here that is yours",
     409: "Not now: something is in use, or not ready yet",
+    410: "A stored file is missing; the operator can put it back",
     413: "The body is too large",
     415: "The body has a form that is not taken",
     408: "The body came too slowly",

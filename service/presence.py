@@ -19,10 +19,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import OtherSchema
 from service.problems import answer_error
+from worker.backoff import Repeats
 from worker.settings import Settings
-from worker.store import schema
+from worker.store import data_folder, schema
 from worker.store.backlog import SERVICE
 from worker.store.clock import clock
+from worker.store.data_folder import Folder, FolderAway, WrongFolder
 from worker.store.session import Database, new_id
 from worker.store.tables import Worker
 
@@ -39,6 +41,13 @@ class Presence:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database, self._settings = database, settings
         self.found: str | None = None
+        self._folder: Folder | None = None
+        self._repeats = Repeats()
+
+    def compare_folder(self) -> None:
+        """Raises ``FolderAway`` or ``WrongFolder`` where the data folder is not that of the database."""
+        if self._folder is not None:
+            data_folder.compare(self._settings, self._folder)
 
     @contextmanager
     def seen(self) -> Iterator[None]:
@@ -56,6 +65,7 @@ class Presence:
         shown = float("-inf")
         while not stop.is_set():
             self._tried(self._compare)
+            self._tried(self._look_at_folder)
             if self.found is None and time.monotonic() - shown >= self._settings.sweep:
                 shown = time.monotonic()
                 self._tried(lambda: self._show(row_id))
@@ -70,6 +80,19 @@ class Presence:
         elif self.found != found:
             self.found = found
             log.error("the database has another schema", extra={"found": found, "expected": schema.head()})
+
+    def _look_at_folder(self) -> None:
+        if self.found is not None:
+            return
+        with self._database.read() as session:
+            self._folder = data_folder.known(session)
+        try:
+            self.compare_folder()
+        except (FolderAway, WrongFolder) as error:
+            if self._repeats.worth_logging(str(error)):
+                log.error("%s", error, extra={"times": self._repeats.count})
+        else:
+            self._repeats.reset()
 
     def _show(self, row_id: str) -> None:
         with self._database.write() as session:

@@ -9,6 +9,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from rs_core.errors import RadiiError, no_room
+from rs_core.errors import MissingFile, RadiiError, no_room
 from rs_core.faults import first_faults
 from service import requests
 from service.errors import (
@@ -157,7 +158,17 @@ def _lost(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
+def missing_file(what: str) -> MissingFile:
+    """The problem of something whose file is not in the data folder."""
+    return MissingFile(expected=f"the stored file of {what}", got="none; ask the operator to put it back from a backup")
+
+
 def _os_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, FileNotFoundError) and error.filename:
+        path = Path(str(error.filename)).absolute()
+        if request.app.state.settings.blobs.absolute() in path.parents:
+            log.error("a stored file is missing", extra={"path": str(path)})
+            return answer_error(request, missing_file(path.name))
     if no_room(error):
         return answer_error(request, DiskFull(expected="room for the data", got="none"))
     return _unexpected(request, error)

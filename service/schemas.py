@@ -138,6 +138,7 @@ class Dataset(Answer):
     sha256: Annotated[str | None, Field(description="of the stored file, see /v1/blobs")] = None
     corrupted: Annotated[CorruptedImages | None, Field(description="of a data set of corrupted images")] = None
     source: dict[str, Any] = {}
+    deleted: Annotated[list[str], Field(description="what this names and what has been deleted since")] = []
     problem: Problem | None = None
 
 
@@ -176,6 +177,7 @@ class Checkpoint(Answer):
         Field(description="what the file says of itself, with the first 1,000 class names; null in lists"),
     ] = None
     source: dict[str, Any] = {}
+    deleted: Annotated[list[str], Field(description="what this names and what has been deleted since")] = []
     problem: Problem | None = None
 
 
@@ -364,6 +366,7 @@ class Job(Answer):
     needs: Annotated[
         JobBrief | None, Field(description="it stays queued until this job has succeeded, and fails where it does not")
     ] = None
+    deleted: Annotated[list[str], Field(description="what this names and what has been deleted since")] = []
     links: dict[str, str] = {}
 
 

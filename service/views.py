@@ -14,7 +14,7 @@ from rs_core.errors import readable
 from rs_core.evaluate.records import Evaluated as EvaluatedRecord
 from rs_core.faults import MOST_FAULTS
 from rs_core.spec import dump_spec
-from service import result_schemas, schemas
+from service import references, result_schemas, schemas
 from worker.store import groups
 from worker.store.result_tables import EpochMetric
 from worker.store.tables import Blob, Checkpoint, Dataset, Job, Upload
@@ -75,10 +75,8 @@ def datasets(session: Session, rows: Sequence[Dataset], *, brief: bool = False) 
     column = Job.dataset_id
     found = session.execute(select(column, Job.id).where(Job.kind == "convert", column.in_([row.id for row in rows])))
     jobs = {resource: job for resource, job in found}
-    return [
-        schemas.Dataset.model_validate(_resource(row, jobs.get(row.id), brief) | {"corrupted": corrupted_images(row)})
-        for row in rows
-    ]
+    made = [_resource(row, jobs.get(row.id), brief) | {"corrupted": corrupted_images(row)} for row in rows]
+    return [schemas.Dataset.model_validate(body) for body in _with_deleted(session, rows, made)]
 
 
 def corrupted_images(row: Dataset) -> schemas.CorruptedImages | None:
@@ -105,12 +103,20 @@ def checkpoints(session: Session, rows: Sequence[Checkpoint], *, brief: bool = F
     column = Job.checkpoint_id
     found = session.execute(select(column, Job.id).where(Job.kind == "convert", column.in_([row.id for row in rows])))
     jobs = {resource: job for resource, job in found}
-    return [
-        schemas.Checkpoint.model_validate(
-            _resource(row, jobs.get(row.id) or row.source.get("job"), brief) | composition(row)
-        )
-        for row in rows
-    ]
+    made = [_resource(row, jobs.get(row.id) or row.source.get("job"), brief) | composition(row) for row in rows]
+    return [schemas.Checkpoint.model_validate(body) for body in _with_deleted(session, rows, made)]
+
+
+def _with_deleted(
+    session: Session, rows: Sequence[Dataset | Checkpoint], made: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The bodies with what they name and what is deleted. An uploaded file's own record may name things of another service."""
+    if not rows:
+        return []
+    ours = [[body["job"], row.source, body.get("info") if "job" in row.source else None]
+            for row, body in zip(rows, made, strict=True)]  # fmt: skip
+    gone = references.deleted(session, rows[0].tenant_id, ours)
+    return [body | {"deleted": names} for body, names in zip(made, gone, strict=True)]
 
 
 def composition(row: Checkpoint) -> dict[str, Any]:

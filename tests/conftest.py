@@ -19,6 +19,9 @@ from tests_support import servers, things
 from worker.settings import Settings
 from worker.store.session import Database
 
+SLOW = 3_600
+"""Seconds after which a slow test is taken to hang; for others pyproject.toml says it."""
+
 
 def _missing(what: str) -> None:
     if os.environ.get("CI") == "true":
@@ -28,6 +31,9 @@ def _missing(what: str) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files marked ``long`` come first: where two processes share the files, none is alone with one of them in the end."""
+    for item in items:
+        if item.get_closest_marker("slow") is not None and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SLOW))
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 

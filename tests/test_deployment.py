@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,65 @@ def test_the_commands_of_images_and_services_exist() -> None:
         assert result.exit_code == 0, command
         options = [part for part in command[2:] if part.startswith("--")]
         assert all(option in result.output for option in options), command
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_every_container_is_confined(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["cap_drop"] == ["ALL"] and not service.get("cap_add") and not service.get("privileged")
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert service["tmpfs"] and all(re.match(r"/[\w/]+:size=\d+[mg],", mount) for mount in service["tmpfs"])
+    assert int(service["pids_limit"]) > 0
+    assert re.fullmatch(r"\$\{\w+:-\d+[mg]\}", service["mem_limit"])
+    assert int(service["user"].split(":")[0]) > 0, "no root"
+    assert "healthcheck" in service
+    assert "network_mode" not in service and "pid" not in service and "ipc" not in service
+
+
+def test_only_the_service_is_reached_from_outside_and_by_default_from_this_machine_alone() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert ("ports" in service) == (name == "service")
+        assert ("outside" in service["networks"]) == (name == "service")
+        assert "inside" in service["networks"]
+    assert COMPOSE["services"]["service"]["ports"] == ["${RADII_BIND:-127.0.0.1}:${RADII_PORT:-8000}:8000"]
+    assert COMPOSE["networks"]["inside"] == {"internal": True}
+
+
+def test_no_password_is_in_the_file_or_in_a_variable() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert re.search(r"://[^\s{}]*:[^\s{}]*@", text) is None
+    for service in COMPOSE["services"].values():
+        for name in service.get("environment", {}):
+            assert not re.search("PASSWORD|_URL", name) or name.endswith("_FILE")
+        for secret in service.get("secrets", []):
+            assert secret in COMPOSE["secrets"]
+
+
+def test_images_have_exact_versions_that_a_variable_replaces_by_a_digest() -> None:
+    images = [service["image"] for service in COMPOSE["services"].values() if "image" in service]
+    assert len(images) == 2 and all(
+        re.fullmatch(r"\$\{\w+_IMAGE:-\w+:\d+\.\d+(\.\d+)?-\w+\}", image) for image in images
+    )
+    for path in DOCKERFILES:
+        instructions = _instructions(path)
+        assert re.fullmatch(r"PYTHON_IMAGE=python:3\.\d+\.\d+-slim-\w+", dict(instructions[:1])["ARG"])
+        assert ("FROM", "${PYTHON_IMAGE}") in instructions
+
+
+def test_the_secrets_fit_together_are_random_and_are_kept(tmp_path: Path) -> None:
+    def make(folder: str) -> dict[str, str]:
+        subprocess.run(["sh", ROOT / "docker" / "make-secrets.sh", tmp_path / folder], check=True, capture_output=True)
+        assert (tmp_path / folder).stat().st_mode & 0o077 == 0, "the folder is closed"
+        return {path.name: path.read_text() for path in (tmp_path / folder).iterdir()}
+
+    first = make("a")
+    assert set(first) == set(COMPOSE["secrets"])
+    assert first["database_url"] == f"postgresql://radii:{first['postgres_password']}@postgres:5432/radii"
+    redis = dict(line.split(" ", 1) for line in first["redis_conf"].splitlines())["requirepass"]
+    assert first["broker_url"] == f"redis://:{redis}@redis:6379/0"
+    assert len(redis) == len(first["postgres_password"]) == 64 and redis != first["postgres_password"]
+    assert make("a") == first != make("b")
 
 
 def test_torch_is_pinned_once_for_every_image() -> None:

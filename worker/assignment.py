@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
+from rs_core.errors import MissingFile
 from worker import auditing, votes
 from worker.process import Message
 from worker.settings import Settings
-from worker.store import results
+from worker.store import blobs, data_folder, results
 from worker.store.session import Database
 from worker.store.shards import Claim
 from worker.store.tables import Checkpoint, Dataset, Job
@@ -65,13 +66,47 @@ def resumed(task: Message) -> dict[int, int]:
     return {part["index"]: sum(stage["drawn"] for stage in part["votes"].values()) for part in task["progress"]}
 
 
+def require_files(database: Database, settings: Settings, claim: Claim) -> None:
+    """Raises ``FolderAway`` or ``WrongFolder`` where the data folder is not that of the database, and ``MissingFile`` where it
+    is, and lacks a file that the shard reads."""
+    data_folder.check(settings, database)
+    with database.read() as session:
+        needed = _named_files(session, session.get_one(Job, claim.job_id), claim)
+    for name, sha256 in needed:
+        if not blobs.path_of(settings.blobs, sha256).is_file():
+            raise MissingFile(
+                expected=f"the file of {name}, {blobs.path_of(settings.blobs, sha256).absolute()}",
+                got="no file there; put it back from a backup, or delete the resource and create it again",
+            )
+
+
+def _named_files(session: Session, job: Job, claim: Claim) -> list[tuple[str, str]]:
+    """The blobs that a shard reads: the resource of each, for people, and its SHA-256."""
+    words = {"dataset": "dataset", "test_dataset": "dataset", "checkpoint": "checkpoint", "start_from": "checkpoint"}
+    found = [
+        (f"the {words[use]} {row.name!r} ({row.id})", row.sha256)
+        for use, row in _rows_of(session, job).items()
+        if row is not None and row.sha256 is not None
+    ]
+    source = job.spec.get("source", {}) if job.kind == "convert" else {}
+    found += [(f"the upload {file['name']!r}", file["sha256"]) for file in source.get("files", [])]
+    found += [(f"the part {part['id']}", part["sha256"]) for part in source.get("parts", [])]
+    if job.kind == "train" and "sha256" in (claim.resume or {}):
+        found.append((f"the snapshot of the training {job.id}", (claim.resume or {})["sha256"]))
+    return found
+
+
 def files_of(session: Session, job: Job) -> dict[str, str]:
     """The blobs that a job reads: what each is for, and its SHA-256."""
+    rows = _rows_of(session, job)
+    return {name: row.sha256 for name, row in rows.items() if row is not None and row.sha256 is not None}
+
+
+def _rows_of(session: Session, job: Job) -> dict[str, Dataset | Checkpoint | None]:
     start_from = job.spec.get("start_from") if job.kind == "train" else None
-    rows: dict[str, Dataset | Checkpoint | None] = {
+    return {
         "dataset": session.get(Dataset, job.dataset_id) if job.dataset_id else None,
         "test_dataset": session.get(Dataset, job.test_dataset_id) if job.test_dataset_id else None,
         "checkpoint": session.get(Checkpoint, job.checkpoint_id) if job.checkpoint_id else None,
         "start_from": session.get(Checkpoint, start_from) if start_from else None,
     }
-    return {name: row.sha256 for name, row in rows.items() if row is not None and row.sha256 is not None}

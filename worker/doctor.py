@@ -17,9 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from worker import broker
-from worker.settings import Settings
-from worker.store import backlog, blobs, counters, jobs, schema, unfinished
+from worker.settings import SECRETS, Settings
+from worker.store import backlog, blobs, counters, data_folder, jobs, schema, start_failures, unfinished
 from worker.store.clock import clock
+from worker.store.data_folder import FolderAway, WrongFolder
 from worker.store.session import Database, reason, way_out
 from worker.store.shards import free
 from worker.store.tables import Blob, Job, Shard
@@ -72,6 +73,7 @@ def _python(settings: Settings) -> Iterator[Finding]:
 
 def _variables(settings: Settings) -> Iterator[Finding]:
     known = [f"RADII_{name.upper()}" for name in Settings.model_fields]
+    known += [f"RADII_{name.upper()}_FILE" for name in SECRETS]
     odd = [
         name for name in os.environ if name.startswith("RADII_") and name not in known and not name.startswith(OTHERS)
     ]
@@ -89,7 +91,7 @@ def _torch(settings: Settings) -> Iterator[Finding]:
         import torch
         import torchvision
     except (ImportError, RuntimeError, OSError) as error:
-        fix = "install the extra `worker`, with the versions of constraints.txt"
+        fix = "`pip install 'radii[worker]'` installs it; without it no worker can start"
         yield Finding(what="torch", state="wrong", found=str(error).splitlines()[0][:200], help=fix)
         return
     yield Finding(what="torch", state="good", found=f"{torch.__version__}, torchvision {torchvision.__version__}")
@@ -218,13 +220,34 @@ def _database(settings: Settings) -> Iterator[Finding]:
             yield Finding(what="schema", state="wrong", found=wrong, help=hint[0].lower() + hint[1:])
             return
         yield Finding(what="schema", state="good", found=f"revision {revision}")
+        yield _identity(settings, database)
         with database.read() as session:
             yield from _soundness(session)
             yield from _clocks(session)
+            yield from _start_failures(session)
             yield from _queue(session, settings)
             yield from _files(session, settings)
     finally:
         database.close()
+
+
+def _identity(settings: Settings, database: Database) -> Finding:
+    """Whether the data folder is that of the database."""
+    try:
+        found = data_folder.check(settings, database)
+    except (FolderAway, WrongFolder) as error:
+        said, _, hint = str(error).partition(". ")
+        return Finding(what="folder identity", state="wrong", found=said, help=hint[:1].lower() + hint[1:].rstrip("."))
+    told = (
+        f"{found.id}, as in the database" if found is not None else "none yet: `radii up` or `radii migrate` makes it"
+    )
+    return Finding(what="folder identity", state="good" if found is not None else "worth knowing", found=told)
+
+
+def _start_failures(session: Session) -> Iterator[Finding]:
+    """Workers that could not start lately, by machine and reason."""
+    for host, why in sorted({(each.host, each.why) for each in start_failures.recent(session)}):
+        yield Finding(what="worker start", state="wrong", found=f"no worker can start on {host}: {why.rstrip('.')}")
 
 
 def _soundness(session: Session) -> Iterator[Finding]:

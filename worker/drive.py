@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from rs_core.errors import RadiiError, no_room
+from rs_core.errors import MissingFile, RadiiError, no_room
 from worker import assignment, broker
 from worker.commit import GOES_ON, Ending, Pending, abandon, write
 from worker.fuse import Fuse
 from worker.process import Child, ChildEnded, Message, describe
-from worker.store import counters, registry, shards, urgent
+from worker.store import counters, data_folder, registry, shards, urgent
+from worker.store.data_folder import FolderAway, WrongFolder
 from worker.store.shards import Claim, LeaseLost
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Drive:
 
     def _run(self) -> None:
         try:
+            assignment.require_files(self.database, self.settings, self.claim)
             task = assignment.task(self.database, self.settings, self.claim, beat=self._beat)
             self.pending.resumed = assignment.resumed(task)
             self.child.heard = time.monotonic()
@@ -78,8 +80,11 @@ class Drive:
         except HandedBack:
             self._commit(Ending(release=True))
             return
+        except (FolderAway, WrongFolder) as error:
+            self._folder_lost(error)
+            return
         except RadiiError as error:
-            self._commit(Ending(failed=error.problem()))
+            self._failed(error.problem(), retry=False)
             return
         except OSError as error:
             self._cannot_keep(error)
@@ -103,10 +108,40 @@ class Drive:
             log.info("handed back")
 
     def _failed(self, problem: Message, *, retry: bool, full: bool = False) -> None:
-        """Commits what has gone wrong; where it may pass, the worker waits a little."""
+        """Logs and commits what has gone wrong; where it may pass, the worker waits a little.
+
+        Where files are missing, that is what has gone wrong, whatever the child made of it.
+        """
+        try:
+            assignment.require_files(self.database, self.settings, self.claim)
+        except (FolderAway, WrongFolder) as error:
+            self._folder_lost(error)
+            return
+        except MissingFile as error:
+            problem, retry, full = error.problem(), False, False
+        except SQLAlchemyError:
+            pass  # the commit below says so
+        self._log_failure(problem, retry=retry or full)
         self._commit(Ending(no_room=problem) if full else Ending(failed=problem, retry=retry))
         if retry:
             self._pause()
+
+    def _log_failure(self, problem: Message, *, retry: bool) -> None:
+        """One line about what went wrong; ``logs.about`` adds the job and the shard."""
+        first = (str(problem.get("detail") or problem.get("title")).splitlines() or [""])[0]
+        kind = str(problem.get("type", "")).rsplit(":", 1)[-1]
+        more = {"kind": kind, "error": first[:500], "attempt": self.claim.attempt, "tried_again": retry}
+        log.warning("the work failed", extra=more)
+
+    def _folder_lost(self, error: FolderAway | WrongFolder) -> None:
+        """Hands the shard back: without the data folder, nothing can be said of the job."""
+        log.error("handed back: %s", error)
+        self.slot.drop_child()
+        with contextlib.suppress(OSError):
+            abandon(self.pending, None)
+        self.pending.snapshots.clear()  # results need no files, and are kept
+        self._commit(Ending(release=True))
+        self._pause()
 
     def _cannot_keep(self, error: OSError) -> None:
         """A file could not be made, or given its name. The child goes: it may be in the middle of the work, and the next
@@ -259,7 +294,9 @@ class Drive:
     def _child_died(self, ended: ChildEnded) -> None:
         """A child that was not asked to stop has something against the input that it was at."""
         if self.stopping_since is None:
-            log.warning("child died", extra={"how": describe(ended.code), "at": list(self.pending.at)})
+            self._log_death(ended)
+        if self.stopping_since is None and self._folder_is_lost():
+            return
         if self.fuse.blown:
             log.warning("killed: its lease was not renewed in time")
             self.slot.drop_child()
@@ -268,6 +305,23 @@ class Drive:
         if self.stopping_since is None:
             self.slot.count(counters.CHILDREN_DIED)
         self._blame(describe(ended.code), killed=ended.code == -signal.SIGKILL)
+
+    def _log_death(self, ended: ChildEnded) -> None:
+        """How the child ended, what it was at, and the last lines that it wrote."""
+        tail = self.child.output.tail()
+        more = {"how": describe(ended.code), "at": list(self.pending.at), "attempt": self.claim.attempt}
+        log.warning("child died", extra=more | ({"stderr": "\n".join(tail)} if tail else {}))
+
+    def _folder_is_lost(self) -> bool:
+        """A file that is mapped and goes away with its disk ends the child, and the input has no part in it."""
+        try:
+            data_folder.check(self.settings, self.database)
+        except (FolderAway, WrongFolder) as error:
+            self._folder_lost(error)
+            return True
+        except SQLAlchemyError:
+            pass
+        return False
 
     def _blame(self, how: str, *, killed: bool = False) -> None:
         """Keeps what the child had sent, counts its end against the input it was at, and hands the shard back; ``killed``

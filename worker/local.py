@@ -5,33 +5,49 @@
 """
 
 import contextlib
+import json
 import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import IO
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker import logs
+from rs_core.errors import OperationError
+from worker import caches, logs
+from worker.backoff import Backoff, Repeats
 from worker.bell import Bell
 from worker.loop import REFUSED, CannotStart, Slot, end
-from worker.settings import Settings
+from worker.process import describe
+from worker.process_output import ProcessOutput, why_not_started
+from worker.settings import SECRETS, Settings
+from worker.store import start_failures
+from worker.store.data_folder import FolderAway, WrongFolder
 from worker.store.schema import WrongSchema
-from worker.store.session import Database
+from worker.store.session import Database, reason
 from worker.sweep import Rounds, Sweeping
 
 log = logging.getLogger("radii.local")
 
-RESTART_PAUSE = 2.0
+COMMAND = (sys.executable, "-m", "worker.local")
+STABLE = 60.0
+"""Seconds after which a worker that ends had not failed to start: it is started again at once, as the first time."""
 
 
-def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
-    """Works until ``stop`` is set. Raises ``WrongSchema`` or ``CannotStart`` where no work can be done."""
+def run_worker(
+    settings: Settings, stop: threading.Event | None = None, started: Callable[[], None] = lambda: None
+) -> None:
+    """Works until ``stop`` is set. Raises ``WrongSchema``, ``WrongFolder``, ``FolderAway`` or ``CannotStart`` where no work can
+    be done; calls ``started`` once it can."""
     slot = Slot(settings, Database(settings.url, patience=settings.patience), stop or threading.Event())
     slot.start()
+    started()
     rounds = Rounds(slot)
     slot.tick = rounds.go_if_due
     try:
@@ -53,8 +69,7 @@ def _worked(slot: Slot) -> bool:
     except SQLAlchemyError as error:
         log.warning("database away, trying again", extra={"error": str(error)[:300]})
     except CannotStart as error:
-        log.error("%s; trying again", error)
-        slot.stop.wait(RESTART_PAUSE)
+        slot.pause(str(error))  # until its next try
     return False
 
 
@@ -63,7 +78,7 @@ class Workers:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._stop = threading.Event()
+        self._stop, self._repeats = threading.Event(), Repeats(settings.local_workers)
         self._guards = [
             threading.Thread(target=self._guard, args=(number,), daemon=True)
             for number in range(settings.local_workers)
@@ -92,37 +107,116 @@ class Workers:
     def _guard(self, number: int) -> None:
         """Keeps one worker running."""
         settings = self._settings.model_copy(update={"worker_number": number})
+        backoff, repeats = Backoff(), self._repeats
         while not self._stop.is_set():
-            try:
-                worker = _started(settings)
-            except OSError as error:
-                log.warning("a local worker could not be started; trying again", extra={"error": str(error)})
-                self._stop.wait(RESTART_PAUSE)
-                continue
-            while worker.poll() is None and not self._stop.wait(0.1):
-                pass
-            if worker.poll() is None:
-                _end(worker, self._settings.cancel_grace)
-            elif worker.returncode == REFUSED:
+            began = time.monotonic()
+            why = self._one(settings)
+            if why is None:
                 return
-            else:
-                log.warning("a local worker ended and is started again", extra={"code": worker.returncode})
-                self._stop.wait(RESTART_PAUSE)
+            if time.monotonic() - began > STABLE:
+                backoff.reset()
+                repeats.reset()
+            pause = backoff.pause()
+            if not self._stop.is_set() and repeats.worth_logging(why):
+                log.error("%s Trying again.", why, extra={"times": repeats.count, "pause": round(pause, 1)})
+            self._stop.wait(pause)
+
+    def _one(self, settings: Settings) -> str | None:
+        """Runs one worker to its end: a sentence about what went wrong, or None where it is not to be started again."""
+        try:
+            worker = LocalWorker(settings)
+        except OSError as error:
+            return f"A local worker could not be started: {error}."
+        while worker.runs() and not self._stop.wait(0.1):
+            pass
+        if worker.runs():
+            worker.end(self._settings.cancel_grace)
+            return None
+        return worker.report(settings)
 
 
-def _started(settings: Settings) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "worker.local"],
-        stdin=subprocess.PIPE,
-        env=os.environ | environment(settings),
-        start_new_session=True,  # a Ctrl-C is for the parent, which ends its workers in order
-    )
+class LocalWorker:
+    """A process of ``worker.local`` and what it says: whether it has started, or why it cannot.
+
+    What it writes to its standard error is held back until it has started.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        read_end, write_end = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [*COMMAND, str(write_end)],
+                stdin=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(write_end,),
+                env=_without_secret_files() | environment(settings),
+                start_new_session=True,  # a Ctrl-C is for the parent, which ends its workers in order
+            )
+        except OSError:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        assert self._process.stderr is not None
+        self._output = ProcessOutput(self._process.stderr)
+        self._started, self._why = False, ""
+        self._listener = threading.Thread(target=self._listen, args=(os.fdopen(read_end),), daemon=True)
+        self._listener.start()
+
+    def runs(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def end(self, grace: float) -> None:
+        """Closes its input, which asks it to hand back its shard; kills it where it does not in time."""
+        _end(self._process, grace)
+
+    def report(self, settings: Settings) -> str | None:
+        """How a process ended by itself, as a sentence; None where it has said that it is of no use to start it again."""
+        self._listener.join(1.0)
+        how, tail = describe(self._process.returncode), self._output.tail()
+        if self._process.returncode == REFUSED:
+            self._output.release()
+            return None
+        if self._started:
+            return f"A local worker {how} and is started again."
+        why = self._why or f"No work can be done here: {why_not_started(how, tail)}."
+        if not self._why:  # it came to nothing before it could say anything itself
+            note_failure(settings, why)
+        return why
+
+    def _listen(self, lines: IO[str]) -> None:
+        with lines:
+            for line in lines:
+                said = json.loads(line)
+                self._why = str(said.get("why", self._why))
+                if said.get("started"):
+                    self._started = True
+                    self._output.release()
+
+
+def note_failure(settings: Settings, why: str) -> None:
+    """Writes where ``/readyz`` and ``radii doctor`` read it why this worker cannot start; a database that is away, or has
+    another schema, is told by itself."""
+    with contextlib.suppress(SQLAlchemyError):
+        database = Database(settings.url, patience=settings.patience)
+        try:
+            with database.write() as session:
+                start_failures.note(session, settings.worker_number, why)
+        finally:
+            database.close()
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as the variables that they are read from."""
     values = settings.model_dump(mode="json")
     return {f"RADII_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+
+
+def _without_secret_files() -> dict[str, str]:
+    """This process's environment; what the files of secrets hold is passed on with the settings."""
+    files = {f"RADII_{name.upper()}_FILE" for name in SECRETS}
+    return {name: value for name, value in os.environ.items() if name not in files}
 
 
 def _end(worker: "subprocess.Popen[bytes]", grace: float) -> None:
@@ -146,21 +240,40 @@ def _until_parent_is_gone(stop: threading.Event) -> None:
 
 
 def main() -> None:
-    """One worker process."""
+    """One worker process; it says on the descriptor of its argument that it has started, or why it cannot."""
     settings = Settings()
     logs.configure(settings)
+    caches.keep_in(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=_until_parent_is_gone, args=(stop,), daemon=True).start()
+    told = os.fdopen(int(sys.argv[1]), "w") if len(sys.argv) > 1 else None
+    code = run_process(lambda: run_worker(settings, stop, lambda: _tell(told, started=True)), settings, told)
+    sys.exit(code)
+
+
+def run_process(run: Callable[[], None], settings: Settings, told: IO[str] | None = None) -> int:
+    """Runs a worker to its end and returns the process's code; an error that ends it is one sentence in the log."""
     try:
-        run_worker(settings, stop)
-    except WrongSchema as error:
+        run()
+        return 0
+    except (WrongSchema, WrongFolder) as error:
         log.error("%s", error)
-        sys.exit(REFUSED)
-    except CannotStart as error:
-        log.error("%s", error)
-        sys.exit(1)
+        return REFUSED
+    except (CannotStart, FolderAway, SQLAlchemyError) as error:
+        why = str(error) if isinstance(error, OperationError) else f"The database cannot be used: {reason(error)}."
+        log.error("%s", why)
+        note_failure(settings, why)
+        _tell(told, why=why)
+        return 1
+
+
+def _tell(told: IO[str] | None, **said: object) -> None:
+    if told is not None:
+        with contextlib.suppress(OSError):
+            told.write(json.dumps(said) + "\n")
+            told.flush()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from contextvars import ContextVar
 
 from worker.settings import Settings
 
+NOISY = ("torch.utils.cpp_extension", "matplotlib.font_manager", "numba")
+"""Loggers whose warnings tell nobody anything: that there is no GPU, that a cache is made."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -70,6 +72,8 @@ def configure(settings: Settings) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("radii").setLevel(logging.INFO)
     sys.excepthook = lambda *error: logging.getLogger("radii").critical("ended by an error", exc_info=error)
     threading.excepthook = lambda args: logging.getLogger("radii").error(

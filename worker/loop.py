@@ -17,14 +17,17 @@ from typing import Any
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from rs_core.errors import RadiiError
+from rs_core.errors import OperationError, RadiiError
 from rs_core.models import table as architectures
 from worker import logs
+from worker.backoff import Backoff, Repeats
 from worker.drive import Drive, GivenUp, unexpected
 from worker.process import Child, ChildEnded, describe
+from worker.process_output import why_not_started
 from worker.settings import Settings
-from worker.store import counters, schema, shards
+from worker.store import counters, data_folder, schema, shards, start_failures
 from worker.store.clock import clock
+from worker.store.data_folder import Folder, FolderAway, WrongFolder
 from worker.store.session import Database, new_id
 from worker.store.shards import Claim, LeaseLost
 from worker.store.tables import Worker
@@ -40,8 +43,11 @@ REFUSED = 3
 """Return code of a worker process that cannot work here; it is not to be started again."""
 
 
-class CannotStart(RuntimeError):
+class CannotStart(OperationError):
     """A child process did not come up: the worker cannot do any work on this machine."""
+
+    title = "A child process did not come up: the worker cannot do any work on this machine."
+    status = 503
 
 
 @dataclass
@@ -59,6 +65,15 @@ class Slot:
     """Called now and then, also while a shard is in work: sweeping and being seen must not wait for its end."""
     ahead: float = 0.0
     """Seconds of urgent shards since the last other one."""
+    folder: Folder | None = None
+    """The data folder of the database, once the slot has started."""
+    paused: str | None = None
+    """Why the slot takes no shards for now: a data folder that is away, or a child that does not come up."""
+    folder_error: FolderAway | WrongFolder | None = None
+    repeats: Repeats = field(default_factory=Repeats)
+    backoff: Backoff = field(default_factory=Backoff)
+    next_start: float = float("-inf")
+    """When a child is started again that did not come up."""
 
     def work_once(self) -> bool:
         """Does one shard, if there is one to do; True where there was.
@@ -67,6 +82,8 @@ class Slot:
         """
         self._cool_down()  # first: a database that is away is no reason to keep a device's memory
         if self.environment and not self._waiting():
+            return False
+        if time.monotonic() < self.next_start or not self.folder_is_there():
             return False
         child = self._ready_child()
         if self.stop.is_set():
@@ -120,6 +137,34 @@ class Slot:
             self.child = None
             self.environment.pop("memory", None)
 
+    def folder_is_there(self) -> bool:
+        """Compares the data folder with the database's; while it is another one or away, the slot takes no shards."""
+        if self.folder is None:
+            return True
+        try:
+            data_folder.compare(self.settings, self.folder)
+        except (FolderAway, WrongFolder) as error:
+            self.folder_error = error
+            self.pause(str(error))
+            return False
+        if self.folder_error is not None:
+            self.folder_error = None
+            self.go_on()
+        return True
+
+    def pause(self, why: str) -> None:
+        """Notes and logs why no shards are taken, less often each time."""
+        self.paused = why
+        if self.repeats.worth_logging(why):
+            log.error("no shards are taken for now: %s", why, extra={"times": self.repeats.count})
+
+    def go_on(self) -> None:
+        """Shards are taken again."""
+        if self.paused is not None:
+            log.info("shards are taken again")
+        self.paused = None
+        self.repeats.reset()
+
     def register(self) -> None:
         """Writes, or renews, the row by which the worker is seen."""
         with self.database.write() as session:
@@ -127,11 +172,15 @@ class Slot:
             if row is None:
                 row = Worker(id=self.id, host=socket.gethostname(), pid=os.getpid())
                 session.add(row)
-            row.seen, row.info = clock(), self.environment | {"schema": schema.head()}
+            paused = {"paused": self.paused} if self.paused is not None else {}
+            row.seen, row.info = clock(), self.environment | {"schema": schema.head()} | paused
+            start_failures.forget(session, self.settings.worker_number)
 
     def start(self) -> None:
-        """Checks the schema and that a child comes up; raises ``schema.WrongSchema`` or :class:`CannotStart`."""
+        """Checks the schema, the data folder and that a child comes up. Raises ``WrongSchema``, ``WrongFolder``, ``FolderAway``
+        or :class:`CannotStart`."""
         schema.require(self.database.engine)
+        self.folder = data_folder.bind(self.settings, self.database)
         try:
             architectures.use(self.settings.architectures)
         except RadiiError as error:
@@ -149,12 +198,23 @@ class Slot:
         try:
             hello = self.child.receive(self.settings.child_start)
         except ChildEnded as ended:
-            raise CannotStart(f"the worker's child process {describe(ended.code)} when it started") from None
+            raise self._not_started(why_not_started(describe(ended.code), self.child.output.tail())) from None
         if hello is None:
-            self.drop_child()
-            raise CannotStart(f"the worker's child process was not ready in {self.settings.child_start:.0f} s")
+            limit = f"was not ready in {self.settings.child_start:g} s (RADII_CHILD_START)"
+            self.child.kill()
+            raise self._not_started(why_not_started(limit, self.child.output.tail()))
+        self.child.output.release()
+        self.backoff.reset()
+        if self.paused is not None:
+            self.go_on()
         self.environment = {"provenance": hello["provenance"], "device_type": hello["device_type"]}
         return self.child
+
+    def _not_started(self, why: str) -> CannotStart:
+        """Notes when a child is started again, and makes the sentence."""
+        self.drop_child()
+        self.next_start = time.monotonic() + self.backoff.pause()
+        return CannotStart(f"No work can be done here: {why}.")
 
     def count(self, name: str) -> None:
         """Counts a mishap; where the database is away, it stays uncounted."""

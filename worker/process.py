@@ -17,6 +17,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
+from worker.process_output import ProcessOutput
 from worker.settings import Settings
 
 Message = dict[str, Any]
@@ -67,11 +68,14 @@ class Child:
             [*COMMAND, str(write_end)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             pass_fds=(write_end,),
             env=environment(settings),
             start_new_session=True,  # a Ctrl-C is for the loop, which ends the child in order
         ).result()
         os.close(write_end)
+        assert self._process.stderr is not None
+        self.output = ProcessOutput(self._process.stderr)
         self._messages: queue.Queue[Message | None] = queue.Queue()
         threading.Thread(target=self._read, args=(os.fdopen(read_end),), daemon=True).start()
         self.heard = time.monotonic()

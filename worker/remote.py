@@ -14,10 +14,10 @@ from typing import Any
 from celery import signals
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker import broker, logs
-from worker.loop import REFUSED, CannotStart, Slot, end
+from worker import broker, caches, logs
+from worker.local import run_process
+from worker.loop import CannotStart, Slot, end
 from worker.settings import Settings
-from worker.store.schema import WrongSchema
 from worker.store.session import Database
 from worker.sweep import Rounds, Sweeping
 
@@ -72,6 +72,8 @@ def _work(slot: Slot, turn: Any) -> None:
             pass
     except SQLAlchemyError as error:
         log.warning("database away, trying again", extra={"error": str(error)[:300]})
+    except CannotStart as error:
+        slot.pause(str(error))  # until its next try
     except Exception:
         log.exception("a shard could not be worked on; the sweep brings it back")
     finally:
@@ -95,11 +97,9 @@ def main() -> None:
     """One worker process."""
     settings = Settings()
     logs.configure(settings)
-    try:
-        run_worker(settings)
-    except (WrongSchema, CannotStart) as error:
-        log.error("%s", error)
-        sys.exit(REFUSED)
+    caches.keep_in(settings)
+    code = run_process(lambda: run_worker(settings), settings)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

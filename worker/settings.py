@@ -9,10 +9,33 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import URL
 
 SEEN_AT_LEAST = 45.0
+SECRETS = ("database_url", "broker_url")
+"""Settings that may hold a password: RADII_..._FILE names a file that holds the value."""
+
+
+class SecretFiles(EnvSettingsSource):
+    """The settings of ``SECRETS`` from the files that ``RADII_..._FILE`` names, as Docker and systemd hand secrets over."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
+        """The content of the file without the white space around it; raises ``ValueError`` where it cannot be used."""
+        name = f"{self.env_prefix}{field_name}_file".lower()
+        path = self.env_vars.get(name) if field_name in SECRETS else None
+        if not path:
+            return None, field_name, False
+        if self.env_vars.get(name.removesuffix("_file")):
+            raise ValueError(f"expected {name.removesuffix('_file').upper()} or {name.upper()}, got both; unset one")
+        try:
+            value = Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"the file {path} of {name.upper()} cannot be read: {error}") from None
+        if not value:
+            raise ValueError(f"expected a URL in the file {path} of {name.upper()}, got an empty file")
+        return value, field_name, False
 
 
 def sqlite_url(path: Path) -> str:
@@ -25,9 +48,27 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="RADII_", extra="ignore", frozen=True)
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments go before files of secrets, and these before the environment."""
+        return init_settings, SecretFiles(settings_cls), env_settings
+
     data: Path = Field(default=Path("radii-data"), description="folder of the blobs and of the SQLite database")
-    database_url: str | None = Field(default=None, description="SQLAlchemy URL; unset: SQLite inside the data folder")
-    broker_url: str | None = Field(default=None, description="Redis URL; unset: local workers, no broker")
+    database_url: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL (or RADII_DATABASE_URL_FILE, a file with it); unset: SQLite inside the data folder",
+    )
+    broker_url: str | None = Field(
+        default=None,
+        description="Redis URL (or RADII_BROKER_URL_FILE, a file with it); unset: local workers, no broker",
+    )
     queue: str = Field(default="radii", description="prefix of every key in the broker, so that several can share one")
 
     group_access: bool = Field(

@@ -10,8 +10,9 @@ from sqlalchemy import delete
 from worker import broker, logs
 from worker.loop import Slot
 from worker.settings import Settings
-from worker.store import blobs, jobs, part_uploads, registry, schema, shards, tenants, urgent
+from worker.store import blobs, data_folder, jobs, part_uploads, registry, schema, shards, tenants, urgent
 from worker.store.clock import clock
+from worker.store.data_folder import WrongFolder
 from worker.store.session import Database
 from worker.store.tables import Worker
 
@@ -31,8 +32,8 @@ class Rounds:
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
         self._made = float("-inf")
-        self.refused: schema.WrongSchema | None = None
-        """What has stopped the slot, where it was the schema."""
+        self.refused: schema.WrongSchema | WrongFolder | None = None
+        """What has stopped the slot, where it was the schema or another data folder."""
 
     def go_if_due(self) -> None:
         """Makes a round if the interval of the settings is over."""
@@ -42,8 +43,10 @@ class Rounds:
         self._made = now
         try:
             schema.require(self._slot.database.engine)
+            if not self._slot.folder_is_there() and isinstance(self._slot.folder_error, WrongFolder):
+                raise self._slot.folder_error
             self._slot.register()
-        except schema.WrongSchema as error:
+        except (schema.WrongSchema, WrongFolder) as error:
             self.refused = error
             self._slot.stop.set()
         except Exception as error:
@@ -108,6 +111,7 @@ def sweep_once(database: Database, settings: Settings) -> int:
 
 def clean_once(database: Database, settings: Settings) -> int:
     """Forgets what is old and deletes what nothing refers to, in small transactions; returns the number of deleted blobs."""
+    data_folder.check(settings, database)  # files of another database's folder are not ours to delete
     with database.write() as session:
         registry.expire_uploads(session, settings.upload_ttl)
         part_uploads.expire(session, settings.upload_ttl)

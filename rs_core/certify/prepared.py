@@ -106,6 +106,8 @@ def compiled(network: Network, batch: Tensor, last_bits: float) -> tuple[Network
         # would go on without compiling and without a word.
         limits = tracing.patch(recompile_limit=NETWORKS, accumulated_recompile_limit=NETWORKS)
         with limits, config.patch({"freezing": True, "compile_threads": 1, "triton.cudagraphs": batch.is_cuda}):
+            # Torch looks for a GPU's compiler meanwhile, and warns where there is no GPU.
+            logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
             found = torch.compile(network, dynamic=False)
             close = torch.allclose(found(batch), wanted, rtol=0, atol=last_bits * float(wanted.abs().max()))
     except Exception as error:  # no compiler, or a network that it cannot take, which shows in any way

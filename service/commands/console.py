@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from rs_core.errors import OperationError
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -22,8 +24,15 @@ END_NOT_KNOWN = 3  # exit code where a job was followed and the service has not 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
 
-class CommandError(Exception):
-    """A command cannot do what it was asked for; the message is the sentence that a person reads."""
+class CommandError(OperationError):
+    """A command cannot do what it was asked for."""
+
+    title = "A command cannot do what it was asked for."
+
+    def __init__(self, message: str, *, code: int = 1) -> None:
+        """Takes the sentence that a person reads, and the exit code of the command."""
+        super().__init__(message)
+        self.code = code
 
 
 @contextmanager

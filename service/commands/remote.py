@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from service.commands import deleting
 from service.commands import options as o
 from service.commands.connection import (
     DEFAULT_SERVER,
@@ -284,11 +285,14 @@ def delete(
         list[str],
         typer.Argument(metavar="ID...", help="Identifiers of jobs, data sets and checkpoints; names of uploads."),
     ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     server: Server = DEFAULT_SERVER,
     api_key: ApiKey = None,
 ) -> None:
-    """Delete jobs with their results, data sets, checkpoints and uploads; what active work needs is refused."""
+    """Delete jobs with their results, datasets, checkpoints and uploads, after asking; what active work needs is refused."""
     with connect(server, api_key) as client:
+        if not yes:
+            deleting.confirm(client, things)
         for thing in things:
             client.delete(thing)
             say(f"{thing} is deleted.")

@@ -5,6 +5,7 @@ Settings come from ``RADII_...`` variables, read in ``worker.settings`` alone; a
 
 import ipaddress
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -50,12 +51,10 @@ def up(
     with serving.folder_lock(settings):
         with database(settings) as db:
             _migrate(db, settings)
+            _bind(db, settings)
             closed = require_key or not loopback(host)
             if closed and not _any_key(db):
-                raise CommandError(
-                    f"Listening on {host} needs an API key, and there is none: create one with "
-                    f"`radii key create --tenant NAME --data {settings.data}`, or listen on 127.0.0.1 without one."
-                )
+                raise CommandError(_key_needed(settings, host, require_key=require_key))
         serving.serve(settings, host, port, require_key=closed)
 
 
@@ -78,6 +77,12 @@ def migrate(
         bool, typer.Option("--force", help="Even under workers and services that run, whose jobs may fail of it.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With `--down base`: lose what the database holds.")] = False,
+    adopt_folder: Annotated[
+        bool,
+        typer.Option(
+            "--adopt-folder", help="Make the data folder that of this database, whatever either was used with before."
+        ),
+    ] = False,
     data: Data = None,
 ) -> None:
     """Bring the database's tables to this version of radii, or down to an older one.
@@ -93,6 +98,10 @@ def migrate(
             _check_down(db, down, yes=yes)
         before = schema.migrate(db.engine, "head" if down is None else down, force=force, seen=settings.seen)
         after = schema.current(db.engine)
+        if adopt_folder and not force:
+            schema.require_nobody(db.engine, settings.seen)
+        if after == schema.head():
+            _bind(db, settings, adopt=adopt_folder)
     say(f"The schema was {before or 'empty'} and is {after or 'empty'} now.")
 
 
@@ -167,12 +176,15 @@ def loopback(host: str) -> bool:
 def read_settings(**flags: Any) -> "Settings":
     """The settings, with the flags that were given."""
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from rs_core.faults import shown
     from worker.settings import Settings
 
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except SettingsError as error:
+        raise CommandError(f"The settings are not valid: {error.__cause__ or error}.") from None
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]
         if not fault["loc"]:
@@ -226,6 +238,25 @@ def unusable(error: Exception) -> CommandError:
 
     hint = way_out(error)
     return CommandError(f"The database cannot be used: {reason(error)}{f'; {hint}' if hint else ''}.")
+
+
+def _bind(db: "Database", settings: "Settings", *, adopt: bool = False) -> None:
+    """Folder and database get one identity, or are compared."""
+    from worker.store import data_folder
+
+    data_folder.bind(settings, db, adopt=adopt)
+
+
+def _key_needed(settings: "Settings", host: str, *, require_key: bool) -> str:
+    """What to do where an API key is needed and there is none."""
+    if loopback(host):
+        why, instead = "--require-key asks for an API key", "or leave --require-key out"
+    elif require_key:
+        why, instead = f"Listening on {host} needs an API key", "or leave --require-key out and listen on 127.0.0.1"
+    else:
+        why, instead = f"Listening on {host} needs an API key", "or listen on 127.0.0.1, which needs none"
+    where = "" if settings.database_url else f" --data {shlex.quote(str(settings.data))}"
+    return f"{why}, and there is none: create one with `radii key create --tenant NAME{where}`, {instead}."
 
 
 def _check_down(db: "Database", revision: str, *, yes: bool) -> None:

@@ -57,9 +57,11 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     """Listens, starts the local workers, serves until SIGINT or SIGTERM, then ends the workers."""
     import uvicorn
 
+    from worker import caches, logs
+
+    caches.keep_in(settings)  # before matplotlib is imported
     from service.app import create_app
     from service.connections import server_config
-    from worker import logs
     from worker.sweep import Sweeping
 
     class Server(uvicorn.Server):
@@ -134,13 +136,16 @@ def _workers(settings: "Settings") -> "Workers":
 
 
 def work(settings: "Settings") -> None:
-    """One worker in this process, until SIGINT or SIGTERM."""
-    from worker import logs
-    from worker.loop import CannotStart
+    """One worker in this process, until SIGINT or SIGTERM. Where it refuses to work it ends with the code ``REFUSED``."""
+    from worker import caches, logs
+    from worker.local import note_failure
+    from worker.loop import REFUSED, CannotStart
+    from worker.store.data_folder import FolderAway, WrongFolder
     from worker.store.schema import WrongSchema
 
     logs.configure(settings)
     made_folder(settings)
+    caches.keep_in(settings)
     try:
         if settings.embedded:
             _work_locally(settings)
@@ -148,7 +153,10 @@ def work(settings: "Settings") -> None:
             from worker.remote import run_worker
 
             run_worker(settings)
-    except (WrongSchema, CannotStart) as error:
+    except (WrongSchema, WrongFolder, FolderAway) as error:
+        raise CommandError(str(error), code=REFUSED) from None
+    except CannotStart as error:
+        note_failure(settings, str(error))
         raise CommandError(str(error)) from None
 
 

@@ -7,9 +7,10 @@ from fastapi.responses import FileResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.dependencies import DatabaseDep, SettingsDep, TenantId, matches, shown
+from service.dependencies import DatabaseDep, FileSettingsDep, TenantId, matches, shown
 from service.errors import NotFound
 from service.openapi import problems
+from service.problems import missing_file
 from worker.store import blobs
 from worker.store.tables import Checkpoint, Dataset, Job, Upload
 
@@ -25,20 +26,22 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
     responses={
         200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
         304: {"description": "Not modified"},
-        **problems(404),
+        **problems(404, 410),
     },
 )
 def get_blob(
-    sha256: str, request: Request, tenant_id: TenantId, database: DatabaseDep, settings: SettingsDep
+    sha256: str, request: Request, tenant_id: TenantId, database: DatabaseDep, settings: FileSettingsDep
 ) -> Response:
     """The bytes themselves; ranges are served, so that a download can go on where it was cut."""
     with database.read() as session:
         name = _name(session, tenant_id, sha256) if SHA256.fullmatch(sha256) else None
     path = blobs.path_of(settings.blobs, sha256)  # FileResponse serves ranges of a path
-    if name is None or not path.is_file():
+    if name is None:
         raise NotFound(
             expected="the SHA-256 of an upload, data set, checkpoint or soft_labels job of yours", got=shown(sha256)
         )
+    if not path.is_file():
+        raise missing_file(name)
     headers = {"ETag": f'"{sha256}"', "Cache-Control": "private, max-age=31536000, immutable"}
     if matches(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)

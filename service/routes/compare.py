@@ -9,7 +9,7 @@ from rs_core import published as results
 from rs_core.compare_text import comparison_csv
 from service import comparing, comparison_schemas
 from service.comparing import MOST_RUNS, Asked, Compared
-from service.dependencies import COMPUTING, DatabaseDep, SettingsDep, TenantId, matches
+from service.dependencies import COMPUTING, DatabaseDep, FileSettingsDep, TenantId, matches
 from service.openapi import NOT_MODIFIED, files, problems
 from service.places import Places
 from service.rendering import FIGURE_HEADERS, FIGURE_TYPES, PAGE_HEADERS
@@ -72,10 +72,10 @@ AskedDep = Annotated[Asked, Depends(_asked)]
     "",
     operation_id="compare",
     response_model=comparison_schemas.Comparison,
-    responses={**NOT_MODIFIED, **problems(404, 429)},
+    responses={**NOT_MODIFIED, **problems(404, 410, 429)},
 )
 def compare(
-    asked: AskedDep, request: Request, tenant_id: TenantId, database: DatabaseDep, settings: SettingsDep
+    asked: AskedDep, request: Request, tenant_id: TenantId, database: DatabaseDep, settings: FileSettingsDep
 ) -> Response:
     """Certified accuracy and ACR of each run on the inputs that all share, with paired tests against a baseline."""
     return _comparison(asked, "json", request, tenant_id, database, settings)
@@ -85,7 +85,7 @@ def compare(
     ".{format}",
     operation_id="download_comparison",
     response_model=comparison_schemas.Comparison,
-    responses={**files("text/html", "text/csv"), **problems(404, 429)},
+    responses={**files("text/html", "text/csv"), **problems(404, 410, 429)},
 )
 def download_comparison(
     format: Format,
@@ -93,7 +93,7 @@ def download_comparison(
     request: Request,
     tenant_id: TenantId,
     database: DatabaseDep,
-    settings: SettingsDep,
+    settings: FileSettingsDep,
 ) -> Response:
     """The same as a file: `html` stands alone and prints well, `csv` has one number per line."""
     return _comparison(asked, format, request, tenant_id, database, settings)
@@ -103,7 +103,7 @@ def download_comparison(
     "/plots/certified-accuracy.{format}",
     operation_id="get_comparison_plot",
     response_class=Response,
-    responses={**files("image/png", "image/svg+xml"), **problems(404, 429)},
+    responses={**files("image/png", "image/svg+xml"), **problems(404, 410, 429)},
 )
 def get_comparison_plot(
     format: Picture,
@@ -111,7 +111,7 @@ def get_comparison_plot(
     request: Request,
     tenant_id: TenantId,
     database: DatabaseDep,
-    settings: SettingsDep,
+    settings: FileSettingsDep,
 ) -> Response:
     """All curves on one plot, and published figures as points."""
     headers, found = _made(asked, f"plot.{format}", request, tenant_id, database, settings)

@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import Field
 from sqlalchemy import text
 
+from rs_core.errors import OperationError
 from service.dependencies import DatabaseDep, SettingsDep
 from service.errors import Unavailable
 from service.reports import VERSION
@@ -18,8 +19,9 @@ from service.resources import json_answer
 from service.schemas import Answer
 from worker import broker
 from worker.settings import Settings
-from worker.store import backlog, blobs, schema
+from worker.store import backlog, blobs, data_folder, schema, start_failures
 from worker.store.session import Database
+from worker.store.start_failures import StartFailure
 
 router = APIRouter(tags=["health"])
 log = logging.getLogger("radii.service")
@@ -52,6 +54,7 @@ class SeenWorker(Answer):
     seen_seconds_ago: float
     device_type: str | None = None
     schema_revision: Annotated[str | None, Field(description="the schema that it works with")] = None
+    paused: Annotated[str | None, Field(description="why it takes no shards for now")] = None
 
 
 class Readiness(Answer):
@@ -87,12 +90,15 @@ def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Response:
     checks = {
         "database": _check(lambda: _reach(database)),
         "schema": _check(lambda: _schema(database)),
+        "folder": _check(lambda: _folder(database, settings)),
         "blobs": _check(lambda: _writable(settings)),
     }
     ready = all(check.ok for check in checks.values())
     checks["room"] = _check(lambda: _room(settings), needed=False)
-    workers = _workers(database, settings) if checks["database"].ok and checks["schema"].ok else []
-    checks["workers"] = _check(lambda: _told(workers, settings), needed=False)
+    workers = _workers(database, settings) if checks["database"].ok and checks["schema"].ok else None
+    failures = _start_failures(database) if workers is not None else []
+    workers = workers or []
+    checks["workers"] = _check(lambda: _told(workers, failures, settings), needed=False)
     if settings.broker_url is not None:
         checks["broker"] = _check(lambda: _hear(settings), needed=False)
     answer = Readiness(ready=ready, checks=checks, workers=workers)
@@ -116,19 +122,33 @@ def get_version() -> Version:
 def _check(look: Callable[[], str], *, needed: bool = True) -> Check:
     try:
         return Check(ok=True, detail=look(), needed=needed)
-    except (schema.WrongSchema, Missing) as error:
+    except OperationError as error:
         return Check(ok=False, detail=str(error), needed=needed)
     except Exception as error:
         log.warning("not ready: %s", error)
         return Check(ok=False, detail=f"{type(error).__name__}; the service's log tells more", needed=needed)
 
 
-class Missing(Exception):
+class Missing(OperationError):
     """Something is not there; what that means for jobs is the message."""
 
+    title = "Something is not there."
 
-def _told(workers: list[SeenWorker], settings: Settings) -> str:
+
+def _folder(database: Database, settings: Settings) -> str:
+    found = data_folder.check(settings, database)
+    return f"the data folder is that of the database, {found.id}" if found is not None else "no identity yet"
+
+
+def _start_failures(database: Database) -> list[StartFailure]:
+    with database.read() as session:
+        return start_failures.recent(session)
+
+
+def _told(workers: list[SeenWorker], failures: list[StartFailure], settings: Settings) -> str:
     ours = [worker for worker in workers if worker.schema_revision in (None, head())]
+    if not workers and failures:
+        raise Missing(f"no worker can start (the last one on {failures[0].host}), and jobs wait: {failures[0].why}")
     if not workers:
         raise Missing(f"no worker was seen in the last {settings.seen:.0f} s: jobs wait until there is one")
     if len(ours) < len(workers):
@@ -137,6 +157,9 @@ def _told(workers: list[SeenWorker], settings: Settings) -> str:
             f"{len(workers) - len(ours)} of {len(workers)} seen in the last {settings.seen:.0f} s work with another schema "
             f"({', '.join(others)}) than {head()}: they stop, and jobs wait for those of this version"
         )
+    paused = [worker for worker in workers if worker.paused]
+    if paused:
+        raise Missing(f"{len(paused)} of {len(workers)} take no shards: {paused[0].paused}")
     return f"{len(workers)} seen in the last {settings.seen:.0f} s"
 
 
@@ -190,6 +213,7 @@ def _workers(database: Database, settings: Settings) -> list[SeenWorker]:
                 seen_seconds_ago=ago,
                 device_type=row.info.get("device_type"),
                 schema_revision=row.info.get("schema"),
+                paused=row.info.get("paused"),
             )
             for row, ago in backlog.workers(session, settings.seen)
         ]

@@ -20,6 +20,7 @@ from service.routes.events import COUNTED, stream_events
 from service.routes.jobs import cancel
 from worker.store import backlog
 from worker.store.jobs import ACTIVE, URGENT
+from worker.store.registry import DELETED
 from worker.store.tables import Checkpoint, Dataset, Job
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -76,8 +77,8 @@ def _names(session: Session, jobs: Sequence[Job]) -> dict[str, str]:
         (Checkpoint, {job.checkpoint_id for job in jobs}),
         (Dataset, {job.dataset_id for job in jobs} | {job.test_dataset_id for job in jobs}),
     ):
-        rows = session.execute(select(table.id, table.name).where(table.id.in_(ids - {None})))
-        found |= {identifier: name for identifier, name in rows}
+        rows = session.execute(select(table.id, table.name, table.state).where(table.id.in_(ids - {None})))
+        found |= {row_id: f"{name} (deleted)" if state == DELETED else name for row_id, name, state in rows}
     return found
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from service import requests, schemas, views
-from service.dependencies import DatabaseDep, SettingsDep, TenantId, shown
+from service.dependencies import DatabaseDep, FileSettingsDep, SettingsDep, TenantId, shown
 from service.errors import DigestMismatch, InvalidRequest, NotFound, NotReady
 from service.json_bodies import JsonRoute
 from service.openapi import problems
@@ -44,7 +44,7 @@ def begin_upload(
     response: Response,
     tenant_id: TenantId,
     database: DatabaseDep,
-    settings: SettingsDep,
+    settings: FileSettingsDep,
 ) -> schemas.PartUpload:
     """Announces a file that comes in parts. With its `sha256`, an upload of the same name and file that was cut off is found
     again, with the parts that are there already; one that is complete, too (`upload` names what was made of it)."""
@@ -78,7 +78,7 @@ async def put_part(
     request: Request,
     tenant_id: TenantId,
     database: DatabaseDep,
-    settings: SettingsDep,
+    settings: FileSettingsDep,
     content_digest: ContentDigest = None,
 ) -> schemas.Part:
     """Stores one part: exactly `part_size` bytes, and of the last one what is left. It can be sent again."""
@@ -102,7 +102,7 @@ async def put_part(
     responses=problems(404, 409, 507),
 )
 def complete_upload(
-    upload_id: UploadId, tenant_id: TenantId, database: DatabaseDep, settings: SettingsDep
+    upload_id: UploadId, tenant_id: TenantId, database: DatabaseDep, settings: FileSettingsDep
 ) -> schemas.Upload:
     """Makes one upload of the parts, once all are there, under the announced name; asked again, it answers the same.
 

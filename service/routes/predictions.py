@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from rs_core.spec import CertifySpec
 from service import images, predictions
-from service.dependencies import DatabaseDep, SettingsDep, TenantId, Wait, etag_of, matches
+from service.dependencies import DatabaseDep, FileSettingsDep, TenantId, Wait, etag_of, matches
 from service.errors import RETRY_SECONDS
 from service.idempotency import REPLAYED, IdempotencyKey
 from service.openapi import ACCEPTED, NOT_MODIFIED, problems
@@ -51,7 +51,7 @@ async def create_predictions(
     query: Annotated[PredictionQuery, Query()],
     tenant_id: TenantId,
     database: DatabaseDep,
-    settings: SettingsDep,
+    settings: FileSettingsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Classifies the images in the body: a PNG or JPEG file, a zip of such files (in the order of their names), an .npz with

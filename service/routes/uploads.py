@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service import schemas, views
-from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, shown
+from service.dependencies import Cursor, DatabaseDep, FileSettingsDep, Limit, TenantId, shown
 from service.errors import InUse, NotFound
 from service.openapi import problems
 from service.requests import UPLOAD_NAME, printable
@@ -49,7 +49,7 @@ async def put_upload(
     response: Response,
     tenant_id: TenantId,
     database: DatabaseDep,
-    settings: SettingsDep,
+    settings: FileSettingsDep,
     content_digest: ContentDigest = None,
 ) -> schemas.Upload:
     """Stores the body under a name; a name that is taken is given to the new bytes.

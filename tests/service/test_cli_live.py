@@ -185,14 +185,14 @@ class TestCommands:
         flags = ["submit", "--kind", "certify", "--n", "1000000"]
         job = done(url, *flags, "--dataset", trained[0], "--checkpoint", trained[1]).strip()
         done(url, "upload", digits)
-        refused = radii(url, "delete", digits.name, trained[1], job)
+        refused = radii(url, "delete", "--yes", digits.name, trained[1], job)
         assert refused.exit_code == 1 and refused.stdout == f"{digits.name} is deleted.\n"
         assert job in refused.stderr, "the job that needs the checkpoint"
         done(url, "cancel", job)
         assert radii(url, "watch", job).exit_code == 1
-        assert done(url, "delete", job) == f"{job} is deleted.\n"
+        assert done(url, "delete", "--yes", job) == f"{job} is deleted.\n"
         for gone in (job, digits.name):
-            assert radii(url, "delete", gone).exit_code == 1
+            assert radii(url, "delete", "--yes", gone).exit_code == 1
 
     def test_mistakes_are_one_sentence(self, url: str, trained: tuple[str, str]) -> None:
         for arguments in (

@@ -22,8 +22,9 @@ from pathlib import Path
 from sqlalchemy import Engine, make_url, select
 from sqlalchemy.orm import Session
 
+from rs_core.errors import OperationError
 from worker.settings import Settings, sqlite_url
-from worker.store import blobs, holds, schema, unfinished
+from worker.store import blobs, data_folder, holds, schema, unfinished
 from worker.store.private_folder import denied, private_files
 from worker.store.session import Database
 from worker.store.tables import Blob, Checkpoint, Dataset
@@ -35,8 +36,10 @@ ASKED = 500
 """Files whose owners are asked for."""
 
 
-class CannotCopy(Exception):
-    """A backup or restore cannot be made; the message says why, and what was expected."""
+class CannotCopy(OperationError):
+    """The backup or restore cannot be made."""
+
+    title = "The backup or restore cannot be made."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,7 @@ def _backed_up(settings: Settings, target: Path) -> Copied:
         revision = schema.current(database.engine)
         if revision is None:
             raise CannotCopy("expected a database with tables, got an empty one")
+        data_folder.check(settings, database)
         target.mkdir(parents=True, exist_ok=True)
         target.chmod(0o777 & ~denied(settings))
         with holds.hold(settings.blobs, database):

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine, inspect, text
 
 from worker.settings import Settings
-from worker.store import blobs, schema, unfinished
+from worker.store import blobs, data_folder, schema, unfinished
 from worker.store.backup import (
     MANIFEST,
     POSTGRES,
@@ -58,6 +58,7 @@ def restore(settings: Settings, source: Path) -> Copied:
         _, _, missing = copy_blobs(source / "blobs", settings.blobs, wanted - there)
         damaged = [sha256 for sha256 in damaged if sha256 in wanted]
         owners = owners_of(database, [*damaged, *missing])
+        _own_identity(settings, database)
         unfinished.end(settings)
     finally:
         database.close()
@@ -75,6 +76,15 @@ def _check_place(settings: Settings, engine: Engine) -> None:
             "expected a database without tables, got one that has some: name another folder (RADII_DATA) or an empty "
             "database (RADII_DATABASE_URL)"
         )
+
+
+def _own_identity(settings: Settings, database: Database) -> None:
+    """What was restored is a service of its own: whoever still runs on the original, or on another database with this folder,
+    is not to mix with it. A backup of an older schema gets its identity when it is brought to the present one."""
+    if schema.current(database.engine) == schema.head():
+        data_folder.bind(settings, database, adopt=True)
+    else:
+        (settings.data / data_folder.FILE).unlink(missing_ok=True)
 
 
 def _forget_workers(database: Database) -> None:

@@ -13,6 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, Select, inspect, literal_column, select, text
 
+from rs_core.errors import OperationError
 from worker.settings import SEEN_AT_LEAST
 from worker.store.clock import clock
 
@@ -23,8 +24,10 @@ HELD = {"job": "jobs", "dataset": "data sets", "checkpoint": "checkpoints", "api
 """Tables of what people have given and asked for, and the words for it."""
 
 
-class WrongSchema(RuntimeError):
+class WrongSchema(OperationError):
     """The database has another schema than this version of radii works with."""
+
+    title = "The database has another schema than this version of radii works with."
 
     def __init__(self, found: str | None) -> None:
         super().__init__(
@@ -33,21 +36,25 @@ class WrongSchema(RuntimeError):
         )
 
 
-class StillRunning(RuntimeError):
+class StillRunning(OperationError):
     """The schema cannot be changed under workers and services that are running."""
+
+    title = "The schema cannot be changed under workers and services that are running."
 
     def __init__(self, running: list[tuple[str, int]], seen: float) -> None:
         named = ", ".join(f"process {pid} on {host}" for host, pid in running[:5])
         more = f" and {len(running) - 5} more" if len(running) > 5 else ""
         super().__init__(
-            f"The schema is not changed under workers and services that are running: expected none, got {named}{more}, seen "
+            f"The database is not changed under workers and services that are running: expected none, got {named}{more}, seen "
             f"in the last {seen:.0f} s. End them with SIGTERM (workers hand back what they work on, and nothing is lost); "
             f"where they were killed, try again in {seen:.0f} s."
         )
 
 
-class NoWayDown(ValueError):
+class NoWayDown(OperationError):
     """A database does not go down to what is none of its own or older revisions."""
+
+    title = "A database does not go down to what is none of its own or older revisions."
 
     def __init__(self, found: str | None, revision: str) -> None:
         older = [each for each in revisions() if found is not None and each <= found]
@@ -129,7 +136,7 @@ def migrate(engine: Engine, revision: str = "head", *, force: bool = False, seen
     worker or service was seen in the last ``seen`` seconds: what one of the other version would write next might be
     refused, and its job fail of it.
     """
-    with _turn(engine), engine.connect() as connection, _rebuilding(connection):
+    with taking_turns(engine), engine.connect() as connection, _rebuilding(connection):
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
@@ -145,6 +152,14 @@ def migrate(engine: Engine, revision: str = "head", *, force: bool = False, seen
         (command.upgrade if upward else command.downgrade)(config, revision)
         connection.commit()
     return found
+
+
+def require_nobody(engine: Engine, seen: float) -> None:
+    """Raises :class:`StillRunning` where a worker or service was seen in the last ``seen`` seconds."""
+    with engine.connect() as connection:
+        running = _running(connection, seen)
+    if running:
+        raise StillRunning(running, seen)
 
 
 def _running(connection: Connection, seen: float) -> list[tuple[str, int]]:
@@ -174,8 +189,8 @@ def _rebuilding(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _turn(engine: Engine) -> Iterator[None]:
-    """One migration at a time: an advisory lock on Postgres, a file lock beside an SQLite database."""
+def taking_turns(engine: Engine) -> Iterator[None]:
+    """Holds a lock that admits one process at a time: an advisory lock on Postgres, a file lock beside an SQLite database."""
     if engine.dialect.name == "postgresql":
         with engine.connect() as connection:
             _advisory(connection, "pg_advisory_lock")

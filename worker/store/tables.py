@@ -222,6 +222,21 @@ class Worker(Base):
     info: Mapped[dict[str, Any]]
 
 
+class DataFolder(Base):
+    """The data folder of this database, in its only row (``number`` is 1), see ``store.data_folder``.
+
+    ``path`` and ``host`` say where the folder was first used. ``confirmed`` is false until the folder holds the identity, too.
+    """
+
+    __tablename__ = "data_folder"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    id: Mapped[str] = mapped_column(Id)
+    path: Mapped[str] = mapped_column(String(4096))
+    host: Mapped[str] = mapped_column(String(255))
+    confirmed: Mapped[bool] = mapped_column(default=False)
+    created: Mapped[float] = created()
+
+
 class Counter(Base):
     """How often something has happened since the tables were made, see ``store.counters``."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine, inspect, select, text
 
+from rs_core.errors import OperationError
 from worker.settings import Settings
 from worker.store import blobs
 from worker.store.clock import clock
@@ -19,8 +20,10 @@ FILE = "restore.unfinished"
 TIMES = {"tenant": "created", "blob": "created", "job": "created", "worker": "seen"}
 
 
-class Unfinished(RuntimeError):
+class Unfinished(OperationError):
     """The data folder is that of a restore that has not come to its end."""
+
+    title = "The data folder is that of a restore that has not come to its end."
 
     def __init__(self, folder: Path, source: str) -> None:
         super().__init__(

@@ -1,7 +1,7 @@
 """A child that speaks the protocol of ``worker.child`` without torch, and misbehaves as FAKE_CHILD tells it to.
 
 FAKE_CHILD is a comma-separated list of ``index:act``; the act is done when the input of that index begins: ``die``
-(a segfault), ``killed`` (by the system), ``die-late`` (always after the same progress), ``die-further`` (after new progress), ``hang`` (silence), ``fail`` (a problem), ``busy`` (one
+(a segfault), ``die-loud`` (the same after a line on stderr), ``killed`` (by the system), ``die-late`` (always after the same progress), ``die-further`` (after new progress), ``hang`` (silence), ``fail`` (a problem), ``busy`` (one
 that may pass), ``full`` (a full disk), ``large`` (an
 input that does not fit into memory), ``smaller`` (work that fits only with the activations of 32 images).
 ``start:die`` and ``start:hang`` misbehave at once, ``all:slow`` and ``all:slower`` take their time, ``together:yes`` has all inputs of a shard
@@ -84,7 +84,9 @@ def _found(asked: dict) -> list[dict]:
 
 
 def _act(act: str, say, index: int = 0, progress: dict | None = None) -> bool:  # type: ignore[no-untyped-def]
-    if act == "die":
+    if act == "die-loud":
+        print("the last thing that it wrote", file=sys.stderr, flush=True)
+    if act in ("die", "die-loud"):
         os.kill(os.getpid(), signal.SIGSEGV)
     elif act == "killed":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,59 @@
+"""Whatever is raised toward a user is one of the project's own errors, which are one sentence each."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import migrations
+import rs_core
+import service
+import worker
+from rs_core.errors import OperationError, RadiiError
+from service.cli import sentence
+from service.client_errors import ClientError
+from worker.store.backup import CannotCopy
+
+INSIDE = {
+    "rs_core.data.folders.ColourFound": "ends the search for a picture in color",
+    "rs_core.evaluate.autoattack._Stopped": "leaves the attack's package at a batch",
+    "worker.decoding.Ended": "becomes InvalidImages",
+    "worker.drive.GivenUp": "ends the work on a shard whose lease may be lost",
+    "worker.drive.HandedBack": "ends the work on a shard that is handed back",
+    "worker.process.ChildEnded": "becomes the end of a shard's attempt",
+    "worker.store.part_uploads.Damaged": "becomes the problem of an upload",
+    "worker.store.shards.LeaseLost": "ends the work on a shard that another worker has",
+}
+"""Exceptions that the code itself catches, and what becomes of them."""
+
+
+def _defined() -> Iterator[type[Exception]]:
+    for package in (rs_core, worker, service, migrations):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if found.name.endswith((".env", "__main__")):
+                continue
+            module = importlib.import_module(found.name)
+            for value in vars(module).values():
+                if isinstance(value, type) and issubclass(value, Exception) and value.__module__ == module.__name__:
+                    yield value
+
+
+def test_every_exception_is_in_the_family_or_never_leaves_the_code() -> None:
+    outside = {
+        f"{kind.__module__}.{kind.__qualname__}"
+        for kind in _defined()
+        if not issubclass(kind, RadiiError | ClientError)
+    }
+    assert outside == set(INSIDE)
+
+
+def test_an_error_of_an_operator_is_its_own_sentence_for_the_command_line_and_as_a_problem() -> None:
+    error = CannotCopy("expected a folder, got a file")
+    assert isinstance(error, OperationError)
+    assert sentence(error) == str(error) == error.problem()["detail"] == "expected a folder, got a file"
+    assert error.problem()["type"] == "urn:radii:problem:cannot-copy"
+
+
+def test_a_problem_that_names_an_error_of_operators_does_not_make_one() -> None:
+    """It may come from a process that is not trusted."""
+    made = RadiiError.from_problem({"type": "urn:radii:problem:wrong-schema", "expected": "a", "got": "b"})
+    assert type(made) is RadiiError and made.got == "b"
