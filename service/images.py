@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from rs_core.data import pictures
+from rs_core.data.checks import check_range
 from rs_core.data.info import Shape
 from rs_core.errors import InvalidImages
 from service.errors import UnsupportedMedia
@@ -54,9 +55,7 @@ def from_lists(body: bytes, *, shape: Shape, most: int) -> NDArray[np.float32]:
         raise InvalidImages(expected=LISTS, got="lists that are not of one length") from None
     if images.dtype.kind not in "iuf" or images.ndim not in (3, 4) or images.size == 0:
         raise InvalidImages(expected=LISTS, got=f"lists of shape {images.shape} of {_kind(images)}")
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):
-        raise InvalidImages(expected="pixels in [0, 1]", got=f"pixels from {low:g} to {high:g}")
+    check_range(images, None, InvalidImages)
     several = images if images.ndim == 4 else images[None]
     return pictures.fitting(several.astype(np.float32), shape, most)
 

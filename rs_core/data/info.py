@@ -100,16 +100,9 @@ def classes(
     Labels must be integers from ``least``, below the number of names where there are names; there must be two classes or
     more.
     """
-    if labels.dtype.kind not in "iu":
-        raise InvalidDataset(expected="labels of an integer type", got=str(labels.dtype), where=where)
-    low, high = int(labels.min()), int(labels.max())
     limit = MAX_CLASSES if class_names is None else len(class_names)
-    if low < least or high >= limit:
-        raise InvalidDataset(
-            expected=f"labels from {max(0, least)} to {limit - 1:,}",
-            got=f"labels from {low} to {high}, the first outside at index {_first_outside(labels, least, limit)}",
-            where=where,
-        )
+    check_labels(labels, limit, where, least=least)
+    high = int(labels.max())
     names = tuple(str(label) for label in range(high + 1)) if class_names is None else check_names(class_names, where)
     if len(names) < 2:
         raise InvalidDataset(
@@ -118,6 +111,22 @@ def classes(
             where=where,
         )
     return labels.astype(np.int64), names
+
+
+def check_labels(labels: NDArray[Any], limit: int, where: str, *, least: int = 0) -> None:
+    """Raises :class:`InvalidDataset` unless labels are integers from ``least`` to ``limit`` - 1; ``least`` is
+    ``UNKNOWN_LABEL`` where images may come without one."""
+    if labels.dtype.kind not in "iu":
+        raise InvalidDataset(expected="labels of an integer type", got=str(labels.dtype), where=where)
+    if not labels.size:
+        raise InvalidDataset(expected="at least one label", got="none", where=where)
+    low, high = int(labels.min()), int(labels.max())
+    if low < least or high >= limit:
+        raise InvalidDataset(
+            expected=f"labels from {max(0, least)} to {limit - 1:,}",
+            got=f"labels from {low} to {high}, the first outside at index {_first_outside(labels, least, limit)}",
+            where=where,
+        )
 
 
 def check_names(class_names: Sequence[str], where: str) -> tuple[str, ...]:

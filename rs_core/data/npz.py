@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.data.checks import check_range
 from rs_core.data.info import Arrays, DatasetInfo, Shape, check_counts, check_size, classes, listed, one
 from rs_core.data.npy import ArrayHeader, read_header
 from rs_core.errors import InvalidDataset
@@ -200,13 +201,7 @@ def _pixels(images: NDArray[Any], path: Path) -> NDArray[Any]:
     """uint8 as it is; floats as float32 once they are known to lie in [0, 1]."""
     if images.dtype == np.uint8:
         return images
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):
-        raise InvalidDataset(
-            expected="float pixels in [0, 1], or pixels as uint8",
-            got="NaN" if np.isnan(low) else f"floats from {low:g} to {high:g}",
-            where=path.name,
-        )
+    check_range(images, path.name)
     return images.astype(np.float32, copy=False)
 
 

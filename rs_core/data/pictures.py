@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.data.checks import check_images, check_layout
 from rs_core.data.folders import opened_zip, plain_files
 from rs_core.data.info import MAX_BYTES, Shape, head
 from rs_core.data.inspect import holds_arrays
@@ -53,8 +54,13 @@ def read(path: Path, *, shape: Shape, most: int, framing: Framing = AS_THEY_ARE)
 
 
 def fitting(images: NDArray[Any], shape: Shape, most: int) -> NDArray[Any]:
-    """The images (N, C, H, W), with one channel filling three where the model reads three; raises as :func:`read` does."""
+    """The images (N, C, H, W), with one channel filling three where the model reads three; raises as :func:`read` does.
+
+    Their shape is compared first: it costs nothing.
+    """
+    check_layout(images, None, InvalidImages)
     _check_fit(len(images), cast(Shape, images.shape[1:]), shape, most)
+    check_images(images, None, InvalidImages)
     return np.ascontiguousarray(np.broadcast_to(images, (len(images), *shape)))
 
 

@@ -130,14 +130,17 @@ def replaced(**changes: Any) -> dict[str, NDArray[Any]]:
         ({"images": PIXELS.astype(np.int64)}, "expected pixels as uint8, or floats in [0, 1], got int64"),
         (
             {"images": PIXELS.astype(np.float32)},
-            "expected float pixels in [0, 1], or pixels as uint8, got floats from 0 to 255",
+            "expected float pixels in [0, 1], or pixels as uint8, got floats from 0 to 255 (divide them by 255)",
         ),
         (
             {"images": PIXELS / 255 - 0.5},
-            "expected float pixels in [0, 1], or pixels as uint8, got floats from -0.5 to 0.5",
+            "expected float pixels in [0, 1], or pixels as uint8, got floats from -0.5 to 0.5 (give images that are not normalized, and make the normalization the model's first layer)",
         ),
-        ({"images": np.full((4, 2, 2), np.nan)}, "expected float pixels in [0, 1], or pixels as uint8, got NaN"),
-        ({"images": np.full((4, 2, 2), np.inf)}, "got floats from inf to inf"),
+        (
+            {"images": np.full((4, 2, 2), np.nan)},
+            "expected float pixels in [0, 1], or pixels as uint8, got NaN (16 of 16 values are not finite)",
+        ),
+        ({"images": np.full((4, 2, 2), np.inf)}, "got infinite values (16 of 16 values are not finite)"),
         ({"images": PIXELS[:0], "labels": LABELS[:0]}, "expected at least one image, got 0 images of shape (3, 5, 6)"),
         ({"labels": LABELS[:3]}, "expected 4 labels, one per image, got 3"),
         ({"labels": LABELS / 2}, "expected integer labels of shape (N,) or (N, 1), got float64 of shape (4,)"),
