@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_core.data.checks import check_layout, check_range
+from rs_core.data.clutter import Skipped
 from rs_core.data.corrupted import Corrupted
 from rs_core.data.info import UNKNOWN_LABEL, Shape, check_counts, check_labels
 from rs_core.data.mapped import Joined, Place, place, take
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 class Dataset:
     """Images (N, C, H, W), uint8 or float32 in [0, 1]; labels (N,) int64 in 0 .. num_classes - 1, or -1 where none is known.
 
-    ``source`` is the format that it was read from; ``corrupted`` says which images have which corruption.
+    ``source`` is the format that it was read from; ``corrupted`` says which images have which corruption;
+    ``skipped`` are entries of its archive that are no data.
     """
 
     images: NDArray[Any] | Joined
@@ -35,6 +37,7 @@ class Dataset:
     name: str
     source: str = ""
     corrupted: Corrupted | None = None
+    skipped: Skipped | None = None
 
     def __post_init__(self) -> None:
         """Refuses arrays that are no dataset; pixels are checked as they are taken, since there may be very many."""

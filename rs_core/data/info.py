@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.data.clutter import Skipped
 from rs_core.data.corrupted import Corrupted
 from rs_core.data.mapped import Joined
 from rs_core.errors import InvalidDataset
@@ -49,13 +50,15 @@ class DatasetInfo:
 class Arrays:
     """What a format's reader returns: images (N, C, H, W) uint8 or float32, and labels (N,) of any integer type.
 
-    ``class_names`` is ``None`` where the format has none; ``corrupted`` is what it says of corrupted images.
+    ``class_names`` is ``None`` where the format has none; ``corrupted`` is what it says of corrupted images; ``skipped`` are
+    hidden and system entries of an archive, which were not read.
     """
 
     images: NDArray[Any] | Joined
     labels: NDArray[Any]
     class_names: tuple[str, ...] | None = None
     corrupted: Corrupted | None = None
+    skipped: Skipped | None = None
 
 
 def check_files(paths: Sequence[Path]) -> None:

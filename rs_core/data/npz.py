@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_core.data.checks import check_range
+from rs_core.data.clutter import is_clutter
 from rs_core.data.info import Arrays, DatasetInfo, Shape, check_counts, check_size, classes, listed, one
 from rs_core.data.npy import ArrayHeader, read_header
 from rs_core.errors import InvalidDataset
@@ -113,7 +114,7 @@ def _headers(path: Path) -> dict[str, ArrayHeader]:
     """Shape and type of every array in the archive, by name; no array is allocated."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            members = [info for info in archive.infolist() if is_array(info.filename)]
             if len(members) > MAX_ARRAYS:
                 raise InvalidDataset(expected=f"at most {MAX_ARRAYS} arrays", got=f"{len(members):,}", where=path.name)
             found = {info.filename.removesuffix(".npy"): (_header(archive, info, path), info) for info in members}
@@ -127,6 +128,11 @@ def _headers(path: Path) -> dict[str, ArrayHeader]:
                 where=path.name,
             )
     return {name: array for name, (array, _) in found.items()}
+
+
+def is_array(name: str) -> bool:
+    """Whether a member of a zip is an array: a copy that a system has left there is none."""
+    return name.endswith(".npy") and not is_clutter(name)
 
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> ArrayHeader:

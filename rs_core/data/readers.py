@@ -79,6 +79,7 @@ def read(
         name=title,
         source=source,
         corrupted=arrays.corrupted,
+        skipped=arrays.skipped,
     )
 
 

@@ -22,15 +22,15 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
     """Evaluates the chosen inputs that have no row in ``out`` yet, then prints what they come to."""
     from rs_core.checkpoint import check_fits
     from rs_core.data.canonical import content_hash
-    from rs_core.data.readers import load
     from rs_core.evaluate.table import EVALUATIONS
     from rs_core.evaluation_report import require_shared_inputs, summarize
     from rs_core.evaluation_text import format_table, row_lines
+    from service.commands.datasets import loaded
     from worker.run.environment import configure, provenance, resolve_device
 
     use_registered()
     certificates = certificates_of(spec)
-    data = load(spec.dataset)
+    data = loaded(spec.dataset)
     model, info = load_checkpoint(Path(spec.checkpoint), hints)
     check_fits(info, data)
     if EVALUATIONS[spec.evaluation.name].noisy:

@@ -228,3 +228,10 @@ def test_a_member_without_the_suffix_is_not_taken_for_the_array(tmp_path: Path) 
 def test_only_one_file_is_taken(tmp_path: Path) -> None:
     paths = archive(tmp_path, images=PIXELS, labels=LABELS)
     assert sentence(paths * 2).endswith("expected one .npz file, got 2 files.")
+
+
+def test_a_copy_that_a_system_left_in_the_archive_is_no_array(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", images=np.zeros((2, 4, 4), np.uint8), labels=np.arange(2))
+    with zipfile.ZipFile(tmp_path / "set.npz", "a") as archive:
+        archive.writestr("__MACOSX/._images.npy", b"no array")
+    assert len(read([tmp_path / "set.npz"])) == 2
