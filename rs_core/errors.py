@@ -17,12 +17,6 @@ def no_room(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def first_line(error: BaseException) -> str:
-    """What an exception of a library says, on one line and without its advice on the lines below; its type where it says
-    nothing."""
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-
-
 LONGEST_TEXT = 2_000
 """Characters of ``expected`` and of ``got``; what exceeds them is cut."""
 LONGEST_PLACE = 500
@@ -186,3 +180,7 @@ class InputOutOfMemory(OutOfMemory):
 
 class NotFinite(RadiiError):
     title = "The base classifier does not answer with finite numbers."
+
+
+class NetworkFailed(RadiiError):
+    title = "The base classifier cannot be run."

@@ -15,14 +15,15 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field, TypeAdapter
 
-from rs_core import composition, faults, tensorfile, tsv_reader
+from rs_core import causes, composition, faults, tensorfile, tsv_reader
 from rs_core.checkpoint_info import CheckpointInfo
-from rs_core.data import readers
+from rs_core.data import clutter, readers
 from rs_core.errors import RadiiError
 from rs_core.models import registered
-from service import dependencies, requests, uploading
+from service import dependencies, request_bodies, requests, uploading
 from service.routes import blobs as blob_routes
 from service.routes import uploads
+from worker import process_output
 
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = ("compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer")
@@ -78,12 +79,29 @@ DIGITS, LETTERS, BLANKS = ("1", "x"), ("a", "!"), (" ", "x")
 Row = tuple[Callable[[str], object], list[tuple[str, str]]]
 """What meets the text, and its worst cases: what is repeated, and what follows in the end."""
 UPLOAD: Callable[[str], object] = TypeAdapter(requests.UploadRequest).validate_python
+CAUSE_SOURCES = [*(pattern.pattern for pattern in causes.BOILERPLATE), causes.INTERNAL.pattern]
+CAUSES = [
+    ('INTERNAL ASSERT FAILED at "', ""),
+    ("Please file an issue", ""),
+    ("report a bug ", ""),
+    ("Exception raised from", "\n"),
+    ("\n", ""),
+]
+
+
+def cause(text: str) -> object:
+    """The first line of an error."""
+    return causes.cause_of(RuntimeError(text))
+
+
 TABLE: dict[str, Row] = {
+    **{f"rs_core/causes.py: {source!r}": (cause, CAUSES) for source in CAUSE_SOURCES},
     "rs_core/checkpoint_info.py: '^[0-9a-f]{64}$'": (lambda t: info(file_sha256=t), [("a", "!"), ("0", "")]),
     "rs_core/composition.py: f\"({'|'.join(PARTS)})(\\\\(.*)?\"": (
         composition.COMPOSITE.fullmatch,
         [("mixed(", ""), ("ensemble", "("), ("(", "\n")],
     ),
+    "rs_core/data/clutter.py: '[/\\\\\\\\]'": (clutter.is_clutter, [("/", ""), ("a\\", ""), ("./", "")]),
     "rs_core/data/folders.py: '[/\\\\\\\\]|[A-Za-z]:'": (
         lambda t: re.match(r"[/\\]|[A-Za-z]:", t),
         [("a", ":"), ("/", ""), ("C:", "")],
@@ -123,16 +141,34 @@ TABLE: dict[str, Row] = {
         [DIGITS, ("1:", ""), ("1 days, ", ""), ("0", ":00:00.")],
     ),
     "rs_core/tsv_reader.py: '|'.join(TRUE + FALSE)": (cell("correct"), [("True", ""), ("0", "")]),
+    "service/auth.py: '[\\\\x21-\\\\x7e]{1,200}'": (
+        lambda t: re.fullmatch(r"[\x21-\x7e]{1,200}", t),
+        [LETTERS, ("a", "\n")],
+    ),
     "service/client.py: '([a-z]+)_[0-9a-f]{28}'": (
         lambda t: re.fullmatch(r"([a-z]+)_[0-9a-f]{28}", t),
         [("a", "_"), ("a", ""), ("a_", "")],
     ),
+    **{
+        f"service/{module}.py: '(job|ds|ckpt)_[0-9a-f]{{28}}'": (
+            lambda t: re.fullmatch(r"(job|ds|ckpt)_[0-9a-f]{28}", t),
+            [("job_", ""), ("a", "_")],
+        )
+        for module in ("commands/deleting", "references")
+    },
     "service/dependencies.py: '[a-z]{1,10}_[0-9a-f]{28}'": (dependencies.IDENTIFIER.fullmatch, [LETTERS, ("a_", "")]),
     "service/dependencies.py: '[0-9]{1,18}'": (dependencies.INDEX.fullmatch, [DIGITS]),
     "service/idempotency.py: HEADER_TEXT": (
         field(Annotated[str, Field(pattern=requests.HEADER_TEXT)]),
         [LETTERS, ("a", "\n")],
     ),
+    **{
+        f"service/request_bodies.py: {path!r}": (
+            lambda t: request_bodies.limit_of({"method": "PUT", "path": f"/v1/uploads/{t}"}),
+            [("/", ""), ("a", "\n")],
+        )
+        for path in ("/v1/predictions/?", "/v1/uploads/.+")
+    },
     "service/requests.py: NAME": (field(requests.Name), [LETTERS, ("a", "\n")]),
     "service/requests.py: CLASS_NAME": (
         lambda t: requests.DatasetRequest.model_validate({"name": "d", "files": ["f"], "class_names": [t, "b"]}),
@@ -149,6 +185,16 @@ TABLE: dict[str, Row] = {
         uploading.announced_digest,
         [("sha-256", ""), (" ", "sha-256"), ("sha-256 ", "="), ("sha-256=:", ""), ("sha-256=", ":"), BLANKS],
     ),
+    **{
+        f"worker/process_output.py: {source}": (
+            lambda t: (process_output.ABSENT.search(t), process_output.EXCEPTION.match(t)),
+            [("a.", "A: "), ("A", ": x"), ("ImportError: No module named 'a", ""), ("\n", "")],
+        )
+        for source in (
+            "\"(?:ModuleNotFoundError|ImportError): No module named '([\\\\w.]+)'\"",
+            "'^(?:\\\\w+\\\\.)*[A-Z]\\\\w+: .'",
+        )
+    },
 }
 PHRASES = [
     ("Value error, expected ", ""),

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from rs_core.causes import cause_of
 from rs_core.errors import InputOutOfMemory, OutOfMemory, RadiiError, no_room
 from rs_core.memory import ran_out
 from rs_core.models import table
@@ -118,7 +119,7 @@ def _smaller(body: Message) -> Message | None:
 def _too_large(kind: str, error: Exception) -> OutOfMemory:
     """What to ask for instead of work that does not fit."""
     expected, where = SMALLER.get(kind, ("work that fits", None))
-    return OutOfMemory(expected=expected, got=f"{type(error).__name__}: {error}"[:500].rstrip("."), where=where)
+    return OutOfMemory(expected=expected, got=cause_of(error), where=where)
 
 
 def _unexpected(error: Exception) -> Message:
@@ -126,7 +127,7 @@ def _unexpected(error: Exception) -> Message:
         "type": "urn:radii:problem:unexpected",
         "title": "The work failed in a way that radii does not know.",
         "status": 500,
-        "detail": f"{type(error).__name__}: {error}"[:2000],
+        "detail": f"{cause_of(error)}.",
     }
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from rs_core.causes import cause_of
 from rs_core.errors import MissingFile, RadiiError, no_room
 from worker import assignment, broker
 from worker.commit import GOES_ON, Ending, Pending, abandon, write
@@ -344,7 +345,7 @@ def unexpected(
     error: Exception, title: str = "The loop of the worker failed in a way that radii does not know."
 ) -> Message:
     """The problem of an error that has nothing to do with the network or the data."""
-    detail = f"{type(error).__name__}: {error}"[:2000]
+    detail = f"{cause_of(error)}."
     return {"type": "urn:radii:problem:unexpected", "title": title, "status": 500, "detail": detail}
 
 

@@ -186,7 +186,8 @@ def _corrupted(request: dict[str, Any], out: Path) -> dict[str, Any]:
 
 
 def _dataset_columns(out: Path, made: "Converted") -> dict[str, Any]:
-    """A data set's row, as far as it follows from what was made; ``source`` is what is known of corrupted images."""
+    """A data set's row, as far as it follows from what was made; ``source`` is what is known of corrupted images, and
+    which entries of its archive were skipped."""
     from rs_core.data import canonical
     from rs_core.data.corrupted import to_json
 
@@ -198,7 +199,10 @@ def _dataset_columns(out: Path, made: "Converted") -> dict[str, Any]:
         "class_names": list(made.class_names),
         "eight_bit": canonical.on_8_bit_grid(out),
     }
-    return {"columns": columns} | ({"source": {"corrupted": to_json(made.corrupted)}} if made.corrupted else {})
+    corrupted = {} if made.corrupted is None else {"corrupted": to_json(made.corrupted)}
+    skipped = {} if made.skipped is None else {"skipped": made.skipped.to_json()}
+    source = corrupted | skipped
+    return {"columns": columns} | ({"source": source} if source else {})
 
 
 def _checkpoint(request: dict[str, Any]) -> dict[str, Any]:

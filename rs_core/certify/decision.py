@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from rs_core.certify import sequential
 from rs_core.certify.bounds import lower_bound, radius, two_class_radius, upper_bound
 from rs_core.data.info import UNKNOWN_LABEL as UNKNOWN_LABEL
+from rs_core.errors import InvalidResults
 from rs_core.fields import Bound, Noise, Precision, Sampling
 
 ABSTAIN = -1
@@ -115,6 +116,7 @@ def decide(
     of samples; otherwise that of Clopper and Pearson, whose number was fixed before. ``neglected`` is how much
     the distribution that was sampled may differ from Gaussian noise on any event: it is taken from the bounds.
     """
+    check_classes(counts0, counts)
     if bound == "two_class":
         return _two_class(counts0, counts, sigma, alpha, neglected)
     selected, n = argmax(counts0), sum(counts)
@@ -147,9 +149,9 @@ def _two_class(counts0: Sequence[int], counts: Sequence[int], sigma: float, alph
         return Decision(prediction=ABSTAIN, radius=0.0, p_lower=0.0, p_upper=1.0)
     p_lower = max(0.0, lower_bound(counts[selected], n, SHARE_OF_THE_TOP * alpha) - neglected)
     others = [count for index, count in enumerate(counts) if index != selected]
-    share = (1 - SHARE_OF_THE_TOP) * alpha / max(len(others), 1)
+    share = (1 - SHARE_OF_THE_TOP) * alpha / len(others)
     # The bound grows with the count, so that the largest of the others' is that of the largest count.
-    p_upper = min(1 - p_lower, upper_bound(max(others), n, share) + neglected if others else 0.0)
+    p_upper = min(1 - p_lower, upper_bound(max(others), n, share) + neglected)
     if p_lower <= p_upper:
         return Decision(prediction=ABSTAIN, radius=0.0, p_lower=p_lower, p_upper=p_upper)
     found = two_class_radius(p_lower, p_upper, sigma)
@@ -163,10 +165,22 @@ def predict(counts: Sequence[int], *, alpha: float) -> tuple[int, float]:
     """
     from scipy.stats import binomtest  # on use: a second of every process's start
 
+    check_classes(counts)
     first = argmax(counts)
     runner_up = max((count for index, count in enumerate(counts) if index != first), default=0)
     p_value = float(binomtest(counts[first], counts[first] + runner_up, 0.5).pvalue)
     return (first, p_value) if p_value <= alpha else (ABSTAIN, p_value)
+
+
+def check_classes(*votes: Sequence[float]) -> None:
+    """Raises :class:`InvalidResults` unless all votes are over the same classes, two or more: with one class there is
+    nothing to certify, and its bounds would be those of an infinite radius."""
+    found = {len(counts) for counts in votes}
+    if len(found) > 1 or min(found) < 2:
+        shown = " and ".join(str(count) for count in sorted(found))
+        raise InvalidResults(
+            expected="votes over the same 2 classes or more", got=f"votes over {shown}", where="counts"
+        )
 
 
 def argmax(counts: Sequence[int]) -> int:

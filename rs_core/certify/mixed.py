@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from scipy.special import ndtri
 
 from rs_core.certify.bounds import lower_bound, upper_bound
-from rs_core.certify.decision import ABSTAIN, SHARE_OF_THE_TOP, Certificate, Decision
+from rs_core.certify.decision import ABSTAIN, SHARE_OF_THE_TOP, Certificate, Decision, check_classes
 
 PUBLISHED_CONSTANT = math.sqrt(2 / math.pi)
 """Lipschitz constant times sigma of a Gaussian-smoothed function with values in [0, 1], as the paper has it."""
@@ -56,13 +56,14 @@ def decide_mixed(
     are bounded from above at 0.1 alpha / (classes - 1) each, ``p_upper`` being the largest of these. A radius above 0 holds
     whatever the standard classifier says; a class with radius 0 is the mix's at the input itself.
     """
+    check_classes(counts0, counts, mix.standard)
     n, weight = sum(counts), mix.robust_weight
     selected = _candidate(counts0, mix)
     if n == 0:
         lower, upper = 0.0, [1.0] * len(counts)
     else:
         lower = max(0.0, lower_bound(counts[selected], n, SHARE_OF_THE_TOP * alpha) - neglected)
-        share = (1 - SHARE_OF_THE_TOP) * alpha / max(len(counts) - 1, 1)
+        share = (1 - SHARE_OF_THE_TOP) * alpha / (len(counts) - 1)
         upper = [min(1 - lower, upper_bound(count, n, share) + neglected) for count in counts]
     others = [label for label in range(len(counts)) if label != selected]
     p_upper = max((upper[label] for label in others), default=0.0)

@@ -85,10 +85,9 @@ def folded(base_classifier: nn.Module, probe: Tensor) -> nn.Module:
         return plain
     try:
         found = fuse(plain)
-        got, wanted = found(probe), plain(probe)
+        close = _close(found(probe), plain(probe), LAST_BITS)
     except Exception:  # tracing runs the network's own code on stand-ins, which may fail in any way
         return plain
-    close = torch.allclose(got, wanted, rtol=0, atol=LAST_BITS * float(wanted.abs().max()))
     return found if close else plain
 
 
@@ -109,8 +108,15 @@ def compiled(network: Network, batch: Tensor, last_bits: float) -> tuple[Network
             # Torch looks for a GPU's compiler meanwhile, and warns where there is no GPU.
             logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
             found = torch.compile(network, dynamic=False)
-            close = torch.allclose(found(batch), wanted, rtol=0, atol=last_bits * float(wanted.abs().max()))
+            close = _close(found(batch), wanted, last_bits)
     except Exception as error:  # no compiler, or a network that it cannot take, which shows in any way
         log.warning("the network runs without being compiled", extra={"error": str(error).strip()[:300]})
         return network, False
     return (found, True) if close else (network, False)
+
+
+def _close(got: Tensor, wanted: Tensor, last_bits: float) -> bool:
+    """Whether logits differ by at most ``last_bits`` of the largest; never where one of them is no finite number."""
+    if not (bool(torch.isfinite(got).all()) and bool(torch.isfinite(wanted).all())):
+        return False
+    return torch.allclose(got, wanted, rtol=0, atol=last_bits * float(wanted.abs().max()))

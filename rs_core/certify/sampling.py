@@ -13,6 +13,7 @@ Noise is added in pixel space and nothing is clipped. Where a batch does not fit
 from then on, or in quarters, and so on; nothing is counted twice.
 """
 
+import itertools
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from rs_core import discrete
+from rs_core.causes import cause_of, raise_as_network_failure
 from rs_core.certify.discrete_law import neglected
 from rs_core.certify.prepared import Prepared
 from rs_core.errors import InputOutOfMemory, Mismatch, NotFinite
@@ -82,8 +84,7 @@ class Sampler:
         self.room = max(1, self.batch_size // CHUNK)
         self.forced: int | None = None
         """Rows that are classified at once where memory allows no whole batch."""
-        parameter = next(base_classifier.parameters(), None)
-        self.device = torch.device("cpu") if parameter is None else parameter.device
+        self.device = device_of(base_classifier)
         self._counts = torch.zeros((0, num_classes), dtype=torch.int64, device=self.device)
         self._finite = torch.ones((), dtype=torch.bool, device=self.device)
         self._ones = torch.ones(CHUNK, dtype=torch.int64, device=self.device)
@@ -138,24 +139,28 @@ class Sampler:
         last = None
         if self.batch_size < CHUNK:
             last = math.ceil(max(part.rows for part in parts.values()) / self.batch_size) * self.batch_size
-        labels = self._classify(self._batch[:last])
+        labels, finite = self._classify(self._batch[:last])
         for place, part in parts.items():
-            chosen = labels[place * CHUNK : place * CHUNK + part.rows]
+            counted = slice(place * CHUNK, place * CHUNK + part.rows)
+            # Rows that nobody counts may hold anything, such as what an earlier input has left there.
+            self._finite &= finite[counted].all()
+            chosen = labels[counted]
             self._counts[part.tally].index_add_(0, chosen, self._ones[: len(chosen)])
 
-    def _classify(self, batch: Tensor) -> Tensor:
+    def _classify(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """The class of each row, and whether its logits are finite: both (B,)."""
         logits = self._forward(batch)
-        if logits.shape != (len(batch), self.num_classes):
+        if tuple(logits.shape) != (len(batch), self.num_classes):
             raise Mismatch(
                 expected=f"logits of shape ({len(batch)}, {self.num_classes}), one per class of the data set",
                 got=str(tuple(logits.shape)),
             )
-        self._finite &= torch.isfinite(logits).all()
-        return torch.as_tensor(logits.argmax(dim=1))
+        return torch.as_tensor(logits.argmax(dim=1)), torch.isfinite(logits).all(dim=1)
 
     def _forward(self, batch: Tensor) -> Tensor:
         """The logits of a batch, as many rows at once as memory allows. Raises :class:`InputOutOfMemory` where one noisy
-        copy is too much though the network as such does fit, and what said so where it does not."""
+        copy is too much though the network as such does fit, and what said so where it does not; :class:`NetworkFailed`
+        where the network cannot take the batch."""
         while True:
             rows = self.forced or self.batch_size
             try:
@@ -165,8 +170,9 @@ class Sampler:
                 return torch.cat([self._logits(piece) for piece in pieces])
             except Exception as error:
                 if not ran_out(error):
+                    raise_as_network_failure(error, tuple(batch[:rows].shape))
                     raise
-                reason = f"{type(error).__name__}: {error}"
+                reason = cause_of(error)
             # Not before the error is gone: its traceback holds what the pass had taken.
             self._halve(batch, rows, reason)
 
@@ -225,6 +231,12 @@ class Sampler:
             return False
         parts = logits.view(self.room, CHUNK, -1)
         return bool((parts == parts[:1]).all())
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's weights are, or its buffers where it has no weights; the CPU where it has neither."""
+    tensor = next(itertools.chain(module.parameters(), module.buffers()), None)
+    return torch.device("cpu") if tensor is None else tensor.device
 
 
 def whole_parts(batch_size: int) -> int:

@@ -1,33 +1,38 @@
 """The smoothed classifier of Cohen et al. 2019 (arXiv 1902.02918) as one object, for use from Python.
 
-``g(x) = argmax_c P(f(x + d) = c)`` with ``d ~ N(0, sigma^2 I)`` and ``f`` the base classifier. Many inputs, files and
-interrupted work are the engine's business; this is its smallest front.
+``g(x) = argmax_c P(f(x + d) = c)`` with ``d ~ N(0, sigma^2 I)`` and ``f`` the base classifier. Datasets, files and
+interrupted work are left to ``engine``; this is its smallest front.
 """
 
 import itertools
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rs_core.certify import engine
-from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
+from rs_core.certify.decision import UNKNOWN_LABEL
+from rs_core.certify.given import Images, in_order, labels_of, numbers_of, taken
 from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Sampler
+from rs_core.certify.sampling import Sampler, device_of
 from rs_core.errors import InvalidSpec
 from rs_core.spec import DEFAULT_BATCH, MAX_ALPHA
 
-Record = TypeVar("Record", Certificate, Prediction)
-
 
 class SmoothedClassifier:
-    """A base classifier under Gaussian noise.
+    """A base classifier under Gaussian noise (Cohen et al. 2019, arXiv 1902.02918).
 
-    ``base_classifier``: module from (B, C, H, W) in [0, 1] pixels to logits (B, num_classes), any normalisation being
-    its first layer; ``sigma``: noise level in pixel units; ``seed`` names the noise streams, and ``index`` those of one
-    input within it: equal seed, index and image give equal counts, and without an index each call takes the next number,
-    so that no two inputs share their noise. ``batch_size`` bounds the memory.
+    Equal seed, index and image give equal counts. The classifier is in evaluation mode while it is asked, and each of
+    its modules is in its earlier mode afterwards; nothing else of it changes.
+
+    Args:
+        base_classifier: module from images (B, C, H, W) in [0, 1], plus noise, to logits (B, num_classes). Any
+            normalization is its first layer. It may be moved to another device between two calls.
+        sigma: noise level, the standard deviation in [0, 1]-pixel units.
+        num_classes: number of logits, at least 2.
+        seed: names the noise streams.
+        batch_size: noise samples per forward pass, at most; bounds the memory.
     """
 
     def __init__(
@@ -39,50 +44,111 @@ class SmoothedClassifier:
         seed: int = 0,
         batch_size: int = DEFAULT_BATCH,
     ) -> None:
-        if not sigma > 0:
+        if not 0 < sigma < float("inf"):
             raise InvalidSpec(expected="a noise level sigma above 0", got=repr(sigma), where="sigma")
         if num_classes < 2:
             raise InvalidSpec(expected="at least 2 classes", got=repr(num_classes), where="num_classes")
-        self._sampler = Sampler(base_classifier, sigma, num_classes, seed=seed, batch_size=batch_size)
+        self._base_classifier = base_classifier
+        self._num_classes = num_classes
+        self._how: dict[str, Any] = {"sigma": sigma, "seed": seed, "batch_size": batch_size}
+        self._sampler: Sampler | None = None
         self._calls = itertools.count()
 
     def certify(
         self,
-        x: Tensor,
+        x: Images,
         n0: int = 100,
         n: int = 100_000,
         alpha: float = 0.001,
         *,
-        index: int | None = None,
-        label: int = UNKNOWN_LABEL,
-    ) -> Certificate:
-        """Class and l2 radius of ``x`` (C, H, W), true with probability at least 1 - alpha; or an abstention."""
-        _check(x, alpha, n0=n0, n=n)
-        inputs = [(self._named(index), x, label)]
-        procedure = Procedure(sigma=self._sampler.sigma, n0=n0, n=n, alpha=alpha)
-        return _last(engine.certify(self._sampler, inputs, procedure), Certificate)
+        index: int | Sequence[int] | None = None,
+        label: int | Sequence[int] = UNKNOWN_LABEL,
+    ) -> Any:
+        """CERTIFY: class and l2 radius of each image, or an abstention.
+
+        Args:
+            x: one image (C, H, W) or several (B, C, H, W): floating-point tensor or array with pixels in [0, 1].
+            n0: noise samples for the selection of the class.
+            n: noise samples for the estimation of its probability.
+            alpha: failure probability of each certificate.
+            index: names the noise streams of the image: one number for one image, B different ones for several.
+                Without it each image takes the next number, so that no two images share their noise.
+            label: true label, or -1 where it is unknown: one for one image, B for several.
+
+        Returns:
+            A :class:`Certificate` for one image, a list of them for several. Radii are in [0, 1]-pixel units, and each
+            certificate is true with probability at least 1 - alpha.
+
+        Raises:
+            InvalidImages: ``x`` is of another shape or type, or has pixels that are not in [0, 1].
+            InvalidSpec: another argument is out of its range.
+            NotFinite: a logit is NaN or infinite.
+            NetworkFailed: the base classifier cannot be run on such images.
+        """
+        _check(alpha, n0=n0, n=n)
+        procedure = Procedure(sigma=self._how["sigma"], n0=n0, n=n, alpha=alpha)
+        return self._asked(x, index, label, lambda sampler, inputs: engine.certify(sampler, inputs, procedure))
 
     def predict(
-        self, x: Tensor, n: int = 1_000, alpha: float = 0.001, *, index: int | None = None, label: int = UNKNOWN_LABEL
-    ) -> Prediction:
-        """The smoothed classifier's class at ``x`` (C, H, W), wrong with probability at most alpha; or an abstention."""
-        _check(x, alpha, n=n)
-        return _last(engine.predict(self._sampler, [(self._named(index), x, label)], n=n, alpha=alpha), Prediction)
+        self,
+        x: Images,
+        n: int = 1_000,
+        alpha: float = 0.001,
+        *,
+        index: int | Sequence[int] | None = None,
+        label: int | Sequence[int] = UNKNOWN_LABEL,
+    ) -> Any:
+        """PREDICT: the smoothed classifier's class at each image, or an abstention.
 
-    def _named(self, index: int | None) -> int:
-        return next(self._calls) if index is None else index
+        Args:
+            x: one image (C, H, W) or several (B, C, H, W), as in :meth:`certify`.
+            n: noise samples.
+            alpha: probability, at most, that the class is a wrong one.
+            index: as in :meth:`certify`.
+            label: as in :meth:`certify`.
+
+        Returns:
+            A :class:`Prediction` for one image, a list of them for several.
+
+        Raises:
+            InvalidImages, InvalidSpec, NotFinite, NetworkFailed: as :meth:`certify`.
+        """
+        _check(alpha, n=n)
+        return self._asked(x, index, label, lambda sampler, inputs: engine.predict(sampler, inputs, n=n, alpha=alpha))
+
+    def _asked(self, x: Images, index: Any, label: Any, ask: Any) -> Any:
+        """One record for one image, a list for several, in the order of the images."""
+        images, single = taken(x)
+        labels = labels_of(label, len(images), self._num_classes, single=single)
+        numbers = numbers_of(index, len(images), self._calls, single=single)
+        with _in_evaluation_mode(self._base_classifier):
+            records: Iterable[Any] = ask(self._current(), list(zip(numbers, images, labels, strict=True)))
+            found = in_order(records, numbers)
+        return found[0] if single else found
+
+    def _current(self) -> Sampler:
+        """The sampler, made anew where the classifier was moved to another device."""
+        if self._sampler is None or self._sampler.device != device_of(self._base_classifier):
+            how = dict(self._how)
+            self._sampler = Sampler(self._base_classifier, how.pop("sigma"), self._num_classes, **how)
+        return self._sampler
 
 
-def _check(x: Tensor, alpha: float, **samples: int) -> None:
-    if x.dim() != 3 or not torch.is_floating_point(x):
-        raise InvalidSpec(expected="one image, floating point (C, H, W)", got=f"{x.dtype} {tuple(x.shape)}", where="x")
+@contextmanager
+def _in_evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for the block; afterwards each module is in the mode that it was in, also after an error."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        module.eval()
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def _check(alpha: float, **samples: int) -> None:
     if not 0 < alpha <= MAX_ALPHA:
         raise InvalidSpec(expected=f"a failure probability in (0, {MAX_ALPHA}]", got=repr(alpha), where="alpha")
     for name, value in samples.items():
-        if value < 1:
+        if value < 1 or int(value) != value:
             raise InvalidSpec(expected="at least 1 noise sample", got=repr(value), where=name)
-
-
-def _last(records: Iterable[object], kind: type[Record]) -> Record:
-    """The one record of ``kind`` that the engine yields for one input."""
-    return next(record for record in records if isinstance(record, kind))

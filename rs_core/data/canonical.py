@@ -5,19 +5,19 @@ opened one is mapped, so that an image costs its own bytes and no more. Writing,
 megabytes of images at a time. Writing to a place where nobody reads yet is the caller's business.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.data.checks import check_images, check_pixels
 from rs_core.data.content import ContentHash
 from rs_core.data.corrupted import Corrupted
 from rs_core.data.dataset import Dataset
-from rs_core.data.info import UNKNOWN_LABEL, Shape, classes
+from rs_core.data.info import UNKNOWN_LABEL, Shape, check_labels, classes
 from rs_core.data.mapped import Place, chunks
 from rs_core.data.stored import DTYPES, header, read_labels, read_stored
-from rs_core.grid import GRID, OFF_GRID
 
 
 def save(dataset: Dataset, path: Path) -> None:
@@ -45,17 +45,29 @@ def write(
     pixels: Iterable[bytes],
     corrupted: Corrupted | None = None,
 ) -> None:
-    """The same from parts: ``pixels`` are the bytes of the images (N, C, H, W) in order, in pieces of any length."""
+    """The same from parts: ``pixels`` are the bytes of the images (N, C, H, W) in order, in pieces of whole values.
+
+    Raises :class:`InvalidDataset` for labels or pixels that no reader would accept, so that none are ever stored.
+    """
+    check_labels(labels, len(class_names), path.name, least=UNKNOWN_LABEL)
     with path.open("wb") as file:
+
+        def written() -> Iterator[bytes]:
+            for piece in pixels:
+                file.write(piece)
+                yield piece
+
         file.write(header(len(labels), shape, dtype, class_names, source, corrupted))
         file.write(np.ascontiguousarray(labels, dtype="<i8").tobytes())
-        for piece in pixels:
-            file.write(piece)
+        check_pixels(written(), dtype, path.name)
 
 
 def open_dataset(path: Path, name: str | None = None) -> Dataset:
-    """The data set in the file, its images mapped and not read; :class:`InvalidDataset` where the file is not sound. It may
-    lack labels, which none does that was read from outside."""
+    """The dataset in the file, its images mapped and not read; :class:`InvalidDataset` where the file is not sound.
+
+    It may lack labels, which no dataset from outside does. Pixels are checked as they are taken (``Dataset``);
+    ``readers.read`` checks all of them.
+    """
     stored = read_stored(path)
     labels = read_labels(path)
     entry = stored.images
@@ -85,12 +97,9 @@ def content_hash(dataset: Dataset | Path) -> str:
 
 
 def on_8_bit_grid(dataset: Dataset | Path) -> bool:
-    """Whether all pixels are whole multiples of 1/255, as discrete noise needs them; stored uint8 always are."""
-    images = (open_dataset(dataset) if isinstance(dataset, Path) else dataset).images
-    if images.dtype == np.uint8:
-        return True
-    for piece in chunks(images):
-        steps = np.frombuffer(piece, dtype="<f4") * np.float32(GRID)
-        if float(np.abs(steps - np.round(steps)).max(initial=0.0)) > OFF_GRID:
-            return False
-    return True
+    """Whether all pixels are whole multiples of 1/255, as discrete noise needs them; stored uint8 always are.
+
+    Raises :class:`InvalidDataset` for pixels that are NaN, infinite or outside [0, 1].
+    """
+    found = open_dataset(dataset) if isinstance(dataset, Path) else dataset
+    return check_images(found.images, found.name)

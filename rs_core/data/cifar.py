@@ -15,8 +15,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.causes import first_line
+from rs_core.data.clutter import is_clutter
 from rs_core.data.info import Arrays, DatasetInfo, Shape, check_size, check_unpacked, head, listed, one
-from rs_core.errors import InvalidDataset, first_line
+from rs_core.errors import InvalidDataset
 
 SHAPE: Shape = (3, 32, 32)
 LABEL_BYTES = {"cifar10": 1, "cifar100": 2}
@@ -129,9 +131,9 @@ def _opened(paths: Sequence[Path]) -> tarfile.TarFile:
 
 
 def _members(archive: tarfile.TarFile, path: Path) -> tuple[str, list[tarfile.TarInfo]]:
-    """The kind, and its known members in their order; every other member is left alone."""
+    """The kind, and its known members in their order; every other member is skipped, one in a hidden folder too."""
     try:
-        every = [(PurePosixPath(member.name).name, member) for member in archive]
+        every = [(PurePosixPath(member.name).name, member) for member in archive if not is_clutter(member.name)]
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise InvalidDataset(
             expected="a whole tar file", got=f"a broken one ({first_line(error)})", where=path.name

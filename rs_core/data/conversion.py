@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_core.data.canonical import content_hash, save, write
+from rs_core.data.clutter import Skipped
 from rs_core.data.content import ContentHash
 from rs_core.data.corrupted import Corrupted
 from rs_core.data.folders import ColourFound, Folders, open_folders
@@ -22,13 +23,15 @@ from rs_core.data.readers import kind_of_files, read, relabelled
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """What was written; ``shape`` is (C, H, W), ``corrupted`` what is known of corrupted images."""
+    """What was written; ``shape`` is (C, H, W), ``corrupted`` what is known of corrupted images, ``skipped`` what of an
+    archive is no data."""
 
     content_hash: str
     count: int
     shape: Shape
     class_names: tuple[str, ...]
     corrupted: Corrupted | None = None
+    skipped: Skipped | None = None
 
 
 def convert(
@@ -56,6 +59,7 @@ def convert(
         shape=data.shape,
         class_names=data.class_names,
         corrupted=data.corrupted,
+        skipped=data.skipped,
     )
 
 
@@ -80,4 +84,6 @@ def _written(found: Folders, out: Path, channels: int, labels: NDArray[np.int64]
             yield piece
 
     write(out, shape=shape, dtype="uint8", labels=labels, class_names=names, source="folders", pixels=pixels())
-    return Converted(content_hash=digest.hexdigest(), count=len(labels), shape=shape, class_names=names)
+    return Converted(
+        content_hash=digest.hexdigest(), count=len(labels), shape=shape, class_names=names, skipped=found.skipped
+    )

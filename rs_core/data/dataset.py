@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.data.checks import check_layout, check_range
+from rs_core.data.clutter import Skipped
 from rs_core.data.corrupted import Corrupted
-from rs_core.data.info import Shape
+from rs_core.data.info import UNKNOWN_LABEL, Shape, check_counts, check_labels
 from rs_core.data.mapped import Joined, Place, place, take
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 class Dataset:
     """Images (N, C, H, W), uint8 or float32 in [0, 1]; labels (N,) int64 in 0 .. num_classes - 1, or -1 where none is known.
 
-    ``source`` is the format that it was read from; ``corrupted`` says which images have which corruption.
+    ``source`` is the format that it was read from; ``corrupted`` says which images have which corruption;
+    ``skipped`` are entries of its archive that are no data.
     """
 
     images: NDArray[Any] | Joined
@@ -34,6 +37,13 @@ class Dataset:
     name: str
     source: str = ""
     corrupted: Corrupted | None = None
+    skipped: Skipped | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses arrays that are no dataset; pixels are checked as they are taken, since there may be very many."""
+        check_layout(self.images, self.name)
+        check_counts(len(self.images), len(self.labels), self.name)
+        check_labels(self.labels, len(self.class_names), self.name, least=UNKNOWN_LABEL)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -51,14 +61,23 @@ class Dataset:
 
     def image(self, index: int) -> "Tensor":
         """Image ``index``: float32 (C, H, W) in [0, 1]."""
-        return _pixels(take(self.images, np.array([index]))[0])
+        return self._pixels(take(self.images, np.array([index])))[0]
 
     def batch(self, indices: "Sequence[int] | NDArray[np.int64] | Tensor") -> "tuple[Tensor, Tensor]":
         """Images float32 (B, C, H, W) in [0, 1] and labels int64 (B,), in the order of ``indices``."""
         import torch
 
         chosen = np.asarray(indices, dtype=np.int64)
-        return _pixels(take(self.images, chosen)), torch.from_numpy(self.labels[chosen])
+        return self._pixels(take(self.images, chosen)), torch.from_numpy(self.labels[chosen])
+
+    def _pixels(self, stored: NDArray[Any]) -> "Tensor":
+        """Checked pixels: a stored dataset may have been written before all pixels were checked, or be no work of ours."""
+        import torch
+
+        if stored.dtype == np.uint8:
+            return torch.from_numpy(stored).to(torch.float32).div_(255)
+        check_range(stored, self.name)
+        return torch.from_numpy(stored)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"images": place(self.images) or self.images}
@@ -66,10 +85,3 @@ class Dataset:
     def __setstate__(self, state: dict[str, Any]) -> None:
         images = state["images"]
         self.__dict__.update(state | {"images": images.open() if isinstance(images, Place) else images})
-
-
-def _pixels(stored: NDArray[Any]) -> "Tensor":
-    import torch
-
-    pixels = torch.from_numpy(stored)
-    return pixels.to(torch.float32).div_(255) if pixels.dtype == torch.uint8 else pixels

@@ -10,7 +10,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from rs_core.errors import InvalidDataset, first_line
+from rs_core.causes import first_line
+from rs_core.errors import InvalidDataset
 
 MAX_RATIO = 200
 FREE = 64 * 2**20

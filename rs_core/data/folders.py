@@ -4,8 +4,7 @@ The folders' names, sorted as texts, are the classes; within a class the files c
 around all of them is allowed. Files are PNG or JPEG (``photos``), of one size once they are framed, without
 transparency: greyscale where all of them are, else three channels. Nothing is unpacked to disk, and images are decoded
 one by one as they are asked for. The directory listing is checked before anything is read: no absolute or ``..`` paths,
-no links, no encryption, bounded number, sizes and ratio. ``__MACOSX`` and files whose names begin with a dot are left
-alone.
+no links, no encryption, bounded number, sizes and ratio. Hidden and system entries are skipped and named (``clutter``).
 """
 
 import re
@@ -19,10 +18,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.causes import first_line
+from rs_core.data.clutter import Skipped, is_clutter
 from rs_core.data.expansion import BROKEN, check_expansion, read_member
 from rs_core.data.info import MAX_IMAGES, Arrays, DatasetInfo, Shape, byte_limit, check_once, check_size, one
 from rs_core.data.photos import AS_THEY_ARE, Framing, opened_image, pixels, shape_of
-from rs_core.errors import InvalidDataset, first_line
+from rs_core.errors import InvalidDataset
 
 MAX_FILE_BYTES = 64 * 2**20
 
@@ -51,6 +52,7 @@ class Folders:
     shape: Shape
     framing: Framing
     limit: float | None
+    skipped: Skipped | None = None
 
     def images(self, channels: int) -> Iterator[NDArray[np.uint8]]:
         """Each image (channels, H, W), decoded when asked for; one channel fills three.
@@ -102,6 +104,7 @@ def open_folders(
             shape=shape,
             framing=framing,
             limit=limit,
+            skipped=Skipped.among(archive.namelist()),
         )
 
 
@@ -126,7 +129,7 @@ def read_folders(paths: Sequence[Path], framing: Framing = AS_THEY_ARE) -> Array
             images = _stacked(found, found.shape[0])
         except ColourFound:
             images = _stacked(found, 3)
-        return Arrays(images=images, labels=found.labels, class_names=found.class_names)
+        return Arrays(images=images, labels=found.labels, class_names=found.class_names, skipped=found.skipped)
 
 
 def _stacked(found: Folders, channels: int) -> NDArray[np.uint8]:
@@ -154,6 +157,8 @@ def opened_zip(paths: Sequence[Path]) -> Iterator[zipfile.ZipFile]:
 def _listing(archive: zipfile.ZipFile, path: Path, limit: float | None) -> _Listing:
     members = plain_files(archive, path, limit)
     files = sorted((PurePosixPath(info.filename).parts, info.filename) for info in members if not info.is_dir())
+    if not files and (skipped := Skipped.among(archive.namelist())) is not None:
+        raise InvalidDataset(expected="at least one image", got=f"none. {skipped.text}", where=path.name)
     depth = _depth([parts for parts, _ in files], path)
     folders = {PurePosixPath(info.filename).parts for info in members if info.is_dir()}
     classes = sorted({parts[depth] for parts, _ in files} | {parts[depth] for parts in folders if len(parts) > depth})
@@ -163,15 +168,9 @@ def _listing(archive: zipfile.ZipFile, path: Path, limit: float | None) -> _List
 
 def plain_files(archive: zipfile.ZipFile, path: Path, limit: float | None) -> list[zipfile.ZipInfo]:
     """What is in a zip, folders included, once its listing has been checked; ``limit`` is on the bytes of all files."""
-    members = [info for info in archive.infolist() if not _is_clutter(info.filename)]
+    members = [info for info in archive.infolist() if not is_clutter(info.filename)]
     _check_members(members, path, limit)
     return members
-
-
-def _is_clutter(name: str) -> bool:
-    """What operating systems leave in archives."""
-    last = PurePosixPath(name).name
-    return name.startswith("__MACOSX/") or (last.startswith(".") and last != "..")
 
 
 def _check_members(members: Sequence[zipfile.ZipInfo], path: Path, limit: float | None) -> None:
@@ -198,6 +197,8 @@ def _fault(info: zipfile.ZipInfo) -> str | None:
         return f"the absolute path {name}"
     if ".." in re.split(r"[/\\]", info.filename):
         return f"the path {name}, which leads outside"
+    if "\\" in info.filename:
+        return f"the path {name} with backslashes: make the zip again with a program that writes / between folders"
     if stat.S_ISLNK(info.external_attr >> 16):
         return f"the link {name}"
     if info.flag_bits & 1:

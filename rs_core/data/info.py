@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.causes import first_line
+from rs_core.data.clutter import Skipped
 from rs_core.data.corrupted import Corrupted
 from rs_core.data.expansion import check_expansion
 from rs_core.data.mapped import Joined
-from rs_core.errors import InvalidDataset, first_line
+from rs_core.errors import InvalidDataset
 
 Shape = tuple[int, int, int]
 
@@ -55,13 +57,15 @@ class DatasetInfo:
 class Arrays:
     """What a format's reader returns: images (N, C, H, W) uint8 or float32, and labels (N,) of any integer type.
 
-    ``class_names`` is ``None`` where the format has none; ``corrupted`` is what it says of corrupted images.
+    ``class_names`` is ``None`` where the format has none; ``corrupted`` is what it says of corrupted images; ``skipped`` are
+    hidden and system entries of an archive, which were not read.
     """
 
     images: NDArray[Any] | Joined
     labels: NDArray[Any]
     class_names: tuple[str, ...] | None = None
     corrupted: Corrupted | None = None
+    skipped: Skipped | None = None
 
 
 def check_files(paths: Sequence[Path]) -> None:
@@ -106,16 +110,9 @@ def classes(
     Labels must be integers from ``least``, below the number of names where there are names; there must be two classes or
     more.
     """
-    if labels.dtype.kind not in "iu":
-        raise InvalidDataset(expected="labels of an integer type", got=str(labels.dtype), where=where)
-    low, high = int(labels.min()), int(labels.max())
     limit = MAX_CLASSES if class_names is None else len(class_names)
-    if low < least or high >= limit:
-        raise InvalidDataset(
-            expected=f"labels from {max(0, least)} to {limit - 1:,}",
-            got=f"labels from {low} to {high}, the first outside at index {_first_outside(labels, least, limit)}",
-            where=where,
-        )
+    check_labels(labels, limit, where, least=least)
+    high = int(labels.max())
     names = tuple(str(label) for label in range(high + 1)) if class_names is None else check_names(class_names, where)
     if len(names) < 2:
         raise InvalidDataset(
@@ -124,6 +121,22 @@ def classes(
             where=where,
         )
     return labels.astype(np.int64), names
+
+
+def check_labels(labels: NDArray[Any], limit: int, where: str, *, least: int = 0) -> None:
+    """Raises :class:`InvalidDataset` unless labels are integers from ``least`` to ``limit`` - 1; ``least`` is
+    ``UNKNOWN_LABEL`` where images may come without one."""
+    if labels.dtype.kind not in "iu":
+        raise InvalidDataset(expected="labels of an integer type", got=str(labels.dtype), where=where)
+    if not labels.size:
+        raise InvalidDataset(expected="at least one label", got="none", where=where)
+    low, high = int(labels.min()), int(labels.max())
+    if low < least or high >= limit:
+        raise InvalidDataset(
+            expected=f"labels from {max(0, least)} to {limit - 1:,}",
+            got=f"labels from {low} to {high}, the first outside at index {_first_outside(labels, least, limit)}",
+            where=where,
+        )
 
 
 def check_names(class_names: Sequence[str], where: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from rs_core.data.folders import inspect_folders
 from rs_core.data.idx import IMAGES, LABELS, inspect_idx
 from rs_core.data.info import DatasetInfo, check_files, head, is_gzip, listed
 from rs_core.data.npy import MAGIC
-from rs_core.data.npz import inspect_npz
+from rs_core.data.npz import inspect_npz, is_array
 from rs_core.data.stored import inspect_stored
 from rs_core.errors import InvalidDataset
 from rs_core.tensorfile import is_tensorfile
@@ -83,6 +83,6 @@ def holds_arrays(path: Path) -> bool:
     """Whether a zip is a NumPy archive."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(name.endswith(".npy") for name in archive.namelist())
+            return any(is_array(name) for name in archive.namelist())
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
         return path.suffix == ".npz"

@@ -12,8 +12,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
+from rs_core.causes import first_line
 from rs_core.data.mapped import Place
-from rs_core.errors import InvalidDataset, first_line
+from rs_core.errors import InvalidDataset
 
 MAGIC = b"\x93NUMPY"
 

@@ -19,10 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.causes import first_line
+from rs_core.data.checks import check_range
+from rs_core.data.clutter import is_clutter
 from rs_core.data.expansion import check_expansion
 from rs_core.data.info import Arrays, DatasetInfo, Shape, check_counts, check_once, check_size, classes, listed, one
 from rs_core.data.npy import ArrayHeader, read_header
-from rs_core.errors import InvalidDataset, first_line
+from rs_core.errors import InvalidDataset
 
 PAIRS = (("images", "labels"), ("x", "y"), ("X", "y"), ("X", "Y"), ("x_train", "y_train"), ("x_test", "y_test"))
 CLASS_NAMES = "class_names"
@@ -113,7 +116,7 @@ def _headers(path: Path) -> dict[str, ArrayHeader]:
     """Shape and type of every array in the archive, by name; no array is allocated."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            members = [info for info in archive.infolist() if is_array(info.filename)]
             if len(members) > MAX_ARRAYS:
                 raise InvalidDataset(expected=f"at most {MAX_ARRAYS} arrays", got=f"{len(members):,}", where=path.name)
             check_once([info.filename for info in members], path.name)
@@ -131,6 +134,11 @@ def _headers(path: Path) -> dict[str, ArrayHeader]:
                 where=path.name,
             )
     return {name: array for name, (array, _) in found.items()}
+
+
+def is_array(name: str) -> bool:
+    """Whether a member of a zip is an array: a copy that a system has left there is none."""
+    return name.endswith(".npy") and not is_clutter(name)
 
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> ArrayHeader:
@@ -212,13 +220,7 @@ def _pixels(images: NDArray[Any], path: Path) -> NDArray[Any]:
     """uint8 as it is; floats as float32 once they are known to lie in [0, 1]."""
     if images.dtype == np.uint8:
         return images
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):
-        raise InvalidDataset(
-            expected="float pixels in [0, 1], or pixels as uint8",
-            got="NaN" if np.isnan(low) else f"floats from {low:g} to {high:g}",
-            where=path.name,
-        )
+    check_range(images, path.name)
     return images.astype(np.float32, copy=False)
 
 

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from rs_core.causes import first_line
 from rs_core.data.info import Shape
-from rs_core.errors import InvalidDataset, RadiiError, first_line
+from rs_core.errors import InvalidDataset, RadiiError
 
 FORMATS = ("PNG", "JPEG")
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "P": 3, "PA": 3, "CMYK": 3}

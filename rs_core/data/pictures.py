@@ -13,6 +13,8 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rs_core.causes import first_line
+from rs_core.data.checks import check_images, check_layout
 from rs_core.data.expansion import BROKEN, read_member
 from rs_core.data.folders import opened_zip, plain_files
 from rs_core.data.info import MAX_BYTES, Shape, head
@@ -20,7 +22,7 @@ from rs_core.data.inspect import holds_arrays
 from rs_core.data.npz import read_images
 from rs_core.data.photos import AS_THEY_ARE, Framing, opened_image, pixels, pixels_to_come, shape_of
 from rs_core.data.pixel_lists import read_lists
-from rs_core.errors import InvalidDataset, InvalidImages, Mismatch, first_line
+from rs_core.errors import InvalidDataset, InvalidImages, Mismatch
 
 PNG, JPEG, ZIP, LIST = b"\x89PNG", b"\xff\xd8\xff", b"PK", b"["
 MAX_PIXELS = 2**28
@@ -56,8 +58,13 @@ def read(path: Path, *, shape: Shape, most: int, framing: Framing = AS_THEY_ARE)
 
 
 def fitting(images: NDArray[Any], shape: Shape, most: int) -> NDArray[Any]:
-    """The images (N, C, H, W), with one channel filling three where the model reads three; raises as :func:`read` does."""
+    """The images (N, C, H, W), with one channel filling three where the model reads three; raises as :func:`read` does.
+
+    Their shape is compared first: it costs nothing.
+    """
+    check_layout(images, None, InvalidImages)
     _check_fit(len(images), cast(Shape, images.shape[1:]), shape, most)
+    check_images(images, None, InvalidImages)
     return np.ascontiguousarray(np.broadcast_to(images, (len(images), *shape)))
 
 

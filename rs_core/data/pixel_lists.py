@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
+from rs_core.data.checks import check_range
 from rs_core.errors import InvalidImages
 
 LISTS = "JSON with nested lists of pixels in [0, 1]: one image (channels, height, width), or a list of them"
@@ -36,7 +37,5 @@ def read_lists(text: bytes) -> NDArray[np.float32]:
     if not numbers or images.ndim not in (3, 4) or images.size == 0:
         kind = "numbers" if numbers else "something else"
         raise InvalidImages(expected=LISTS, got=f"lists of shape {images.shape} of {kind}")
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):
-        raise InvalidImages(expected="pixels in [0, 1]", got=f"pixels from {low:g} to {high:g}")
+    check_range(images, None, InvalidImages)
     return (images if images.ndim == 4 else images[None]).astype(np.float32)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rs_core.data.builtin import BUILTIN
 from rs_core.data.canonical import open_dataset
+from rs_core.data.checks import check_images
 from rs_core.data.cifar import read_cifar, read_cifar_tar
 from rs_core.data.cifar10c import read_cifar10c
 from rs_core.data.dataset import Dataset
@@ -70,6 +71,7 @@ def read(
     if kind == "folders" and class_names is not None:
         labels = relabelled(labels, arrays.class_names or (), class_names, paths[0].name)
     labels, names = classes(labels, arrays.class_names if class_names is None else class_names, paths[0].name)
+    check_images(arrays.images, paths[0].name)
     return Dataset(
         images=arrays.images,
         labels=labels,
@@ -77,6 +79,7 @@ def read(
         name=title,
         source=source,
         corrupted=arrays.corrupted,
+        skipped=arrays.skipped,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
+from rs_core.causes import cause_of, raise_as_network_failure
 from rs_core.certify.engine import Input
 from rs_core.errors import InputOutOfMemory
 from rs_core.evaluate.records import Evaluated, Working
@@ -43,6 +44,7 @@ def _of_group(subject: Subject, group: list[Input], asked: Asked) -> Iterator[Wo
                     found.append(record if forced is None else replace(record, batch_size=forced))
         except Exception as error:
             if not ran_out(error):
+                raise_as_network_failure(error)
                 raise
             subject, asked, forced = _smaller(subject, asked, error)
             continue
@@ -57,7 +59,7 @@ def _smaller(subject: Subject, asked: Asked, error: Exception) -> tuple[Subject,
     else:
         size, where = subject.batch_size, "batch_size"
     if size <= 1:
-        expected, got = "an image whose activations fit", f"{type(error).__name__}: {error}"[:500].rstrip(".")
+        expected, got = "an image whose activations fit", cause_of(error)
         raise InputOutOfMemory(expected=expected, got=got, where=where) from error
     half = size // 2
     if isinstance(asked, AutoAttack):

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from rs_core.causes import cause_of
 from rs_core.composition import is_composite
 from rs_core.errors import BrokenArchitecture, InvalidSpec
 from rs_core.fields import record
@@ -83,7 +84,7 @@ def network(row: Architecture, num_classes: int, input_shape: Shape) -> "nn.Modu
         made: Any = _function(row)(num_classes, input_shape)
     except Exception as error:  # the function is anybody's
         raise BrokenArchitecture(
-            expected="a function that builds a network", got=f"{type(error).__name__}: {error}"[:500], where=where
+            expected="a function that builds a network", got=cause_of(error), where=where
         ) from error
     if not isinstance(made, nn.Module):
         raise BrokenArchitecture(expected="a torch.nn.Module", got=f"a {type(made).__name__}", where=where)
@@ -142,7 +143,7 @@ def _check_logits(made: "nn.Module", num_classes: int, input_shape: Shape, where
     except Exception as error:
         raise BrokenArchitecture(
             expected=f"a network for images {tuple(input_shape)}",
-            got=f"{type(error).__name__}: {error}"[:500],
+            got=cause_of(error),
             where=where,
         ) from error
     made.train(training)

@@ -96,6 +96,10 @@ def add_dataset(
             )
     if made.state == "ready":
         note(f"{made.count:,} images of shape {made.shape}, {made.num_classes} classes.")
+        if skipped := (made.source or {}).get("skipped"):
+            from rs_core.data.clutter import Skipped
+
+            note(Skipped(count=skipped["count"], names=tuple(skipped["names"])).text)
     say(made.id)
 
 

@@ -44,7 +44,7 @@ def corrupt(
     """Corrupt images as in ImageNet-C: a data set of them, on which certify and predict report by corruption."""
     from rs_core.corrupt_spec import parse
     from rs_core.data.corrupting import write_corrupted
-    from rs_core.data.readers import load
+    from service.commands.datasets import loaded
 
     flags = {"dataset": dataset, "corruptions": corruption or None, "severities": severity or None, "seed": seed}
     spec = parse(merged(None, None, flags | {"start": start, "step": step, "count": count}))
@@ -53,7 +53,9 @@ def corrupt(
     stopped = "Stopped: nothing is kept of what was made, and the same command begins anew."
     try:
         with stoppable(lambda: stopped, "There is not enough memory for this."), bar("corrupt") as progress:
-            made = write_corrupted(load(spec.dataset), spec, part, told=lambda done, total: progress.show(done, total))
+            made = write_corrupted(
+                loaded(spec.dataset), spec, part, told=lambda done, total: progress.show(done, total)
+            )
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)

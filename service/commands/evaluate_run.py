@@ -23,16 +23,16 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
     from rs_core.checkpoint import check_fits
     from rs_core.data.canonical import content_hash
     from rs_core.data.corrupted import to_json
-    from rs_core.data.readers import load
     from rs_core.evaluate.table import EVALUATIONS
     from rs_core.evaluation_report import require_shared_inputs, summarize
     from rs_core.evaluation_text import format_table, row_lines
     from rs_core.photographs import Photographs
+    from service.commands.datasets import loaded
     from worker.run.environment import configure, provenance, resolve_device
 
     use_registered()
     certificates = certificates_of(spec)
-    data = load(spec.dataset)
+    data = loaded(spec.dataset)
     model, info = load_checkpoint(Path(spec.checkpoint), hints)
     check_fits(info, data)
     if EVALUATIONS[spec.evaluation.name].noisy:

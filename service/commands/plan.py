@@ -102,14 +102,14 @@ def _looked(
     from rs_core.certify.sampling import Sampler
     from rs_core.certify.tuning import measured, tune
     from rs_core.checkpoint import check_fits
-    from rs_core.data.readers import load
     from rs_core.noise import Stage
+    from service.commands.datasets import loaded
     from service.commands.registered import use_registered
     from service.commands.smoothed_run import chosen_of, load_checkpoint, resolved
     from worker.run.environment import configure, resolve_device
 
     use_registered()
-    data = load(spec.dataset)
+    data = loaded(spec.dataset)
     model, info = load_checkpoint(Path(spec.checkpoint), hints)
     check_fits(info, data)
     spec, chosen = resolved(spec, info), chosen_of(spec, data)

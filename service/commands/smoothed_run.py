@@ -34,14 +34,14 @@ def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Map
     from rs_core.checkpoint import check_fits
     from rs_core.data.canonical import content_hash
     from rs_core.data.corrupted import to_json
-    from rs_core.data.readers import load
     from rs_core.spec import dump_spec
     from rs_core.trained_on import trained_on, training_note
     from rs_core.tsv import tsv_lines
+    from service.commands.datasets import loaded
     from worker.run.environment import configure, provenance, resolve_device
 
     use_registered()
-    data = load(spec.dataset)
+    data = loaded(spec.dataset)
     model, info = load_checkpoint(Path(spec.checkpoint), hints)
     check_fits(info, data)
     spec, chosen = resolved(spec, info), chosen_of(spec, data)

@@ -22,15 +22,15 @@ def run(spec: "TrainSpec", out: Path, *, device: str, threads: int | None) -> No
     """Trains to the end, from the snapshot beside ``out`` where there is one, and writes the checkpoint."""
     import torch
 
-    from rs_core.data.readers import load
     from rs_core.training_checks import check_training
+    from service.commands.datasets import loaded
     from worker.run.environment import configure, resolve_device
 
     use_registered()
     snapshot = out.with_name(out.name + ".snapshot")
     _check_out(out)
-    data = load(spec.dataset)
-    test_data = load(spec.test_dataset) if spec.test_dataset else None
+    data = loaded(spec.dataset)
+    test_data = loaded(spec.test_dataset) if spec.test_dataset else None
     _check_chosen(spec, data)
     place = resolve_device(device)
     configure({"threads": threads or torch.get_num_threads()})

@@ -176,12 +176,12 @@ def _file(
 
 def _opened(checkpoint: Path, dataset: str, hints: dict[str, str | None]) -> tuple[Any, Any]:
     from rs_core.checkpoint import check_fits
-    from rs_core.data.readers import load
+    from service.commands.datasets import loaded
     from service.commands.registered import use_registered
     from service.commands.smoothed_run import load_checkpoint
 
     use_registered()
-    data = load(dataset)
+    data = loaded(dataset)
     model, info = load_checkpoint(checkpoint, hints)
     check_fits(info, data)
     return model, data

@@ -19,8 +19,8 @@ def test_certified_radius_exceeds_the_known_one_in_no_more_than_an_alpha_share_o
     weight = torch.randn(16, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         linear[1].weight.copy_(torch.stack([-weight, weight]))
-        linear[1].bias.copy_(torch.tensor([0.0, 0.0]))
-    x = 0.3 * weight / weight.norm()  # true radius 0.3
+        linear[1].bias.copy_(0.5 * torch.stack([weight.sum(), -weight.sum()]))  # the middle is grey
+    x = 0.5 + 0.3 * weight / weight.norm()  # true radius 0.3
     smoothed = SmoothedClassifier(linear, 0.5, 2, seed=11)
     certificates = [smoothed.certify(x.view(1, 4, 4), 100, 1_000, alpha, index=i) for i in range(runs)]
 

@@ -15,9 +15,13 @@ from service.client_errors import ApiError
 RNG = np.random.default_rng(0)
 
 
+PHOTOGRAPHS = {"cat/1.jpg": (40, 31), "dog/1.png": (28, 64), "dog/2.png": (25, 25)}
+HIDDEN = {".ipynb_checkpoints/1-checkpoint.png": (25, 25)}
+
+
 def _zip(path: Path) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
-        for name, size in {"cat/1.jpg": (40, 31), "dog/1.png": (28, 64), "dog/2.png": (25, 25)}.items():
+        for name, size in {**PHOTOGRAPHS, **HIDDEN}.items():
             file = io.BytesIO()
             pixels = RNG.integers(0, 256, (*size, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(file, "PNG" if name.endswith("png") else "JPEG")
@@ -30,6 +34,8 @@ def test_resize_and_center_crop_bring_photographs_to_one_size(tmp_path: Path) ->
     with running(tmp_path / "data", RADII_MAX_DATASET="20000") as (url, _), Client(url) as client:
         made = client.add_dataset("photos", [photos], resize=26, center_crop=24)
         assert (made.count, made.shape, made.class_names) == (3, [3, 24, 24], ["cat", "dog"])
+        assert made.source["skipped"] == {"count": 1, "names": list(HIDDEN)}
+        assert client.dataset(made.id).source["skipped"]["count"] == 1
         assert (made.source["resize"], made.source["center_crop"]) == (26, 24)
         with pytest.raises(ApiError, match="resize and center_crop bring photographs to one size"):
             client.add_dataset("photos", [photos])

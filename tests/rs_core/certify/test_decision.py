@@ -10,7 +10,8 @@ from scipy.stats import binom, binomtest, multinomial
 from rs_core.certify import sequential
 from rs_core.certify.bounds import lower_bound, two_class_radius, upper_bound
 from rs_core.certify.decision import ABSTAIN, Certificate, Decision, certify, decide, predict
-from rs_core.fields import Sampling
+from rs_core.errors import InvalidResults
+from rs_core.fields import Bound, Sampling
 
 
 def certify_two_class(
@@ -170,7 +171,20 @@ def test_at_the_cap_two_classes_certify_a_hair_less() -> None:
 
 def test_two_classes_abstain_where_the_bounds_meet() -> None:
     assert certify_two_class([3, 1], [52, 48], sigma=1.0, alpha=0.001)[:2] == (ABSTAIN, 0.0)
-    assert certify_two_class([1], [100], sigma=1.0, alpha=0.001)[0] == 0, "the only class there is"
+
+
+@pytest.mark.parametrize("bound", ["one_sided", "two_class"])
+@pytest.mark.parametrize("counts", [([1], [100]), ([], []), ([1, 0], [100]), ([1], [100, 0])])
+def test_votes_over_fewer_than_two_classes_decide_nothing(bound: Bound, counts: tuple[list[int], list[int]]) -> None:
+    """The two-class radius of a single class would be infinite."""
+    with pytest.raises(InvalidResults, match="the same 2 classes or more"):
+        decide(*counts, sigma=1.0, alpha=0.001, bound=bound)
+
+
+@pytest.mark.parametrize("counts", [[], [7]])
+def test_a_prediction_needs_two_classes(counts: list[int]) -> None:
+    with pytest.raises(InvalidResults, match="the same 2 classes or more"):
+        predict(counts, alpha=0.001)
 
 
 def test_what_the_noise_neglects_is_taken_from_the_bounds() -> None:

@@ -9,7 +9,7 @@ from rs_core.certify.decision import Certificate
 from rs_core.certify.engine import Input, Progress
 from rs_core.certify.procedure import Procedure
 from rs_core.certify.sampling import Sampler
-from rs_core.errors import InputOutOfMemory
+from rs_core.errors import InputOutOfMemory, NetworkFailed
 
 POISON = 9.0
 
@@ -90,10 +90,11 @@ def test_one_input_that_never_fits_is_told_apart_from_a_network_that_does_not() 
         list(engine.certify(Sampler(Small(0), 0.5, 3, batch_size=400), inputs, procedure))
 
 
-def test_any_other_error_of_the_network_is_told_as_it_is() -> None:
+def test_any_other_error_of_the_network_is_named_and_kept_as_the_cause() -> None:
     class Broken(Small):
         def forward(self, x: Tensor) -> Tensor:
             raise RuntimeError("broken")
 
-    with pytest.raises(RuntimeError, match="broken"):
+    with pytest.raises(NetworkFailed, match="got RuntimeError: broken") as caught:
         list(engine.certify(Sampler(Broken(1), 0.5, 3), _inputs(1), Procedure(sigma=0.5, n0=100, n=500)))
+    assert isinstance(caught.value.__cause__, RuntimeError)

@@ -73,10 +73,10 @@ def test_the_engine_votes_as_the_textbook_loop_does_but_for_ties(
     sampler = Sampler(model, 0.5, 10, batch_size=200, compiled=compiled)
     classify = sampler._classify
 
-    def recorded(batch: Tensor) -> Tensor:
-        labels = classify(batch)
+    def recorded(batch: Tensor) -> tuple[Tensor, Tensor]:
+        labels, finite = classify(batch)
         seen.append((batch.clone(), sampler._logits(batch).clone(), labels))
-        return labels
+        return labels, finite
 
     monkeypatch.setattr(sampler, "_classify", recorded)
     inputs = [(index, torch.rand(NETWORKS[name]), 0) for index in range(2)]

@@ -153,3 +153,9 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypa
     path = tar(tmp_path, {"x/data_batch_1.bin": CIFAR10_BATCH}, "w")[0]
     path.write_bytes(gzip.compress(path.read_bytes() + bytes(10**6)))
     assert sentence([path]) == "(cifar.tar.gz): expected at most 1,000,000 bytes, unpacked, got more."
+
+
+def test_a_hidden_copy_of_a_batch_does_not_replace_it(tmp_path: Path) -> None:
+    first, hidden = records([[3], [4]]), records([[9]], seed=1)
+    batches = {"x/data_batch_1.bin": first, "x/.ipynb_checkpoints/data_batch_1.bin": hidden, "x/._test_batch.bin": b"x"}
+    assert read(tar(tmp_path, batches)).labels.tolist() == [3, 4]

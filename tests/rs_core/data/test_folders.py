@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rs_core.data import expansion
+from rs_core.data.clutter import Skipped
+from rs_core.data.conversion import convert
 from rs_core.data.inspect import inspect
 from rs_core.data.readers import read
 from rs_core.errors import InvalidDataset
@@ -71,9 +73,67 @@ def test_one_common_folder_may_stand_around_the_classes(tmp_path: Path) -> None:
     assert dataset.labels.tolist() == [0, 1]
 
 
-def test_what_operating_systems_leave_behind_is_ignored(tmp_path: Path) -> None:
-    clutter = {"__MACOSX/cat/._1.png": b"x", "cat/.DS_Store": b"x", ".hidden": b"x"}
-    assert len(read(archive(tmp_path, TWO | clutter))) == 2
+CLUTTER = {
+    "__MACOSX/cat/._1.png": b"x",
+    "cat/.DS_Store": b"x",
+    ".hidden": b"x",
+    ".ipynb_checkpoints/1-checkpoint.png": grey(1),
+    ".ipynb_checkpoints/": b"",
+    "cat/.ipynb_checkpoints/1-checkpoint.png": grey(1),
+    "cat/Thumbs.db": b"x",
+    "dog/desktop.ini": b"x",
+    "@eaDir/cat/1.png": grey(1),
+    "$RECYCLE.BIN/x": b"x",
+    "lost+found/": b"",
+    "System Volume Information/x": b"x",
+}
+
+
+@pytest.mark.parametrize("around", ["", "images/"])
+@pytest.mark.parametrize("name", CLUTTER)
+def test_hidden_and_system_entries_are_skipped_at_every_level_and_named(tmp_path: Path, name: str, around: str) -> None:
+    """A folder of a notebook server used to become class 0, and to shift all labels by one."""
+    inside = {f"{around}{member}": data for member, data in (TWO | {name: CLUTTER[name]}).items()}
+    dataset = read(archive(tmp_path, inside))
+    assert (dataset.class_names, dataset.labels.tolist()) == (("cat", "dog"), [0, 1])
+    assert dataset.skipped == Skipped(count=1, names=(f"{around}{name}",))
+    info = inspect([tmp_path / "set.zip"])
+    assert (info.count, info.class_names) == (2, ("cat", "dog"))
+
+
+def test_what_was_skipped_is_a_number_and_a_few_names(tmp_path: Path) -> None:
+    dataset = read(archive(tmp_path, TWO | CLUTTER | {f"cat/.{'x' * 300}\n{i}": b"" for i in range(50)}))
+    assert dataset.skipped is not None and dataset.skipped.count == 62 and len(dataset.skipped.names) == 5
+    assert all(len(name) <= 100 and name.isprintable() for name in dataset.skipped.names)
+    assert dataset.skipped.text.startswith("Skipped 62 hidden or system entries: $RECYCLE.BIN/x, .hidden")
+    assert dataset.skipped.text.endswith(" and 57 more.")
+    assert read(archive(tmp_path, TWO)).skipped is None
+
+
+def test_a_conversion_says_what_was_skipped(tmp_path: Path) -> None:
+    made = convert(archive(tmp_path, TWO | CLUTTER), tmp_path / "out")
+    assert made.skipped is not None and (made.count, made.skipped.count) == (2, 12)
+    assert convert(archive(tmp_path, TWO), tmp_path / "out").skipped is None
+
+
+def test_a_zip_of_nothing_but_hidden_files_says_so(tmp_path: Path) -> None:
+    found = sentence(archive(tmp_path, {".data/cat/1.png": grey(1), ".data/dog/1.png": grey(2)}))
+    assert found.startswith(
+        "(set.zip): expected at least one image, got none. Skipped 2 hidden or system entries: .data/"
+    )
+
+
+def test_a_zip_with_backslashes_says_what_to_do(tmp_path: Path) -> None:
+    found = sentence(archive(tmp_path, {"0\\1.png": grey(1), "1\\1.png": grey(2)}))
+    assert found == (
+        PLAIN
+        + r"the path '0\\1.png' with backslashes: make the zip again with a program that writes / between folders."
+    )
+
+
+def test_a_hidden_name_does_not_hide_a_path_that_leads_outside(tmp_path: Path) -> None:
+    for name in ("../.hidden", ".hidden/../../x"):
+        assert "leads outside" in sentence(archive(tmp_path, TWO | {name: b"x"}))
 
 
 def test_given_class_names_set_the_order_and_may_be_more(tmp_path: Path) -> None:

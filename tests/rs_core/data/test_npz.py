@@ -130,14 +130,17 @@ def replaced(**changes: Any) -> dict[str, NDArray[Any]]:
         ({"images": PIXELS.astype(np.int64)}, "expected pixels as uint8, or floats in [0, 1], got int64"),
         (
             {"images": PIXELS.astype(np.float32)},
-            "expected float pixels in [0, 1], or pixels as uint8, got floats from 0 to 255",
+            "expected float pixels in [0, 1], or pixels as uint8, got floats from 0 to 255 (divide them by 255)",
         ),
         (
             {"images": PIXELS / 255 - 0.5},
-            "expected float pixels in [0, 1], or pixels as uint8, got floats from -0.5 to 0.5",
+            "expected float pixels in [0, 1], or pixels as uint8, got floats from -0.5 to 0.5 (give images that are not normalized, and make the normalization the model's first layer)",
         ),
-        ({"images": np.full((4, 2, 2), np.nan)}, "expected float pixels in [0, 1], or pixels as uint8, got NaN"),
-        ({"images": np.full((4, 2, 2), np.inf)}, "got floats from inf to inf"),
+        (
+            {"images": np.full((4, 2, 2), np.nan)},
+            "expected float pixels in [0, 1], or pixels as uint8, got NaN (16 of 16 values are not finite)",
+        ),
+        ({"images": np.full((4, 2, 2), np.inf)}, "got infinite values (16 of 16 values are not finite)"),
         ({"images": PIXELS[:0], "labels": LABELS[:0]}, "expected at least one image, got 0 images of shape (3, 5, 6)"),
         ({"labels": LABELS[:3]}, "expected 4 labels, one per image, got 3"),
         ({"labels": LABELS / 2}, "expected integer labels of shape (N,) or (N, 1), got float64 of shape (4,)"),
@@ -254,3 +257,10 @@ def test_a_header_that_cannot_be_parsed_is_told_in_one_line(tmp_path: Path, head
         read([tmp_path / "header.npz"])
     assert found.value.detail.isprintable()
     assert "allow_pickle" not in found.value.detail
+
+
+def test_a_copy_that_a_system_left_in_the_archive_is_no_array(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", images=np.zeros((2, 4, 4), np.uint8), labels=np.arange(2))
+    with zipfile.ZipFile(tmp_path / "set.npz", "a") as archive:
+        archive.writestr("__MACOSX/._images.npy", b"no array")
+    assert len(read([tmp_path / "set.npz"])) == 2

@@ -1,0 +1,53 @@
+"""What an error of a library or of a user's network says, in one line that a person can use. Torch-free."""
+
+import re
+
+from rs_core.errors import NetworkFailed, RadiiError
+
+BOILERPLATE = (
+    re.compile(r"Please file an issue[^\n]*"),
+    re.compile(r"(?:please )?report a bug to PyTorch[^\n]*"),
+    re.compile(r"Exception raised from [^\n]*"),
+    re.compile(r"(?:For debugging consider|CUDA kernel errors might|Compile with `TORCH_USE)[^\n]*"),
+)
+"""What torch adds to its messages, for its own developers."""
+INTERNAL = re.compile(r'INTERNAL ASSERT FAILED at "[^"\n]{0,300}":\d{1,6},? ?')
+LONGEST_CAUSE = 300
+
+
+def cause_of(error: BaseException) -> str:
+    """The cause of an error in one line: its type and the first line of its text, without torch's remarks to developers.
+
+    An error that a loader process passed on is named by its original, whose line is the last.
+    """
+    text = str(error)[:20_000].strip()
+    if "Original Traceback (most recent call last)" in text:
+        return text.splitlines()[-1].strip()[:LONGEST_CAUSE].rstrip(". ")
+    text = INTERNAL.sub("an internal check failed ", text)
+    for remark in BOILERPLATE:
+        text = remark.sub("", text)
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {line}"[:LONGEST_CAUSE].rstrip(" .,:")
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception of a library says, on one line and without its advice on the lines below; its type where it says
+    nothing."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
+def raise_as_network_failure(error: Exception, shape: tuple[int, ...] | None = None) -> None:
+    """Raises :class:`NetworkFailed` for an error of the network, which a user can mend; does nothing for another kind of
+    error, or one of the device.
+
+    Args:
+        error: what a forward or backward pass raised; running out of memory is told apart before.
+        shape: of the batch that the network was given, (B, C, H, W).
+    """
+    device = "CUDA" in str(error) or "cuDNN" in str(error)
+    if isinstance(error, RadiiError) or device:
+        return
+    if isinstance(error, RuntimeError | TypeError | IndexError | ValueError):
+        given = "" if shape is None else f" of shape {tuple(shape)}"
+        expected = f"a network that takes float32 images (B, C, H, W){given}"
+        raise NetworkFailed(expected=expected, got=cause_of(error)) from error

@@ -1,0 +1,71 @@
+"""What a person reads of an error: one line, without what libraries write for their own developers."""
+
+import time
+
+import pytest
+import torch
+
+from rs_core.causes import cause_of, raise_as_network_failure
+from rs_core.errors import NetworkFailed, NotFinite
+
+PLEASE = (
+    "Please file an issue to PyTorch at https://github.com/pytorch/pytorch/issues/new so that we can prioritize it."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (
+            "mat1 and mat2 shapes cannot be multiplied (1x2 and 3x4)",
+            "mat1 and mat2 shapes cannot be multiplied (1x2 and 3x4)",
+        ),
+        (f"avg_pool3d: not implemented for Half. {PLEASE}", "avg_pool3d: not implemented for Half"),
+        (f"{PLEASE}\n\nno such kernel\nat line 3", "no such kernel"),
+        (
+            'x > 0 INTERNAL ASSERT FAILED at "/__w/a.cpp":71, please report a bug to PyTorch. wrong rank',
+            "x > 0 an internal check failed",
+        ),
+        ("bad size\nException raised from f at /a.cpp:3 (most recent call first):\nframe #0", "bad size"),
+        ("", ""),
+    ],
+)
+def test_the_cause_is_the_first_line_without_remarks_to_developers(text: str, cause: str) -> None:
+    assert cause_of(RuntimeError(text)) == f"RuntimeError: {cause}".rstrip(" :")
+
+
+def test_the_cause_of_an_error_in_a_loader_process_is_the_original_one() -> None:
+    text = "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  x\nValueError: no"
+    assert cause_of(RuntimeError(text)) == "ValueError: no"
+
+
+def test_a_cause_is_short_and_found_in_linear_time() -> None:
+    """A megabyte of what the expressions look for takes no longer than fifty passes over as many other bytes."""
+    strings = [
+        'INTERNAL ASSERT FAILED at "' * 40_000,
+        "Please file an issue" * 50_000,
+        "\n" * 2**20,
+        "report a bug " * 80_000,
+    ]
+
+    def seconds(text: str) -> float:
+        start = time.perf_counter()
+        assert len(cause_of(RuntimeError(text))) <= 300
+        return time.perf_counter() - start
+
+    plain = max(seconds("a" * 2**20), 1e-4)
+    assert max(min(seconds(text) for _ in range(3)) for text in strings) < 50 * plain
+
+
+def test_errors_of_the_network_are_told_from_those_of_the_device() -> None:
+    for error in (
+        RuntimeError("CUDA error: device-side assert triggered"),
+        NotFinite(expected="a", got="b"),
+        OSError("x"),
+    ):
+        raise_as_network_failure(error)
+    with pytest.raises(NetworkFailed, match=r"of shape \(2, 1, 4, 4\), got RuntimeError: .* cannot be multiplied"):
+        try:
+            torch.zeros(2, 3) @ torch.zeros(4, 5)
+        except RuntimeError as error:
+            raise_as_network_failure(error, (2, 1, 4, 4))
