@@ -15,7 +15,7 @@ from types import TracebackType
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker import logs
+from worker import launch, logs
 from worker.bell import Bell
 from worker.loop import REFUSED, CannotStart, Slot, end
 from worker.settings import Settings
@@ -112,9 +112,9 @@ class Workers:
 
 def _started(settings: Settings) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "worker.local"],
+        launch.command("worker.local", starts_python=True),
         stdin=subprocess.PIPE,
-        env=os.environ | environment(settings),
+        env=launch.environment(os.environ | environment(settings)),
         start_new_session=True,  # a Ctrl-C is for the parent, which ends its workers in order
     )
 
