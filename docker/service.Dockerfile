@@ -1,7 +1,7 @@
 # The HTTP service: no torch, no GPU. Build from the repository's root: docker build -f docker/service.Dockerfile .
 FROM python:3.11-slim
 
-ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /radii
 COPY pyproject.toml constraints.txt README.md ./
 COPY rs_core rs_core

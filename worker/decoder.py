@@ -32,6 +32,11 @@ LARGEST = 2**30
 AS_LONG_AS_IT_LASTS = 10**8
 
 
+def share(total: int, at_once: int) -> int:
+    """Bytes of address space of each of ``at_once`` copies that have ``total`` together, and never more than ``MEMORY``."""
+    return min(MEMORY, total // at_once)
+
+
 def in_gib(size: int) -> str:
     """Bytes in words."""
     return f"{size / 2**30:.3g} GiB"

@@ -147,6 +147,7 @@ def _until_parent_is_gone(stop: threading.Event) -> None:
 
 def main() -> None:
     """One worker process."""
+    launch.protect()
     settings = Settings()
     logs.configure(settings)
     stop = threading.Event()

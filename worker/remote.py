@@ -14,7 +14,7 @@ from typing import Any
 from celery import signals
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker import broker, logs
+from worker import broker, launch, logs
 from worker.loop import REFUSED, CannotStart, Slot, end
 from worker.settings import Settings
 from worker.store.schema import WrongSchema
@@ -93,6 +93,7 @@ def _look_around(slot: Slot, turn: Any, rounds: Rounds) -> None:
 
 def main() -> None:
     """One worker process."""
+    launch.protect()
     settings = Settings()
     logs.configure(settings)
     try:

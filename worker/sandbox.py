@@ -59,18 +59,19 @@ def convert(request: dict[str, Any], *, seconds: float, memory: int, uid: int = 
     return next(answer for answer in run if not isinstance(answer, int))
 
 
-def steps(
-    request: dict[str, Any], *, seconds: float, memory: int, uid: int = NOBODY
-) -> Iterator[dict[str, Any] | int]:
+def steps(request: dict[str, Any], *, seconds: float, memory: int, uid: int = NOBODY) -> Iterator[dict[str, Any] | int]:
     """The same, yielding about once a second how many images are made, 0 where that is not counted, until the answer.
     Closing the iterator ends the converter."""
     folder = Path(tempfile.mkdtemp(prefix="radii-"))
     try:
         files = _named(folder, request["files"])
         with _output(Path(request["out"])):
-            yield from _run(request | {"files": files, "seconds": seconds, "memory": memory, "uid": uid})
+            for answer in _run(request | {"files": files, "seconds": seconds, "memory": memory, "uid": uid}):
+                if isinstance(answer, int):
+                    yield answer
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    yield answer
 
 
 def _run(request: dict[str, Any]) -> Iterator[dict[str, Any] | int]:
@@ -92,14 +93,17 @@ def _run(request: dict[str, Any]) -> Iterator[dict[str, Any] | int]:
             if time.monotonic() >= deadline:
                 raise kind(**_too_slow(request, request["seconds"], exchange.count))
             yield exchange.count
-        answer: dict[str, Any] = json.loads(bytes(exchange.answer))
-    except (ValueError, TooLong):
-        got = _how(process.poll(), exchange.errors)
-        raise kind(expected="a file that the converter can read within its limits", got=got) from None
+    except TooLong:
+        exchange.answer.clear()
     finally:
         process.kill()
-        process.wait()
+        code = process.wait()
         exchange.close()
+    try:
+        answer: dict[str, Any] = json.loads(bytes(exchange.answer))
+    except ValueError:
+        got = _how(code, exchange.errors)
+        raise kind(expected="a file that the converter can read within its limits", got=got) from None
     if "problem" in answer:
         raise RadiiError.from_problem(answer["problem"])
     if "disk_full" in answer:
@@ -157,7 +161,7 @@ def _too_slow(request: dict[str, Any], seconds: float, made: int) -> dict[str, s
     return {"expected": f"a file that can be converted within {seconds:.0f} s", "got": "one that takes longer"}
 
 
-def _how(code: int | None, errors: bytes) -> str:
+def _how(code: int, errors: bytes) -> str:
     last = errors.decode(errors="replace").strip().splitlines()[-1:]
     if last and "MemoryError" in last[0]:
         return "one that needs more memory than it is given"
@@ -194,7 +198,9 @@ def _import_for(request: dict[str, Any]) -> None:
     """Imports what looks at the machine when it is imported: processors, locales, locks."""
     if request["what"] == "checkpoint":
         import rs_core.compose
-        import rs_core.research  # noqa: F401
+        import rs_core.research
+
+        _import_registered(request)
     elif request.get("corrupt"):
         import rs_core.data.corrupting
         from rs_core.data import corruptions
@@ -202,10 +208,23 @@ def _import_for(request: dict[str, Any]) -> None:
         with contextlib.suppress(RadiiError):  # it is raised again where it belongs to an answer
             corruptions._library()
     elif request.get("builtin"):
-        import rs_core.data.builtin
         import sklearn.datasets  # noqa: F401
+
+        import rs_core.data.builtin
     else:
         import rs_core.data.conversion  # noqa: F401
+
+
+def _import_registered(request: dict[str, Any]) -> None:
+    """Imports the operator's modules, which may do anything when they are imported. What is wrong with them is said when a
+    network of theirs is built."""
+    from rs_core.models import registered, table
+
+    with contextlib.suppress(RadiiError):
+        table.use(request.get("architectures"))
+        for row in table.registered():
+            with contextlib.suppress(Exception):
+                registered.function(row)
 
 
 def _confinement(request: dict[str, Any]) -> Confinement:

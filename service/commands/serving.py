@@ -57,6 +57,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
 
     from service.app import create_app
     from worker import logs
+    from worker.isolation import support
     from worker.sweep import Sweeping
 
     class Server(uvicorn.Server):
@@ -79,6 +80,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     with listener, orderly_end(), Sweeping(settings), _workers(settings) as workers:
         app = create_app(settings, require_key=require_key)
         app.state.decoder.start()  # nobody waits for that later
+        support.log_missing_soon(settings.sandbox_uid)
         config = uvicorn.Config(
             app,
             log_config=None,

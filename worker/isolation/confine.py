@@ -129,7 +129,9 @@ def _rules(wanted: Confinement, paths: set[Path], steps: _Steps) -> int | None:
         version = landlock.abi()
         made.append(landlock.ruleset(version, paths, wanted.folders, (*wanted.outputs, Path(os.devnull))))
         for feature in landlock.lacking(version):
-            consequence = SIGNALS if "signals" in feature else f"Landlock does not restrict {feature.partition(' (')[0]}"
+            consequence = (
+                SIGNALS if "signals" in feature else f"Landlock does not restrict {feature.partition(' (')[0]}"
+            )
             steps.missing.append(
                 Missing(restriction=feature, reason=f"the kernel has ABI {version}", consequence=consequence)
             )

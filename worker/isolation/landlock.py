@@ -63,9 +63,7 @@ def ruleset(version: int, readable: Iterable[Path], listable: Iterable[Path], wr
         writable: Files that can be read, written and truncated.
     """
     rights = _rights(version)
-    attributes = _RulesetAttributes(
-        rights, TCP if version >= TCP_ABI else 0, SCOPES if version >= SCOPES_ABI else 0
-    )
+    attributes = _RulesetAttributes(rights, TCP if version >= TCP_ABI else 0, SCOPES if version >= SCOPES_ABI else 0)
     size = 8 if version < TCP_ABI else 16 if version < SCOPES_ABI else 24
     rules = system.syscall(CREATE_RULESET, ctypes.byref(attributes), size, 0)
     for path in readable:
