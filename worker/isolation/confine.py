@@ -147,7 +147,7 @@ def _give_up_rights(wanted: Confinement, paths: set[Path], steps: _Steps) -> Non
     nobody else can open. Then the capability to read files is kept, and Landlock is what limits that to these files.
     """
     kept: tuple[int, ...] = ()
-    if os.geteuid() == 0 and steps.tried("unprivileged user", lambda: identity.become(wanted.uid)):
+    if os.geteuid() == 0 and steps.tried("unprivileged user", lambda: identity.become(wanted.uid, wanted.outputs)):
         kept = () if identity.can_reach(paths, wanted.outputs) else (identity.CAP_DAC_READ_SEARCH,)
     steps.tried("capabilities", lambda: identity.keep_capabilities(*kept))
 

@@ -1,7 +1,9 @@
 """Who a confined process is: its user, its capabilities and its network."""
 
+import contextlib
 import ctypes
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,12 +26,29 @@ def leave_network() -> None:
     system.unshare(CLONE_NEWNET | CLONE_NEWIPC | (0 if root else CLONE_NEWUSER))
 
 
-def become(uid: int) -> None:
-    """Changes the user and group of a process of root for good, and keeps its capabilities for :func:`keep_capabilities`."""
-    system.prctl(system.PR_SET_KEEPCAPS, 1)
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
+def become(uid: int, files: Iterable[Path] = ()) -> None:
+    """Changes the user and group of a process of root for good, and keeps its capabilities for :func:`keep_capabilities`.
+
+    Args:
+        uid: Number of the user and of its group.
+        files: Regular files of root that are that user's from then on. Where the change is refused, they stay root's.
+    """
+    own = [path for path in files if stat.S_ISREG(path.lstat().st_mode)]
+    try:
+        _give(own, uid)
+        system.prctl(system.PR_SET_KEEPCAPS, 1)
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    except OSError:
+        with contextlib.suppress(OSError):
+            _give(own, os.geteuid())
+        raise
+
+
+def _give(files: Iterable[Path], uid: int) -> None:
+    for path in files:
+        os.chown(path, uid, uid, follow_symlinks=False)
 
 
 def can_reach(readable: Iterable[Path], writable: Iterable[Path]) -> bool:

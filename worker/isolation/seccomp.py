@@ -33,8 +33,9 @@ IOCTLS = (0x5401, 0x5421, 0x5450, 0x5451)
 """Is it a terminal; blocking or not; inherited or not."""
 FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1033, 1034)
 """Copies of descriptors, their flags, locks and seals; not who gets signals (``F_SETOWN``)."""
-PRCTLS = (1, 15, 16, 22, 0x53564D41)
-"""End with the parent, thread names, a further filter, names of memory areas."""
+PRCTLS = (1, 2, 15, 16, 0x53564D41)
+"""End with the parent, and whether it does; thread names; names of memory areas."""
+FURTHER_FILTER = system.PR_SET_SECCOMP
 
 Instruction = tuple[int, int, int, int]
 
@@ -87,7 +88,7 @@ def program(table: Table, *, processes: bool, threads: bool, pid: int) -> Iterat
     yield from _with_first(numbers.pop("prlimit64"), (0, pid))
     # A copy that is made later has another number, and a filter of its own that knows it.
     yield from _answer(numbers.pop("tgkill"), ALLOW) if processes else _with_first(numbers.pop("tgkill"), own)
-    yield from _with_first(numbers.pop("prctl"), PRCTLS if processes else PRCTLS[:3] + PRCTLS[4:])
+    yield from _with_first(numbers.pop("prctl"), (*PRCTLS, FURTHER_FILTER) if processes else PRCTLS)
     yield from _with_second(numbers.pop("ioctl"), IOCTLS)
     yield from _with_second(numbers.pop("fcntl"), FCNTLS)
     for number in numbers.values():
