@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from rs_core.checkpoint_info import CheckpointInfo, Hints, dump_info
 from rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
-from worker import launch
+from worker import converted, launch
 from worker.isolation import readable
 from worker.isolation.confine import Confinement, confine
 from worker.isolation.exchange import Exchange, TooLong
@@ -99,15 +99,12 @@ def _run(request: dict[str, Any]) -> Iterator[dict[str, Any] | int]:
         code = process.wait()
         exchange.close()
     try:
-        answer: dict[str, Any] = json.loads(bytes(exchange.answer))
+        yield converted.read(bytes(exchange.answer), request["what"], request["out"])
+    except RadiiError:
+        raise
     except ValueError:
         got = _how(code, exchange.errors)
         raise kind(expected="a file that the converter can read within its limits", got=got) from None
-    if "problem" in answer:
-        raise RadiiError.from_problem(answer["problem"])
-    if "disk_full" in answer:
-        raise OSError(answer["disk_full"], os.strerror(answer["disk_full"]), request["out"])
-    yield answer
 
 
 @contextlib.contextmanager

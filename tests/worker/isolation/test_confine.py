@@ -37,7 +37,7 @@ CONVERTER = """
 import sys
 sys.path.append({support!r})
 from tests_support import escape
-import os, worker.sandbox as sandbox
+import json, os, worker.sandbox as sandbox
 from worker.isolation import identity, landlock, seccomp, system
 def refuse(*_, **__): raise PermissionError(1, "refused by the test")
 {without}
@@ -51,12 +51,14 @@ def dataset(request):
     answer = real(request)  # what it is for still works
     target = request["target"]
     found = {{str(pid): escape.attempts({{**target, "pid": pid}}) for pid in (os.getppid(), target["victim"])}}
-    return answer | {{
+    body = {{
         "attempts": found,
         "descriptors": escape.descriptors(),
         "who": [os.getuid(), os.getgid(), os.getgroups()],
         "missing": [each.restriction for each in missing],
     }}
+    answer["columns"]["class_names"] = [json.dumps(body)[at:at + 9000] for at in range(0, len(json.dumps(body)), 9000)]
+    return answer
 sandbox._dataset = dataset
 sandbox.main()
 """
@@ -155,7 +157,9 @@ def _substituted(monkeypatch: pytest.MonkeyPatch, module: Any, code: str, **more
 
 def _in_converter(target: dict[str, Any], **more: Any) -> dict[str, Any]:
     request = {"what": "dataset", "files": {"mine.npz": target["input"]}, "out": target["output"], "target": target}
-    return sandbox.convert(request | more, seconds=60.0, memory=MEMORY)
+    answer = sandbox.convert(request | more, seconds=60.0, memory=MEMORY)
+    found: dict[str, Any] = json.loads("".join(answer["columns"]["class_names"]))
+    return found
 
 
 def _in_decoder(target: dict[str, Any]) -> dict[str, Any]:
