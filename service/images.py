@@ -1,4 +1,4 @@
-"""A request's images as numbers. What has to be decoded goes to a process behind walls; JSON is read here."""
+"""A request's images as numbers. What has to be decoded goes to a confined process; JSON is read here."""
 
 from typing import Any
 
