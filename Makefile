@@ -11,7 +11,7 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
 
 demo: .venv/ready ## upload, train, certify and report through a service of its own; the report goes to demo-report/
-	@$(BIN)/python -m service.demo --out demo-report
+	@$(BIN)/python -P -m service.demo --out demo-report
 
 up: .venv/ready ## start the embedded service at http://127.0.0.1:8000, data in radii-data/
 	@$(BIN)/radii up

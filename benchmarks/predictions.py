@@ -296,7 +296,7 @@ one; `engine` is the engine's own time for the same votes.
 
 {tables}
 
-Decoding of an 8x8 PNG behind walls: {spent["png"]} ms; {spent["decoder_start"]} ms where the decoder has to be started; out of JSON,
+Decoding of an 8x8 PNG in the confined process: {spent["png"]} ms; {spent["decoder_start"]} ms where the decoder has to be started; out of JSON,
 in place: {spent["json"]} ms.
 """
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from safetensors.torch import save as serialized
 from torch import Tensor
 
 from rs_core.checkpoint_info import CheckpointInfo, check_fits, info_in, metadata_of, read_info
@@ -33,6 +34,7 @@ __all__ = [
     "read_tensors",
     "save",
     "save_state",
+    "write_state",
 ]
 
 
@@ -47,6 +49,20 @@ def save_state(state: Mapping[str, Tensor], info: CheckpointInfo, path: Path) ->
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with writing(path):
         save_file(tensors, path, metadata=metadata(metadata_of(info)))
+
+
+def write_state(state: Mapping[str, Tensor], info: CheckpointInfo, path: Path) -> None:
+    """The same bytes as :func:`save_state`, written into the file itself and not into a new one that takes its name: for a
+    process that may write this one file and make no other. They are in memory once more."""
+    _check_names(state, empty(info, path.name), path.name)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    new = not path.exists()
+    try:
+        path.write_bytes(serialized(tensors, metadata=metadata(metadata_of(info))))
+    except BaseException:
+        if new:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def load(path: Path, info: CheckpointInfo | None = None) -> tuple[BaseClassifier, CheckpointInfo]:

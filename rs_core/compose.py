@@ -30,7 +30,7 @@ def compose(
     loaded = [checkpoint.load(path) for path in files]
     infos = [replace(info, file_sha256=_sha256(path)) for (_, info), path in zip(loaded, origins or files, strict=True)]
     model, info = joined(composition, [model for model, _ in loaded], infos)
-    checkpoint.save(model, info, out)
+    checkpoint.write_state(model.network.state_dict(), info, out)
     return info
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rs_core.checkpoint import empty, fit_state, load, read_tensors, save_state
+from rs_core.checkpoint import empty, fit_state, load, read_tensors, write_state
 from rs_core.checkpoint_info import CheckpointInfo, Hints, make_info
 from rs_core.data.info import listed
 from rs_core.errors import InvalidCheckpoint
@@ -36,7 +36,7 @@ WANTED = "a state dict, saved by torch.save(model.state_dict(), path) or as safe
 def convert(path: Path, hints: Hints, out: Path) -> CheckpointInfo:
     """Reads a checkpoint of either format, told by its content, and writes ours to ``out``."""
     state, info = _read_tensorfile(path, hints) if is_tensorfile(path) else read_research(path, hints)
-    save_state(state, info, out)
+    write_state(state, info, out)
     return info
 
 

@@ -12,7 +12,7 @@ from service.auth import Credentials, Guard
 from service.comparing import MOST_WITH_FILES
 from service.job_answers import JobAnswers
 from service.metrics import QueueCollector, RequestMetrics
-from service.places import Places, Turns
+from service.places import DECODED_AT_ONCE, Places, Turns
 from service.presence import Presence, SameSchema
 from service.reports import VERSION
 from service.request_limits import RequestLimits, Room
@@ -38,6 +38,7 @@ from service.routes import (
     uploads,
 )
 from service.watch import Watch
+from worker import decoder
 from worker.decoding import Decoder
 from worker.settings import Settings
 from worker.store.session import Database
@@ -83,7 +84,7 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.state.owns_database = database is None
     app.state.watch = Watch(app.state.database)
     app.state.urgent_watch = Watch(app.state.database, eager=True)
-    app.state.decoder = Decoder()
+    app.state.decoder = Decoder(decoder.share(settings.decode_memory, DECODED_AT_ONCE), settings.sandbox_uid)
     app.state.decoding = Places(MOST_ARRIVING, "requests for predictions whose images are read"), Turns()
     app.state.comparing = Places(MOST_WITH_FILES, "comparisons with files")
     app.state.job_answers = JobAnswers(app.state.database)

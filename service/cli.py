@@ -32,6 +32,7 @@ from service.commands.plan import plan
 from service.commands.published import published
 from service.commands.report import report
 from service.commands.verify import verify
+from worker import launch
 
 WORKER_PACKAGES = ("torch", "torchvision", "safetensors", "sklearn")
 LOCAL, REMOTE, SERVER = "On local files, with no service", "With a service", "Run a service"
@@ -132,6 +133,7 @@ app.add_typer(server.keys, name="key", rich_help_panel=SERVER)
 
 def main() -> None:
     """The console script."""
+    launch.protect()
     app()
 
 

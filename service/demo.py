@@ -25,6 +25,7 @@ from service.client import Client
 from service.client_job import Job
 from service.commands.console import INTERRUPTED, bar, orderly_end
 from service.commands.transfer import RESULTS
+from worker import launch
 
 SIGMA, N0, N, ALPHA = 0.25, 100, 10_000, 0.001
 TRAINING_IMAGES = 1_397
@@ -109,7 +110,7 @@ def service_in(folder: Path, workers: int | None = None, settings: Mapping[str, 
     plain = {name: value for name, value in os.environ.items() if not name.startswith("RADII_")} | dict(settings or {})
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "service.cli", "up"),
+            *launch.command("service.cli", "up", starts_python=True),
             *("--data", str(folder / "data"), "--port", "0", "--workers", str(workers)),
         ],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A request's images as numbers. They are read in a process behind walls, JSON as well as files of images."""
+"""A request's images as numbers. They are read in a confined process, JSON as well as files of images."""
 
 from typing import Any
 

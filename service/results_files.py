@@ -7,7 +7,6 @@ other request wait. The other process (``results_process``) has limits on memory
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from rs_core.text_lines import Limits
 from rs_core.tsv_reader import read_results
 from service import records
 from service.errors import TooManyWait
+from worker import launch
 
 NDJSON = (".ndjson", ".jsonl")
 SMALL = 2**20
@@ -114,7 +114,7 @@ def _in_process(request: dict[str, Any]) -> Run:
     )
     try:
         made = subprocess.run(
-            [sys.executable, "-P", "-m", "service.results_process"],
+            launch.command("service.results_process"),
             input=json.dumps(request).encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

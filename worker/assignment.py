@@ -51,6 +51,7 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
             "snapshot": settings.snapshot,
             "convert": settings.convert_limit,
             "convert_memory": settings.convert_memory,
+            "sandbox_uid": settings.sandbox_uid,
             "max_dataset": settings.max_dataset,
         },
     }

@@ -5,9 +5,11 @@ Acknowledged early, no result, no arguments: a message that is lost costs one sw
 nothing to do. Who answers the bell stands in ``remote``.
 """
 
+import contextlib
 import logging
 from functools import lru_cache
 
+import celery.utils.imports as celery_imports
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -16,6 +18,9 @@ from worker import bell
 from worker.settings import Settings
 
 log = logging.getLogger("radii.broker")
+
+# Celery puts the working directory first on the path while it imports its own modules; nothing of radii is there.
+celery_imports.cwd_in_path = contextlib.nullcontext
 
 TASK = "radii.work"
 AWAY = (OperationalError, RedisError, OSError)

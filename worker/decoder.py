@@ -1,8 +1,8 @@
-"""The process in which images of requests are decoded, behind the converter's walls: ``python -m worker.decoder FD``.
+"""The process in which images of requests are decoded, confined as the converter is: ``worker.decoder FD MEMORY UID``.
 
 It has imported what it needs before the first image comes. For each request it makes a copy of itself (a fork takes a few
 milliseconds), which reads one request from a socket, answers and ends: nothing that a stranger's file does to a decoder is
-there when the next one comes. The request is a line of JSON and the bytes of the images, the answer a line and pixels.
+there when the next one comes. A copy gives up copies and threads, too, before it reads. The request is a line of JSON and the bytes of the images, the answer a line and pixels.
 """
 
 import json
@@ -18,10 +18,13 @@ from typing import Any
 from rs_core.data import pictures
 from rs_core.data.photos import Framing
 from rs_core.errors import InvalidImages, RadiiError
-from worker.walls import wall_in
+from worker.isolation.confine import Confinement, confine, confine_copy
+from worker.isolation.identity import NOBODY
+from worker.isolation.limits import Limits
+from worker.orphans import die_with_parent
 
 MEMORY = 4 * 2**30
-"""Bytes of address space."""
+"""Bytes of address space of each copy, where nothing else is given."""
 SECONDS = 10
 """For one request, of processor time and of any time."""
 LARGEST = 2**30
@@ -29,10 +32,21 @@ LARGEST = 2**30
 AS_LONG_AS_IT_LASTS = 10**8
 
 
+def share(total: int, at_once: int) -> int:
+    """Bytes of address space of each of ``at_once`` copies that have ``total`` together, and never more than ``MEMORY``."""
+    return min(MEMORY, total // at_once)
+
+
+def in_gib(size: int) -> str:
+    """Bytes in words."""
+    return f"{size / 2**30:.3g} GiB"
+
+
 def main() -> None:
     """Serves requests until the control socket closes."""
-    control = socket.socket(fileno=int(sys.argv[1]))
-    wall_in(MEMORY, AS_LONG_AS_IT_LASTS, LARGEST)
+    descriptor, memory, uid = (int(given) for given in sys.argv[1:])
+    control = socket.socket(fileno=descriptor)
+    confine(confinement(memory, uid))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that copies that have ended leave nothing behind
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
@@ -44,12 +58,21 @@ def main() -> None:
         os.close(descriptors[0])
 
 
+def confinement(memory: int = MEMORY, uid: int = NOBODY) -> Confinement:
+    """What the decoder may do: read its own code."""
+    limits = Limits(memory=memory, seconds=AS_LONG_AS_IT_LASTS, output=LARGEST)
+    return Confinement(limits=limits, uid=uid, processes=True)
+
+
 def _serve(connection: socket.socket) -> None:
     """One request, and the end of this copy."""
     code = 1
     try:
+        die_with_parent()
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         signal.alarm(SECONDS)
+        os.dup2(1, 2)  # what a file makes a copy say is not for the service's log
+        confine_copy()
         with connection, connection.makefile("rwb") as stream:
             _answer(stream)
         code = 0
@@ -65,7 +88,8 @@ def _answer(stream: BufferedIOBase) -> None:
         stream.write(json.dumps({"problem": error.problem()}).encode() + b"\n")
         return
     except MemoryError:
-        expected = f"images that fit into {MEMORY // 2**30} GiB when they are decoded"
+        memory = resource.getrlimit(resource.RLIMIT_AS)[0]
+        expected = f"images that fit into {in_gib(memory)} when they are decoded"
         problem = InvalidImages(expected=expected, got="larger ones")
         stream.write(json.dumps({"problem": problem.problem()}).encode() + b"\n")
         return

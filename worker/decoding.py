@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from io import BufferedIOBase
 from math import prod
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 
 from rs_core.data.info import Shape
 from rs_core.errors import InvalidImages, RadiiError
-from worker import decoder
+from worker import decoder, launch
+from worker.isolation.identity import NOBODY
 
 SECONDS = 12.0
 """For which an answer may be silent: the decoder's own limit, and a little."""
@@ -29,9 +29,15 @@ class Ended(Exception):
 
 
 class Decoder:
-    """A decoder that is ready. Any thread may use it; it is started when it is first needed, or by :meth:`start`."""
+    """A decoder that is ready. Any thread may use it; it is started when it is first needed, or by :meth:`start`.
 
-    def __init__(self) -> None:
+    Args:
+        memory: Bytes of address space of each request's copy of the decoder.
+        uid: User and group of the decoder where the service is root's.
+    """
+
+    def __init__(self, memory: int = decoder.MEMORY, uid: int = NOBODY) -> None:
+        self._memory, self._uid = memory, uid
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -65,7 +71,7 @@ class Decoder:
             with self._lock:
                 if self._runs():
                     break  # it was the images that ended their copy, and nothing else that ended all
-        limits = f"{decoder.SECONDS} s and {decoder.MEMORY // 2**30} GiB of memory"
+        limits = f"{decoder.SECONDS} s and {decoder.in_gib(self._memory)} of memory"
         raise InvalidImages(expected=f"images that can be decoded in {limits}", got="ones that ended the decoder")
 
     def _answered(self, message: bytes, shape: Shape, most: int) -> NDArray[Any]:
@@ -112,7 +118,7 @@ class Decoder:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "worker.decoder", str(theirs.fileno())],
+                launch.command("worker.decoder", str(theirs.fileno()), str(self._memory), str(self._uid)),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),

@@ -16,7 +16,8 @@ from sqlalchemy import func, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from worker import broker
+from worker import broker, machine_memory
+from worker.isolation import support
 from worker.settings import SECRETS, Settings
 from worker.store import backlog, blobs, counters, data_folder, jobs, schema, start_failures, unfinished
 from worker.store.clock import clock
@@ -48,7 +49,7 @@ class Finding:
 def look(settings: Settings) -> list[Finding]:
     """Everything that can be told about this machine and its service."""
     found: list[Finding] = []
-    for check in (_python, _variables, _torch, _compiler, _folder, _broker):
+    for check in (_python, _variables, _torch, _compiler, _folder, _broker, _isolation, _memory):
         found += _tried(check.__name__.strip("_"), lambda check=check: check(settings))  # type: ignore[misc]
     return found + _tried("database", lambda: _database(settings))
 
@@ -190,6 +191,37 @@ def _broker(settings: Settings) -> Iterator[Finding]:
     else:
         hint = f"jobs are found {settings.look:g} s later; is Redis running at RADII_BROKER_URL?"
         yield Finding(what="broker", state="wrong", found="does not answer", help=hint)
+
+
+def _isolation(settings: Settings) -> Iterator[Finding]:
+    lacking = support.missing(settings.sandbox_uid)
+    for each in lacking:
+        yield Finding(
+            what="isolation",
+            state="worth knowing",
+            found=f"missing: {each.restriction} ({each.reason})",
+            help=f"{each.consequence}; the README lists what each restriction needs",
+        )
+    if not lacking:
+        yield Finding(what="isolation", state="good", found="files from outside are opened under every restriction")
+
+
+def _memory(settings: Settings) -> Iterator[Finding]:
+    workers, total = max(1, settings.local_workers), machine_memory.total()
+    asked = workers * settings.convert_memory + settings.decode_memory
+    found = (
+        f"{workers} x {_gib(settings.convert_memory)} for conversions (RADII_CONVERT_MEMORY) and "
+        f"{_gib(settings.decode_memory)} for images of requests (RADII_DECODE_MEMORY), of {_gib(total)}"
+    )
+    if asked > total:
+        hint = "large files can use up the machine's memory at the same time: lower the two, or the local workers"
+        yield Finding(what="memory limits", state="worth knowing", found=found, help=hint)
+    else:
+        yield Finding(what="memory limits", state="good", found=found)
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
 
 
 def _database(settings: Settings) -> Iterator[Finding]:

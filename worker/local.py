@@ -20,7 +20,7 @@ from typing import IO
 from sqlalchemy.exc import SQLAlchemyError
 
 from rs_core.errors import OperationError
-from worker import caches, logs
+from worker import caches, launch, logs
 from worker.backoff import Backoff, Repeats
 from worker.bell import Bell
 from worker.loop import REFUSED, CannotStart, Slot, end
@@ -35,7 +35,7 @@ from worker.sweep import Rounds, Sweeping
 
 log = logging.getLogger("radii.local")
 
-COMMAND = (sys.executable, "-m", "worker.local")
+COMMAND = tuple(launch.command("worker.local", starts_python=True))
 STABLE = 60.0
 """Seconds after which a worker that ends had not failed to start: it is started again at once, as the first time."""
 
@@ -149,7 +149,7 @@ class LocalWorker:
                 stdin=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=(write_end,),
-                env=_without_secret_files() | environment(settings),
+                env=launch.environment(_without_secret_files() | environment(settings)),
                 start_new_session=True,  # a Ctrl-C is for the parent, which ends its workers in order
             )
         except OSError:
@@ -241,6 +241,7 @@ def _until_parent_is_gone(stop: threading.Event) -> None:
 
 def main() -> None:
     """One worker process; it says on the descriptor of its argument that it has started, or why it cannot."""
+    launch.protect()
     settings = Settings()
     logs.configure(settings)
     caches.keep_in(settings)

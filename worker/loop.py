@@ -22,6 +22,7 @@ from rs_core.models import table as architectures
 from worker import logs
 from worker.backoff import Backoff, Repeats
 from worker.drive import Drive, GivenUp, unexpected
+from worker.isolation import support
 from worker.process import Child, ChildEnded, describe
 from worker.process_output import why_not_started
 from worker.settings import Settings
@@ -185,6 +186,7 @@ class Slot:
             architectures.use(self.settings.architectures)
         except RadiiError as error:
             raise CannotStart(f"the file of RADII_ARCHITECTURES cannot be used: {error}") from None
+        support.log_missing_soon(self.settings.sandbox_uid)
         self._ready_child()
         with contextlib.suppress(OperationalError):  # the next round does it
             self.register()

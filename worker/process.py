@@ -11,18 +11,20 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
+from worker import launch
 from worker.process_output import ProcessOutput
 from worker.settings import Settings
 
 Message = dict[str, Any]
 
-COMMAND = (sys.executable, "-m", "worker.child")
+COMMAND = tuple(launch.command("worker.child", starts_python=True))
+WITHHELD = ("RADII_DATABASE_URL", "RADII_BROKER_URL", "RADII_API_KEY", "PGPASS", "PGSERVICE")
+"""Beginnings of the names of variables that the child does not get: it needs no database, queue or service."""
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 * 2**30), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**30)}
 """For glibc's allocator, which else hands every large block back and faults its pages in again at the next step: a MACER
 step of ResNet-20 took 2.3 times as long, other methods 1.1 to 1.2 times. The memory goes when the child ends."""
@@ -41,11 +43,14 @@ class ChildEnded(Exception):
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The child's environment; what the operator says of the allocator goes before ours."""
+    """The child's environment, without credentials; what the operator says of the allocator goes before ours."""
     own = {"RADII_DEVICE": settings.device, "RADII_WORKER_NUMBER": str(settings.worker_number)}
     if settings.architectures is not None:
         own["RADII_ARCHITECTURES"] = str(settings.architectures.absolute())
-    return KEPT_MEMORY | {"TORCHINDUCTOR_CACHE_DIR": str(settings.compiled.absolute())} | os.environ | own
+    given = {name: value for name, value in os.environ.items() if not name.startswith(WITHHELD)}
+    return launch.environment(
+        KEPT_MEMORY | {"TORCHINDUCTOR_CACHE_DIR": str(settings.compiled.absolute())} | given | own
+    )
 
 
 def describe(code: int | None) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from celery import signals
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker import broker, caches, logs
+from worker import broker, caches, launch, logs
 from worker.local import run_process
 from worker.loop import CannotStart, Slot, end
 from worker.settings import Settings
@@ -95,6 +95,7 @@ def _look_around(slot: Slot, turn: Any, rounds: Rounds) -> None:
 
 def main() -> None:
     """One worker process."""
+    launch.protect()
     settings = Settings()
     logs.configure(settings)
     caches.keep_in(settings)

@@ -1,11 +1,12 @@
-"""The converter's walls: strangers' files are opened in a process of its own, ``python -m worker.sandbox``.
+"""The converter: files from outside are opened in a process of its own, ``worker.sandbox``, which is confined.
 
-That process has an empty environment (no credentials), no network where the system lets it give that up, limits on
-memory, processor time, file size and open files, and a time limit kept by its parent. It reads one request from its
-standard input, writes one file and answers with one line. ``weights_only`` loading and header checks happen inside;
-these walls are for the day when they do not suffice.
+That process has an empty environment (no credentials) and a time limit kept by its parent. It reads one request from its
+standard input, imports what that needs, is confined (``worker.isolation``) and only then opens the first file: it can read
+these files and write one, which exists before. It answers with one line. ``weights_only`` loading and header checks happen
+inside; the confinement is for the day when they do not suffice.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -20,69 +21,133 @@ from typing import IO, TYPE_CHECKING, Any
 
 from rs_core.checkpoint_info import CheckpointInfo, Hints, dump_info
 from rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
+from worker import converted, launch
+from worker.isolation import readable
+from worker.isolation.confine import Confinement, confine
+from worker.isolation.exchange import Exchange, TooLong
+from worker.isolation.identity import NOBODY
+from worker.isolation.limits import Limits
 from worker.orphans import die_with_parent
-from worker.walls import MAX_OUTPUT, wall_in
 
 if TYPE_CHECKING:
     from rs_core.data.conversion import Converted
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What says nothing of the files: a file that is too large does, as that is one of the walls."""
+"""What says nothing of the files: a file that is too large does, as that is one of the limits."""
 STEP = 1.0
+MAX_OUTPUT = 64 * 2**30
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
 
 
-def convert(request: dict[str, Any], *, seconds: float, memory: int) -> dict[str, Any]:
+def convert(request: dict[str, Any], *, seconds: float, memory: int, uid: int = NOBODY) -> dict[str, Any]:
     """Runs one request and returns its answer.
 
-    ``request``: ``what`` ("dataset" or "checkpoint"), ``files`` (name -> path), ``out``, and what the caller knows of
-    them; ``max_dataset`` limits the bytes of all images, ``architectures`` is the file of registered ones. Raises the
-    converter's own error, :class:`InvalidDataset` / :class:`InvalidCheckpoint` where it ran into a wall, and
-    :class:`OSError` where there is no room for what it writes.
+    Args:
+        request: ``what`` ("dataset" or "checkpoint"), ``files`` (name -> path), ``out``, and what the caller knows of them;
+            ``max_dataset`` limits the bytes of all images, ``architectures`` is the file of registered ones.
+        seconds: Time limit.
+        memory: Bytes of address space.
+        uid: User and group of the converter where this process is root's.
+
+    Raises:
+        RadiiError: The converter's own error, or :class:`InvalidDataset` / :class:`InvalidCheckpoint` at a limit.
+        OSError: There is no room for what it writes.
     """
-    return next(answer for answer in steps(request, seconds=seconds, memory=memory) if not isinstance(answer, int))
+    run = steps(request, seconds=seconds, memory=memory, uid=uid)
+    return next(answer for answer in run if not isinstance(answer, int))
 
 
-def steps(request: dict[str, Any], *, seconds: float, memory: int) -> Iterator[dict[str, Any] | int]:
-    """The same, yielding about once a second how many images are made, 0 where that is not counted, until the answer;
-    whoever closes the iterator ends the converter."""
-    kind = InvalidDataset if request["what"] == "dataset" else InvalidCheckpoint
+def steps(request: dict[str, Any], *, seconds: float, memory: int, uid: int = NOBODY) -> Iterator[dict[str, Any] | int]:
+    """The same, yielding about once a second how many images are made, 0 where that is not counted, until the answer.
+    Closing the iterator ends the converter."""
     folder = Path(tempfile.mkdtemp(prefix="radii-"))
-    names, told = folder / "names", folder / "told"
-    names.mkdir()
-    more = {"seconds": seconds, "memory": memory, "names": str(names), "told": str(told)}
-    body: bytes | None = json.dumps(request | more).encode()
+    try:
+        files = _named(folder, request["files"])
+        with _output(Path(request["out"])):
+            for answer in _run(request | {"files": files, "seconds": seconds, "memory": memory, "uid": uid}):
+                if isinstance(answer, int):
+                    yield answer
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    yield answer
+
+
+def _run(request: dict[str, Any]) -> Iterator[dict[str, Any] | int]:
+    kind = InvalidDataset if request["what"] == "dataset" else InvalidCheckpoint
+    progress, reported = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "worker.sandbox"],
+        launch.command("worker.sandbox"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pass_fds=(reported,),
         env={"PATH": os.defpath, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"},
     )
-    deadline = time.monotonic() + seconds
+    os.close(reported)
+    exchange = Exchange(process, json.dumps(request | {"progress": reported}).encode(), progress)
+    deadline = time.monotonic() + request["seconds"]
     try:
-        while True:
-            try:
-                said, errors = process.communicate(body, timeout=max(0.0, min(STEP, deadline - time.monotonic())))
-                break
-            except subprocess.TimeoutExpired:
-                body = None  # it has been sent
+        while not exchange.ended(max(0.0, min(STEP, deadline - time.monotonic()))):
             if time.monotonic() >= deadline:
-                raise kind(**_too_slow(request, seconds, _told(told))) from None
-            yield _told(told)
+                raise kind(**_too_slow(request, request["seconds"], exchange.count))
+            yield exchange.count
+    except TooLong:
+        exchange.answer.clear()
     finally:
         process.kill()
-        process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        code = process.wait()
+        exchange.close()
     try:
-        answer: dict[str, Any] = json.loads(said)
+        yield converted.read(bytes(exchange.answer), request["what"], request["out"])
+    except RadiiError:
+        raise
     except ValueError:
-        got = _how(process.returncode, errors)
+        got = _how(code, exchange.errors)
         raise kind(expected="a file that the converter can read within its limits", got=got) from None
-    if "problem" in answer:
-        raise RadiiError.from_problem(answer["problem"])
-    if "disk_full" in answer:
-        raise OSError(answer["disk_full"], os.strerror(answer["disk_full"]), request["out"])
-    yield answer
+
+
+@contextlib.contextmanager
+def _output(out: Path) -> Iterator[None]:
+    """Makes the file that the converter writes; removes it where the block raises, and takes it back from the converter's
+    user."""
+    new = not out.exists()
+    out.touch()
+    made = out.stat()
+    try:
+        yield
+        _take_back(out, made)
+    except BaseException:
+        if new:
+            out.unlink(missing_ok=True)
+        raise
+
+
+def _take_back(out: Path, made: os.stat_result) -> None:
+    found = out.lstat()
+    if (found.st_dev, found.st_ino) != (made.st_dev, made.st_ino):
+        raise InvalidDataset(expected="the file that the converter was given to write", got=f"another one at {out}")
+    if found.st_uid != made.st_uid:
+        os.chown(out, made.st_uid, made.st_gid, follow_symlinks=False)
+
+
+def _named(folder: Path, files: dict[str, str]) -> dict[str, str]:
+    """Links to the files under the names that their owner gave them, so that messages speak of those; name -> link."""
+    links = {}
+    for number, (name, target) in enumerate(files.items()):
+        link = folder / (_file_name(name) or "file")
+        if link.is_symlink():
+            link = folder / str(number) / link.name
+            link.parent.mkdir()
+        link.symlink_to(Path(target).absolute())
+        links[name] = str(link)
+    return links
+
+
+def _file_name(name: str) -> str:
+    """The last part of a name, as much of its end as a file's name may have."""
+    last = Path(name.replace("\0", "?")).name.encode(errors="replace")
+    return last[-LONGEST_NAME:].decode(errors="ignore")
 
 
 def _too_slow(request: dict[str, Any], seconds: float, made: int) -> dict[str, str]:
@@ -90,14 +155,6 @@ def _too_slow(request: dict[str, Any], seconds: float, made: int) -> dict[str, s
         expected = f"as many images as can be corrupted within {seconds:.0f} s (RADII_CONVERT_LIMIT)"
         return {"expected": expected, "got": f"more: {made:,} were made in that time"}
     return {"expected": f"a file that can be converted within {seconds:.0f} s", "got": "one that takes longer"}
-
-
-def _told(path: Path) -> int:
-    """How many images the converter says that it has made."""
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return 0
 
 
 def _how(code: int, errors: bytes) -> str:
@@ -112,7 +169,8 @@ def main() -> None:
     die_with_parent()
     answers = _apart()
     request = json.load(sys.stdin)
-    wall_in(request["memory"], request["seconds"], max(MAX_OUTPUT, 2 * request.get("max_dataset", 0)))
+    _import_for(request)
+    confine(_confinement(request))
     try:
         answer = _dataset(request) if request["what"] == "dataset" else _checkpoint(request)
     except RadiiError as error:
@@ -132,6 +190,61 @@ def _apart() -> IO[str]:
     return answers
 
 
+def _import_for(request: dict[str, Any]) -> None:
+    """Imports what looks at the machine when it is imported: processors, locales, locks."""
+    if request["what"] == "checkpoint":
+        import rs_core.compose
+        import rs_core.research
+
+        _import_registered(request)
+    elif request.get("corrupt"):
+        import rs_core.data.corrupting
+        from rs_core.data import corruptions
+
+        with contextlib.suppress(RadiiError):  # it is raised again where it belongs to an answer
+            corruptions._library()
+    elif request.get("builtin"):
+        import sklearn.datasets  # noqa: F401
+
+        import rs_core.data.builtin
+    else:
+        import rs_core.data.conversion  # noqa: F401
+
+
+def _import_registered(request: dict[str, Any]) -> None:
+    """Imports the operator's modules, which may do anything when they are imported. What is wrong with them is said when a
+    network of theirs is built."""
+    from rs_core.models import registered, table
+
+    with contextlib.suppress(RadiiError):
+        table.use(request.get("architectures"))
+        for row in table.registered():
+            with contextlib.suppress(Exception):
+                registered.function(row)
+
+
+def _confinement(request: dict[str, Any]) -> Confinement:
+    out, size = Path(request["out"]), max(MAX_OUTPUT, 2 * request.get("max_dataset", 0))
+    code, folders = _registered_code(request.get("architectures"))
+    return Confinement(
+        limits=Limits(memory=request["memory"], seconds=request["seconds"], output=size),
+        inputs=tuple(Path(path) for path in request["files"].values()),
+        code=code,
+        folders=folders,
+        outputs=(out,),
+        uid=request["uid"],
+        threads=True,
+    )
+
+
+def _registered_code(file: str | None) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The file of registered architectures with the modules in its folder, and that folder."""
+    if file is None:
+        return (), ()
+    folder = Path(file).absolute().parent
+    return (Path(file), *readable.modules(folder)), (folder,)
+
+
 def _dataset(request: dict[str, Any]) -> dict[str, Any]:
     from rs_core.data import canonical, conversion
     from rs_core.data.builtin import BUILTIN
@@ -147,9 +260,8 @@ def _dataset(request: dict[str, Any]) -> dict[str, Any]:
             content_hash=canonical.content_hash(data), count=len(data), shape=data.shape, class_names=data.class_names
         )
         return _dataset_columns(out, made)
-    paths = _named(request)
     made = conversion.convert(
-        paths,
+        _paths(request),
         out,
         format=request.get("format"),
         class_names=request.get("class_names"),
@@ -165,14 +277,14 @@ def _corrupted(request: dict[str, Any], out: Path) -> dict[str, Any]:
     from rs_core.data import canonical
     from rs_core.data.corrupting import write_corrupted
 
-    (path,), told = _named(request), Path(request["told"])
+    (path,) = _paths(request)
     last = time.monotonic()
 
     def tell(done: int, _: int) -> None:
         nonlocal last
         if time.monotonic() - last >= STEP / 2:
             last = time.monotonic()
-            told.write_text(str(done))
+            os.write(request["progress"], f"{done}\n".encode())
 
     made = write_corrupted(
         canonical.open_dataset(path),
@@ -217,7 +329,7 @@ def _checkpoint(request: dict[str, Any]) -> dict[str, Any]:
 
     given = {name: request[name] for name in Hints.__dataclass_fields__ if request.get(name) is not None}
     hints = TypeAdapter(Hints).validate_python(given)
-    paths = _named(request)
+    paths = _paths(request)
     if len(paths) != 1:
         raise InvalidCheckpoint(expected="one file", got=f"{len(paths)} files")
     info = convert_file(paths[0], hints, Path(request["out"]))
@@ -231,7 +343,7 @@ def _composed(request: dict[str, Any]) -> CheckpointInfo:
     from rs_core.composition import Composition
 
     composition: Composition = TypeAdapter(Composition).validate_python(request["compose"])
-    return compose(composition, _named(request), Path(request["out"]))
+    return compose(composition, _paths(request), Path(request["out"]))
 
 
 def checkpoint_columns(info: CheckpointInfo) -> dict[str, Any]:
@@ -246,15 +358,8 @@ def checkpoint_columns(info: CheckpointInfo) -> dict[str, Any]:
     }
 
 
-def _named(request: dict[str, Any]) -> list[Path]:
-    """Links to the files under the names that their owner gave them, so that messages speak of those. Their folder is the
-    parent's, which removes it however this process ends."""
-    paths = []
-    for name, target in request["files"].items():
-        link = Path(request["names"]) / (Path(name).name or "file")
-        link.symlink_to(Path(target).absolute())
-        paths.append(link)
-    return paths
+def _paths(request: dict[str, Any]) -> list[Path]:
+    return [Path(path) for path in request["files"].values()]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import URL
 
+from worker import machine_memory
+
 SEEN_AT_LEAST = 45.0
 SECRETS = ("database_url", "broker_url")
 """Settings that may hold a password: RADII_..._FILE names a file that holds the value."""
@@ -41,6 +43,20 @@ class SecretFiles(EnvSettingsSource):
 def sqlite_url(path: Path) -> str:
     """The SQLAlchemy URL of an SQLite file, whatever characters its path has."""
     return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
+GIB = 2**30
+
+
+def convert_memory() -> int:
+    """Bytes that one conversion may take by default: the machine's memory, up to 16 GiB."""
+    return min(16 * GIB, machine_memory.total())
+
+
+def decode_memory() -> int:
+    """Bytes that all requests' images may take by default while they are decoded: a quarter of the machine's memory, from 2
+    to 16 GiB."""
+    return max(2 * GIB, min(16 * GIB, machine_memory.total() // 4))
 
 
 class Settings(BaseSettings):
@@ -113,7 +129,23 @@ class Settings(BaseSettings):
     keep_warm: float = Field(default=60.0, ge=0, description="an idle child keeps its model this long")
     snapshot: float = Field(default=60.0, gt=0, description="between two snapshots of a training job")
     convert_limit: float = Field(default=600.0, gt=0, description="time limit of one conversion of an upload")
-    convert_memory: int = Field(default=16 * 2**30, gt=0, description="bytes of address space of one conversion")
+    convert_memory: int = Field(
+        default_factory=convert_memory,
+        gt=0,
+        description="bytes of address space of one conversion; unset: the machine's memory, up to 16 GiB",
+    )
+    decode_memory: int = Field(
+        default_factory=decode_memory,
+        ge=2 * GIB,
+        description="bytes of address space for images of requests, shared by those that are decoded at once; "
+        "unset: a quarter of the machine's memory",
+    )
+    sandbox_uid: int = Field(
+        default=65534,
+        ge=1,
+        lt=2**32 - 1,
+        description="user and group number of the processes that open files from outside, where radii runs as root",
+    )
     max_dataset: int = Field(
         default=16 * 2**30, gt=0, description="bytes of one data set; beyond 16 GiB: zips of class folders alone"
     )

@@ -81,7 +81,7 @@ def network(row: Architecture, num_classes: int, input_shape: Shape) -> "nn.Modu
 
     where = f"{row.name}, {row.builder}"
     try:
-        made: Any = _function(row)(num_classes, input_shape)
+        made: Any = function(row)(num_classes, input_shape)
     except Exception as error:  # the function is anybody's
         raise BrokenArchitecture(
             expected="a function that builds a network", got=cause_of(error), where=where
@@ -123,13 +123,13 @@ def _row(name: str, table: Any, path: Path) -> Architecture:
     )
 
 
-def _function(row: Architecture) -> Callable[[int, Shape], Any]:
-    """Imports the function. The file's folder comes last on the path: it adds modules, and hides none."""
+def function(row: Architecture) -> Callable[[int, Shape], Any]:
+    """The function that the row names, imported. The file's folder comes last on the path: it adds modules, and hides none."""
     if row.folder not in sys.path:
         sys.path.append(row.folder)
     module, name = row.builder.split(":")
-    function: Callable[[int, Shape], Any] = getattr(import_module(module), name)
-    return function
+    found: Callable[[int, Shape], Any] = getattr(import_module(module), name)
+    return found
 
 
 def _check_logits(made: "nn.Module", num_classes: int, input_shape: Shape, where: str) -> None:

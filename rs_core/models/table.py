@@ -220,6 +220,11 @@ def registered_file() -> str | None:
     return str(_FILE[0]) if _FILE else None
 
 
+def registered() -> tuple[Architecture, ...]:
+    """The rows of the file that is in use."""
+    return tuple(_REGISTERED.values())
+
+
 def names() -> tuple[str, ...]:
     """Every architecture's name: the table's, the registered ones, torchvision's."""
     return (*ARCHITECTURES, *_REGISTERED, *TORCHVISION)

@@ -62,6 +62,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     caches.keep_in(settings)  # before matplotlib is imported
     from service.app import create_app
     from service.connections import server_config
+    from worker.isolation import support
     from worker.sweep import Sweeping
 
     class Server(uvicorn.Server):
@@ -86,6 +87,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     with listener, orderly_end(), Sweeping(settings), _workers(settings) as workers:
         app = create_app(settings, require_key=require_key)
         app.state.decoder.start()  # nobody waits for that later
+        support.log_missing_soon(settings.sandbox_uid)
         config = server_config(app, most_connections(), timeout_graceful_shutdown=SECONDS_FOR_REQUESTS)
         Server(config).run(sockets=[listener])
 

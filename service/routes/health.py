@@ -18,6 +18,7 @@ from service.reports import VERSION
 from service.resources import json_answer
 from service.schemas import Answer
 from worker import broker
+from worker.isolation import support
 from worker.settings import Settings
 from worker.store import backlog, blobs, data_folder, schema, start_failures
 from worker.store.session import Database
@@ -86,7 +87,7 @@ async def get_health() -> Health:
 )
 def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Response:
     """Database, schema and blob folder, without which nothing is served (503); room for uploads; workers and broker, without
-    which jobs wait."""
+    which jobs wait; the restrictions under which files from outside are opened."""
     checks = {
         "database": _check(lambda: _reach(database)),
         "schema": _check(lambda: _schema(database)),
@@ -94,6 +95,7 @@ def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Response:
         "blobs": _check(lambda: _writable(settings)),
     }
     ready = all(check.ok for check in checks.values())
+    checks["isolation"] = _check(lambda: _isolated(settings), needed=False)
     checks["room"] = _check(lambda: _room(settings), needed=False)
     workers = _workers(database, settings) if checks["database"].ok and checks["schema"].ok else None
     failures = _start_failures(database) if workers is not None else []
@@ -161,6 +163,13 @@ def _told(workers: list[SeenWorker], failures: list[StartFailure], settings: Set
     if paused:
         raise Missing(f"{len(paused)} of {len(workers)} take no shards: {paused[0].paused}")
     return f"{len(workers)} seen in the last {settings.seen:.0f} s"
+
+
+def _isolated(settings: Settings) -> str:
+    lacking = support.missing(settings.sandbox_uid)
+    if lacking:
+        raise Missing(f"files from outside are opened without: {', '.join(each.restriction for each in lacking)}")
+    return "files from outside are opened under every restriction"
 
 
 def _hear(settings: Settings) -> str:

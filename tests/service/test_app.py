@@ -11,6 +11,8 @@ from sqlalchemy import text, update
 from tests_support import servers
 from tests_support.over_http import Service, serving
 
+from worker.isolation import support
+from worker.isolation.confine import Missing
 from worker.settings import Settings
 from worker.store import counters
 from worker.store.clock import clock
@@ -115,6 +117,7 @@ def test_readiness_tells_of_workers_and_broker_and_does_not_depend_on_them(fresh
         body = service.client.get("/readyz").json()
         assert body["ready"] is True
         assert {name: check["ok"] for name, check in body["checks"].items() if not check["needed"]} == {
+            "isolation": not support.missing(65534),
             "room": True,
             "workers": False,
             "broker": False,
@@ -125,6 +128,20 @@ def test_readiness_tells_of_workers_and_broker_and_does_not_depend_on_them(fresh
         body = service.client.get("/readyz").json()
         assert body["checks"]["workers"]["ok"] is True
         assert [worker["device_type"] for worker in body["workers"]] == ["cuda"]
+
+
+def test_readiness_names_each_restriction_that_is_missing_and_does_not_depend_on_it(
+    fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = [Missing(restriction=name, reason="", consequence="") for name in ("Landlock", "network namespace")]
+    with serving(fresh, Settings(data=tmp_path, min_free=0)) as service:
+        monkeypatch.setattr(support, "missing", lambda uid: lacking)
+        body = service.client.get("/readyz").json()
+        assert (body["ready"], body["checks"]["isolation"]["ok"]) == (True, False)
+        told = "files from outside are opened without: Landlock, network namespace"
+        assert body["checks"]["isolation"]["detail"] == told
+        monkeypatch.setattr(support, "missing", lambda uid: ())
+        assert service.client.get("/readyz").json()["checks"]["isolation"]["ok"] is True
 
 
 def test_readiness_tells_that_uploads_find_no_room(fresh: Database, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests_support import pictures, processes, system
 
 from rs_core.errors import InvalidImages, Mismatch
 from worker import decoding
+from worker.decoder import share
 from worker.decoding import Decoder
 
 SHAPE = (1, 8, 8)
@@ -71,6 +73,30 @@ def test_the_process_has_no_credentials_and_no_way_to_write_large_files(
     assert [line.split()[-3] for line in limits.splitlines() if line.startswith("Max address space")] == [
         str(4 * 2**30)
     ]
+
+
+@pytest.mark.parametrize("total, each", [(2, 0.5), (8, 2), (64, 4)])
+def test_requests_that_are_decoded_at_once_share_their_memory(total: int, each: float) -> None:
+    memory = share(total * 2**30, 4)
+    assert memory == each * 2**30
+    decoder = Decoder(memory)
+    try:
+        assert decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5).shape == (1, *SHAPE)
+        limits = Path(f"/proc/{_pid(decoder)}/limits").read_text()
+        assert f"Max address space         {memory} " in limits
+    finally:
+        decoder.close()
+
+
+def test_a_decoder_outlives_the_thread_that_has_started_it(decoder: Decoder) -> None:
+    """Threads of a service end when they are idle."""
+    starter = threading.Thread(target=decoder.start)
+    starter.start()
+    starter.join()
+    decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    first = _pid(decoder)
+    decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    assert _pid(decoder) == first
 
 
 def test_a_decoder_that_was_killed_is_started_again(decoder: Decoder) -> None:

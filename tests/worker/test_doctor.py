@@ -7,8 +7,10 @@ import pytest
 from sqlalchemy import text
 from tests_support import servers, things
 
-from worker import doctor
-from worker.settings import Settings
+from worker import doctor, machine_memory
+from worker.isolation import support
+from worker.isolation.confine import Missing
+from worker.settings import GIB, Settings
 from worker.store import blobs, jobs
 from worker.store.clock import clock
 from worker.store.jobs import NewJob
@@ -158,3 +160,26 @@ def test_a_broken_database_file_is_told_and_no_check_stops_the_others(tmp_path: 
     (tmp_path / "radii.db").write_bytes(b"not a database, but something else" * 100)
     wrong = _wrong(Settings(data=tmp_path, device="cpu", min_free=0))
     assert "file is not a database" in wrong["database"]
+
+
+def test_a_restriction_that_this_system_lacks_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = Missing(restriction="Landlock", reason="Function not implemented", consequence="files are open")
+    monkeypatch.setattr(support, "missing", lambda uid: (lacking,))
+    (found,) = (each for each in doctor.look(settings) if each.what == "isolation")
+    assert (found.state, found.found) == ("worth knowing", "missing: Landlock (Function not implemented)")
+    assert found.help.startswith("files are open; ")
+    monkeypatch.setattr(support, "missing", lambda uid: ())
+    assert [each.state for each in doctor.look(settings) if each.what == "isolation"] == ["good"]
+
+
+def test_memory_limits_that_exceed_the_machine_are_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(total: int, **changes: int) -> tuple[str, str]:
+        monkeypatch.setattr(machine_memory, "total", lambda: total * GIB)
+        memory = {"convert_memory": 16 * GIB, "decode_memory": 4 * GIB} | changes
+        (found,) = (each for each in doctor.look(settings.model_copy(update=memory)) if each.what == "memory limits")
+        return found.state, found.found
+
+    assert told(20)[0] == "good"
+    state, found = told(36, local_workers=2)
+    assert state == "good" and found.startswith("2 x 16.0 GiB for conversions (RADII_CONVERT_MEMORY) and 4.0 GiB")
+    assert told(35, local_workers=2)[0] == "worth knowing"

@@ -59,6 +59,13 @@ def test_what_the_operator_says_of_the_allocator_stays(tmp_path: Path, monkeypat
     assert environment(settings)["MALLOC_TRIM_THRESHOLD_"] == "1"
 
 
+def test_a_child_gets_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RADII_DATABASE_URL", "RADII_DATABASE_URL_FILE", "RADII_BROKER_URL", "RADII_API_KEY", "PGPASSWORD"):
+        monkeypatch.setenv(name, "secret")
+    given = Settings(data=tmp_path, database_url="postgresql://x:secret@h/d", broker_url="redis://:secret@h/0")
+    assert "secret" not in " ".join(environment(given).values())
+
+
 def test_the_device_is_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RADII_DEVICE", "cuda:3")
     assert environment(Settings(data=tmp_path, device="cpu"))["RADII_DEVICE"] == "cpu"

@@ -1,4 +1,4 @@
-"""A conversion: uploaded files, opened behind walls (``sandbox``), become the one form that the worker keeps; so does a
+"""A conversion: uploaded files, opened by a confined process (``sandbox``), become the one form that the worker keeps; so does a
 stored data set whose images are corrupted, and stored checkpoints become one.
 """
 
@@ -26,8 +26,9 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
         "architectures": table.registered_file(),
     }
     seconds, memory = task.limits["convert"], int(task.limits["convert_memory"])
+    uid = int(task.limits["sandbox_uid"])
     try:
-        for answer in sandbox.steps(request, seconds=seconds, memory=memory):
+        for answer in sandbox.steps(request, seconds=seconds, memory=memory, uid=uid):
             if isinstance(answer, int):
                 yield {"type": "step", "work_done": answer}
             else:

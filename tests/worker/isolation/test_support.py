@@ -1,0 +1,74 @@
+"""Each restriction that a system lacks is found by a trial, logged, and compensated where it can be."""
+
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from worker.isolation import landlock, seccomp, support
+from worker.isolation.confine import Missing
+from worker.isolation.identity import NOBODY
+
+
+def test_the_trial_finds_what_is_missing_on_this_machine() -> None:
+    support.missing.cache_clear()
+    found = {each.restriction for each in support.missing(NOBODY)}
+    assert "isolation" not in found, "the trial itself failed"
+    try:
+        lacking = set(landlock.lacking(landlock.abi()))
+    except OSError:
+        lacking = {"Landlock"}
+    assert found & {"Landlock", *landlock.FEATURES.values()} == lacking
+
+
+def test_a_trial_that_fails_is_no_good_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(support.launch, "command", lambda *_: [sys.executable, "-c", "raise SystemExit('no')"])
+    support.missing.cache_clear()
+    (found,) = support.missing(NOBODY)
+    support.missing.cache_clear()
+    assert found.restriction == "isolation" and "the trial failed" in found.reason
+
+
+def test_each_missing_restriction_is_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lacking = Missing(restriction="seccomp", reason="Invalid argument", consequence="sockets are open")
+    monkeypatch.setattr(support, "missing", lambda uid: (lacking,))
+    with caplog.at_level(logging.WARNING, "radii.isolation"):
+        support.log_missing(NOBODY)
+    assert [record.message for record in caplog.records] == [
+        "files from outside are opened without this restriction: seccomp (Invalid argument): sockets are open"
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this")
+@pytest.mark.parametrize(("restriction", "dumpable"), [("Landlock", 0), ("network namespace", 1)])
+def test_without_landlock_a_service_closes_its_own_memory(restriction: str, dumpable: int) -> None:
+    code = (
+        "import ctypes; from worker.isolation import support; from worker.isolation.confine import Missing\n"
+        f"support.missing = lambda uid: (Missing(restriction={restriction!r}, reason='', consequence=''),)\n"
+        "support.log_missing(1); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{dumpable}\n"
+
+
+@pytest.mark.parametrize(("version", "count"), [(1, 5), (3, 3), (6, 0), (7, 0)])
+def test_a_kernel_with_an_older_landlock_is_told_what_it_lacks(version: int, count: int) -> None:
+    assert len(landlock.lacking(version)) == count
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("processes", [True, False])
+def test_the_filter_of_each_architecture_ends_in_a_refusal_and_every_jump_stays_inside(
+    machine: str, processes: bool
+) -> None:
+    made = list(seccomp.program(seccomp.TABLES[machine], processes=processes, threads=False, pid=100))
+    assert made[-1] == (seccomp.RETURN, 0, 0, seccomp.EPERM)
+    assert made[1] == (seccomp.EQUAL, 1, 0, seccomp.TABLES[machine].audit) and made[2][3] == seccomp.KILL
+    jumps = [(at, max(true, false)) for at, (code, true, false, _) in enumerate(made) if code != seccomp.RETURN]
+    assert all(at + 1 + furthest < len(made) for at, furthest in jumps)
+    assert len(made) <= 4096 and max(max(true, false) for _, true, false, _ in made) < 256
+    refused = ("socket", "execve", "ptrace", "kill", "unlink", "renameat2", "bpf", "setns", "unshare", "mount")
+    assert not set(refused) & set(seccomp.TABLES[machine].numbers)

@@ -1,0 +1,71 @@
+"""What a converter answers is believed as far as it is what a converter answers."""
+
+import json
+from typing import Any
+
+import pytest
+
+from rs_core.errors import InvalidDataset
+from worker import converted
+
+DATASET: dict[str, Any] = {
+    "content_hash": "0" * 64,
+    "count": 4,
+    "shape": [1, 8, 8],
+    "num_classes": 2,
+    "class_names": ["a", "b"],
+    "eight_bit": True,
+}
+CHECKPOINT: dict[str, Any] = {
+    "architecture": "lenet",
+    "num_classes": None,
+    "input_shape": [1, 28, 28],
+    "sigma": 0.5,
+    "method": None,
+    "info": {},
+}
+
+
+def _read(answer: Any, what: str = "dataset") -> dict[str, Any]:
+    return converted.read(json.dumps(answer).encode(), what, "out")
+
+
+def test_what_was_made_comes_back_as_it_was_said() -> None:
+    assert _read({"columns": DATASET}) == {"columns": DATASET}
+    assert _read({"columns": CHECKPOINT}, "checkpoint") == {"columns": CHECKPOINT}
+    source = {"corrupted": {"groups": []}}
+    assert _read({"columns": DATASET, "source": source}) == {"columns": DATASET, "source": source}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        {},
+        {"columns": {}},
+        {"columns": DATASET | {"tenant_id": "somebody"}},
+        {"columns": DATASET | {"sha256": "1" * 64}},
+        {"columns": DATASET | {"state": "ready"}},
+        {"columns": DATASET | {"count": "many"}},
+        {"columns": DATASET | {"shape": [1, 8]}},
+        {"columns": CHECKPOINT},
+        {"columns": DATASET, "sealed": {"sha256": "1" * 64, "size": 1, "path": "/etc/passwd"}},
+        {"columns": DATASET, "source": {"corrupted": {}, "files": []}},
+        {"problem": 5},
+        {"problem": {"type": []}},
+        {"disk_full": "yes"},
+    ],
+)
+def test_another_answer_is_refused(answer: Any) -> None:
+    """A column of the row that is no result of a conversion, and a file of its own choice, above all."""
+    with pytest.raises(ValueError) as raised:
+        _read(answer)
+    assert not isinstance(raised.value, InvalidDataset)
+
+
+def test_an_error_of_the_converter_and_a_full_disk_are_raised() -> None:
+    with pytest.raises(InvalidDataset, match="expected a, got b"):
+        _read({"problem": InvalidDataset(expected="a", got="b").problem()})
+    with pytest.raises(OSError, match="No space left"):
+        _read({"disk_full": 28})

@@ -1,0 +1,100 @@
+"""What is believed of a converter's answer: code in a hostile file may have written it.
+
+An answer becomes columns of a row and a file of the service, so it may hold these fields and no others: one that named the
+row's tenant, or another file, would take effect.
+"""
+
+import os
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from rs_core.errors import RadiiError
+
+Name = Annotated[str, Field(max_length=10_000)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Shape = Annotated[list[Annotated[int, Field(ge=1, lt=2**31)]], Field(min_length=3, max_length=3)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class DatasetColumns(_Strict):
+    """The columns of a dataset that follow from its files."""
+
+    content_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    count: Count
+    shape: Shape
+    num_classes: Count
+    class_names: list[Name]
+    eight_bit: bool
+
+
+class CheckpointColumns(_Strict):
+    """The columns of a checkpoint that follow from its files."""
+
+    architecture: Name
+    num_classes: Count | None
+    input_shape: Shape
+    sigma: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    method: Name | None
+    info: dict[str, Any]
+
+
+class CorruptedSource(_Strict):
+    """What is known of corrupted images."""
+
+    corrupted: dict[str, Any]
+
+
+class Made(_Strict):
+    """What a conversion made."""
+
+    columns: DatasetColumns | CheckpointColumns
+    source: CorruptedSource | None = None
+
+
+class Problem(BaseModel):
+    """Why nothing was made; see ``RadiiError.problem``."""
+
+    type: Name
+    expected: str
+    got: str
+    where: str | None = None
+
+
+class Answer(BaseModel):
+    """One of three: a problem, a disk that is full, or what was made."""
+
+    model_config = ConfigDict(extra="allow")
+
+    problem: Problem | None = None
+    disk_full: int | None = None
+
+
+_COLUMNS = {"dataset": DatasetColumns, "checkpoint": CheckpointColumns}
+
+
+def read(answer: bytes, what: str, out: str) -> dict[str, Any]:
+    """The ``columns``, and the ``source`` of corrupted images, of what was made.
+
+    Args:
+        answer: What the converter wrote.
+        what: "dataset" or "checkpoint".
+        out: The file that it was given to write, for errors.
+
+    Raises:
+        RadiiError: The converter's own.
+        OSError: There was no room for the file.
+        ValueError: The answer is not one that a converter gives.
+    """
+    found = TypeAdapter(Answer).validate_json(answer)
+    if found.problem is not None:
+        raise RadiiError.from_problem(found.problem.model_dump())
+    if found.disk_full is not None:
+        raise OSError(found.disk_full, os.strerror(found.disk_full), out)
+    made = TypeAdapter(Made).validate_json(answer)
+    if not isinstance(made.columns, _COLUMNS[what]):
+        raise ValueError(f"columns of a {what}")
+    return made.model_dump(exclude_none=False) if made.source else {"columns": made.columns.model_dump()}

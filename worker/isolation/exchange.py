@@ -1,0 +1,87 @@
+"""The parent's side of the pipes to a confined process, which believes no length: what comes is bounded."""
+
+import contextlib
+import os
+import selectors
+import subprocess
+import threading
+import time
+
+ANSWER_LIMIT = 64 * 2**20
+ERRORS_KEPT = 2**16
+PIECE = 2**16
+
+
+class TooLong(Exception):
+    """The process has written more than an answer may have."""
+
+
+class Exchange:
+    """Sends a request to a process and collects what it writes, the end of its messages and the last count it reported.
+
+    Args:
+        process: Started with pipes for its three standard streams.
+        request: What it gets on its standard input.
+        progress: Descriptor of the pipe on which it reports counts, one a line; closed by :meth:`close`.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]", request: bytes, progress: int) -> None:
+        self._process, self._progress = process, progress
+        self.answer, self.errors, self.count = bytearray(), b"", 0
+        assert process.stdout is not None and process.stderr is not None
+        self._selector = selectors.DefaultSelector()
+        self._streams = {process.stdout.fileno(): self._answered, process.stderr.fileno(): self._complained}
+        self._streams[progress] = self._progressed
+        for descriptor in self._streams:
+            self._selector.register(descriptor, selectors.EVENT_READ)
+        threading.Thread(target=self._send, args=(request,), daemon=True).start()
+
+    def ended(self, seconds: float) -> bool:
+        """Reads for at most that long; returns whether the process has ended and everything is read.
+
+        Raises:
+            TooLong: The answer has more than ``ANSWER_LIMIT`` bytes.
+        """
+        until = time.monotonic() + seconds
+        while self._streams:
+            ready = self._selector.select(max(0.0, until - time.monotonic()))
+            for key, _ in ready:
+                self._read(key.fd)
+            if time.monotonic() >= until and self._streams:
+                return False
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(max(0.0, until - time.monotonic()))
+        return self._process.poll() is not None
+
+    def close(self) -> None:
+        """Closes the pipes."""
+        self._selector.close()
+        os.close(self._progress)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def _read(self, descriptor: int) -> None:
+        piece = os.read(descriptor, PIECE)
+        if piece:
+            self._streams[descriptor](piece)
+        else:
+            self._selector.unregister(descriptor)
+            del self._streams[descriptor]
+
+    def _answered(self, piece: bytes) -> None:
+        self.answer += piece
+        if len(self.answer) > ANSWER_LIMIT:
+            raise TooLong
+
+    def _complained(self, piece: bytes) -> None:
+        self.errors = (self.errors + piece)[-ERRORS_KEPT:]
+
+    def _progressed(self, piece: bytes) -> None:
+        with contextlib.suppress(ValueError):
+            self.count = int(piece.split()[-1][:15]) if piece.split() else self.count
+
+    def _send(self, request: bytes) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError), self._process.stdin as stream:
+            stream.write(request)

@@ -1,0 +1,61 @@
+"""Starts Python processes of radii so that nothing is imported from the working directory.
+
+``python -P`` keeps the working directory off the path of the child, ``PYTHONSAFEPATH`` off that of the processes that the
+child starts in turn (loader processes, the compiler's workers). An empty entry in ``PYTHONPATH`` names the working
+directory, too: it is dropped. What the parent itself imports from stays importable, so a tree that is only on
+``PYTHONPATH`` works.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+
+from worker import bootstrap
+
+
+def command(module: str, *arguments: str, starts_python: bool = False) -> list[str]:
+    """The command line that runs a module of radii.
+
+    Args:
+        module: Full name of the module, such as ``worker.child``.
+        arguments: Its arguments.
+        starts_python: Whether the process starts Python processes that import radii: then its folder is on the path.
+    """
+    paths = import_path()
+    if starts_python and bootstrap.ROOT not in paths:
+        paths.append(bootstrap.ROOT)
+    return [sys.executable, "-P", bootstrap.__file__, os.pathsep.join(paths), module, *arguments]
+
+
+def import_path() -> list[str]:
+    """The entries of ``sys.path`` but for the working directory, which an operator can still add by a ``.pth`` file."""
+    here = os.getcwd()
+    return [entry for entry in sys.path if os.path.isabs(entry) and entry != here and os.path.exists(entry)]
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """``variables`` for a Python process that imports nothing from its working directory."""
+    safe = {**variables, "PYTHONSAFEPATH": "1"}
+    entries = [entry for entry in safe.pop("PYTHONPATH", "").split(os.pathsep) if _is_elsewhere(entry)]
+    if entries:
+        safe["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in entries)
+    return safe
+
+
+def protect(variables: MutableMapping[str, str] = os.environ) -> None:
+    """Changes the environment of this process so that the Python processes it starts are safe, whoever starts them, and
+    drops the working directory from its own path."""
+    safe = environment(variables)
+    for name in ("PYTHONPATH", "PYTHONSAFEPATH"):
+        variables.pop(name, None)
+        if name in safe:
+            variables[name] = safe[name]
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", os.getcwd())]
+    if bootstrap.ROOT not in sys.path:
+        sys.path.append(bootstrap.ROOT)
+
+
+def _is_elsewhere(entry: str) -> bool:
+    """Whether an entry of ``PYTHONPATH`` is more than a relative name of the working directory."""
+    return bool(entry) and (os.path.isabs(entry) or Path(entry).resolve() != Path.cwd().resolve())
