@@ -63,8 +63,9 @@ def _facts(session: Session, jobs: Sequence[Job]) -> dict[str, Facts]:
     summaries = {row.job_id: row for row in session.scalars(select(JobSummary).where(JobSummary.job_id.in_(ids)))}
     drawn = _by_job(session, SampleProgress, func.sum(SampleProgress.drawn), SampleProgress.job_id.in_(ids))
     leased = _by_job(session, Shard, func.count(), Shard.job_id.in_(ids), Shard.state == "leased")
-    epochs = _last_epochs(session, ids)
-    certified = _last_epochs(session, ids, EpochMetric.certification.is_not(None))
+    trained = [job.id for job in jobs if job.kind == "train"]
+    epochs = _last_epochs(session, trained)
+    certified = _last_epochs(session, trained, EpochMetric.certification.is_not(None))
     on_corrupted = _on_corrupted(session, jobs)
     now = session.scalar(select(clock())) or 0.0
     return {

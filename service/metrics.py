@@ -50,7 +50,8 @@ class QueueCollector(Collector):
         """A few counts over indexed columns."""
         with self._database.read() as session:
             jobs = list(session.execute(select(Job.state, Job.kind, func.count()).group_by(Job.state, Job.kind)))
-            shards = {s: c for s, c in session.execute(select(Shard.state, func.count()).group_by(Shard.state))}
+            counted = select(Shard.state, func.count()).where(Shard.state.in_(("ready", "leased")))
+            shards = {s: c for s, c in session.execute(counted.group_by(Shard.state))}
             wait = backlog.longest_wait(session)
             workers = [row for row, _ in backlog.workers(session, self._settings.seen)]
             overdue = session.scalar(select(func.count()).where(Shard.state == "leased", Shard.lease_until < clock()))

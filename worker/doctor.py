@@ -20,8 +20,8 @@ from worker import broker
 from worker.settings import Settings
 from worker.store import backlog, blobs, counters, jobs, schema, unfinished
 from worker.store.clock import clock
+from worker.store.queue import free
 from worker.store.session import Database, reason, way_out
-from worker.store.shards import free
 from worker.store.tables import Blob, Job, Shard
 
 State = Literal["good", "worth knowing", "wrong"]

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Float, MetaData, String
+from sqlalchemy import JSON, BigInteger, Float, MetaData, String, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -32,3 +32,8 @@ class Base(DeclarativeBase):
 def created() -> Mapped[float]:
     """A column of when the row was written."""
     return mapped_column(default=clock())
+
+
+def partial(condition: str) -> dict[str, Any]:
+    """The arguments of an index over the rows that meet the condition, on both databases."""
+    return {f"{dialect}_where": text(condition) for dialect in ("sqlite", "postgresql")}

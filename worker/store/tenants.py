@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from worker.store.clock import clock
 from worker.store.jobs import ACTIVE
+from worker.store.queue import FAIR_WINDOW, SLICE
 from worker.store.result_tables import JobSummary
 from worker.store.session import new_id
-from worker.store.shards import FAIR_WINDOW, SLICE
 from worker.store.tables import ApiKey, DeviceTime, Idempotency, Job, Tenant
 
 DEFAULT_TENANT = "default"
