@@ -34,6 +34,8 @@ NEW: tuple[tuple[str, str, tuple[str, ...], str | None], ...] = (
     ("ix_shard_ready", "shard", ("job_id", "turn", "number"), "state = 'ready'"),
     ("ix_shard_resume", "shard", ("job_id",), "resume IS NOT NULL"),
     ("ix_upload_tenant_id_id", "upload", ("tenant_id", "id"), None),
+    ("ix_upload_created", "upload", ("created",), None),
+    ("ix_part_upload_created", "part_upload", ("created",), None),
     ("ix_dataset_tenant_id_id", "dataset", ("tenant_id", "id"), None),
     ("ix_checkpoint_tenant_id_id", "checkpoint", ("tenant_id", "id"), None),
     ("ix_idempotency_resource_id", "idempotency", ("resource_id",), None),

@@ -5,7 +5,7 @@ a session and never commit.
 from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from worker.store.clock import clock
+from worker.store.clock import clock, instant
 from worker.store.conditions import waits
 from worker.store.jobs import RUNNING
 from worker.store.queue import free, has_ready
@@ -33,7 +33,7 @@ def longest_wait(session: Session) -> float:
         .outerjoin(needed, needed.id == Job.needs_id)
         .where(
             waits(),
-            or_(Job.deadline.is_(None), Job.deadline >= clock()),
+            or_(Job.deadline.is_(None), Job.deadline >= instant()),
             free(Job),
             has_ready(Job),
         )
@@ -49,6 +49,6 @@ def services(session: Session) -> list[float]:
 
 def workers(session: Session, seen: float) -> list[tuple[Worker, float]]:
     """The workers that were seen in the last ``seen`` seconds, and how many ago."""
-    query = select(Worker, clock() - Worker.seen).where(Worker.seen > clock() - seen).order_by(Worker.id)
+    query = select(Worker, clock() - Worker.seen).where(Worker.seen > instant() - seen).order_by(Worker.id)
     rows = [(row, max(0.0, ago)) for row, ago in session.execute(query)]
     return [(row, ago) for row, ago in rows if row.info.get("role") != SERVICE]

@@ -20,7 +20,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from worker.store import counters
-from worker.store.clock import clock
+from worker.store.clock import clock, instant
 from worker.store.conditions import is_ready
 from worker.store.result_tables import JobSummary
 from worker.store.session import new_id
@@ -160,7 +160,7 @@ def cancel(session: Session, job_id: str, ends_as: str = CANCELLED) -> None:
 
 def expire(session: Session) -> list[str]:
     """Stops the jobs whose deadline has passed; returns which."""
-    late = select(Job.id).where(Job.state.in_((QUEUED, RUNNING)), Job.deadline < clock()).order_by(Job.id)
+    late = select(Job.id).where(Job.state.in_((QUEUED, RUNNING)), Job.deadline < instant()).order_by(Job.id)
     found = list(session.scalars(late))
     for job_id in found:
         cancel(session, job_id, EXPIRED)

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Subquery, func, or_, select, union_all
 from sqlalchemy.orm import Session, aliased
 
-from worker.store.clock import clock
-from worker.store.conditions import converts, is_ready, is_ready_of_few, is_urgent, no_conversion, waits
+from worker.store.clock import instant
+from worker.store.conditions import converts, is_ready, is_urgent, no_conversion, waits
 from worker.store.jobs import SUCCEEDED
 from worker.store.tables import DeviceTime, Job, Shard, Tenant
 
@@ -39,7 +39,7 @@ def claimable(job: type[Job], device_type: str) -> list[ColumnElement[bool]]:
     return [
         waits(job),
         or_(job.device_type.is_(None), job.device_type == device_type),
-        or_(job.deadline.is_(None), job.deadline >= clock()),
+        or_(job.deadline.is_(None), job.deadline >= instant()),
         free(job),
     ]
 
@@ -47,8 +47,9 @@ def claimable(job: type[Job], device_type: str) -> list[ColumnElement[bool]]:
 def free(job: type[Job]) -> ColumnElement[bool]:
     """That a job needs none, or that the one it needs has succeeded."""
     needed = aliased(Job)
-    done = select(needed.id).where(needed.id == job.needs_id, needed.state == SUCCEEDED)
-    return or_(job.needs_id.is_(None), done.exists())
+    # No EXISTS: Postgres would rather read all jobs that have ever succeeded into a hash table.
+    state = select(needed.state).where(needed.id == job.needs_id).scalar_subquery()
+    return or_(job.needs_id.is_(None), state == SUCCEEDED)
 
 
 def has_ready(job: type[Job]) -> ColumnElement[bool]:
@@ -59,14 +60,12 @@ def has_ready(job: type[Job]) -> ColumnElement[bool]:
 def _next_urgent(device_type: str, tried: Sequence[str]) -> Select[str]:
     """There are few of them, and their shards' turns come before anything else: all are looked at."""
     recent = _recent()
-    return (
-        select(Job.id)
-        .join(Shard, Shard.job_id == Job.id)
-        .outerjoin(recent, recent.c.tenant_id == Job.tenant_id)
-        .where(is_urgent(), is_ready_of_few(), *claimable(Job, device_type), Job.id.not_in(tried))
-        .order_by(Shard.turn, func.coalesce(recent.c.seconds, 0.0), Job.priority.desc(), Job.id)
-        .limit(1)
-    )
+    turn = select(func.min(Shard.turn)).where(Shard.job_id == Job.id, is_ready()).scalar_subquery()
+    some = select(Job.id, Job.tenant_id, Job.priority, turn.label("turn"))
+    urgent = some.where(is_urgent(), *claimable(Job, device_type), Job.id.not_in(tried)).subquery()
+    order = (urgent.c.turn, func.coalesce(recent.c.seconds, 0.0), urgent.c.priority.desc(), urgent.c.id)
+    query = select(urgent.c.id).outerjoin(recent, recent.c.tenant_id == urgent.c.tenant_id)
+    return query.where(urgent.c.turn.is_not(None)).order_by(*order).limit(1)
 
 
 def _next_other(device_type: str, tried: Sequence[str]) -> Select[str]:
@@ -104,6 +103,6 @@ def _first(kind: Callable[[type[Job]], ColumnElement[bool]], device_type: str, t
 
 def _recent() -> Subquery:
     """Device time of late by tenant."""
-    since = DeviceTime.slice >= (clock() - FAIR_WINDOW) / SLICE
+    since = DeviceTime.slice >= (instant() - FAIR_WINDOW) / SLICE
     seconds = func.sum(DeviceTime.seconds).label("seconds")
     return select(DeviceTime.tenant_id, seconds).where(since).group_by(DeviceTime.tenant_id).subquery()

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from worker.store import blobs, holds, jobs
-from worker.store.clock import clock
+from worker.store.clock import clock, instant
 from worker.store.conditions import keeps_place
 from worker.store.session import Database, new_id
 from worker.store.tables import Blob, Checkpoint, Dataset, Job, Shard, Upload
@@ -138,7 +138,7 @@ def collect(session: Session, root: Path, grace: float = BLOB_GRACE, most: int =
     the folder; returns how many. The files go before the commit: else one that comes again meanwhile would go, too."""
     if holds.held(session, root):
         return 0
-    old = Blob.created < clock() - grace
+    old = Blob.created < instant() - grace
     return _delete(session, root, select(Blob.sha256).where(old, _unused(session)).limit(most), old)
 
 
@@ -202,5 +202,5 @@ def expire_uploads(session: Session, ttl: float) -> int:
     busy = session.scalar(select(Job.id).where(Job.kind == "convert", Job.state.in_(jobs.ACTIVE)).limit(1))
     if busy is not None:
         return 0
-    gone = session.execute(delete(Upload).where(Upload.created < clock() - ttl).returning(Upload.id))
+    gone = session.execute(delete(Upload).where(Upload.created < instant() - ttl).returning(Upload.id))
     return len(gone.all())

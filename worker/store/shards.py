@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from worker.store import counters, jobs, queue
-from worker.store.clock import clock
-from worker.store.conditions import is_ready, is_ready_of_few, waits
+from worker.store.clock import clock, instant
+from worker.store.conditions import is_ready, is_ready_of_few, unindexed, waits
 from worker.store.queue import SLICE, claimable, free
 from worker.store.session import new_id
 from worker.store.tables import DeviceTime, Job, Shard
@@ -239,7 +239,7 @@ def sweep(session: Session) -> list[tuple[str, int]]:
     it, and all others are not to wait for that one.
     """
     over = (
-        select(Shard).where(Shard.state == "leased", Shard.lease_until < clock()).order_by(Shard.job_id, Shard.number)
+        select(Shard).where(Shard.state == "leased", Shard.lease_until < instant()).order_by(Shard.job_id, Shard.number)
     )
     expired = list(session.scalars(over.with_for_update(skip_locked=True)))
     for shard in expired:  # in one order: sweeps cannot cross
@@ -262,7 +262,7 @@ def unrung(session: Session, interval: float, most: int) -> int:
         select(Shard.job_id, Shard.number)
         .where(
             is_ready(),
-            Shard.rung < clock() - interval,
+            Shard.rung < instant() - interval,
             Shard.job_id.in_(select(Job.id).where(waits(), free(Job))),
         )
         .limit(most)
@@ -280,7 +280,7 @@ def unrung(session: Session, interval: float, most: int) -> int:
 
 def awakened(session: Session, job_id: str) -> int:
     """How many shards of other jobs can be claimed now that this one has succeeded: so many bells are to be rung."""
-    waiting = select(Job.id).where(Job.needs_id == job_id, Job.state == jobs.QUEUED, free(Job))
+    waiting = select(Job.id).where(Job.needs_id == job_id, unindexed(Job.state) == jobs.QUEUED, free(Job))
     query = select(func.count()).where(is_ready_of_few(), Shard.job_id.in_(waiting))
     return session.scalar(query) or 0
 

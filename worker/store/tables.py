@@ -63,7 +63,11 @@ class Upload(Base):
     """A tenant's name for a blob."""
 
     __tablename__ = "upload"
-    __table_args__ = (UniqueConstraint("tenant_id", "name"), Index("ix_upload_tenant_id_id", "tenant_id", "id"))
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name"),
+        Index("ix_upload_tenant_id_id", "tenant_id", "id"),
+        Index("ix_upload_created", "created"),
+    )
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
     name: Mapped[str] = mapped_column(String(255))
@@ -78,6 +82,7 @@ class PartUpload(Base):
     """
 
     __tablename__ = "part_upload"
+    __table_args__ = (Index("ix_part_upload_created", "created"),)
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), index=True)
     name: Mapped[str] = mapped_column(String(255))

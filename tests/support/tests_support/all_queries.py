@@ -1,30 +1,30 @@
 """Has the service and the worker send every statement they have, over a crowded database: each route once, and everything
 that a worker does from a claim to the end of its part of a job."""
 
-import json
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from rs_core.data import canonical
 from rs_core.data.dataset import Dataset as Data
 from rs_core.evaluate.records import Evaluated
-from service import comparing, predictions
+from service import predictions
 from tests_support import over_http
 from tests_support.crowded import Crowd
 from tests_support.over_http import Service
-from worker import assignment, auditing, commit, drive, sweep, votes
+from worker import assignment, auditing, commit, sweep, votes
 from worker.loop import Slot, end
 from worker.store import (
     backlog,
     blobs,
     clock,
     counters,
+    digests,
     evaluations,
     jobs,
     part_uploads,
@@ -35,7 +35,7 @@ from worker.store import (
     urgent,
 )
 from worker.store.shards import Claim
-from worker.store.tables import Checkpoint, Dataset, Job, Shard, Upload
+from worker.store.tables import Dataset, Job, Shard
 
 MACHINE = {"device": "test CPU", "versions": {}}
 HOW: dict[str, Any] = {"device_type": "cpu", "execution": {"threads": 1, "device_type": "cpu"}, "provenance": MACHINE}
@@ -65,8 +65,7 @@ def reads(service: Service, crowd: Crowd) -> None:
         *(f"/v1/jobs/{certify}{part}" for part in ("", "/certificates", "/certificates.csv", "/report", "/report.csv")),
         *(f"/v1/jobs/{predict}{part}" for part in ("", "/predictions", "/predictions.csv")),
         *(f"/v1/jobs/{evaluate}{part}" for part in ("", "/evaluations", "/evaluations.csv", "/report")),
-        *(f"/v1/jobs/{train}/epochs", f"/v1/jobs/{certify}/plots/certified-accuracy.svg", f"/v1/jobs/{train}/events"),
-        *(f"/v1/jobs/{evaluate}/plots/evaluation.svg", f"/v1/jobs/{certify}/report.html"),
+        *(f"/v1/jobs/{train}/epochs", f"/v1/jobs/{train}/events"),
         f"/v1/compare?job={certify}&job={crowd.job('certify', 'succeeded', 1)}",
         *("/v1/datasets", f"/v1/datasets?cursor={_cursor('datasets', service)}", f"/v1/datasets/{crowd.datasets[0]}"),
         *("/v1/checkpoints", f"/v1/checkpoints/{crowd.checkpoints[0]}", "/v1/uploads", "/v1/uploads/file%200"),
@@ -99,6 +98,7 @@ def _submissions(service: Service, crowd: Crowd) -> None:
         {"kind": "predict", **pair, "inputs": {"count": 20}},
         {"kind": "soft_labels", **pair, "n": 100},
         {"kind": "evaluate", **of_it, "evaluation": attack, "inputs": {"count": 5}},
+        {"kind": "evaluate", **of_it, "evaluation": {"name": "over_confidence"}, "inputs": {"count": 5}},
         {"kind": "verify", "job": certified.id},
         {**cat_rs, "epochs": 1, "test_dataset": crowd.datasets[1], "start_from": crowd.checkpoints[0]},
         {**cat_rs, "epochs": 1, "method": {"name": "cat_rs"}},
@@ -109,6 +109,8 @@ def _submissions(service: Service, crowd: Crowd) -> None:
     for number, body in enumerate(bodies):
         answer = service.client.post("/v1/jobs", json=body, headers={"Idempotency-Key": f"one {number}"})
         assert answer.status_code in (200, 202), (body, answer.text[:500])
+        if body.get("evaluation", {}).get("certificates"):
+            assert service.client.get(f"/v1/jobs/{answer.json()['id']}/report").status_code == 200
     last = answer.json()["id"]
     assert service.client.post(f"/v1/jobs/{last}/cancel").status_code == 202
     assert service.client.delete(f"/v1/jobs/{last}").status_code == 204
@@ -128,12 +130,19 @@ def _uploads(service: Service, crowd: Crowd) -> None:
     assert sent.status_code in (200, 201), sent.text
     assert client.get(f"/v1/uploads/{begun['id']}/parts").status_code == 200
     client.post(f"/v1/uploads/{begun['id']}/complete", json={})
+    damaged = client.post("/v1/uploads", json={"name": "damaged.bin", "size": 1}).json()
+    client.put(f"/v1/uploads/{damaged['id']}/parts/0", content=b"p")
+    part_uploads.path_of(service.settings.blobs, damaged["id"], 0).write_bytes(b"q")
+    client.post(f"/v1/uploads/{damaged['id']}/complete", json={})
     whole = client.post("/v1/uploads", json={"name": "whole.bin", "size": 1}).json()
     client.put(f"/v1/uploads/{whole['id']}/parts/0", content=b"p")
     done = client.post(f"/v1/uploads/{whole['id']}/complete", json={})
     assert done.status_code in (200, 201), done.text
     other = client.post("/v1/uploads", json={"name": "other.bin", "size": 9}).json()
     assert client.delete(f"/v1/uploads/{other['id']}/parts").status_code == 204
+    tsv = client.get(f"/v1/jobs/{crowd.job('certify', 'succeeded')}/certificates.tsv").content
+    client.put("/v1/uploads/theirs.tsv", content=tsv)
+    assert client.get("/v1/compare?file=theirs.tsv").status_code == 200
     made = client.post("/v1/datasets", json={"name": "d", "files": ["a.bin"]})
     assert made.status_code == 202, made.text
     model = client.post("/v1/checkpoints", json={"name": "m", "files": ["c.bin"], "architecture": "digits_cnn"})
@@ -151,7 +160,8 @@ def _uploads(service: Service, crowd: Crowd) -> None:
 def _predictions(service: Service, crowd: Crowd) -> None:
     """Without the process that decodes images: what follows it is what asks the database."""
     query = {"checkpoint": crowd.checkpoints[0], "n": 100}
-    answer = service.client.post("/v1/predictions?wait=0", params=query, content=b"no image")
+    headers = {"Idempotency-Key": "another key"}
+    answer = service.client.post("/v1/predictions?wait=0", params=query, content=b"no image", headers=headers)
     assert answer.status_code in (415, 422, 429), answer.text
     given = predictions.Images(pixels=np.zeros((1, *SHAPE), np.uint8), query=predictions.PredictionQuery(**query))
     roomy = service.settings.model_copy(update={"tenant_predictions": 10_000})
@@ -172,6 +182,8 @@ def worker(service: Service, crowd: Crowd) -> None:
     slot.count(counters.WRITES_REFUSED)
     claims = [_claimed(database, others_first=bool(number % 2)) for number in range(8)]
     _commit_everything(service, [claim for claim in claims if claim is not None])
+    with mock.patch.object(digests, "LARGE", 1):
+        _in_turns(service, crowd)
     for kind in ("certify", "predict", "soft_labels", "train", "evaluate", "verify", "convert"):
         _one_of(service, crowd, kind)
     _waiting_for_votes(service, crowd)
@@ -203,6 +215,21 @@ def _commit_everything(service: Service, claims: list[Claim]) -> None:
         )  # type: ignore[misc]
 
 
+def _in_turns(service: Service, crowd: Crowd) -> None:
+    """An urgent job by the sampling `anytime`, whose certificates take the place of earlier ones, and have a digest."""
+    job_id = crowd.job("urgent", "queued", 5)
+    with service.database.write() as session:
+        job = session.get_one(Job, job_id)
+        job.spec = job.spec | {"sampling": "anytime", "n": 10_000}
+    claim = replace(claim_of(service, job_id), urgent=True)
+    for n in (1000, 2000):
+        found = [over_http.certificate(index, claim.spec, n) for index in range(2)]
+        pending = commit.Pending(certificates=found)
+        _in_transaction(service, lambda s, p=pending: commit.write(s, service.settings, claim, p, 1.0))  # type: ignore[misc]
+    assert assignment.task(service.database, service.settings, claim, beat=lambda: None)["done"] == []
+    assert service.client.get(f"/v1/jobs/{job_id}/report").status_code == 200
+
+
 def _in_transaction(service: Service, work: Callable[[Session], object]) -> None:
     with service.database.write() as session:
         work(session)
@@ -231,6 +258,9 @@ def _one_of(service: Service, crowd: Crowd, kind: str) -> None:
     elif kind == "train":
         pending.epochs, pending.work_done = [_epoch()], 10
         pending.snapshots = [{"sealed": _sealed(settings.blobs, b"snapshot"), "place": {"epoch": 1}}]
+    if kind == "convert":
+        with database.write() as session:
+            session.execute(update(Dataset).where(Dataset.id == claim.spec["dataset"]).values(state="pending"))
     made = {"columns": {}, "sealed": _sealed(settings.blobs, kind.encode())}
     done: dict[str, Any] = {"train": {"made": made}, "convert": {"made": made}}.get(kind, {})
     if kind == "verify":
@@ -342,7 +372,3 @@ def _housekeeping(service: Service) -> None:
     orphan.write_bytes(b"")
     registry.collect_orphans(database, settings.blobs, older_than=-1.0)
     orphan.unlink(missing_ok=True)
-
-
-__all__ = ["all_of_it", "claim_of", "reads", "worker"]
-_ = (json, threading, func, comparing, drive, Checkpoint, Upload)
