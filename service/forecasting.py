@@ -13,6 +13,7 @@ from rs_core.certify.procedure import USUAL_SAVING, Procedure, procedure_of
 from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec, Selection, SoftLabelSpec, TrainSpec
 from service import plan_schemas
 from worker.store import jobs, planning, results
+from worker.store.conditions import unindexed
 from worker.store.result_tables import JobSummary
 from worker.store.tables import Checkpoint, Dataset, Job
 
@@ -77,13 +78,13 @@ def _rate(session: Session, tenant_id: str, checkpoint: Checkpoint, precision: s
         .join(Checkpoint, Checkpoint.id == Job.checkpoint_id)
         .where(
             Job.tenant_id == tenant_id,
-            Job.kind.in_(("certify", "predict", "soft_labels")),
+            unindexed(Job.kind).in_(("certify", "predict", "soft_labels")),
             Job.state == jobs.SUCCEEDED,
             Job.priority < jobs.URGENT,  # very many and very small
             Checkpoint.architecture == checkpoint.architecture,
             func.coalesce(Job.spec["precision"].as_string(), "fp32") == precision,
         )
-        .order_by(Job.finished.desc(), Job.id.desc())
+        .order_by(Job.id.desc())
         .limit(LATEST)
     )
     rows = [row for row in session.execute(query).all() if row.input_shape == checkpoint.input_shape]

@@ -80,8 +80,9 @@ def _facts(session: Session, jobs: Sequence[Job]) -> dict[str, Facts]:
     summaries = {row.job_id: row for row in session.scalars(select(JobSummary).where(JobSummary.job_id.in_(ids)))}
     drawn = _by_job(session, SampleProgress, func.sum(SampleProgress.drawn), SampleProgress.job_id.in_(ids))
     leased = _by_job(session, Shard, func.count(), Shard.job_id.in_(ids), Shard.state == "leased")
-    epochs = _last_epochs(session, ids)
-    certified = _last_epochs(session, ids, EpochMetric.certification.is_not(None))
+    trained = [job.id for job in jobs if job.kind == "train"]
+    epochs = _last_epochs(session, trained)
+    certified = _last_epochs(session, trained, EpochMetric.certification.is_not(None))
     on_corrupted = _on_corrupted(session, jobs)
     now = session.scalar(select(clock())) or 0.0
     return {
@@ -312,11 +313,8 @@ def _on_corrupted(session: Session, jobs: Sequence[Job]) -> set[str]:
 
 def _last_epochs(session: Session, ids: Sequence[str], *conditions: Any) -> dict[str, EpochMetric]:
     """The last epoch of each job, among those that meet the conditions."""
-    last = (
-        select(EpochMetric.job_id, func.max(EpochMetric.epoch).label("epoch"))
-        .where(EpochMetric.job_id.in_(ids), *conditions)
-        .group_by(EpochMetric.job_id)
-        .subquery()
-    )
-    condition = (EpochMetric.job_id == last.c.job_id) & (EpochMetric.epoch == last.c.epoch)
+    # By job, so that of each the last epoch is looked up and the others are not read.
+    of_job = select(func.max(EpochMetric.epoch)).where(EpochMetric.job_id == Job.id, *conditions).scalar_subquery()
+    last = select(Job.id, of_job.label("epoch")).where(Job.id.in_(ids)).subquery()
+    condition = (EpochMetric.job_id == last.c.id) & (EpochMetric.epoch == last.c.epoch)
     return {row.job_id: row for row in session.scalars(select(EpochMetric).join(last, condition))}

@@ -12,11 +12,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.settings import Settings
 from worker.store import backlog, counters
-from worker.store.clock import clock
+from worker.store.clock import instant
 from worker.store.session import Database
 from worker.store.tables import Job, Shard, Worker
 
@@ -49,11 +50,10 @@ class QueueCollector(Collector):
     def _read(self) -> Iterator[Metric]:
         """A few counts over indexed columns."""
         with self._database.read() as session:
-            jobs = list(session.execute(select(Job.state, Job.kind, func.count()).group_by(Job.state, Job.kind)))
-            shards = {s: c for s, c in session.execute(select(Shard.state, func.count()).group_by(Shard.state))}
+            jobs, shards = _counts(session)
             wait = backlog.longest_wait(session)
             workers = [row for row, _ in backlog.workers(session, self._settings.seen)]
-            overdue = session.scalar(select(func.count()).where(Shard.state == "leased", Shard.lease_until < clock()))
+            overdue = session.scalar(select(func.count()).where(Shard.state == "leased", Shard.lease_until < instant()))
             done, mishaps = counters.done(session), counters.values(session)
         by_state = GaugeMetricFamily("radii_jobs", "Jobs by state and kind.", labels=("state", "kind"))
         for state, kind, count in jobs:
@@ -68,6 +68,13 @@ class QueueCollector(Collector):
         yield _memory(workers)
         for name, count in mishaps.items():
             yield CounterMetricFamily(f"radii_{name}", counters.MEANINGS[name], count)
+
+
+def _counts(session: Session) -> tuple[list[tuple[str, str, int]], dict[str, int]]:
+    """Jobs by state and kind, and shards that are ready or leased."""
+    jobs = session.execute(select(Job.state, Job.kind, func.count()).group_by(Job.state, Job.kind))
+    open_shards = select(Shard.state, func.count()).where(Shard.state.in_(("ready", "leased"))).group_by(Shard.state)
+    return [(state, kind, count) for state, kind, count in jobs], {s: c for s, c in session.execute(open_shards)}
 
 
 def _of_work(rows: Sequence[counters.Done]) -> Iterator[Metric]:

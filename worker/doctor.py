@@ -22,8 +22,8 @@ from worker.settings import SECRETS, Settings
 from worker.store import backlog, blobs, counters, data_folder, jobs, schema, start_failures, unfinished
 from worker.store.clock import clock
 from worker.store.data_folder import FolderAway, WrongFolder
+from worker.store.queue import free
 from worker.store.session import Database, reason, way_out
-from worker.store.shards import free
 from worker.store.tables import Blob, Job, Shard
 
 State = Literal["good", "worth knowing", "wrong"]

@@ -11,7 +11,7 @@ from worker import broker, logs
 from worker.loop import Slot
 from worker.settings import Settings
 from worker.store import blobs, data_folder, jobs, part_uploads, registry, schema, shards, tenants, urgent
-from worker.store.clock import clock
+from worker.store.clock import instant
 from worker.store.data_folder import WrongFolder
 from worker.store.session import Database
 from worker.store.tables import Worker
@@ -117,7 +117,7 @@ def clean_once(database: Database, settings: Settings) -> int:
         part_uploads.expire(session, settings.upload_ttl)
         tenants.forget_device_time(session)
         tenants.forget_requests(session)
-        session.execute(delete(Worker).where(Worker.seen < clock() - UNFINISHED))
+        session.execute(delete(Worker).where(Worker.seen < instant() - UNFINISHED))
     part_uploads.clean(database, settings.blobs)
     while _forgotten(database, settings):
         pass

@@ -2,14 +2,15 @@
 a session and never commit.
 """
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from worker.store.clock import clock
-from worker.store.jobs import QUEUED, RUNNING
+from worker.store.clock import clock, instant
+from worker.store.conditions import waits
+from worker.store.jobs import RUNNING
+from worker.store.queue import free, has_ready
 from worker.store.result_tables import JobSummary
-from worker.store.shards import free
-from worker.store.tables import Job, Shard, Worker
+from worker.store.tables import Job, Worker
 
 SERVICE = "service"
 """What the row of an HTTP service says in ``info["role"]``; it is seen like a worker, and does no work."""
@@ -31,10 +32,10 @@ def longest_wait(session: Session) -> float:
         .join(JobSummary, JobSummary.job_id == Job.id)
         .outerjoin(needed, needed.id == Job.needs_id)
         .where(
-            Job.state.in_((QUEUED, RUNNING)),
-            or_(Job.deadline.is_(None), Job.deadline >= clock()),
+            waits(),
+            or_(Job.deadline.is_(None), Job.deadline >= instant()),
             free(Job),
-            select(Shard.number).where(and_(Shard.job_id == Job.id, Shard.state == "ready")).exists(),
+            has_ready(Job),
         )
     )
     return max(0.0, session.scalar(query) or 0.0)
@@ -48,6 +49,6 @@ def services(session: Session) -> list[float]:
 
 def workers(session: Session, seen: float) -> list[tuple[Worker, float]]:
     """The workers that were seen in the last ``seen`` seconds, and how many ago."""
-    query = select(Worker, clock() - Worker.seen).where(Worker.seen > clock() - seen).order_by(Worker.id)
+    query = select(Worker, clock() - Worker.seen).where(Worker.seen > instant() - seen).order_by(Worker.id)
     rows = [(row, max(0.0, ago)) for row, ago in session.execute(query)]
     return [(row, ago) for row, ago in rows if row.info.get("role") != SERVICE]

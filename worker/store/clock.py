@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Float
+from sqlalchemy import Float, ScalarSelect, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -22,3 +22,9 @@ def _sqlite(element: clock, compiler: Any, **options: Any) -> str:
 @compiles(clock, "postgresql")
 def _postgresql(element: clock, compiler: Any, **options: Any) -> str:
     return "extract(epoch from clock_timestamp())::float8"
+
+
+def instant() -> ScalarSelect[float]:
+    """Now, read once for the whole statement, for comparisons with a column: Postgres uses no index for a comparison with
+    ``clock()`` itself, which gives another value for each row."""
+    return select(clock()).scalar_subquery()

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Dialect, Float, MetaData, String, TypeDecorator
+from sqlalchemy import JSON, BigInteger, Dialect, Float, MetaData, String, TypeDecorator, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -45,3 +45,8 @@ class Base(DeclarativeBase):
 def created() -> Mapped[float]:
     """A column of when the row was written."""
     return mapped_column(default=clock())
+
+
+def partial(condition: str) -> dict[str, Any]:
+    """The arguments of an index over the rows that meet the condition, on both databases."""
+    return {f"{dialect}_where": text(condition) for dialect in ("sqlite", "postgresql")}

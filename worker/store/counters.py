@@ -75,18 +75,17 @@ def keep_done(session: Session, job_id: str) -> None:
 def done(session: Session) -> list[Done]:
     """What was done, by kind of job. One statement reads what is kept and what is deleted, so that nothing that is deleted
     meanwhile is told twice or not at all."""
-    kept = [
-        select(literal(f"{name}/").concat(Job.kind), func.sum(column))
-        .join(JobSummary, JobSummary.job_id == Job.id)
-        .group_by(Job.kind)
-        for name, column in DONE.items()
-    ]
-    deleted = select(Counter.name, Counter.value).where(Counter.name.contains("/"))
+    sums = [func.sum(column) for column in DONE.values()]
+    kept = select(Job.kind, *sums).join(JobSummary, JobSummary.job_id == Job.id).group_by(Job.kind)
+    nothing = [literal(0)] * (len(DONE) - 1)
+    deleted = select(Counter.name, Counter.value, *nothing).where(Counter.name.contains("/"))
     found: dict[str, dict[str, int]] = {}
-    for key, value in session.execute(union_all(deleted, *kept)):
-        name, kind = key.split("/")
+    for key, first, *others in session.execute(union_all(deleted, kept)):
+        name, _, kind = key.rpartition("/")
+        more = {name: first} if name else dict(zip(DONE, (first, *others), strict=True))
         of_kind = found.setdefault(kind, dict.fromkeys(DONE, 0))
-        of_kind[name] += int(value)
+        for column, value in more.items():
+            of_kind[column] += int(value)
     return [
         Done(
             kind=kind,

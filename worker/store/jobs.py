@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy import delete as sql_delete
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from worker.store import counters
-from worker.store.clock import clock
+from worker.store.clock import clock, instant
+from worker.store.conditions import is_ready
 from worker.store.result_tables import JobSummary
 from worker.store.session import new_id
 from worker.store.tables import Checkpoint, Dataset, Event, Job, Shard
@@ -159,7 +160,7 @@ def cancel(session: Session, job_id: str, ends_as: str = CANCELLED) -> None:
 
 def expire(session: Session) -> list[str]:
     """Stops the jobs whose deadline has passed; returns which."""
-    late = select(Job.id).where(Job.state.in_((QUEUED, RUNNING)), Job.deadline < clock()).order_by(Job.id)
+    late = select(Job.id).where(Job.state.in_((QUEUED, RUNNING)), Job.deadline < instant()).order_by(Job.id)
     found = list(session.scalars(late))
     for job_id in found:
         cancel(session, job_id, EXPIRED)
@@ -199,9 +200,11 @@ def hopeless(session: Session, job_id: str) -> tuple[str, str] | None:
 
 def active_dependents(session: Session, job_id: str) -> list[str]:
     """The jobs that have not ended and need this one, or are attacks whose answers are held against its certificates."""
+    active = select(Job.id).where(Job.state.in_(ACTIVE))
     named = Job.spec["evaluation"]["certificates"].as_string() == job_id
-    wanted = or_(Job.needs_id == job_id, and_(Job.kind == "evaluate", named))
-    return list(session.scalars(select(Job.id).where(wanted, Job.state.in_(ACTIVE)).order_by(Job.id)))
+    # Two queries, since one index finds the first kind of them, and another one the second.
+    queries = (active.where(Job.needs_id == job_id), active.where(Job.kind == "evaluate", named))
+    return sorted({found for query in queries for found in session.scalars(query)})
 
 
 def note(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> None:
@@ -318,7 +321,7 @@ def _drop_ready_shards(session: Session, job_id: str) -> None:
     Everywhere else a shard's row is locked before its job's. Here it is the other way round, so rows that a claim holds
     are left alone: it finds the job ended, or its worker does at the first commit.
     """
-    ready = select(Shard.number).where(Shard.job_id == job_id, Shard.state == "ready")
+    ready = select(Shard.number).where(Shard.job_id == job_id, is_ready())
     session.execute(
         update(Shard)
         .where(Shard.job_id == job_id, Shard.number.in_(ready.with_for_update(skip_locked=True)))

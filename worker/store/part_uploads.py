@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from worker.store.blobs import Sealed, Writer
-from worker.store.clock import clock
+from worker.store.clock import instant
 from worker.store.session import Database, new_id
 from worker.store.tables import Part, PartUpload, Upload
 
@@ -42,7 +42,7 @@ def begin(session: Session, tenant_id: str, name: str, size: int, sha256: str | 
             PartUpload.name == name,
             PartUpload.size == size,
             PartUpload.sha256 == sha256,
-            or_(PartUpload.upload_id.is_(None), PartUpload.upload_id.in_(select(Upload.id))),
+            or_(PartUpload.upload_id.is_(None), select(Upload.id).where(Upload.id == PartUpload.upload_id).exists()),
         )
         if (found := session.scalars(same.order_by(PartUpload.id.desc()).limit(1)).first()) is not None:
             return found, False
@@ -122,7 +122,7 @@ def hashes(session: Session, upload_id: str) -> list[str]:
 
 def expire(session: Session, ttl: float) -> int:
     """Forgets uploads in parts that are older than ``ttl`` seconds; returns how many. Their folders go with :func:`clean`."""
-    old = session.execute(delete(PartUpload).where(PartUpload.created < clock() - ttl).returning(PartUpload.id))
+    old = session.execute(delete(PartUpload).where(PartUpload.created < instant() - ttl).returning(PartUpload.id))
     return len(old.all())
 
 

@@ -14,7 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from worker.store import blobs, holds, jobs
-from worker.store.clock import clock
+from worker.store.clock import clock, instant
+from worker.store.conditions import keeps_place
 from worker.store.session import Database, new_id
 from worker.store.tables import Blob, Checkpoint, Dataset, Job, Shard, Upload
 
@@ -117,13 +118,14 @@ def make_ready(session: Session, row: Dataset | Checkpoint, columns: dict[str, A
 
 def users_of(session: Session, row: Dataset | Checkpoint) -> list[str]:
     """Jobs that have not ended and need the row."""
-    columns = (Job.dataset_id, Job.test_dataset_id) if isinstance(row, Dataset) else (Job.checkpoint_id,)
-    condition = columns[0] == row.id
-    for column in columns[1:]:
-        condition = condition | (column == row.id)
-    if isinstance(row, Checkpoint):
-        condition = condition | (Job.spec["start_from"].as_string() == row.id)
-    return list(session.scalars(select(Job.id).where(Job.state.in_(jobs.ACTIVE), condition)))
+    active = select(Job.id).where(Job.state.in_(jobs.ACTIVE))
+    if isinstance(row, Dataset):
+        named = [active.where(Job.dataset_id == row.id), active.where(Job.test_dataset_id == row.id)]
+    else:
+        starting = active.where(Job.kind == "train", Job.spec["start_from"].as_string() == row.id)
+        named = [active.where(Job.checkpoint_id == row.id), starting]
+    # Each by an index of its own.
+    return sorted({found for query in named for found in session.scalars(query)})
 
 
 def remove(session: Session, row: Dataset | Checkpoint) -> None:
@@ -138,7 +140,7 @@ def collect(session: Session, root: Path, grace: float = BLOB_GRACE, most: int =
     the folder; returns how many. The files go before the commit: else one that comes again meanwhile would go, too."""
     if holds.held(session, root):
         return 0
-    old = Blob.created < clock() - grace
+    old = Blob.created < instant() - grace
     return _delete(session, root, select(Blob.sha256).where(old, _unused(session)).limit(most), old)
 
 
@@ -151,15 +153,11 @@ def discard(session: Session, root: Path, sha256: str) -> None:
 
 def _unused(session: Session) -> ColumnElement[bool]:
     """That nothing refers to a blob."""
+    snapshot, votes = Shard.resume["sha256"].as_string(), Job.output["sha256"].as_string()
     used = [
-        select(column).where(column.is_not(None))
-        for column in (
-            Upload.sha256,
-            Dataset.sha256,
-            Checkpoint.sha256,
-            Shard.resume["sha256"].as_string(),
-            Job.output["sha256"].as_string(),
-        )
+        *(select(column).where(column.is_not(None)) for column in (Upload.sha256, Dataset.sha256, Checkpoint.sha256)),
+        select(snapshot).where(keeps_place(), snapshot.is_not(None)),
+        select(votes).where(votes.is_not(None)),
     ]
     waiting = session.scalars(select(Job.spec).where(Job.kind == "convert", Job.state.in_(jobs.ACTIVE)))
     sources = {
@@ -206,7 +204,7 @@ def expire_uploads(session: Session, ttl: float) -> int:
 
     A conversion keeps the files that it names, and no others: one tenant's work does not keep another's uploads.
     """
-    old = select(Upload.id, Upload.tenant_id, Upload.sha256).where(Upload.created < clock() - ttl)
+    old = select(Upload.id, Upload.tenant_id, Upload.sha256).where(Upload.created < instant() - ttl)
     needed = _needed_by_conversions(session)
     gone = [id for id, tenant_id, sha256 in session.execute(old) if (tenant_id, sha256) not in needed]
     for start in range(0, len(gone), MOST_AT_ONCE):

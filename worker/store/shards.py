@@ -7,28 +7,24 @@ worker has the shard and nothing is written (:class:`LeaseLost`). The lease runs
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, case, func, or_, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
-from worker.store import counters, jobs
-from worker.store.clock import clock
+from worker.store import counters, jobs, queue
+from worker.store.clock import clock, instant
+from worker.store.conditions import is_ready, is_ready_of_few, unindexed, waits
+from worker.store.queue import SLICE, claimable, free
 from worker.store.session import new_id
 from worker.store.tables import DeviceTime, Job, Shard
-
-FAIR_WINDOW = 3600
-SLICE = 300
-"""Seconds over which device time is compared between tenants, and of one stored slice of it."""
-CREDIT = FAIR_WINDOW / 2
-"""Seconds by which a tenant's conversions, which somebody waits for before anything else can be asked, count as if it had
-used less: they go first, but who sends nothing else does not have the device for itself.
-"""
 
 URGENT_BATCH = {"cpu": 100, "cuda": 1_000}
 """Noise samples per forward pass of urgent jobs, by type of device: trying several would take longer than their work."""
 
 MAX_LOST = 10
 """Claims in a row without one commit after which a shard, and with it the job, is given up."""
+MOST_TRIED = 100
+"""Jobs whose last shards others are about to take, after which a claim finds nothing: its worker looks again soon."""
 
 
 PINNED = ("certify", "predict", "soft_labels", "train", "evaluate")
@@ -77,7 +73,7 @@ def claim(
     Urgent jobs go first or, with ``others_first``, last, and of them the one that has had the fewest turns; then the tenant
     with the least device time of late, conversions with a credit; then priority, then age.
     """
-    found = session.execute(_next(device_type, others_first=others_first)).first()
+    found = _take(session, device_type, others_first=others_first)
     if found is None:
         return None
     shard, job = found
@@ -121,7 +117,7 @@ def claim(
 
 def waiting(session: Session, device_type: str) -> bool:
     """Whether there is a shard that a worker of this device type could claim."""
-    return session.execute(_next(device_type, lock=False)).first() is not None
+    return queue.next_job(session, device_type) is not None
 
 
 def _chosen(job: Job, execution: dict[str, Any]) -> dict[str, Any]:
@@ -243,7 +239,7 @@ def sweep(session: Session) -> list[tuple[str, int]]:
     it, and all others are not to wait for that one.
     """
     over = (
-        select(Shard).where(Shard.state == "leased", Shard.lease_until < clock()).order_by(Shard.job_id, Shard.number)
+        select(Shard).where(Shard.state == "leased", Shard.lease_until < instant()).order_by(Shard.job_id, Shard.number)
     )
     expired = list(session.scalars(over.with_for_update(skip_locked=True)))
     for shard in expired:  # in one order: sweeps cannot cross
@@ -265,9 +261,9 @@ def unrung(session: Session, interval: float, most: int) -> int:
     found = session.execute(
         select(Shard.job_id, Shard.number)
         .where(
-            Shard.state == "ready",
-            Shard.rung < clock() - interval,
-            Shard.job_id.in_(select(Job.id).where(Job.state.in_((jobs.QUEUED, jobs.RUNNING)), free(Job))),
+            is_ready(),
+            Shard.rung < instant() - interval,
+            Shard.job_id.in_(select(Job.id).where(waits(), free(Job))),
         )
         .limit(most)
         .with_for_update(skip_locked=True)
@@ -284,8 +280,8 @@ def unrung(session: Session, interval: float, most: int) -> int:
 
 def awakened(session: Session, job_id: str) -> int:
     """How many shards of other jobs can be claimed now that this one has succeeded: so many bells are to be rung."""
-    waiting = select(Job.id).where(Job.needs_id == job_id, Job.state == jobs.QUEUED, free(Job))
-    query = select(func.count()).where(Shard.state == "ready", Shard.job_id.in_(waiting))
+    waiting = select(Job.id).where(Job.needs_id == job_id, unindexed(Job.state) == jobs.QUEUED, free(Job))
+    query = select(func.count()).where(is_ready_of_few(), Shard.job_id.in_(waiting))
     return session.scalar(query) or 0
 
 
@@ -298,51 +294,25 @@ def charge(session: Session, tenant_id: str, seconds: float) -> None:
     session.execute(new.on_conflict_do_update(index_elements=["tenant_id", "slice"], set_={"seconds": more}))
 
 
-def _next(device_type: str, *, lock: bool = True, others_first: bool = False) -> Select[Shard, Job]:
-    recent = (
-        select(DeviceTime.tenant_id, func.sum(DeviceTime.seconds).label("seconds"))
-        .where(DeviceTime.slice >= (clock() - FAIR_WINDOW) / SLICE)
-        .group_by(DeviceTime.tenant_id)
-        .subquery()
-    )
-    urgent = Job.priority >= jobs.URGENT
-    query = (
-        select(Shard, Job)
-        .join(Job, Job.id == Shard.job_id)
-        .outerjoin(recent, recent.c.tenant_id == Job.tenant_id)
-        .where(*claimable(device_type))
-        .order_by(
-            case((urgent, 1 if others_first else 0), else_=0 if others_first else 1),
-            case(
-                (urgent, Shard.turn), else_=0
-            ),  # before device time: workers make way for urgent shards by their turns
-            func.coalesce(recent.c.seconds, 0.0) - case((Job.kind == "convert", CREDIT), else_=0.0),
-            Job.priority.desc(),
-            Job.id,
-            Shard.turn,
-            Shard.number,
+def _take(session: Session, device_type: str, *, others_first: bool) -> tuple[Shard, Job] | None:
+    """The next shard that nobody else is about to take, its row locked, with its job."""
+    tried: list[str] = []
+    while len(tried) < MOST_TRIED:
+        job_id = queue.next_job(session, device_type, others_first=others_first, tried=tried)
+        if job_id is None:
+            return None
+        query = (
+            select(Shard, Job)
+            .join(Job, Job.id == Shard.job_id)
+            .where(Shard.job_id == job_id, is_ready(), *claimable(Job, device_type))
+            .order_by(Shard.turn, Shard.number)
+            .limit(1)
         )
-        .limit(1)
-    )
-    return query.with_for_update(of=Shard, skip_locked=True) if lock else query
-
-
-def claimable(device_type: str) -> list[ColumnElement[bool]]:
-    """What holds of a shard, and of its job, that a worker of this device type may take."""
-    return [
-        Shard.state == "ready",
-        Job.state.in_((jobs.QUEUED, jobs.RUNNING)),
-        or_(Job.device_type.is_(None), Job.device_type == device_type),
-        or_(Job.deadline.is_(None), Job.deadline >= clock()),
-        free(Job),
-    ]
-
-
-def free(job: type[Job]) -> ColumnElement[bool]:
-    """That a job needs none, or that the one it needs has succeeded."""
-    needed = aliased(Job)
-    done = select(needed.id).where(needed.id == job.needs_id, needed.state == jobs.SUCCEEDED)
-    return or_(job.needs_id.is_(None), done.exists())
+        found = session.execute(query.with_for_update(of=Shard, skip_locked=True)).first()
+        if found is not None:
+            return found[0], found[1]
+        tried.append(job_id)  # others are about to take all that is left of it
+    return None
 
 
 def _fenced(session: Session, held: Claim, **columns: Any) -> None:

@@ -10,7 +10,14 @@ from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.store.clock import clock
-from worker.store.columns import Base, Id, created
+from worker.store.columns import Base, Id, created, partial
+
+WAITING = "state IN ('queued', 'running')"
+CONVERSION, NO_CONVERSION = "kind = 'convert'", "kind != 'convert'"
+URGENT = "priority >= 1000"
+READY = "state = 'ready'"
+KEPT = "resume IS NOT NULL"
+"""Conditions of partial indexes, as the migrations have them."""
 
 
 class Tenant(Base):
@@ -56,7 +63,11 @@ class Upload(Base):
     """A tenant's name for a blob."""
 
     __tablename__ = "upload"
-    __table_args__ = (UniqueConstraint("tenant_id", "name"),)
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name"),
+        Index("ix_upload_tenant_id_id", "tenant_id", "id"),
+        Index("ix_upload_created", "created"),
+    )
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
     name: Mapped[str] = mapped_column(String(255))
@@ -71,6 +82,7 @@ class PartUpload(Base):
     """
 
     __tablename__ = "part_upload"
+    __table_args__ = (Index("ix_part_upload_created", "created"),)
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), index=True)
     name: Mapped[str] = mapped_column(String(255))
@@ -97,8 +109,9 @@ class Dataset(Base):
     """
 
     __tablename__ = "dataset"
+    __table_args__ = (Index("ix_dataset_tenant_id_id", "tenant_id", "id"),)
     id: Mapped[str] = mapped_column(Id, primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), index=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
     name: Mapped[str] = mapped_column(String(255))
     state: Mapped[str] = mapped_column(String(16))
     source: Mapped[dict[str, Any]]
@@ -117,8 +130,9 @@ class Checkpoint(Base):
     """A trained base classifier: pending until its conversion or training ends, then ready or rejected."""
 
     __tablename__ = "checkpoint"
+    __table_args__ = (Index("ix_checkpoint_tenant_id_id", "tenant_id", "id"),)
     id: Mapped[str] = mapped_column(Id, primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), index=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
     name: Mapped[str] = mapped_column(String(255))
     state: Mapped[str] = mapped_column(String(16))
     source: Mapped[dict[str, Any]]
@@ -140,22 +154,34 @@ class Job(Base):
     another one needs it; ``content_key`` names what a job computes, so that it is done once and found again. After
     ``deadline`` nobody begins with a part of it; ``ends_as`` is the state that a job goes to when its last part has been
     handed back; ``estimated_seconds`` is the work that it was admitted with.
+
+    The partial indexes hold only the jobs that a claim or a sweep looks for. A query uses one of them if it repeats the
+    condition word for word: see ``store.conditions``.
     """
 
     __tablename__ = "job"
     __table_args__ = (
         Index("ix_job_tenant_id_id", "tenant_id", "id"),
-        Index("ix_job_state", "state"),
+        Index("ix_job_tenant_id_state_id", "tenant_id", "state", "id"),
+        Index("ix_job_tenant_id_kind_id", "tenant_id", "kind", "id"),
         Index("ix_job_tenant_id_content_key", "tenant_id", "content_key"),
+        Index("ix_job_state_kind", "state", "kind"),
+        Index("ix_job_dataset_id_kind", "dataset_id", "kind"),
+        Index("ix_job_checkpoint_id_kind", "checkpoint_id", "kind"),
+        Index("ix_job_waiting", "tenant_id", "priority", "id", **partial(f"{WAITING} AND {NO_CONVERSION}")),
+        Index("ix_job_converting", "tenant_id", "priority", "id", **partial(f"{WAITING} AND {CONVERSION}")),
+        Index("ix_job_state_deadline", "state", "deadline"),
+        Index("ix_job_urgent_state_finished", "state", "finished", **partial(URGENT)),
+        Index("ix_job_urgent_tenant_id_id", "tenant_id", "id", **partial(URGENT)),
     )
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
     kind: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16))
     spec: Mapped[dict[str, Any]]
-    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"), index=True)
+    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"))
     test_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"), index=True)
-    checkpoint_id: Mapped[str | None] = mapped_column(ForeignKey("checkpoint.id"), index=True)
+    checkpoint_id: Mapped[str | None] = mapped_column(ForeignKey("checkpoint.id"))
     needs_id: Mapped[str | None] = mapped_column(ForeignKey("job.id"), index=True)
     auto: Mapped[bool] = mapped_column(default=False)
     content_key: Mapped[str | None] = mapped_column(String(64))
@@ -183,7 +209,11 @@ class Shard(Base):
     """
 
     __tablename__ = "shard"
-    __table_args__ = (Index("ix_shard_state_lease_until", "state", "lease_until"),)
+    __table_args__ = (
+        Index("ix_shard_state_lease_until", "state", "lease_until"),
+        Index("ix_shard_ready", "job_id", "turn", "number", **partial(READY)),
+        Index("ix_shard_resume", "job_id", **partial(KEPT)),
+    )
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     first: Mapped[int]
@@ -249,6 +279,10 @@ class Idempotency(Base):
     """What a tenant's ``Idempotency-Key`` made, so that a repeated request makes nothing new."""
 
     __tablename__ = "idempotency"
+    __table_args__ = (
+        Index("ix_idempotency_resource_id", "resource_id"),
+        Index("ix_idempotency_created", "created"),
+    )
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     body_hash: Mapped[str] = mapped_column(String(64))

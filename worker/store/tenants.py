@@ -10,11 +10,11 @@ from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from worker.store.clock import clock
+from worker.store.clock import clock, instant
 from worker.store.jobs import ACTIVE
+from worker.store.queue import FAIR_WINDOW, SLICE
 from worker.store.result_tables import JobSummary
 from worker.store.session import new_id
-from worker.store.shards import FAIR_WINDOW, SLICE
 from worker.store.tables import ApiKey, DeviceTime, Idempotency, Job, Tenant
 
 DEFAULT_TENANT = "default"
@@ -89,13 +89,13 @@ def outstanding(session: Session, tenant_id: str, *, hold: bool = True) -> Outst
 def forget_device_time(session: Session) -> int:
     """Deletes the slices of device time that are too old for any comparison, with as long again to spare; returns how
     many."""
-    old = DeviceTime.slice < (clock() - 2 * FAIR_WINDOW) / SLICE
+    old = DeviceTime.slice < (instant() - 2 * FAIR_WINDOW) / SLICE
     return len(session.execute(delete(DeviceTime).where(old).returning(DeviceTime.slice)).all())
 
 
 def forget_requests(session: Session, age: float = REQUESTS_KNOWN) -> int:
     """Deletes the ``Idempotency-Key`` of requests older than ``age`` seconds, which nobody sends again; returns how many."""
-    old = Idempotency.created < clock() - age
+    old = Idempotency.created < instant() - age
     return len(session.execute(delete(Idempotency).where(old).returning(Idempotency.key)).all())
 
 

@@ -12,9 +12,11 @@ from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from worker.store import counters, jobs
-from worker.store.clock import clock
-from worker.store.jobs import URGENT
-from worker.store.shards import Claim, claimable
+from worker.store.clock import clock, instant
+from worker.store.conditions import is_ready_of_few, is_urgent, unindexed
+from worker.store.conditions import waits as may_be_claimed
+from worker.store.queue import claimable
+from worker.store.shards import Claim
 from worker.store.tables import Blob, Dataset, Idempotency, Job, Shard
 
 GIVES_WAY = ("certify", "predict", "soft_labels")
@@ -30,7 +32,7 @@ AT_ONCE = 100
 
 def outstanding(session: Session, tenant_id: str) -> int:
     """How many urgent jobs of the tenant have not ended."""
-    query = select(func.count()).where(Job.tenant_id == tenant_id, Job.state.in_(jobs.ACTIVE), Job.priority >= URGENT)
+    query = select(func.count()).where(Job.tenant_id == tenant_id, Job.state.in_(jobs.ACTIVE), is_urgent())
     return session.scalar(query) or 0
 
 
@@ -59,7 +61,7 @@ def calls(session: Session, held: Claim, turn: int, device_type: str) -> bool:
 def forget(session: Session, age: float) -> int:
     """Deletes some of the urgent jobs that ended more than ``age`` seconds ago, with the images that came with them; returns
     how many. Those that an active job still needs stay until it has ended."""
-    old = select(Job.id).where(Job.priority >= URGENT, Job.state.in_(jobs.TERMINAL), Job.finished < clock() - age)
+    old = select(Job.id).where(is_urgent(), Job.state.in_(jobs.TERMINAL), Job.finished < instant() - age)
     return len(_gone(session, list(session.scalars(old.order_by(Job.id).limit(AT_ONCE)))))
 
 
@@ -88,7 +90,7 @@ def forget_beyond(session: Session, tenant_id: str, *, most: int, most_bytes: in
 def _ended(tenant_id: str, *columns: Any) -> Select[Any]:
     query = select(*columns).select_from(Job).join(Dataset, Dataset.id == Job.dataset_id)
     query = query.join(Blob, Blob.sha256 == Dataset.sha256)
-    return query.where(Job.tenant_id == tenant_id, Job.priority >= URGENT, Job.state.in_(jobs.TERMINAL))
+    return query.where(Job.tenant_id == tenant_id, is_urgent(), unindexed(Job.state).in_(jobs.TERMINAL))
 
 
 def _gone(session: Session, found: list[str]) -> list[str]:
@@ -100,16 +102,20 @@ def _gone(session: Session, found: list[str]) -> list[str]:
 
 def _waiting(session: Session, held: Claim, turn: int, device_type: str) -> list[tuple[str, int]]:
     """Jobs first: there are few urgent ones, and very many shards."""
-    active = select(Job.id).where(
-        Job.state.in_((jobs.QUEUED, jobs.RUNNING)), Job.priority >= URGENT, Job.created < clock() - FREE
-    )
+    active = select(Job.id).where(may_be_claimed(), is_urgent(), Job.created < instant() - FREE)
     found = list(session.scalars(active.order_by(Job.id).limit(AT_ONCE)))
     if not found:
         return []
     query = (
         select(Shard.job_id, Shard.number)
         .join(Job, Job.id == Shard.job_id)
-        .where(Shard.job_id.in_(found), *claimable(device_type), Shard.lease_until < clock())
+        .where(
+            Shard.job_id.in_(found),
+            is_urgent(),
+            is_ready_of_few(),
+            *claimable(Job, device_type),
+            Shard.lease_until < clock(),
+        )
         .order_by(Shard.turn, Shard.job_id)
     )
     query = query.where(Shard.turn < turn) if held.urgent else query

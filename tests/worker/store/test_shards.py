@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 from tests_support import things
 
-from worker.store import jobs, shards
+from worker.store import jobs, queue, shards
 from worker.store.clock import clock
 from worker.store.jobs import NewJob
 from worker.store.session import Database
@@ -288,7 +288,7 @@ def test_a_tenant_that_only_converts_does_not_have_the_device_for_itself(databas
     other = _submit(database, tenant="idle", count=1)
     assert _taken(database).job_id == converts[0]
     with database.write() as session:
-        shards.charge(session, things.tenant_in(session, "busy"), shards.CREDIT + 1.0)
+        shards.charge(session, things.tenant_in(session, "busy"), queue.CREDIT + 1.0)
     assert [_taken(database).job_id for _ in range(2)] == [other, converts[1]]
 
 

@@ -4,7 +4,7 @@ import threading
 
 from sqlalchemy import select
 
-from worker.store import shards, tenants
+from worker.store import queue, shards, tenants
 from worker.store.clock import clock
 from worker.store.session import Database
 from worker.store.tables import DeviceTime, Idempotency
@@ -55,7 +55,7 @@ def test_device_time_is_forgotten_when_nothing_compares_it_any_more(database: Da
         tenant_id = tenants.tenant(session, "lab").id
         shards.charge(session, tenant_id, 5.0)
         now = session.scalar(select(DeviceTime.slice)) or 0
-        hour = 3600 // shards.SLICE
+        hour = 3600 // queue.SLICE
         for hours in (1, 3, 30):
             session.add(DeviceTime(tenant_id=tenant_id, slice=now - hours * hour, seconds=1.0))
         session.flush()
