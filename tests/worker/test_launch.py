@@ -181,3 +181,37 @@ def test_a_path_of_the_operator_is_kept_and_the_working_directory_is_not(monkeyp
     kept = launch.environment({"PYTHONPATH": given, "A": "b"})
     assert kept == {"A": "b", "PYTHONSAFEPATH": "1", "PYTHONPATH": f"/opt/mine{os.pathsep}{os.path.abspath('lib')}"}
     assert launch.environment({"PYTHONPATH": "."}) == {"PYTHONSAFEPATH": "1"}
+
+
+def test_celery_does_not_put_the_working_directory_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does so itself while it imports loaders and configurations."""
+    (tmp_path / "only_here.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "import sys; sys.path[:] = [e for e in sys.path if e]\n"
+        "from worker import broker; from celery.utils.imports import import_from_cwd\n"
+        "import_from_cwd('only_here')"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert "No module named 'only_here'" in done.stderr
+
+
+def test_the_packages_are_the_parents_whatever_else_has_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other distributions have packages of these names, too, and an operator's PYTHONPATH goes before what is installed."""
+    for name in PACKAGES:
+        (tmp_path / "theirs" / name).mkdir(parents=True)
+        (tmp_path / "theirs" / name / "__init__.py").write_text("raise SystemExit('another package')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "theirs"))
+    child = Child(Settings(data=tmp_path / "data", device="cpu"))
+    try:
+        message = child.receive(120)
+        assert message is not None and message["type"] == "ready"
+    finally:
+        child.end()
+
+
+def test_the_folder_of_the_script_is_not_on_the_path_either() -> None:
+    """Its modules have names such as ``settings`` and ``process``, which a library may look for."""
+    assert launch.command("worker.child")[1] == "-P"

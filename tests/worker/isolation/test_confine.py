@@ -277,13 +277,21 @@ def test_without_the_filter_landlock_still_closes_files_tcp_and_signals(
     assert found["missing"] == ["network namespace", *(["unprivileged user"] if os.geteuid() == 0 else []), "seccomp"]
 
 
+THREADS = """
+import threading, time
+from worker.isolation import support
+from worker.isolation.confine import Confinement, {function}
+[threading.Thread(target=time.sleep, args=(1,)).start() for _ in range({threads} - 1)]
+{function}({arguments})
+"""
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_process_is_confined_while_it_has_one_thread(threads: int) -> None:
-    code = (
-        "import threading, time; from worker.isolation.confine import require_one_thread\n"
-        f"[threading.Thread(target=time.sleep, args=(1,)).start() for _ in range({threads - 1})]\n"
-        "require_one_thread()"
-    )
+@pytest.mark.parametrize(
+    ("function", "arguments"), [("confine", "Confinement(limits=support.TRIAL_LIMITS)"), ("confine_copy", "")]
+)
+def test_a_process_is_confined_while_it_has_one_thread(threads: int, function: str, arguments: str) -> None:
+    code = THREADS.format(function=function, threads=threads, arguments=arguments)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode == 0) == (threads == 1)
     assert ("one thread, got 2" in done.stderr) == (threads == 2)
