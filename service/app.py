@@ -36,6 +36,7 @@ from service.routes import (
     reports,
     uploads,
 )
+from service.scrapes import Scrapes
 from service.watch import Watch
 from worker.decoding import Decoder
 from worker.settings import Settings
@@ -90,6 +91,7 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.state.job_answers = JobAnswers(app.state.database)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(QueueCollector(app.state.database, settings))
+    app.state.scrapes = Scrapes(app.state.registry)
     app.state.presence = Presence(app.state.database, settings)
     # The last one added is the first to see a request.
     app.add_middleware(SameSchema, presence=app.state.presence)
