@@ -37,6 +37,7 @@ from service.routes import (
     reports,
     uploads,
 )
+from service.scrapes import Scrapes
 from service.watch import Watch
 from worker import decoder
 from worker.decoding import Decoder
@@ -90,6 +91,7 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.state.job_answers = JobAnswers(app.state.database)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(QueueCollector(app.state.database, settings))
+    app.state.scrapes = Scrapes(app.state.registry)
     app.state.presence = Presence(app.state.database, settings)
     app.state.room = Room(settings, app.state.registry)
     credentials = Credentials(app.state.database, require_key=require_key)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import Field
 from sqlalchemy import text
 
@@ -17,6 +17,7 @@ from service.errors import Unavailable
 from service.reports import VERSION
 from service.resources import json_answer
 from service.schemas import Answer
+from service.scrapes import Scrapes
 from worker import broker
 from worker.isolation import support
 from worker.settings import Settings
@@ -110,9 +111,10 @@ def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Response:
 @router.get(
     "/metrics", operation_id="get_metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
 )
-def get_metrics(request: Request) -> Response:
+async def get_metrics(request: Request) -> Response:
     """Metrics in the text format of Prometheus."""
-    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
+    scrapes: Scrapes = request.app.state.scrapes
+    return Response(await scrapes.answer(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/version", operation_id="get_version")
