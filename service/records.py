@@ -6,7 +6,7 @@ from the other fields: they are written for readers and not read, but where an a
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ MINUS_ONE = ("label", "prediction")
 COUNTS = ("counts0", "counts")
 FOLLOWING = ("correct", "at_cap")
 OPTIONAL = ("error", "p_upper", "batch_size", "robust_weight")
+MAX_CLASSES = 100_000
 LARGEST = 2**63 - 1
 """Whole number that fits into the columns of a report."""
 LONGEST_LINE = 2**22
@@ -155,7 +156,49 @@ def _read(kind: type[Any], body: Mapping[str, Any]) -> Any:
         if _too_large(value):
             expected = f"{name}: whole numbers of at most {LARGEST}"
             raise InvalidResults(expected=expected, got=repr(body[name])[:100])
+    _check_possible(record, body)
     return record
+
+
+def _check_possible(record: Any, body: Mapping[str, Any]) -> None:
+    """Raises :class:`InvalidResults` for a value that no run can have written, whatever the other fields say."""
+    from rs_core.errors import InvalidResults
+
+    for name, (expected, possible) in POSSIBLE.items():
+        value = getattr(record, name, None)
+        if value is not None and not possible(value):
+            raise InvalidResults(expected=f"{name}: {expected}", got=repr(body.get(name))[:100])
+    counts, prediction = getattr(record, "counts", ()), getattr(record, "prediction", -1)
+    if counts and prediction >= len(counts):
+        got = f"class {prediction} of {len(counts):,}"
+        raise InvalidResults(expected="prediction: a class that was counted, or null", got=got)
+    if isinstance(body.get("index"), bool):
+        raise InvalidResults(expected="index: a whole number", got=json.dumps(body["index"]))
+
+
+def _votes(counts: tuple[int, ...]) -> bool:
+    return len(counts) <= MAX_CLASSES and min(counts, default=0) >= 0
+
+
+def _unknown_or(possible: Callable[[float], bool]) -> Callable[[float], bool]:
+    return lambda value: math.isnan(value) or possible(value)
+
+
+POSSIBLE: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "index": ("a whole number of at least 0", lambda value: value >= 0),
+    "label": ("a class of at least 0, or null", lambda value: value >= -1),
+    "prediction": ("a class of at least 0, or null", lambda value: value >= -1),
+    "radius": ("a finite number of at least 0", lambda value: math.isfinite(value) and value >= 0),
+    "counts0": (f"votes of at least 0 for at most {MAX_CLASSES:,} classes", _votes),
+    "counts": (f"votes of at least 0 for at most {MAX_CLASSES:,} classes", _votes),
+    "n0": ("a number of at least 0", lambda value: value >= 0),
+    "n": ("a number of at least 0", lambda value: value >= 0),
+    "sigma": ("a number above 0", _unknown_or(lambda value: 0 < value < math.inf)),
+    "alpha": ("a number between 0 and 1", _unknown_or(lambda value: 0 < value < 1)),
+    "p_lower": ("a probability", _unknown_or(lambda value: 0 <= value <= 1)),
+    "p_value": ("a probability", _unknown_or(lambda value: 0 <= value <= 1)),
+}
+"""What the values of a record can be at all; whether they agree with each other is for an audit to say."""
 
 
 def _too_large(value: Any) -> bool:

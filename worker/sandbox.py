@@ -15,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from rs_core.causes import cause_of
 from rs_core.checkpoint_info import CheckpointInfo, Hints, dump_info
 from rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
 from worker import converted, launch
@@ -176,11 +178,25 @@ def main() -> None:
     except RadiiError as error:
         answer = {"problem": error.problem()}
     except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        answer = {"disk_full": error.errno}
+        if error.errno == errno.ENOMEM:
+            raise MemoryError from error
+        answer = {"disk_full": error.errno} if error.errno in DISK_FULL else _not_understood(request, error)
+    except MemoryError:
+        raise
+    except (
+        Exception
+    ) as error:  # a reader met bytes that its author did not think of: the file is at fault, not the worker
+        traceback.print_exc()
+        answer = _not_understood(request, error)
     with answers:
         json.dump(answer, answers)
+
+
+def _not_understood(request: dict[str, Any], error: Exception) -> dict[str, Any]:
+    """The problem of a file that made its reader fail in a way that has no sentence of its own."""
+    kind = InvalidDataset if request["what"] == "dataset" else InvalidCheckpoint
+    refused = kind(expected="a file that its reader understands", got=f"one that it does not ({cause_of(error)})")
+    return {"problem": refused.problem()}
 
 
 def _apart() -> IO[str]:

@@ -26,6 +26,7 @@ from rs_core.data.photos import AS_THEY_ARE, Framing, opened_image, pixels, shap
 from rs_core.errors import InvalidDataset
 
 MAX_FILE_BYTES = 64 * 2**20
+LONGEST_PATH = 1024
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,8 @@ def _fault(info: zipfile.ZipInfo) -> str | None:
     name = repr(info.filename)[:200]
     if not info.filename:
         return "a file without a name"
+    if len(info.filename) > LONGEST_PATH:
+        return f"a path of {len(info.filename):,} characters, more than {LONGEST_PATH:,}"
     if re.match(r"[/\\]|[A-Za-z]:", info.filename):
         return f"the absolute path {name}"
     if ".." in re.split(r"[/\\]", info.filename):

@@ -109,3 +109,26 @@ def test_lines_of_another_kind_than_the_first_are_refused(tmp_path: Path) -> Non
     path.write_text(json.dumps(EVALUATED) + "\n" + json.dumps(records.to_json(CERTIFICATE)) + "\n")
     with pytest.raises(InvalidResults, match=r"line 2.*found: a list of objects"):
         records.read_ndjson(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("radius", math.inf, "radius: a finite number of at least 0"),
+        ("radius", -0.1, "radius: a finite number of at least 0"),
+        ("index", -1, "index: a whole number of at least 0"),
+        ("index", True, "index: a whole number, got true"),
+        ("counts", [-1, 401], "counts: votes of at least 0"),
+        ("counts", [1] * 100_001, "counts: votes of at least 0 for at most 100,000 classes"),
+        ("prediction", 2, "prediction: a class that was counted, or null, got class 2 of 2"),
+        ("label", -2, "label: a class of at least 0, or null"),
+        ("sigma", 0.0, "sigma: a number above 0"),
+        ("alpha", 1.0, "alpha: a number between 0 and 1"),
+        ("p_lower", 1.5, "p_lower: a probability"),
+        ("n", -1, "n: a number of at least 0"),
+    ],
+)
+def test_what_no_run_can_have_written_is_refused(field: str, value: object, says: str) -> None:
+    with pytest.raises(InvalidResults) as caught:
+        records.certificate(records.to_json(CERTIFICATE) | {field: value})
+    assert says in str(caught.value)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests_support.hostile import archives
 
 from rs_core.data.canonical import open_dataset
 from rs_core.errors import InvalidCheckpoint, InvalidDataset
@@ -173,3 +174,19 @@ def test_a_conversion_that_fails_leaves_no_file_and_one_that_was_there_stays(tmp
     with pytest.raises(InvalidDataset):
         _convert(tmp_path, {"mine.npz": npz})
     assert (tmp_path / "out").exists()
+
+
+def test_an_error_that_a_reader_does_not_expect_is_a_sentence_about_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one of a library, about bytes that its authors did not think of."""
+    for error in (KeyError("x"), OSError(22, "Invalid argument"), RecursionError("maximum recursion depth exceeded")):
+        found = sandbox._not_understood({"what": "dataset"}, error)["problem"]
+        assert found["type"] == "urn:radii:problem:invalid-dataset"
+        assert type(error).__name__ in found["got"]
+    path = tmp_path / "far.zip"
+    path.write_bytes(archives.LYING["has a directory behind its end"]())
+    request = {"what": "dataset", "files": {"far.zip": str(path)}, "out": str(tmp_path / "out"), "max_dataset": 2**30}
+    with pytest.raises(InvalidDataset) as caught:
+        sandbox.convert(request, seconds=60, memory=8 * 2**30)
+    assert "return code" not in str(caught.value)

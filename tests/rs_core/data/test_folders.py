@@ -323,3 +323,8 @@ def test_a_zip_that_is_cut_short_is_refused(tmp_path: Path) -> None:
 def test_folders_that_are_not_among_the_given_classes_are_named(tmp_path: Path) -> None:
     found = sentence(archive(tmp_path, TWO), class_names=("cat", "eel"))
     assert found == "(set.zip): expected class folders out of cat, eel, got folders dog."
+
+
+def test_a_path_of_many_characters_is_refused(tmp_path: Path) -> None:
+    found = sentence(archive(tmp_path, TWO | {f"dog/{'n' * 1_100}.png": grey(1)}))
+    assert found == PLAIN + "a path of 1,108 characters, more than 1,024."
