@@ -42,6 +42,11 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.2f} %"
 
 
+def done(fraction: float) -> str:
+    """How much of a job's work is done, rounded down: only what is done altogether is 100 %."""
+    return f"{rounded_down(100 * fraction, 2)} %"
+
+
 def share(value: float) -> str:
     """A mean share with two decimals; of nothing, a dash."""
     return percent(None if math.isnan(value) else value)
@@ -89,6 +94,7 @@ _ENVIRONMENT = Environment(
 _ENVIRONMENT.filters |= {
     "percent": percent,
     "share": share,
+    "done": done,
     "number": number,
     "down": down,
     "up": up,

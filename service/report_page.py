@@ -31,19 +31,19 @@ def page(found: Sources, report: Report, rows: Digest) -> str:
         body=body,
         report=report,
         quantiles=quantiles(report),
-        curve=figure(found, rows, "certified-accuracy"),
-        histogram=figure(found, rows, "radius-histogram"),
-        weights=figure(found, rows, "weights") if report.weights else None,
-        corruptions=figure(found, rows, "corruptions") if report.corruptions else None,
+        curve=figure(found, rows, report, "certified-accuracy"),
+        histogram=figure(found, rows, report, "radius-histogram"),
+        weights=figure(found, rows, report, "weights") if report.weights else None,
+        corruptions=figure(found, rows, report, "corruptions") if report.corruptions else None,
         identity=identity(found),
         machine=machine(found),
         spec=json.dumps(found.job.spec, indent=2, sort_keys=True),
     )
 
 
-def figure(found: Sources, rows: Digest, name: str) -> str:
+def figure(found: Sources, rows: Digest, report: Report, name: str) -> str:
     """A plot as a data URL."""
-    return data_url(plot(found, rows, name, "svg"))
+    return data_url(plot(found, rows, name, "svg", report))
 
 
 def data_url(svg: bytes) -> str:
@@ -51,8 +51,8 @@ def data_url(svg: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
-def plot(found: Sources, rows: Digest, name: str, form: Any) -> bytes:
-    """A plot as a file; ``form`` is png or svg."""
+def plot(found: Sources, rows: Digest, name: str, form: Any, report: Report | None = None) -> bytes:
+    """A plot as a file; ``form`` is png or svg, and ``report`` the report of the rows, where there is one already."""
     spec, done, total = found.job.spec, rows.sums.evaluated, found.summary.total
     how = SAMPLINGS[spec.get("sampling", "fixed")]
     # A title of the plot's width has about 65 characters.
@@ -61,7 +61,7 @@ def plot(found: Sources, rows: Digest, name: str, form: Any) -> bytes:
         about += f" (partial: {done:,} of {total:,} inputs)"
     if name == "radius-histogram":
         return plots.render(plots.radius_histogram(rows, title=f"Certified radii, {about}"), form)
-    if name == "corruptions" and (made := reports.numbers(found, rows).corruptions) is not None:
+    if name == "corruptions" and (made := (report or reports.numbers(found, rows)).corruptions) is not None:
         return plots.render(plots_corruptions.by_corruption(made, title=f"By corruption, {about}"), form)
     if name == "weights":
         return plots.render(plots_mixed.by_weight({about: found.weights}), form)

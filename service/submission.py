@@ -161,5 +161,5 @@ def _view(planned: Planned) -> dict[str, Any]:
 def _checkpoint_name(planned: Planned) -> str:
     spec = planned.spec
     assert isinstance(spec, TrainSpec)
-    made_by = ", ".join([spec.method.name, *([f"sigma {spec.sigma:g}"] if spec.sigma else [])])
+    made_by = ", ".join([spec.method.name, *([f"trained at sigma {spec.sigma:g}"] if spec.sigma else [])])
     return f"{spec.architecture or 'mixed'} ({made_by}, {planned.dataset_name})"[:200]

@@ -111,7 +111,7 @@ def job_text(job: "schemas.Job") -> str:
     """What there is to say about a job, some lines."""
     from service.client_job import describe
 
-    lines = [describe(job), *_times(job), f"Progress: {_pace(job.progress)}.", *_summary(job.summary)]
+    lines = [describe(job), *_times(job), f"Progress: {_pace(job.progress)}.", *_summary(job)]
     if job.needs is not None:
         lines.insert(2, f"Needs {needs_text(job.needs)}.")
     made = job.checkpoint or (job.output or {}).get("checkpoint")
@@ -138,7 +138,7 @@ def _pace(progress: "schemas.Progress") -> str:
 
 def needs_text(needed: "schemas.JobBrief") -> str:
     """The job that has to succeed first, and what that one needs in turn."""
-    text = f"{needed.id} ({needed.kind}, {needed.state}, {100 * needed.fraction:.0f} %)"
+    text = f"{needed.id} ({needed.kind}, {needed.state}, {int(100 * needed.fraction)} %)"
     return text if needed.needs is None else f"{text}, which needs {needs_text(needed.needs)}"
 
 
@@ -148,10 +148,12 @@ def _times(job: "schemas.Job") -> list[str]:
     return [", ".join(known).capitalize() + "."]
 
 
-def _summary(summary: Any) -> list[str]:
-    """The running sums of each kind of job."""
+def _summary(job: "schemas.Job") -> list[str]:
+    """The running sums of each kind of job: the numbers of its report, by the same names."""
+    summary = job.summary
     if summary is None:
         return []
+    at = "" if (sigma := job.spec.get("sigma")) is None else f" at sigma {sigma:g}"
     if summary.kind == "certify":
         from rs_core.procedure_text import Made
         from rs_core.tsv import rounded_down
@@ -162,15 +164,19 @@ def _summary(summary: Any) -> list[str]:
         so_far = " so far (what is missing counts as not certified)" if summary.partial else ""
         share = 100 * summary.correct / summary.inputs_total
         return [
-            f"{how.acr_label} {rounded_down(summary.acr, 4)}{so_far}{procedure}, certified accuracy at 0 {share:.2f} %, "
+            f"{how.acr_label} {rounded_down(summary.acr, 4)}{at}{so_far}{procedure}, certified accuracy at 0 {share:.2f} %, "
             f"{summary.abstained:,} abstained, {summary.at_cap:,} at the cap."
         ]
     if summary.kind == "evaluate":
         right = ", ".join(f"{100 * at.share:.2f} % at {at.point:g}" for at in summary.right)
-        return [f"Right (of all inputs): {right}."]
+        return [f"Accuracy (of all inputs){at}: {right}{_wrong(summary)}."]
     if summary.kind in ("predict", "soft_labels"):
-        return [f"Accuracy {100 * summary.accuracy:.2f} %, {summary.abstained:,} abstained."]
+        return [f"Accuracy {100 * summary.accuracy:.2f} %{at}{_wrong(summary)}, {summary.abstained:,} abstained."]
     test = "" if summary.test_accuracy is None else f", test accuracy {100 * summary.test_accuracy:.2f} %"
     if summary.loss is None or summary.accuracy is None:
         return []
     return [f"Loss {summary.loss:.4f}, accuracy under noise {100 * summary.accuracy:.2f} %{test}."]
+
+
+def _wrong(summary: Any) -> str:
+    return " so far (what is missing counts as wrong)" if summary.partial else ""

@@ -97,7 +97,7 @@ class Bar:
             self._line(done, total, text)
 
     def _line(self, done: float, total: float, text: str) -> None:
-        share = f"{100 * done / total:.0f} %" if total else "..."
+        share = f"{int(100 * done / total)} %" if total else "..."
         line = f"{self._title}: {share}" + (f"  {text}" if text else "")
         if line != self._last:
             self._last = line
@@ -136,7 +136,7 @@ def bar(title: str) -> Iterator[Bar]:
 
 def model_text(made: Any) -> str:
     """What a checkpoint holds, in a sentence; ``made`` is a service's record or a file's."""
-    noise = "no noise level of its own" if made.sigma is None else f"sigma {made.sigma:g}"
+    noise = "no noise level of its own" if made.sigma is None else f"trained at sigma {made.sigma:g}"
     return f"{made.architecture}, images of shape {list(made.input_shape)}, {made.num_classes} classes, {noise}."
 
 

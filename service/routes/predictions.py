@@ -15,7 +15,6 @@ from service.idempotency import REPLAYED, IdempotencyKey
 from service.openapi import ACCEPTED, NOT_MODIFIED, problems
 from service.prediction_query import PredictionQuery
 from service.prediction_schemas import Predictions
-from service.resources import json_answer
 from service.schemas import MAX_WAIT
 from service.watch import Wakes, Watch
 from worker import broker
@@ -112,10 +111,10 @@ async def get_predictions(
     if wait > 0 and found.state in ACTIVE:
         await _wait(request, job_id, wait, predictions.is_over)
         found = await run_in_threadpool(read)
-    etag = etag_of(found.model_dump_json())
-    if matches(request, etag):
-        return Response(status_code=304, headers={"ETag": etag})
-    return _answer(found, {})
+    answer = _answer(found, {})
+    if matches(request, answer.headers["ETag"]):
+        return Response(status_code=304, headers={"ETag": answer.headers["ETag"]})
+    return answer
 
 
 async def _wait(request: Request, job_id: str, seconds: float, wakes: Wakes) -> None:
@@ -129,5 +128,7 @@ def _answer(found: Predictions, headers: dict[str, str]) -> Response:
     """200, or 202 where there is nothing yet but may be later."""
     nothing_yet = not found.predictions and found.state in ACTIVE
     retry = {"Retry-After": str(RETRY_SECONDS)} if nothing_yet else {}
-    where = {"Location": f"/v1/predictions/{found.job}", "ETag": etag_of(found.model_dump_json())}
-    return json_answer(found, 202 if nothing_yet else 200, where | retry | headers)
+    body = found.model_dump_json()
+    where = {"Location": f"/v1/predictions/{found.job}", "ETag": etag_of(body)}
+    status = 202 if nothing_yet else 200
+    return Response(body, status, where | retry | headers, media_type="application/json")

@@ -23,7 +23,9 @@ def test_a_mix_has_what_the_flags_say(two: list[Path], tmp_path: Path) -> None:
     flags = ["--robust-weight", "0.76", "--standard-scale", "2", "--robust-scale", "0.5"]
     result = done("compose", "mixed", *two, *flags, "--out", out)
     assert result.stdout == f"The checkpoint is in {out}.\n"
-    assert "mixed(digits_cnn, digits_cnn), images of shape [1, 8, 8], 10 classes, sigma 0.25" in result.stderr
+    assert (
+        "mixed(digits_cnn, digits_cnn), images of shape [1, 8, 8], 10 classes, trained at sigma 0.25" in result.stderr
+    )
     model, info = load(out)
     assert info.composition == Mixed(robust_weight=0.76, standard_scale=2.0, robust_scale=0.5)
     assert [part.file_sha256 for part in info.parts] == [hashlib.sha256(path.read_bytes()).hexdigest() for path in two]
