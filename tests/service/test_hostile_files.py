@@ -19,7 +19,7 @@ from tests_support.live import running
 
 from service.client import Client
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]  # the first test waits for all files
 CASES = every_case()
 PATIENCE = 600.0
 """Seconds until all files are expected to have been looked at."""
