@@ -11,6 +11,7 @@ from tests_support.over_http import Service, certificate
 
 from rs_core.data.corrupted import Corrupted, in_a_row, to_json
 from rs_core.tsv import rounded_down
+from service import reports
 from worker.store import digests, jobs, registry, results
 from worker.store.tables import Dataset
 
@@ -157,6 +158,17 @@ def test_the_report_has_rows_by_corruption(either: Service, monkeypatch: pytest.
     fog, snow = found["corruptions"]
     assert found["means"][0]["macr"] == pytest.approx((fog["acr"] + snow["acr"]) / 2)
     assert (found["means"][0]["corruptions"], found["of"]) == (2, 15)
+
+
+@pytest.mark.parametrize("what", ["report.html", "plots/corruptions.svg", "report"])
+def test_the_numbers_of_a_report_are_computed_once_for_a_request(
+    service: Service, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    job_id, _ = finished(service)
+    made, numbers = [], reports.numbers
+    monkeypatch.setattr(reports, "numbers", lambda *asked: made.append(asked) or numbers(*asked))
+    assert service.client.get(f"/v1/jobs/{job_id}/{what}").status_code == 200
+    assert len(made) == 1
 
 
 def test_before_the_first_result_all_inputs_are_in_the_denominator(service: Service) -> None:
