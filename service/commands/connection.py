@@ -170,7 +170,7 @@ def _summary(job: "schemas.Job") -> list[str]:
     if summary.kind == "evaluate":
         right = ", ".join(f"{100 * at.share:.2f} % at {at.point:g}" for at in summary.right)
         return [f"Accuracy (of all inputs){at}: {right}{_wrong(summary)}."]
-    if summary.kind in ("predict", "soft_labels"):
+    if summary.kind != "train":
         return [f"Accuracy {100 * summary.accuracy:.2f} %{at}{_wrong(summary)}, {summary.abstained:,} abstained."]
     test = "" if summary.test_accuracy is None else f", test accuracy {100 * summary.test_accuracy:.2f} %"
     if summary.loss is None or summary.accuracy is None:

@@ -15,6 +15,7 @@ from rs_core.data.corrupted import Corrupted, in_a_row, to_json
 from rs_core.digest import from_bytes, to_bytes
 from rs_core.photographs import share_interval
 from rs_core.tsv import rounded_down
+from service import reports
 from worker.store import digests, jobs, registry, results
 from worker.store.result_tables import JobDigest, JobSummary
 from worker.store.tables import Dataset, Job
@@ -215,6 +216,17 @@ def test_two_certifications_are_compared_by_photograph(either: Service) -> None:
     assert any("resample 50 photographs (200 images)" in note for note in body["notes"])
     page = either.client.get("/v1/compare.html", params={"job": ids}).text
     assert "which show 50 photographs" in page
+
+
+@pytest.mark.parametrize("what", ["report.html", "plots/corruptions.svg", "report"])
+def test_the_numbers_of_a_report_are_computed_once_for_a_request(
+    service: Service, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    job_id, _ = finished(service)
+    made, numbers = [], reports.numbers
+    monkeypatch.setattr(reports, "numbers", lambda *asked: made.append(asked) or numbers(*asked))
+    assert service.client.get(f"/v1/jobs/{job_id}/{what}").status_code == 200
+    assert len(made) == 1
 
 
 def test_before_the_first_result_all_inputs_are_in_the_denominator(service: Service) -> None:

@@ -72,7 +72,7 @@ def test_a_running_evaluation_shows_who_is_right_at_each_point(service: Service)
     assert [at["count"] for at in job["summary"]["right"]] == [2, 1]
     assert job["summary"]["right"][1]["share_over_done"] == 0.5 and job["summary"]["partial"]
     page = service.client.get(job["links"]["page"]).text
-    assert "right at 0.25" in page and "evaluations" in page
+    assert "accuracy at 0.25" in page and "evaluations" in page
 
 
 def test_rows_come_as_pages_and_as_files(service: Service) -> None:

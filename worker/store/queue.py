@@ -6,9 +6,10 @@ order, so that a claim takes as long with ten thousand jobs in the queue as with
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, func, or_, select, union_all
+from sqlalchemy import BindParameter, ColumnElement, Select, String, Subquery, bindparam, func, or_, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from worker.store.clock import instant
@@ -24,17 +25,21 @@ CREDIT = FAIR_WINDOW / 2
 used less: they go first, but who sends nothing else does not have the device for itself.
 """
 
+DEVICE_TYPE: BindParameter[str] = bindparam("device_type", type_=String())
+TRIED: BindParameter[str] = bindparam("tried", type_=String(), expanding=True)
+
 
 def next_job(
     session: Session, device_type: str, *, others_first: bool = False, tried: Sequence[str] = ()
 ) -> str | None:
     """The job whose turn it is, without those that were ``tried``, or None. With ``others_first`` urgent jobs come last."""
-    queries = (_next_other, _next_urgent) if others_first else (_next_urgent, _next_other)
-    found = (session.scalar(query(device_type, tried)) for query in queries)
+    queries = (_next_other(), _next_urgent()) if others_first else (_next_urgent(), _next_other())
+    asked = {"device_type": device_type, "tried": list(tried)}
+    found = (session.scalar(query, asked) for query in queries)
     return next((job_id for job_id in found if job_id is not None), None)
 
 
-def claimable(job: type[Job], device_type: str) -> list[ColumnElement[bool]]:
+def claimable(job: type[Job], device_type: str | BindParameter[str]) -> list[ColumnElement[bool]]:
     """What holds of a job of which a worker of this device type may take a ready shard."""
     return [
         waits(job),
@@ -57,24 +62,29 @@ def has_ready(job: type[Job]) -> ColumnElement[bool]:
     return select(Shard.number).where(Shard.job_id == job.id, is_ready()).exists()
 
 
-def _next_urgent(device_type: str, tried: Sequence[str]) -> Select[str]:
-    """There are few of them, and their shards' turns come before anything else: all are looked at."""
+@cache
+def _next_urgent() -> Select[str]:
+    """There are few of them, and their shards' turns come before anything else: all are looked at.
+
+    Kept, like :func:`_next_other`: to build these queries takes ten times as long as the database takes to answer them.
+    """
     recent = _recent()
     turn = select(func.min(Shard.turn)).where(Shard.job_id == Job.id, is_ready()).scalar_subquery()
     some = select(Job.id, Job.tenant_id, Job.priority, turn.label("turn"))
-    urgent = some.where(is_urgent(), *claimable(Job, device_type), Job.id.not_in(tried)).subquery()
+    urgent = some.where(is_urgent(), *claimable(Job, DEVICE_TYPE), Job.id.not_in(TRIED)).subquery()
     order = (urgent.c.turn, func.coalesce(recent.c.seconds, 0.0), urgent.c.priority.desc(), urgent.c.id)
     query = select(urgent.c.id).outerjoin(recent, recent.c.tenant_id == urgent.c.tenant_id)
     return query.where(urgent.c.turn.is_not(None)).order_by(*order).limit(1)
 
 
-def _next_other(device_type: str, tried: Sequence[str]) -> Select[str]:
+@cache
+def _next_other() -> Select[str]:
     """Of each tenant the first conversion and the first other job, and of these the one that comes first."""
     recent = _recent()
     used = func.coalesce(recent.c.seconds, 0.0)
     firsts = union_all(
         *(
-            select((used - credit).label("used"), _first(kind, device_type, tried).label("job_id"))
+            select((used - credit).label("used"), _first(kind).label("job_id"))
             .select_from(Tenant)
             .outerjoin(recent, recent.c.tenant_id == Tenant.id)
             for kind, credit in ((converts, CREDIT), (no_conversion, 0.0))
@@ -84,7 +94,7 @@ def _next_other(device_type: str, tried: Sequence[str]) -> Select[str]:
     return query.order_by(firsts.c.used, Job.priority.desc(), Job.id).limit(1)
 
 
-def _first(kind: Callable[[type[Job]], ColumnElement[bool]], device_type: str, tried: Sequence[str]) -> Any:
+def _first(kind: Callable[[type[Job]], ColumnElement[bool]]) -> Any:
     """A tenant's oldest job of its highest priority, as a subquery of a query over tenants.
 
     Two steps, since no index has priorities downwards and identifiers upwards; each ends at the first job that it finds.
@@ -93,8 +103,8 @@ def _first(kind: Callable[[type[Job]], ColumnElement[bool]], device_type: str, t
     top, job = aliased(Job), aliased(Job)
 
     def of_tenant(one: type[Job]) -> list[ColumnElement[bool]]:
-        known = [one.tenant_id == Tenant.id, kind(one), ~is_urgent(one), one.id.not_in(tried)]
-        return [*known, *claimable(one, device_type), has_ready(one)]
+        known = [one.tenant_id == Tenant.id, kind(one), ~is_urgent(one), one.id.not_in(TRIED)]
+        return [*known, *claimable(one, DEVICE_TYPE), has_ready(one)]
 
     highest = select(top.priority).where(*of_tenant(top)).order_by(top.priority.desc()).limit(1).correlate(Tenant)
     first = select(job.id).where(*of_tenant(job), job.priority >= highest.scalar_subquery())
