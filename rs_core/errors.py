@@ -113,6 +113,20 @@ def _descendants(kind: type[RadiiError]) -> list[type[RadiiError]]:
     return [found for child in kind.__subclasses__() for found in (child, *_descendants(child))]
 
 
+class StorageUsedUp(RadiiError):
+    """Your storage quota is used up."""
+
+    title = "Your storage quota is used up."
+    status = 507
+
+
+class BeyondStorage(RadiiError):
+    """This alone is larger than your storage quota."""
+
+    title = "This alone is larger than your storage quota."
+    status = 413
+
+
 class InvalidSpec(RadiiError):
     title = "The specification is not valid."
 

@@ -10,6 +10,7 @@ from rs_core.models import table as architectures_table
 from service import openapi, problems
 from service.auth import Credentials, Guard
 from service.comparing import MOST_WITH_FILES
+from service.in_flight import InFlight
 from service.job_answers import JobAnswers
 from service.metrics import QueueCollector, RequestMetrics
 from service.places import DECODED_AT_ONCE, Places, Turns
@@ -36,6 +37,7 @@ from service.routes import (
     published,
     reports,
     uploads,
+    usage,
 )
 from service.scrapes import Scrapes
 from service.watch import Watch
@@ -62,6 +64,7 @@ NOUNS = (
     plots,
     compare,
     predictions,
+    usage,
 )
 MOST_ARRIVING = 32
 """Requests of one tenant for predictions whose images are read and held in memory at a time; none while it waits."""
@@ -89,6 +92,7 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.state.decoding = Places(MOST_ARRIVING, "requests for predictions whose images are read"), Turns()
     app.state.comparing = Places(MOST_WITH_FILES, "comparisons with files")
     app.state.job_answers = JobAnswers(app.state.database)
+    app.state.in_flight = InFlight(app.state.database, settings)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(QueueCollector(app.state.database, settings))
     app.state.scrapes = Scrapes(app.state.registry)

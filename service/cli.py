@@ -22,6 +22,7 @@ from service.commands import (
     remote,
     server,
     transfer,
+    usage,
     variables,
 )
 from service.commands.compare import compare
@@ -110,6 +111,7 @@ for panel, functions in {
         remote.cancel,
         remote.jobs,
         remote.delete,
+        usage.usage,
         transfer.upload,
         adding.add_dataset,
         adding.add_checkpoint,

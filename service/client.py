@@ -24,6 +24,7 @@ from service.comparison_schemas import Comparison, Published
 from service.plan_schemas import Plan
 from service.prediction_schemas import Predictions
 from service.schemas import Checkpoint, Dataset, Method, Preset, Upload
+from service.usage_schemas import Usage
 
 if TYPE_CHECKING:
     from rs_core.spec import CertifySpec, PredictSpec, SoftLabelSpec, TrainSpec
@@ -243,12 +244,19 @@ class Client:
         answer = self.http.send("GET", f"/v1/compare{place}", params=asked, headers={"Accept": "*/*"})
         target.write_bytes(answer.content)
 
+    def usage(self) -> Usage:
+        """What you have stored, by kind, and your quota."""
+        return Usage.model_validate_json(self.http.send("GET", "/v1/usage").content)
+
     def delete(self, thing: Dataset | Checkpoint | Upload | Job | str) -> None:
         """Deletes a data set, a checkpoint, an upload or a job with its results; 409 while an active job or a conversion needs it.
 
-        What has no identifier of another kind is the name of an upload.
+        What has no identifier of another kind is the name of an upload; ``parts_...`` is one that was not completed.
         """
         name = _id(thing)
+        if name.startswith("parts_"):
+            self.http.send("DELETE", f"/v1/uploads/{url_part(name)}/parts")
+            return
         found = re.fullmatch(r"([a-z]+)_[0-9a-f]{28}", name)
         noun = NOUNS.get(found[1], "uploads") if found else "uploads"
         self.http.send("DELETE", f"/v1/{noun}/{url_part(name)}")

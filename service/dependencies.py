@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from service.auth import TenantId as TenantId
 from service.errors import FilesUnavailable, InvalidRequest, NotFound
+from service.in_flight import InFlight
 from service.request_turn import waiting
 from service.schemas import MAX_WAIT
 from worker.settings import Settings
@@ -69,6 +70,14 @@ def _settings_with_files(request: Request) -> Settings:
             expected=expected, got=f"{got}; try again later, /readyz tells the operator more"
         ) from None
     return _settings(request)
+
+
+def _in_flight(request: Request) -> InFlight:
+    found: InFlight = request.app.state.in_flight
+    return found
+
+
+InFlightDep = Annotated[InFlight, Depends(_in_flight)]
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service import comparison_examples, evaluation_examples, examples, prediction_examples
+from service import comparison_examples, evaluation_examples, examples, prediction_examples, usage_examples
 from service.schemas import PROBLEM_MEDIA_TYPE, Problem
 
 MEANINGS = {
@@ -14,18 +14,18 @@ MEANINGS = {
     404: "There is nothing here that is yours",
     409: "Not now: something is in use, or not ready yet",
     410: "A stored file is missing; the operator can put it back",
-    413: "The body is too large",
+    413: "The body is too large, or more than all that you may store",
     415: "The body has a form that is not taken",
     408: "The body came too slowly",
     429: "You have too much work in the queue, or too many requests or event streams at a time; try again after Retry-After",
     422: "The request is not valid: what was expected, and what came",
     503: "The database cannot be reached; try again",
-    507: "The disk is full",
+    507: "The disk is full, or your storage quota is used up",
 }
 ANYWHERE = (401, 408, 413, 422, 429, 503)
 Responses = dict[int | str, dict[str, Any]]
 
-PARTS = (examples, evaluation_examples, comparison_examples, prediction_examples)
+PARTS = (examples, evaluation_examples, comparison_examples, prediction_examples, usage_examples)
 REQUESTS: dict[str, dict[str, Any]] = {}
 RESPONSES: dict[tuple[str, int, str], Any] = {}
 for part in PARTS:

@@ -30,7 +30,7 @@ from service.prediction_schemas import Predictions, SmoothedPrediction
 from service.uploading import check_room
 from service.watch import Standing
 from worker.settings import Settings
-from worker.store import blobs, jobs, planning, registry, results, urgent
+from worker.store import blobs, jobs, planning, registry, results, storage, urgent
 from worker.store.session import Database
 from worker.store.tables import Checkpoint, Dataset, Job
 
@@ -102,6 +102,8 @@ def submit(
         dataset = registry.attach(session, tenant_id, columns)
         new = _planned(session, settings, tenant_id, images.query, checkpoint, dataset)
         admission.require_urgent(session, tenant_id, settings, seconds=new.estimated_seconds)
+        rows = storage.rows_of(new.kind, new.total, len(names))
+        storage.require_within(session, tenant_id, settings, sealed.size, more=rows)
         return jobs.submit(session, new).id
 
     asked = images.query.model_dump(mode="json", exclude=LEAVES_OUT)

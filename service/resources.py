@@ -1,11 +1,12 @@
 """What data sets and checkpoints have in common: made out of uploads, listed, deleted; and pages of any list."""
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, defer
 from starlette.concurrency import run_in_threadpool
 
@@ -15,7 +16,7 @@ from service.errors import RETRY_SECONDS, InUse, NotFound, UnknownResource
 from service.idempotency import REPLAYED, forget
 from worker.store import registry
 from worker.store.session import Database
-from worker.store.tables import Checkpoint, Dataset, Job
+from worker.store.tables import Blob, Checkpoint, Dataset, Job
 
 Made = TypeVar("Made", Dataset, Checkpoint)
 View = TypeVar("View", schemas.Dataset, schemas.Checkpoint)
@@ -52,6 +53,16 @@ def files_of(session: Session, tenant_id: str, references: Sequence[str]) -> lis
             raise UnknownResource(expected="the name of an upload of yours", got=shown(reference), where="files")
         found.append({"name": upload.name, "sha256": upload.sha256})
     return found
+
+
+def expected_output(session: Session, source: dict[str, Any], images: int = 1) -> int:
+    """About how many bytes a conversion makes of its files: as many as they have or, of ``images`` corrupted ones, those of
+    their pixels. A packed file gives more, which is counted when it is made."""
+    digests = [file["sha256"] for kind in ("files", "parts") for file in source.get(kind) or []]
+    if source.get("corrupt") is not None:
+        shape = session.scalar(select(Dataset.shape).where(Dataset.sha256.in_(digests)).limit(1)) or [0]
+        return images * int(prod(shape))
+    return int(session.scalar(select(func.sum(Blob.size)).where(Blob.sha256.in_(digests))) or 0)
 
 
 def remove(database: Database, kind: type[Made], tenant_id: str, identifier: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec
@@ -13,7 +14,7 @@ from service.evaluating import check_evaluation
 from service.job_views import UNITS
 from service.planned import Data, Desk, Planned, Spec, plan_one, ready
 from worker.settings import Settings
-from worker.store import jobs, planning, registry
+from worker.store import jobs, planning, registry, storage
 from worker.store.tables import Checkpoint, Dataset, Job
 
 SPECS: dict[str, type[Any]] = {
@@ -76,10 +77,24 @@ def _amount(planned: Planned) -> tuple[int, float]:
 
 
 def submit(session: Session, planned: Planned, request: requests.JobRequest, settings: Settings) -> Job:
-    """Writes the job that was planned for the request, and those that it needs first. Raises :class:`QuotaExceeded`."""
+    """Writes the job that was planned for the request, and those that it needs first. Raises :class:`QuotaExceeded` and what
+    :func:`storage.require` raises."""
     count, seconds = _amount(planned)
-    admission.require(session, planned.new.tenant_id, settings, jobs=count, seconds=seconds)
+    tenant_id = planned.new.tenant_id
+    admission.require(session, tenant_id, settings, jobs=count, seconds=seconds)
+    _require_storage(session, tenant_id, planned, settings)
     return _submit(session, planned, request)
+
+
+def _require_storage(session: Session, tenant_id: str, planned: Planned, settings: Settings) -> None:
+    """Raises the problem where the results, or the checkpoints, of all the jobs do not fit into the tenant's storage."""
+    steps = [step for step in [planned, *planned.chain] if isinstance(step, Planned)]
+    trainings = sum(step.new.kind == "train" for step in steps)
+    if trainings:
+        storage.require_count(session, tenant_id, settings, storage.CHECKPOINTS, trainings)
+    classes = session.scalar(select(Dataset.num_classes).where(Dataset.id == planned.new.dataset_id)) or 0
+    needed = sum(storage.rows_of(step.new.kind, step.new.total, classes) for step in steps)
+    storage.require(session, tenant_id, settings, needed)
 
 
 def _submit(session: Session, planned: Planned, request: requests.JobRequest, *, auto: bool = False) -> Job:

@@ -13,8 +13,10 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
+from rs_core.errors import BeyondStorage, StorageUsedUp
 from service.dependencies import shown
 from service.errors import DigestMismatch, DiskFull, InvalidRequest, TooLarge, UnsupportedMedia
+from service.in_flight import Arriving
 from worker.settings import Settings
 from worker.store import blobs
 from worker.store.blobs import Sealed, Writer
@@ -23,6 +25,8 @@ Stored = TypeVar("Stored")
 
 PIECE = 2**20
 """Bytes that are written at once."""
+AHEAD = 64 * 2**20
+"""Bytes by which an upload of unknown size is charged ahead of what has come: not each piece asks the database."""
 
 _SHA256 = re.compile(r"sha-256\s*=\s*:([^:]*):")
 
@@ -33,19 +37,23 @@ async def take(
     content_digest: str | None,
     store: Callable[[Sealed], Stored],
     most: int | None = None,
+    arriving: Arriving | None = None,
 ) -> Stored:
     """Writes the body to the disk, then calls ``store`` with it in a thread; ``most``: bytes that it may have, where that
-    is less than the settings allow.
+    is less than the settings allow. ``arriving`` is charged for what is announced, or else for what comes.
 
-    Raises :class:`UnsupportedMedia`, :class:`TooLarge`, :class:`DiskFull`, :class:`DigestMismatch`, and OSError.
+    Raises :class:`UnsupportedMedia`, :class:`TooLarge`, :class:`DiskFull`, :class:`DigestMismatch`, OSError, and what
+    :meth:`Arriving.expect` raises.
     """
     announced = announced_digest(content_digest)
     if most is not None:
         settings = settings.model_copy(update={"max_upload": min(most, settings.max_upload)})
-    _check_headers(request.headers, settings)
+    size = _check_headers(request.headers, settings)
+    if arriving is not None:
+        await run_in_threadpool(arriving.expect, size)
     with blobs.writing(settings.blobs) as writer:
         async for piece in _pieces(request.stream()):
-            await run_in_threadpool(_write, writer, piece, settings)
+            await run_in_threadpool(_write, writer, piece, settings, arriving)
         sealed = await run_in_threadpool(writer.seal)
         if announced is not None and announced != sealed.sha256:
             raise DigestMismatch(
@@ -70,17 +78,20 @@ def announced_digest(header: str | None) -> str | None:
     return digest.hex()
 
 
-def _check_headers(headers: Headers, settings: Settings) -> None:
-    """What can be refused before the first byte."""
+def _check_headers(headers: Headers, settings: Settings) -> int:
+    """What can be refused before the first byte; the bytes that are announced, 0 where none are."""
     media_type = headers.get("content-type", "")
     if media_type.lower().startswith("multipart/"):
         raise UnsupportedMedia(
             expected="the file's bytes as the request's body (application/octet-stream)", got=shown(media_type)
         )
     length = headers.get("content-length", "")
-    if length.isdecimal():
-        check_size(int(length[:20]), settings)
-        check_room(int(length[:20]), settings)
+    if not length.isdecimal():
+        return 0
+    size = int(length[:20])
+    check_size(size, settings)
+    check_room(size, settings)
+    return size
 
 
 async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -95,10 +106,21 @@ async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield bytes(held)
 
 
-def _write(writer: Writer, piece: bytes, settings: Settings) -> None:
-    check_size(writer.size + len(piece), settings)
+def _write(writer: Writer, piece: bytes, settings: Settings, arriving: Arriving | None) -> None:
+    size = writer.size + len(piece)
+    check_size(size, settings)
     check_room(len(piece), settings)
+    if arriving is not None and size > arriving.size:
+        _charge(arriving, size)
     writer.write(piece)
+
+
+def _charge(arriving: Arriving, size: int) -> None:
+    """Charges for what has come of an upload of unknown size, and for a little more, if that fits."""
+    try:
+        arriving.expect(size + AHEAD if size > AHEAD else size)
+    except (BeyondStorage, StorageUsedUp):
+        arriving.expect(size)
 
 
 def check_size(size: int, settings: Settings) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
@@ -14,10 +15,10 @@ from rs_core.evaluate.records import Evaluated, Found
 from rs_core.spec import DEFAULT_BATCH
 from worker import auditing
 from worker.settings import Settings
-from worker.store import counters, evaluations, jobs, registry, results, shards
+from worker.store import counters, evaluations, jobs, registry, results, shards, storage
 from worker.store.blobs import Sealed
 from worker.store.shards import Claim
-from worker.store.tables import Checkpoint, Dataset, Job
+from worker.store.tables import Blob, Checkpoint, Dataset, Job
 
 Message = dict[str, Any]
 
@@ -136,7 +137,10 @@ def write(
     session: Session, settings: Settings, claim: Claim, pending: Pending, seconds: float, ending: Ending = GOES_ON
 ) -> shards.Standing:
     """Writes one commit and tells whether the job is to go on; of a job that has ended nothing is written any more.
-    Raises ``LeaseLost`` before anything is written."""
+    Raises ``LeaseLost`` before anything is written, and :class:`StorageUsedUp` or :class:`BeyondStorage` where a file does not
+    fit into the tenant's storage quota."""
+    if pending.snapshots or (ending.done is not None and "made" in ending.done):
+        storage.hold(session, claim.tenant_id)  # before any other row, as whoever submits a job does
     touch = shards.renew if pending.holds_results() or ending.done else shards.extend
     standing = touch(session, claim, settings.lease)
     if standing == "ended":
@@ -206,8 +210,10 @@ def _results(session: Session, settings: Settings, claim: Claim, pending: Pendin
         for file in older:
             Path(file["sealed"]["path"]).unlink(missing_ok=True)
         sealed = _sealed(last)
+        before = shards.keep(session, claim, {"sha256": sealed.sha256, **last["place"]})
+        _check_quota(session, settings, claim, sealed.size, before)
         registry.put_blob(session, settings.blobs, sealed)
-        pending.let_go(shards.keep(session, claim, {"sha256": sealed.sha256, **last["place"]}))
+        pending.let_go(before)
 
 
 def _note_smaller_batches(session: Session, claim: Claim, pending: Pending) -> None:
@@ -228,6 +234,9 @@ def _made(session: Session, settings: Settings, claim: Claim, pending: Pending, 
     results.finish_work(session, claim.job_id)
     job = session.get_one(Job, claim.job_id)
     sealed = _sealed(done["made"])
+    before = shards.keep(session, claim, None) if claim.kind == "train" else None
+    _check_quota(session, settings, claim, sealed.size, before)
+    pending.let_go(before)
     registry.put_blob(session, settings.blobs, sealed)
     columns = done["made"]["columns"] | {"sha256": sealed.sha256}
     if claim.kind == "convert" and job.dataset_id is not None:
@@ -236,9 +245,15 @@ def _made(session: Session, settings: Settings, claim: Claim, pending: Pending, 
         return {"dataset": job.dataset_id}
     checkpoint = session.get_one(Checkpoint, job.checkpoint_id)
     registry.make_ready(session, checkpoint, columns)
-    if claim.kind == "train":
-        pending.let_go(shards.keep(session, claim, None))
     return {"checkpoint": checkpoint.id}
+
+
+def _check_quota(session: Session, settings: Settings, claim: Claim, size: int, replaced: Message | None) -> None:
+    """Raises the problem of a file that does not fit into the tenant's storage quota. What takes the place of a snapshot that is
+    as large fits in any case: hours of training are not lost because something else has filled the quota."""
+    old = select(Blob.size).where(Blob.sha256 == (replaced or {}).get("sha256"))
+    if size > (session.scalar(old) or 0):
+        storage.require(session, claim.tenant_id, settings, size, without_output_of=claim.job_id)
 
 
 def _death(session: Session, settings: Settings, claim: Claim, pending: Pending) -> None:

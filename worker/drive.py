@@ -18,7 +18,7 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlche
 from sqlalchemy.orm import Session
 
 from rs_core.causes import cause_of
-from rs_core.errors import MissingFile, RadiiError, no_room
+from rs_core.errors import BeyondStorage, MissingFile, RadiiError, StorageUsedUp, no_room
 from worker import assignment, broker
 from worker.commit import GOES_ON, Ending, Pending, abandon, write
 from worker.fuse import Fuse
@@ -239,12 +239,12 @@ class Drive:
         except LeaseLost:
             abandon(self.pending, done)
             raise
-        except (DataError, IntegrityError, ProgrammingError) as error:
+        except (DataError, IntegrityError, ProgrammingError, StorageUsedUp, BeyondStorage) as error:
             abandon(self.pending, done)
             if ending.failed:
                 raise
             self.pending = self.pending.emptied()
-            self._commit(Ending(failed=_refused(error)))
+            self._commit(Ending(failed=error.problem() if isinstance(error, RadiiError) else _refused(error)))
             return
         self.progressed = self.progressed or self.pending.holds_results()
         superseded, self.pending = self.pending.superseded, self.pending.emptied()

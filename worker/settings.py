@@ -175,6 +175,16 @@ class Settings(BaseSettings):
     tenant_prediction_bytes: int = Field(
         default=4 * 2**30, gt=0, description="bytes of their images that are kept: the oldest go first"
     )
+    tenant_bytes: int = Field(
+        default=256 * 2**30,
+        gt=0,
+        description="bytes that one tenant may store in all: four of the largest uploads; ImageNet needs more",
+    )
+    tenant_items: int = Field(
+        default=1_000,
+        gt=0,
+        description="uploads, unfinished uploads, data sets and checkpoints of one tenant, of each kind",
+    )
     upload_ttl: float = Field(
         default=7 * 86_400.0, gt=0, description="an upload is forgotten after; what was made of it stays"
     )

@@ -5,15 +5,17 @@ Equal rows give an equal file, so two workers that make it at once make the same
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import tee
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from rs_core.errors import InvalidResults
+from rs_core.errors import InvalidResults, RadiiError
 from rs_core.soft_labels import SoftLabels, from_counts
 from rs_core.spec import Selection
 from worker.settings import Settings
-from worker.store import blobs, jobs, registry, results
+from worker.store import blobs, jobs, registry, results, storage
 from worker.store.session import Database
 from worker.store.tables import Dataset, Job
 
@@ -52,10 +54,21 @@ def _made(database: Database, settings: Settings, votes: Job, dataset: Dataset, 
     labels.save(path)
     sealed = blobs.seal_file(path)
     size = {"inputs": len(labels), "num_classes": labels.num_classes, "n": labels.n}
-    with database.write() as session:
+    with _gone_unless_kept(path), database.write() as session:
+        storage.hold(session, votes.tenant_id)
+        storage.require(session, votes.tenant_id, settings, sealed.size)
         registry.put_blob(session, settings.blobs, sealed)
         jobs.note_output(session, votes.id, {"sha256": sealed.sha256, "soft_labels": size})
     return sealed.sha256
+
+
+@contextmanager
+def _gone_unless_kept(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except RadiiError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _read(database: Database, votes: Job, dataset: Dataset, beat: Callable[[], None]) -> SoftLabels:

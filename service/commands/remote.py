@@ -283,7 +283,10 @@ def cancel(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) 
 def delete(
     things: Annotated[
         list[str],
-        typer.Argument(metavar="ID...", help="Identifiers of jobs, data sets and checkpoints; names of uploads."),
+        typer.Argument(
+            metavar="ID...",
+            help="Identifiers of jobs, data sets, checkpoints and unfinished uploads; names of uploads.",
+        ),
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     server: Server = DEFAULT_SERVER,

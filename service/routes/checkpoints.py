@@ -13,9 +13,9 @@ from service.dependencies import Cursor, DatabaseDep, Limit, RowLimit, SettingsD
 from service.idempotency import IdempotencyKey, once
 from service.json_bodies import JsonRoute
 from service.openapi import ACCEPTED, problems
-from service.resources import accepted, files_of, names_page, page, remove, when_made
+from service.resources import accepted, expected_output, files_of, names_page, page, remove, when_made
 from worker import broker
-from worker.store import registry
+from worker.store import registry, storage
 from worker.store.session import Database
 from worker.store.tables import Checkpoint
 
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=J
 
 
 @router.post(
-    "", operation_id="create_checkpoint", status_code=202, responses={**ACCEPTED, **problems(400, 409, 413, 429)}
+    "", operation_id="create_checkpoint", status_code=202, responses={**ACCEPTED, **problems(400, 409, 413, 429, 507)}
 )
 def create_checkpoint(
     body: Annotated[requests.CheckpointRequest, Body()],
@@ -40,7 +40,11 @@ def create_checkpoint(
 
     def make(session: Session) -> str:
         admission.require(session, tenant_id, settings)
-        return registry.create(session, Checkpoint, tenant_id, body.name, _source(session, tenant_id, body))[0].id
+        storage.require_count(session, tenant_id, settings, storage.CHECKPOINTS)
+        source = _source(session, tenant_id, body)
+        expected = expected_output(session, source)
+        storage.require(session, tenant_id, settings, expected + storage.JOB_BYTES)
+        return registry.create(session, Checkpoint, tenant_id, body.name, source, output_bytes=expected)[0].id
 
     request = {"make": "checkpoint", **body.model_dump(mode="json")}
     identifier, replayed = once(database, tenant_id, idempotency_key, request, make)

@@ -11,16 +11,18 @@ from service.dependencies import Cursor, DatabaseDep, Limit, RowLimit, SettingsD
 from service.idempotency import IdempotencyKey, once
 from service.json_bodies import JsonRoute
 from service.openapi import ACCEPTED, problems
-from service.resources import accepted, files_of, names_page, page, remove, when_made
+from service.resources import accepted, expected_output, files_of, names_page, page, remove, when_made
 from worker import broker
-from worker.store import registry
+from worker.store import registry, storage
 from worker.store.session import Database
 from worker.store.tables import Dataset
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=JsonRoute)
 
 
-@router.post("", operation_id="create_dataset", status_code=202, responses={**ACCEPTED, **problems(400, 409, 413, 429)})
+@router.post(
+    "", operation_id="create_dataset", status_code=202, responses={**ACCEPTED, **problems(400, 409, 413, 429, 507)}
+)
 def create_dataset(
     body: Annotated[requests.DatasetRequest, Body()],
     response: Response,
@@ -33,12 +35,15 @@ def create_dataset(
 
     def make(session: Session) -> str:
         admission.require(session, tenant_id, settings)
+        storage.require_count(session, tenant_id, settings, storage.DATASETS)
         work = 1
         if body.corrupt is not None:
             source, work = corrupting.source_of(session, tenant_id, body.corrupt, settings)
         else:
             source = _source(session, tenant_id, body)
-        return registry.create(session, Dataset, tenant_id, body.name, source, work=work)[0].id
+        expected = expected_output(session, source, work)
+        storage.require(session, tenant_id, settings, expected + storage.JOB_BYTES)
+        return registry.create(session, Dataset, tenant_id, body.name, source, work=work, output_bytes=expected)[0].id
 
     request = {"make": "dataset", **body.model_dump(mode="json")}
     identifier, replayed = once(database, tenant_id, idempotency_key, request, make)

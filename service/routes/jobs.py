@@ -34,7 +34,7 @@ _ENDED: Responses = {200: {"model": schemas.Job, "description": "It had ended al
     operation_id="create_job",
     status_code=202,
     response_model=schemas.Job,
-    responses={**ACCEPTED, **_PLANNED, **problems(400, 409, 413, 429)},
+    responses={**ACCEPTED, **_PLANNED, **problems(400, 409, 413, 429, 507)},
 )
 def create_job(
     body: Annotated[requests.JobRequest, Body()],

@@ -8,14 +8,14 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from service import requests, schemas, views
-from service.dependencies import DatabaseDep, FileSettingsDep, SettingsDep, TenantId, shown
+from service.dependencies import DatabaseDep, FileSettingsDep, InFlightDep, SettingsDep, TenantId, shown
 from service.errors import DigestMismatch, InvalidRequest, NotFound, NotReady
 from service.json_bodies import JsonRoute
 from service.openapi import problems
 from service.routes.uploads import RAW_BODY, ContentDigest
 from service.uploading import check_room, check_size, take
 from service.views import time
-from worker.store import blobs, part_uploads, registry
+from worker.store import blobs, part_uploads, registry, storage
 from worker.store.blobs import Sealed
 from worker.store.part_uploads import Damaged
 from worker.store.session import Database
@@ -45,12 +45,19 @@ def begin_upload(
     tenant_id: TenantId,
     database: DatabaseDep,
     settings: FileSettingsDep,
+    in_flight: InFlightDep,
 ) -> schemas.PartUpload:
     """Announces a file that comes in parts. With its `sha256`, an upload of the same name and file that was cut off is found
     again, with the parts that are there already; one that is complete, too (`upload` names what was made of it)."""
     check_size(body.size, settings)
     with database.write() as session:
+        storage.hold(session, tenant_id)
         upload, new = part_uploads.begin(session, tenant_id, body.name, body.size, body.sha256)
+        if new:
+            storage.fit(settings, body.size)
+            storage.require_count(session, tenant_id, settings, storage.PARTS, 0)
+            storage.require_count(session, tenant_id, settings, storage.UPLOADS)
+            storage.require_within(session, tenant_id, settings, body.size, in_flight=in_flight.size(tenant_id))
         if upload.upload_id is None:
             left = sum(part_uploads.size_of(upload, number) for number in part_uploads.missing(session, upload))
             check_room(left + upload.size, settings, TWICE)

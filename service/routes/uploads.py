@@ -8,14 +8,15 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from rs_core.errors import StorageUsedUp
 from service import schemas, views
-from service.dependencies import Cursor, DatabaseDep, FileSettingsDep, Limit, TenantId, shown
+from service.dependencies import Cursor, DatabaseDep, FileSettingsDep, InFlightDep, Limit, TenantId, shown
 from service.errors import InUse, NotFound
 from service.openapi import problems
 from service.requests import UPLOAD_NAME, printable
 from service.resources import page
 from service.uploading import take
-from worker.store import registry
+from worker.store import registry, storage
 from worker.store.blobs import Sealed
 from worker.store.jobs import ACTIVE
 from worker.store.tables import Job, Upload
@@ -50,6 +51,7 @@ async def put_upload(
     tenant_id: TenantId,
     database: DatabaseDep,
     settings: FileSettingsDep,
+    in_flight: InFlightDep,
     content_digest: ContentDigest = None,
 ) -> schemas.Upload:
     """Stores the body under a name; a name that is taken is given to the new bytes.
@@ -64,12 +66,21 @@ async def put_upload(
             return name_it(sealed)
         except IntegrityError:  # the same name at the same time: the row is there now
             return name_it(sealed)
+        except StorageUsedUp:
+            with database.write() as session:
+                registry.discard(session, settings.blobs, sealed.sha256)
+            raise
 
     def name_it(sealed: Sealed) -> schemas.Upload:
         with database.write() as session:
-            return views.uploads(session, [registry.put_upload(session, tenant_id, name, sealed.sha256)])[0]
+            storage.hold(session, tenant_id)
+            row = registry.put_upload(session, tenant_id, name, sealed.sha256)
+            storage.require_count(session, tenant_id, settings, storage.UPLOADS, 0)
+            storage.require_within(session, tenant_id, settings, sealed.size)
+            return views.uploads(session, [row])[0]
 
-    stored = await take(request, settings, content_digest, store)
+    with in_flight.arriving(tenant_id) as arriving:
+        stored = await take(request, settings, content_digest, store, arriving=arriving)
     response.headers["Location"] = f"/v1/uploads/{stored.id}"
     return stored
 

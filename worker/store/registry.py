@@ -61,10 +61,17 @@ def find_upload(session: Session, tenant_id: str, reference: str) -> Upload | No
 
 
 def create(
-    session: Session, kind: type[Made], tenant_id: str, name: str, source: dict[str, Any], *, work: int = 1
+    session: Session,
+    kind: type[Made],
+    tenant_id: str,
+    name: str,
+    source: dict[str, Any],
+    *,
+    work: int = 1,
+    output_bytes: int = 0,
 ) -> tuple[Made, Job]:
     """A pending data set or checkpoint and the job that converts ``source`` into it; ``work`` is how many images are to be
-    made for it, where they are counted."""
+    made for it, where they are counted, and ``output_bytes`` the estimated size of what it makes."""
     word, prefix = ("dataset", "ds") if kind is Dataset else ("checkpoint", "ckpt")
     # Class names may be large: they are in the job's specification, and once the row is ready in its own column.
     origin = {key: value for key, value in source.items() if key != "class_names"}
@@ -74,7 +81,8 @@ def create(
     new = jobs.NewJob(
         tenant_id=tenant_id,
         kind="convert",
-        spec={"kind": "convert", word: row.id, "source": source},
+        spec={"kind": "convert", word: row.id, "source": source}
+        | ({"output_bytes": output_bytes} if output_bytes else {}),
         shards=[(0, 1)],
         total=1,
         work_total=work,

@@ -10,6 +10,7 @@ from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from worker.store import storage
 from worker.store.clock import clock, instant
 from worker.store.jobs import ACTIVE
 from worker.store.queue import FAIR_WINDOW, SLICE
@@ -74,7 +75,7 @@ class Outstanding:
 def outstanding(session: Session, tenant_id: str, *, hold: bool = True) -> Outstanding:
     """What the tenant has in the queue; with ``hold``, nobody else adds to it until the transaction ends."""
     if hold:
-        session.scalar(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True))
+        storage.hold(session, tenant_id)
     over = JobSummary.work_done >= JobSummary.work_total
     left = case((over, 0.0), else_=Job.estimated_seconds * (1 - 1.0 * JobSummary.work_done / JobSummary.work_total))
     query = (

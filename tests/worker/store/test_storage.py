@@ -1,0 +1,158 @@
+"""What a tenant has stored: each kind counts, each distinct blob once, and nothing that was let go of."""
+
+import hashlib
+from typing import Any
+
+import pytest
+from tests_support import things
+
+from rs_core.errors import BeyondStorage, StorageUsedUp
+from worker.settings import Settings
+from worker.store import jobs, part_uploads, registry, storage
+from worker.store.result_tables import JobSummary
+from worker.store.session import Database
+from worker.store.tables import Blob, Checkpoint, Dataset, Idempotency, Job, Shard
+
+MIB = 2**20
+
+
+@pytest.fixture
+def tenant_id(database: Database) -> str:
+    return things.tenant(database)
+
+
+def _blob(session: Any, name: str, size: int) -> str:
+    sha256 = hashlib.sha256(name.encode()).hexdigest()
+    session.add(Blob(sha256=sha256, size=size))
+    session.flush()
+    return sha256
+
+
+def _sizes(database: Database, tenant_id: str) -> dict[str, tuple[int, int]]:
+    with database.read() as session:
+        return {each.kind: (each.count, each.size) for each in storage.usage(session, tenant_id).kinds}
+
+
+def _job(session: Any, tenant_id: str, kind: str, **more: Any) -> Job:
+    new = jobs.NewJob(tenant_id=tenant_id, kind=kind, spec={}, shards=[(0, 1)], work_total=1, **({"total": 1} | more))
+    return jobs.submit(session, new)
+
+
+def test_everything_that_a_tenant_stores_counts(database: Database, tenant_id: str) -> None:
+    with database.write() as session:
+        registry.put_upload(session, tenant_id, "a", _blob(session, "a", 1))
+        part_uploads.begin(session, tenant_id, "parts", 10, None)
+        session.add(
+            Dataset(id="d", tenant_id=tenant_id, name="d", state="ready", source={}, sha256=_blob(session, "d", 100))
+        )
+        ready = {"state": "ready", "source": {}, "sha256": _blob(session, "c", 1_000), "num_classes": 10}
+        session.add(Checkpoint(id="c", tenant_id=tenant_id, name="c", **ready))
+        registry.attach(session, tenant_id, {"sha256": _blob(session, "p", 10_000)})
+        votes = _job(session, tenant_id, "soft_labels")
+        votes.output = {"sha256": _blob(session, "v", 100_000)}
+        train = _job(session, tenant_id, "train")
+        session.get_one(Shard, (train.id, 0)).resume = {"sha256": _blob(session, "s", 1_000_000)}
+        _job(session, tenant_id, "certify", total=7, checkpoint_id="c")
+        registry.create(session, Dataset, tenant_id, "made", {"files": []}, output_bytes=2**40)
+        session.add(Idempotency(tenant_id=tenant_id, key="k", body_hash="", resource_id="x"))
+    found = _sizes(database, tenant_id)
+    rows = 4 * storage.JOB_BYTES + 10 * storage.ROW_BYTES + 7 * 10 * storage.CLASS_BYTES + storage.KEY_BYTES
+    assert found == {
+        "uploads": (1, 1),
+        "part_uploads": (1, 10),
+        "datasets": (1, 100),
+        "checkpoints": (1, 1_000),
+        "predictions": (1, 10_000),
+        "soft_labels": (1, 100_000),
+        "snapshots": (1, 1_000_000),
+        "results": (4, rows),
+        "expected_outputs": (1, 2**40),
+    }
+    with database.read() as session:
+        assert storage.usage(session, tenant_id).size == 1_111_101 + 10 + rows + 2**40
+        assert storage.usage(session, things.tenant_in(session, "other")).size == 0
+
+
+def test_a_blob_that_several_things_of_a_tenant_rest_on_is_charged_once_and_to_each_tenant(
+    database: Database, tenant_id: str
+) -> None:
+    other = things.tenant(database, "other")
+    with database.write() as session:
+        sha256 = _blob(session, "shared", 5)
+        for name in ("a", "b"):
+            registry.put_upload(session, tenant_id, name, sha256)
+        registry.put_upload(session, other, "a", sha256)
+        row = Dataset(id="d", tenant_id=tenant_id, name="d", state="ready", source={}, sha256=sha256)
+        session.add(row)
+    with database.read() as session:
+        assert storage.usage(session, tenant_id).size == storage.usage(session, other).size == 5
+    assert _sizes(database, tenant_id)["datasets"] == (1, 5)
+    assert _sizes(database, tenant_id)["uploads"] == (2, 0)
+    with database.write() as session:
+        registry.remove(session, session.get_one(Dataset, "d"))
+    assert _sizes(database, tenant_id)["uploads"] == (2, 5), "still there by the uploads"
+
+
+def test_what_is_let_go_of_is_free_at_once(database: Database, tenant_id: str) -> None:
+    with database.write() as session:
+        row = Dataset(id="d", tenant_id=tenant_id, name="d", state="ready", source={}, sha256=_blob(session, "d", MIB))
+        session.add(row)
+        job = _job(session, tenant_id, "certify", total=1_000)
+        job_id = job.id
+    with database.write() as session:
+        assert storage.usage(session, tenant_id).size == MIB + storage.JOB_BYTES + 1_000 * storage.ROW_BYTES
+        registry.remove(session, session.get_one(Dataset, "d"))
+        assert storage.usage(session, tenant_id).size == storage.JOB_BYTES + 1_000 * storage.ROW_BYTES
+        jobs.cancel(session, job_id)
+        session.get_one(JobSummary, job_id).done = 3
+        session.flush()
+        assert storage.usage(session, tenant_id).size == storage.JOB_BYTES + 3 * storage.ROW_BYTES
+        jobs.delete(session, job_id)
+        assert storage.usage(session, tenant_id).size == 0
+
+
+def test_what_does_not_fit_is_refused_with_the_figures_and_the_way_out(database: Database, tenant_id: str) -> None:
+    settings = Settings(tenant_bytes=1_000)
+    with database.write() as session:
+        registry.put_upload(session, tenant_id, "a", _blob(session, "a", 800))
+        storage.require(session, tenant_id, settings, 200)
+        with pytest.raises(StorageUsedUp) as caught:
+            storage.require(session, tenant_id, settings, 201)
+        assert caught.value.status == 507
+        assert caught.value.detail == (
+            "Your storage quota is used up (storage): expected at most 1,000 bytes of yours in storage (RADII_TENANT_BYTES), "
+            "got 800 bytes and 201 more; delete what you do not need (`radii delete ID`); `radii usage` shows what there is."
+        )
+        with pytest.raises(BeyondStorage, match=r"at most 1,000 bytes of yours in storage .*, got 1,001 bytes at once"):
+            storage.require(session, tenant_id, settings, 1_001)
+        with pytest.raises(StorageUsedUp, match="got 950 bytes and 100 more"):
+            storage.require(session, tenant_id, settings, 100, in_flight=150)
+
+
+def test_the_number_of_things_is_limited_by_kind(database: Database, tenant_id: str) -> None:
+    settings = Settings(tenant_items=2)
+    with database.write() as session:
+        for kind in storage.COUNTED:
+            storage.require_count(session, tenant_id, settings, kind, 2)
+            with pytest.raises(StorageUsedUp, match=rf"at most 2 {storage.WORDS[kind]} of yours .*, got 0 and 3 more"):
+                storage.require_count(session, tenant_id, settings, kind, 3)
+        for name in ("a", "b"):
+            session.add(Dataset(id=name, tenant_id=tenant_id, name=name, state="ready", source={}))
+        session.flush()
+        registry.attach(session, tenant_id, {})
+        with pytest.raises(StorageUsedUp, match="got 2 and 1 more"):
+            storage.require_count(session, tenant_id, settings, storage.DATASETS)
+        registry.remove(session, session.get_one(Dataset, "a"))
+        storage.require_count(session, tenant_id, settings, storage.DATASETS)
+
+
+def test_usage_is_added_up_anew_where_the_quota_is_nearly_used_up(database: Database, tenant_id: str) -> None:
+    settings = Settings(tenant_bytes=1_000)
+    with database.write() as session:
+        storage.require(session, tenant_id, settings, 100)
+        registry.put_upload(session, tenant_id, "a", _blob(session, "a", 100))
+        assert storage.RECENT.surely_fits(tenant_id, settings, 700, 0)
+        assert not storage.RECENT.surely_fits(tenant_id, settings, 101, 0), "100 + 700 + 101 are more than nine tenths"
+        storage.require(session, tenant_id, settings, 900)
+        with pytest.raises(StorageUsedUp):
+            storage.require(session, tenant_id, settings, 901)
