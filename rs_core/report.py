@@ -23,6 +23,7 @@ from rs_core.digest import Digest, Sample, digest_of_columns
 from rs_core.errors import InvalidResults
 from rs_core.fields import Bound, Noise, Precision, Sampling
 from rs_core.mixed_report import WEIGHTS, AtWeight, WeightRow, by_weight, rows_at
+from rs_core.plausibility import Outcome, cannot_certify, implausible
 from rs_core.procedure_text import Made, made, notes
 from rs_core.tally import CONFIDENCE, Columns, CurvePoint, columns, curve, point, radii_up_to
 from rs_core.tsv import rounded_down
@@ -239,7 +240,8 @@ def report_of(
         sigma=facts.sigma,
         seed=facts.seed,
         linf_per_l2=None if pixels is None else pixels**-0.5,
-        notes=_notes(digest, inputs, facts.alpha, cap)
+        notes=_implausible(digest, facts)
+        + _notes(digest, inputs, facts.alpha, cap)
         + notes(how, digest.mean_samples, unfinished)
         + _norms_note(pixels)
         + _steps_note(digest)
@@ -306,6 +308,25 @@ def _notes(digest: Digest, inputs: int, alpha: float | None, cap: float | None) 
         _constant_note(digest, cap),
     )
     return tuple(note for note in found if note is not None)
+
+
+def _implausible(digest: Digest, facts: Facts) -> tuple[str, ...]:
+    """What about the results is hardly what anybody wanted."""
+    sums = digest.sums
+    outcome = Outcome(
+        evaluated=sums.evaluated,
+        abstained=sums.abstained,
+        answers=digest.certified_as,
+        labels={label: row.inputs for label, row in digest.classes.items() if row.inputs},
+        correct=sums.correct,
+    )
+    few: str | None = None
+    if facts.n and facts.alpha and facts.sigma:
+        how = facts.how
+        few = cannot_certify(
+            Procedure(sigma=facts.sigma, n=facts.n, alpha=facts.alpha, bound=how.bound, robust_weight=how.robust_weight)
+        )
+    return (*((few,) if few else ()), *implausible(outcome))
 
 
 def _steps_note(digest: Digest) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from rs_core.fields import Sampling
 from service import schemas
 from service.dependencies import etag_of
+from service.job_warnings import warnings_of
 from service.views import problem, time
 from worker.store import groups
 from worker.store.clock import clock
@@ -46,8 +47,8 @@ class Facts:
 
 
 def view(session: Session, job: Job) -> schemas.Job:
-    """One job."""
-    return views(session, [job])[0]
+    """One job, with its warnings."""
+    return views(session, [job])[0].model_copy(update={"warnings": warnings_of(session, job)})
 
 
 def views(session: Session, jobs: Sequence[Job]) -> list[schemas.Job]:

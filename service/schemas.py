@@ -358,6 +358,13 @@ class Job(Answer):
         JobBrief | None, Field(description="it stays queued until this job has succeeded, and fails where it does not")
     ] = None
     links: dict[str, str] = {}
+    warnings: Annotated[
+        list[str],
+        Field(
+            description="of one job alone, not in lists: what makes its results implausible, such as too small an n, one class "
+            "for all inputs or accuracy at chance level"
+        ),
+    ] = []
 
 
 class JobEvent(Answer):

@@ -25,7 +25,7 @@ from service.commands.connection import (
     until_the_end,
     waits_text,
 )
-from service.commands.console import note, say, table
+from service.commands.console import note, say, table, warn
 from service.commands.specs import listed, merged
 
 Kind = Annotated[
@@ -221,6 +221,7 @@ def submit(
             return
         job = client.submit(body)
         say(job.id)
+        warn(job.info.warnings)
         if wait:
             with until_the_end(lambda: f"`radii watch {job.id}` shows it again"):
                 follow(job)
