@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import fsum
 
 from rs_core.certify.decision import ABSTAIN, Prediction
-from rs_core.data.corrupted import COMMON, SEVERITIES, Corrupted
+from rs_core.data.corrupted import COMMON, SEVERITIES, Corrupted, differences
 from rs_core.digest import ClassSums
 from rs_core.photographs import Photographs
 
@@ -122,7 +122,7 @@ def report_on_predictions(predictions: Sequence[Prediction], grouped: Grouped) -
 
 def notes(report: CorruptionReport, corrupted: Corrupted) -> tuple[str, ...]:
     """Plain sentences about where the images come from, and what the means are over."""
-    return (origin(corrupted), *shortened(corrupted), *means_note(report))
+    return (origin(corrupted), *different(corrupted), *shortened(corrupted), *means_note(report))
 
 
 def means_note(report: CorruptionReport) -> tuple[str, ...]:
@@ -144,6 +144,12 @@ def origin(corrupted: Corrupted) -> str:
         f"{corrupted.constants}, which are for photographs of 224x224 pixels (those of CIFAR-10-C are others), from seed "
         f"{corrupted.seed}."
     )
+
+
+def different(corrupted: Corrupted) -> tuple[str, ...]:
+    """In what the images differ from those of the published code, corruption by corruption."""
+    found = "; ".join(f"{name} {how}" for name, how in differences(corrupted).items())
+    return (f"Not as in the published code of {corrupted.constants}: {found}.",) if found else ()
 
 
 def shortened(corrupted: Corrupted) -> tuple[str, ...]:

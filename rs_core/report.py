@@ -25,6 +25,7 @@ from rs_core.errors import InvalidResults
 from rs_core.fields import Bound, Noise, Precision, Sampling
 from rs_core.mixed_report import WEIGHTS, AtWeight, WeightRow, by_weight, rows_at
 from rs_core.photographs import Photographs, Sizes, Unit, known_sizes
+from rs_core.plausibility import Outcome, cannot_certify, implausible
 from rs_core.procedure_text import Made, made, notes
 from rs_core.report_notes import norms_note, notes_of, steps_note
 from rs_core.tally import CONFIDENCE, ByPhotograph, Columns, CurvePoint, columns, curve, point, radii_up_to
@@ -253,7 +254,8 @@ def report_of(
         sigma=facts.sigma,
         seed=facts.seed,
         linf_per_l2=None if pixels is None else pixels**-0.5,
-        notes=notes_of(digest, inputs, facts.alpha, cap, sizes)
+        notes=_implausible(digest, facts)
+        + notes_of(digest, inputs, facts.alpha, cap, sizes)
         + notes(how, digest.mean_samples, unfinished)
         + norms_note(pixels)
         + steps_note(digest)
@@ -324,6 +326,25 @@ def _classes(digest: Digest, names: Sequence[str] | None) -> tuple[ClassRow, ...
         for label, row in digest.classes.items()
         if row.inputs
     )
+
+
+def _implausible(digest: Digest, facts: Facts) -> tuple[str, ...]:
+    """What about the results is hardly what anybody wanted."""
+    sums = digest.sums
+    outcome = Outcome(
+        evaluated=sums.evaluated,
+        abstained=sums.abstained,
+        answers=digest.certified_as,
+        labels={label: row.inputs for label, row in digest.classes.items() if row.inputs},
+        correct=sums.correct,
+    )
+    few: str | None = None
+    if facts.n and facts.alpha and facts.sigma:
+        how = facts.how
+        few = cannot_certify(
+            Procedure(sigma=facts.sigma, n=facts.n, alpha=facts.alpha, bound=how.bound, robust_weight=how.robust_weight)
+        )
+    return (*((few,) if few else ()), *implausible(outcome))
 
 
 def denominator(rows: Columns, total: int | None) -> int:

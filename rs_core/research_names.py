@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from rs_core.checkpoint_info import Hints
+from rs_core.checkpoint_names import ALIASES as ALIASES
 from rs_core.data.info import listed
 from rs_core.errors import InvalidCheckpoint
 from rs_core.fields import NORMALIZATIONS, Normalization, normalization
@@ -24,8 +25,6 @@ NETWORK_PREFIXES = {"1.": True, "network.": True, "model.": False}
 """Before the network's names, and whether a normalisation layer stands beside it then, also where it leaves no trace."""
 MEANS = ("mean", "means", "mu")
 STDS = ("std", "stds", "sd", "sds", "sigma")
-ALIASES = {"cifar_dncnn": "dncnn", "imagenet_dncnn": "dncnn"}
-"""Architectures that public files call by another name."""
 IMPLIED_NORMALIZATION = {
     ("cifar_resnet20", 10): "cifar10",
     ("cifar_resnet110", 10): "cifar10",

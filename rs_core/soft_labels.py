@@ -111,18 +111,31 @@ class SoftLabels:
             raise _mismatch("votes for every training input", f"none for index {missing[0]}{others}")
         return places
 
+    def _ascending(self) -> bool:
+        """Whether the classes of each input ascend, so that none comes twice."""
+        steps = np.diff(self.classes.astype(np.int64))
+        begins = np.zeros(len(self.classes) + 1, dtype=bool)
+        begins[self.rows] = True  # the step into the first class of an input may be any
+        return bool((steps[~begins[1 : len(self.classes)]] > 0).all())
+
     def _check(self, where: str) -> None:
         """Raises :class:`InvalidResults` where the arrays contradict each other."""
         count, entries = len(self.indices), len(self.classes)
         sound = (
-            isinstance(self.num_classes, int)
-            and isinstance(self.n, int)
+            type(self.num_classes) is int
+            and self.num_classes >= 2
+            and type(self.n) is int
+            and self.n >= 1
             and isinstance(self.origin, Mapping)
+            and self.indices.ndim == self.classes.ndim == 1
+            and (count == 0 or int(self.indices.min()) >= 0)
+            and bool((self.counts > 0).all())
             and self.rows.shape == (count + 1,)
             and self.counts.shape == self.classes.shape == (entries,)
             and (self.rows[0], self.rows[-1]) == (0, entries)
             and bool((np.diff(self.rows) > 0).all())
             and bool((np.diff(self.indices) > 0).all())
+            and self._ascending()
             and (entries == 0 or (self.classes.min() >= 0 and self.classes.max() < self.num_classes))
             and bool((np.add.reduceat(self.counts.astype(np.int64), self.rows[:-1]) == self.n).all() if count else True)
         )

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from rs_core.fields import Sampling
 from service import references, schemas
 from service.dependencies import etag_of
+from service.job_warnings import warnings_of
 from service.views import brief_source, problem, time, with_first_names
 from worker.store import groups
 from worker.store.clock import clock
@@ -46,8 +47,8 @@ class Facts:
 
 
 def view(session: Session, job: Job) -> schemas.Job:
-    """One job."""
-    return views(session, [job])[0]
+    """One job, with its warnings."""
+    return views(session, [job])[0].model_copy(update={"warnings": warnings_of(session, job)})
 
 
 def views(session: Session, jobs: Sequence[Job], *, brief: bool = False) -> list[schemas.Job]:

@@ -75,6 +75,10 @@ class Plan(Answer):
         float | None, Field(description="noise samples a second that earlier jobs of yours with such a model had")
     ] = None
     forecast: Annotated[Forecast | None, Field(description="of a certify job")] = None
+    warnings: Annotated[
+        list[str],
+        Field(default_factory=list, description="what makes the job hardly worth running, such as too small an n"),
+    ]
     needs: Annotated[
         list[PlannedNeed],
         Field(default_factory=list, description="what has to be done first, the last of it first of all"),

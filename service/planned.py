@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec
+from rs_core.plausibility import too_few_samples
+from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec, parse_spec
 from service import forecasting
 from service.dependencies import WORDS, find, shown
 from service.errors import NotReady, Rejected, UnknownResource
@@ -52,6 +53,7 @@ class Planned:
     dataset_name: str
     needs: "Planned | Job | None" = None
     known: forecasting.Known = forecasting.NOTHING
+    warnings: tuple[str, ...] = ()
 
     @property
     def chain(self) -> "list[Planned | Job]":
@@ -99,12 +101,14 @@ def plan_one(
         measured=known.rate,
         samples=known.forecast.samples_per_input if known.forecast else None,
     )
+    inputs = len(spec.inputs.indices(data.dataset.count or 0))
     return Planned(
         spec=spec,
         known=known,
         new=replace(new, content_key=key),
         seconds=seconds,
-        inputs=len(spec.inputs.indices(data.dataset.count or 0)),
+        inputs=inputs,
+        warnings=too_few_samples(parse_spec(new.spec), inputs, data.dataset.num_classes or 2),
         dataset_name=data.dataset.name,
         needs=needs,
     )

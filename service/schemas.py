@@ -368,6 +368,13 @@ class Job(Answer):
     ] = None
     deleted: Annotated[list[str], Field(description="what this names and what has been deleted since")] = []
     links: dict[str, str] = {}
+    warnings: Annotated[
+        list[str],
+        Field(
+            description="of one job alone, not in lists: what makes its results implausible, such as too small an n, one class "
+            "for all inputs or accuracy at chance level"
+        ),
+    ] = []
 
 
 class JobEvent(Answer):

@@ -136,7 +136,9 @@ def bells(planned: Planned) -> int:
 def plan_view(planned: Planned) -> plan_schemas.Plan:
     """The plan as an answer."""
     known = {"rate": planned.known.rate, "forecast": planned.known.forecast}
-    return plan_schemas.Plan(**_view(planned), inputs=planned.inputs, needs=list(_needs(planned)), **known)
+    return plan_schemas.Plan(
+        **_view(planned), inputs=planned.inputs, needs=list(_needs(planned)), warnings=list(planned.warnings), **known
+    )
 
 
 def _training(desk: Desk, spec: TrainSpec, dataset: Dataset) -> Planned:

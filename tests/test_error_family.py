@@ -20,6 +20,7 @@ INSIDE = {
     "worker.decoding.Ended": "becomes InvalidImages",
     "worker.drive.GivenUp": "ends the work on a shard whose lease may be lost",
     "worker.drive.HandedBack": "ends the work on a shard that is handed back",
+    "worker.isolation.exchange.TooLong": "becomes InvalidDataset or InvalidCheckpoint",
     "worker.process.ChildEnded": "becomes the end of a shard's attempt",
     "worker.store.part_uploads.Damaged": "becomes the problem of an upload",
     "worker.store.shards.LeaseLost": "ends the work on a shard that another worker has",

@@ -206,7 +206,9 @@ PHRASES = [
 ]
 """Of ``rs_core/faults.py``, whose expressions are applied together."""
 OPERATORS = {
+    "service/commands/flags.py: 'auto|cpu|cuda(?::\\\\d{1,3})?'": "a flag of the command line",
     "worker/store/restoring.py: '[0-9a-f]{64}'": "names of files in a backup",
+    "worker/converted.py: '^[0-9a-f]{64}$'": "the hash that the converter answers with, in a bounded answer",
     "worker/store/session.py: 'FATAL: +database \"(.+)\" does not exist'": "what a database says when it is opened",
 }
 """Those that meet only what an operator or a database writes."""

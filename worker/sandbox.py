@@ -334,9 +334,10 @@ def _dataset_columns(out: Path, made: "Converted") -> dict[str, Any]:
 
 
 def _checkpoint(request: dict[str, Any]) -> dict[str, Any]:
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter, ValidationError
 
     from rs_core.models import table
+    from rs_core.spec import invalid_spec
 
     table.use(request.get("architectures"))
     if request.get("compose"):
@@ -344,7 +345,10 @@ def _checkpoint(request: dict[str, Any]) -> dict[str, Any]:
     from rs_core.research import convert as convert_file
 
     given = {name: request[name] for name in Hints.__dataclass_fields__ if request.get(name) is not None}
-    hints = TypeAdapter(Hints).validate_python(given)
+    try:
+        hints = TypeAdapter(Hints).validate_python(given)
+    except ValidationError as error:
+        raise invalid_spec(error, placed=True) from None
     paths = _paths(request)
     if len(paths) != 1:
         raise InvalidCheckpoint(expected="one file", got=f"{len(paths)} files")

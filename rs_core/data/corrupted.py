@@ -42,6 +42,8 @@ COMMON: tuple[str, ...] = get_args(Corruption)[:15]
 VALIDATION: tuple[str, ...] = get_args(Corruption)[15:]
 SEVERITIES = (1, 2, 3, 4, 5)
 IMAGENET_C = "ImageNet-C"
+REVISION = 2
+"""Of corrupted images that are made now, see :class:`Corrupted`."""
 CIFAR_10_C = "CIFAR-10-C"
 
 
@@ -59,6 +61,7 @@ class Group:
 class Corrupted:
     """What was done to the images of a data set. ``groups`` follow each other and hold all of them.
 
+    ``revision`` counts changes of our own to what the library makes: from 2 on, frost has the textures of ImageNet-C alone.
     ``constants`` says whose strengths the severities are: those of ImageNet-C, as ``library`` has them, or those of the
     files of CIFAR-10-C. The other fields are of images that were made here: ``clean_hash`` is the content hash of the
     clean data set, ``inputs`` which of its images each group holds, in this order; ``padded``: they were smaller than
@@ -69,6 +72,7 @@ class Corrupted:
     constants: Annotated[str, Field(max_length=100)]
     library: Annotated[str | None, Field(max_length=100)] = None
     version: Annotated[str | None, Field(max_length=100)] = None
+    revision: Annotated[int, Field(ge=1)] = 1
     seed: Seed | None = None
     clean_hash: Annotated[str | None, Field(max_length=100)] = None
     inputs: Selection | None = None
@@ -86,12 +90,35 @@ class Corrupted:
         return tuple(dict.fromkeys(group.corruption for group in self.groups))
 
 
+DIFFERENCES: dict[str, str] = {
+    "motion_blur": "has a kernel of its own in place of ImageMagick's motion blur",
+    "zoom_blur": "cuts enlarged images at their upper left and not in the middle",
+    "snow": "blurs with a kernel of its own in place of ImageMagick's, and cuts the enlarged flakes at their upper left",
+    "frost": "enlarges its textures by a tenth before it cuts them",
+    "elastic_transform": "has no random affine part, and other strengths",
+    "glass_blur": "draws from a generator of its own",
+}
+"""How the library's corruptions differ from the published code of ImageNet-C; the others compute the same."""
+SIX_TEXTURES = "draws from six textures, of which ImageNet-C has five, and enlarges them by a tenth before it cuts them"
+
+
+def differences(corrupted: Corrupted) -> dict[str, str]:
+    """By corruption that is in the data set: how it differs from ImageNet-C; empty of images that were not made here."""
+    if corrupted.library is None:
+        return {}
+    known = DIFFERENCES | ({"frost": SIX_TEXTURES} if corrupted.revision < 2 else {})
+    return {name: known[name] for name in corrupted.corruptions if name in known}
+
+
 _RECORD = TypeAdapter(Corrupted)
 
 
 def to_json(corrupted: Corrupted) -> dict[str, Any]:
     """The record as a JSON object, as it is kept beside the images."""
-    return dump_spec(corrupted)
+    body = dump_spec(corrupted)
+    if corrupted.revision == 1:
+        del body["revision"]  # equal data sets give equal bytes, those of before there were revisions included
+    return body
 
 
 def from_json(body: object, count: int, where: str) -> Corrupted:

@@ -11,6 +11,7 @@ package draws from the global generators of NumPy and Python, which are seeded f
 import contextlib
 import hashlib
 import io
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rs_core.corrupt_spec import CorruptSpec
-from rs_core.data.corrupted import IMAGENET_C, Corrupted, check_source, in_a_row
+from rs_core.data.corrupted import IMAGENET_C, REVISION, Corrupted, check_source, in_a_row
 from rs_core.data.dataset import Dataset
 from rs_core.data.mapped import take
 from rs_core.errors import InvalidSpec, MissingPackage
@@ -31,6 +32,8 @@ LIBRARY = "imagecorruptions-imaug"
 SMALLEST_SIDE = 32
 SEEDED = ("impulse_noise", "glass_blur")
 """Corruptions that draw from a generator of their own, which takes a seed."""
+TEXTURES, TEXTURES_OF_THE_PACKAGE = 5, 6
+"""Of frost: ImageNet-C draws from the first five, the package from one more."""
 INDEPENDENT = ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise")
 """Corruptions that draw noise for each channel by itself."""
 
@@ -43,7 +46,8 @@ def corrupt_image(image: Pixels, corruption: str, severity: int, *, seed: int, i
     Of the three channels into which the package turns a grey image, the first is kept where each has noise of its own,
     since their mean would have less; of the others, the luminance. Raises :class:`MissingPackage`.
     """
-    corrupt, key = _library(), _key(seed, index, corruption, severity)
+    corrupt = _library()
+    key = _frost_key(seed, index, severity) if corruption == "frost" else _key(seed, index, corruption, severity)
     padded, cut = _padded(image.transpose(1, 2, 0))
     more = {"seed": int(key[0])} if corruption in SEEDED else {}
     with _seeded(key), contextlib.redirect_stdout(io.StringIO()):  # the package prints where sizes surprise it
@@ -67,6 +71,7 @@ def plan(data: Dataset, spec: CorruptSpec, clean_hash: str) -> Corrupted:
         constants=IMAGENET_C,
         library=LIBRARY,
         version=version(LIBRARY),
+        revision=REVISION,
         seed=spec.seed,
         clean_hash=clean_hash,
         inputs=spec.inputs,
@@ -100,9 +105,23 @@ def _library() -> Callable[..., Any]:
     return found
 
 
-def _key(seed: int, index: int, corruption: str, severity: int) -> NDArray[np.uint32]:
+def _frost_key(seed: int, index: int, severity: int) -> NDArray[np.uint32]:
+    """A key with which the package draws one of the five textures of ImageNet-C.
+
+    The package draws from six with its first random number. Keys are tried in turn until that number is one of the first
+    five, which leaves each of these equally likely and all else as it is.
+    """
+    for attempt in itertools.count():
+        key = _key(seed, index, "frost", severity, attempt)
+        with _seeded(key):
+            if np.random.randint(TEXTURES_OF_THE_PACKAGE) < TEXTURES:
+                return key
+    raise AssertionError
+
+
+def _key(seed: int, index: int, corruption: str, severity: int, attempt: int = 0) -> NDArray[np.uint32]:
     """Eight words that name one image's randomness."""
-    name = f"{seed}/{index}/{corruption}/{severity}".encode()
+    name = (f"{seed}/{index}/{corruption}/{severity}" + (f"/{attempt}" if attempt else "")).encode()
     return np.frombuffer(hashlib.sha256(name).digest(), dtype="<u4").astype(np.uint32)
 
 

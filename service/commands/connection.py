@@ -117,7 +117,7 @@ def job_text(job: "schemas.Job") -> str:
     made = job.checkpoint or (job.output or {}).get("checkpoint")
     if job.kind == "train" and made:
         lines.append(f"Checkpoint: {made}.")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"Warning: {warning}" for warning in job.warnings)])
 
 
 def progress_text(job: "schemas.Job") -> str:

@@ -7,7 +7,7 @@ a log stays readable.
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -146,3 +146,9 @@ def table(columns: list[str], rows: list[list[str]]) -> str:
     widths = [max(len(row[place]) for row in cells) for place in range(len(columns))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Each of them on a line of its own, on the standard error."""
+    for warning in warnings:
+        note(f"Warning: {warning}")

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from service.commands import results as files
-from service.commands.console import CommandError, bar, note, say, stoppable
+from service.commands.console import CommandError, bar, note, say, stoppable, warn
+from service.commands.flags import check_flags
 from service.commands.registered import use_registered
 from service.commands.smoothed_run import chosen_of, comparable, execution_of, load_checkpoint, resolved, sha256_of
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]) -> None:
     """Evaluates the chosen inputs that have no row in ``out`` yet, then prints what they come to."""
+    check_flags(device=device, hints=hints, checkpoint=spec.checkpoint)
     from rs_core.checkpoint import check_fits
     from rs_core.data.canonical import content_hash
     from rs_core.data.corrupted import to_json
@@ -27,6 +29,7 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
     from rs_core.evaluation_report import require_shared_inputs, summarize
     from rs_core.evaluation_text import format_table, row_lines
     from rs_core.photographs import Photographs
+    from rs_core.plausibility import too_few_samples
     from service.commands.datasets import loaded
     from worker.run.environment import configure, provenance, resolve_device
 
@@ -38,6 +41,7 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
     if EVALUATIONS[spec.evaluation.name].noisy:
         spec = resolved(spec, info)
     chosen = chosen_of(spec, data)
+    warn(too_few_samples(spec, len(chosen), data.num_classes))
     place = resolve_device(device)
     execution = execution_of(spec, files.read_run(out), place, threads)
     configure(execution)

@@ -15,6 +15,7 @@ import typer
 from rs_core.errors import InvalidSpec
 from service.commands import options as o
 from service.commands.console import note, say, table
+from service.commands.flags import check_flags
 from service.commands.specs import listed, spec_of
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Look:
 def _looked(
     spec: "CertifySpec", inputs: int, *, hints: dict[str, str | None], device: str, threads: int | None
 ) -> Look:
+    check_flags(device=device, hints=hints, checkpoint=spec.checkpoint)
     import torch
 
     from rs_core.certify import engine

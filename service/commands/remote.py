@@ -26,7 +26,7 @@ from service.commands.connection import (
     until_the_end,
     waits_text,
 )
-from service.commands.console import note, say, table
+from service.commands.console import note, say, table, warn
 from service.commands.specs import listed, merged
 
 Kind = Annotated[
@@ -222,6 +222,7 @@ def submit(
             return
         job = client.submit(body)
         say(job.id)
+        warn(job.info.warnings)
         if wait:
             with until_the_end(lambda: f"`radii watch {job.id}` shows it again"):
                 follow(job)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from service.commands import results as files
-from service.commands.console import bar, note, say, stoppable
+from service.commands.console import bar, note, say, stoppable, warn
+from service.commands.flags import check_flags
 from service.commands.registered import use_registered
 from service.commands.summaries import predictions_table, predictions_tsv
 
@@ -31,9 +32,11 @@ CONVERT_SECONDS, CONVERT_MEMORY = 600.0, 16 * 2**30
 
 def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]) -> None:
     """Certifies or predicts the chosen inputs that have no result in ``out`` yet, then prints what they come to."""
+    check_flags(device=device, hints=hints, checkpoint=spec.checkpoint)
     from rs_core.checkpoint import check_fits
     from rs_core.data.canonical import content_hash
     from rs_core.data.corrupted import to_json
+    from rs_core.plausibility import too_few_samples
     from rs_core.spec import dump_spec
     from rs_core.trained_on import trained_on, training_note
     from rs_core.tsv import tsv_lines
@@ -45,6 +48,7 @@ def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Map
     model, info = load_checkpoint(Path(spec.checkpoint), hints)
     check_fits(info, data)
     spec, chosen = resolved(spec, info), chosen_of(spec, data)
+    warn(too_few_samples(spec, len(chosen), data.num_classes))
     place = resolve_device(device)
     execution = execution_of(spec, files.read_run(out), place, threads)
     configure(execution)

@@ -70,12 +70,16 @@ def predictions_table(predictions: "Sequence[Prediction]", total: int, grouped: 
         ["n, alpha", f"{_shown(sums['n'], ',')}, {_shown(sums['alpha'], 'g')}"],
         ["sigma, seed", f"{_shown(sums['sigma'], 'g')}, {_shown(sums['seed'], 'd')}"],
     ]
-    text = table(["smoothed classifier", ""], rows)
+    from rs_core.plausibility import cannot_predict, implausible, outcome_of
+    from rs_core.report_text import bulleted
+
+    few = cannot_predict(sums["n"], sums["alpha"])
+    said = [*([few] if few else []), *implausible(outcome_of(predictions))]
+    text = "\n".join([table(["smoothed classifier", ""], rows), *(["", *bulleted(said)] if said else [])])
     if grouped is None:
         return text
     from rs_core.corruption_report import notes, report_on_predictions
     from rs_core.corruption_text import lines_of
-    from rs_core.report_text import bulleted
 
     report = report_on_predictions(predictions, grouped)
     return "\n".join([text, "", *lines_of(report), "", *bulleted(notes(report, grouped.corrupted))])

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.commands.console import CommandError, bar, note, say, stoppable
+from service.commands.console import CommandError, bar, note, say, stoppable, warn
+from service.commands.flags import check_flags
 from service.commands.registered import use_registered
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
 def run(spec: "TrainSpec", out: Path, *, device: str, threads: int | None) -> None:
     """Trains to the end, from the snapshot beside ``out`` where there is one, and writes the checkpoint."""
+    check_flags(device=device, checkpoint=spec.start_from)
     import torch
 
+    from rs_core.plausibility import too_few_samples
     from rs_core.training_checks import check_training
     from service.commands.datasets import loaded
     from worker.run.environment import configure, resolve_device
@@ -38,12 +41,27 @@ def run(spec: "TrainSpec", out: Path, *, device: str, threads: int | None) -> No
     start, start_info = _start(spec, data) or (None, None)
     given: dict[str, Any] = {"test_data": test_data, "start": start}
     check_training(spec, data, test_data)
+    warn(too_few_samples(spec, len(data), data.num_classes))
     given["soft_labels"] = _soft_labels(spec, data, out, place, start)
     beside = _learned_from(spec, given, out)
     trained = _train(spec, data, given, place, snapshot)
     _save(spec, data, trained, place, out, {"beside": beside, "start": start_info})
     snapshot.unlink(missing_ok=True)
     say(f"The checkpoint is in {out}{_which(spec, trained)}.")
+
+
+def _at_chance(
+    last: "EpochRecord | None", spec: "TrainSpec", data: "Dataset", test_data: "Dataset | None"
+) -> "list[str]":
+    """Whether the last epoch is no better than always giving the most frequent label, on test data where there are any."""
+    from rs_core.plausibility import implausible, outcome_of_shares
+
+    if last is None:
+        return []
+    if test_data is not None and last.test_accuracy is not None:
+        return list(implausible(outcome_of_shares(last.test_accuracy, test_data.labels.tolist())))
+    chosen = data.labels[list(spec.inputs.indices(len(data)))]
+    return list(implausible(outcome_of_shares(last.accuracy, chosen.tolist())))
 
 
 def _start(spec: "TrainSpec", data: "Dataset") -> "tuple[BaseClassifier, CheckpointInfo] | None":
@@ -101,6 +119,7 @@ def _loop(
     from rs_core.snapshots import Snapshot
     from rs_core.training import EpochRecord, StepRecord, train
 
+    last: EpochRecord | None = None
     resume = snapshot if snapshot.exists() else None
     if resume:
         note(f"Going on from {snapshot}.")
@@ -109,10 +128,12 @@ def _loop(
             if isinstance(record, StepRecord):
                 progress.show(record.done, record.total, f"epoch {record.epoch + 1}, loss {record.loss:.4f}")
             elif isinstance(record, EpochRecord):
+                last = record
                 say(_epoch(record, spec))
             elif isinstance(record, Snapshot):
                 _keep(record, snapshot)
             else:
+                warn(_at_chance(last, spec, data, given["test_data"]))
                 return record
     raise AssertionError("training ended without its last record")
 

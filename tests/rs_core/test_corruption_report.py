@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 
 from rs_core.certify.decision import ABSTAIN, Certificate, Prediction
-from rs_core.corruption_report import Grouped, Part, notes, report_on, report_on_groups, report_on_predictions
+from rs_core.corruption_report import (
+    Grouped,
+    Part,
+    different,
+    notes,
+    report_on,
+    report_on_groups,
+    report_on_predictions,
+)
 from rs_core.corruption_text import csv_rows, lines_of
 from rs_core.data.corrupted import COMMON, Corrupted, in_a_row
 from rs_core.digest import STEPS, ClassSums, digest_of, from_bytes, group_sums, to_bytes
@@ -187,3 +195,17 @@ def test_csv_has_every_number_in_full() -> None:
     assert "corruption_accuracy,fog/1,1.0,,,,10" in lines
     assert "macc,,0.5,,,,2" in lines
     assert "macc,5,0.0,,,,2" in lines
+
+
+def test_reports_say_how_images_differ_from_the_published_code() -> None:
+    kinds = [("frost", 1), ("fog", 1), ("elastic_transform", 2)]
+    marks = Corrupted(groups=in_a_row(kinds, 10), constants="ImageNet-C", library="a-library", version="1", revision=2)
+    (said,) = different(marks)
+    assert said == (
+        "Not as in the published code of ImageNet-C: frost enlarges its textures by a tenth before it cuts them; "
+        "elastic_transform has no random affine part, and other strengths."
+    )
+    (older,) = different(replace(marks, revision=1))
+    assert "frost draws from six textures, of which ImageNet-C has five" in older
+    assert different(Corrupted(groups=in_a_row([("fog", 1)], 10), constants="ImageNet-C", library="a-library")) == ()
+    assert different(Corrupted(groups=in_a_row(kinds, 10), constants="CIFAR-10-C")) == ()

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,3 +97,48 @@ def test_the_classifier_that_votes_has_the_settings_of_the_training_but_no_test_
     measured = {"test_dataset": "test", "keep": "acr", "certification": certification}
     spec = TrainSpec(**common, **measured, sigma=0.5, method=CatRs(soft_label_sigma=0.12))  # type: ignore[arg-type]
     assert voter_spec(spec) == TrainSpec(**common, sigma=0.12)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "counts": np.array([-5, 15], dtype=np.int32),
+            "classes": np.array([0, 1], dtype=np.int32),
+            "rows": np.array([0, 2]),
+        },
+        {
+            "counts": np.array([5, 5], dtype=np.int32),
+            "classes": np.array([1, 1], dtype=np.int32),
+            "rows": np.array([0, 2]),
+        },
+        {
+            "counts": np.array([5, 5], dtype=np.int32),
+            "classes": np.array([2, 0], dtype=np.int32),
+            "rows": np.array([0, 2]),
+        },
+        {
+            "counts": np.array([5, 5], dtype=np.int32),
+            "classes": np.array([0, 3], dtype=np.int32),
+            "rows": np.array([0, 2]),
+        },
+        {"n": 0, "counts": np.array([0], dtype=np.int32)},
+        {"num_classes": 1},
+        {"indices": np.array([-1])},
+    ],
+)
+def test_votes_that_are_no_shares_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Negative votes, or a class that comes twice, used to pass where their sum was right."""
+    sound: dict[str, Any] = {
+        "indices": np.array([4]),
+        "rows": np.array([0, 1]),
+        "classes": np.array([0], dtype=np.int32),
+        "counts": np.array([10], dtype=np.int32),
+        "num_classes": 3,
+        "n": 10,
+    }
+    SoftLabels(**sound).save(tmp_path / "sound")
+    assert len(SoftLabels.load(tmp_path / "sound")) == 1
+    SoftLabels(**sound | changes).save(tmp_path / "labels")
+    with pytest.raises(InvalidResults, match="contradict"):
+        SoftLabels.load(tmp_path / "labels")

@@ -199,3 +199,43 @@ def test_without_the_package_a_sentence_says_what_to_install(monkeypatch: pytest
 def test_a_wrong_specification_names_its_field(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidSpec, match=said):
         parse({"dataset": "-"} | fields)
+
+
+def test_frost_draws_the_five_textures_of_imagenet_c_equally_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package has a sixth, which ImageNet-C does not use. Chi-square of 500 fixed draws, below its 99.9 % quantile."""
+    from pathlib import Path
+
+    import cv2
+    from scipy.stats import chi2
+
+    seen: list[str] = []
+
+    def read(path: Any) -> NDArray[np.uint8]:
+        seen.append(Path(path).name)
+        return np.zeros((64, 64, 3), np.uint8)
+
+    monkeypatch.setattr(cv2, "imread", read)
+    for index in range(500):
+        corrupt_image(COLOUR, "frost", 1, seed=0, index=index)
+    counts = {name: seen.count(name) for name in set(seen)}
+    assert set(counts) == {"frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg"}
+    assert sum((count - 100) ** 2 / 100 for count in counts.values()) < chi2.ppf(0.999, 4)
+
+
+def test_images_that_never_had_the_sixth_texture_are_what_they_were() -> None:
+    same = 0
+    for index in range(30):
+        key = corruptions._key(1, index, "frost", 2)
+        with corruptions._seeded(key):
+            first = np.random.randint(6)
+        same += bool(np.array_equal(corruptions._frost_key(1, index, 2), key)) == (first < 5)
+    assert same == 30
+
+
+def test_what_is_made_now_says_its_revision_and_older_records_are_of_the_first() -> None:
+    from rs_core.data.corrupted import from_json, to_json
+
+    found = plan(digits(), CorruptSpec(dataset="digits", severities=(2,), seed=3), "h")
+    assert found.revision == 2 and from_json(to_json(found), found.groups[-1].stop, "x") == found
+    older = replace(found, revision=1)
+    assert "revision" not in to_json(older) and from_json(to_json(older), found.groups[-1].stop, "x") == older

@@ -1,0 +1,62 @@
+"""What a reader of a job should hear first: that it cannot find anything, or that what it has found is implausible.
+
+From the specification and the running sums alone; the report looks at every row. ``rs_core.plausibility`` has the rules.
+"""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from rs_core.errors import InvalidSpec
+from rs_core.plausibility import Outcome, implausible, too_few_samples
+from rs_core.spec import parse_spec
+from worker.store.jobs import URGENT
+from worker.store.result_tables import EpochMetric, JobSummary
+from worker.store.tables import Dataset, Job
+
+WITH_SAMPLES = ("certify", "predict", "evaluate", "train")
+
+
+def warnings_of(session: Session, job: Job) -> list[str]:
+    """Sentences, the most important first; empty where there is nothing to say."""
+    summary, dataset = session.get(JobSummary, job.id), session.get(Dataset, job.dataset_id or "")
+    if job.kind not in WITH_SAMPLES or summary is None or dataset is None:
+        return []
+    classes = dataset.num_classes or 2
+    try:
+        found = too_few_samples(parse_spec(job.spec), summary.total, classes)
+    except InvalidSpec:  # written by another version
+        found = ()
+    if job.kind == "train":
+        return [*found, *_of_epochs(session, job)]
+    return [*found, *_of_sums(job, summary, classes)]
+
+
+def _of_sums(job: Job, summary: JobSummary, classes: int) -> tuple[str, ...]:
+    """Of the inputs that are done. Which classes were given is not in the sums, and labels are taken to be balanced."""
+    if job.kind not in ("certify", "predict"):
+        return ()
+    labelled = {label: summary.done for label in range(classes)} if job.priority < URGENT else {}
+    return implausible(
+        Outcome(
+            evaluated=summary.done,
+            abstained=summary.abstained,
+            answers=None,
+            labels=labelled,
+            correct=summary.correct,
+        )
+    )
+
+
+def _of_epochs(session: Session, job: Job) -> tuple[str, ...]:
+    """Of the last epoch, on the test data set; its labels are taken to be balanced."""
+    if job.test_dataset_id is None:
+        return ()
+    query = select(EpochMetric.test_accuracy).where(EpochMetric.job_id == job.id).order_by(EpochMetric.epoch.desc())
+    accuracy, dataset = session.scalar(query.limit(1)), session.get(Dataset, job.test_dataset_id)
+    if accuracy is None or dataset is None or not dataset.count:
+        return ()
+    count, correct = dataset.count, round(accuracy * dataset.count)
+    labels = {label: count for label in range(dataset.num_classes or 2)}
+    return implausible(
+        Outcome(evaluated=count, abstained=0, answers=None, labels=labels, correct=correct, smoothed=False)
+    )

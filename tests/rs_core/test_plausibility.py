@@ -1,0 +1,182 @@
+"""What is hardly what anybody wanted is said, and what is well is left alone. Tests that are random state their rates."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from rs_core.certify.decision import ABSTAIN, Prediction
+from rs_core.certify.decision import predict as decide_prediction
+from rs_core.certify.procedure import Procedure
+from rs_core.plausibility import (
+    FALSE_ALARM,
+    Outcome,
+    cannot_certify,
+    cannot_predict,
+    implausible,
+    outcome_of,
+    outcome_of_shares,
+    too_few_samples,
+)
+from rs_core.report import summarize
+from rs_core.spec import parse_spec
+from tests.rs_core.test_report import certificate
+
+JOB = {"checkpoint": "c", "dataset": "d", "sigma": 0.5}
+
+
+def outcome(correct: int, wrong: int, *, classes: int = 10, abstained: int = 0) -> Outcome:
+    """Balanced labels, and answers of all classes."""
+    total = correct + wrong + abstained
+    labels = {label: total // classes for label in range(classes)}
+    return Outcome(
+        evaluated=sum(labels.values()),
+        abstained=abstained,
+        answers=None,
+        labels=labels,
+        correct=correct,
+    )
+
+
+def procedures() -> list[Procedure]:
+    one = Procedure(sigma=0.5, n=9, alpha=0.001)
+    return [
+        one,
+        replace(one, sampling="pilot"),
+        replace(one, sampling="anytime"),
+        replace(one, sampling="at_radii", radii=(0.0,)),
+        replace(one, bound="two_class"),
+        replace(one, bound="two_class", sampling="pilot"),
+        replace(one, bound="mixed", robust_weight=0.9),
+        replace(one, alpha=0.001 / 500),
+    ]
+
+
+@pytest.mark.parametrize("procedure", procedures(), ids=lambda one: f"{one.sampling}-{one.bound}-{one.alpha:g}")
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_an_n_that_can_certify_nothing_is_named_with_the_least_that_can(procedure: Procedure, classes: int) -> None:
+    said = cannot_certify(procedure, classes)
+    assert said is not None and said.startswith("n = 9 noise samples cannot certify any input at alpha = ")
+    least = int(said.rsplit(" ", 1)[-1].rstrip(".").replace(",", ""))
+    assert least > 9
+    assert cannot_certify(replace(procedure, n=least), classes) is None
+    assert cannot_certify(replace(procedure, n=least - 1), classes) is not None
+
+
+def test_the_usual_bound_needs_ten_samples_at_the_usual_alpha() -> None:
+    assert cannot_certify(Procedure(sigma=0.5, n=10, alpha=0.001)) is None
+    assert "is 10." in str(cannot_certify(Procedure(sigma=0.5, n=9, alpha=0.001)))
+
+
+def test_a_mix_that_leans_on_its_standard_classifier_certifies_with_no_n() -> None:
+    said = cannot_certify(Procedure(sigma=0.5, n=10**5, alpha=0.001, bound="mixed", robust_weight=0.3))
+    assert said is not None and said.startswith(
+        "No number of noise samples can certify any input with robust_weight = 0.3"
+    )
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.25, 0.05, 0.01, 0.001, 1e-9])
+def test_an_n_that_can_predict_nothing_is_named_with_the_least_that_can(alpha: float) -> None:
+    least = next(n for n in range(1, 100) if decide_prediction((n, 0), alpha=alpha)[0] != ABSTAIN)
+    assert cannot_predict(least, alpha) is None
+    if least > 1:
+        assert str(cannot_predict(least - 1, alpha)).endswith(f"The least n that can predict is {least}.")
+
+
+@pytest.mark.parametrize(
+    ("job", "name"),
+    [
+        ({"kind": "certify", "n": 9}, "n = 9 noise samples cannot certify"),
+        (
+            {"kind": "certify", "n": 15, "guarantee": "dataset"},
+            "n = 15 noise samples cannot certify any input at alpha = 1e-05",
+        ),
+        ({"kind": "predict", "n": 9}, "n = 9 noise samples cannot predict"),
+        (
+            {"kind": "evaluate", "evaluation": {"name": "attack", "epsilons": [0.5], "n": 9}},
+            "evaluation.n = 9 noise samples cannot predict",
+        ),
+    ],
+)
+def test_every_kind_of_job_is_looked_at_before_it_runs(job: dict[str, object], name: str) -> None:
+    (said,) = too_few_samples(parse_spec(JOB | job), 100)
+    assert said.startswith(name)
+    enough = dict(job) | ({"n": 100} if "n" in job else {"evaluation": {"name": "attack", "epsilons": [0.5]}})
+    assert too_few_samples(parse_spec(JOB | enough), 100) == ()
+
+
+def test_certifications_during_a_training_are_looked_at() -> None:
+    job = {"kind": "train", "dataset": "d", "test_dataset": "t", "sigma": 0.5, "architecture": "lenet"}
+    (said,) = too_few_samples(parse_spec(job | {"certification": {"n": 9}}), 100)
+    assert said.startswith("certification.n = 9 ")
+    assert too_few_samples(parse_spec(job | {"certification": {}}), 100) == ()
+
+
+def test_all_abstentions_are_named() -> None:
+    (said,) = implausible(outcome(0, 0, abstained=100))
+    assert said.startswith("Implausible: all 100 inputs abstained.")
+    assert implausible(outcome(1, 0, abstained=99)) == ()
+    assert implausible(outcome(0, 0, classes=2, abstained=8)) == (), "so few may all be hard"
+
+
+def test_one_class_for_all_inputs_is_named_unless_there_is_one_label() -> None:
+    labels = {label: 10 for label in range(10)}
+    found = Outcome(evaluated=100, abstained=20, answers={3: 80, 4: 0}, labels=labels, correct=8)
+    assert implausible(found)[0].startswith("Implausible: class 3 is the answer to all 80 inputs that hav")
+    assert implausible(replace(found, labels={3: 100}, correct=80)) == ()
+    assert "class 3" in implausible(replace(found, labels={}, correct=0))[0], "images of a request have no labels"
+
+
+def test_accuracy_at_chance_is_named_and_a_good_one_is_not() -> None:
+    assert "at chance level. 10 of 100 answers" in implausible(outcome(10, 90))[0]
+    assert "at chance level. 0 of 100" in implausible(outcome(0, 100))[0]
+    for fine in (outcome(90, 10), outcome(40, 60), outcome(30, 10, abstained=60), outcome(2, 1, classes=3)):
+        assert implausible(fine) == ()
+
+
+def test_a_majority_class_is_no_skill() -> None:
+    skewed = Outcome(evaluated=1000, abstained=0, answers=None, labels={0: 900, 1: 100}, correct=830)
+    assert "would make it 90.0 %" in implausible(skewed)[0]
+    assert implausible(replace(skewed, correct=960)) == ()
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 100])
+@pytest.mark.parametrize("count", [10, 20, 50, 200, 1000])
+def test_a_classifier_half_way_to_perfect_is_named_as_rarely_as_is_said(count: int, classes: int) -> None:
+    """Exact: the probability of every number of right answers, added where the sentence is there."""
+    labels = {label: count for label in range(classes)}
+    chance = 1 / classes
+    right = np.arange(count + 1)
+    named = [
+        bool(implausible(Outcome(evaluated=count, abstained=0, answers=None, labels=labels, correct=k, smoothed=False)))
+        for k in right.tolist()
+    ]
+    law = binom.pmf(right, count, (1 + chance) / 2)
+    assert float(law[named].sum()) <= FALSE_ALARM
+    if count >= 200:
+        at_chance = binom.pmf(right, count, chance)
+        assert float(at_chance[named].sum()) >= 0.98, "and one at chance is nearly always named"
+
+
+def test_an_outcome_is_that_of_its_rows() -> None:
+    rows = [
+        Prediction(index=i, label=label, prediction=given, p_value=0, counts=(1, 1), n=2, sigma=1, alpha=0.1, seed=0)
+        for i, (label, given) in enumerate([(0, 0), (1, 0), (1, ABSTAIN), (-1, 1)])
+    ]
+    assert outcome_of(rows) == Outcome(evaluated=4, abstained=1, answers={0: 2, 1: 1}, labels={0: 1, 1: 2}, correct=1)
+    assert outcome_of_shares(0.75, [0, 1, 1, 0]).correct == 3
+
+
+def test_the_report_says_it_first() -> None:
+    all_one = [certificate(i, label=i % 3, selected=1) for i in range(60)]
+    notes = summarize(all_one).notes
+    assert notes[0].startswith("Implausible: class 1 is the answer to all 60 inputs") and "at chance level" in notes[1]
+    good = [certificate(i, label=i % 3, selected=i % 3) for i in range(60)]
+    assert not any("Implausible" in note for note in summarize(good).notes)
+    few = [
+        replace(row, prediction=ABSTAIN, radius=0.0, n=9, counts=(9, 0, 0), p_lower=0.46)
+        for row in (certificate(i, label=i % 3) for i in range(20))
+    ]
+    notes = summarize(few).notes
+    assert notes[0].startswith("n = 9 noise samples cannot certify any input") and "all 20 inputs abstained" in notes[1]
