@@ -251,8 +251,9 @@ def _made(session: Session, settings: Settings, claim: Claim, pending: Pending, 
 def _check_quota(session: Session, settings: Settings, claim: Claim, size: int, replaced: Message | None) -> None:
     """Raises the problem of a file that does not fit into the tenant's storage quota. What takes the place of a snapshot that is
     as large fits in any case: hours of training are not lost because something else has filled the quota."""
-    old = select(Blob.size).where(Blob.sha256 == (replaced or {}).get("sha256"))
-    if size > (session.scalar(old) or 0):
+    before = (replaced or {}).get("sha256")
+    old = None if before is None else session.scalar(select(Blob.size).where(Blob.sha256 == before))
+    if size > (old or 0):
         storage.require(session, claim.tenant_id, settings, size, without_output_of=claim.job_id)
 
 

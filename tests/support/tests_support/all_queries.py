@@ -60,6 +60,7 @@ def reads(service: Service, crowd: Crowd) -> None:
     paths = [
         *(f"/v1/jobs{query}" for query in ("", f"?cursor={older}", "?kind=convert", "?state=queued", "?state=failed")),
         *(f"/v1/jobs?kind={kind}&state={state}" for kind in ("train", "certify") for state in ("queued", "expired")),
+        "/v1/usage",
         *("/", f"/?cursor={older}", f"/jobs/{certify}", f"/jobs/{evaluate}", f"/jobs/{train}", "/metrics", "/readyz"),
         *(f"/jobs/{crowd.job('certify', 'queued')}", f"/v1/jobs/{crowd.job('certify', 'running')}"),
         *(f"/v1/jobs/{certify}{part}" for part in ("", "/certificates", "/certificates.csv", "/report", "/report.csv")),

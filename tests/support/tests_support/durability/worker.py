@@ -48,7 +48,8 @@ def main() -> None:
     if seconds := os.environ.get("PROOF_HOUSEKEEPING"):
         sweep.HOUSEKEEPING = float(seconds)
     without(os.environ.get("PROOF_WITHOUT", ""))
-    (local if sys.argv[1] == "local" else remote).main()
+    kind = sys.argv.pop(1)  # the worker reads what is left
+    (local if kind == "local" else remote).main()
 
 
 def without(guard: str) -> None:
