@@ -253,6 +253,7 @@ def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
             "get_health",
             "get_readiness",
             "get_metrics",
+            "get_usage",
             "get_version",
         ]
     )

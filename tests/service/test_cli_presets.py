@@ -33,8 +33,11 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The bodies that `radii submit` would send."""
     seen: list[dict[str, Any]] = []
 
+    class Info:
+        warnings: tuple[str, ...] = ()
+
     class Answer:
-        id = "job_1"
+        id, info = "job_1", Info()
 
     class Scripted:
         def __enter__(self) -> "Scripted":

@@ -14,7 +14,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
 
     class Made:
-        id, state, count, shape, num_classes = "ds_1", "ready", 3, [3, 224, 224], 2
+        id, state, count, shape, num_classes, source = "ds_1", "ready", 3, [3, 224, 224], 2, None
 
     class Scripted:
         def __enter__(self) -> "Scripted":

@@ -68,8 +68,8 @@ def certificate_body(index: int, **fields: Any) -> dict[str, Any]:
         "correct": True,
         "radius": 0.1 + 0.2,
         "p_lower": 0.9,
-        "counts0": [1, 99],
-        "counts": [5, 995],
+        "counts0": [1, 0, 0, 99],
+        "counts": [5, 0, 0, 995],
         "at_cap": False,
         "n0": 100,
         "n": 1000,
@@ -267,7 +267,7 @@ def test_certificates_follow_the_cursors_and_become_records_of_the_library() -> 
     found = list(client_of(handler).job("job_1").certificates())
     assert [row.index for row in found] == [0, 2, 5]
     assert all(type(row) is Certificate for row in found)
-    assert (found[0].radius, found[0].counts, found[0].correct) == (0.1 + 0.2, (5, 995), True)
+    assert (found[0].radius, found[0].counts, found[0].correct) == (0.1 + 0.2, (5, 0, 0, 995), True)
     assert (found[2].prediction, found[2].label, found[2].correct) == (-1, -1, False)
 
 

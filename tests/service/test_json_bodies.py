@@ -9,9 +9,15 @@ from tests_support.over_http import Service
 
 from rs_core import faults
 from rs_core.data.info import MAX_CLASS_NAMES_TEXT
-from service import json_bodies
+from service import json_bodies, request_bodies
 
 FEW_KIB = 16 * 2**10
+
+
+@pytest.fixture(autouse=True)
+def large_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounds hold whatever the largest body of a route may be."""
+    monkeypatch.setattr(request_bodies, "JSON_BODY", 2**24)
 
 
 def post(service: Service, body: bytes, path: str = "/v1/jobs") -> dict[str, Any]:
