@@ -108,7 +108,8 @@ def _enough(pollers: int, streams: int) -> dict[str, str]:
         "RADII_MAX_CONNECTIONS": str(2 * int(most)),
         "RADII_TENANT_REQUESTS": most,
     }
-    return every | {"RADII_TENANT_STREAMS": most, "RADII_ADDRESS_STREAMS": most}
+    every |= {"RADII_TENANT_STREAMS": most, "RADII_ADDRESS_STREAMS": most}
+    return every | {"RADII_RUNNING_REQUESTS": "40", "RADII_TENANT_RUNNING_REQUESTS": "39"}
 
 
 class Crowd:
