@@ -73,7 +73,8 @@ def predictions_table(predictions: "Sequence[Prediction]", total: int, grouped: 
     from rs_core.plausibility import cannot_predict, implausible, outcome_of
     from rs_core.report_text import bulleted
 
-    few = cannot_predict(sums["n"], sums["alpha"])
+    known = sums["n"] is not None and sums["alpha"] is not None
+    few = cannot_predict(sums["n"], sums["alpha"]) if known else None
     said = [*([few] if few else []), *implausible(outcome_of(predictions))]
     text = "\n".join([table(["smoothed classifier", ""], rows), *(["", *bulleted(said)] if said else [])])
     if grouped is None:
