@@ -240,7 +240,11 @@ def test_deeply_nested_json_is_a_mistake_of_the_client(service: Service, depth: 
         answer = service.client.post(path, content=text[: 2**20], headers={"Content-Type": "application/json"})
         assert answer.status_code in (400, 422), (path, answer.text[:300])
         assert answer.headers["content-type"] == "application/problem+json"
-        assert depth < 2_000 or any(word in answer.json()["detail"] for word in ("levels", "200,000 values")) or len(text) > 2**20
+        assert (
+            depth < 2_000
+            or any(word in answer.json()["detail"] for word in ("levels", "200,000 values"))
+            or len(text) > 2**20
+        )
 
 
 def _job(service: Service, tenant: str, key: dict[str, str]) -> str:

@@ -178,7 +178,7 @@ def test_a_child_in_the_middle_of_its_work_goes_where_a_file_cannot_be_kept(
     assert worker.work_once()
     assert not children[0].alive()
     assert notes(database, job_id) == [
-        ("no_room", {"shard": 0, "error": "OSError: [Errno 28] No space left on device"})
+        ("no_room", {"shard": 0, "error": "OSError: [Errno 28] No space left on device."})
     ]
     work(worker)
     for one in (job_id, other):
