@@ -18,6 +18,9 @@ from typing import Any
 from rs_core.errors import RadiiError
 
 MAX_HEADER = 16 * 2**20
+MAX_VALUES = 1_000_000
+"""In a header, about: as Python objects they take a hundred times their bytes."""
+MAX_AXES = 64
 METADATA_KEY = "radii"
 """All our metadata is one JSON text under one key: the package does not keep the order of several."""
 SYSTEM_ERROR = re.compile(r"\(os error ([0-9]{1,9})\)")
@@ -121,6 +124,9 @@ def _body(path: Path, error: type[RadiiError]) -> tuple[dict[str, Any], int, int
                 where=path.name,
             )
         text = file.read(length)
+    values = sum(text.count(mark) for mark in b",[{")
+    if values > MAX_VALUES:
+        raise error(expected=f"a header of at most {MAX_VALUES:,} values", got=f"{values:,}", where=path.name)
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
@@ -133,7 +139,9 @@ def _body(path: Path, error: type[RadiiError]) -> tuple[dict[str, Any], int, int
 def _entry(name: str, row: Any, start: int, path: Path, error: type[RadiiError]) -> TensorEntry:
     try:
         dtype, shape, (first, last) = row["dtype"], tuple(row["shape"]), row["data_offsets"]
-        numbers_ok = all(type(number) is int and number >= 0 for number in (*shape, first, last))
+        numbers_ok = len(shape) <= MAX_AXES and all(
+            type(number) is int and 0 <= number < 2**63 for number in (*shape, first, last)
+        )
         sound = numbers_ok and last - first == prod(shape) * ITEM_SIZES[dtype]
     except (TypeError, KeyError, ValueError):
         sound = False

@@ -138,7 +138,7 @@ def migrate(engine: Engine, revision: str = "head", *, force: bool = False, seen
     """
     with taking_turns(engine), engine.connect() as connection, _rebuilding(connection):
         config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # configparser interpolates
         config.attributes["connection"] = connection
         found = _found(connection)
         if found is not None and found not in revisions():

@@ -1,6 +1,8 @@
 """Migrations run up and down on SQLite and Postgres, and end where the tables of the code are."""
 
+import shutil
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -184,3 +186,15 @@ def _jobs_that_rows_name(database: Database) -> list[set[str]]:
     columns = {"job": "id", "shard": "job_id", "event": "job_id", "job_summary": "job_id", "idempotency": "resource_id"}
     with database.engine.connect() as connection:
         return [set(connection.scalars(text(f"SELECT {column} FROM {name}"))) for name, column in columns.items()]
+
+
+def test_migrations_are_found_in_a_folder_whose_name_has_a_percent_sign(
+    empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "100%(here)s" / "migrations"
+    shutil.copytree(schema.MIGRATIONS, installed)
+    monkeypatch.setattr(schema, "MIGRATIONS", installed)
+    database = Database(empty_url)
+    schema.migrate(database.engine)
+    assert schema.current(database.engine) == schema.head()
+    database.close()
