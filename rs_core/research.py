@@ -19,6 +19,7 @@ from torch import Tensor
 
 from rs_core.checkpoint import empty, fit_state, load, read_tensors, write_state
 from rs_core.checkpoint_info import CheckpointInfo, Hints, make_info
+from rs_core.data.expansion import most_unpacked
 from rs_core.data.info import listed
 from rs_core.errors import InvalidCheckpoint
 from rs_core.models.table import architecture, choice
@@ -50,7 +51,20 @@ def read_research(path: Path, hints: Hints | None = None) -> tuple[dict[str, Ten
     body = _load(path)
     nested = next((body[key] for key in NESTED if key in body), None) if isinstance(body, dict) else None
     said = body if isinstance(nested, dict) else {}
-    return _understood(_tensors(nested if said else body, path.name), said, hints or Hints(), path.name)
+    state, info = _understood(_tensors(nested if said else body, path.name), said, hints or Hints(), path.name)
+    _check_strides(state, path)
+    return state, info
+
+
+def _check_strides(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuses tensors that repeat a few bytes by their strides, and would grow when they are copied."""
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if size > most_unpacked(path.stat().st_size):
+        raise InvalidCheckpoint(
+            expected=f"tensors of at most {most_unpacked(path.stat().st_size):,} bytes, for a file of this size",
+            got=f"{size:,} bytes",
+            where=path.name,
+        )
 
 
 def _read_tensorfile(path: Path, hints: Hints) -> tuple[dict[str, Tensor], CheckpointInfo]:

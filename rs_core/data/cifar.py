@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rs_core.causes import first_line
 from rs_core.data.clutter import is_clutter
-from rs_core.data.info import Arrays, DatasetInfo, Shape, check_size, check_unpacked, head, listed, one
+from rs_core.data.info import Arrays, DatasetInfo, Shape, check_size, check_unpacked, head, is_gzip, listed, one
 from rs_core.errors import InvalidDataset
 
 SHAPE: Shape = (3, 32, 32)
@@ -71,6 +71,7 @@ def inspect_cifar(paths: Sequence[Path], kind: str) -> DatasetInfo:
 
 def read_cifar(paths: Sequence[Path], kind: str) -> Arrays:
     """All of it: images (N, 3, 32, 32) uint8, and the names of the classes."""
+    inspect_cifar(paths, kind)  # the sizes, before anything is read
     return _arrays(kind, [(path.name, path.read_bytes()) for path in paths])
 
 
@@ -123,7 +124,8 @@ def _opened(paths: Sequence[Path]) -> tarfile.TarFile:
     # Before tarfile looks at it: a header may announce, and tarfile then hold, as much as the file unpacks to.
     check_unpacked(path, MAX_TAR)
     try:
-        return tarfile.open(path, errors="replace")
+        # No other packing is looked for: what it unpacks to would not have been counted.
+        return tarfile.open(path, "r:gz" if is_gzip(path) else "r:", errors="replace")
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise InvalidDataset(
             expected="a whole tar file", got=f"a broken one ({first_line(error)})", where=path.name

@@ -6,7 +6,6 @@ An array of Python objects is told by its header and never read: reading one mea
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -17,6 +16,8 @@ from rs_core.data.mapped import Place
 from rs_core.errors import InvalidDataset
 
 MAGIC = b"\x93NUMPY"
+MAX_HEADER = 2**17
+"""Bytes of a header; NumPy itself accepts 10,000 characters."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,30 @@ class ArrayHeader:
     fortran_order: bool = False
 
 
+class _Beginning:
+    """A stream that ends after the longest header: NumPy reads as many bytes as a header announces before it judges them."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._left = stream, MAX_HEADER
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most ``size`` bytes."""
+        data = self._stream.read(min(self._left if size < 0 else size, self._left))
+        self._left -= len(data)
+        return data
+
+
 def read_header(file: IO[bytes], name: str, where: str) -> ArrayHeader:
     """The header of the array called ``name``, which ``file`` stands at the start of; ``file`` is left behind it.
 
     Raises :class:`InvalidDataset` where it is none, or that of an array of Python objects.
     """
     try:
-        version = npy.read_magic(file)
+        beginning = _Beginning(file)
+        version = npy.read_magic(beginning)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran_order, dtype = read(file)
-    except (ValueError, TypeError, RuntimeError, NotImplementedError, TokenError, RecursionError, MemoryError) as error:
+        shape, fortran_order, dtype = read(beginning)
+    except Exception as error:  # NumPy parses the text as Python, which raises what the text leads it to
         raise InvalidDataset(
             expected=f"an array {name!r} with a .npy header", got=first_line(error)[:200], where=where
         ) from None

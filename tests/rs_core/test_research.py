@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rs_core.checkpoint import load, read_info, save
 from rs_core.checkpoint_info import CheckpointInfo, Hints
+from rs_core.data import expansion
 from rs_core.errors import InvalidCheckpoint, UnknownArchitecture
 from rs_core.fields import Normalization
 from rs_core.models.table import ARCHITECTURES, build
@@ -274,3 +275,12 @@ def test_an_archive_with_two_members_of_one_name_is_refused(tmp_path: Path) -> N
         name = next(name for name in opened.namelist() if name.endswith("/data.pkl"))
         opened.writestr(name, b"another pickle")
     assert "two members called" in sentence(path)
+
+
+def test_weights_that_repeat_one_value_by_their_strides_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expansion, "FREE", 1_000)
+    weights = {name: torch.zeros(1).expand(tensor.shape) for name, tensor in lenet().items()}
+    found = sentence(saved(tmp_path, weights), architecture="lenet", normalization="none")
+    assert found.startswith("expected tensors of at most ")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rs_core.data.cifar import CIFAR10, CIFAR100
+from rs_core.data.cifar import CIFAR10, CIFAR100, read_cifar_tar
 from rs_core.data.inspect import inspect
 from rs_core.data.readers import read
 from rs_core.errors import InvalidDataset
@@ -159,3 +159,14 @@ def test_a_hidden_copy_of_a_batch_does_not_replace_it(tmp_path: Path) -> None:
     first, hidden = records([[3], [4]]), records([[9]], seed=1)
     batches = {"x/data_batch_1.bin": first, "x/.ipynb_checkpoints/data_batch_1.bin": hidden, "x/._test_batch.bin": b"x"}
     assert read(tar(tmp_path, batches)).labels.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("packing", ["bz2", "xz"])
+def test_a_packing_whose_growth_is_not_counted_is_not_opened(tmp_path: Path, packing: str) -> None:
+    path = tmp_path / f"cifar.tar.{packing}"
+    with tarfile.open(path, f"w:{packing}") as archive:
+        info = tarfile.TarInfo("cifar-10-batches-bin/data_batch_1.bin")
+        info.size = 3073
+        archive.addfile(info, io.BytesIO(bytes(3073)))
+    with pytest.raises(InvalidDataset, match="expected a whole tar file, got a broken one"):
+        read_cifar_tar([path])

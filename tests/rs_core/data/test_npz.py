@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rs_core.data import npz
+from rs_core.data import npy, npz
 from rs_core.data.inspect import inspect
 from rs_core.data.readers import read
 from rs_core.errors import InvalidDataset
@@ -264,3 +264,19 @@ def test_a_copy_that_a_system_left_in_the_archive_is_no_array(tmp_path: Path) ->
     with zipfile.ZipFile(tmp_path / "set.npz", "a") as archive:
         archive.writestr("__MACOSX/._images.npy", b"no array")
     assert len(read([tmp_path / "set.npz"])) == 2
+
+
+def test_a_header_that_announces_gigabytes_is_not_read(tmp_path: Path) -> None:
+    announced = b"\x93NUMPY\x02\x00" + (2**32 - 1).to_bytes(4, "little")
+
+    class Counting(io.BytesIO):
+        asked = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            self.asked = max(self.asked, size or 0)
+            return super().read(size)
+
+    file = Counting(announced + bytes(2**20))
+    with pytest.raises(InvalidDataset, match="npy header"):
+        npy.read_header(file, "images", "a.npz")
+    assert file.asked <= npy.MAX_HEADER
