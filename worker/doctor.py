@@ -19,17 +19,30 @@ from sqlalchemy.orm import Session
 from worker import broker, machine_memory
 from worker.isolation import support
 from worker.settings import SECRETS, Settings
-from worker.store import backlog, blobs, counters, data_folder, jobs, schema, start_failures, unfinished
+from worker.store import (
+    backlog,
+    blobs,
+    counters,
+    data_folder,
+    jobs,
+    private_folder,
+    schema,
+    start_failures,
+    storage,
+    unfinished,
+)
 from worker.store.clock import clock
 from worker.store.data_folder import FolderAway, WrongFolder
 from worker.store.queue import free
 from worker.store.session import Database, reason, way_out
-from worker.store.tables import Blob, Job, Shard
+from worker.store.tables import Blob, Job, Shard, Tenant
 
 State = Literal["good", "worth knowing", "wrong"]
 OTHERS = ("RADII_SERVER", "RADII_API_KEY", "RADII_TEST_")
 """Variables of the client and of the tests."""
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p")
+NEARLY = 0.9
+"""Share of a storage quota from which on it is reported."""
 APART = 5.0
 """Seconds that the clocks of database and machine may differ without a word."""
 LOOKED_AT = 20_000
@@ -49,7 +62,7 @@ class Finding:
 def look(settings: Settings) -> list[Finding]:
     """Everything that can be told about this machine and its service."""
     found: list[Finding] = []
-    for check in (_python, _variables, _torch, _compiler, _folder, _broker, _isolation, _memory):
+    for check in (_python, _variables, _torch, _compiler, _folder, _permissions, _broker, _isolation, _memory):
         found += _tried(check.__name__.strip("_"), lambda check=check: check(settings))  # type: ignore[misc]
     return found + _tried("database", lambda: _database(settings))
 
@@ -224,6 +237,28 @@ def _gib(size: int) -> str:
     return f"{size / 2**30:.1f} GiB"
 
 
+def _permissions(settings: Settings) -> Iterator[Finding]:
+    """Whether other users of the machine can read the data folder."""
+    found = private_folder.open_to_others(settings)
+    if found:
+        named = ", ".join(str(path) for path in found[:3])
+        hint = "`radii up` closes them when it starts; RADII_GROUP_ACCESS=true leaves them open to the folder's group"
+        yield Finding(what="permissions", state="wrong", found=f"{len(found):,} are open to others: {named}", help=hint)
+
+
+def _quotas(session: Session, settings: Settings) -> Iterator[Finding]:
+    """Tenants whose storage quota is nearly used up."""
+    full = []
+    for tenant_id, name in session.execute(select(Tenant.id, Tenant.name).order_by(Tenant.name)):
+        used = storage.usage(session, tenant_id).size
+        if used > NEARLY * settings.tenant_bytes:
+            full.append(f"{name} ({used / settings.tenant_bytes:.0%})")
+    if full:
+        hint = "`radii usage --all` shows all; let them delete something, or raise RADII_TENANT_BYTES"
+        found = f"nearly used up: {', '.join(full[:10])}"
+        yield Finding(what="storage quotas", state="worth knowing", found=found, help=hint)
+
+
 def _database(settings: Settings) -> Iterator[Finding]:
     source = unfinished.source_of(settings)
     if source is not None:
@@ -259,6 +294,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
             yield from _start_failures(session)
             yield from _queue(session, settings)
             yield from _files(session, settings)
+            yield from _quotas(session, settings)
     finally:
         database.close()
 

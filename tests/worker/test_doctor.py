@@ -11,7 +11,7 @@ from worker import doctor, machine_memory
 from worker.isolation import support
 from worker.isolation.confine import Missing
 from worker.settings import GIB, Settings
-from worker.store import blobs, jobs
+from worker.store import blobs, jobs, registry
 from worker.store.clock import clock
 from worker.store.jobs import NewJob
 from worker.store.session import Database
@@ -183,3 +183,28 @@ def test_memory_limits_that_exceed_the_machine_are_told(settings: Settings, monk
     state, found = told(36, local_workers=2)
     assert state == "good" and found.startswith("2 x 16.0 GiB for conversions (RADII_CONVERT_MEMORY) and 4.0 GiB")
     assert told(35, local_workers=2)[0] == "worth knowing"
+
+
+def test_a_data_folder_that_others_can_read_is_told(settings: Settings) -> None:
+    (settings.data / "tuning.json").touch(mode=0o600)
+    (settings.data / "tuning.json").chmod(0o644)
+    assert "permissions" not in _wrong(settings), "the folder itself is closed"
+    settings.data.chmod(0o755)
+    assert "tuning.json" in _wrong(settings)["permissions"]
+
+
+def test_a_storage_quota_that_is_nearly_used_up_is_told(settings: Settings, database: Database) -> None:
+    with database.write() as session:
+        sealed = _blob(settings, b"x" * 950)
+        registry.put_blob(session, settings.blobs, sealed)
+        registry.put_upload(session, things.tenant_in(session), "file", sealed.sha256)
+    small = settings.model_copy(update={"tenant_bytes": 1_000})
+    found = {each.what: each for each in doctor.look(small)}["storage quotas"]
+    assert (found.state, found.found) == ("worth knowing", "nearly used up: default (95%)")
+    assert "storage quotas" not in {each.what for each in doctor.look(settings)}
+
+
+def _blob(settings: Settings, content: bytes) -> blobs.Sealed:
+    with blobs.writing(settings.blobs) as writer:
+        writer.write(content)
+        return writer.seal()

@@ -61,9 +61,10 @@ def open_to_others(settings: Settings) -> list[Path]:
     """What is ours in the folder and can be read or written by users who should not.
 
     Returns:
-        The folder itself, or files and folders at its top level. Below a closed folder nothing can be reached.
+        The folder itself, or files and folders at its top level; nothing where the folder is closed, since what is below
+        cannot be reached then.
     """
-    if not settings.data.is_dir():
+    if not settings.data.is_dir() or not _open_to_others(settings.data, settings):
         return []
     return [path for path in _ours(settings.data) if _open_to_others(path, settings)]
 
