@@ -31,7 +31,7 @@ Unit = Literal["input", "photograph"]
 UNKNOWN_PHOTOGRAPHS = (
     "Nothing says which inputs show the same photograph, so that each counts as one of its own: of corrupted images, tests and "
     "intervals are far too narrow then. For these, give --photographs N (`radii report`, `radii compare`), or keep the record of "
-    "the run (.run.json) beside the file."
+    "the run (.run.json) next to the file."
 )
 PRIOR = 0.5
 """Photographs all right, and as many all wrong, that are added to the observed spread."""

@@ -130,7 +130,7 @@ class LimitedProtocol(H11Protocol):
             self._cancel_head()
 
     def pause_writing(self) -> None:
-        """The client is slow to take the answer: it has so many seconds."""
+        """The client is slow to take the answer: it has this many seconds."""
         super().pause_writing()
         if self._stall_timer is None:
             self._stall_timer = self.loop.call_later(self.registry.settings.response_seconds, self._stalled)
@@ -143,7 +143,7 @@ class LimitedProtocol(H11Protocol):
             self._stall_timer = None
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP, or has too large a head, is told so as a problem."""
+        """Answers with a problem where the bytes are not HTTP or the head is too large."""
         self.registry.refusals.count("malformed")
         if not self.does_no_work():
             self.cycle.disconnected = True

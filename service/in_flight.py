@@ -26,7 +26,7 @@ class Arriving:
         """Charges the upload for ``size`` bytes in all, if it is not charged for as many already.
 
         Raises:
-            BeyondStorage: The tenant may never store so many.
+            BeyondStorage: The tenant may never store that many.
             StorageUsedUp: They do not fit in addition to what there is.
         """
         if size > self.size:

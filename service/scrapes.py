@@ -1,7 +1,7 @@
-"""Answers to scrapes of the metrics: one is made at a time, and all who ask meanwhile get that one.
+"""Answers to scrapes of the metrics: one is made at a time, and concurrent scrapes share it.
 
-Whoever waits holds no thread, so that many scrapes at once cannot keep other requests from being served. Where making one
-takes long, it is kept for a while: scrapes then take a tenth of the database's time at most, however many they are.
+A waiting scrape holds no thread, so many scrapes at once cannot delay other requests. An answer that took long to make is kept
+for a while: scrapes then take at most a tenth of the database's time.
 """
 
 import asyncio

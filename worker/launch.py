@@ -44,8 +44,8 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def protect(variables: MutableMapping[str, str] = os.environ) -> None:
-    """Changes the environment of this process so that the Python processes it starts are safe, whoever starts them, and
-    drops the working directory from its own path."""
+    """Changes the environment of this process so that all Python processes that it starts, its libraries' included, are safe,
+    and drops the working directory from its own path."""
     safe = environment(variables)
     for name in ("PYTHONPATH", "PYTHONSAFEPATH"):
         variables.pop(name, None)

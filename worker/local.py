@@ -196,8 +196,8 @@ class LocalWorker:
 
 
 def note_failure(settings: Settings, why: str) -> None:
-    """Writes where ``/readyz`` and ``radii doctor`` read it why this worker cannot start; a database that is away, or has
-    another schema, is told by itself."""
+    """Stores why this worker cannot start, where ``/readyz`` and ``radii doctor`` read it. They report an absent database or
+    another schema themselves."""
     with contextlib.suppress(SQLAlchemyError):
         database = Database(settings.url, patience=settings.patience)
         try:

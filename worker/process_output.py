@@ -1,8 +1,7 @@
-"""What a child process writes to its standard error: passed on line by line, and the last lines kept for whoever reports how
+"""What a child process writes to its standard error: passed on line by line, and the last lines kept for the report on how
 it ended.
 
-Until the child has said that it is ready its lines are held back: where it never gets so far, one sentence takes the place of
-its traceback.
+Until the child reports that it is ready, its lines are held back: if it never does, one sentence replaces its traceback.
 """
 
 import re
@@ -40,7 +39,7 @@ class ProcessOutput:
                 _pass_on(line)
 
     def tail(self, seconds: float = 1.0) -> list[str]:
-        """The last lines of a process that has ended; a process of its own that goes on may hold the stream open."""
+        """The last lines of a process that has ended; a process that it started and that still runs may hold the stream open."""
         self._thread.join(seconds)
         with self._lock:
             return list(self._tail)

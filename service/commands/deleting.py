@@ -28,7 +28,7 @@ def confirm(client: "Client", things: Sequence[str]) -> None:
         )
     described = [describe(client, thing) for thing in things]
     jobs = list(islice(client.jobs(), LOOKED_AT))
-    note("This will be deleted for good:")
+    note("This will be deleted permanently:")
     for thing, line in zip(things, described, strict=True):
         users = [job.id for job in jobs if job.id not in things and _names(job, thing)]
         more = f" and {len(users) - SHOWN} more" if len(users) > SHOWN else ""

@@ -1,4 +1,4 @@
-"""Which inputs of a results file show the same photograph: by what stands beside the file, or by a flag."""
+"""Which inputs of a results file show the same photograph: by a record next to the file, or by a flag."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rs_core.photographs import Photographs
 
 FETCHED = ("certificates", "evaluations")
-"""Names of the files of rows that `radii fetch` writes beside a report."""
+"""Names of the files of rows that `radii fetch` writes next to a report."""
 
 Repeating = Annotated[
     int | None,
@@ -39,7 +39,7 @@ class Shown(NamedTuple):
 
 def shown_in(file: Path, run: Mapping[str, Any], rows: Iterable[Any], repeating: int | None = None) -> Shown:
     """Of the rows of a results file: by --photographs, by the record of the run, or by the report that `radii fetch` wrote
-    beside it. Raises :class:`CommandError` where a flag is given beside a record."""
+    beside it. Raises :class:`CommandError` where both a flag and a record are given."""
     from rs_core.photographs import Photographs
 
     known = _by_run(run) or _by_report(file)
@@ -47,14 +47,14 @@ def shown_in(file: Path, run: Mapping[str, Any], rows: Iterable[Any], repeating:
         return known or Shown(None, known=False)
     if known is not None:
         raise CommandError(
-            f"Expected no --photographs with {file}, since a record beside it says which images are corrupted, got "
+            f"Expected no --photographs with {file}, since the record next to it says which images are corrupted, got "
             f"{repeating:,}."
         )
     return Shown(Photographs.repeating(repeating, max(row.index for row in rows)), known=True)
 
 
 def grouped_of(run: Mapping[str, Any]) -> "Grouped | None":
-    """What stands beside a run on corrupted images about which are which."""
+    """What the record next to a run says about its corrupted images."""
     body, count = run.get("corrupted"), run.get("count")
     if not body or not isinstance(count, int):
         return None

@@ -116,7 +116,7 @@ def test_reports_and_comparisons_of_its_files_count_photographs(model: Path, cor
     done("report", files[0], "--plot", picture)
     assert "3 photographs (12 images)" in picture.read_text()
     said = refused("report", files[0], "--photographs", "3")
-    assert "no --photographs" in said and "a record beside it says" in " ".join(said.split())
+    assert "no --photographs" in said and "the record next to it says" in " ".join(said.split())
     for file in files:
         file.with_suffix(".run.json").unlink()
     plain = json.loads(done("report", files[0], "--json").stdout)

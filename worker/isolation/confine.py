@@ -60,7 +60,7 @@ CONSEQUENCES = {
 
 
 def confine(wanted: Confinement) -> tuple[Missing, ...]:
-    """Applies every restriction to this process for good; returns those that the system lacks.
+    """Applies every restriction to this process permanently; returns those that the system lacks.
 
     It must have one thread, because the restrictions are those of a thread, and must not have read any byte from outside.
 
@@ -153,7 +153,7 @@ def _give_up_rights(wanted: Confinement, paths: set[Path], steps: _Steps) -> Non
 
 
 def _end_with(parent: int) -> None:
-    """A change of the user has cleared what ends this process with its parent; one that has ended meanwhile ends it now."""
+    """Sets the parent-death signal again, which a change of the user clears; ends the process if its parent has already ended."""
     die_with_parent()
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)

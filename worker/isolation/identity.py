@@ -27,7 +27,7 @@ def leave_network() -> None:
 
 
 def become(uid: int, files: Iterable[Path] = ()) -> None:
-    """Changes the user and group of a process of root for good, and keeps its capabilities for :func:`keep_capabilities`.
+    """Changes the user and group of a root process permanently, and keeps its capabilities for :func:`keep_capabilities`.
 
     Args:
         uid: Number of the user and of its group.

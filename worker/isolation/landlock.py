@@ -1,4 +1,4 @@
-"""Landlock: a process gives up files, TCP ports, abstract sockets and signals that no rule allows, for good.
+"""Landlock: a process permanently gives up files, TCP ports, abstract sockets and signals that no rule allows.
 
 By raw system calls, since no C library wraps them; the constants are those of ``linux/landlock.h``. Which rights a kernel
 knows depends on its ABI version: those that it does not know are left out and named by :func:`lacking`.

@@ -18,7 +18,7 @@ class Limits:
 
 
 def apply(limits: Limits) -> list[tuple[str, str]]:
-    """Sets the limits for good; returns the name of each that the system refused, and why."""
+    """Sets the limits permanently; returns the name of each that the system refused, and why."""
     refused = []
     for name, limit, value in (
         ("memory", resource.RLIMIT_AS, limits.memory),

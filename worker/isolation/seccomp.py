@@ -57,7 +57,7 @@ TABLES = {
 
 
 def restrict(*, processes: bool = False, threads: bool = False) -> None:
-    """Installs the filter in this process, which has one thread, for good.
+    """Installs the filter in this process, which has one thread, permanently.
 
     Args:
         processes: Whether it may make copies of itself and install further filters.

@@ -42,8 +42,8 @@ def keeps_place(shard: type[Shard] = Shard) -> ColumnElement[Any]:
 
 
 class unindexed(FunctionElement[Any]):
-    """A column by which SQLite is not to look rows up: another condition of the query leaves fewer of them. Without
-    statistics it takes every index for equally good; Postgres has statistics, and is told nothing."""
+    """A column whose index SQLite must not use: another condition of the query selects fewer rows. Without
+    statistics it takes every index for equally good; Postgres has statistics, and its queries stay as they are."""
 
     inherit_cache = True
 

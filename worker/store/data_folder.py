@@ -1,12 +1,12 @@
 """The identity of the data folder: a file in the folder and a row in the database hold the same random identifier.
 
-Service and workers that share a database have to share its files, too. Each compares the two before it works and again and
-again while it runs: with another folder every job would fail on files that are not there, and cleaning would delete the files
-of whoever the folder belongs to.
+Services and workers that share a database must share its files, too. Each compares the two identifiers before it works and
+repeatedly while it runs: with another folder every job would fail on missing files, and cleaning would delete the files of the
+folder's owner.
 
 The database decides which folder it is. The first process that finds neither row nor file writes the row (not confirmed),
-then the file, then confirms the row, under the lock of migrations: others wait meanwhile, and whoever comes after a crash goes
-on from what it finds. A database and a folder of an older version have no identity yet: they are taken to belong together
+then the file, then confirms the row, under the lock of migrations: other processes wait meanwhile, and the next process after a
+crash continues from what it finds. A database and a folder of an older version have no identity yet: they are taken to belong together
 where the files that the database names are there.
 
 A copy of a folder has the identity of the original. That is right for a copy with a database of its own. Where a copy is used
@@ -122,7 +122,7 @@ def _bound(settings: Settings, database: Database) -> Folder:
     with database.read() as session:
         row, expected = session.get(DataFolder, ONLY), known(session)
         named, there = _witnesses(session, settings)
-    if row is not None and expected is None and _read(settings.data) == row.id:  # whoever began was cut off
+    if row is not None and expected is None and _read(settings.data) == row.id:  # the first start was cut off
         return _confirmed(database)
     plausible = 2 * there >= named > 0
     if expected is not None:

@@ -1,4 +1,4 @@
-"""Who may read the data folder: the user that runs radii, and its group where the operator says so.
+"""Who may read the data folder: the user that runs radii, and its group where the operator allows it.
 
 Blobs, the SQLite database and backups hold what users have uploaded and the hashes of their keys. A process that works on
 the folder calls :func:`make_private` before it writes; its child processes inherit the umask that this sets.

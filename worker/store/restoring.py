@@ -79,8 +79,8 @@ def _check_place(settings: Settings, engine: Engine) -> None:
 
 
 def _own_identity(settings: Settings, database: Database) -> None:
-    """What was restored is a service of its own: whoever still runs on the original, or on another database with this folder,
-    is not to mix with it. A backup of an older schema gets its identity when it is brought to the present one."""
+    """What was restored is a service of its own: processes that still run on the original, or on another database with this
+    folder, must not mix with it. A backup of an older schema gets its identity when it is brought to the present one."""
     if schema.current(database.engine) == schema.head():
         data_folder.bind(settings, database, adopt=True)
     else:

@@ -17,7 +17,7 @@ from worker.store.tables import Worker
 
 ROLE = "cannot start"
 LASTS = 300.0
-"""Seconds for which a failure counts: a worker that goes on failing tries again sooner."""
+"""Seconds for which a failure counts: a worker that keeps failing tries again sooner."""
 LONGEST = 2_000
 
 

@@ -1,15 +1,15 @@
 """What a tenant has stored, and the quota on it.
 
-Everything counts: uploads, unfinished parts, data sets, images of requests for predictions, checkpoints, snapshots of trainings,
-soft labels, and rows of the database. A tenant is charged once for each distinct blob that it refers to, whoever else refers
-to it; what it lets go of is free at once. Work that has not ended is charged for what it is going to store: the rows of a job,
-and the estimated file of a conversion.
+Everything counts: uploads, unfinished parts, datasets, images of prediction requests, checkpoints, training snapshots, soft
+labels, and database rows. A tenant is charged once for each distinct blob that it refers to, even where other tenants refer to
+it, too. Deleting frees quota at once. Active work is charged for what it will store: the rows of a job, and the estimated file of
+a conversion.
 
-The size of rows is an estimate, of both databases with their indexes: ``ROW_BYTES`` for a result and ``CLASS_BYTES`` more for
+Row sizes are estimates for both databases, with their indexes: ``ROW_BYTES`` for a result and ``CLASS_BYTES`` more for
 each class, whose votes it holds as JSON; ``JOB_BYTES`` for a job with its specification, shards and events.
 
-Functions take a session and never commit. Whoever adds something calls :func:`hold` first, so that two at once are counted
-one after the other.
+Functions take a session and never commit. Callers that add something call :func:`hold` first, so that concurrent additions are
+counted one after the other.
 """
 
 import threading
@@ -147,7 +147,7 @@ def require(
     without_output_of: str | None = None,
     in_flight: int = 0,
 ) -> None:
-    """Raises :class:`BeyondStorage` where so many more bytes would never fit, and :class:`StorageUsedUp` where they do not fit
+    """Raises :class:`BeyondStorage` where that many more bytes would never fit, and :class:`StorageUsedUp` where they do not fit
     now; ``in_flight`` are bytes that others have announced."""
     fit(settings, needed)
     if RECENT.surely_fits(tenant_id, settings, needed, in_flight):
@@ -159,7 +159,7 @@ def require(
 
 
 def fit(settings: Settings, needed: int) -> None:
-    """Raises :class:`BeyondStorage` where so many bytes are more than all that a tenant may store."""
+    """Raises :class:`BeyondStorage` where that many bytes exceed all that a tenant may store."""
     if needed > settings.tenant_bytes:
         raise BeyondStorage(expected=_quota(settings), got=f"{needed:,} bytes at once", where="storage")
 
