@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from rs_core.data.clutter import LONGEST_NAME, MOST_NAMES
 from rs_core.errors import RadiiError
 
 Name = Annotated[str, Field(max_length=10_000)]
@@ -42,17 +43,25 @@ class CheckpointColumns(_Strict):
     info: dict[str, Any]
 
 
-class CorruptedSource(_Strict):
-    """What is known of corrupted images."""
+class SkippedEntries(_Strict):
+    """Hidden and system entries of an archive that were skipped."""
 
-    corrupted: dict[str, Any]
+    count: Count
+    names: Annotated[list[Annotated[str, Field(max_length=LONGEST_NAME)]], Field(max_length=MOST_NAMES)]
+
+
+class Source(_Strict):
+    """What a conversion found out about its files: which images are corrupted, and what it skipped."""
+
+    corrupted: dict[str, Any] | None = None
+    skipped: SkippedEntries | None = None
 
 
 class Made(_Strict):
     """What a conversion made."""
 
     columns: DatasetColumns | CheckpointColumns
-    source: CorruptedSource | None = None
+    source: Source | None = None
 
 
 class Problem(BaseModel):
@@ -77,7 +86,7 @@ _COLUMNS = {"dataset": DatasetColumns, "checkpoint": CheckpointColumns}
 
 
 def read(answer: bytes, what: str, out: str) -> dict[str, Any]:
-    """The ``columns``, and the ``source`` of corrupted images, of what was made.
+    """The ``columns`` of what was made, and the ``source`` where more is known of its files.
 
     Args:
         answer: What the converter wrote.
@@ -97,4 +106,5 @@ def read(answer: bytes, what: str, out: str) -> dict[str, Any]:
     made = TypeAdapter(Made).validate_json(answer)
     if not isinstance(made.columns, _COLUMNS[what]):
         raise ValueError(f"columns of a {what}")
-    return made.model_dump(exclude_none=False) if made.source else {"columns": made.columns.model_dump()}
+    source = {} if made.source is None else {"source": made.source.model_dump(exclude_none=True)}
+    return {"columns": made.columns.model_dump()} | source

@@ -33,8 +33,8 @@ def _read(answer: Any, what: str = "dataset") -> dict[str, Any]:
 def test_what_was_made_comes_back_as_it_was_said() -> None:
     assert _read({"columns": DATASET}) == {"columns": DATASET}
     assert _read({"columns": CHECKPOINT}, "checkpoint") == {"columns": CHECKPOINT}
-    source = {"corrupted": {"groups": []}}
-    assert _read({"columns": DATASET, "source": source}) == {"columns": DATASET, "source": source}
+    for source in ({"corrupted": {"groups": []}}, {"skipped": {"count": 7, "names": [".DS_Store", "a/Thumbs.db"]}}):
+        assert _read({"columns": DATASET, "source": source}) == {"columns": DATASET, "source": source}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,8 @@ def test_what_was_made_comes_back_as_it_was_said() -> None:
         {"columns": CHECKPOINT},
         {"columns": DATASET, "sealed": {"sha256": "1" * 64, "size": 1, "path": "/etc/passwd"}},
         {"columns": DATASET, "source": {"corrupted": {}, "files": []}},
+        {"columns": DATASET, "source": {"skipped": {"count": 7, "names": ["x" * 101]}}},
+        {"columns": DATASET, "source": {"skipped": {"count": 7, "names": ["x"] * 6}}},
         {"problem": 5},
         {"problem": {"type": []}},
         {"disk_full": "yes"},

@@ -60,9 +60,9 @@ def test_what_the_operator_says_of_the_allocator_stays(tmp_path: Path, monkeypat
 
 
 def test_a_child_gets_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Settings(data=tmp_path, database_url="postgresql://x:secret@h/d", broker_url="redis://:secret@h/0")
     for name in ("RADII_DATABASE_URL", "RADII_DATABASE_URL_FILE", "RADII_BROKER_URL", "RADII_API_KEY", "PGPASSWORD"):
         monkeypatch.setenv(name, "secret")
-    given = Settings(data=tmp_path, database_url="postgresql://x:secret@h/d", broker_url="redis://:secret@h/0")
     assert "secret" not in " ".join(environment(given).values())
 
 
