@@ -135,6 +135,7 @@ def cases() -> Iterator[Case]:
             f"a stored dataset that {name}",
             "d.safetensors",
             made,
+            harmless=(lambda row: row["shape"] == [5, 8, 8]) if name == "has five channels" else None,
             sampled=name in ("has pixels a thousand times too large", "has a pixel that is not a number"),
         )
     for name, changed in CHECKPOINTS.items():
