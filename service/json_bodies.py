@@ -15,12 +15,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from rs_core.errors import RadiiError
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, NestedTooDeeply
 
 MOST_VALUES = 200_000
 """Values in one body, counted by their separators. The longest list that a request takes has 100,000 items."""
 MOST_FIELDS = 200
 """Fields of one object."""
+MOST_LEVELS = 64
+"""Objects and lists inside each other: what validates them and shows what is wrong costs much more for each level."""
 LARGE = 64 * 2**10
 """Bytes above which a body is parsed in a thread."""
 
@@ -32,6 +34,7 @@ def parse(body: bytes) -> Any:
         json.JSONDecodeError: It is not JSON.
         UnicodeDecodeError: It is not text.
         InvalidRequest: It has too many values or fields, or text that is not Unicode.
+        NestedTooDeeply: It has too many levels.
     """
     values = sum(body.count(mark) for mark in (b",", b"[", b"{"))
     if values > MOST_VALUES:
@@ -44,17 +47,19 @@ def parse(body: bytes) -> Any:
 
 
 def _check_fields(found: Any) -> None:
-    """Refuses objects with too many fields, at any depth, without recursion."""
-    left = [found]
+    """Refuses objects with too many fields, and values in too many levels, without recursion."""
+    left = [(found, 1)]
     while left:
-        value = left.pop()
+        value, level = left.pop()
+        if level > MOST_LEVELS:
+            raise NestedTooDeeply(expected=f"JSON of at most {MOST_LEVELS} levels", got="more levels")
         if isinstance(value, dict):
             if len(value) > MOST_FIELDS:
                 expected = f"objects with at most {MOST_FIELDS} fields"
                 raise InvalidRequest(expected=expected, got=f"one with {len(value):,}", where="body")
-            left.extend(item for item in value.values() if isinstance(item, dict | list))
-        else:
-            left.extend(item for item in value if isinstance(item, dict | list)) if isinstance(value, list) else None
+            left.extend((item, level + 1) for item in value.values() if isinstance(item, dict | list))
+        elif isinstance(value, list):
+            left.extend((item, level + 1) for item in value if isinstance(item, dict | list))
 
 
 def _check_text(found: Any) -> None:

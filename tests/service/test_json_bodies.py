@@ -108,3 +108,14 @@ def test_a_large_body_is_parsed_outside_the_event_loop(service: Service, monkeyp
 
 def test_what_is_no_json_is_told_as_before(service: Service) -> None:
     assert "expected JSON, got text with an error at character 1" in post(service, b"{x}")["detail"]
+
+
+@pytest.mark.parametrize("shape", ['{"a":%s}', "[%s]"])
+def test_a_body_of_many_levels_is_refused_before_it_is_validated(service: Service, shape: str) -> None:
+    text = "1"
+    for _ in range(json_bodies.MOST_LEVELS + 1):
+        text = shape % text
+    answer = service.client.post("/v1/jobs", content=text, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert "expected JSON of at most 64 levels, got more levels" in answer.json()["detail"]
+    assert len(answer.content) < FEW_KIB
