@@ -116,6 +116,7 @@ def _with_a_body(case: Any, things: dict[str, str]) -> None:
     """The body of a request that makes something out of what is there."""
     both = [things["checkpoint"], things["checkpoint"]]
     bodies: dict[str, Any] = {
+        "/v1/datasets": {"name": "digits", "builtin": "digits"},
         "/v1/checkpoints": {"name": "both", "compose": {"kind": "ensemble", "parts": both}},
         "/v1/predictions": [[[0.0] * 8] * 8],
         "/v1/uploads/{upload_id}/parts/{number}": b"12345",
