@@ -74,10 +74,17 @@ Upload a data set and a checkpoint (or train one), submit a job, poll it, downlo
 computed again from stored counts. Errors are RFC 9457 problems that say what was expected and what came."""
 
 
-def create_app(settings: Settings, database: Database | None = None, *, require_key: bool = False) -> FastAPI:
+def create_app(
+    settings: Settings, database: Database | None = None, *, require_key: bool = False, shown: bool = True
+) -> FastAPI:
     """The application over a migrated database.
 
-    Without ``require_key`` everybody is the default tenant and only requests to a loopback host name are served.
+    Args:
+        settings: Of the service.
+        database: Its database; one of the settings' URL by default, closed with the application.
+        require_key: Whether requests need an API key. Without it everybody is the default tenant, and only requests to a
+            loopback host name are served.
+        shown: Whether the database lists it as a running service.
     """
     architectures_table.use(settings.architectures)
     app = FastAPI(
@@ -86,6 +93,8 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
     app.state.settings = settings
     app.state.database = database or Database(settings.url, patience=settings.patience)
     app.state.owns_database = database is None
+    app.state.shown = shown
+    app.state.documents = None
     app.state.watch = Watch(app.state.database)
     app.state.urgent_watch = Watch(app.state.database, eager=True)
     app.state.decoder = Decoder(decoder.share(settings.decode_memory, DECODED_AT_ONCE), settings.sandbox_uid)
@@ -115,8 +124,10 @@ def create_app(settings: Settings, database: Database | None = None, *, require_
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    with app.state.presence.seen():
+    with app.state.presence.seen(shown=app.state.shown):
         yield
+        if app.state.documents is not None:
+            await app.state.documents.close()
         app.state.watch.close()
         app.state.urgent_watch.close()
         app.state.decoder.close()

@@ -33,7 +33,7 @@ LINGER_SECONDS, LINGER_BYTES = 2.0, 32 * 2**20
 """How long, and how much, is still read from a client that was answered before it had sent all: if the connection were
 closed at once, the client's system would drop the answer unread."""
 MOST_LINGERING = 200
-ACCEPTED_AT_ONCE = 32
+ACCEPTED_AT_ONCE = 8
 """Connections that are accepted in one step of the event loop, so that a flood of them does not hold up requests."""
 
 

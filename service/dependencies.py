@@ -8,8 +8,7 @@ import binascii
 import hashlib
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
@@ -18,7 +17,6 @@ from sqlalchemy.orm import Session
 from service.auth import TenantId as TenantId
 from service.errors import FilesUnavailable, InvalidRequest, NotFound
 from service.in_flight import InFlight
-from service.request_turn import waiting
 from service.schemas import MAX_WAIT
 from worker.settings import Settings
 from worker.store.data_folder import FolderAway, WrongFolder
@@ -44,17 +42,6 @@ def _settings(request: Request) -> Settings:
 def _database(request: Request) -> Database:
     found: Database = request.app.state.database
     return found
-
-
-async def _computing(request: Request, tenant_id: TenantId) -> AsyncIterator[None]:
-    async with AsyncExitStack() as held:
-        async with waiting():
-            await held.enter_async_context(request.app.state.room.computing.taken(tenant_id))
-        yield
-
-
-COMPUTING = Depends(_computing, scope="function")
-"""For routes that compute for seconds: few of them run at a time, and one of a tenant; the others wait, without a thread."""
 
 
 def _settings_with_files(request: Request) -> Settings:

@@ -167,6 +167,12 @@ class FilesUnavailable(ServiceError):
     headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
 
 
+class DocumentsUnavailable(ServiceError):
+    title = "Documents cannot be made just now."
+    status = 503
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
+
+
 class OtherSchema(ServiceError):
     title = "The database has another schema than this version of the service works with."
     status = 503

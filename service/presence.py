@@ -50,10 +50,10 @@ class Presence:
             data_folder.compare(self._settings, self._folder)
 
     @contextmanager
-    def seen(self) -> Iterator[None]:
-        """For as long as the block lasts, a thread shows the service and looks at the schema."""
+    def seen(self, *, shown: bool = True) -> Iterator[None]:
+        """For as long as the block lasts, a thread looks at the schema and, with ``shown``, lists the service in the database."""
         stop = threading.Event()
-        thread = threading.Thread(target=self._stay, args=(new_id("service"), stop), daemon=True)
+        thread = threading.Thread(target=self._stay, args=(new_id("service") if shown else None, stop), daemon=True)
         thread.start()
         try:
             yield
@@ -61,16 +61,16 @@ class Presence:
             stop.set()
             thread.join(timeout=5.0)
 
-    def _stay(self, row_id: str, stop: threading.Event) -> None:
+    def _stay(self, row_id: str | None, stop: threading.Event) -> None:
         shown = float("-inf")
         while not stop.is_set():
             self._tried(self._compare)
             self._tried(self._look_at_folder)
-            if self.found is None and time.monotonic() - shown >= self._settings.sweep:
+            if row_id is not None and self.found is None and time.monotonic() - shown >= self._settings.sweep:
                 shown = time.monotonic()
                 self._tried(lambda: self._show(row_id))
             stop.wait(LOOK)
-        if self.found is None:
+        if row_id is not None and self.found is None:
             self._tried(lambda: self._leave(row_id))
 
     def _compare(self) -> None:

@@ -26,7 +26,8 @@ from worker.bell import Bell
 from worker.loop import REFUSED, CannotStart, Slot, end
 from worker.process import describe
 from worker.process_output import ProcessOutput, why_not_started
-from worker.settings import SECRETS, Settings
+from worker.settings import Settings
+from worker.settings_environment import environment
 from worker.store import start_failures
 from worker.store.data_folder import FolderAway, WrongFolder
 from worker.store.schema import WrongSchema
@@ -149,7 +150,7 @@ class LocalWorker:
                 stdin=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=(write_end,),
-                env=launch.environment(_without_secret_files() | environment(settings)),
+                env=launch.environment(environment(settings)),
                 start_new_session=True,  # a Ctrl-C is for the parent, which ends its workers in order
             )
         except OSError:
@@ -205,18 +206,6 @@ def note_failure(settings: Settings, why: str) -> None:
                 start_failures.note(session, settings.worker_number, why)
         finally:
             database.close()
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """The settings as the variables that they are read from."""
-    values = settings.model_dump(mode="json")
-    return {f"RADII_{name.upper()}": str(value) for name, value in values.items() if value is not None}
-
-
-def _without_secret_files() -> dict[str, str]:
-    """This process's environment; what the files of secrets hold is passed on with the settings."""
-    files = {f"RADII_{name.upper()}_FILE" for name in SECRETS}
-    return {name: value for name, value in os.environ.items() if name not in files}
 
 
 def _end(worker: "subprocess.Popen[bytes]", grace: float) -> None:

@@ -9,7 +9,8 @@ from rs_core import published as results
 from rs_core.compare_text import comparison_csv
 from service import comparing, comparison_schemas
 from service.comparing import MOST_RUNS, Asked, Compared
-from service.dependencies import COMPUTING, DatabaseDep, FileSettingsDep, TenantId, matches
+from service.dependencies import DatabaseDep, FileSettingsDep, TenantId, matches
+from service.documents import DocumentRoute
 from service.openapi import NOT_MODIFIED, files, problems
 from service.places import Places
 from service.rendering import FIGURE_HEADERS, FIGURE_TYPES, PAGE_HEADERS
@@ -17,7 +18,7 @@ from service.resources import json_answer
 from worker.settings import Settings
 from worker.store.session import Database
 
-router = APIRouter(prefix="/v1/compare", tags=["compare"], dependencies=[COMPUTING])
+router = APIRouter(prefix="/v1/compare", tags=["compare"], route_class=DocumentRoute)
 
 Name = Annotated[str, Query(max_length=255)]
 Radius = Annotated[float, Query(ge=0, allow_inf_nan=False)]

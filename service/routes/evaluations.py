@@ -7,11 +7,12 @@ from fastapi.responses import StreamingResponse
 
 from service import exports, result_schemas, schemas, views
 from service.dependencies import Cursor, DatabaseDep, RowLimit, TenantId
+from service.documents import FileRoute
 from service.openapi import files, problems
 from service.row_answers import Rows, file_answer, rows_etag, rows_page
 from worker.store import evaluations
 
-router = APIRouter(prefix="/v1/jobs", tags=["evaluations"])
+router = APIRouter(prefix="/v1/jobs", tags=["evaluations"], route_class=FileRoute)
 
 KINDS = ("evaluate",)
 Format = Annotated[Literal["csv", "ndjson"], Path()]

@@ -5,14 +5,15 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Request, Response
 
 from service import evaluation_reports, reports
-from service.dependencies import COMPUTING, DatabaseDep, TenantId, matches
+from service.dependencies import DatabaseDep, TenantId, matches
+from service.documents import DocumentRoute
 from service.errors import NotFound
 from service.openapi import files, problems
 from service.rendering import FIGURE_HEADERS, FIGURE_TYPES
 from service.resources import of_kind
 from worker.store import groups
 
-router = APIRouter(prefix="/v1/jobs", tags=["plots"], dependencies=[COMPUTING])
+router = APIRouter(prefix="/v1/jobs", tags=["plots"], route_class=DocumentRoute)
 
 Name = Annotated[Literal["certified-accuracy", "radius-histogram", "corruptions", "weights", "evaluation"], Path()]
 Format = Annotated[Literal["png", "svg"], Path()]

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Path, Request, Response
 from rs_core import evaluation_text
 from rs_core.report_text import to_csv
 from service import evaluation_reports, reports, result_schemas
-from service.dependencies import COMPUTING, DatabaseDep, TenantId, matches
+from service.dependencies import DatabaseDep, TenantId, matches
+from service.documents import DocumentRoute
 from service.openapi import NOT_MODIFIED, files, problems
 from service.rendering import PAGE_HEADERS
 from service.resources import json_answer, of_kind
 
-router = APIRouter(prefix="/v1/jobs", tags=["reports"], dependencies=[COMPUTING])
+router = APIRouter(prefix="/v1/jobs", tags=["reports"], route_class=DocumentRoute)
 
 Format = Annotated[Literal["json", "html", "csv"], Path()]
 

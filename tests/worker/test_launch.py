@@ -14,9 +14,10 @@ import worker
 from worker import launch, sandbox
 from worker.bootstrap import PACKAGES
 from worker.decoding import Decoder
-from worker.local import Workers, environment
+from worker.local import Workers
 from worker.process import Child
 from worker.settings import Settings
+from worker.settings_environment import variables
 from worker.store import schema
 from worker.store.session import Database
 from worker.store.tables import Worker
@@ -115,9 +116,9 @@ def test_a_worker_that_celery_runs_imports_nothing_from_there(hostile: Path, tmp
     )
     _migrated(settings)
     command = launch.command("worker.remote", starts_python=True)
-    variables = launch.environment(os.environ | environment(settings))
+    given = launch.environment(os.environ | variables(settings))
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, env=variables, stderr=log)
+        process = subprocess.Popen(command, env=given, stderr=log)
     try:
         processes.until(lambda: _count(settings) == 1 or process.poll() is not None, 60, "a worker")
         assert process.poll() is None, (tmp_path / "log").read_text()

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from tests_support import processes
 
-from worker.local import Workers, environment
+from worker.local import Workers
 from worker.settings import Settings
+from worker.settings_environment import variables
 from worker.store import schema
 from worker.store.session import Database
 from worker.store.tables import Worker
@@ -63,7 +64,7 @@ def test_each_worker_has_a_number_of_its_own_by_which_it_takes_a_gpu(settings: S
 
 def test_workers_end_when_the_process_that_started_them_is_killed(settings: Settings) -> None:
     code = "from worker.local import Workers; from worker.settings import Settings; import time\nwith Workers(Settings()): time.sleep(600)"
-    parent = subprocess.Popen([sys.executable, "-c", code], env=os.environ | environment(settings))
+    parent = subprocess.Popen([sys.executable, "-c", code], env=os.environ | variables(settings))
     try:
         processes.until(lambda: len(_pids(settings)) == 1, 60, "a worker")
         (pid,) = _pids(settings)
@@ -85,6 +86,6 @@ def test_a_worker_that_cannot_work_here_is_not_started_again(
 
 
 def test_settings_travel_through_the_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in environment(settings).items():
+    for name, value in variables(settings).items():
         monkeypatch.setenv(name, value)
     assert Settings() == settings

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tests_support.cli import done, refused
 
-from worker.local import _without_secret_files
 from worker.settings import Settings
+from worker.settings_environment import environment
 
 
 @pytest.mark.parametrize("name", ["database_url", "broker_url"])
@@ -14,7 +14,7 @@ def test_a_secret_is_read_from_its_file(name: str, tmp_path: Path, monkeypatch: 
     (tmp_path / "secret").write_text("redis://:password@host/0\n")
     monkeypatch.setenv(f"RADII_{name.upper()}_FILE", str(tmp_path / "secret"))
     assert getattr(Settings(), name) == "redis://:password@host/0"
-    assert f"RADII_{name.upper()}_FILE" not in _without_secret_files()
+    assert f"RADII_{name.upper()}_FILE" not in environment(Settings())
     assert "password" not in done("settings").stdout.replace("a password", "").replace("passwords", "")
 
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 
 from sqlalchemy import func, select
 
-from worker.local import environment
 from worker.settings import Settings
+from worker.settings_environment import variables
 from worker.store import jobs
 from worker.store.result_tables import CertificateRow
 from worker.store.session import Database
@@ -30,7 +30,7 @@ class Fleet:
         process = subprocess.Popen(
             [sys.executable, "-m", self._module],
             stdin=subprocess.PIPE,
-            env=os.environ | environment(self._settings),
+            env=os.environ | variables(self._settings),
             start_new_session=True,
         )
         self.processes.append(process)

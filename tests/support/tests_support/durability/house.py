@@ -29,8 +29,8 @@ from tests_support.durability import light_child
 from tests_support.durability.outcome import Expected, Outcome, compared
 from tests_support.durability.waiting import until
 from tests_support.servers import OwnPostgres, OwnRedis
-from worker.local import environment
 from worker.settings import Settings
+from worker.settings_environment import variables as variables_of
 from worker.store import backlog, counters, jobs
 from worker.store.jobs import NewJob
 from worker.store.result_tables import CertificateRow
@@ -92,7 +92,7 @@ class House:
             process.wait(timeout=30)
 
     def _environment(self, variables: dict[str, str]) -> dict[str, str]:
-        return os.environ | environment(self.settings) | {"PYTHONPATH": path_with_support()} | variables
+        return os.environ | variables_of(self.settings) | {"PYTHONPATH": path_with_support()} | variables
 
     def change(self, **settings: Any) -> None:
         """Other settings for the processes that are started from now on."""

@@ -1,0 +1,53 @@
+"""The process that makes reports, plots, comparisons and files: ``python -P -m service.document_process FD REQUIRE_KEY``.
+
+It is the same application as that of the process that started it, on a socket that it is given, and looks up keys itself.
+It ends with its parent. See ``documents``.
+"""
+
+import os
+import socket
+import sys
+
+from worker import caches, launch, logs
+from worker.orphans import die_with_parent
+from worker.settings import Settings
+
+MOST = 10**6
+NICENESS = 5
+"""Below the process that answers everything else, which is never to wait for a document."""
+
+
+def main() -> None:
+    """Serves until it is ended."""
+    die_with_parent()
+    os.nice(NICENESS)
+    launch.protect()
+    descriptor, require_key = (int(given) for given in sys.argv[1:])
+    settings = Settings()
+    logs.configure(settings)
+    caches.keep_in(settings)  # before matplotlib is imported
+    import uvicorn
+
+    from service import compare_page, report_page  # noqa: F401  with matplotlib, so that nobody waits for that
+    from service.app import create_app
+    from service.commands.serving import keep_for_good
+    from service.connections import MOST_HEAD
+
+    # Clients are limited by the other process; here they all come from one address.
+    limits = {"address_connections": MOST, "tenant_requests": MOST}
+    app = create_app(settings.model_copy(update=limits), require_key=bool(require_key), shown=False)
+    keep_for_good()
+    config = uvicorn.Config(
+        app,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_keep_alive=3600,
+        h11_max_incomplete_event_size=2 * MOST_HEAD,
+    )
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+
+
+if __name__ == "__main__":
+    main()
