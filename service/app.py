@@ -46,7 +46,8 @@ from worker.decoding import Decoder
 from worker.settings import Settings
 from worker.store.session import Database
 
-NOUNS = (
+NOUNS = (  # in the order in which a request's path is compared with them
+    jobs,
     part_uploads,
     uploads,
     blobs,
@@ -56,7 +57,6 @@ NOUNS = (
     methods,
     presets,
     published,
-    jobs,
     events,
     certificates,
     evaluations,

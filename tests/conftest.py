@@ -23,12 +23,6 @@ SLOW = 3_600
 """Seconds after which a slow test is taken to hang; for others pyproject.toml says it."""
 
 
-def _missing(what: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is neither running nor installed, and in CI it must be")
-    pytest.skip(f"{what} is neither running nor installed: this part of radii was NOT tested")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files marked ``long`` come first: where two processes share the files, none is alone with one of them in the end."""
     for item in items:
@@ -51,7 +45,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postg
     """A Postgres server; tests make databases of their own on it."""
     with servers.postgres(tmp_path_factory.mktemp("postgres")) as server:
         if server is None:
-            _missing("PostgreSQL")
+            servers.missing("PostgreSQL")
         else:
             yield server
 
@@ -61,7 +55,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Redis server; tests use key prefixes of their own on it."""
     with servers.redis(tmp_path_factory.mktemp("redis")) as url:
         if url is None:
-            _missing("Redis")
+            servers.missing("Redis")
         else:
             yield url
 

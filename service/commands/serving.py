@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LOCK = "radii.lock"
 SECONDS_FOR_REQUESTS = 5
 BACKLOG = 2048
+SWITCH_SECONDS = 0.001
+"""For which a thread keeps the interpreter's lock while others wait for it: the event loop waits that long, again and again,
+where a thread computes. Python's default is five times as long."""
 FILES_BESIDE = 200
 """Open files of a service that are no connections of clients."""
 
@@ -72,6 +75,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
             await super().startup(sockets=sockets)
             listener.listen(BACKLOG)  # asyncio has set it to as many as it accepts in one step
             keep_for_good()
+            sys.setswitchinterval(SWITCH_SECONDS)
             say(f"radii is listening on {url}")
             sys.stdout.flush()
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests_support.live import running
+from tests_support.servers import missing
 
 from rs_core.tsv import rounded_down
 from service.client import Client
@@ -31,7 +32,7 @@ def browser() -> Iterator[Browser]:
     """The system's Chromium."""
     found = os.environ.get("RADII_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if found is None:
-        pytest.skip("there is no Chromium here: the pages were NOT tested in a browser")
+        missing("Chromium")
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=found, args=list(FLAGS))
         yield browser
