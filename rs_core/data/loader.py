@@ -6,7 +6,6 @@ that they can be started beside both; of a mapped data set they are told its pla
 is copied to each. They pass batches through shared memory (``/dev/shm``): about three batches a process.
 """
 
-import ctypes
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as MapDataset
 
+from rs_core import freed_memory
 from rs_core.data.augment import augment
 from rs_core.data.dataset import Dataset
 from rs_core.noise import Stage, generator
-
-M_MMAP_THRESHOLD = -3
-"""glibc's number for the option of ``mallopt``."""
 
 Batch = tuple[Tensor, Tensor]
 Place = tuple[int, NDArray[np.int64]]
@@ -80,7 +77,7 @@ def _ahead(source: _Source, places: list[Place], processes: int) -> Iterator[Bat
         sampler=places,
         num_workers=processes,
         collate_fn=_unchanged,
-        worker_init_fn=_give_memory_back,
+        worker_init_fn=_started,
         pin_memory=bool(torch.cuda.is_initialized()),  # type: ignore[no-untyped-call]
         multiprocessing_context=context,
         generator=torch.Generator(),  # else it would draw from the caller's
@@ -99,11 +96,8 @@ def _ahead(source: _Source, places: list[Place], processes: int) -> Iterator[Bat
         ahead._shutdown_workers()
 
 
-def _give_memory_back(_: int) -> None:
-    """Has arrays of a megabyte and more go back to the system when they are freed: glibc keeps them, in pieces."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(M_MMAP_THRESHOLD, 2**20)
+def _started(_: int) -> None:
+    freed_memory.give_back()
 
 
 def _unchanged(batch: Any) -> Any:

@@ -26,6 +26,8 @@ BACKLOG = 2048
 SWITCH_SECONDS = 0.001
 """For which a thread keeps the interpreter's lock while others wait for it: the event loop waits that long, again and again,
 where a thread computes. Python's default is five times as long."""
+ARENAS = 2
+"""In which glibc keeps the memory of threads."""
 FILES_BESIDE = 200
 """Open files of a service that are no connections of clients."""
 
@@ -61,8 +63,10 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     """Listens, starts the local workers, serves until SIGINT or SIGTERM, then ends the workers."""
     import uvicorn
 
+    from rs_core import freed_memory
     from worker import caches, logs
 
+    freed_memory.give_back(arenas=ARENAS)
     caches.keep_in(settings)  # before matplotlib is imported
     from service.app import create_app
     from service.connections import server_config
