@@ -245,7 +245,12 @@ class Settings(BaseSettings):
         default=4_096, gt=0, description="bytes per second that the body of a request needs on average"
     )
     response_seconds: float = Field(
-        default=60.0, gt=0, description="a client that takes nothing of a waiting answer for this long is disconnected"
+        default=60.0,
+        gt=0,
+        description="a client that takes less of a waiting answer than RADII_RESPONSE_RATE for this long is disconnected",
+    )
+    response_rate: int = Field(
+        default=4_096, gt=0, description="bytes per second of a waiting answer that a client needs to take on average"
     )
     keep_alive: int = Field(
         default=20, gt=0, description="an idle connection is closed after; longer than that of a proxy in front"
