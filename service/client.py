@@ -109,11 +109,19 @@ class Client:
         class_names: Sequence[str] | None = None,
         resize: int | None = None,
         center_crop: int | None = None,
+        photographs: int | None = None,
         wait: bool = True,
     ) -> Dataset:
-        """Uploads ``files`` where they are paths, makes a data set of them or of the built-in ``digits``, and waits
-        until it is ready. ``resize`` and ``center_crop`` (pixels) bring the photographs of a zip of class folders to
-        one size. Raises :class:`ApiError` with the service's reason where it is rejected.
+        """Uploads ``files`` where they are paths, makes a dataset of them or of the built-in ``digits``, and waits
+        until it is ready.
+
+        Args:
+            resize, center_crop: In pixels; bring the photographs of a zip of class folders to one size.
+            photographs: Of corrupted images: how many photographs they show; image i shows photograph i modulo this.
+                Intervals and tests then resample photographs.
+
+        Raises:
+            ApiError: The dataset was rejected; with the service's reason.
         """
         body = _given(
             builtin=builtin,
@@ -121,6 +129,7 @@ class Client:
             class_names=list(class_names) if class_names else None,
             resize=resize,
             center_crop=center_crop,
+            photographs=photographs,
         )
         if files is not None:
             several = [files] if isinstance(files, Path | str | Upload) else files
