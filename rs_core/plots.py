@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from rs_core.certify.bounds import interval
 from rs_core.certify.decision import Certificate
-from rs_core.digest import Digest, Sample, digest_of
+from rs_core.digest import Digest, Sample, digest_of, shown_in
 from rs_core.errors import InvalidResults
-from rs_core.photographs import Photographs, Sizes, known_sizes, told
+from rs_core.photographs import Photographs, Sizes, told
 from rs_core.procedure_text import Made, made
 from rs_core.published import Published
 from rs_core.tally import CONFIDENCE, radii_up_to
@@ -88,7 +88,8 @@ def certified_accuracy(
         labels.append(f"{_short(name)} ({f'{curve.how.text}, ' if several else ''}{acr})")
     labels += _markers(axes, published)
     if len(curves) == 1 and sums.evaluated:
-        sizes = _sizes(curve, inputs - sums.evaluated)
+        known = shown_in(curve.digest.photographs, curve.photographs, inputs - sums.evaluated)
+        sizes = None if known is None else known.sizes
         _band(axes, curve.digest, inputs, sizes, BLUE)
         over = f"{inputs:,} inputs" if sizes is None else told(sizes.photographs, inputs)
         labels.append(f"{100 * CONFIDENCE:.0f} % interval over {over}, pointwise")
@@ -163,14 +164,6 @@ def _steps(sample: Sample, inputs: int) -> tuple[NDArray[np.float64], NDArray[np
     kept = radii[:: -(-len(radii) // MAX_STEPS)] if len(radii) > MAX_STEPS else radii
     kept = np.unique(np.append(kept, radii[-1]))
     return np.append(kept, kept[-1]), np.append(sample.at_least(kept), 0) / inputs
-
-
-def _sizes(curve: Drawn, missing: int) -> Sizes | None:
-    """How many inputs show each photograph; None where each shows one of its own."""
-    sums = curve.digest.photographs
-    if curve.photographs is None or sums is None:
-        return None
-    return known_sizes(curve.photographs.sizes(sums.evaluated), missing)
 
 
 def _band(axes: Axes, digest: Digest, inputs: int, sizes: Sizes | None, colour: str) -> None:
