@@ -1,5 +1,5 @@
 """A comparison of runs: certified accuracy and ACR of each, on all its inputs and on those that all share, with paired tests
-of each against a baseline; and what was published, to be laid beside.
+of each against a baseline; and published results to compare with.
 
 Definitions are those of ``report``; which inputs are shared is told in ``aligned``, the tests are in ``paired``, and the
 sentences that a reader needs in ``compare_notes``. On a run's own inputs those that are not done count as not certified; among
@@ -118,7 +118,7 @@ def compare(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
-    """The comparison of ``runs``, which have different names; one alone may be laid beside ``published``.
+    """The comparison of ``runs``, which have different names; one alone may be compared with ``published``.
 
     ``baseline``: the run that the others are tested against, else the first; ``all_pairs``: test every two; ``radii``: the
     grid, else a round one up to the largest cap, with the radii of ``at_radii`` runs and of what was published; ``resamples``

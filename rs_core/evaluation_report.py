@@ -28,9 +28,9 @@ from rs_core.tally import CONFIDENCE, Share, Shown, share_of
 class PointRow:
     """All inputs at one point.
 
-    ``accuracy`` is of all inputs, with its interval; ``unbroken`` is the share of all inputs on which PREDICT
-    answers the label or abstains, which bounds true accuracy under attack from above, but for alpha. The other numbers are over the inputs that are done:
-    ``abstained`` a share, ``distance`` the mean and ``farthest`` the largest l2 distance, ``true_votes`` and ``other_votes`` the
+    ``accuracy`` is of all inputs, with its interval; ``unbroken`` is the share of all inputs on which PREDICT answers the label
+    or abstains, which bounds true accuracy under attack from above, but for alpha. The other numbers are over the inputs that are
+    done: ``abstained`` a share, ``distance`` the mean and ``farthest`` the largest l2 distance, ``true_votes`` and ``other_votes`` the
     mean shares of votes for the label and for the strongest other class. ``certified`` is the share of all inputs that are
     certified as their label at a radius of at least the point, where certificates are known.
     """

@@ -113,15 +113,9 @@ class Client:
         wait: bool = True,
     ) -> Dataset:
         """Uploads ``files`` where they are paths, makes a dataset of them or of the built-in ``digits``, and waits
-        until it is ready.
-
-        Args:
-            resize, center_crop: In pixels; bring the photographs of a zip of class folders to one size.
-            photographs: Of corrupted images: how many photographs they show; image i shows photograph i modulo this.
-                Intervals and tests then resample photographs.
-
-        Raises:
-            ApiError: The dataset was rejected; with the service's reason.
+        until it is ready. ``resize`` and ``center_crop`` (pixels) bring the photographs of a zip of class folders to
+        one size. ``photographs``: image i of corrupted images shows photograph i modulo this; intervals and tests then
+        resample photographs. Raises :class:`ApiError` with the service's reason where it is rejected.
         """
         body = _given(
             builtin=builtin,

@@ -57,7 +57,7 @@ COUNTED: dict[str, type[Upload] | type[PartUpload] | type[Dataset] | type[Checkp
     CHECKPOINTS: Checkpoint,
 }
 """Kinds of things whose number is limited, too: their rows are next to free."""
-WORDS = {UPLOADS: "uploads", PARTS: "unfinished uploads", DATASETS: "data sets", CHECKPOINTS: "checkpoints"}
+WORDS = {UPLOADS: "uploads", PARTS: "unfinished uploads", DATASETS: "datasets", CHECKPOINTS: "checkpoints"}
 HELP = "delete what you do not need (`radii delete ID`); `radii usage` shows what there is"
 
 
