@@ -2,7 +2,7 @@
 
 They count for the tenant's storage quota, so that several uploads at once are refused before they fill the disk, not when the
 last of them has arrived. Each process of the service knows its own; what several processes let through together is refused
-by the last look, in the transaction that names an upload (``storage.require_within``).
+by an exact sum in the transaction that names an upload (``storage.require_within``).
 """
 
 import threading
