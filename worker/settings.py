@@ -207,13 +207,13 @@ class Settings(BaseSettings):
         description="requests of one tenant at a time, including those that wait for a job (`?wait=`)",
     )
     running_requests: int = Field(
-        default=16,
+        default=8,
         ge=2,
         description="requests that are worked on at a time; further ones wait for their turn. More than a few for each "
         "core do not make anything faster",
     )
     tenant_running_requests: int = Field(
-        default=6,
+        default=2,
         gt=0,
         description="requests of one tenant that are worked on at a time; fewer than RADII_RUNNING_REQUESTS, so that "
         "other tenants do not wait for them",
