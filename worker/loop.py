@@ -26,7 +26,7 @@ from worker.isolation import support
 from worker.process import Child, ChildEnded
 from worker.process_output import describe, last_words, why_not_started
 from worker.settings import Settings
-from worker.store import counters, data_folder, schema, shards, start_failures
+from worker.store import counters, data_folder, misplaced, schema, shards, start_failures
 from worker.store.clock import clock
 from worker.store.data_folder import Folder, FolderAway, WrongFolder
 from worker.store.session import Database, new_id
@@ -180,6 +180,7 @@ class Slot:
     def start(self) -> None:
         """Checks the schema, the data folder and that a child comes up. Raises ``WrongSchema``, ``WrongFolder``, ``FolderAway``
         or :class:`CannotStart`."""
+        misplaced.check(self.settings)
         schema.require(self.database.engine)
         self.folder = data_folder.bind(self.settings, self.database)
         try:
