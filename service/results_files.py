@@ -185,9 +185,8 @@ def _in_process(request: dict[str, Any]) -> Run:
         raise
     except (ValueError, LookupError, TypeError):
         how = how or (describe(code) if code else "gave no answer that can be used")
-        log.warning(
-            "the process that reads a results file %s", how, extra={"path": request["path"]} | written(exchange.errors)
-        )
+        more = {"path": request["path"]} | written(exchange.errors)
+        log.warning("the process that reads a results file %s", how, extra=more)
     limits = f"{SECONDS} s and {MEMORY // 2**30} GiB of memory"
     raise InvalidResults(
         expected=f"a file that can be read within {limits}",

@@ -3,8 +3,8 @@
 It has imported what it needs before the first image comes. For each request it makes a copy of itself (a fork takes a few
 milliseconds), which reads one request from a socket, answers and ends: nothing that a stranger's file does to a decoder is
 there when the next one comes. A copy gives up copies and threads, too, before it reads. The request is a line of JSON and
-the bytes of the images, the answer a line and pixels. The return code of each copy that
-fails is written to the control socket, as a ``REPORT``.
+the bytes of the images, the answer a line and pixels. The return code of each copy that fails is
+written to the control socket, as a ``REPORT``.
 """
 
 import contextlib

@@ -77,8 +77,10 @@ def test_code_in_a_results_file_reaches_nothing(target: dict[str, Any], monkeypa
     code = HOSTILE.format(support=SUPPORT, target=json.dumps(target), report=writer)
     _substituted(monkeypatch, code, pass_fds=(writer,))
     collected = ThreadPoolExecutor(1).submit(lambda: os.fdopen(reader).read())
-    assert _read(Path(target["input"])).evaluated == 1  # what it is for still works
-    os.close(writer)
+    try:
+        assert _read(Path(target["input"])).evaluated == 1  # what it is for still works
+    finally:
+        os.close(writer)
     found = json.loads(collected.result())
     assert escape_target.reached(found) == set()
     assert found["who"] == [NOBODY, NOBODY, []] if os.geteuid() == 0 else found["who"][0] == os.getuid()
