@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
 from worker import launch
-from worker.process_output import ProcessOutput, describe
+from worker.process_output import ProcessOutput
+from worker.process_output import describe as describe
 from worker.settings import Settings
 
 Message = dict[str, Any]
