@@ -2,14 +2,18 @@
 
 It has imported what it needs before the first image comes. For each request it makes a copy of itself (a fork takes a few
 milliseconds), which reads one request from a socket, answers and ends: nothing that a stranger's file does to a decoder is
-there when the next one comes. A copy gives up copies and threads, too, before it reads. The request is a line of JSON and the bytes of the images, the answer a line and pixels.
+there when the next one comes. A copy gives up copies and threads, too, before it reads. The request is a line of JSON and
+the bytes of the images, the answer a line and pixels. The return code of each copy that fails is
+written to the control socket, as a ``REPORT``.
 """
 
+import contextlib
 import json
 import os
 import resource
 import signal
 import socket
+import struct
 import sys
 from io import BufferedIOBase
 from pathlib import Path
@@ -30,6 +34,8 @@ SECONDS = 10
 LARGEST = 2**30
 """Bytes of a file that the process may write: it writes in memory alone."""
 AS_LONG_AS_IT_LASTS = 10**8
+REPORT = struct.Struct("<h")
+"""A return code, negative for a signal."""
 
 
 def share(total: int, at_once: int) -> int:
@@ -47,12 +53,13 @@ def main() -> None:
     descriptor, memory, uid = (int(given) for given in sys.argv[1:])
     control = socket.socket(fileno=descriptor)
     confine(confinement(memory, uid))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that copies that have ended leave nothing behind
+    signal.signal(signal.SIGCHLD, lambda *_: _report_ends(control))
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
             return
         if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             control.close()
             _serve(socket.socket(fileno=descriptors[0]))
         os.close(descriptors[0])
@@ -62,6 +69,15 @@ def confinement(memory: int = MEMORY, uid: int = NOBODY) -> Confinement:
     """What the decoder may do: read its own code."""
     limits = Limits(memory=memory, seconds=AS_LONG_AS_IT_LASTS, output=LARGEST)
     return Confinement(limits=limits, uid=uid, processes=True)
+
+
+def _report_ends(control: socket.socket) -> None:
+    """Reaps the copies that have ended, and reports those that failed."""
+    with contextlib.suppress(ChildProcessError):  # there is no other
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if code := os.waitstatus_to_exitcode(ended[1]):
+                with contextlib.suppress(OSError):  # nobody reads them, or has not for a long time
+                    control.send(REPORT.pack(code), socket.MSG_DONTWAIT)
 
 
 def _serve(connection: socket.socket) -> None:

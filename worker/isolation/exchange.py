@@ -23,15 +23,24 @@ class Exchange:
         process: Started with pipes for its three standard streams.
         request: What it gets on its standard input.
         progress: Descriptor of the pipe on which it reports counts, one a line; closed by :meth:`close`.
+        most: Bytes that the answer may have.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", request: bytes, progress: int) -> None:
-        self._process, self._progress = process, progress
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        request: bytes,
+        progress: int | None = None,
+        *,
+        most: int = ANSWER_LIMIT,
+    ) -> None:
+        self._process, self._progress, self._most = process, progress, most
         self.answer, self.errors, self.count = bytearray(), b"", 0
         assert process.stdout is not None and process.stderr is not None
         self._selector = selectors.DefaultSelector()
         self._streams = {process.stdout.fileno(): self._answered, process.stderr.fileno(): self._complained}
-        self._streams[progress] = self._progressed
+        if progress is not None:
+            self._streams[progress] = self._progressed
         for descriptor in self._streams:
             self._selector.register(descriptor, selectors.EVENT_READ)
         threading.Thread(target=self._send, args=(request,), daemon=True).start()
@@ -40,7 +49,7 @@ class Exchange:
         """Reads for at most that long; returns whether the process has ended and everything is read.
 
         Raises:
-            TooLong: The answer has more than ``ANSWER_LIMIT`` bytes.
+            TooLong: The answer has more bytes than it may.
         """
         until = time.monotonic() + seconds
         while self._streams:
@@ -56,7 +65,8 @@ class Exchange:
     def close(self) -> None:
         """Closes the pipes."""
         self._selector.close()
-        os.close(self._progress)
+        if self._progress is not None:
+            os.close(self._progress)
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
@@ -71,7 +81,7 @@ class Exchange:
 
     def _answered(self, piece: bytes) -> None:
         self.answer += piece
-        if len(self.answer) > ANSWER_LIMIT:
+        if len(self.answer) > self._most:
             raise TooLong
 
     def _complained(self, piece: bytes) -> None:

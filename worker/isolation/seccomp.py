@@ -60,7 +60,7 @@ def restrict(*, processes: bool = False, threads: bool = False) -> None:
     """Installs the filter in this process, which has one thread, permanently.
 
     Args:
-        processes: Whether it may make copies of itself and install further filters.
+        processes: Whether it may make copies of itself, wait for them and install further filters.
         threads: Whether it may start threads.
 
     Raises:
@@ -85,6 +85,7 @@ def program(table: Table, *, processes: bool, threads: bool, pid: int) -> Iterat
         yield from _with_bit(clone, CLONE_THREAD)
     if not processes:
         numbers.pop("seccomp")
+        numbers.pop("wait4")
     yield from _with_first(numbers.pop("prlimit64"), (0, pid))
     # A copy that is made later has another number, and a filter of its own that knows it.
     yield from _answer(numbers.pop("tgkill"), ALLOW) if processes else _with_first(numbers.pop("tgkill"), own)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -22,7 +21,7 @@ TRIAL_LIMITS = Limits(memory=2**32, seconds=SECONDS, output=2**20)
 
 @lru_cache(maxsize=4)
 def missing(uid: int) -> tuple[Missing, ...]:
-    """The restrictions that converter and decoder have to do without, on this system and for this user.
+    """The restrictions that the processes which open files from outside have to do without, on this system and for this user.
 
     Args:
         uid: User that such a process changes to where it is started as root.
@@ -34,7 +33,7 @@ def missing(uid: int) -> tuple[Missing, ...]:
             capture_output=True,
             timeout=SECONDS,
             check=True,
-            env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+            env=launch.bare_environment(),
         )
         return tuple(Missing(**each) for each in json.loads(done.stdout))
     except (OSError, subprocess.SubprocessError, ValueError) as error:

@@ -6,6 +6,7 @@ had. Calls that are allowed only with certain arguments are in ``seccomp``.
 
 X86_64 = {
     "read": 0,
+    "wait4": 61,
     "write": 1,
     "readv": 19,
     "writev": 20,
@@ -116,6 +117,7 @@ X86_64 = {
 
 AARCH64 = {
     "read": 63,
+    "wait4": 260,
     "write": 64,
     "readv": 65,
     "writev": 66,

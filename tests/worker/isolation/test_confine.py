@@ -8,18 +8,15 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from tests_support import escape, system
+from tests_support import escape, escape_target, system
 
 from rs_core.data.canonical import open_dataset
 from worker import decoding, sandbox
-from worker.isolation import landlock
 from worker.isolation.identity import NOBODY
 
 pytestmark = pytest.mark.skipif(
@@ -100,48 +97,8 @@ ABSENT = {
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[dict[str, Any]]:
     """Things to reach: servers, a process with a secret, a data folder, a home."""
-    data, home = tmp_path / "data", tmp_path / "home"
-    (data / "blobs" / "ab").mkdir(parents=True)
-    (data / "blobs" / "new").mkdir()
-    home.mkdir()
-    for path in (
-        data / "radii.db",
-        data / "blobs" / "ab" / "other",
-        home / "secret",
-        *(data / "blobs" / "new" / name for name in ("spare", "doomed")),
-    ):
-        path.write_bytes(b"secret")
-        path.chmod(0o600)
-    data.chmod(0o700)
-    name = f"radii-{os.getpid()}-{os.urandom(4).hex()}"
-    with (
-        tempfile.TemporaryDirectory() as short,
-        socket.create_server(("127.0.0.1", 0)) as tcp,
-        socket.socket(socket.AF_UNIX) as file,
-        socket.socket(socket.AF_UNIX) as abstract,
-        subprocess.Popen(["sleep", "600"], env={"SECRET": "s"}, start_new_session=True) as victim,
-    ):
-        file.bind(f"{short}/s")
-        abstract.bind("\0" + name)
-        for each in (file, abstract):
-            each.listen(100)
-        with (data / "blobs" / "ab" / "input").open("wb") as npz:
-            np.savez(npz, images=np.zeros((4, 8, 8), np.uint8), labels=np.array([0, 1, 1, 0]))
-        yield {
-            "port": tcp.getsockname()[1],
-            "socket": f"{short}/s",
-            "abstract": name,
-            "victim": victim.pid,
-            "data": str(data),
-            "home": str(home),
-            "input": str(data / "blobs" / "ab" / "input"),
-            "outputs": str(data / "blobs" / "new"),
-            "output": str(data / "blobs" / "new" / "out"),
-            "spare": str(data / "blobs" / "new" / "spare"),
-            "doomed": str(data / "blobs" / "new" / "doomed"),
-            "memory": MEMORY,
-        }
-        victim.kill()
+    with escape_target.things_to_reach(tmp_path, MEMORY) as found:
+        yield found
 
 
 def _substituted(monkeypatch: pytest.MonkeyPatch, module: Any, code: str, **more: Any) -> None:
@@ -177,21 +134,6 @@ def _in_decoder(target: dict[str, Any]) -> dict[str, Any]:
         decoder.close()
 
 
-def _reached(found: dict[str, Any]) -> set[str]:
-    return {name for each in found["attempts"].values() for name, how in each.items() if how == "reached"}
-
-
-def _restrictions() -> None:
-    try:
-        version = landlock.abi()
-    except OSError as error:
-        pytest.skip(f"this system has no Landlock ({error}): the confinement was NOT tested")
-    if version < 6:
-        pytest.skip(
-            f"this system has Landlock ABI {version}, without signals: the confinement was NOT tested as a whole"
-        )
-
-
 def _check_user(found: dict[str, Any], without: str) -> None:
     other = os.geteuid() == 0 and without != "a user of its own"
     assert found["who"] == [NOBODY, NOBODY, []] if other else found["who"][0] == os.getuid()
@@ -221,10 +163,10 @@ def test_without_confinement_the_attempts_succeed(target: dict[str, Any]) -> Non
 def test_code_in_the_converter_reaches_nothing_but_its_files(
     target: dict[str, Any], without: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _restrictions()
+    escape_target.need_restrictions()
     _substituted(monkeypatch, sandbox, CONVERTER, without=WITHOUT[without])
     found = _in_converter(target)
-    assert _reached(found) == set()
+    assert escape_target.reached(found) == set()
     assert len(open_dataset(Path(target["output"]))) == 4
     assert Path(target["output"]).stat().st_uid == os.getuid()
     _check_user(found, without)
@@ -238,11 +180,11 @@ def test_code_in_the_converter_reaches_nothing_but_its_files(
 def test_code_in_the_decoder_reaches_nothing(
     target: dict[str, Any], without: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _restrictions()
+    escape_target.need_restrictions()
     _substituted(monkeypatch, decoding, DECODER, without=WITHOUT[without])
     Path(target["output"]).touch()
     found = _in_decoder(target)
-    assert _reached(found) == set()
+    assert escape_target.reached(found) == set()
     assert found["threads"] != "reached"
     _check_user(found, without)
     assert {where.split(":")[0] for where in found["descriptors"].values()} <= {"socket", "/dev/null"}
@@ -260,20 +202,20 @@ def test_without_landlock_the_filter_still_refuses_sockets_processes_and_changes
 ) -> None:
     _substituted(monkeypatch, sandbox, CONVERTER, without="landlock.abi = refuse\nsystem.unshare = refuse")
     found = _in_converter(target)
-    assert _reached(found) <= FILES
+    assert escape_target.reached(found) <= FILES
     assert found["missing"] == ["network namespace", "Landlock"]
 
 
 def test_without_the_filter_landlock_still_closes_files_tcp_and_signals(
     target: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _restrictions()
+    escape_target.need_restrictions()
     tried = FILES | {"connect by TCP", "connect to an abstract socket", "signal a process"}
     chosen = f"escape.ATTEMPTS = {{name: escape.ATTEMPTS[name] for name in {sorted(tried)!r}}}"
     lacking = ("seccomp.restrict = refuse", "system.unshare = refuse", "os.setresuid = refuse", chosen)
     _substituted(monkeypatch, sandbox, CONVERTER, without="\n".join(lacking))
     found = _in_converter(target)
-    assert _reached(found) == set()
+    assert escape_target.reached(found) == set()
     assert found["missing"] == ["network namespace", *(["unprivileged user"] if os.geteuid() == 0 else []), "seccomp"]
 
 
