@@ -160,3 +160,15 @@ class TestCorruptions:
         assert "one file, or --corruptions" in refused("report", *files, code=2)
         assert "one file, or --corruptions" in refused("report", files[0], "--per-severity", "5", code=2)
         assert "no --radii" in refused("report", "--corruptions", "--radii", "0.5", *files, code=2)
+
+
+def test_implausible_predictions_are_named_in_the_table_and_in_the_json(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.tsv"
+    head = "idx\tlabel\tpredict\tcorrect\ttime\n"
+    path.write_text(head + "".join(f"{i}\t{i % 10}\t3\t{int(i % 10 == 3)}\t0.1\n" for i in range(50)))
+    said = "Implausible: class 3 is the answer to all 50 inputs"
+    assert said in done("report", path).stdout
+    warnings = json.loads(done("report", path, "--json").stdout)["warnings"]
+    assert warnings[0].startswith(said) and "at chance level" in warnings[1]
+    path.write_text(head + "".join(f"{i}\t{i % 10}\t{i % 10}\t1\t0.1\n" for i in range(50)))
+    assert json.loads(done("report", path, "--json").stdout)["warnings"] == []
