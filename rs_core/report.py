@@ -224,7 +224,7 @@ def report_of(
     photographs = grouped.photographs if photographs is None and grouped is not None else photographs
     sizes = sizes_of(digest, photographs, missing)
     zero, by_radius = _by_photograph(digest.photographs, sizes)
-    corruptions = None if grouped is None else report_on_groups(digest.groups, grouped)
+    corruptions = None if grouped is None else report_on_groups(digest.groups, grouped, digest.photographs)
     return Report(
         inputs=inputs,
         evaluated=sums.evaluated,
