@@ -85,9 +85,8 @@ class Usage:
 class Recent:
     """What tenants were found to have stored a moment ago, and what this process has let through since.
 
-    Adding up takes some 20 ms for a tenant with as many things as it may have, and on SQLite all other writers wait for that.
-    It is left out for ``LASTS`` seconds where the quota is far from used up: what other processes add meanwhile fits into the
-    rest.
+    Adding up reads all that a tenant has, and on SQLite all other writers wait for that. It is left out for ``LASTS`` seconds
+    where the quota is far from used up: what other processes add meanwhile fits into the rest.
     """
 
     LASTS = 5.0
