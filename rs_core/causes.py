@@ -1,6 +1,9 @@
 """What an error of a library or of a user's network says, in one line that a person can use. Torch-free."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from traceback import walk_tb
 
 from rs_core.errors import NetworkFailed, RadiiError
 
@@ -47,7 +50,28 @@ def raise_as_network_failure(error: Exception, shape: tuple[int, ...] | None = N
     device = "CUDA" in str(error) or "cuDNN" in str(error)
     if isinstance(error, RadiiError) or device:
         return
-    if isinstance(error, RuntimeError | TypeError | IndexError | ValueError):
+    if isinstance(error, RuntimeError | TypeError | IndexError | ValueError) or _of_module(error):
         given = "" if shape is None else f" of shape {tuple(shape)}"
         expected = f"a network that takes float32 images (B, C, H, W){given}"
         raise NetworkFailed(expected=expected, got=cause_of(error)) from error
+
+
+@contextmanager
+def network_failures(shape: tuple[int, ...] | None = None) -> Iterator[None]:
+    """Forward and backward passes of a user's network: what it raises becomes :class:`NetworkFailed`; running out of memory, and
+    what is no fault of the network, stays as it is."""
+    try:
+        yield
+    except Exception as error:
+        from rs_core.memory import ran_out  # on use: it loads torch
+
+        if not ran_out(error):
+            raise_as_network_failure(error, shape)
+        raise
+
+
+def _of_module(error: Exception) -> bool:
+    """Whether the forward pass of a module raised it: torch calls each of them from this function. A failed assertion of the
+    network is one of its faults; one of ours elsewhere is not."""
+    frames = (frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__))
+    return not isinstance(error, OSError) and "_call_impl" in frames

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from rs_core.causes import network_failures
 from rs_core.certify import engine
 from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import Procedure
@@ -40,7 +41,7 @@ def tested(spec: TrainSpec, model: BaseClassifier, data: Dataset, epoch: int, de
     for part, (x, y) in enumerate(read):
         stream = generator(spec.seed, epoch, Stage.TEST, part, device=device)
         noise = torch.randn(x.shape, generator=stream, device=device)
-        with torch.no_grad():
+        with network_failures(tuple(x.shape)), torch.no_grad():
             logits = model(x.to(device) + (spec.sigma or 0.0) * noise)
         yield int((logits.argmax(1) == y.to(device)).sum())
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from rs_core import held_out, keeping, snapshots
+from rs_core.causes import network_failures
 from rs_core.certify.decision import Certificate
 from rs_core.data.dataset import Dataset
 from rs_core.data.loader import batches
@@ -174,10 +175,11 @@ class _Run:
             part = slice(chunk * size, (chunk + 1) * size)
             number = batch * self.chunks + chunk
             step = self._step(epoch, number, None if soft is None else soft[part])
-            with layer_randomness(self.spec.seed, epoch, step.step, self.device):
-                terms = self.loss(self.spec.method, self.forward, x[part], y[part], step)
-            _check_finite(terms, step)
-            descend(self.optimizer, terms.total, self._rate(epoch, number), self.spec.clip_norm)
+            with network_failures(tuple(x[part].shape)):
+                with layer_randomness(self.spec.seed, epoch, step.step, self.device):
+                    terms = self.loss(self.spec.method, self.forward, x[part], y[part], step)
+                _check_finite(terms, step)
+                descend(self.optimizer, terms.total, self._rate(epoch, number), self.spec.clip_norm)
             sums = sums.add(terms, size)
             if self.clock.record_due():
                 yield self._stands(epoch, number + 1, sums)
