@@ -140,6 +140,8 @@ def test_one_class_for_all_inputs_is_named_unless_there_is_one_label() -> None:
     found = Outcome(evaluated=100, abstained=20, answers={3: 80, 4: 0}, labels=labels, correct=8)
     assert implausible(found)[0].startswith("Implausible: class 3 is the answer to all 80 inputs that hav")
     assert implausible(replace(found, labels={3: 100}, correct=80)) == ()
+    few = replace(found, evaluated=9, abstained=0, answers={3: 9}, labels={label: 1 for label in range(9)}, correct=1)
+    assert implausible(few) == () and "all 10 inputs" in implausible(replace(few, evaluated=10, answers={3: 10}))[0]
     assert "class 3" in implausible(replace(found, labels={}, correct=0))[0], "images of a request have no labels"
 
 
@@ -148,6 +150,18 @@ def test_accuracy_at_chance_is_named_and_a_good_one_is_not() -> None:
     assert "at chance level. 0 of 100" in implausible(outcome(0, 100))[0]
     for fine in (outcome(90, 10), outcome(40, 60), outcome(30, 10, abstained=60), outcome(2, 1, classes=3)):
         assert implausible(fine) == ()
+
+
+def test_a_weak_classifier_is_named_only_where_it_may_be_guessing() -> None:
+    """20 of 100 right among ten classes come about by guessing with probability 0.002, 15 with 0.07."""
+    assert implausible(outcome(20, 80)) == ()
+    assert "at chance level. 15 of 100" in implausible(outcome(15, 85))[0]
+
+
+def test_without_labels_or_with_one_there_is_no_chance_level() -> None:
+    wrong = outcome(0, 100)
+    assert implausible(replace(wrong, labels={0: 100}, correct=70)) == ()
+    assert implausible(replace(wrong, labels={label: 9 for label in range(10)})) == (), "ten inputs have no label"
 
 
 def test_a_majority_class_is_no_skill() -> None:
