@@ -1,8 +1,6 @@
 """What an error of a library or of a user's network says, in one line that a person can use. Torch-free."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from traceback import walk_tb
 
 from rs_core.errors import NetworkFailed, RadiiError
@@ -54,20 +52,6 @@ def raise_as_network_failure(error: Exception, shape: tuple[int, ...] | None = N
         given = "" if shape is None else f" of shape {tuple(shape)}"
         expected = f"a network that takes float32 images (B, C, H, W){given}"
         raise NetworkFailed(expected=expected, got=cause_of(error)) from error
-
-
-@contextmanager
-def network_failures(shape: tuple[int, ...] | None = None) -> Iterator[None]:
-    """Forward and backward passes of a user's network: what it raises becomes :class:`NetworkFailed`; running out of memory, and
-    what is no fault of the network, stays as it is."""
-    try:
-        yield
-    except Exception as error:
-        from rs_core.memory import ran_out  # on use: it loads torch
-
-        if not ran_out(error):
-            raise_as_network_failure(error, shape)
-        raise
 
 
 def _of_module(error: Exception) -> bool:

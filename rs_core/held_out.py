@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from rs_core.causes import network_failures
 from rs_core.certify import engine
 from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import Procedure
 from rs_core.certify.sampling import Sampler
 from rs_core.data.dataset import Dataset
 from rs_core.data.loader import batches
+from rs_core.memory import network_failures
 from rs_core.models.normalize import BaseClassifier
 from rs_core.noise import Stage, generator
 from rs_core.spec import DEFAULT_BATCH, PeriodicCertification, TrainSpec

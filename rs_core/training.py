@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from rs_core import held_out, keeping, snapshots
-from rs_core.causes import network_failures
 from rs_core.certify.decision import Certificate
 from rs_core.data.dataset import Dataset
 from rs_core.data.loader import batches
@@ -28,6 +27,7 @@ from rs_core.errors import Mismatch, TrainingDiverged
 from rs_core.first_mixture import learner, shown
 from rs_core.first_weights import first_model
 from rs_core.keeping import Kept
+from rs_core.memory import network_failures
 from rs_core.methods.table import loss_function, method
 from rs_core.methods.terms import Step, Terms
 from rs_core.models.forward import training_forward

@@ -5,8 +5,9 @@ import time
 import pytest
 import torch
 
-from rs_core.causes import cause_of, network_failures, raise_as_network_failure
+from rs_core.causes import cause_of, raise_as_network_failure
 from rs_core.errors import NetworkFailed, NotFinite
+from rs_core.memory import network_failures
 
 PLEASE = (
     "Please file an issue to PyTorch at https://github.com/pytorch/pytorch/issues/new so that we can prioritize it."
