@@ -19,7 +19,8 @@ from rs_core.data import stored
 from rs_core.data.content import ContentHash
 from rs_core.data.info import Shape
 from rs_core.data.mapped import chunks
-from rs_core.spec import CertifySpec
+from rs_core.plausibility import implausible_answers
+from rs_core.spec import CertifySpec, parse_spec
 from service import admission, forecasting, views
 from service.dependencies import get, shown
 from service.errors import NotFound
@@ -169,6 +170,8 @@ def answer(database: Database, tenant_id: str, job_id: str) -> Predictions:
             raise NotFound(expected="the identifier of a request for predictions of yours", got=shown(job_id))
         dataset = session.get_one(Dataset, job.dataset_id)
         rows = list(results.certificates(session, job.id))
+    spec = parse_spec(job.spec)
+    assert isinstance(spec, CertifySpec)
     given = {name: job.spec[name] for name in ("sigma", "n", "alpha", "seed", "checkpoint")}
     return Predictions(
         job=job.id,
@@ -177,6 +180,7 @@ def answer(database: Database, tenant_id: str, job_id: str) -> Predictions:
         images=dataset.count or 0,
         predictions=[_prediction(row, dataset.class_names or []) for row in rows],
         problem=views.problem(job.problem),
+        warnings=list(implausible_answers(rows, spec, dataset.num_classes or 2)),
         **given,
     )
 
