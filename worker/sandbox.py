@@ -3,7 +3,7 @@
 That process has an empty environment (no credentials) and a time limit kept by its parent. It reads one request from its
 standard input, imports what that needs, is confined (``worker.isolation``) and only then opens the first file: it can read
 these files and write one, which exists before. It answers with one line. ``weights_only`` loading and header checks happen
-inside; the confinement is for the day when they do not suffice.
+inside. The confinement limits the damage if they fail.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,9 +23,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from rs_core.causes import cause_of
 from rs_core.checkpoint_info import CheckpointInfo, Hints, dump_info
+from rs_core.data.info import MAX_IMAGES, byte_limit
 from rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
 from worker import converted, launch
-from worker.isolation import readable
+from worker.isolation import descriptors, readable, reports
 from worker.isolation.confine import Confinement, confine
 from worker.isolation.exchange import Exchange, TooLong
 from worker.isolation.identity import NOBODY
@@ -35,9 +37,15 @@ if TYPE_CHECKING:
     from rs_core.data.conversion import Converted
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What says nothing of the files: a file that is too large does, as that is one of the limits."""
+"""Errors of the disk, not of the input. (``EFBIG`` is a limit of ours and is the input's fault.)"""
 STEP = 1.0
-MAX_OUTPUT = 64 * 2**30
+HEADER_ROOM = 64 * 2**20
+"""Bytes of an output's header, at most."""
+LABEL_BYTES = 8
+WIDER = 4
+"""Times that weights can take more room in the output, as float32, than in a file of 8-bit numbers."""
+FOR_ALL = 0o711
+"""Permissions of a folder of links: the converter can be another user, and nobody else learns the names."""
 LONGEST_NAME = 255
 """Bytes of a file's name."""
 
@@ -53,6 +61,7 @@ def convert(request: dict[str, Any], *, seconds: float, memory: int, uid: int = 
         uid: User and group of the converter where this process is root's.
 
     Raises:
+        NotConfined: The converter could not be confined.
         RadiiError: The converter's own error, or :class:`InvalidDataset` / :class:`InvalidCheckpoint` at a limit.
         OSError: There is no room for what it writes.
     """
@@ -64,9 +73,10 @@ def steps(request: dict[str, Any], *, seconds: float, memory: int, uid: int = NO
     """The same, yielding about once a second how many images are made, 0 where that is not counted, until the answer.
     Closing the iterator ends the converter."""
     folder = Path(tempfile.mkdtemp(prefix="radii-"))
+    folder.chmod(FOR_ALL)
     try:
         files = _named(folder, request["files"])
-        with _output(Path(request["out"])):
+        with _output(Path(request["out"]), _kind(request)):
             for answer in _run(request | {"files": files, "seconds": seconds, "memory": memory, "uid": uid}):
                 if isinstance(answer, int):
                     yield answer
@@ -76,7 +86,7 @@ def steps(request: dict[str, Any], *, seconds: float, memory: int, uid: int = NO
 
 
 def _run(request: dict[str, Any]) -> Iterator[dict[str, Any] | int]:
-    kind = InvalidDataset if request["what"] == "dataset" else InvalidCheckpoint
+    kind = _kind(request)
     progress, reported = os.pipe()
     process = subprocess.Popen(
         launch.command("worker.sandbox"),
@@ -101,6 +111,7 @@ def _run(request: dict[str, Any]) -> Iterator[dict[str, Any] | int]:
         code = process.wait()
         exchange.close()
     try:
+        reports.check(exchange.report)
         yield converted.read(bytes(exchange.answer), request["what"], request["out"])
     except RadiiError:
         raise
@@ -109,8 +120,12 @@ def _run(request: dict[str, Any]) -> Iterator[dict[str, Any] | int]:
         raise kind(expected="a file that the converter can read within its limits", got=got) from None
 
 
+def _kind(request: dict[str, Any]) -> type[RadiiError]:
+    return InvalidDataset if request["what"] == "dataset" else InvalidCheckpoint
+
+
 @contextlib.contextmanager
-def _output(out: Path) -> Iterator[None]:
+def _output(out: Path, kind: type[RadiiError]) -> Iterator[None]:
     """Makes the file that the converter writes; removes it where the block raises, and takes it back from the converter's
     user."""
     new = not out.exists()
@@ -118,17 +133,17 @@ def _output(out: Path) -> Iterator[None]:
     made = out.stat()
     try:
         yield
-        _take_back(out, made)
+        _take_back(out, made, kind)
     except BaseException:
         if new:
             out.unlink(missing_ok=True)
         raise
 
 
-def _take_back(out: Path, made: os.stat_result) -> None:
+def _take_back(out: Path, made: os.stat_result, kind: type[RadiiError]) -> None:
     found = out.lstat()
     if (found.st_dev, found.st_ino) != (made.st_dev, made.st_ino):
-        raise InvalidDataset(expected="the file that the converter was given to write", got=f"another one at {out}")
+        raise kind(expected="the file that the converter was given to write", got=f"another one at {out}")
     if found.st_uid != made.st_uid:
         os.chown(out, made.st_uid, made.st_gid, follow_symlinks=False)
 
@@ -141,15 +156,16 @@ def _named(folder: Path, files: dict[str, str]) -> dict[str, str]:
         if link.is_symlink():
             link = folder / str(number) / link.name
             link.parent.mkdir()
+            link.parent.chmod(FOR_ALL)
         link.symlink_to(Path(target).absolute())
         links[name] = str(link)
     return links
 
 
 def _file_name(name: str) -> str:
-    """The last part of a name, as much of its end as a file's name may have."""
-    last = Path(name.replace("\0", "?")).name.encode(errors="replace")
-    return last[-LONGEST_NAME:].decode(errors="ignore")
+    """The last part of a name, as much of its end as a file's name may have; empty where that is no name of a file."""
+    last = Path(name.replace("\0", "?")).name.encode(errors="replace")[-LONGEST_NAME:].decode(errors="ignore")
+    return "" if last in (".", "..") else last
 
 
 def _too_slow(request: dict[str, Any], seconds: float, made: int) -> dict[str, str]:
@@ -163,6 +179,8 @@ def _how(code: int, errors: bytes) -> str:
     last = errors.decode(errors="replace").strip().splitlines()[-1:]
     if last and "MemoryError" in last[0]:
         return "one that needs more memory than it is given"
+    if code == -signal.SIGXCPU:
+        return "one that needs more processor time than it is given"
     return f"one that ended it (return code {code})" + (f": {last[0][:300]}" if last else "")
 
 
@@ -172,7 +190,10 @@ def main() -> None:
     answers = _apart()
     request = json.load(sys.stdin)
     _import_for(request)
-    confine(_confinement(request))
+    wanted = _confinement(request)
+    request |= _opened_before(request)
+    with open(request["progress"], "wb", closefd=False) as report:
+        reports.confine_and_report(confine, wanted, report)
     try:
         answer = _dataset(request) if request["what"] == "dataset" else _checkpoint(request)
     except RadiiError as error:
@@ -194,9 +215,8 @@ def main() -> None:
 
 def _not_understood(request: dict[str, Any], error: Exception) -> dict[str, Any]:
     """The problem of a file that made its reader fail in a way that has no sentence of its own."""
-    kind = InvalidDataset if request["what"] == "dataset" else InvalidCheckpoint
-    refused = kind(expected="a file that its reader understands", got=f"one that it does not ({cause_of(error)})")
-    return {"problem": refused.problem()}
+    got = f"one that it does not ({cause_of(error)})"
+    return {"problem": _kind(request)(expected="a file that its reader understands", got=got).problem()}
 
 
 def _apart() -> IO[str]:
@@ -240,25 +260,38 @@ def _import_registered(request: dict[str, Any]) -> None:
 
 
 def _confinement(request: dict[str, Any]) -> Confinement:
-    out, size = Path(request["out"]), max(MAX_OUTPUT, 2 * request.get("max_dataset", 0))
-    code, folders = _registered_code(request.get("architectures"))
     return Confinement(
-        limits=Limits(memory=request["memory"], seconds=request["seconds"], output=size),
-        inputs=tuple(Path(path) for path in request["files"].values()),
-        code=code,
-        folders=folders,
-        outputs=(out,),
+        limits=Limits(memory=request["memory"], seconds=request["seconds"], output=_largest_output(request)),
+        inputs=tuple(_paths(request)),
+        code=_registered_code(request.get("architectures")),
+        outputs=(Path(request["out"]),),
         uid=request["uid"],
-        threads=True,
     )
 
 
-def _registered_code(file: str | None) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """The file of registered architectures with the modules in its folder, and that folder."""
-    if file is None:
-        return (), ()
-    folder = Path(file).absolute().parent
-    return (Path(file), *readable.modules(folder)), (folder,)
+def _largest_output(request: dict[str, Any]) -> int:
+    """Bytes that the output can have: the images and labels of a dataset, or the weights of the given files as float32."""
+    if request["what"] == "dataset":
+        return int(byte_limit(request.get("max_dataset"))) + LABEL_BYTES * MAX_IMAGES + HEADER_ROOM
+    return WIDER * sum(path.stat().st_size for path in _paths(request)) + HEADER_ROOM
+
+
+def _registered_code(file: str | None) -> tuple[Path, ...]:
+    """The file of registered architectures and the modules in its folder."""
+    return () if file is None else (Path(file), *readable.modules(Path(file).absolute().parent))
+
+
+def _opened_before(request: dict[str, Any]) -> dict[str, Any]:
+    """The paths in ``request`` by which this process can open its files when it is confined.
+
+    Root's files are often closed to the user that this process changes to. With Landlock, it keeps the right to open them.
+    Without Landlock it gets open descriptors instead.
+    """
+    if not descriptors.are_needed():
+        return {}
+    out = Path(request["out"])
+    files = {name: descriptors.lend(Path(path), out.parent) for name, path in request["files"].items()}
+    return {"files": {name: str(path) for name, path in files.items()}, "out": str(descriptors.lend_output(out))}
 
 
 def _dataset(request: dict[str, Any]) -> dict[str, Any]:
