@@ -19,22 +19,22 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from rs_core.causes import cause_of
-from rs_core.checkpoint_info import CheckpointInfo, Hints, dump_info
 from rs_core.data.info import MAX_IMAGES, byte_limit
 from rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
 from worker import converted, launch
+from worker.conversions import checkpoint as _checkpoint
+from worker.conversions import checkpoint_columns as checkpoint_columns
+from worker.conversions import dataset as _dataset
+from worker.conversions import paths
 from worker.isolation import descriptors, readable, reports
 from worker.isolation.confine import Confinement, confine
 from worker.isolation.exchange import Exchange, TooLong
 from worker.isolation.identity import NOBODY
 from worker.isolation.limits import Limits
 from worker.orphans import die_with_parent
-
-if TYPE_CHECKING:
-    from rs_core.data.conversion import Converted
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Errors of the disk, not of the input. (``EFBIG`` is a limit of ours and is the input's fault.)"""
@@ -262,7 +262,7 @@ def _import_registered(request: dict[str, Any]) -> None:
 def _confinement(request: dict[str, Any]) -> Confinement:
     return Confinement(
         limits=Limits(memory=request["memory"], seconds=request["seconds"], output=_largest_output(request)),
-        inputs=tuple(_paths(request)),
+        inputs=tuple(paths(request)),
         code=_registered_code(request.get("architectures")),
         outputs=(Path(request["out"]),),
         uid=request["uid"],
@@ -273,7 +273,7 @@ def _largest_output(request: dict[str, Any]) -> int:
     """Bytes that the output can have: the images and labels of a dataset, or the weights of the given files as float32."""
     if request["what"] == "dataset":
         return int(byte_limit(request.get("max_dataset"))) + LABEL_BYTES * MAX_IMAGES + HEADER_ROOM
-    return WIDER * sum(path.stat().st_size for path in _paths(request)) + HEADER_ROOM
+    return WIDER * sum(path.stat().st_size for path in paths(request)) + HEADER_ROOM
 
 
 def _registered_code(file: str | None) -> tuple[Path, ...]:
@@ -292,127 +292,6 @@ def _opened_before(request: dict[str, Any]) -> dict[str, Any]:
     out = Path(request["out"])
     files = {name: descriptors.lend(Path(path), out.parent) for name, path in request["files"].items()}
     return {"files": {name: str(path) for name, path in files.items()}, "out": str(descriptors.lend_output(out))}
-
-
-def _dataset(request: dict[str, Any]) -> dict[str, Any]:
-    from rs_core.data import canonical, conversion
-    from rs_core.data.builtin import BUILTIN
-    from rs_core.data.photos import Framing
-
-    out = Path(request["out"])
-    if request.get("corrupt"):
-        return _corrupted(request, out)
-    if request.get("builtin"):
-        data = BUILTIN[request["builtin"]]()
-        canonical.save(data, out)
-        made = conversion.Converted(
-            content_hash=canonical.content_hash(data), count=len(data), shape=data.shape, class_names=data.class_names
-        )
-        return _dataset_columns(out, made)
-    made = conversion.convert(
-        _paths(request),
-        out,
-        format=request.get("format"),
-        class_names=request.get("class_names"),
-        framing=Framing(resize=request.get("resize"), center_crop=request.get("center_crop")),
-        limit=request.get("max_dataset"),
-    )
-    return _dataset_columns(out, made)
-
-
-def _corrupted(request: dict[str, Any], out: Path) -> dict[str, Any]:
-    """A data set of corrupted images, out of one that is stored already."""
-    from rs_core import corrupt_spec
-    from rs_core.data import canonical
-    from rs_core.data.corrupting import write_corrupted
-
-    (path,) = _paths(request)
-    last = time.monotonic()
-
-    def tell(done: int, _: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= STEP / 2:
-            last = time.monotonic()
-            os.write(request["progress"], f"{done}\n".encode())
-
-    made = write_corrupted(
-        canonical.open_dataset(path),
-        corrupt_spec.parse(request["corrupt"]),
-        out,
-        clean_hash=request.get("clean_hash"),
-        limit=request.get("max_dataset"),
-        told=tell,
-    )
-    return _dataset_columns(out, made)
-
-
-def _dataset_columns(out: Path, made: "Converted") -> dict[str, Any]:
-    """A data set's row, as far as it follows from what was made; ``source`` is what is known of corrupted images, and
-    which entries of its archive were skipped."""
-    from rs_core.data import canonical
-    from rs_core.data.corrupted import to_json
-
-    columns = {
-        "content_hash": made.content_hash,
-        "count": made.count,
-        "shape": list(made.shape),
-        "num_classes": len(made.class_names),
-        "class_names": list(made.class_names),
-        "eight_bit": canonical.on_8_bit_grid(out),
-    }
-    corrupted = {} if made.corrupted is None else {"corrupted": to_json(made.corrupted)}
-    skipped = {} if made.skipped is None else {"skipped": made.skipped.to_json()}
-    source = corrupted | skipped
-    return {"columns": columns} | ({"source": source} if source else {})
-
-
-def _checkpoint(request: dict[str, Any]) -> dict[str, Any]:
-    from pydantic import TypeAdapter, ValidationError
-
-    from rs_core.models import table
-    from rs_core.spec import invalid_spec
-
-    table.use(request.get("architectures"))
-    if request.get("compose"):
-        return {"columns": checkpoint_columns(_composed(request))}
-    from rs_core.research import convert as convert_file
-
-    given = {name: request[name] for name in Hints.__dataclass_fields__ if request.get(name) is not None}
-    try:
-        hints = TypeAdapter(Hints).validate_python(given)
-    except ValidationError as error:
-        raise invalid_spec(error, placed=True) from None
-    paths = _paths(request)
-    if len(paths) != 1:
-        raise InvalidCheckpoint(expected="one file", got=f"{len(paths)} files")
-    info = convert_file(paths[0], hints, Path(request["out"]))
-    return {"columns": checkpoint_columns(info)}
-
-
-def _composed(request: dict[str, Any]) -> CheckpointInfo:
-    from pydantic import TypeAdapter
-
-    from rs_core.compose import compose
-    from rs_core.composition import Composition
-
-    composition: Composition = TypeAdapter(Composition).validate_python(request["compose"])
-    return compose(composition, _paths(request), Path(request["out"]))
-
-
-def checkpoint_columns(info: CheckpointInfo) -> dict[str, Any]:
-    """A checkpoint's row, as far as it follows from what the checkpoint says of itself."""
-    return {
-        "architecture": info.architecture,
-        "num_classes": info.num_classes or None,
-        "input_shape": list(info.input_shape),
-        "sigma": info.sigma,
-        "method": info.method,
-        "info": dump_info(info),
-    }
-
-
-def _paths(request: dict[str, Any]) -> list[Path]:
-    return [Path(path) for path in request["files"].values()]
 
 
 if __name__ == "__main__":
