@@ -5,15 +5,18 @@ For each request it forks (a few milliseconds). The copy answers one request and
 affects the next request. It gives up forks and threads before it reads, and is killed if it has not ended in time.
 
 A request is a byte on the control socket with two descriptors: a connection and a file of images. The file becomes the
-copy's standard input. The connection carries one line of JSON to the copy, and a line of JSON and the pixels back.
+copy's standard input. The connection carries one line of JSON to the copy, and a line of JSON and the pixels back. The return
+code of each copy that fails is written to the control socket as a ``REPORT``.
 """
 
+import contextlib
 import json
 import os
 import resource
 import select
 import signal
 import socket
+import struct
 import sys
 import time
 from io import BufferedIOBase
@@ -40,6 +43,8 @@ MOST_COPIES = 16
 AS_LONG_AS_IT_LASTS = 10**8
 IMAGES = Path("/proc/self/fd/0" if sys.platform == "linux" else "/dev/fd/0")
 """The images of a copy's request."""
+REPORT = struct.Struct("<h")
+"""A return code, negative for a signal."""
 
 
 def share(total: int, at_once: int) -> int:
@@ -58,9 +63,9 @@ def main() -> None:
     control = socket.socket(fileno=descriptor)
     with os.fdopen(report, "wb") as stream:
         reports.confine_and_report(confine, confinement(memory, uid), stream)
-    copies = Copies()
+    copies = Copies(control)
     while True:
-        copies.wait(control)
+        copies.wait()
         message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
         if not message:
             return
@@ -73,30 +78,41 @@ def main() -> None:
 
 
 class Copies:
-    """The copies that have not ended. They are killed at their deadline, which code in a copy cannot change."""
+    """The copies that have not ended. They are killed at their deadline, which code in a copy cannot change.
 
-    def __init__(self) -> None:
+    The return code of each that fails is written to the control socket.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
         self._until: dict[int, float] = {}
 
     def add(self, pid: int) -> None:
         """Takes in a copy that was just made."""
         self._until[pid] = time.monotonic() + KILLED_AFTER
 
-    def wait(self, control: socket.socket) -> None:
-        """Returns when there is something to read from ``control`` and room for another copy."""
+    def wait(self) -> None:
+        """Returns when there is something to read from the control socket and room for another copy."""
         while True:
             self._look()
-            waiting = [control] if len(self._until) < MOST_COPIES else []
+            waiting = [self._control] if len(self._until) < MOST_COPIES else []
             if select.select(waiting, [], [], 0.1 if self._until else None)[0]:
                 return
 
     def _look(self) -> None:
         """Reaps what has ended, and kills what is late. A process that is not reaped keeps its number."""
         for pid, until in list(self._until.items()):
-            if os.waitpid(pid, os.WNOHANG)[0]:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
                 del self._until[pid]
+                self._report(os.waitstatus_to_exitcode(status))
             elif time.monotonic() >= until:
                 seccomp.kill(pid)
+
+    def _report(self, code: int) -> None:
+        if code:
+            with contextlib.suppress(OSError):  # nobody reads, or has read for a long time
+                self._control.send(REPORT.pack(code), socket.MSG_DONTWAIT)
 
 
 def confinement(memory: int = MEMORY, uid: int = NOBODY) -> Confinement:

@@ -22,7 +22,8 @@ from rs_core.errors import BeyondStorage, MissingFile, RadiiError, StorageUsedUp
 from worker import assignment, broker
 from worker.commit import GOES_ON, Ending, Pending, abandon, write
 from worker.fuse import Fuse
-from worker.process import Child, ChildEnded, Message, describe
+from worker.process import Child, ChildEnded, Message
+from worker.process_output import describe
 from worker.store import counters, data_folder, registry, shards, urgent
 from worker.store.data_folder import FolderAway, WrongFolder
 from worker.store.shards import Claim, LeaseLost

@@ -13,6 +13,9 @@ from pathlib import Path
 
 from worker import bootstrap
 
+CACHES = ("MPLCONFIGDIR", "NUMBA_CACHE_DIR")
+"""Variables that say where libraries keep what they have computed once; see ``caches``."""
+
 
 def command(module: str, *arguments: str, starts_python: bool = False) -> list[str]:
     """The command line that runs a module of radii.
@@ -49,6 +52,13 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     if entries:
         safe["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in entries)
     return safe
+
+
+def bare_environment() -> dict[str, str]:
+    """The environment of a process that opens files from outside: no credentials, one thread, and the caches of this process.
+    Without those, and without a home directory, libraries would make new ones in each such process."""
+    caches = {name: os.environ[name] for name in CACHES if name in os.environ}
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | caches
 
 
 def protect(variables: MutableMapping[str, str] = os.environ) -> None:

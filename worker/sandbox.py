@@ -9,6 +9,7 @@ inside. The confinement limits the damage if they fail.
 import contextlib
 import errno
 import json
+import logging
 import os
 import shutil
 import signal
@@ -35,6 +36,9 @@ from worker.isolation.exchange import Exchange, TooLong
 from worker.isolation.identity import NOBODY
 from worker.isolation.limits import Limits
 from worker.orphans import die_with_parent
+from worker.process_output import describe, written
+
+log = logging.getLogger("radii.converter")
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Errors of the disk, not of the input. (``EFBIG`` is a limit of ours and is the input's fault.)"""
@@ -94,7 +98,7 @@ def _run(request: dict[str, Any]) -> Iterator[dict[str, Any] | int]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=(reported,),
-        env={"PATH": os.defpath, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"},
+        env=launch.bare_environment(),
     )
     os.close(reported)
     exchange = Exchange(process, json.dumps(request | {"progress": reported}).encode(), progress)
@@ -114,8 +118,11 @@ def _run(request: dict[str, Any]) -> Iterator[dict[str, Any] | int]:
         reports.check(exchange.report)
         yield converted.read(bytes(exchange.answer), request["what"], request["out"])
     except RadiiError:
+        if b"Traceback" in exchange.errors:  # of a reader that failed in a way that has no sentence of its own
+            log.warning("a reader of files failed", extra=written(exchange.errors))
         raise
     except ValueError:
+        log.warning("the converter %s", describe(code), extra=written(exchange.errors))
         got = _how(code, exchange.errors)
         raise kind(expected="a file that the converter can read within its limits", got=got) from None
 
@@ -204,17 +211,17 @@ def main() -> None:
         answer = {"disk_full": error.errno} if error.errno in DISK_FULL else _not_understood(request, error)
     except MemoryError:
         raise
-    except (
-        Exception
-    ) as error:  # a reader met bytes that its author did not think of: the file is at fault, not the worker
-        traceback.print_exc()
+    except Exception as error:
+        # A reader met bytes that its author did not think of: the file is at fault, not the worker.
         answer = _not_understood(request, error)
     with answers:
         json.dump(answer, answers)
 
 
 def _not_understood(request: dict[str, Any], error: Exception) -> dict[str, Any]:
-    """The problem of a file that made its reader fail in a way that has no sentence of its own."""
+    """The problem of a file that made its reader fail in a way that has no sentence of its own; its traceback is for the
+    log."""
+    traceback.print_exception(error)
     got = f"one that it does not ({cause_of(error)})"
     return {"problem": _kind(request)(expected="a file that its reader understands", got=got).problem()}
 

@@ -151,6 +151,52 @@ def test_a_decoder_that_was_killed_is_started_again(decoder: Decoder) -> None:
     assert _pid(decoder) != first
 
 
+def _messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.name == "radii.decoder"]
+
+
+def test_how_a_decoder_ended_is_logged(decoder: Decoder, caplog: pytest.LogCaptureFixture) -> None:
+    decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    assert _messages(caplog) == []
+    os.kill(_pid(decoder), signal.SIGKILL)
+    decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    assert _messages(caplog) == ["the decoder was ended by signal 9 (SIGKILL)"]
+    decoder.close()
+    assert len(_messages(caplog)) == 1, "closing it is no failure"
+
+
+def test_why_a_decoder_does_not_come_up_is_logged(
+    decoder: Decoder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = [sys.executable, "-c", "raise ImportError('no such library')"]
+    monkeypatch.setattr(decoding.launch, "command", lambda *_: broken)
+    with pytest.raises(InvalidImages):
+        decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    decoder.start()
+    ends = [record for record in caplog.records if record.message == "the decoder ended with code 1"]
+    assert ends and ends[0].stderr == "ImportError: no such library"  # type: ignore[attr-defined]
+
+
+def test_how_a_copy_ended_is_logged_with_the_request_that_it_was_at(
+    decoder: Decoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = pictures.npz(images=np.zeros((5, *SHAPE), np.uint8))
+    with pytest.raises(InvalidImages):
+        decoder.decode(images, shape=SHAPE, most="no number")  # type: ignore[arg-type]
+    assert _messages(caplog) == ["a copy of the decoder ended with code 1", "images were not decoded"]
+    assert caplog.records[1].why == "an answer came that no decoder gives"  # type: ignore[attr-defined]
+
+
+def test_a_copy_that_was_killed_is_logged(decoder: Decoder, caplog: pytest.LogCaptureFixture) -> None:
+    with decoder._asked():
+        processes.until(lambda: bool(system.children(_pid(decoder))), 10, "there is a copy")
+        (copy,) = system.children(_pid(decoder))
+        os.kill(copy, signal.SIGKILL)
+        decoder._wait_for_report()
+    decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    assert _messages(caplog) == ["a copy of the decoder was ended by signal 9 (SIGKILL)"]
+
+
 @pytest.mark.parametrize(
     "said",
     [

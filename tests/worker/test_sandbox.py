@@ -119,9 +119,30 @@ def test_a_conversion_that_nobody_waits_for_any_more_is_ended(
     assert not (tmp_path / "out").exists()
 
 
-def test_memory_is_limited(tmp_path: Path, npz: Path) -> None:
+def test_memory_is_limited_and_the_end_of_the_converter_is_logged(
+    tmp_path: Path, npz: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(InvalidDataset, match="within its limits, got one that"):
         _convert(tmp_path, {"mine.npz": npz}, memory=50 * 2**20)
+    (record,) = (record for record in caplog.records if record.name == "radii.converter")
+    assert record.message == "the converter ended with code 1"
+    assert "MemoryError" in record.stderr  # type: ignore[attr-defined]
+
+
+def test_the_traceback_of_a_reader_that_failed_is_logged(
+    tmp_path: Path, npz: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its user gets a sentence about the file; whoever mends the reader needs more."""
+    code = (
+        "from worker import sandbox\ndef fail(request): raise KeyError('beyond the last chunk')\n"
+        "sandbox._dataset = fail\nsandbox.main()"
+    )
+    monkeypatch.setattr(sandbox.launch, "command", lambda *_: [sys.executable, "-P", "-c", code])
+    with pytest.raises(InvalidDataset, match="expected a file that its reader understands"):
+        _convert(tmp_path, {"mine.npz": npz})
+    (record,) = (record for record in caplog.records if record.name == "radii.converter")
+    assert record.message == "a reader of files failed"
+    assert "in fail" in record.stderr and "KeyError: 'beyond the last chunk'" in record.stderr  # type: ignore[attr-defined]
 
 
 def test_inside_there_are_no_credentials(tmp_path: Path, npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:

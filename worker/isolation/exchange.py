@@ -26,15 +26,24 @@ class Exchange:
         request: What it gets on its standard input.
         progress: Descriptor of the pipe on which it writes its report (see ``reports``), and then counts, one a line;
             closed by :meth:`close`.
+        most: Bytes that the answer may have.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", request: bytes, progress: int) -> None:
-        self._process, self._progress = process, progress
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        request: bytes,
+        progress: int | None = None,
+        *,
+        most: int = ANSWER_LIMIT,
+    ) -> None:
+        self._process, self._progress, self._most = process, progress, most
         self.answer, self.errors, self.report, self.count = bytearray(), b"", b"", 0
         assert process.stdout is not None and process.stderr is not None
         self._selector = selectors.DefaultSelector()
         self._streams = {process.stdout.fileno(): self._answered, process.stderr.fileno(): self._wrote_errors}
-        self._streams[progress] = self._progressed
+        if progress is not None:
+            self._streams[progress] = self._progressed
         for descriptor in self._streams:
             self._selector.register(descriptor, selectors.EVENT_READ)
         threading.Thread(target=self._send, args=(request,), daemon=True).start()
@@ -43,7 +52,7 @@ class Exchange:
         """Reads for at most that long; returns whether the process has ended and everything is read.
 
         Raises:
-            TooLong: The answer has more than ``ANSWER_LIMIT`` bytes, or the report more than ``reports.LONGEST``.
+            TooLong: The answer has more bytes than it may, or the report more than ``reports.LONGEST``.
         """
         until = time.monotonic() + seconds
         while self._streams:
@@ -59,7 +68,8 @@ class Exchange:
     def close(self) -> None:
         """Closes the pipes."""
         self._selector.close()
-        os.close(self._progress)
+        if self._progress is not None:
+            os.close(self._progress)
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
@@ -74,7 +84,7 @@ class Exchange:
 
     def _answered(self, piece: bytes) -> None:
         self.answer += piece
-        if len(self.answer) > ANSWER_LIMIT:
+        if len(self.answer) > self._most:
             raise TooLong
 
     def _wrote_errors(self, piece: bytes) -> None:

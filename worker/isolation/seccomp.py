@@ -61,7 +61,7 @@ def restrict(*, processes: bool = False, threads: bool = False) -> None:
     """Installs the filter in this process, which has one thread, permanently.
 
     Args:
-        processes: Whether it may make copies of itself and install further filters.
+        processes: Whether it may make copies of itself, wait for them and install further filters.
         threads: Whether it may start threads.
 
     Raises:

@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import os
 import subprocess
 import sys
 import threading
@@ -60,7 +59,7 @@ def _trial(uid: int) -> tuple[tuple[Missing, ...], bool]:
             capture_output=True,
             timeout=SECONDS,
             check=True,
-            env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+            env=launch.bare_environment(),
         )
         return tuple(Missing(**each) for each in json.loads(done.stdout)), True
     except (OSError, subprocess.SubprocessError, ValueError) as error:

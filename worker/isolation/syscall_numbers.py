@@ -9,6 +9,7 @@ space, and ``fallocate`` can reserve room on the disk beyond the largest size of
 
 X86_64 = {
     "read": 0,
+    "wait4": 61,
     "write": 1,
     "readv": 19,
     "writev": 20,
@@ -113,11 +114,11 @@ X86_64 = {
     "getpeername": 52,
     "shutdown": 48,
     "seccomp": 317,
-    "wait4": 61,
 }
 
 AARCH64 = {
     "read": 63,
+    "wait4": 260,
     "write": 64,
     "readv": 65,
     "writev": 66,
@@ -210,5 +211,4 @@ AARCH64 = {
     "getpeername": 205,
     "shutdown": 210,
     "seccomp": 277,
-    "wait4": 260,
 }

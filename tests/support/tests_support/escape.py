@@ -140,8 +140,8 @@ def _shell(_: Target) -> None:
 
 def _execute_from_memory(_: Target) -> None:
     descriptor = os.memfd_create("program")
-    os.write(descriptor, b"no program")
     try:
+        os.write(descriptor, b"no program")
         os.execve(descriptor, ["x"], {})
     except OSError as error:
         if error.errno != errno.ENOEXEC:
