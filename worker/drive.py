@@ -146,8 +146,8 @@ class Drive:
         self._pause()
 
     def _cannot_keep(self, error: OSError) -> None:
-        """A file could not be made, or given its name. The child goes: it may be in the middle of the work, and the next
-        shard is not to hear of that."""
+        """A file could not be made, or given its name. The child may still be working on this shard, so it is ended before the
+        next one."""
         self.slot.drop_child()
         abandon(self.pending, None)
         self.pending = self.pending.emptied()

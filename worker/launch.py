@@ -33,8 +33,16 @@ def command(module: str, *arguments: str, starts_python: bool = False) -> list[s
 
 def import_path() -> list[str]:
     """The entries of ``sys.path`` but for the working directory, which an operator can still add by a ``.pth`` file."""
-    here = os.getcwd()
+    here = working_directory()
     return [entry for entry in sys.path if os.path.isabs(entry) and entry != here and os.path.exists(entry)]
+
+
+def working_directory() -> str | None:
+    """The working directory; ``None`` where it has been deleted."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -61,11 +69,14 @@ def protect(variables: MutableMapping[str, str] = os.environ) -> None:
         variables.pop(name, None)
         if name in safe:
             variables[name] = safe[name]
-    sys.path[:] = [entry for entry in sys.path if entry not in ("", os.getcwd())]
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", working_directory())]
     if bootstrap.ROOT not in sys.path:
         sys.path.append(bootstrap.ROOT)
 
 
 def _is_elsewhere(entry: str) -> bool:
     """Whether an entry of ``PYTHONPATH`` is more than a relative name of the working directory."""
-    return bool(entry) and (os.path.isabs(entry) or Path(entry).resolve() != Path.cwd().resolve())
+    if not entry or os.path.isabs(entry):
+        return bool(entry)
+    here = working_directory()
+    return here is not None and Path(entry).resolve() != Path(here).resolve()

@@ -3,10 +3,12 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,10 +54,57 @@ def test_an_error_is_that_of_the_reader(decoder: Decoder) -> None:
 def test_images_that_end_their_copy_are_told_so_and_the_next_ones_are_decoded(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "SECONDS", 0.5)
+    decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)  # the start takes longer than the time below
+    monkeypatch.setattr(decoding, "SECONDS", 2.0)
     with pytest.raises(InvalidImages, match="decoded in 10 s and 4 GiB of memory, got ones that ended the decoder"):
         decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most="no number")  # type: ignore[arg-type]
     assert decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5).shape == (1, *SHAPE)
+
+
+TRICKLING = """
+import signal, sys, time
+from worker import decoder
+decoder.SECONDS, decoder.KILLED_AFTER = 1, {killed_after}
+def answer(stream):
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    while True:
+        try:
+            stream.write(b" ")
+            stream.flush()
+        except OSError:
+            pass
+        time.sleep(0.1)
+decoder._answer = answer
+sys.argv[1:] = {arguments!r}
+decoder.main()
+"""
+
+
+@pytest.mark.parametrize("killed_after", [2.0, 1000.0])
+def test_code_in_a_copy_that_answers_a_byte_at_a_time_is_given_up_and_killed(
+    decoder: Decoder, killed_after: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has switched off the alarm that should end it. The service does not depend on the decoder's killing it."""
+    real = subprocess.Popen
+
+    def start(command: list[str], **how: Any) -> Any:
+        arguments = command[command.index("worker.decoder") + 1 :]
+        code = TRICKLING.format(arguments=arguments, killed_after=killed_after)
+        return real([sys.executable, "-P", "-c", code], **how)
+
+    def decode() -> None:
+        with pytest.raises(InvalidImages, match="ended the decoder"):
+            decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+        ended.set()
+
+    monkeypatch.setattr(decoding.subprocess, "Popen", start)
+    monkeypatch.setattr(decoding, "SECONDS", 3.0)
+    ended = threading.Event()
+    threading.Thread(target=decode, daemon=True).start()
+    assert ended.wait(20)
+    if killed_after < 10:
+        processes.until(lambda: not system.children(_pid(decoder)), 10, "no copy is left")
 
 
 def test_each_request_has_a_copy_of_its_own_and_all_have_gone_when_they_have_answered(decoder: Decoder) -> None:
@@ -74,6 +123,7 @@ def test_the_process_has_no_credentials_and_no_way_to_write_large_files(
     assert [line.split()[-3] for line in limits.splitlines() if line.startswith("Max address space")] == [
         str(4 * 2**30)
     ]
+    assert [line.split()[3] for line in limits.splitlines() if line.startswith("Max file size")] == ["0"]
 
 
 @pytest.mark.parametrize("total, each", [(2, 0.5), (8, 2), (64, 4)])
