@@ -38,6 +38,7 @@ from worker.settings import Settings
 RATE = 20.0
 P99, MEMORY = 0.250, 400
 """The target: seconds, and MiB of the service's process."""
+WARM = 2.0
 ALL, IDLE = "all of them together", "idle"
 
 
@@ -72,14 +73,20 @@ def _attacked(name: str, victim: site.Victim, target: attacks.Target, pid: int, 
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     names = list(attacks.KINDS) if name == ALL else [name]
-    warm = 1.0 if name != ALL else 4.0
+    imported, begin = context.Semaphore(0), context.Event()
     senders = [
-        context.Process(target=attacks.run, args=(one, target, seconds + warm + 0.2, answers), daemon=True)
+        context.Process(
+            target=attacks.run, args=(one, target, seconds + WARM + 0.2, imported, begin, answers), daemon=True
+        )
         for one in names
     ]
     for sender in senders:
         sender.start()
-    time.sleep(warm)  # they import, and make what they send
+    for _ in senders:
+        imported.acquire()
+    _settled(victim, target.port)
+    begin.set()
+    time.sleep(WARM)  # they make what they send
     measured = _measured(victim, target.port, pid, seconds)
     statuses: Counter[int] = Counter()
     for _ in senders:

@@ -333,11 +333,22 @@ KINDS: dict[str, Callable[[Sender], Awaitable[None]]] = {
 }
 
 
-def run(name: str, target: Target, seconds: float, answers: Any) -> None:
-    """One kind for so many seconds; puts the statuses of its answers. The target of ``multiprocessing.Process``."""
+def run(name: str, target: Target, seconds: float, imported: Any, begin: Any, answers: Any) -> None:
+    """One kind for so many seconds; puts the statuses of its answers. The target of ``multiprocessing.Process``.
+
+    Args:
+        name: Of ``KINDS``.
+        target: What is attacked.
+        seconds: How long.
+        imported: A semaphore that is released when this process has imported what it needs.
+        begin: An event for which it waits then.
+        answers: A queue for the name and the statuses.
+    """
     os.nice(19)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    imported.release()
+    begin.wait()
     sender = Sender(target, seconds)
     try:
         asyncio.run(KINDS[name](sender))
