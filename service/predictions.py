@@ -120,7 +120,7 @@ def _columns(pixels: NDArray[Any], labels: NDArray[np.int64], names: Sequence[st
         digest.update(piece)
     known = {"content_hash": digest.hexdigest(), "count": count, "shape": shape}
     eight_bit = True if pixels.dtype == np.uint8 else None
-    return known | {"num_classes": len(names), "class_names": list(names), "eight_bit": eight_bit}
+    return known | {"num_classes": len(names), "eight_bit": eight_bit}  # the names are the checkpoint's
 
 
 def _planned(
@@ -157,8 +157,7 @@ def _planned(
 
 def class_names(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Those that the checkpoint knows, else the numbers of its classes."""
-    known = (checkpoint.info or {}).get("class_names") or []
-    return tuple(known) or tuple(str(number) for number in range(checkpoint.num_classes or 0))
+    return tuple(checkpoint.class_names or ()) or tuple(str(number) for number in range(checkpoint.num_classes or 0))
 
 
 def answer(database: Database, tenant_id: str, job_id: str) -> Predictions:
@@ -167,15 +166,16 @@ def answer(database: Database, tenant_id: str, job_id: str) -> Predictions:
         job = get(session, Job, tenant_id, job_id)
         if job.priority < jobs.URGENT:
             raise NotFound(expected="the identifier of a request for predictions of yours", got=shown(job_id))
-        dataset = session.get_one(Dataset, job.dataset_id)
+        dataset, checkpoint = session.get_one(Dataset, job.dataset_id), session.get_one(Checkpoint, job.checkpoint_id)
         rows = list(results.certificates(session, job.id))
+    names = class_names(checkpoint)
     given = {name: job.spec[name] for name in ("sigma", "n", "alpha", "seed", "checkpoint")}
     return Predictions(
         job=job.id,
         state=job.state,
         complete=job.state == jobs.SUCCEEDED,
         images=dataset.count or 0,
-        predictions=[_prediction(row, dataset.class_names or []) for row in rows],
+        predictions=[_prediction(row, names) for row in rows],
         problem=views.problem(job.problem),
         **given,
     )

@@ -131,7 +131,7 @@ def numbers(found: Sources, rows: Digest) -> Report:
         facts_asked(spec, summary.total),
         inputs=summary.total,
         cap=procedure.cap,
-        class_names=found.dataset.class_names,
+        class_names=found.dataset.class_names or found.checkpoint.class_names,
         unfinished=max(0, rows.sums.evaluated - summary.done) if spec.sampling == "anytime" else 0,
         pixels=math.prod(found.dataset.shape or ()) or None,
         grouped=grouped(found),

@@ -78,7 +78,7 @@ def list_class_names(
     """All class names, in the order of the labels."""
     with database.read() as session:
         row = get(session, Checkpoint, tenant_id, checkpoint_id)
-        return names_page((row.info or {}).get("class_names") or [], limit, cursor)
+        return names_page(row.class_names or [], limit, cursor)
 
 
 @router.delete("/{checkpoint_id}", operation_id="delete_checkpoint", status_code=204, responses=problems(404, 409))

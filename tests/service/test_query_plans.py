@@ -30,6 +30,7 @@ LARGE = {
         "upload",
         "dataset",
         "checkpoint",
+        "conversion_file",
         "part",
         "part_upload",
     ),
@@ -41,7 +42,7 @@ MOST = {"sqlite": 60_000, "postgresql": 8_000}
 WHOLE = {
     "worker/store/counters:done": "a scrape adds up what all jobs have done, in one pass",
     "service/metrics:_counts": "a scrape counts jobs by state and kind in an index, and shards that are not done",
-    "worker/store/registry:_delete": "ten minutes apart, a worker looks for blobs that no row of any table names",
+    "worker/store/registry:collect": "ten minutes apart, a worker looks for blobs that no row of any table names",
     "worker/store/registry:collect_orphans": "ten minutes apart, a worker looks for files that no blob's row names",
     "worker/store/part_uploads:clean": "ten minutes apart, a worker looks for folders that no upload in parts has",
 }

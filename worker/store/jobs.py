@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from worker.store import counters
 from worker.store.clock import clock, instant
+from worker.store.columns import json_size
 from worker.store.conditions import is_ready
 from worker.store.result_tables import JobSummary
 from worker.store.session import new_id
@@ -90,6 +91,7 @@ def submit(session: Session, new: NewJob) -> Job:
         priority=new.priority,
         deadline=None if new.seconds_to_end is None else clock() + new.seconds_to_end,
         estimated_seconds=new.estimated_seconds,
+        stored=json_size(new.spec),
         needs_id=new.needs_id,
         auto=new.auto,
         content_key=new.content_key,
@@ -237,11 +239,31 @@ def delete(session: Session, job_id: str) -> bool:
     if lock(session, job_id) not in TERMINAL or active_dependents(session, job_id):
         return False
     counters.keep_done(session, job_id)
-    dataset_id = session.scalar(select(Job.dataset_id).where(Job.id == job_id))
+    used = select(Job.dataset_id, Job.test_dataset_id, Job.checkpoint_id).where(Job.id == job_id)
+    dataset_id, test_dataset_id, checkpoint_id = session.execute(used).one()
     session.execute(update(Job).where(Job.needs_id == job_id).values(needs_id=None))
     session.execute(sql_delete(Job).where(Job.id == job_id))
     _delete_attached(session, dataset_id)
+    for table, row_id in ((Dataset, dataset_id), (Dataset, test_dataset_id), (Checkpoint, checkpoint_id)):
+        if row_id is not None:
+            strip_deleted(session, table, row_id)
     return True
+
+
+def strip_deleted(session: Session, table: type[Dataset] | type[Checkpoint], row_id: str) -> None:
+    """Frees what a deleted dataset or checkpoint still holds, once no job is left whose report describes it."""
+    row = session.get(table, row_id, populate_existing=True)
+    if row is None or row.state != "deleted":
+        return
+    described = Job.kind.not_in(("convert", "train") if table is Checkpoint else ("convert",))
+    columns = (Job.checkpoint_id,) if table is Checkpoint else (Job.dataset_id, Job.test_dataset_id)
+    queries = (select(Job.id).where(column == row_id, described).limit(1) for column in columns)
+    if any(session.scalar(query) is not None for query in queries):
+        return
+    row.source, row.class_names, row.problem, row.stored = {"sha256": row.source.get("sha256")}, None, None, 0
+    if isinstance(row, Checkpoint):
+        row.info = None
+    session.flush()
 
 
 def _delete_attached(session: Session, dataset_id: str | None) -> None:
