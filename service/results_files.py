@@ -1,7 +1,8 @@
 """Uploaded results files as runs to compare: small ones are read here, large ones in a process of their own.
 
-Reading takes seconds of processor time and thirty times the file's size in memory. In this process that would make every
-other request wait. The other process (``results_process``) has limits on memory and time and answers with arrays.
+Reading takes about a second of processor time for each MiB, and thirty times the file's size in memory. In this process
+that would delay every other request. The other process (``results_process``) has limits on memory and time and answers with
+arrays.
 """
 
 import json
@@ -28,7 +29,7 @@ from service.errors import TooManyWait
 from worker import launch
 
 NDJSON = (".ndjson", ".jsonl")
-SMALL = 2**20
+SMALL = 64 * 2**10
 """Bytes up to which a file is read in this process, in the thread of its request."""
 SECONDS = 30
 """For one large file."""

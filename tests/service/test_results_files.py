@@ -132,3 +132,12 @@ def test_facts_survive_the_way_back(tmp_path: Path) -> None:
     found = read(ndjson(tmp_path))
     assert asdict(found.facts)["how"]["sampling"] == "fixed"
     assert (found.facts.n, found.facts.sigma) == (1000, 0.25)
+
+
+def test_the_largest_file_that_a_comparison_takes_is_read_within_the_limits(tmp_path: Path) -> None:
+    line = ndjson(tmp_path).read_text().splitlines()[0]
+    rows = 16 * 2**20 // (len(line) + 6)
+    path = tmp_path / "full.ndjson"
+    path.write_text("".join(line.replace('"index": 0', f'"index": {at}') + "\n" for at in range(rows)))
+    assert 15 * 2**20 < path.stat().st_size <= 16 * 2**20
+    assert read(path, rows=500_000).evaluated == rows
