@@ -5,7 +5,7 @@ every certificate that it has stored holds as it is.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -27,10 +27,12 @@ from service.idempotency import came_before, once
 from service.planned import ready
 from service.prediction_query import PredictionQuery
 from service.prediction_schemas import Predictions, SmoothedPrediction
+from service.row_answers import MOST_NUMBERS
 from service.uploading import check_room
 from service.watch import Standing
 from worker.settings import Settings
 from worker.store import blobs, jobs, planning, registry, results, storage, urgent
+from worker.store.rows import numbers_in
 from worker.store.session import Database
 from worker.store.tables import Checkpoint, Dataset, Job
 
@@ -167,21 +169,33 @@ def answer(database: Database, tenant_id: str, job_id: str) -> Predictions:
         if job.priority < jobs.URGENT:
             raise NotFound(expected="the identifier of a request for predictions of yours", got=shown(job_id))
         dataset, checkpoint = session.get_one(Dataset, job.dataset_id), session.get_one(Checkpoint, job.checkpoint_id)
-        rows = list(results.certificates(session, job.id))
-    names = class_names(checkpoint)
+        names = class_names(checkpoint)
+        predicted = _predictions(results.certificates(session, job.id), names)
     given = {name: job.spec[name] for name in ("sigma", "n", "alpha", "seed", "checkpoint")}
     return Predictions(
         job=job.id,
         state=job.state,
         complete=job.state == jobs.SUCCEEDED,
         images=dataset.count or 0,
-        predictions=[_prediction(row, names) for row in rows],
+        predictions=predicted,
         problem=views.problem(job.problem),
         **given,
     )
 
 
-def _prediction(row: Certificate, names: Sequence[str]) -> SmoothedPrediction:
+def _predictions(rows: Iterable[Certificate], names: Sequence[str]) -> list[SmoothedPrediction]:
+    """One for each row; from the row on with which there are too many class counts, without them."""
+    shown: list[SmoothedPrediction] = []
+    numbers = 0
+    for row in rows:
+        numbers += numbers_in(row)
+        shown.append(_prediction(row, names, counts=numbers <= MOST_NUMBERS))
+    if numbers > MOST_NUMBERS:  # all or none
+        shown = [each.model_copy(update={"counts0": None, "counts": None}) for each in shown]
+    return shown
+
+
+def _prediction(row: Certificate, names: Sequence[str], *, counts: bool) -> SmoothedPrediction:
     abstained = row.prediction == ABSTAIN
     return SmoothedPrediction(
         index=row.index,
@@ -192,8 +206,8 @@ def _prediction(row: Certificate, names: Sequence[str]) -> SmoothedPrediction:
         p_lower=row.p_lower,
         n0=row.n0,
         n=row.n,
-        counts0=list(row.counts0),
-        counts=list(row.counts),
+        counts0=list(row.counts0) if counts else None,
+        counts=list(row.counts) if counts else None,
         at_cap=row.at_cap,
         seconds=row.seconds,
         error=row.error,

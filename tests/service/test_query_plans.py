@@ -53,6 +53,7 @@ MUCH = {
     "worker/store/storage:usage": "what is stored for a tenant is added up, from its rows alone",
     "worker/store/storage:_rows": "the same of its results, by the totals of its jobs",
     "worker/store/storage:_outputs": "the same of what its unfinished jobs will make",
+    "worker/store/registry:expire_uploads": "a worker compares old uploads with the files of active conversions",
     "worker/store/urgent:kept": "a request for predictions adds up those that are kept",
     "worker/store/urgent:forget_beyond": "the same where there are too many",
 } | WHOLE
