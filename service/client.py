@@ -249,17 +249,13 @@ class Client:
         return Usage.model_validate_json(self.http.send("GET", "/v1/usage").content)
 
     def delete(self, thing: Dataset | Checkpoint | Upload | Job | str) -> None:
-        """Deletes a data set, a checkpoint, an upload or a job with its results; 409 while an active job or a conversion needs it.
-
-        What has no identifier of another kind is the name of an upload; ``parts_...`` is one that was not completed.
-        """
+        """Deletes a dataset, a checkpoint, an upload, complete or in parts, or a job with its results; 409 while an active job or
+        a conversion needs it. What is no identifier of another kind is the name of an upload."""
         name = _id(thing)
-        if name.startswith("parts_"):
-            self.http.send("DELETE", f"/v1/uploads/{url_part(name)}/parts")
-            return
         found = re.fullmatch(r"([a-z]+)_[0-9a-f]{28}", name)
-        noun = NOUNS.get(found[1], "uploads") if found else "uploads"
-        self.http.send("DELETE", f"/v1/{noun}/{url_part(name)}")
+        prefix = found[1] if found else ""
+        ending = "/parts" if prefix == "parts" else ""
+        self.http.send("DELETE", f"/v1/{NOUNS.get(prefix, 'uploads')}/{url_part(name)}{ending}")
 
     def train(self, *, dataset: Dataset | str, **fields: Any) -> Job:
         """Submits a training job; the other fields are those of ``rs_core.spec.TrainSpec``, ``name`` and ``preset``.
