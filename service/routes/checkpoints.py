@@ -43,7 +43,7 @@ def create_checkpoint(
         storage.require_count(session, tenant_id, settings, storage.CHECKPOINTS)
         source = _source(session, tenant_id, body)
         expected = expected_output(session, source)
-        storage.require(session, tenant_id, settings, expected + storage.JOB_BYTES)
+        storage.require(session, tenant_id, settings, expected + storage.conversion_of(source))
         return registry.create(session, Checkpoint, tenant_id, body.name, source, output_bytes=expected)[0].id
 
     request = {"make": "checkpoint", **body.model_dump(mode="json")}

@@ -49,8 +49,8 @@ def created() -> Mapped[float]:
 
 
 def json_size(*values: Any) -> int:
-    """Bytes of values as JSON, as a row stores them; None takes none."""
-    return sum(len(json.dumps(value)) for value in values if value is not None)
+    """Bytes of values as JSON, as a row stores them; what is empty or None takes none."""
+    return sum(len(json.dumps(value)) for value in values if value)
 
 
 def partial(condition: str) -> dict[str, Any]:

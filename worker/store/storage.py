@@ -6,7 +6,8 @@ it, too. Deleting frees quota at once. Active work is charged for what it will s
 a conversion.
 
 Row sizes are estimates for both databases, with their indexes: ``ROW_BYTES`` for a result and ``CLASS_BYTES`` more for
-each class, whose votes it holds as JSON; ``JOB_BYTES`` for a job with its specification, shards and events.
+each class, whose votes it holds as JSON; ``JOB_BYTES`` for a job with its shards and events. Specifications, class names and
+records of checkpoints, which tenants write, are charged by their length (the columns ``stored``).
 
 Functions take a session and never commit. Callers that add something call :func:`hold` first, so that concurrent additions are
 counted one after the other.
@@ -23,6 +24,7 @@ from sqlalchemy.orm import Session
 from rs_core.errors import BeyondStorage, StorageUsedUp
 from worker.settings import Settings
 from worker.store import jobs
+from worker.store.columns import json_size
 from worker.store.registry import DELETED
 from worker.store.result_tables import JobSummary
 from worker.store.tables import (
@@ -86,8 +88,8 @@ class Recent:
     """What tenants were found to have stored a moment ago, and what this process has let through since.
 
     Adding up takes some 20 ms for a tenant with as many things as it may have, and on SQLite all other writers wait for that.
-    It is left out for ``LASTS`` seconds where the quota is far from used up: what other processes add meanwhile fits into the
-    rest.
+    It is left out for ``LASTS`` seconds where the quota is far from used up: the remaining 10 % covers what other processes
+    add meanwhile.
     """
 
     LASTS = 5.0
@@ -98,7 +100,7 @@ class Recent:
         self._known: dict[str, tuple[float, int]] = {}
 
     def note(self, tenant_id: str, used: int) -> None:
-        """Takes in what was just added up."""
+        """Records a freshly computed sum."""
         with self._lock:
             if len(self._known) > MOST_KNOWN:
                 self._known.clear()
@@ -131,6 +133,9 @@ def usage(session: Session, tenant_id: str, *, without_output_of: str | None = N
     )
     begun, announced = session.execute(parts).one()
     sizes[PARTS] = begun, announced
+    for kind, table in ((DATASETS, Dataset), (CHECKPOINTS, Checkpoint)):
+        count, size = sizes.get(kind, (0, 0))
+        sizes[kind] = count, size + _texts(session, table, tenant_id)
     sizes[RESULTS] = _rows(session, tenant_id)
     sizes[OUTPUTS] = _outputs(session, tenant_id, without_output_of)
     order = (UPLOADS, PARTS, DATASETS, CHECKPOINTS, PREDICTIONS, SOFT_LABELS, SNAPSHOTS, RESULTS, OUTPUTS)
@@ -196,6 +201,12 @@ def rows_of(kind: str, total: int, num_classes: int) -> int:
     """Bytes of the job of this kind and its ``total`` rows of results."""
     votes = 0 if kind == "train" else num_classes * CLASS_BYTES
     return JOB_BYTES + total * (ROW_BYTES + votes)
+
+
+def conversion_of(source: dict[str, Any]) -> int:
+    """Bytes of the job that converts ``source``, and of the row that it makes."""
+    names = json_size(source.get("class_names"))
+    return JOB_BYTES + names + 2 * json_size({key: value for key, value in source.items() if key != "class_names"})
 
 
 def _used_up(settings: Settings, used: int, needed: int) -> StorageUsedUp:
@@ -264,7 +275,14 @@ def _rows(session: Session, tenant_id: str) -> tuple[int, int]:
     )
     count, size = session.execute(query).one()
     keys = session.scalar(select(func.count()).select_from(Idempotency).where(Idempotency.tenant_id == tenant_id)) or 0
-    return count, int(size) + count * JOB_BYTES + keys * KEY_BYTES
+    return count, int(size) + _texts(session, Job, tenant_id) + count * JOB_BYTES + keys * KEY_BYTES
+
+
+def _texts(session: Session, table: type[Dataset] | type[Checkpoint] | type[Job], tenant_id: str) -> int:
+    """Bytes of the JSON columns of the tenant's rows, out of an index alone."""
+    return int(
+        session.scalar(select(func.coalesce(func.sum(table.stored), 0)).where(table.tenant_id == tenant_id)) or 0
+    )
 
 
 def _outputs(session: Session, tenant_id: str, without: str | None) -> tuple[int, int]:

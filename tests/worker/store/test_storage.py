@@ -9,6 +9,7 @@ from tests_support import things
 from rs_core.errors import BeyondStorage, StorageUsedUp
 from worker.settings import Settings
 from worker.store import jobs, part_uploads, registry, storage
+from worker.store.columns import json_size
 from worker.store.result_tables import JobSummary
 from worker.store.session import Database
 from worker.store.tables import Blob, Checkpoint, Dataset, Idempotency, Job, Shard
@@ -53,14 +54,23 @@ def test_everything_that_a_tenant_stores_counts(database: Database, tenant_id: s
         train = _job(session, tenant_id, "train")
         session.get_one(Shard, (train.id, 0)).resume = {"sha256": _blob(session, "s", 1_000_000)}
         _job(session, tenant_id, "certify", total=7, checkpoint_id="c")
-        registry.create(session, Dataset, tenant_id, "made", {"files": []}, output_bytes=2**40)
+        source = {"files": [{"name": "a", "sha256": "a" * 64}], "class_names": ["cat", "dog"]}
+        made, conversion = registry.create(session, Dataset, tenant_id, "made", source, output_bytes=2**40)
         session.add(Idempotency(tenant_id=tenant_id, key="k", body_hash="", resource_id="x"))
     found = _sizes(database, tenant_id)
-    rows = 4 * storage.JOB_BYTES + 10 * storage.ROW_BYTES + 7 * 10 * storage.CLASS_BYTES + storage.KEY_BYTES
+    names, origin = json_size(source["class_names"]), json_size({"files": source["files"]})
+    assert made.stored == names + origin and storage.conversion_of(source) >= made.stored + storage.JOB_BYTES
+    rows = (
+        json_size(conversion.spec)
+        + 4 * storage.JOB_BYTES
+        + 10 * storage.ROW_BYTES
+        + 7 * 10 * storage.CLASS_BYTES
+        + storage.KEY_BYTES
+    )
     assert found == {
         "uploads": (1, 1),
         "part_uploads": (1, 10),
-        "datasets": (1, 100),
+        "datasets": (1, 100 + names + origin),
         "checkpoints": (1, 1_000),
         "predictions": (1, 10_000),
         "soft_labels": (1, 100_000),
@@ -69,7 +79,7 @@ def test_everything_that_a_tenant_stores_counts(database: Database, tenant_id: s
         "expected_outputs": (1, 2**40),
     }
     with database.read() as session:
-        assert storage.usage(session, tenant_id).size == 1_111_101 + 10 + rows + 2**40
+        assert storage.usage(session, tenant_id).size == 1_111_101 + 10 + names + origin + rows + 2**40
         assert storage.usage(session, things.tenant_in(session, "other")).size == 0
 
 
@@ -156,3 +166,26 @@ def test_usage_is_added_up_anew_where_the_quota_is_nearly_used_up(database: Data
         storage.require(session, tenant_id, settings, 900)
         with pytest.raises(StorageUsedUp):
             storage.require(session, tenant_id, settings, 901)
+
+
+def test_what_a_deleted_dataset_still_holds_is_charged_and_goes_with_the_last_job_that_it_describes(
+    database: Database, tenant_id: str
+) -> None:
+    names = ["cat", "dog"]
+    with database.write() as session:
+        dataset, conversion = registry.create(session, Dataset, tenant_id, "d", {"class_names": names, "files": []})
+        checkpoint, _ = registry.create(session, Checkpoint, tenant_id, "c", {"files": []})
+        registry.make_ready(session, checkpoint, {"info": {"class_names": names, "sigma": 1.0}})
+        jobs.cancel(session, conversion.id)
+        dataset.state = "ready"
+        job = _job(session, tenant_id, "certify", dataset_id=dataset.id, checkpoint_id=checkpoint.id)
+        jobs.cancel(session, job.id)
+        for row in (dataset, checkpoint):
+            registry.remove(session, row)
+        assert (dataset.class_names, checkpoint.class_names) == (names, names), "a report still describes them"
+        assert dataset.stored and checkpoint.stored
+        jobs.delete(session, job.id)
+        for row in (dataset, checkpoint):
+            session.refresh(row)
+            assert (row.class_names, row.stored, row.source) == (None, 0, {"sha256": None})
+        assert checkpoint.info is None
