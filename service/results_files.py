@@ -33,8 +33,6 @@ SMALL = 64 * 2**10
 """Bytes up to which a file is read in this process, in the thread of its request."""
 SECONDS = 30
 """For one large file."""
-MEMORY = 2 * 2**30
-"""Bytes of address space of the process that reads a large file."""
 AT_ONCE = 2
 """Large files that are read at a time, of all tenants."""
 PATIENCE = 10.0
@@ -53,7 +51,7 @@ TYPES = {
 _reading = threading.BoundedSemaphore(AT_ONCE)
 
 
-def read_run(path: Path, *, run: str, file: str, rows: int) -> Run:
+def read_run(path: Path, *, run: str, file: str, rows: int, memory: int) -> Run:
     """Reads a results file of certificates: NDJSON by the ending of its name, else the field's TSV.
 
     Args:
@@ -61,6 +59,7 @@ def read_run(path: Path, *, run: str, file: str, rows: int) -> Run:
         run: Name of the run.
         file: Name of the file, for errors.
         rows: Most rows that it may have.
+        memory: Bytes of address space of the process that reads a large file.
 
     Raises:
         InvalidResults: It is not valid, has too many rows, or cannot be read within the limits.
@@ -69,8 +68,8 @@ def read_run(path: Path, *, run: str, file: str, rows: int) -> Run:
     if path.stat().st_size <= SMALL:
         return run_from(path, run=run, file=file, rows=rows)
     with _turn():
-        request = {"path": str(path.absolute()), "run": run, "file": file, "rows": rows}
-        return _in_process(request | {"memory": MEMORY, "seconds": SECONDS})
+        request = {"path": str(path.absolute()), "run": run, "file": file, "rows": rows, "memory": memory}
+        return _in_process(request | {"seconds": SECONDS})
 
 
 def run_from(path: Path, *, run: str, file: str, rows: int) -> Run:
@@ -107,7 +106,7 @@ def from_answer(answer: bytes) -> Run:
 
 
 def _in_process(request: dict[str, Any]) -> Run:
-    limits = f"{SECONDS} s and {MEMORY // 2**30} GiB of memory"
+    limits = f"{SECONDS} s and {request['memory'] // 2**20:,} MiB of memory"
     refused = InvalidResults(
         expected=f"a file that can be read within {limits}",
         got="one that cannot; `radii compare` reads it on your own machine",

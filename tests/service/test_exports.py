@@ -61,7 +61,7 @@ def test_a_report_of_rows_with_many_classes_reads_a_few_rows_at_a_time(
     assert peak(report) < 8 * MIB
     monkeypatch.undo()
     report()
-    few, all_at_once = ([str(vars(digest)) for digest in digests])
+    few, all_at_once = [str(vars(digest)) for digest in digests]
     assert few == all_at_once, "the report is the same"
 
 
