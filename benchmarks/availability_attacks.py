@@ -37,6 +37,7 @@ class Target:
     checkpoint: str
     bomb: str
     radii: str
+    votes: str
 
 
 class Sender:
@@ -65,9 +66,9 @@ class Sender:
 
         await asyncio.gather(*map(on, range(count)))
 
-    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection from the hostile address."""
-        return await asyncio.open_connection("127.0.0.1", self.target.port, local_addr=(SOURCE, 0))
+    async def open(self, source: str = SOURCE) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection from a hostile address."""
+        return await asyncio.open_connection("127.0.0.1", self.target.port, local_addr=(source, 0))
 
     async def ask(self, method: str, path: str, body: bytes = b"", *, key: bool = True, **headers: str) -> None:
         """One request on a connection of its own, its answer read to the end."""
@@ -262,6 +263,54 @@ async def jobs_and_metrics(sender: Sender) -> None:
     await sender.times(24, act)
 
 
+async def unread_answers(sender: Sender) -> None:
+    """Large answers without a key, asked for eight at a time on 18 connections of three addresses, and never read."""
+
+    async def act(number: int) -> None:
+        _, writer = await sender.open(f"127.0.0.{2 + number % 3}")
+        try:
+            writer.write(sender.head("GET", "/openapi.json", key=False) * 8)
+            sender.statuses[ENDED] += 1
+            await asyncio.sleep(sender.left())
+        finally:
+            writer.close()
+
+    await sender.times(18, act)
+
+
+async def guessed_keys(sender: Sender) -> None:
+    """Requests with made-up keys and long heads, whose connections are closed at once."""
+
+    async def act(_: int) -> None:
+        _, writer = await sender.open()
+        writer.write(sender.head("GET", "/v1/jobs", key=False, Authorization="Bearer guess", X_Long="x" * 8_000))
+        await writer.drain()
+        writer.close()
+        sender.statuses[ENDED] += 1
+
+    await sender.times(8, act, pause=0.001)
+
+
+async def votes_compared(sender: Sender) -> None:
+    """A results file of votes, one MiB of NDJSON, compared."""
+    await sender.times(4, lambda _: sender.ask("GET", f"/v1/compare?file={sender.target.votes}"))
+
+
+async def small_things(sender: Sender) -> None:
+    """Readiness, usage, and uploads that are made and deleted, 16 at a time."""
+
+    async def act(number: int) -> None:
+        if number % 4 == 0:
+            await sender.ask("GET", "/readyz", key=False)
+        elif number % 4 == 1:
+            await sender.ask("GET", "/v1/usage")
+        else:
+            await sender.ask("PUT", f"/v1/uploads/small-{number}", b"small")
+            await sender.ask("DELETE", f"/v1/uploads/small-{number}")
+
+    await sender.times(16, act)
+
+
 KINDS: dict[str, Callable[[Sender], Awaitable[None]]] = {
     "a results file with a radius of 20,000 digits, compared": long_radius,
     "JSON with 900,000 unknown fields": unknown_fields,
@@ -277,6 +326,10 @@ KINDS: dict[str, Callable[[Sender], Awaitable[None]]] = {
     "deeply nested JSON": deep_json,
     "queries and headers of 60 KiB": long_heads,
     "many jobs, lists of them and scrapes": jobs_and_metrics,
+    "answers that nobody reads": unread_answers,
+    "made-up keys on connections that are closed": guessed_keys,
+    "a results file of votes, compared": votes_compared,
+    "readiness, usage, small uploads and deletions": small_things,
 }
 
 

@@ -1,6 +1,7 @@
 """What an error of a library or of a user's network says, in one line that a person can use. Torch-free."""
 
 import re
+from collections.abc import Collection
 
 from rs_core.errors import NetworkFailed, RadiiError
 
@@ -36,18 +37,37 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
-def raise_as_network_failure(error: Exception, shape: tuple[int, ...] | None = None) -> None:
+def comes_from(error: BaseException, modules: Collection[object]) -> bool:
+    """Whether an error was raised in a forward pass of one of ``modules`` (of torch), or in a backward pass."""
+    known = {id(module) for module in modules}
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        file = frame.f_code.co_filename.replace("\\", "/")
+        if file.endswith("torch/nn/modules/module.py") and id(frame.f_locals.get("self")) in known:
+            return True
+        if "torch/autograd/" in file:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def raise_as_network_failure(
+    error: Exception, shape: tuple[int, ...] | None = None, *, differentiated: bool = False
+) -> None:
     """Raises :class:`NetworkFailed` for an error of the network, which a user can mend; does nothing for another kind of
     error, or one of the device.
 
     Args:
-        error: what a forward or backward pass raised; running out of memory is told apart before.
-        shape: of the batch that the network was given, (B, C, H, W).
+        error: What a forward or backward pass raised; running out of memory is told apart before.
+        shape: Of the batch that the network was given, (B, C, H, W).
+        differentiated: Whether there were backward passes, too.
     """
     device = "CUDA" in str(error) or "cuDNN" in str(error)
     if isinstance(error, RadiiError) or device:
         return
     if isinstance(error, RuntimeError | TypeError | IndexError | ValueError):
         given = "" if shape is None else f" of shape {tuple(shape)}"
-        expected = f"a network that takes float32 images (B, C, H, W){given}"
+        also = " and can be differentiated with respect to them" if differentiated else ""
+        expected = f"a network that takes float32 images (B, C, H, W){given}{also}"
         raise NetworkFailed(expected=expected, got=cause_of(error)) from error

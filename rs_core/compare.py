@@ -1,5 +1,5 @@
 """A comparison of runs: certified accuracy and ACR of each, on all its inputs and on those that all share, with paired tests
-of each against a baseline; and what was published, to be laid beside.
+of each against a baseline; and published results to compare with.
 
 Definitions are those of ``report``; which inputs are shared is told in ``aligned``, the tests are in ``paired``, and the
 sentences that a reader needs in ``compare_notes``. On a run's own inputs those that are not done count as not certified; among
@@ -14,14 +14,14 @@ from typing import Any
 
 from rs_core.aligned import Aligned, Run, align, photographs_of
 from rs_core.compare_notes import notes, procedure_text
-from rs_core.digest import photograph_sums
+from rs_core.digest import by_photograph, photograph_sums, shown_in
 from rs_core.errors import InvalidResults, InvalidSpec
 from rs_core.fields import Bound, Noise, Precision, Sampling
 from rs_core.paired import RESAMPLES, AcrDifference, Discordance, acr_difference, discordance, holm
-from rs_core.photographs import Photographs, Unit, known_sizes
+from rs_core.photographs import Photographs, Unit
 from rs_core.published import Published
 from rs_core.report import plain
-from rs_core.tally import CONFIDENCE, ByPhotograph, Columns, CurvePoint, curve, grid, point, radii_up_to, sums_of
+from rs_core.tally import CONFIDENCE, Columns, CurvePoint, curve, grid, point, radii_up_to, sums_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def compare(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
-    """The comparison of ``runs``, which have different names; one alone may be laid beside ``published``.
+    """The comparison of ``runs``, which have different names; one alone may be compared with ``published``.
 
     ``baseline``: the run that the others are tested against, else the first; ``all_pairs``: test every two; ``radii``: the
     grid, else a round one up to the largest cap, with the radii of ``at_radii`` runs and of what was published; ``resamples``
@@ -221,7 +221,8 @@ def figures(
 ) -> Figures:
     """The figures of some rows, out of ``inputs``, which show these ``photographs``."""
     sums = sums_of(rows, radii, cap)
-    zero, by_radius = _by_photograph(rows, radii, inputs, photographs)
+    at = None if photographs is None else photograph_sums(rows, radii, photographs.starts)
+    zero, by_radius = by_photograph(at, shown_in(at, photographs, inputs - len(rows.index)))
     return Figures(
         inputs=inputs,
         units=inputs if zero is None else zero.sizes.photographs,
@@ -234,19 +235,6 @@ def figures(
         at_cap=sums.at_cap,
         share_at_cap=None if sums.at_cap is None else sums.at_cap / inputs,
     )
-
-
-def _by_photograph(
-    rows: Columns, radii: tuple[float, ...], inputs: int, photographs: Photographs | None
-) -> tuple[ByPhotograph | None, list[ByPhotograph] | None]:
-    """Correct inputs, and those at each radius, by photograph; nothing where each input shows another one."""
-    sums = None if photographs is None else photograph_sums(rows, radii, photographs.starts)
-    if photographs is None or sums is None:
-        return None, None
-    sizes = known_sizes(photographs.sizes(sums.evaluated), inputs - len(rows.index))
-    if sizes is None:
-        return None, None
-    return ByPhotograph(sums.correct, sizes), [ByPhotograph(counts, sizes) for counts in sums.at]
 
 
 def _pairs(

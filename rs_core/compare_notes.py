@@ -6,7 +6,7 @@ import numpy as np
 
 from rs_core.aligned import Aligned, Run
 from rs_core.paired import MOST_RESAMPLED
-from rs_core.photographs import UNKNOWN_PHOTOGRAPHS, repeat_of, repeats_note, told
+from rs_core.photographs import UNKNOWN_PHOTOGRAPHS, dataset_repeats_note, repeat_of, repeats_note, told
 from rs_core.published import Published
 from rs_core.tally import CONFIDENCE
 from rs_core.tsv import rounded_down
@@ -101,8 +101,12 @@ def _units(runs: Sequence[Run], shared: Aligned) -> Iterator[str]:
                 f"{mixed:,} photographs have images of different labels: the dataset's groups are not all of the same "
                 "photographs in the same order, and tests and intervals may be wrong."
             )
-    elif all(run.data is None and run.photographs is None for run in runs):
-        yield UNKNOWN_PHOTOGRAPHS + repeats_note(repeat_of(shared.rows[0].label))
+    elif all(run.photographs is None for run in runs):
+        period = repeat_of(shared.rows[0].label)
+        if all(run.data is None for run in runs):
+            yield UNKNOWN_PHOTOGRAPHS + repeats_note(period)
+        else:
+            yield from dataset_repeats_note(period)
 
 
 def _different_labels(shared: Aligned) -> int:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rs_core.certify.decision import UNKNOWN_LABEL, Certificate
 from rs_core.photographs import Counts, Photographs
-from rs_core.tally import Columns, Tally, columns, grid, sums_of
+from rs_core.tally import ByPhotograph, Columns, Shown, Tally, columns, grid, sums_of
 
 STEPS = 50_000
 """Steps from 0 to the cap, and of p_lower from 0 to 1, in the digest of very many rows."""
@@ -297,7 +297,16 @@ def group_sums(rows: Columns, starts: Sequence[int]) -> dict[int, ClassSums]:
 def photograph_sums(
     rows: Columns, radii: Sequence[float], starts: Sequence[int], *, photographs: int = 0
 ) -> PhotographSums | None:
-    """The rows of each photograph, of ``photographs`` at least; None where the dataset has no groups. ``radii`` ascend."""
+    """The rows of each photograph.
+
+    Args:
+        radii: At which correct rows are counted, in [0, 1]-pixel l2 units, ascending.
+        starts: The first index of each group of the dataset, ascending from 0; empty of a dataset without groups.
+        photographs: How many there are at least; later ones have no row.
+
+    Returns:
+        None without groups.
+    """
     if not starts:
         return None
     number = Photographs(tuple(starts)).numbers(rows.index)
@@ -309,6 +318,20 @@ def photograph_sums(
     at_least = np.cumsum(table[::-1], axis=0)[::-1]
     evaluated = np.bincount(number, minlength=length)
     return PhotographSums(evaluated.astype(np.int64), at_least[0].astype(np.int64), at_least[1:].astype(np.int64))
+
+
+def shown_in(sums: PhotographSums | None, photographs: Photographs | None, missing: int) -> Shown | None:
+    """Which of the rows summed up show the same photograph; see :meth:`Shown.of`."""
+    return None if sums is None else Shown.of(sums.evaluated, photographs, missing)
+
+
+def by_photograph(
+    sums: PhotographSums | None, shown: Shown | None
+) -> tuple[ByPhotograph | None, list[ByPhotograph] | None]:
+    """Correct inputs, and those at each radius of the grid, by photograph; nothing where each input shows another one."""
+    if sums is None or shown is None:
+        return None, None
+    return ByPhotograph(sums.correct, shown.sizes), [ByPhotograph(counts, shown.sizes) for counts in sums.at]
 
 
 def _both(one: PhotographSums | None, other: PhotographSums | None, sign: int) -> PhotographSums | None:

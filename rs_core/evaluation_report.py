@@ -12,27 +12,25 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from rs_core.certify.decision import ABSTAIN, Certificate
 from rs_core.errors import InvalidResults, Mismatch
 from rs_core.evaluate.records import Evaluated, Found
 from rs_core.evaluate_spec import points_of
-from rs_core.photographs import Photographs, Sizes, Unit, known_sizes, unit_note
+from rs_core.photographs import Photographs, Sizes, Unit, unit_note
 from rs_core.procedure_text import Made
 from rs_core.report import plain
 from rs_core.soft_labels import ALPHA
 from rs_core.spec import Attack, AutoAttack, EvaluateSpec
-from rs_core.tally import CONFIDENCE, ByPhotograph, Share, share_of
+from rs_core.tally import CONFIDENCE, Share, Shown, share_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class PointRow:
     """All inputs at one point.
 
-    ``accuracy`` is of all inputs, with its interval; ``unbroken`` is the share of all inputs on which PREDICT
-    answers the label or abstains, which bounds true accuracy under attack from above, but for alpha. The other numbers are over the inputs that are done:
-    ``abstained`` a share, ``distance`` the mean and ``farthest`` the largest l2 distance, ``true_votes`` and ``other_votes`` the
+    ``accuracy`` is of all inputs, with its interval; ``unbroken`` is the share of all inputs on which PREDICT answers the label
+    or abstains, which bounds true accuracy under attack from above, but for alpha. The other numbers are over the inputs that are
+    done: ``abstained`` a share, ``distance`` the mean and ``farthest`` the largest l2 distance, ``true_votes`` and ``other_votes`` the
     mean shares of votes for the label and for the strongest other class. ``certified`` is the share of all inputs that are
     certified as their label at a radius of at least the point, where certificates are known.
     """
@@ -122,9 +120,16 @@ def summarize(
     certificates: Mapping[int, Certificate] | None = None,
     photographs: Photographs | None = None,
 ) -> EvaluationReport:
-    """The report of the rows of an evaluation, in any order; ``total`` are the inputs of the job,
-    ``certificates`` are by index, ``photographs`` says which inputs show the same one. Raises :class:`InvalidResults` where there is nothing to report, an index comes twice, or
-    points are not those that were asked for."""
+    """The report of the rows of an evaluation, in any order.
+
+    Args:
+        total: Inputs of the job, where rows may be missing.
+        certificates: By index, to hold answers against.
+        photographs: Which inputs show the same one.
+
+    Raises:
+        InvalidResults: There is nothing to report, an index comes twice, or points are not those that were asked for.
+    """
     asked = points_of(spec.evaluation)
     _check(rows, asked)
     inputs = max(total or 0, len(rows))
@@ -132,7 +137,7 @@ def summarize(
         raise InvalidResults(expected="at least one input to report on", got="none")
     done = [row for row in rows if row.found]
     held = None if certificates is None else _held(done, spec, certificates)
-    shown = _shown(rows, photographs, inputs)
+    shown = Shown.of_inputs([row.index for row in rows], photographs, inputs)
     return EvaluationReport(
         evaluation=spec.evaluation.name,
         norm=getattr(spec.evaluation, "norm", "l2"),
@@ -148,29 +153,6 @@ def summarize(
         unit="input" if shown is None else "photograph",
         units=inputs if shown is None else shown.sizes.photographs,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Shown:
-    """Which photograph each input shows, by its index, and how many inputs show each."""
-
-    of: Mapping[int, int]
-    sizes: Sizes
-
-    def by(self, indices: Sequence[int]) -> ByPhotograph:
-        """These inputs by photograph."""
-        numbers = np.array([self.of[index] for index in indices], dtype=np.int64)
-        return ByPhotograph(np.bincount(numbers, minlength=len(self.sizes.inputs)).astype(np.int64), self.sizes)
-
-
-def _shown(rows: Sequence[Evaluated], photographs: Photographs | None, inputs: int) -> _Shown | None:
-    """None where each input shows a photograph of its own."""
-    if photographs is None:
-        return None
-    index = np.array([row.index for row in rows], dtype=np.int64)
-    numbers = photographs.numbers(index)
-    sizes = known_sizes(photographs.sizes(np.bincount(numbers).astype(np.int64)), inputs - len(rows))
-    return None if sizes is None else _Shown(of=dict(zip(index.tolist(), numbers.tolist(), strict=True)), sizes=sizes)
 
 
 def require_same_classifier(
@@ -221,7 +203,7 @@ def _at(
     done: Sequence[Evaluated],
     inputs: int,
     certificates: Mapping[int, Certificate] | None,
-    shown: _Shown | None,
+    shown: Shown | None,
 ) -> PointRow:
     found = [(row, row.found[place]) for row in done]
     right_at = [row.index for row in done if row.right(place + 1)[place]]

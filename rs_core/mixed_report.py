@@ -7,7 +7,7 @@ its row looks best is chosen on the test inputs, and one chosen for each input w
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,8 +15,8 @@ import numpy as np
 from rs_core.certify.decision import ABSTAIN, Certificate, Decision
 from rs_core.certify.mixed import decided_again, lipschitz_radius
 from rs_core.errors import InvalidResults
-from rs_core.photographs import Counts, Photographs, Sizes, Unit
-from rs_core.tally import ByPhotograph, CurvePoint, grid, point
+from rs_core.photographs import Photographs, Unit
+from rs_core.tally import ByPhotograph, CurvePoint, Shown, grid, point
 
 WEIGHTS = (0.0, 0.5, 0.6, 0.67, 0.76, 0.8, 0.85, 0.9, 0.95, 1.0)
 """The paper's, and some between them."""
@@ -45,7 +45,7 @@ class WeightRow:
 class AtWeight:
     """The mix at one weight: certified radii of the inputs that it answers with their labels, ascending, by randomized smoothing
     and by the Lipschitz constant; of ``inputs`` in all, of which it abstains from some and others are ``missing`` so far.
-    ``sizes`` where several inputs show one photograph; ``smoothed_of`` and ``lipschitz_of`` are then the radii's photographs."""
+    ``shown`` where several inputs show one photograph; ``smoothed_of`` and ``lipschitz_of`` are then the radii's photographs."""
 
     robust_weight: float
     smoothed: tuple[float, ...]
@@ -53,7 +53,7 @@ class AtWeight:
     abstained: int
     inputs: int
     missing: int
-    sizes: Sizes | None = field(default=None, compare=False)
+    shown: Shown | None = field(default=None, compare=False)
     smoothed_of: tuple[int, ...] = ()
     lipschitz_of: tuple[int, ...] = ()
 
@@ -66,8 +66,18 @@ def by_weight(
     neglected: float = 0.0,
     photographs: Photographs | None = None,
 ) -> tuple[AtWeight, ...]:
-    """What each weight would have certified of these inputs, ``total`` in all, which show these ``photographs``. Raises :class:`InvalidResults` where a
-    certificate is of something else than a mix, or without its votes."""
+    """What each weight would have certified of these inputs.
+
+    Args:
+        weights: Of the robust classifier, in [0, 1].
+        total: Inputs of the job, where certificates may be missing.
+        neglected: Mass of the discrete noise that the bounds leave out, 0 of Gaussian noise.
+        photographs: Which inputs show the same one.
+
+    Raises:
+        InvalidResults: A certificate is of something else than a mix, or without its votes; or certificates are missing and it is
+            not known of which photographs.
+    """
     rows = [row for row in certificates if row.error is None]
     if any(row.bound != "mixed" or not row.counts for row in rows):
         raise InvalidResults(
@@ -77,7 +87,7 @@ def by_weight(
     missing = inputs - len(certificates)
     # Row by row: the bounds on one row's votes are remembered from weight to weight.
     decided = [[decided_again(row, weight, neglected=neglected) for weight in weights] for row in rows]
-    shown, sizes = _shown(certificates, photographs)
+    shown = Shown.of_inputs([row.index for row in certificates], photographs, inputs)
     return tuple(
         _at_weight(
             [(row, found[place]) for row, found in zip(rows, decided, strict=True)],
@@ -85,7 +95,6 @@ def by_weight(
             inputs,
             missing,
             shown,
-            sizes,
         )
         for place, weight in enumerate(weights)
     )
@@ -102,21 +111,11 @@ def rows_at(found: Sequence[AtWeight], radii: Sequence[float]) -> tuple[WeightRo
             acr=sum(one.smoothed) / one.inputs,
             certified=_curve(one.smoothed, one.smoothed_of, on, one),
             by_lipschitz=_curve(one.lipschitz, one.lipschitz_of, on, one),
-            unit="input" if one.sizes is None else "photograph",
-            units=one.inputs if one.sizes is None else one.sizes.photographs,
+            unit="input" if one.shown is None else "photograph",
+            units=one.inputs if one.shown is None else one.shown.sizes.photographs,
         )
         for one in found
     )
-
-
-def _shown(certificates: Sequence[Certificate], photographs: Photographs | None) -> tuple[dict[int, int], Sizes | None]:
-    """The photograph of each index, and how many inputs show each; nothing where each input shows one of its own."""
-    if photographs is None:
-        return {}, None
-    index = np.array([row.index for row in certificates], dtype=np.int64)
-    numbers = photographs.numbers(index)
-    sizes = photographs.sizes(np.bincount(numbers).astype(np.int64))
-    return (dict(zip(index.tolist(), numbers.tolist(), strict=True)), sizes) if sizes.repeated else ({}, None)
 
 
 def _at_weight(
@@ -124,14 +123,15 @@ def _at_weight(
     weight: float,
     inputs: int,
     missing: int,
-    shown: Mapping[int, int],
-    sizes: Sizes | None,
+    shown: Shown | None,
 ) -> AtWeight:
     right = [(row, found) for row, found in decided if found.prediction != ABSTAIN and found.prediction == row.label]
-    smoothed = sorted((found.radius, shown.get(row.index, 0)) for row, found in right)
+    index = np.array([row.index for row, _ in right], dtype=np.int64)
+    numbers = (index if shown is None else shown.photographs.numbers(index)).tolist()
+    smoothed = sorted((found.radius, number) for (_, found), number in zip(right, numbers, strict=True))
     lipschitz = sorted(
-        (lipschitz_radius(found.p_lower, found.p_upper or 0.0, row.sigma, weight), shown.get(row.index, 0))
-        for row, found in right
+        (lipschitz_radius(found.p_lower, found.p_upper or 0.0, row.sigma, weight), number)
+        for (row, found), number in zip(right, numbers, strict=True)
     )
     return AtWeight(
         robust_weight=weight,
@@ -140,9 +140,9 @@ def _at_weight(
         abstained=sum(found.prediction == ABSTAIN for _, found in decided),
         inputs=inputs,
         missing=missing,
-        sizes=sizes,
-        smoothed_of=tuple(number for _, number in smoothed) if sizes else (),
-        lipschitz_of=tuple(number for _, number in lipschitz) if sizes else (),
+        shown=shown,
+        smoothed_of=tuple(number for _, number in smoothed) if shown else (),
+        lipschitz_of=tuple(number for _, number in lipschitz) if shown else (),
     )
 
 
@@ -157,7 +157,4 @@ def _curve(
 
 
 def _of(numbers: Sequence[int], one: AtWeight) -> ByPhotograph | None:
-    if one.sizes is None:
-        return None
-    counts: Counts = np.bincount(np.asarray(numbers, dtype=np.int64), minlength=len(one.sizes.inputs)).astype(np.int64)
-    return ByPhotograph(counts, one.sizes)
+    return None if one.shown is None else one.shown.by_number(np.asarray(numbers, dtype=np.int64))

@@ -4,7 +4,7 @@ Certified accuracy at a radius: the exact test of McNemar 1947, "Note on the sam
 correlated proportions or percentages", Psychometrika 12, on the inputs that only one of the two certifies there. ACR: a
 percentile bootstrap (Efron 1979, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7) over the
 differences of radius x correct, input by input, which pairs the runs. Both speak of inputs alone: how much another training
-run would differ they cannot know. statsmodels and scipy compute; which runs are laid beside each other is in ``compare``.
+run would differ they cannot know. statsmodels and scipy compute; which runs are compared with each other is in ``compare``.
 
 Where several inputs show one photograph, photographs take the place of inputs. McNemar's test becomes the sign-flip test of
 ``sign_flips`` on each photograph's difference of wins, which is exact where the two classifiers are exchangeable on each

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from rs_core.certify.bounds import interval
-from rs_core.errors import InvalidResults
+from rs_core.errors import InvalidDataset, InvalidResults
 
 Counts = NDArray[np.int64]
 Unit = Literal["input", "photograph"]
@@ -33,6 +33,8 @@ UNKNOWN_PHOTOGRAPHS = (
     "intervals are far too narrow then. For these, give --photographs N (`radii report`, `radii compare`), or keep the record of "
     "the run (.run.json) next to the file."
 )
+MOST_REPEATS = 1_000
+"""Images of one photograph that a dataset may have."""
 PRIOR = 0.5
 """Photographs all right, and as many all wrong, that are added to the observed spread."""
 
@@ -51,13 +53,19 @@ class Photographs:
         return cls(tuple(range(0, largest + 1, every)))
 
     def numbers(self, index: NDArray[np.int64]) -> Counts:
-        """The photograph of each index."""
+        """The photograph of each index; ``index`` and the result have shape (indices,). Photographs count from 0."""
         starts = np.asarray(self.starts, dtype=np.int64)
         return index - starts[np.searchsorted(starts, index, side="right") - 1]
 
     def sizes(self, evaluated: Counts) -> "Sizes":
-        """How many images of each photograph there are, where ``evaluated`` of each have a row. Without ``chosen`` nothing
-        is taken to be missing."""
+        """How many images of each photograph there are, and how many are missing.
+
+        Args:
+            evaluated: How many images of each photograph have a row, shape (photographs,); later photographs may be left out.
+
+        Returns:
+            Counts of shape (photographs,). Without ``chosen`` nothing is taken to be missing.
+        """
         if self.chosen is None:
             return Sizes(evaluated, np.zeros_like(evaluated))
         inputs = np.bincount(self.numbers(np.asarray(self.chosen, dtype=np.int64)), minlength=len(evaluated))
@@ -89,7 +97,8 @@ class Sizes:
         return low, high
 
     def effective(self, counts: NDArray[np.int64], confidence: float) -> NDArray[np.float64]:
-        """The effective number of inputs of each row of ``counts``, an array of shape (rows, photographs)."""
+        """The effective numbers of inputs, shape (rows,), of ``counts``: right inputs, shape (rows, photographs).
+        ``confidence`` is that of the interval, such as 0.95."""
         return effective_inputs(_padded(counts, len(self.inputs)), self.inputs, confidence)
 
 
@@ -140,20 +149,70 @@ def effective_inputs(counts: NDArray[np.int64], inputs: Counts, confidence: floa
     return np.asarray(np.clip(found, least, total))
 
 
+def check_photographs(labels: NDArray[np.int64], photographs: int, where: str) -> None:
+    """Checks the statement that image i of a dataset shows photograph i modulo ``photographs``.
+
+    Args:
+        labels: Of all images, shape (images,).
+        photographs: How many there are.
+        where: The field or flag of the statement, for the message.
+
+    Raises:
+        InvalidDataset: Nothing repeats, photographs are shown too often, or images of one photograph differ in their label.
+    """
+    rows = len(labels)
+    if not photographs < rows <= photographs * MOST_REPEATS:
+        raise InvalidDataset(
+            expected=f"a number of photographs that is less than that of the images, {rows:,}, and shown by at most "
+            f"{MOST_REPEATS:,} images each",
+            got=f"{photographs:,}; leave it out where each image shows another photograph",
+            where=where,
+        )
+    (different,) = np.nonzero(labels[photographs:] != labels[:-photographs])
+    if len(different):
+        first = int(different[0])
+        raise InvalidDataset(
+            expected=f"labels that come again every {photographs:,} images, since image i shows photograph i modulo this",
+            got=f"label {labels[first]} of image {first:,} and label {labels[first + photographs]} of image "
+            f"{first + photographs:,}",
+            where=where,
+        )
+
+
 def repeat_of(labels: NDArray[np.int64], *, least: int = 20, chance: float = 1e-9) -> int | None:
-    """After how many rows the labels come again from the first one to the last, which hints at photographs that are shown
-    several times; None where they do not, or where chance may have done it. At least ``least`` rows and two whole rounds."""
+    """The period of the labels, which hints at photographs that are shown several times.
+
+    Args:
+        labels: In the order of the images, shape (images,).
+        least: The shortest period to report. At least two periods must be there.
+        chance: Labels that have this probability or more to repeat by chance are not reported.
+
+    Returns:
+        After how many images all labels repeat. None if they do not, and for a cycle through the classes (0, 1, ..., 9, 0,
+        1, ...), which balanced subsets have.
+    """
     rows = len(labels)
     if rows < 2 * least:
         return None
     _, counts = np.unique(labels, return_counts=True)
     alike = float(((counts / rows) ** 2).sum())
-    head = labels[:least]
-    candidates = np.arange(least, rows // 2 + 1)
-    for place in range(least):
-        candidates = candidates[labels[candidates + place] == head[place]]
-    if not len(candidates) or (rows - rows // 2) * np.log(alike) > np.log(chance):
+    if (rows - rows // 2) * np.log(alike) > np.log(chance):
         return None
+    period = _period(labels, least)
+    if period is None or period < least or len(np.unique(labels[:period])) == period:
+        return None
+    return period
+
+
+def _period(labels: NDArray[np.int64], probes: int) -> int | None:
+    """The shortest period, of at most half the rows. Candidates must agree with the first few changes of the label, which
+    leaves few of them even where labels are sorted."""
+    half = len(labels) // 2
+    (changes,) = np.nonzero(labels[1:half] != labels[: half - 1])
+    candidates = np.arange(1, half + 1)
+    for place in changes[:probes]:
+        for probe in (place, place + 1):
+            candidates = candidates[labels[candidates + probe] == labels[probe]]
     return next((int(every) for every in candidates[:100] if (labels[every:] == labels[:-every]).all()), None)
 
 
@@ -167,8 +226,21 @@ def repeats_note(every: int | None) -> str:
     )
 
 
+def dataset_repeats_note(every: int | None) -> tuple[str, ...]:
+    """A note about a dataset that does not say which images show the same photograph and whose labels have this period."""
+    if every is None:
+        return ()
+    return (
+        f"The labels of the dataset come again every {every:,} images, as those of corrupted images of {every:,} photographs do. "
+        f"If image i shows photograph i modulo {every:,}, tests and intervals are far too narrow here: register the dataset with "
+        f"that number (`radii add-dataset --photographs {every}`), or give it with the file of results (`radii report`, `radii "
+        f"compare`: --photographs {every}).",
+    )
+
+
 def joined(groupings: Sequence[Counts]) -> Counts:
-    """One grouping of the same inputs out of several: inputs that any of them puts together are together. Numbers from 0."""
+    """One grouping of the same inputs out of several, of shape (inputs,) each: inputs that any of them puts together are
+    together. The result has shape (inputs,) and numbers groups from 0. Raises ``ValueError`` for different shapes."""
     if len(groupings) == 1 or all(np.array_equal(groupings[0], other) for other in groupings[1:]):
         return np.unique(groupings[0], return_inverse=True)[1].astype(np.int64)
     from scipy.sparse import coo_array  # on use: few comparisons need it

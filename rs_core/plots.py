@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from rs_core.certify.bounds import interval
 from rs_core.certify.decision import Certificate
-from rs_core.digest import Digest, Sample, digest_of
+from rs_core.digest import Digest, Sample, digest_of, shown_in
 from rs_core.errors import InvalidResults
-from rs_core.photographs import Photographs, Sizes, known_sizes, told
+from rs_core.photographs import Photographs, Sizes, told
 from rs_core.procedure_text import Made, made
 from rs_core.published import Published
 from rs_core.tally import CONFIDENCE, radii_up_to
@@ -88,7 +88,8 @@ def certified_accuracy(
         labels.append(f"{_short(name)} ({f'{curve.how.text}, ' if several else ''}{acr})")
     labels += _markers(axes, published)
     if len(curves) == 1 and sums.evaluated:
-        sizes = _sizes(curve, inputs - sums.evaluated)
+        known = shown_in(curve.digest.photographs, curve.photographs, inputs - sums.evaluated)
+        sizes = None if known is None else known.sizes
         _band(axes, curve.digest, inputs, sizes, BLUE)
         over = f"{inputs:,} inputs" if sizes is None else told(sizes.photographs, inputs)
         labels.append(f"{100 * CONFIDENCE:.0f} % interval over {over}, pointwise")
@@ -165,21 +166,14 @@ def _steps(sample: Sample, inputs: int) -> tuple[NDArray[np.float64], NDArray[np
     return np.append(kept, kept[-1]), np.append(sample.at_least(kept), 0) / inputs
 
 
-def _sizes(curve: Drawn, missing: int) -> Sizes | None:
-    """How many inputs show each photograph; None where each shows one of its own."""
-    sums = curve.digest.photographs
-    if curve.photographs is None or sums is None:
-        return None
-    return known_sizes(curve.photographs.sizes(sums.evaluated), missing)
-
-
 def _band(axes: Axes, digest: Digest, inputs: int, sizes: Sizes | None, colour: str) -> None:
     sample, missing = digest.correct_radii, inputs - digest.sums.evaluated
     radii = np.linspace(0, sample.largest or 1.0, BAND_POINTS)
+    below, above = np.ones(BAND_POINTS), np.ones(BAND_POINTS)
+    if sizes is not None:
+        radii = np.union1d(radii, [radius for radius in digest.sums.radii if radius <= radii[-1]])
+        below, above = _shrunk(digest, sizes, radii, inputs)
     counts = sample.at_least(radii)
-    below, above = (
-        (np.ones(BAND_POINTS), np.ones(BAND_POINTS)) if sizes is None else _shrunk(digest, sizes, radii, inputs)
-    )
     low = [interval(k * f, inputs * f, CONFIDENCE)[0] for k, f in zip(counts.tolist(), below.tolist(), strict=True)]
     high = [
         interval((k + missing) * f, inputs * f, CONFIDENCE)[1]
@@ -191,17 +185,21 @@ def _band(axes: Axes, digest: Digest, inputs: int, sizes: Sizes | None, colour: 
 def _shrunk(
     digest: Digest, sizes: Sizes, radii: NDArray[np.float64], inputs: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The effective share of the inputs at each of ``radii``, for the lower and the upper end: the smaller one of the radii of
-    the grid beside it, at which the sums of each photograph are known."""
+    """The effective share of the inputs at each of ``radii``, for the lower and the upper end.
+
+    The sums of each photograph are known at the radii of the grid; between two of these it is the smaller share of both.
+    """
     sums = digest.photographs
     assert sums is not None
     table = np.vstack([sums.correct, sums.at])
+    table = np.pad(table, [(0, 0), (0, len(sizes.inputs) - table.shape[1])])  # photographs without a row so far
     grid = np.array([0.0, *digest.sums.radii])
-    after = np.searchsorted(grid, radii, side="left").clip(1, len(grid) - 1) if len(grid) > 1 else np.zeros(0, np.int64)
+    after = np.searchsorted(grid, radii, side="left").clip(max=len(grid) - 1)
+    before = np.where(grid[after] == radii, after, (after - 1).clip(min=0))
     ends = []
     for missing in (np.zeros_like(sizes.missing), sizes.missing):
-        found = sizes.effective(table + missing[: table.shape[1]], CONFIDENCE) / inputs
-        ends.append(np.minimum(found[after - 1], found[after]) if len(grid) > 1 else np.full(len(radii), found[0]))
+        found = sizes.effective(table + missing, CONFIDENCE) / inputs
+        ends.append(np.minimum(found[before], found[after]))
     return ends[0], ends[1]
 
 

@@ -4,8 +4,8 @@ function of the stored rows.
 Certified accuracy as in Cohen et al. 2019, arXiv 1902.02918, ACR as in Zhai et al. 2020, arXiv 2001.02378. Inputs that
 abstained, failed or are still missing stay in every denominator. Intervals are Clopper-Pearson over inputs, pointwise; where
 several inputs show one photograph they are over photographs, see ``photographs``.
-The sums are made in ``tally`` and ``digest``, rows by corruption in ``corruption_report``; reading and writing rows is left to ``tsv`` and the store, sentences to ``report_notes``, text to ``report_text``,
-pictures to ``plots``.
+The sums are made in ``tally`` and ``digest``, rows by corruption in ``corruption_report``; reading and writing rows is left to
+``tsv`` and the store, sentences to ``report_notes``, text to ``report_text``, pictures to ``plots``.
 """
 
 import math
@@ -20,15 +20,15 @@ from rs_core.certify.discrete_law import neglected
 from rs_core.certify.procedure import Procedure
 from rs_core.corruption_report import CorruptionReport, Grouped, report_on_groups
 from rs_core.corruption_report import notes as corruption_notes
-from rs_core.digest import Digest, PhotographSums, Sample, digest_of_columns
+from rs_core.digest import Digest, Sample, by_photograph, digest_of_columns, shown_in
 from rs_core.errors import InvalidResults
 from rs_core.fields import Bound, Noise, Precision, Sampling
 from rs_core.mixed_report import WEIGHTS, AtWeight, WeightRow, by_weight, rows_at
-from rs_core.photographs import Photographs, Sizes, Unit, known_sizes
+from rs_core.photographs import Photographs, Unit
 from rs_core.plausibility import Outcome, cannot_certify, implausible
 from rs_core.procedure_text import Made, made, notes
 from rs_core.report_notes import norms_note, notes_of, steps_note
-from rs_core.tally import CONFIDENCE, ByPhotograph, Columns, CurvePoint, columns, curve, point, radii_up_to
+from rs_core.tally import CONFIDENCE, Columns, CurvePoint, columns, curve, point, radii_up_to
 
 Number = TypeVar("Number", int, float)
 
@@ -151,9 +151,12 @@ def summarize(
     or, where that is unknown, to the largest radius; ``cap``: the largest radius possible, else taken from n, alpha and
     sigma of the rows; ``pixels``: values of an image, for radii in other norms; ``unfinished``: rows that are still to be
     replaced by ones of more samples; ``grouped``: of a dataset of corrupted images, which are which; ``photographs``: which
-    images show the same photograph, by default what ``grouped`` says. Raises
-    :class:`InvalidResults` where there is nothing to report, an index comes twice, rows come from different procedures or there are more rows than ``total``;
-    :class:`InvalidSpec` for radii that are none.
+    images show the same photograph, by default what ``grouped`` says.
+
+    Raises:
+        InvalidResults: There is nothing to report, an index comes twice, rows come from different procedures, or there are more
+            rows than ``total``.
+        InvalidSpec: Radii are negative or not finite.
     """
     rows = columns(certificates)
     inputs = denominator(rows, total)
@@ -190,8 +193,8 @@ def mixes(
     photographs: Photographs | None = None,
 ) -> tuple[AtWeight, ...]:
     """What a mix would have certified by the weight of its robust classifier (by default the usual ones and its own), of
-    ``total`` inputs in all, which have ``pixels`` values each and show these ``photographs``. Raises :class:`InvalidResults` where a certificate is of something
-    else, or without its votes."""
+    ``total`` inputs in all, which have ``pixels`` values each and show these ``photographs``. Raises :class:`InvalidResults` where
+    a certificate is of something else, or without its votes."""
     facts = facts_of(certificates)
     mass = neglected(facts.sigma, pixels) if facts.how.noise == "discrete" and facts.sigma and pixels else 0.0
     own = facts.how.robust_weight
@@ -222,8 +225,9 @@ def report_of(
     sums, how = digest.sums, facts.how
     missing = inputs - sums.evaluated
     photographs = grouped.photographs if photographs is None and grouped is not None else photographs
-    sizes = sizes_of(digest, photographs, missing)
-    zero, by_radius = _by_photograph(digest.photographs, sizes)
+    shown = shown_in(digest.photographs, photographs, missing)
+    sizes = None if shown is None else shown.sizes
+    zero, by_radius = by_photograph(digest.photographs, shown)
     corruptions = None if grouped is None else report_on_groups(digest.groups, grouped)
     return Report(
         inputs=inputs,
@@ -264,23 +268,6 @@ def report_of(
         unit="input" if sizes is None else "photograph",
         units=inputs if sizes is None else sizes.photographs,
     )
-
-
-def sizes_of(digest: Digest, photographs: Photographs | None, missing: int) -> Sizes | None:
-    """How many inputs show each photograph; None where each shows one of its own. Raises :class:`InvalidResults` where inputs
-    are missing and it is not known of which photographs."""
-    if photographs is None or digest.photographs is None:
-        return None
-    return known_sizes(photographs.sizes(digest.photographs.evaluated), missing)
-
-
-def _by_photograph(
-    sums: PhotographSums | None, sizes: Sizes | None
-) -> tuple[ByPhotograph | None, list[ByPhotograph] | None]:
-    """Correct inputs, and those at each radius of the grid, by photograph."""
-    if sums is None or sizes is None:
-        return None, None
-    return ByPhotograph(sums.correct, sizes), [ByPhotograph(counts, sizes) for counts in sums.at]
 
 
 def facts_of(certificates: Sequence[Certificate]) -> Facts:

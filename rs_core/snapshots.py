@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from rs_core import first_weights
 from rs_core.data.dataset import Dataset
-from rs_core.data.mapped import take
 from rs_core.errors import InvalidCheckpoint, RadiiError
 from rs_core.keeping import Kept
 from rs_core.methods.terms import Terms
@@ -166,7 +165,7 @@ def _data_fingerprint(data: Dataset) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(data.labels).tobytes())
     digest.update(json.dumps([data.class_names, data.images.shape, str(data.images.dtype)]).encode())
     for index in np.linspace(0, len(data) - 1, min(len(data), SAMPLED), dtype=np.int64):
-        digest.update(np.ascontiguousarray(take(data.images, np.array([index]))[0]).tobytes())
+        digest.update(np.ascontiguousarray(data.stored_pixels([index])[0]).tobytes())
     return digest.hexdigest()
 
 

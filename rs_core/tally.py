@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rs_core.certify.bounds import interval, max_radius
 from rs_core.certify.decision import ABSTAIN, Certificate
 from rs_core.errors import InvalidSpec
-from rs_core.photographs import Counts, Sizes
+from rs_core.photographs import Counts, Photographs, Sizes, known_sizes
 
 CONFIDENCE = 0.95
 CAP_TOLERANCE = 0.005
@@ -120,6 +120,43 @@ class ByPhotograph:
 
     counts: Counts
     sizes: Sizes
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Which inputs show the same photograph, of a job where some do, and how many of each there are and are missing."""
+
+    photographs: Photographs
+    sizes: Sizes
+
+    @classmethod
+    def of(cls, evaluated: Counts, photographs: Photographs | None, missing: int) -> "Shown | None":
+        """Of a job whose rows show each photograph ``evaluated`` times, shape (photographs,), and lacks ``missing`` rows.
+
+        None where each input shows another photograph, or ``photographs`` is None. Raises :class:`InvalidResults` where rows are
+        missing and it is not known of which photographs.
+        """
+        if photographs is None:
+            return None
+        sizes = known_sizes(photographs.sizes(evaluated), missing)
+        return None if sizes is None else cls(photographs, sizes)
+
+    @classmethod
+    def of_inputs(cls, index: Sequence[int], photographs: Photographs | None, inputs: int) -> "Shown | None":
+        """The same of rows with this ``index``, out of ``inputs`` in all."""
+        if photographs is None:
+            return None
+        numbers = photographs.numbers(np.asarray(index, dtype=np.int64))
+        return cls.of(np.bincount(numbers).astype(np.int64), photographs, inputs - len(index))
+
+    def by(self, index: Sequence[int]) -> ByPhotograph:
+        """The inputs with this ``index`` by photograph."""
+        return self.by_number(self.photographs.numbers(np.asarray(index, dtype=np.int64)))
+
+    def by_number(self, numbers: Counts) -> ByPhotograph:
+        """The same of inputs that show the photographs ``numbers``, shape (inputs,)."""
+        counts = np.bincount(numbers, minlength=len(self.sizes.inputs))
+        return ByPhotograph(counts.astype(np.int64), self.sizes)
 
 
 def tally(certificates: Sequence[Certificate], radii: Sequence[float], *, cap: float | None = None) -> Tally:

@@ -110,6 +110,9 @@ def create_app(
     app.state.presence = Presence(app.state.database, settings)
     app.state.room = Room(settings, app.state.registry)
     credentials = Credentials(app.state.database, require_key=require_key)
+    app.state.room.refusals.gauge(
+        "http_key_lookups_waiting", "Requests whose keys wait to be looked up.", lambda: credentials.waiting
+    )
     # The last one added is the first to see a request.
     app.add_middleware(RequestLimits, room=app.state.room, credentials=credentials)
     app.add_middleware(SameSchema, presence=app.state.presence)

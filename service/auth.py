@@ -100,6 +100,11 @@ class Credentials:
         self._turns = FairLimiter(KEY_LOOKUPS, KEY_LOOKUPS // 2)
         self._threads = CapacityLimiter(KEY_LOOKUPS)
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a look at the database."""
+        return self._turns.waiting
+
     async def tenant_of(self, scope: Scope, address: str) -> str | None:
         """The tenant's identifier; None for public paths. Raises :class:`KeyNeeded`."""
         if scope["path"] in PUBLIC_PATHS:

@@ -130,10 +130,10 @@ class LimitedProtocol(H11Protocol):
             self._cancel_head()
 
     def pause_writing(self) -> None:
-        """The client is slow to take the answer: it has this many seconds."""
+        """The client is slow to take the answer: one looks again and again whether it takes enough."""
         super().pause_writing()
         if self._stall_timer is None:
-            self._stall_timer = self.loop.call_later(self.registry.settings.response_seconds, self._stalled)
+            self._watch_reader()
 
     def resume_writing(self) -> None:
         """It took most of what was waiting."""
@@ -202,7 +202,16 @@ class LimitedProtocol(H11Protocol):
         seconds = f"{self.registry.settings.head_seconds:g} s (RADII_HEAD_SECONDS)"
         self._refuse(RequestTooSlow(expected=f"the head of a request within {seconds}", got="a part of it"))
 
-    def _stalled(self) -> None:
+    def _watch_reader(self) -> None:
+        waits = self._raw.get_write_buffer_size()
+        self._stall_timer = self.loop.call_later(self.registry.settings.response_seconds, self._look_at_reader, waits)
+
+    def _look_at_reader(self, waited: int) -> None:
+        """Ends the connection of a client that has taken nothing, or hardly anything, of its answer since the last look."""
+        settings = self.registry.settings
+        if waited - self._raw.get_write_buffer_size() >= settings.response_rate * settings.response_seconds:
+            self._watch_reader()
+            return
         self.registry.refusals.count("slow_reader")
         self._raw.abort()
 

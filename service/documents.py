@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,22 @@ SECONDS = 600.0
 """For which the other process may say nothing about one document."""
 STABLE = 60.0
 """Seconds after which a process that ends had not failed to start: it is started again at once."""
-HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "date", "server"})
-"""Headers of an answer that belong to one connection."""
+OF_ONE_CONNECTION = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that are not passed on (RFC 9110, section 7.6.1)."""
+OF_A_BODY = frozenset({"content-length", "content-type", "content-encoding", "expect"})
+"""Headers of a request that are not passed on, since its body is not."""
+OF_A_SERVER = frozenset({"date", "server"})
 
 
 class DocumentProcess:
@@ -54,7 +68,7 @@ class DocumentProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
         self._transport: httpx.AsyncHTTPTransport | None = None
-        self._backoff, self._began, self._not_before = Backoff(), 0.0, 0.0
+        self._backoff, self._began, self._not_before = Backoff(first=0.5, longest=10.0), 0.0, 0.0
 
     @property
     def pid(self) -> int | None:
@@ -96,7 +110,7 @@ class DocumentProcess:
         self.start()
         assert self._transport is not None
         url = httpx.URL("http://documents", raw_path=_target(request))
-        headers = [(name, value) for name, value in request.headers.raw if name != b"connection"]
+        headers = _without(request.headers.raw, OF_ONE_CONNECTION | OF_A_BODY)
         timeouts = {"timeout": httpx.Timeout(SECONDS).as_dict()}
         try:
             found = await self._transport.handle_async_request(
@@ -106,9 +120,7 @@ class DocumentProcess:
             log.error("a document was not made", extra={"error": f"{type(error).__name__}: {error}"[:300]})
             raise self._unavailable() from None
         answer = StreamingResponse(_pieces(found), found.status_code)
-        answer.raw_headers = [
-            (name.lower(), value) for name, value in found.headers.raw if name.lower().decode() not in HOP_BY_HOP
-        ]
+        answer.raw_headers = _without(found.headers.raw, OF_ONE_CONNECTION | OF_A_SERVER)
         return answer
 
     async def close(self) -> None:
@@ -158,6 +170,10 @@ async def _pieces(found: httpx.Response) -> AsyncIterator[bytes]:
         raise  # so that the client's connection ends early, too
     finally:
         await found.aclose()
+
+
+def _without(headers: Sequence[tuple[bytes, bytes]], names: frozenset[str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower(), value) for name, value in headers if name.lower().decode("latin-1") not in names]
 
 
 def _target(request: Request) -> bytes:

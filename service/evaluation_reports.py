@@ -41,6 +41,7 @@ def evaluation(session: Session, found: Sources) -> Evaluation:
             f"The job of the certificates, {spec.evaluation.certificates}, was deleted: nothing is held against them."
         )
         report = replace(report, notes=(gone, *report.notes))
+    report = replace(report, notes=(*report.notes, *reports.photograph_notes(found)))
     return Evaluation(found=found, spec=spec, report=report)
 
 

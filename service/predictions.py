@@ -105,7 +105,7 @@ def submit(
         new = _planned(session, settings, tenant_id, images.query, checkpoint, dataset)
         admission.require_urgent(session, tenant_id, settings, seconds=new.estimated_seconds)
         rows = storage.rows_of(new.kind, new.total, len(names))
-        storage.require_within(session, tenant_id, settings, sealed.size, more=rows)
+        storage.require_within(session, tenant_id, settings, sealed.size, more=rows, exact=False)
         return jobs.submit(session, new).id
 
     asked = images.query.model_dump(mode="json", exclude=LEAVES_OUT)

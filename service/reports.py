@@ -18,7 +18,7 @@ from rs_core.certify.procedure import procedure_of
 from rs_core.corruption_report import Grouped
 from rs_core.digest import Digest, digest_of_columns, photograph_sums
 from rs_core.mixed_report import AtWeight, rows_at
-from rs_core.photographs import Photographs
+from rs_core.photographs import Photographs, dataset_repeats_note
 from rs_core.procedure_text import recipe
 from rs_core.report import Report, mixes, report_of
 from rs_core.spec import CertifySpec, EvaluateSpec, dump_spec, parse_spec
@@ -127,8 +127,14 @@ def grouped(found: Sources) -> Grouped | None:
 
 def photographs(found: Sources) -> Photographs | None:
     """Which of the job's inputs show the same photograph; None of a dataset where each shows one of its own."""
-    corrupted = grouped(found)
-    return None if corrupted is None else corrupted.photographs
+    spec = parse_spec(found.job.spec)
+    assert isinstance(spec, CertifySpec | EvaluateSpec)
+    return groups.photographs(found.dataset, spec.inputs.indices(found.dataset.count or 0))
+
+
+def photograph_notes(found: Sources) -> tuple[str, ...]:
+    """A note where the dataset may show photographs several times and nothing says so."""
+    return dataset_repeats_note(groups.label_period(found.dataset))
 
 
 def numbers(found: Sources, rows: Digest) -> Report:
@@ -146,9 +152,10 @@ def numbers(found: Sources, rows: Digest) -> Report:
         unfinished=max(0, rows.sums.evaluated - summary.done) if spec.sampling == "anytime" else 0,
         pixels=math.prod(found.dataset.shape or ()) or None,
         grouped=grouped(found),
+        photographs=photographs(found),
     )
     seen = trained_on(found.checkpoint.info, found.dataset.content_hash, count, chosen)
-    notes = report.notes + together(spec, summary.total) + training_note(seen, len(chosen))
+    notes = report.notes + photograph_notes(found) + together(spec, summary.total) + training_note(seen, len(chosen))
     alone = procedure_of(replace(spec, robust_weight=1.0), inputs=summary.total) if found.weights else procedure
     return replace(report, notes=notes, weights=rows_at(found.weights, radii_up_to(alone.cap)))
 
@@ -219,7 +226,9 @@ def dataset_part(row: Dataset) -> dict[str, Any]:
         **{field: getattr(row, field) for field in fields},
         "sha256": row.sha256 or row.source.get("sha256"),
         "source": {name: value for name, value in row.source.items() if name not in ("class_names", "corrupted")},
-    } | ({"corrupted": shown.model_dump(mode="json")} if (shown := corrupted_images(row)) else {})
+        **({"corrupted": shown.model_dump(mode="json")} if (shown := corrupted_images(row)) else {}),
+        **({"photographs": every} if (every := groups.declared(row)) else {}),
+    }
 
 
 def recompute(found: Sources) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections import deque
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -54,6 +55,8 @@ class Body:
         self.complete = not (self.length or self.chunked)
         self._receive, self._settings, self._refusals = receive, settings, refusals
         self._taken, self._waited = 0, 0.0
+        self._early: deque[Message] = deque()
+        """What came while it was watched whether the client disconnects."""
 
     @property
     def reserved(self) -> int:
@@ -76,7 +79,7 @@ class Body:
     async def receive(self) -> Message:
         """The next message; raises :class:`BodyRefused` where the body is too large or too slow."""
         if self.complete:
-            return await self._receive()
+            return self._early.popleft() if self._early else await self._receive()
         message = await self._in_time()
         self._taken += len(message.get("body", b""))
         self.complete = message["type"] != "http.request" or not message.get("more_body", False)
@@ -90,8 +93,11 @@ class Body:
         """Returns when the client is gone. For requests whose body has been read."""
         if not self.complete:
             await asyncio.Event().wait()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        while True:
+            message = await self._receive()
+            self._early.append(message)
+            if message["type"] == "http.disconnect":
+                return
 
     async def _in_time(self) -> Message:
         """Only the time that is spent waiting for the client counts."""

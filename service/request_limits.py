@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 
 from prometheus_client import CollectorRegistry
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,7 +16,7 @@ from service.fair_limiter import FairLimiter
 from service.problems import answer_any
 from service.refusals import Refusals
 from service.request_bodies import Body
-from service.request_turn import Turn
+from service.request_turn import ClientGone, Turn, unless_gone
 from worker.settings import Settings
 
 UNLIMITED = frozenset({"/healthz"})
@@ -39,23 +39,25 @@ class Room:
         self._counts: dict[str, Counter[str]] = {"requests": Counter(), "streams": Counter()}
         self.refusals.gauge("http_requests_running", "Requests that are worked on.", lambda: self.turns.in_use)
         self.refusals.gauge("http_requests_waiting", "Requests that wait for a turn.", lambda: self.turns.waiting)
+        self.refusals.gauge(
+            "http_documents_waiting", "Reports, plots and comparisons that wait.", lambda: self.computing.waiting
+        )
+        self.refusals.gauge("http_bodies_waiting", "Bodies that wait for memory.", lambda: self.bodies.waiting)
         self.refusals.gauge("http_body_bytes", "Memory reserved for bodies.", lambda: self.bodies.in_use)
         self.open_streams = 0
         self.refusals.gauge("http_event_streams", "Open event streams.", lambda: self.open_streams)
 
-    @contextmanager
-    def request(self, tenant_id: str | None, address: str) -> Iterator[None]:
-        """Counts a request for the length of the block; raises :class:`TooManyRequests`."""
+    def request_from(self, address: str) -> AbstractContextManager[None]:
+        """Counts a request of an address for the length of the block; raises :class:`TooManyRequests`."""
         most = self.settings.address_connections
         expected = f"at most {most:,} requests at a time of one address (RADII_ADDRESS_CONNECTIONS)"
-        with self._counted("requests", f"address {address}", most, TooManyRequests, "address_requests", expected):
-            if tenant_id is None:
-                yield
-                return
-            most = self.settings.tenant_requests
-            expected = f"at most {most:,} requests of yours at a time (RADII_TENANT_REQUESTS)"
-            with self._counted("requests", tenant_id, most, TooManyRequests, "tenant_requests", expected):
-                yield
+        return self._counted("requests", f"address {address}", most, TooManyRequests, "address_requests", expected)
+
+    def request_of(self, tenant_id: str) -> AbstractContextManager[None]:
+        """Counts a request of a tenant for the length of the block; raises :class:`TooManyRequests`."""
+        most = self.settings.tenant_requests
+        expected = f"at most {most:,} requests of yours at a time (RADII_TENANT_REQUESTS)"
+        return self._counted("requests", tenant_id, most, TooManyRequests, "tenant_requests", expected)
 
     @contextmanager
     def stream(self, tenant_id: str, address: str) -> Iterator[None]:
@@ -90,7 +92,11 @@ class Room:
 
 
 class RequestLimits:
-    """ASGI middleware: credentials, counts, memory for the body and the turn, in this order."""
+    """ASGI middleware: counts, credentials, memory for the body and the turn.
+
+    The address is counted first, so that what waits for a look at the credentials is bounded, too. A request whose client
+    disconnects while it waits is dropped.
+    """
 
     def __init__(self, app: ASGIApp, *, room: Room, credentials: Credentials) -> None:
         self.app, self._room, self._credentials = app, room, credentials
@@ -105,6 +111,8 @@ class RequestLimits:
         async with AsyncExitStack() as held:
             try:
                 turn = await self._admit(scope, body, held)
+            except ClientGone:
+                return
             except Exception as error:
                 await answer_any(Request(scope), error)(scope, receive, closing)
                 return
@@ -113,9 +121,11 @@ class RequestLimits:
     async def _admit(self, scope: Scope, body: Body, held: AsyncExitStack) -> Turn:
         """The request's turn, held like everything else until the request has ended; raises where there is no room."""
         room, address = self._room, limit_key(scope["client"][0] if scope.get("client") else None)
-        tenant_id = await self._tenant(scope, address)
+        held.enter_context(room.request_from(address))
+        tenant_id = await unless_gone(self._tenant(scope, address), body.disconnected)
         body.check_length()
-        held.enter_context(room.request(tenant_id, address))
+        if tenant_id is not None:
+            held.enter_context(room.request_of(tenant_id))
         share = tenant_id or f"address {address}"
         release_body = await _reserved(room.bodies, share, body.reserved)
         held.callback(release_body)
@@ -178,12 +188,20 @@ def _pausing_receive(body: Body, turn: Turn) -> Receive:
 
 
 def _pausing_send(send: Send, turn: Turn) -> Send:
+    """No turn is held while a client takes its answer, or a few that read nothing would hold all of them."""
+
     async def sending(message: Message) -> None:
         turn.gone = None  # from now on the answer itself notices that
-        if not message.get("more_body", False):
-            await send(message)
-            return
+        if _is_made(message):
+            turn.end()
         async with turn.paused():
             await send(message)
 
     return sending
+
+
+def _is_made(message: Message) -> bool:
+    """Whether nothing more has to be computed for an answer: its length is known, or this is its last message."""
+    if message["type"] == "http.response.start":
+        return "content-length" in Headers(raw=message["headers"])
+    return message["type"] == "http.response.body" and not message.get("more_body", False)

@@ -5,13 +5,23 @@ the interpreter's time. A request has no turn while it waits for its client (a b
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from service.fair_limiter import FairLimiter
 
+T = TypeVar("T")
 _current: ContextVar["Turn | None"] = ContextVar("radii_turn", default=None)
+
+
+PATIENCE = 0.5
+"""Seconds after which one looks whether the client of a request that waits is still there: most do not wait that long."""
+
+
+class ClientGone(Exception):
+    """The client has disconnected while its request waited to be begun."""
 
 
 class Turn:
@@ -38,12 +48,14 @@ class Turn:
     async def running(self) -> AsyncIterator[None]:
         """Waits for the turn and holds it for the length of the block; :func:`waiting` finds it there."""
         token = _current.set(self)
-        await self._take()
         try:
+            if self.gone is None:
+                await self._take()
+            else:
+                await unless_gone(self._take(), self.gone)
             yield
         finally:
-            self._ended = True
-            self._give_back()
+            self.end()
             _current.reset(token)
 
     @asynccontextmanager
@@ -63,6 +75,11 @@ class Turn:
             if not (cancelled or self._pauses or self._ended):
                 await self._take()
 
+    def end(self) -> None:
+        """Gives the turn back for good: the answer is made, and only has to be sent."""
+        self._ended = True
+        self._give_back()
+
     async def _take(self) -> None:
         if self._held:
             return
@@ -76,6 +93,24 @@ class Turn:
         if self._held:
             self._held = False
             self._limiter.release(self._share)
+
+
+async def unless_gone(work: Coroutine[Any, Any, T], gone: Callable[[], Awaitable[None]]) -> T:
+    """What ``work`` returns; raises :class:`ClientGone` where ``gone`` returns first."""
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({working}, timeout=PATIENCE)
+        if not working.done():
+            leaving = asyncio.ensure_future(gone())
+            try:
+                await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                leaving.cancel()
+        if not working.done():
+            raise ClientGone
+        return working.result()
+    finally:
+        working.cancel()
 
 
 @asynccontextmanager

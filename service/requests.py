@@ -260,19 +260,30 @@ class DatasetRequest(Request):
             "ImageNet); null: all of it",
         ),
     ] = None
+    photographs: Annotated[
+        int | None,
+        Field(
+            ge=2,
+            le=2**31,
+            description="of files of corrupted images: how many photographs they show; image i shows photograph i modulo this "
+            "(10000 in CIFAR-10-C). Intervals and tests then resample photographs. null: each image shows another one",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (text := sum(map(len, self.class_names or ()))) > MAX_CLASS_NAMES_TEXT:
             got = f"{text:,} characters; shorten the names"
             raise refused("class_names", f"names of at most {MAX_CLASS_NAMES_TEXT:,} characters together", got)
-        others = ("format", "class_names", "resize", "center_crop")
+        others = ("format", "class_names", "resize", "center_crop", "photographs")
         if self.corrupt is not None and any(getattr(self, name) is not None for name in others):
             raise ValueError(f"expected {', '.join(others)} with files, got one of them with corrupt")
         if self.builtin is not None and (self.resize is not None or self.center_crop is not None):
             raise ValueError(
                 "expected resize and center_crop with files (a zip of class folders), got them with builtin"
             )
+        if self.builtin is not None and self.photographs is not None:
+            raise ValueError("expected photographs with files of corrupted images, got it with builtin")
         if sum(source is not None for source in (self.files, self.builtin, self.corrupt)) != 1:
             raise ValueError("expected exactly one of files (names of uploads), builtin and corrupt")
         return self

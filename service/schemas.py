@@ -137,6 +137,7 @@ class Dataset(Answer):
     content_hash: Annotated[str | None, Field(description="SHA-256 of images, labels and class names")] = None
     sha256: Annotated[str | None, Field(description="of the stored file, see /v1/blobs")] = None
     corrupted: Annotated[CorruptedImages | None, Field(description="of a data set of corrupted images")] = None
+    photographs: Annotated[int | None, Field(description="as declared: image i shows photograph i modulo it")] = None
     source: dict[str, Any] = {}
     deleted: Annotated[list[str], Field(description="what this names and what has been deleted since")] = []
     problem: Problem | None = None

@@ -75,7 +75,11 @@ def datasets(session: Session, rows: Sequence[Dataset], *, brief: bool = False) 
     column = Job.dataset_id
     found = session.execute(select(column, Job.id).where(Job.kind == "convert", column.in_([row.id for row in rows])))
     jobs = {resource: job for resource, job in found}
-    made = [_resource(row, jobs.get(row.id), brief) | {"corrupted": corrupted_images(row)} for row in rows]
+    made = [
+        _resource(row, jobs.get(row.id), brief)
+        | {"corrupted": corrupted_images(row), "photographs": groups.declared(row)}
+        for row in rows
+    ]
     return [schemas.Dataset.model_validate(body) for body in _with_deleted(session, rows, made)]
 
 

@@ -254,7 +254,7 @@ def _check_quota(session: Session, settings: Settings, claim: Claim, size: int, 
     before = (replaced or {}).get("sha256")
     old = None if before is None else session.scalar(select(Blob.size).where(Blob.sha256 == before))
     if size > (old or 0):
-        storage.require(session, claim.tenant_id, settings, size, without_output_of=claim.job_id)
+        storage.require(session, claim.tenant_id, settings, size, without_output_of=claim.job_id, exact=True)
 
 
 def _death(session: Session, settings: Settings, claim: Claim, pending: Pending) -> None:

@@ -219,13 +219,13 @@ class Settings(BaseSettings):
         description="requests of one tenant at a time, including those that wait for a job (`?wait=`)",
     )
     running_requests: int = Field(
-        default=16,
+        default=8,
         ge=2,
         description="requests that are worked on at a time; further ones wait for their turn. More than a few for each "
         "core do not make anything faster",
     )
     tenant_running_requests: int = Field(
-        default=6,
+        default=2,
         gt=0,
         description="requests of one tenant that are worked on at a time; fewer than RADII_RUNNING_REQUESTS, so that "
         "other tenants do not wait for them",
@@ -257,7 +257,12 @@ class Settings(BaseSettings):
         default=4_096, gt=0, description="bytes per second that the body of a request needs on average"
     )
     response_seconds: float = Field(
-        default=60.0, gt=0, description="a client that takes nothing of a waiting answer for this long is disconnected"
+        default=60.0,
+        gt=0,
+        description="a client that takes less of a waiting answer than RADII_RESPONSE_RATE for this long is disconnected",
+    )
+    response_rate: int = Field(
+        default=4_096, gt=0, description="bytes per second of a waiting answer that a client needs to take on average"
     )
     keep_alive: int = Field(
         default=20, gt=0, description="an idle connection is closed after; longer than that of a proxy in front"

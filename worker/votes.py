@@ -56,7 +56,7 @@ def _made(database: Database, settings: Settings, votes: Job, dataset: Dataset, 
     size = {"inputs": len(labels), "num_classes": labels.num_classes, "n": labels.n}
     with _gone_unless_kept(path), database.write() as session:
         storage.hold(session, votes.tenant_id)
-        storage.require(session, votes.tenant_id, settings, sealed.size)
+        storage.require(session, votes.tenant_id, settings, sealed.size, exact=True)
         registry.put_blob(session, settings.blobs, sealed)
         jobs.note_output(session, votes.id, {"sha256": sealed.sha256, "soft_labels": size})
     return sealed.sha256

@@ -28,8 +28,8 @@ class Certificate:
     votes per class, ``n0`` and ``n`` their numbers. ``p_upper`` bounds every other class, where the bound is of two
     classes; ``radii`` are those at which sampling was to settle it. Of a mix (``mixed``), ``standard`` are the standard
     classifier's probabilities at the input, and votes and bounds are about the robust one. ``batch_size`` is set where memory
-    forced other batches than the job's: then last bits of logits may differ, and the certificate is as sound. ``error`` says why an input could not be certified at all; such an input counts as an
-    abstention.
+    forced other batches than the job's: then last bits of logits may differ, and the certificate is as sound. ``error`` says why
+    an input could not be certified at all; such an input counts as an abstention.
     """
 
     index: int

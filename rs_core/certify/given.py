@@ -1,6 +1,8 @@
-"""What a user of the library gives to :class:`SmoothedClassifier`: images, labels and stream numbers, checked."""
+"""Checks of the arguments of :class:`SmoothedClassifier`."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from numbers import Integral, Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -37,6 +39,23 @@ def taken(x: Images) -> tuple[Tensor, bool]:
         wanted = "pixels in [0, 1]" if "[0, 1]" in error.expected else error.expected
         raise InvalidImages(expected=wanted, got=error.got, where="x") from None
     return several, images.dim() == 3
+
+
+def number_of(value: Any, where: str, expected: str, *, above: float, most: float = math.inf) -> float:
+    """A finite number above ``above`` and at most ``most``. Raises :class:`InvalidSpec` with what is ``expected``."""
+    found = _plain(value)
+    if isinstance(found, bool) or not isinstance(found, Real) or not above < float(found) <= most or math.isinf(found):
+        raise InvalidSpec(expected=expected, got=repr(value)[:100], where=where)
+    return float(found)
+
+
+def whole_number_of(value: Any, where: str, expected: str, *, least: int, most: int = MAX_SEED) -> int:
+    """A whole number from ``least`` to ``most``, of an integer type or not. Raises :class:`InvalidSpec` with what is
+    ``expected``."""
+    found = _whole(value)
+    if found is None or not least <= found <= most:
+        raise InvalidSpec(expected=expected, got=repr(value)[:100], where=where)
+    return found
 
 
 def labels_of(label: int | Sequence[int], count: int, num_classes: int, *, single: bool) -> list[int]:
@@ -81,8 +100,25 @@ def _as_tensor(x: Images) -> Tensor:
 
 def _whole_numbers(value: Any, count: int, where: str, *, single: bool) -> list[int]:
     given = [value] if single and not isinstance(value, Sequence | np.ndarray | Tensor) else value
-    found = given.tolist() if isinstance(given, np.ndarray | Tensor) else given
-    if not isinstance(found, Sequence) or len(found) != count or any(int(one) != one for one in found):
+    listed = given.tolist() if isinstance(given, np.ndarray | Tensor) else given
+    found = [_whole(one) for one in listed] if isinstance(listed, Sequence) else []
+    known = [one for one in found if one is not None]
+    if len(known) != count or len(found) != count:
         wanted = "a whole number" if single else f"{count} whole numbers, one for each image"
         raise InvalidSpec(expected=wanted, got=repr(value)[:100], where=where)
-    return [int(one) for one in found]
+    return known
+
+
+def _whole(value: Any) -> int | None:
+    """The whole number that a value is, of whatever numeric type; None for anything else."""
+    found = _plain(value)
+    if isinstance(found, bool) or not isinstance(found, Real):
+        return None
+    if isinstance(found, Integral):
+        return int(found)
+    return int(found) if math.isfinite(found) and int(found) == found else None
+
+
+def _plain(value: Any) -> Any:
+    """A tensor or a numpy value without axes as a Python number."""
+    return value.item() if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0 else value

@@ -7,17 +7,19 @@ interrupted work are left to ``engine``; this is its smallest front.
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, overload
 
 from torch import nn
 
 from rs_core.certify import engine
-from rs_core.certify.decision import UNKNOWN_LABEL
-from rs_core.certify.given import Images, in_order, labels_of, numbers_of, taken
+from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
+from rs_core.certify.given import Images, in_order, labels_of, number_of, numbers_of, taken, whole_number_of
 from rs_core.certify.procedure import Procedure
 from rs_core.certify.sampling import Sampler, device_of
-from rs_core.errors import InvalidSpec
-from rs_core.spec import DEFAULT_BATCH, MAX_ALPHA
+from rs_core.spec import DEFAULT_BATCH, MAX_ALPHA, MAX_SEED
+
+SAMPLES = "a whole number of noise samples, at least 1"
+ALPHA = f"a failure probability in (0, {MAX_ALPHA}]"
 
 
 class SmoothedClassifier:
@@ -44,15 +46,49 @@ class SmoothedClassifier:
         seed: int = 0,
         batch_size: int = DEFAULT_BATCH,
     ) -> None:
-        if not 0 < sigma < float("inf"):
-            raise InvalidSpec(expected="a noise level sigma above 0", got=repr(sigma), where="sigma")
-        if num_classes < 2:
-            raise InvalidSpec(expected="at least 2 classes", got=repr(num_classes), where="num_classes")
+        sigma = number_of(sigma, "sigma", "a noise level sigma above 0", above=0)
+        classes = whole_number_of(num_classes, "num_classes", "at least 2 classes", least=2)
+        seed = whole_number_of(seed, "seed", f"a whole number from 0 to {MAX_SEED}", least=0)
+        batch_size = whole_number_of(batch_size, "batch_size", "at least 1 noise sample per forward pass", least=1)
         self._base_classifier = base_classifier
-        self._num_classes = num_classes
+        self._num_classes = classes
         self._how: dict[str, Any] = {"sigma": sigma, "seed": seed, "batch_size": batch_size}
         self._sampler: Sampler | None = None
         self._calls = itertools.count()
+
+    @overload
+    def certify(
+        self,
+        x: Images,
+        n0: int = ...,
+        n: int = ...,
+        alpha: float = ...,
+        *,
+        index: Sequence[int],
+        label: int | Sequence[int] = ...,
+    ) -> list[Certificate]: ...
+
+    @overload
+    def certify(
+        self,
+        x: Images,
+        n0: int = ...,
+        n: int = ...,
+        alpha: float = ...,
+        *,
+        index: int | None = ...,
+        label: Sequence[int],
+    ) -> list[Certificate]: ...
+
+    @overload
+    def certify(
+        self, x: Images, n0: int = ..., n: int = ..., alpha: float = ..., *, index: int, label: int = ...
+    ) -> Certificate: ...
+
+    @overload
+    def certify(
+        self, x: Images, n0: int = ..., n: int = ..., alpha: float = ..., *, index: None = ..., label: int = ...
+    ) -> Any: ...
 
     def certify(
         self,
@@ -72,12 +108,14 @@ class SmoothedClassifier:
             n: noise samples for the estimation of its probability.
             alpha: failure probability of each certificate.
             index: names the noise streams of the image: one number for one image, B different ones for several.
-                Without it each image takes the next number, so that no two images share their noise.
+                Without it images are numbered 0, 1, ... over all calls of this object, so that no two of them share their
+                noise. An image with an explicit number shares the noise of the other images with this number.
             label: true label, or -1 where it is unknown: one for one image, B for several.
 
         Returns:
             A :class:`Certificate` for one image, a list of them for several. Radii are in [0, 1]-pixel units, and each
-            certificate is true with probability at least 1 - alpha.
+            certificate is true with probability at least 1 - alpha. For type checkers the result is ``Any`` where neither
+            ``index`` nor a list of labels says whether ``x`` is one image.
 
         Raises:
             InvalidImages: ``x`` is of another shape or type, or has pixels that are not in [0, 1].
@@ -85,9 +123,26 @@ class SmoothedClassifier:
             NotFinite: a logit is NaN or infinite.
             NetworkFailed: the base classifier cannot be run on such images.
         """
-        _check(alpha, n0=n0, n=n)
+        n0, n = (whole_number_of(value, name, SAMPLES, least=1) for name, value in (("n0", n0), ("n", n)))
+        alpha = number_of(alpha, "alpha", ALPHA, above=0, most=MAX_ALPHA)
         procedure = Procedure(sigma=self._how["sigma"], n0=n0, n=n, alpha=alpha)
         return self._asked(x, index, label, lambda sampler, inputs: engine.certify(sampler, inputs, procedure))
+
+    @overload
+    def predict(
+        self, x: Images, n: int = ..., alpha: float = ..., *, index: Sequence[int], label: int | Sequence[int] = ...
+    ) -> list[Prediction]: ...
+
+    @overload
+    def predict(
+        self, x: Images, n: int = ..., alpha: float = ..., *, index: int | None = ..., label: Sequence[int]
+    ) -> list[Prediction]: ...
+
+    @overload
+    def predict(self, x: Images, n: int = ..., alpha: float = ..., *, index: int, label: int = ...) -> Prediction: ...
+
+    @overload
+    def predict(self, x: Images, n: int = ..., alpha: float = ..., *, index: None = ..., label: int = ...) -> Any: ...
 
     def predict(
         self,
@@ -113,7 +168,8 @@ class SmoothedClassifier:
         Raises:
             InvalidImages, InvalidSpec, NotFinite, NetworkFailed: as :meth:`certify`.
         """
-        _check(alpha, n=n)
+        n = whole_number_of(n, "n", SAMPLES, least=1)
+        alpha = number_of(alpha, "alpha", ALPHA, above=0, most=MAX_ALPHA)
         return self._asked(x, index, label, lambda sampler, inputs: engine.predict(sampler, inputs, n=n, alpha=alpha))
 
     def _asked(self, x: Images, index: Any, label: Any, ask: Any) -> Any:
@@ -144,11 +200,3 @@ def _in_evaluation_mode(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes:
             part.training = training
-
-
-def _check(alpha: float, **samples: int) -> None:
-    if not 0 < alpha <= MAX_ALPHA:
-        raise InvalidSpec(expected=f"a failure probability in (0, {MAX_ALPHA}]", got=repr(alpha), where="alpha")
-    for name, value in samples.items():
-        if value < 1 or int(value) != value:
-            raise InvalidSpec(expected="at least 1 noise sample", got=repr(value), where=name)

@@ -59,7 +59,12 @@ def check_pixels(
 
 
 def check_range(pixels: NDArray[Any], where: str | None, error: type[RadiiError] = InvalidDataset) -> None:
-    """Raises ``error`` unless all pixels are finite and in [0, 1]; says what to do about usual other ranges."""
+    """Checks floating-point pixels, of any shape: all must be finite and in [0, 1].
+
+    Args:
+        where: The file or argument that they come from, for the message.
+        error: The class of error to raise. Its message says what to do about usual other ranges.
+    """
     if not pixels.size:
         return
     low, high = float(pixels.min()), float(pixels.max())

@@ -9,6 +9,7 @@ is a pickle and is refused.
 import tarfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_core.causes import first_line
-from rs_core.data.clutter import is_clutter
+from rs_core.data.clutter import Skipped, is_clutter
 from rs_core.data.info import Arrays, DatasetInfo, Shape, check_size, check_unpacked, head, is_gzip, listed, one
 from rs_core.errors import InvalidDataset
 
@@ -83,10 +84,11 @@ def inspect_cifar_tar(paths: Sequence[Path]) -> DatasetInfo:
 
 
 def read_cifar_tar(paths: Sequence[Path]) -> Arrays:
-    """All of it, as :func:`read_cifar`."""
+    """All of it, as :func:`read_cifar`, and which hidden and system entries were skipped."""
     with _opened(paths) as archive:
         kind, members = _members(archive, paths[0])
-        return _arrays(kind, [(member.name, _data(archive, member)) for member in members])
+        arrays = _arrays(kind, [(member.name, _data(archive, member)) for member in members])
+        return replace(arrays, skipped=Skipped.among(archive.getnames()))
 
 
 def _info(kind: str, sizes: Sequence[tuple[str, int]]) -> DatasetInfo:

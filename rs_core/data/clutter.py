@@ -1,7 +1,7 @@
 """Files and folders that systems and tools leave in archives, which are no data. Torch-free.
 
-They are skipped at every level of an archive, and what was skipped is said: a hidden folder of a notebook server next to
-the class folders would otherwise become a class and shift all labels.
+They are skipped at every level of an archive: a hidden folder of a notebook server next to the class folders would
+otherwise become a class and shift all labels. The skipped entries are listed in the dataset's record.
 """
 
 import re

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rs_core.corrupt_spec import CorruptSpec
+from rs_core.data.checks import on_grid
 from rs_core.data.corrupted import IMAGENET_C, REVISION, Corrupted, check_source, in_a_row
 from rs_core.data.dataset import Dataset
-from rs_core.data.mapped import take
 from rs_core.errors import InvalidSpec, MissingPackage
-from rs_core.grid import GRID, OFF_GRID
+from rs_core.grid import GRID
 
 LIBRARY = "imagecorruptions-imaug"
 SMALLEST_SIDE = 32
@@ -76,7 +76,7 @@ def plan(data: Dataset, spec: CorruptSpec, clean_hash: str) -> Corrupted:
         clean_hash=clean_hash,
         inputs=spec.inputs,
         padded=min(data.shape[1:]) < SMALLEST_SIDE,
-        rounded=data.images.dtype != np.uint8 and any(_off_grid(data, index) for index in chosen),
+        rounded=data.images.dtype != np.uint8 and any(not on_grid(data.stored_pixels([index])) for index in chosen),
     )
 
 
@@ -86,7 +86,7 @@ def images(data: Dataset, corrupted: Corrupted) -> Iterator[Pixels]:
     chosen = corrupted.inputs.indices(len(data))
     for group in corrupted.groups:
         for index in chosen:
-            image = _eight_bit(take(data.images, np.array([index]))[0])
+            image = _eight_bit(data.stored_pixels([index])[0])
             yield corrupt_image(image, group.corruption, group.severity, seed=corrupted.seed, index=index)
 
 
@@ -149,9 +149,3 @@ def _padded(image: Pixels) -> tuple[Pixels, tuple[slice, slice]]:
 
 def _eight_bit(image: NDArray[Any]) -> Pixels:
     return image if image.dtype == np.uint8 else np.rint(image * GRID).astype(np.uint8)
-
-
-def _off_grid(data: Dataset, index: int) -> bool:
-    image = take(data.images, np.array([index]))[0]
-    steps = image * np.float32(GRID)
-    return bool(np.abs(steps - np.rint(steps)).max() > OFF_GRID)

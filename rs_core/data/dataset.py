@@ -59,25 +59,31 @@ class Dataset:
         _, c, h, w = self.images.shape
         return c, h, w
 
+    def stored_pixels(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[Any]:
+        """A copy of the images at ``indices`` as they are stored: (B, C, H, W), uint8 or float32 in [0, 1].
+
+        Everything that uses single images takes them from here. A stored dataset may be older than the check of all
+        pixels, or be written by somebody else, so the pixels are checked each time.
+
+        Raises:
+            InvalidDataset: A pixel is NaN, infinite or outside [0, 1].
+            IndexError: An index is outside of the dataset.
+        """
+        pixels = take(self.images, np.asarray(indices, dtype=np.int64))
+        if pixels.dtype != np.uint8:
+            check_range(pixels, self.name)
+        return pixels
+
     def image(self, index: int) -> "Tensor":
         """Image ``index``: float32 (C, H, W) in [0, 1]."""
-        return self._pixels(take(self.images, np.array([index])))[0]
+        return _tensor(self.stored_pixels([index]))[0]
 
     def batch(self, indices: "Sequence[int] | NDArray[np.int64] | Tensor") -> "tuple[Tensor, Tensor]":
         """Images float32 (B, C, H, W) in [0, 1] and labels int64 (B,), in the order of ``indices``."""
         import torch
 
         chosen = np.asarray(indices, dtype=np.int64)
-        return self._pixels(take(self.images, chosen)), torch.from_numpy(self.labels[chosen])
-
-    def _pixels(self, stored: NDArray[Any]) -> "Tensor":
-        """Checked pixels: a stored dataset may have been written before all pixels were checked, or be no work of ours."""
-        import torch
-
-        if stored.dtype == np.uint8:
-            return torch.from_numpy(stored).to(torch.float32).div_(255)
-        check_range(stored, self.name)
-        return torch.from_numpy(stored)
+        return _tensor(self.stored_pixels(chosen)), torch.from_numpy(self.labels[chosen])
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"images": place(self.images) or self.images}
@@ -85,3 +91,11 @@ class Dataset:
     def __setstate__(self, state: dict[str, Any]) -> None:
         images = state["images"]
         self.__dict__.update(state | {"images": images.open() if isinstance(images, Place) else images})
+
+
+def _tensor(stored: NDArray[Any]) -> "Tensor":
+    """Stored pixels as float32 in [0, 1]."""
+    import torch
+
+    pixels = torch.from_numpy(stored)
+    return pixels.to(torch.float32).div_(255) if stored.dtype == np.uint8 else pixels

@@ -1,8 +1,8 @@
 """What a data set's files hold, without reading the images and without torch.
 
-The format is told from the files' content, so that uploads need no names. The formats, one file each: a NumPy archive
-(``npz``), the idx pair of MNIST (``idx``), CIFAR in its binary version (``cifar``), the .npy files of CIFAR-10-C
-(``cifar10c``), a zip of class folders (``folders``), and the form in which the worker keeps data sets (``stored``). Reading is left to ``readers``.
+The format is detected from the content, so that uploads need no names. The formats, one file each: a NumPy archive (``npz``),
+the idx pair of MNIST (``idx``), CIFAR in its binary version (``cifar``), the .npy files of CIFAR-10-C (``cifar10c``), a zip of
+class folders (``folders``), and the form in which the worker keeps datasets (``stored``). Reading is left to ``readers``.
 """
 
 import zipfile

@@ -1,6 +1,6 @@
 """A NumPy array's header, read before anything is allocated: what ``npz`` and ``cifar10c`` have in common. Torch-free.
 
-An array of Python objects is told by its header and never read: reading one means running a pickle.
+An array of Python objects is recognized by its header and never read: reading one means running a pickle.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Images and labels from a NumPy archive (.npz). Torch-free.
 
 The pair of arrays may be called images and labels, x and y, X and y (as scikit-learn does), X and Y, x_train and y_train,
-or x_test and y_test; exactly one pair must be there. An optional array ``class_names`` of texts names the classes. Other arrays are ignored, but an
-array of Python objects anywhere is refused by its header: reading one means running a pickle.
+or x_test and y_test; exactly one pair must be there. An optional array ``class_names`` of texts names the classes. Other arrays
+are ignored, but an array of Python objects anywhere is refused by its header: reading one means running a pickle.
 
 Layouts: (N, H, W) is greyscale. Of four axes, the second is the channels if it is 1 or 3 (N, C, H, W), else the last if
 it is 1 or 3 (N, H, W, C). Pixels are uint8, or floats in [0, 1] (kept as float32). Labels are integers (N,) or (N, 1).
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rs_core.causes import first_line
 from rs_core.data.checks import check_range
-from rs_core.data.clutter import is_clutter
+from rs_core.data.clutter import Skipped, is_clutter
 from rs_core.data.expansion import check_expansion
 from rs_core.data.info import Arrays, DatasetInfo, Shape, check_counts, check_once, check_size, classes, listed, one
 from rs_core.data.npy import ArrayHeader, read_header
@@ -71,6 +71,7 @@ def read_npz(paths: Sequence[Path]) -> Arrays:
         images=np.ascontiguousarray(images.reshape(plan.count, *plan.shape)),
         labels=_flat(_load(path, plan.labels)),
         class_names=_class_names(path, plan),
+        skipped=_skipped(path),
     )
 
 
@@ -139,6 +140,11 @@ def _headers(path: Path) -> dict[str, ArrayHeader]:
 def is_array(name: str) -> bool:
     """Whether a member of a zip is an array: a copy that a system has left there is none."""
     return name.endswith(".npy") and not is_clutter(name)
+
+
+def _skipped(path: Path) -> Skipped | None:
+    with zipfile.ZipFile(path) as archive:
+        return Skipped.among(archive.namelist())
 
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> ArrayHeader:

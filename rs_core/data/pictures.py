@@ -1,7 +1,7 @@
 """Images without labels, as somebody sends them to have them classified: one PNG or JPEG, a zip of such files, a NumPy
 archive, or JSON. Torch-free.
 
-What the bytes are is told from themselves. Images come in the order of their names in a zip, folders included, and in that
+The format is detected from the content. Images come in the order of their names in a zip, folders included, and in that
 of the array in an archive. All have the shape of what the model reads, once they are framed; greyscale fills three channels.
 """
 

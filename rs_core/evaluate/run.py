@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from rs_core.causes import cause_of, raise_as_network_failure
+from torch import nn
+
+from rs_core.causes import cause_of, comes_from, raise_as_network_failure
 from rs_core.certify.engine import Input
 from rs_core.errors import InputOutOfMemory
 from rs_core.evaluate.records import Evaluated, Working
@@ -23,7 +25,9 @@ def evaluated(
 ) -> Iterator[Working | Evaluated]:
     """Signs of life and one row for each input; ``alone`` works on one input at a time.
 
-    Raises :class:`InputOutOfMemory` where even one image at a time does not fit.
+    Raises:
+        InputOutOfMemory: Even one image at a time does not fit.
+        NetworkFailed: A pass of the network failed. Errors of the evaluation itself are passed on as they are.
     """
     if alone and isinstance(asked, AutoAttack):
         asked = replace(asked, together=1)
@@ -44,12 +48,18 @@ def _of_group(subject: Subject, group: list[Input], asked: Asked) -> Iterator[Wo
                     found.append(record if forced is None else replace(record, batch_size=forced))
         except Exception as error:
             if not ran_out(error):
-                raise_as_network_failure(error)
+                if comes_from(error, _modules(subject)):
+                    raise_as_network_failure(error, differentiated=True)
                 raise
             subject, asked, forced = _smaller(subject, asked, error)
             continue
         yield from found
         return
+
+
+def _modules(subject: Subject) -> list[nn.Module]:
+    """The user's network, whose errors are not ours."""
+    return [module for network in (subject.model, subject.mix) if network is not None for module in network.modules()]
 
 
 def _smaller(subject: Subject, asked: Asked, error: Exception) -> tuple[Subject, Asked, int]:

@@ -20,7 +20,10 @@ def bound_of(asked: Asked) -> Bound:
 def subject_of(
     model: BaseClassifier, spec: EvaluateSpec, num_classes: int, *, batch_size: int, sampler: Sampler | None = None
 ) -> Subject:
-    """What ``spec`` looks at of a model, on the model's device; ``sampler`` where there is one already. Raises :class:`Mismatch` where it is to be a mix and is none."""
+    """The classifier that ``spec`` evaluates, on the model's device; ``sampler`` where there is one already.
+
+    Raises :class:`Mismatch` for a specification of a mix and a model that is none.
+    """
     bound = bound_of(spec.evaluation)
     network = voting(model, bound)
     if sampler is None and is_noisy(spec.evaluation) and spec.sigma is not None:

@@ -52,6 +52,15 @@ def add_dataset(
             metavar="PIXELS", min=1, max=4096, help="Then cut the square of this side from its middle. (default: all)"
         ),
     ] = None,
+    photographs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=2,
+            help="Of corrupted images: image i shows photograph i modulo N, 10000 in CIFAR-10-C. Intervals and tests then "
+            "resample photographs. (default: each image shows another one)",
+        ),
+    ] = None,
     corrupt: Annotated[
         str | None,
         typer.Option(
@@ -72,7 +81,13 @@ def add_dataset(
 ) -> None:
     """Send a data set's files, or have another one corrupted, register it, and print its identifier."""
     names = None if class_names is None else [part.strip() for part in class_names.split(",")]
-    said: dict[str, Any] = {"format": format, "class_names": names, "resize": resize, "center_crop": center_crop}
+    said: dict[str, Any] = {
+        "format": format,
+        "class_names": names,
+        "resize": resize,
+        "center_crop": center_crop,
+        "photographs": photographs,
+    }
     inputs = {"start": start, "step": step, "count": count}
     if corrupt is None:
         how = {"corruption": corruption or None, "severity": severity or None, **inputs, "seed": seed}
@@ -100,6 +115,11 @@ def add_dataset(
             from rs_core.data.clutter import Skipped
 
             note(Skipped(count=skipped["count"], names=tuple(skipped["names"])).text)
+        if period := (made.source or {}).get("label_period"):
+            note(
+                f"Its labels come again every {period:,} images: if these are corrupted images of {period:,} photographs, "
+                f"register them with --photographs {period}, else tests and intervals are far too narrow."
+            )
     say(made.id)
 
 

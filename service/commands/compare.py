@@ -151,7 +151,8 @@ def _of_job(name: str, id: str, client: "Client") -> "Run":
     if data is None:
         return run_of_certificates(name, rows, spec, total=job.progress.total)
     corrupted = None if data.corrupted is None else data.corrupted.model_dump()
-    shown = shown_by(corrupted, spec.inputs.indices(data.count or 0))
+    count = data.count or 0
+    shown = shown_by(corrupted, spec.inputs.indices(count), declared=data.photographs, count=count)
     return run_of_certificates(name, rows, spec, total=job.progress.total, data=data.content_hash, photographs=shown)
 
 

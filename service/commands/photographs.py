@@ -39,18 +39,19 @@ class Shown(NamedTuple):
 
 def shown_in(file: Path, run: Mapping[str, Any], rows: Iterable[Any], repeating: int | None = None) -> Shown:
     """Of the rows of a results file: by --photographs, by the record of the run, or by the report that `radii fetch` wrote
-    beside it. Raises :class:`CommandError` where both a flag and a record are given."""
+    next to it. Raises :class:`CommandError` for a flag where the record says which images show the same photograph."""
     from rs_core.photographs import Photographs
 
     known = _by_run(run) or _by_report(file)
     if repeating is None:
         return known or Shown(None, known=False)
-    if known is not None:
+    if known is not None and known.photographs is not None:
         raise CommandError(
-            f"Expected no --photographs with {file}, since the record next to it says which images are corrupted, got "
+            f"Expected no --photographs with {file}, since the record next to it says which images show the same photograph, got "
             f"{repeating:,}."
         )
-    return Shown(Photographs.repeating(repeating, max(row.index for row in rows)), known=True)
+    data = None if known is None else known.data
+    return Shown(Photographs.repeating(repeating, max(row.index for row in rows)), known=True, data=data)
 
 
 def grouped_of(run: Mapping[str, Any]) -> "Grouped | None":
@@ -66,12 +67,17 @@ def grouped_of(run: Mapping[str, Any]) -> "Grouped | None":
     return Grouped(corrupted=from_json(body, count, "corrupted"), chosen=chosen)
 
 
-def shown_by(corrupted: Mapping[str, Any] | None, chosen: range | None = None) -> "Photographs | None":
-    """By what a service says of a dataset's corrupted images, corruption by corruption; None of clean ones."""
-    if not corrupted:
+def shown_by(
+    corrupted: Mapping[str, Any] | None, chosen: range | None = None, *, declared: int | None = None, count: int = 0
+) -> "Photographs | None":
+    """By what a service says of a dataset of ``count`` images: of its corrupted images, corruption by corruption, or how many
+    photographs were ``declared``. None of clean images."""
+    if not corrupted and not declared:
         return None
     from rs_core.photographs import Photographs
 
+    if not corrupted:
+        return Photographs(Photographs.repeating(declared or count, count - 1).starts, chosen)
     starts = [
         group["start"] + place * (group["count"] // len(group["severities"]))
         for group in corrupted["groups"]
@@ -80,13 +86,17 @@ def shown_by(corrupted: Mapping[str, Any] | None, chosen: range | None = None) -
     return Photographs(tuple(sorted(starts)), chosen)
 
 
-def unknown_note(labels: Iterable[int]) -> str:
-    """What a reader of intervals has to know where nothing says which inputs show the same photograph."""
+def unknown_notes(shown: Shown, labels: Iterable[int]) -> tuple[str, ...]:
+    """What a reader of intervals has to know where nothing says which inputs show the same photograph; ``labels`` are in the
+    order of the inputs."""
+    if shown.photographs is not None:
+        return ()
     import numpy as np
 
-    from rs_core.photographs import UNKNOWN_PHOTOGRAPHS, repeat_of, repeats_note
+    from rs_core.photographs import UNKNOWN_PHOTOGRAPHS, dataset_repeats_note, repeat_of, repeats_note
 
-    return UNKNOWN_PHOTOGRAPHS + repeats_note(repeat_of(np.array(list(labels), dtype=np.int64)))
+    period = repeat_of(np.array(list(labels), dtype=np.int64))
+    return dataset_repeats_note(period) if shown.known else (UNKNOWN_PHOTOGRAPHS + repeats_note(period),)
 
 
 def _by_run(run: Mapping[str, Any]) -> Shown | None:
@@ -104,6 +114,8 @@ def _by_report(file: Path) -> Shown | None:
     try:
         data = json.loads((file.parent / "report.json").read_text(encoding="utf-8"))["dataset"]
         chosen = Selection(**data["selection"]).indices(data["count"])
-        return Shown(shown_by(data.get("corrupted"), chosen), known=True, data=data["content_hash"])
+        declared, count = data.get("photographs"), data["count"]
+        found = shown_by(data.get("corrupted"), chosen, declared=declared, count=count)
+        return Shown(found, known=True, data=data["content_hash"])
     except (OSError, ValueError, LookupError, AttributeError, TypeError):
         return None

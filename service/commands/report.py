@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.commands.console import CommandError, say
-from service.commands.photographs import Repeating, grouped_of, shown_in, unknown_note
+from service.commands.photographs import Repeating, grouped_of, shown_in, unknown_notes
 from service.commands.results_file import check_picture, grid_of, numbers, read, write_picture
 from service.commands.summaries import predictions_table, summarize_predictions
 
@@ -166,8 +166,8 @@ def report(
         made = summarize(
             rows, radii=grid, total=inputs, class_names=names, grouped=grouped, photographs=shown.photographs
         )
-    if not shown.known:
-        made = replace(made, notes=(*made.notes, unknown_note(row.label for row in sorted(rows, key=_by_index))))
+    labels = (row.label for row in sorted(rows, key=_by_index))
+    made = replace(made, notes=(*made.notes, *unknown_notes(shown, labels)))
     _check_cap(made.cap, max(row.radius for row in rows))
     if as_json:
         say(json.dumps(made.to_json(), indent=2))
@@ -228,8 +228,8 @@ def _print_evaluation(
     shown = shown_in(file, run, rows, repeating)
     total = int(run.get("inputs") or 0)
     made = summarize(rows, spec, total=total, certificates=certificates, photographs=shown.photographs)
-    if not shown.known:
-        made = replace(made, notes=(*made.notes, unknown_note(row.label for row in sorted(rows, key=_by_index))))
+    labels = (row.label for row in sorted(rows, key=_by_index))
+    made = replace(made, notes=(*made.notes, *unknown_notes(shown, labels)))
     say(json.dumps(made.to_json(), indent=2) if as_json else (to_csv(made) if as_csv else format_table(made)).rstrip())
     if plot is not None:
         write_picture(plot, evaluation_plots.evaluation({file.stem: made}), "The curve is")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from service.commands.console import CommandError, note, say
-from service.commands.photographs import shown_in, unknown_note
+from service.commands.photographs import Shown, shown_in, unknown_notes
 from service.commands.results_file import check_picture, read, write_picture
 
 if TYPE_CHECKING:
@@ -52,9 +52,8 @@ def report(
         say(_csv(found))
     else:
         say("\n\n".join("\n".join([name, *lines_of(rows)]) for name, rows in found.items()))
-    unknown = [one for one in votes.values() if not one.known]
-    if unknown:
-        note(unknown_note(row.label for row in sorted(unknown[0].rows, key=lambda row: row.index)))
+    for sentence in next(filter(None, map(_photograph_notes, votes.values())), ()):
+        note(sentence)
     if plot is not None:
         from rs_core.plots_mixed import by_weight
 
@@ -99,6 +98,11 @@ def _votes(file: Path, repeating: int | None) -> Votes:
         shown.photographs,
         shown.known,
     )
+
+
+def _photograph_notes(votes: Votes) -> tuple[str, ...]:
+    labels = (row.label for row in sorted(votes.rows, key=lambda row: row.index))
+    return unknown_notes(Shown(votes.photographs, votes.known), labels)
 
 
 def _csv(found: "dict[str, tuple[WeightRow, ...]]") -> str:

@@ -92,7 +92,7 @@ def _source(session: Session, tenant_id: str, body: requests.DatasetRequest) -> 
         "files": files_of(session, tenant_id, body.files or []),
         "builtin": body.builtin,
         "class_names": body.class_names,
-    } | {name: value for name in ("resize", "center_crop") if (value := getattr(body, name)) is not None}
+    } | {name: value for name in ("resize", "center_crop", "photographs") if (value := getattr(body, name)) is not None}
 
 
 def _read(database: Database, tenant_id: str, dataset_id: str) -> schemas.Dataset:

@@ -3,24 +3,29 @@
 import json
 from collections.abc import Sequence
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.sse import EventSourceResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from rs_core import published
 from rs_core.evaluation_report import Held
 from service import evaluation_reports, job_views, reports, schemas
 from service.auth import PageTenantId
 from service.dependencies import Cursor, DatabaseDep, SettingsDep, get
+from service.documents import DocumentProcess
 from service.rendering import PAGE_HEADERS, render
+from service.request_turn import waiting
 from service.resources import page
 from service.routes.events import COUNTED, stream_events
 from service.routes.jobs import cancel
+from worker.settings import Settings
 from worker.store import backlog
 from worker.store.jobs import ACTIVE, URGENT
 from worker.store.registry import DELETED
+from worker.store.session import Database
 from worker.store.tables import Checkpoint, Dataset, Job
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -46,8 +51,23 @@ def jobs_elsewhere() -> Response:
 
 
 @router.get("/jobs/{job_id}")
-def job_page(job_id: str, tenant_id: PageTenantId, database: DatabaseDep, settings: SettingsDep) -> Response:
+async def job_page(
+    job_id: str, request: Request, tenant_id: PageTenantId, database: DatabaseDep, settings: SettingsDep
+) -> Response:
     """One job; of one that has not ended, also whether there is a worker."""
+    documents: DocumentProcess | None = request.app.state.documents
+    if documents is not None and await run_in_threadpool(_shows_an_evaluation, database, tenant_id, job_id):
+        async with waiting():
+            return await documents.answer(request)
+    return await run_in_threadpool(_job_page, job_id, tenant_id, database, settings)
+
+
+def _shows_an_evaluation(database: Database, tenant_id: str, job_id: str) -> bool:
+    with database.read() as session:
+        return _has_held(get(session, Job, tenant_id, job_id))
+
+
+def _job_page(job_id: str, tenant_id: str, database: Database, settings: Settings) -> Response:
     with database.read() as session:
         row = get(session, Job, tenant_id, job_id)
         job, named = job_views.view(session, row), _names(session, [row])
@@ -94,9 +114,13 @@ def _unlabelled(job: schemas.Job) -> bool:
     return job.priority >= URGENT
 
 
+def _has_held(job: Job) -> bool:
+    return job.state not in ACTIVE and (job.spec.get("evaluation") or {}).get("certificates") is not None
+
+
 def _held(session: Session, job: Job) -> Held | None:
     """Of an attack that has ended, its answers held against certificates."""
-    if job.state in ACTIVE or (job.spec.get("evaluation") or {}).get("certificates") is None:
+    if not _has_held(job):
         return None
     return evaluation_reports.evaluation(session, reports.sources(session, job)).report.held
 

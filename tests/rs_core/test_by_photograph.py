@@ -29,6 +29,7 @@ from rs_core.plots import certified_accuracy, drawn
 from rs_core.report import Report, summarize
 from rs_core.report_text import format_table, to_csv
 from rs_core.spec import Attack, EvaluateSpec
+from rs_core.tally import radii_up_to
 
 KINDS = [("fog", 1), ("fog", 5), ("snow", 1), ("snow", 5)]
 EACH = 50
@@ -274,18 +275,23 @@ class TestOthers:
         assert partial.points[0].accuracy.low < report.points[0].accuracy.low
         assert evaluated(rows, spec).unit == "input"
 
-    @pytest.mark.parametrize("done", [4 * EACH, 130])
+    @pytest.mark.parametrize("done", [4 * EACH, 130, 60, 30, 20])
     def test_the_band_of_a_curve_is_that_of_its_report(self, done: int) -> None:
-        """At the radii of the grid; between them it is as wide as at the wider of two."""
+        """At the radii of the grid, where photographs may have no row so far; between two radii it is as wide as at the wider
+        one."""
         rows = ROWS[:done]
         figure = certified_accuracy({"a": drawn(rows, WHOLE.photographs)}, totals={"a": 4 * EACH})
         (band,) = figure.axes[0].collections
         corners = band.get_paths()[0].vertices
-        report: Report = summarize(rows, radii=(0.25, 0.5, 0.75), total=4 * EACH, grouped=WHOLE)
-        for point in report.certified_accuracy:
-            near = corners[np.abs(corners[:, 0] - point.radius) < 0.004][:, 1]
-            assert near.min() == pytest.approx(point.low, abs=0.03)
-            assert near.max() == pytest.approx(point.high, abs=0.03)
+        largest = max(one.radius for one in rows)
+        right = max(one.radius for one in rows if one.correct)
+        report: Report = summarize(rows, radii=radii_up_to(largest), total=4 * EACH, grouped=WHOLE)
+        shown = [point for point in (report.accuracy_at_0, *report.certified_accuracy) if point.radius <= right]
+        assert len(shown) > 3
+        for point in shown:
+            at = corners[corners[:, 0] == point.radius][:, 1]
+            assert at.min() == pytest.approx(point.low, abs=1e-9)
+            assert at.max() == pytest.approx(point.high, abs=1e-9)
         legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
         assert legend[-1] == "95 % interval over 50 photographs (200 images), pointwise"
 

@@ -8,6 +8,7 @@ from tests_support.mixes import certified
 from rs_core.certify.decision import ABSTAIN, Certificate
 from rs_core.errors import InvalidResults, InvalidSpec
 from rs_core.mixed_report import WEIGHTS, WeightRow, by_weight, rows_at
+from rs_core.photographs import Photographs
 
 ROWS = [
     certified(0, 0, (990, 10), (0.9, 0.1)),  # both right, the robust one surely
@@ -69,3 +70,12 @@ def test_what_is_no_radius_is_refused(radius: float) -> None:
 def test_the_table_of_nobody_yet_has_the_radii_that_are_asked_for() -> None:
     (row,) = rows_at(by_weight([], weights=(0.8,), total=4), (0.0, 0.25))
     assert [(one.radius, one.count, one.high) for one in row.certified] == [(0.0, 0, 1.0), (0.25, 0, 1.0)]
+
+
+def test_missing_inputs_of_unknown_photographs_are_refused() -> None:
+    """They were taken for none, and the upper ends were too low."""
+    rows = [certified(index, 0, (990, 10), (0.9, 0.1)) for index in range(20)]
+    assert by_weight(rows, weights=(0.8,), total=20, photographs=Photographs((0, 10)))[0].shown is not None
+    by_weight(rows, weights=(0.8,), total=40, photographs=Photographs((0, 10, 20, 30), range(40)))
+    with pytest.raises(InvalidResults, match=r"the record of the run \(.run.json\)"):
+        by_weight(rows, weights=(0.8,), total=40, photographs=Photographs((0, 10, 20, 30)))

@@ -1,13 +1,25 @@
 """Intervals that count photographs: Clopper-Pearson where each image shows another, wider where images are alike."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rs_core.certify.bounds import interval
-from rs_core.errors import InvalidResults
-from rs_core.photographs import Photographs, Sizes, effective_inputs, joined, known_sizes, repeat_of, share_interval
+from rs_core.errors import InvalidDataset, InvalidResults
+from rs_core.photographs import (
+    Photographs,
+    Sizes,
+    check_photographs,
+    effective_inputs,
+    joined,
+    known_sizes,
+    repeat_of,
+    share_interval,
+)
 
 
 def counts(*values: int) -> np.ndarray:
@@ -122,3 +134,44 @@ class TestRepeats:
         labels[777] = (labels[777] + 1) % 10
         for other in (labels, rng.integers(0, 10, 2_000), np.zeros(2_000, dtype=np.int64), counts(1, 2, 1, 2)):
             assert repeat_of(other) is None
+
+    @pytest.mark.parametrize("classes", [2, 3, 10, 25, 100, 1_000])
+    def test_a_cycle_through_the_classes_is_not(self, classes: int) -> None:
+        """As balanced subsets have it; here of any order of the classes."""
+        order = np.random.default_rng(2).permutation(classes)
+        assert repeat_of(np.arange(5_000) % classes) is None
+        assert repeat_of(np.resize(order, 5_000)) is None
+
+    @pytest.mark.parametrize("order", [sorted, lambda labels: sorted(labels, key=lambda label: label % 3)])
+    def test_labels_that_are_sorted_by_class_within_each_round_are_found(self, order: Callable[[Any], Any]) -> None:
+        labels = order(np.random.default_rng(3).integers(0, 10, 2_000).tolist())
+        assert repeat_of(np.tile(labels, 15)) == 2_000
+        assert repeat_of(np.repeat(np.arange(10), 3_000)) is None, "sorted by class throughout"
+
+    def test_a_period_of_a_few_images_is_not(self) -> None:
+        assert repeat_of(np.tile([0, 0, 1, 1, 2, 2, 2], 100)) is None
+
+
+class TestDeclared:
+    LABELS = np.tile(np.random.default_rng(4).integers(0, 10, 50), 4)
+
+    def test_a_number_that_the_labels_agree_with_is_accepted(self) -> None:
+        for photographs in (50, 100):
+            check_photographs(self.LABELS, photographs, "photographs")
+        check_photographs(self.LABELS[:130], 50, "photographs")
+
+    def test_images_of_one_photograph_have_one_label(self) -> None:
+        with pytest.raises(InvalidDataset, match=r"photographs.*come again every 49 images.*got label \d of image \d"):
+            check_photographs(self.LABELS, 49, "photographs")
+
+    @pytest.mark.parametrize("photographs", [200, 1_000_000])
+    def test_more_photographs_than_images_are_refused(self, photographs: int) -> None:
+        with pytest.raises(
+            InvalidDataset, match=f"less than that of the images, 200.*got {photographs:,}; leave it out"
+        ):
+            check_photographs(self.LABELS, photographs, "photographs")
+
+    def test_more_than_a_thousand_images_of_a_photograph_are_refused(self) -> None:
+        check_photographs(np.zeros(2_000, dtype=np.int64), 2, "photographs")
+        with pytest.raises(InvalidDataset, match="at most 1,000 images each"):
+            check_photographs(np.zeros(2_001, dtype=np.int64), 2, "photographs")

@@ -60,3 +60,29 @@ def test_a_side_that_no_service_takes_is_refused_before_anything_is_sent(
 ) -> None:
     assert add("imagenet", photos, flag, pixels).exit_code == 2
     assert asked == []
+
+
+def test_the_number_of_photographs_is_what_the_flag_says(asked: list[dict[str, Any]], photos: str) -> None:
+    assert add("corrupted", photos, "--photographs", "10000").exit_code == 0
+    assert add("clean", photos).exit_code == 0
+    assert [one["photographs"] for one in asked] == [10_000, None]
+    assert add("corrupted", photos, "--photographs", "1").exit_code == 2
+
+
+def test_labels_that_repeat_are_noted(
+    asked: list[dict[str, Any]], photos: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "--photographs" not in add("corrupted", photos).output
+    monkeypatch.setattr("service.commands.adding.connect_patiently", _connect_to_one_that_found_a_period)
+    result = add("corrupted", photos)
+    assert result.stdout == "ds_1\n" and "register them with --photographs 500" in result.stderr
+
+
+def _connect_to_one_that_found_a_period(*_: object) -> Any:
+    from contextlib import nullcontext
+    from types import SimpleNamespace
+
+    made = SimpleNamespace(
+        id="ds_1", state="ready", count=3, shape=[1, 2, 2], num_classes=2, source={"label_period": 500}
+    )
+    return nullcontext(SimpleNamespace(add_dataset=lambda *_, **__: made))

@@ -9,6 +9,7 @@ import pytest
 from tests_support.listening import Listening, answer_on, head, listening, status_on
 from tests_support.processes import until
 
+from service.job_answers import JobAnswer, JobAnswers
 from worker.settings import Settings
 from worker.store.session import Database
 
@@ -201,3 +202,23 @@ def _no_stray_errors(caplog: pytest.LogCaptureFixture) -> "Callable[[], None] | 
     """uvicorn logs what the protocol raises."""
     yield  # type: ignore[misc]
     assert not [record for record in caplog.records if record.levelname == "ERROR"], caplog.text
+
+
+def test_a_client_that_reads_slowly_but_steadily_gets_all_of_a_large_answer(
+    fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes four times as long as one that takes nothing would be given."""
+    large = b'"' + b"x" * 4_000_000 + b'"'
+    monkeypatch.setattr(JobAnswers, "read", lambda *_: JobAnswer(active=False, etag='W/"x"', body=large))
+    with (
+        listening(fresh, _settings(tmp_path, response_seconds=0.5, response_rate=100_000)) as listened,
+        listened.connect(receive_buffer=65_536) as slow,
+    ):
+        slow.sendall(head("GET", "/v1/jobs/x", Connection="close").encode())
+        began, got = time.monotonic(), 0
+        while piece := slow.recv(65_536):
+            got += len(piece)
+            time.sleep(0.03)
+        assert got > len(large)
+        assert time.monotonic() - began > 1.5
+        assert listened.refused("slow_reader") == 0

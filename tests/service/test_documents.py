@@ -97,7 +97,7 @@ def test_keys_are_looked_up_by_the_other_process_too(service: Service) -> None:
 def test_a_process_that_has_ended_is_told_in_the_log_and_started_again(
     service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.documents.Backoff", lambda: _Pause(0.3))
+    monkeypatch.setattr("service.documents.Backoff", lambda **_: _Pause(0.3))
 
     async def act(documents: DocumentProcess) -> None:
         await documents.answer(_request("/v1/compare"))
@@ -180,3 +180,12 @@ def _documents_of(pid: int) -> list[int]:
     return [
         int(child) for child in children if b"service.document_process" in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
+
+
+def test_a_request_with_a_body_is_answered_like_one_without(service: Service) -> None:
+    async def act(documents: DocumentProcess) -> None:
+        given = {"content-length": "5", "content-type": "application/json", "expect": "100-continue", "te": "trailers"}
+        answer = await documents.answer(_request("/v1/compare", **given))
+        assert (answer.status_code, NOTHING_TO_COMPARE in (await _body(answer)).decode()) == (422, True)
+
+    _with_process(service.settings, act)

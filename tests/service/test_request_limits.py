@@ -13,6 +13,7 @@ from tests_support.over_http import Service
 from tests_support.processes import until
 
 from service import reports
+from service.auth import Credentials
 from service.job_answers import JobAnswer, JobAnswers
 from service.request_bodies import IMAGES, JSON_BODY, limit_of
 from worker.settings import Settings
@@ -24,6 +25,7 @@ def _settings(folder: Path, **changes: object) -> Settings:
 
 
 MANY = 200
+OTHER = "127.0.0.2"
 JSON = {"Content_Type": "application/json"}
 EXPECTED = {**JSON, "Content_Length": "1000000", "Expect": "100-continue"}
 
@@ -44,7 +46,6 @@ def test_without_a_valid_key_a_body_is_not_asked_for(
                 assert (status, "key-needed" in text) == (401, True)
         assert listened.refused("credentials") == 2
         with listened.send(head(method, path, **headers, **listened.service.key("one"))) as connection:
-            connection.settimeout(0.5)
             if headers is EXPECTED and path in ("/v1/jobs", "/v1/uploads/a"):
                 assert status_on(connection) == 100, "with one it is"
 
@@ -297,3 +298,46 @@ def test_one_tenant_makes_one_report_at_a_time_and_others_theirs(
         assert listened.get(f"/v1/jobs/{mine}", **one)[0] == 200, "what is quick does not wait for them either"
         assert begun == [mine, others]
         stop.set()
+
+
+def test_a_client_that_does_not_read_its_answers_holds_no_turn(fresh: Database, tmp_path: Path) -> None:
+    """The second of two answers on a connection does not begin before the first one was taken."""
+    settings = _settings(tmp_path, tenant_running_requests=1, running_requests=2)
+    with listening(fresh, settings, require_key=True) as listened, ExitStack() as stack:
+        unread = head("GET", "/openapi.json") * 8
+        for source in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
+            connection = stack.enter_context(listened.connect(source, receive_buffer=4_096))
+            connection.sendall(unread.encode())
+        until(lambda: listened.gauge("http_connections") == 3, 10, "they are connected")
+        for _ in range(20):  # whenever one looks
+            assert listened.get("/openapi.json")[0] == 200
+        assert listened.gauge("http_requests_running") == 0
+
+
+def test_requests_that_wait_for_a_look_at_their_keys_are_counted_and_dropped_with_their_clients(
+    fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening(fresh, _settings(tmp_path, address_connections=4), require_key=True) as listened:
+        one, release = listened.service.key("one"), threading.Event()
+        look = Credentials._owner
+
+        def blocked(self: Credentials, secret: str) -> str | None:
+            if secret == "made-up":
+                release.wait(60)
+            return look(self, secret)
+
+        monkeypatch.setattr(Credentials, "_owner", blocked)
+        guess = head("GET", "/v1/jobs", Authorization="Bearer made-up")
+        counts = listened.app.state.room._counts["requests"]
+        with ExitStack() as stack:
+            for _ in range(4):
+                stack.enter_context(listened.send(guess, OTHER))
+            until(lambda: counts[f"address {OTHER}"] == 4, 10, "they are counted before their keys are known")
+            assert listened.get("/v1/jobs", **one)[0] == 200
+            assert listened.gauge("http_key_lookups_waiting") == 2, (
+                "half of the threads for lookups are another address's"
+            )
+        until(lambda: counts[f"address {OTHER}"] <= 2, 10, "those are dropped whose lookups have not begun")
+        assert listened.gauge("http_key_lookups_waiting") == 0
+        release.set()
+        until(lambda: f"address {OTHER}" not in counts, 10, "all are")

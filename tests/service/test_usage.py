@@ -162,7 +162,7 @@ def test_the_number_of_uploads_data_sets_and_checkpoints_is_limited(limited: Lim
     refused(put(service, "c", 10), 507, "at most 2 uploads of yours (RADII_TENANT_ITEMS)", "got")
     assert put(service, "a", 20).status_code == 201, "a name that is taken makes none more"
     refused(service.client.post("/v1/uploads", json={"name": "d", "size": 5}), 507, "at most 2 uploads")
-    refused(service.client.post("/v1/datasets", json={"name": "c", "builtin": "digits"}), 507, "at most 2 data sets")
+    refused(service.client.post("/v1/datasets", json={"name": "c", "builtin": "digits"}), 507, "at most 2 datasets")
     body = {"name": "c", "file": "a", "architecture": "digits_cnn"}
     refused(service.client.post("/v1/checkpoints", json=body), 507, "at most 2 checkpoints")
 

@@ -1,4 +1,4 @@
-"""Photographs of different sizes, through the whole service: one size in the data set, and said so in its source."""
+"""Photographs of different sizes, or shown several times, through the whole service."""
 
 import io
 import zipfile
@@ -43,3 +43,16 @@ def test_resize_and_center_crop_bring_photographs_to_one_size(tmp_path: Path) ->
             client.add_dataset("photos", [photos], resize=50, center_crop=50)
         with pytest.raises(ApiError, match="with files"):
             client.add_dataset("digits", builtin="digits", resize=8)
+
+
+def test_corrupted_images_from_elsewhere_are_noted_or_declared(tmp_path: Path) -> None:
+    labels = np.tile(RNG.integers(0, 3, 40), 5)
+    images = RNG.integers(0, 256, (len(labels), 4, 4), dtype=np.uint8)
+    np.savez(tmp_path / "corrupted.npz", images=images, labels=labels)
+    with running(tmp_path / "data") as (url, _), Client(url) as client:
+        made = client.add_dataset("as it is", [tmp_path / "corrupted.npz"])
+        assert (made.source["label_period"], made.photographs) == (40, None)
+        declared = client.add_dataset("declared", [tmp_path / "corrupted.npz"], photographs=40)
+        assert ("label_period" in declared.source, declared.photographs) == (False, 40)
+        with pytest.raises(ApiError, match="labels that come again every 30 images"):
+            client.add_dataset("wrong", [tmp_path / "corrupted.npz"], photographs=30)

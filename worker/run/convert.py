@@ -3,9 +3,13 @@ stored data set whose images are corrupted, and stored checkpoints become one.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from rs_core.data.stored import read_labels
+from rs_core.errors import InvalidDataset
 from rs_core.models import table
+from rs_core.photographs import check_photographs, repeat_of
 from worker import sandbox
 from worker.run.task import Task
 from worker.run.train import sealed
@@ -32,10 +36,40 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
             if isinstance(answer, int):
                 yield {"type": "step", "work_done": answer}
             else:
+                if request["what"] == "dataset":
+                    answer = with_photographs(answer, out, source.get("photographs"))
                 yield {"type": "done", "made": {"sealed": sealed(out), **answer}}
     except BaseException:
         out.unlink(missing_ok=True)
         raise
+
+
+def with_photographs(answer: dict[str, Any], out: Path, photographs: int | None) -> dict[str, Any]:
+    """The converter's answer on a dataset, with what the labels say of photographs that are shown several times.
+
+    Args:
+        answer: See ``sandbox.steps``.
+        out: The converted file.
+        photographs: How many photographs the user says there are, if any.
+
+    Returns:
+        The answer; ``source`` has ``label_period`` where nobody says which images show the same photograph, and labels repeat.
+
+    Raises:
+        InvalidDataset: The images cannot be of so many photographs.
+    """
+    source = answer.get("source") or {}
+    if corrupted := source.get("corrupted"):
+        if photographs is not None:
+            known = f"none, since the files say which images are corrupted ({len(corrupted['groups'])} groups)"
+            raise InvalidDataset(expected=known, got=f"{photographs:,}", where="photographs")
+        return answer
+    labels = read_labels(out)
+    if photographs is not None:
+        check_photographs(labels, photographs, "photographs")
+        return answer
+    period = repeat_of(labels)
+    return answer if period is None else answer | {"source": source | {"label_period": period}}
 
 
 def _files(source: dict[str, Any]) -> dict[str, str]:

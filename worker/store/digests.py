@@ -68,5 +68,4 @@ def update(
 def starts(session: Session, job: Job) -> tuple[int, ...]:
     """The first index of each group of the job's data set; none of one without groups."""
     row = session.get(Dataset, job.dataset_id) if job.dataset_id else None
-    found = None if row is None else groups.corrupted(row)
-    return () if found is None else found.starts
+    return () if row is None else groups.starts(row)

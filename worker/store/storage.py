@@ -59,7 +59,7 @@ COUNTED: dict[str, type[Upload] | type[PartUpload] | type[Dataset] | type[Checkp
     CHECKPOINTS: Checkpoint,
 }
 """Kinds of things whose number is limited, too: their rows are next to free."""
-WORDS = {UPLOADS: "uploads", PARTS: "unfinished uploads", DATASETS: "data sets", CHECKPOINTS: "checkpoints"}
+WORDS = {UPLOADS: "uploads", PARTS: "unfinished uploads", DATASETS: "datasets", CHECKPOINTS: "checkpoints"}
 HELP = "delete what you do not need (`radii delete ID`); `radii usage` shows what there is"
 
 
@@ -85,35 +85,39 @@ class Usage:
 
 
 class Recent:
-    """What tenants were found to have stored a moment ago, and what this process has let through since.
+    """Cache of recent usage totals, plus the bytes that this process has admitted since.
 
     Adding up takes some 20 ms for a tenant with as many things as it may have, and on SQLite all other writers wait for that.
-    It is left out for ``LASTS`` seconds where the quota is far from used up: the remaining 10 % covers what other processes
-    add meanwhile.
+    Small additions skip it for ``LASTS`` seconds where no more than ``SHARE`` of the quota is used. Processes do not know of
+    each other, so each of them admits at most ``SLACK`` of the quota in all before it adds up again: together they exceed the
+    quota by at most that for each further process.
     """
 
     LASTS = 5.0
     SHARE = 0.9
+    SLACK = 0.01
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[float, int]] = {}
+        self._known: dict[str, tuple[float, int, int]] = {}
 
     def note(self, tenant_id: str, used: int) -> None:
-        """Records a freshly computed sum."""
+        """Stores a total that was just added up."""
         with self._lock:
             if len(self._known) > MOST_KNOWN:
                 self._known.clear()
-            self._known[tenant_id] = time.monotonic(), used
+            self._known[tenant_id] = time.monotonic(), used, 0
 
     def surely_fits(self, tenant_id: str, settings: Settings, needed: int, in_flight: int) -> bool:
-        """Whether ``needed`` more bytes fit without another look; if so, they count from now on."""
+        """Whether ``needed`` more bytes fit without adding up again; if so, they count from now on."""
         with self._lock:
-            since, used = self._known.get(tenant_id, (-self.LASTS, 0))
+            since, used, admitted = self._known.get(tenant_id, (-self.LASTS, 0, 0))
             late = time.monotonic() - since > self.LASTS
-            if late or used + needed + in_flight > self.SHARE * settings.tenant_bytes:
+            admitted += needed
+            much = admitted > self.SLACK * settings.tenant_bytes
+            if late or much or used + admitted + in_flight > self.SHARE * settings.tenant_bytes:
                 return False
-            self._known[tenant_id] = since, used + needed
+            self._known[tenant_id] = since, used, admitted
             return True
 
 
@@ -121,7 +125,8 @@ RECENT = Recent()
 
 
 def hold(session: Session, tenant_id: str) -> None:
-    """Makes others that add to what the tenant has wait until this transaction ends."""
+    """Locks the tenant's row, so that others that add to its storage wait until this transaction ends. On SQLite this does
+    nothing: a write transaction already excludes all other writers."""
     session.scalar(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True))
 
 
@@ -151,11 +156,22 @@ def require(
     *,
     without_output_of: str | None = None,
     in_flight: int = 0,
+    exact: bool = False,
 ) -> None:
-    """Raises :class:`BeyondStorage` where that many more bytes would never fit, and :class:`StorageUsedUp` where they do not fit
-    now; ``in_flight`` are bytes that others have announced."""
+    """Checks that ``needed`` more bytes fit into the tenant's quota.
+
+    Args:
+        without_output_of: A job whose estimated output is not counted, since ``needed`` takes its place.
+        in_flight: Bytes that others have announced.
+        exact: Whether to add up in any case. If false, small additions are checked against a total of some seconds ago
+            (:class:`Recent`).
+
+    Raises:
+        BeyondStorage: So many bytes never fit.
+        StorageUsedUp: They do not fit now.
+    """
     fit(settings, needed)
-    if RECENT.surely_fits(tenant_id, settings, needed, in_flight):
+    if not exact and RECENT.surely_fits(tenant_id, settings, needed, in_flight):
         return
     used = usage(session, tenant_id, without_output_of=without_output_of).size
     if used + in_flight + needed > settings.tenant_bytes:
@@ -170,11 +186,19 @@ def fit(settings: Settings, needed: int) -> None:
 
 
 def require_within(
-    session: Session, tenant_id: str, settings: Settings, written: int, *, more: int = 0, in_flight: int = 0
+    session: Session,
+    tenant_id: str,
+    settings: Settings,
+    written: int,
+    *,
+    more: int = 0,
+    in_flight: int = 0,
+    exact: bool = True,
 ) -> None:
-    """Raises :class:`StorageUsedUp` where all that the tenant has, with the ``written`` bytes that were just written and ``more``
-    that follow, is more than it may store."""
-    if RECENT.surely_fits(tenant_id, settings, written + more, in_flight):
+    """Raises :class:`StorageUsedUp` where all that the tenant has, with the ``written`` bytes that this transaction has just
+    written and ``more`` that follow, is more than it may store. This is the last check before a commit: it adds up, except
+    for small additions if ``exact`` is false (:class:`Recent`)."""
+    if not exact and RECENT.surely_fits(tenant_id, settings, written + more, in_flight):
         return
     session.flush()
     used = usage(session, tenant_id).size

@@ -63,10 +63,44 @@ def test_impossible_requests_say_what_was_expected(model: nn.Module) -> None:
     smoothed = SmoothedClassifier(model, 0.25, 3)
     with pytest.raises(InvalidSpec, match=r"\(0, 0\.5\], got 1"):
         smoothed.certify(torch.rand(1, 4, 4), alpha=1)
-    with pytest.raises(InvalidSpec, match=r"n0\): expected at least 1 noise sample, got 0"):
+    with pytest.raises(InvalidSpec, match=r"n0\): expected a whole number of noise samples, at least 1, got 0"):
         smoothed.certify(torch.rand(1, 4, 4), n0=0)
     with pytest.raises(InvalidImages, match=r"\(B, C, H, W\), got torch.uint8 \(4, 4\)"):
         smoothed.predict(torch.zeros(4, 4, dtype=torch.uint8))
+
+
+ODD = (None, "10", "a", float("nan"), float("inf"), -float("inf"), 10.5, [10], {}, 1j, True, 10**30)
+"""What is neither a number of samples nor an index or a label."""
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_odd_arguments_are_refused_in_a_sentence(model: nn.Module, odd: Any) -> None:
+    x, smoothed = torch.rand(1, 4, 4), SmoothedClassifier(model, 0.25, 3)
+    for name in ("n", "n0", "alpha", "label", "index"):
+        if name == "index" and odd in (None, [10]):  # of one image: no number, and a list of one
+            continue
+        with pytest.raises(InvalidSpec, match=rf"\({name}\): expected .*, got"):
+            smoothed.certify(x, **({"n": 10, "n0": 10} | {name: odd}))
+        if name != "n0":
+            with pytest.raises(InvalidSpec, match=rf"\({name}\): expected .*, got"):
+                smoothed.predict(x, **({"n": 10} | {name: odd}))
+        if name in ("label", "index"):
+            with pytest.raises(InvalidSpec, match=rf"\({name}\): expected .*, got"):
+                smoothed.predict(x[None].expand(2, -1, -1, -1), 10, **{name: [1, odd]})
+    for name in ("sigma", "num_classes", "seed", "batch_size"):
+        if name == "sigma" and isinstance(odd, float | int) and 0 < odd < float("inf") and odd is not True:
+            continue
+        with pytest.raises(InvalidSpec, match=rf"\({name}\): expected .*, got"):
+            SmoothedClassifier(model, **({"sigma": 0.25, "num_classes": 3} | {name: odd}))
+
+
+def test_numbers_of_any_type_mean_the_same(model: nn.Module) -> None:
+    x, smoothed = torch.rand(1, 4, 4), SmoothedClassifier(model, np.float32(0.25), np.int64(3), seed=torch.tensor(0))  # type: ignore[arg-type]
+    wanted = SmoothedClassifier(model, 0.25, 3).certify(x, 10, 100, 0.25, index=4, label=2)
+    for whole in (np.int32, np.float64, torch.tensor, float):
+        given: Any = {"n0": whole(10), "n": whole(100), "index": whole(4), "label": whole(2)}
+        found = smoothed.certify(x, alpha=np.float32(0.25), **given)
+        assert (found.counts0, found.counts, found.label) == (wanted.counts0, wanted.counts, 2)
 
 
 class Moody(nn.Module):

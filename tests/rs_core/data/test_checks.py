@@ -18,16 +18,19 @@ from numpy.typing import NDArray
 from torch import nn
 
 from rs_core.certify.smoothed import SmoothedClassifier
+from rs_core.corrupt_spec import parse
 from rs_core.data import canonical, pictures
 from rs_core.data.builtin import BUILTIN
 from rs_core.data.canonical import on_8_bit_grid, open_dataset
 from rs_core.data.checks import check_images
 from rs_core.data.conversion import convert
+from rs_core.data.corrupting import write_corrupted
 from rs_core.data.dataset import Dataset
 from rs_core.data.inspect import FORMATS
 from rs_core.data.readers import READERS, load, read
 from rs_core.data.stored import header
 from rs_core.errors import InvalidDataset, InvalidImages, RadiiError
+from rs_core.snapshots import _data_fingerprint
 
 GOOD = np.random.default_rng(0).random((4, 1, 4, 4)).astype(np.float32)
 LABELS = np.array([0, 1, 1, 0])
@@ -105,6 +108,16 @@ def one_image_of_a_job(images: NDArray[Any], folder: Path, labels: NDArray[Any] 
     return open_dataset(stored(images, labels, folder)).image(2)
 
 
+def corrupted(images: NDArray[Any], folder: Path, labels: NDArray[Any] = LABELS) -> Any:
+    data = open_dataset(stored(images, labels, folder))
+    spec = parse({"dataset": "ds_x", "corruptions": ["brightness"], "severities": [1]})
+    return write_corrupted(data, spec, folder / "out")
+
+
+def compared_with_a_snapshot(images: NDArray[Any], folder: Path, labels: NDArray[Any] = LABELS) -> Any:
+    return _data_fingerprint(open_dataset(stored(images, labels, folder)))
+
+
 def written(images: NDArray[Any], folder: Path, labels: NDArray[Any] = LABELS) -> Any:
     canonical.write(
         folder / "out",
@@ -152,6 +165,8 @@ FLOATS: list[Reader] = [
     command_line,
     used_by_a_job,
     one_image_of_a_job,
+    corrupted,
+    compared_with_a_snapshot,
     written,
     looked_at_for_its_grid,
     archive_of_a_request,
@@ -160,6 +175,8 @@ FLOATS: list[Reader] = [
     torch_into_the_library,
 ]
 """Every way in on which pixels may be floats."""
+ONE_AT_A_TIME: list[Reader] = [one_image_of_a_job, corrupted, compared_with_a_snapshot]
+"""Ways that look at one image, whose range may be another than that of all of them."""
 LABELLED: list[Reader] = [read_npz, read_stored, converted, command_line]
 EIGHT_BIT_ALONE = {"idx", "cifar10", "cifar100", "cifar_tar", "cifar10c", "folders"}
 """Formats whose pixels are bytes by their definition: no value is wrong, and ``check_images`` sees their type."""
@@ -174,7 +191,7 @@ def test_bad_pixels_are_refused_by_every_reader(way: Reader, fault: str, tmp_pat
     assert caught.value.status == 422
     assert re.search(r"\[0, 1\]|nested lists", caught.value.expected)
     if way is not json_of_a_request or np.isfinite(images).all():  # JSON has no NaN
-        assert hint in caught.value.got or way is one_image_of_a_job
+        assert hint in caught.value.got or way in ONE_AT_A_TIME
 
 
 @pytest.mark.parametrize("way", FLOATS, ids=lambda way: way.__name__)
@@ -236,6 +253,18 @@ def test_only_known_modules_make_datasets() -> None:
         if re.search(r"(?<![\w.])Dataset\((?=\s*(images=|$))", path.read_text(), re.MULTILINE)
     }
     assert made == {"rs_core/data/readers.py", "rs_core/data/canonical.py", "rs_core/data/builtin.py"}
+
+
+def test_single_images_are_taken_with_their_check_everywhere() -> None:
+    """``Dataset.stored_pixels`` checks them; rows of ``images`` do not."""
+    root = Path(canonical.__file__).parents[2]
+    taken = {
+        str(path.relative_to(root))
+        for folder in ("rs_core", "service", "worker")
+        for path in (root / folder).rglob("*.py")
+        if re.search(r"take\(\w+\.images|\.images\[(?!0\]\[)", path.read_text())
+    }
+    assert taken == {"rs_core/data/dataset.py"}
 
 
 def test_a_zip_of_floating_point_images_is_refused(tmp_path: Path) -> None:

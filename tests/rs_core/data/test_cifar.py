@@ -158,7 +158,11 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypa
 def test_a_hidden_copy_of_a_batch_does_not_replace_it(tmp_path: Path) -> None:
     first, hidden = records([[3], [4]]), records([[9]], seed=1)
     batches = {"x/data_batch_1.bin": first, "x/.ipynb_checkpoints/data_batch_1.bin": hidden, "x/._test_batch.bin": b"x"}
-    assert read(tar(tmp_path, batches)).labels.tolist() == [3, 4]
+    dataset = read(tar(tmp_path, batches))
+    assert dataset.labels.tolist() == [3, 4]
+    assert dataset.skipped is not None
+    assert (dataset.skipped.count, dataset.skipped.names[0]) == (2, "x/.ipynb_checkpoints/data_batch_1.bin")
+    assert read(tar(tmp_path, {"x/data_batch_1.bin": first, "x/readme.html": b""})).skipped is None
 
 
 @pytest.mark.parametrize("packing", ["bz2", "xz"])

@@ -10,6 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rs_core.data import npy, npz
+from rs_core.data.clutter import Skipped
+from rs_core.data.conversion import convert
 from rs_core.data.inspect import inspect
 from rs_core.data.readers import read
 from rs_core.errors import InvalidDataset
@@ -280,3 +282,13 @@ def test_a_header_that_announces_gigabytes_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidDataset, match="npy header"):
         npy.read_header(file, "images", "a.npz")
     assert file.asked <= npy.MAX_HEADER
+
+
+def test_hidden_and_system_entries_are_skipped_and_listed(tmp_path: Path) -> None:
+    paths = archive(tmp_path, images=PIXELS, labels=LABELS)
+    assert read(paths).skipped is None
+    with zipfile.ZipFile(paths[0], "a") as file:
+        file.writestr("__MACOSX/._images.npy", b"x")
+        file.writestr(".DS_Store", b"x")
+    made = convert(paths, tmp_path / "out")
+    assert (made.count, made.skipped) == (4, Skipped(count=2, names=(".DS_Store", "__MACOSX/._images.npy")))

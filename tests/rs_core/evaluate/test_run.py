@@ -9,7 +9,7 @@ import torch
 from tests_support.linear import HalfSpaces, grey, subject
 from torch import Tensor
 
-from rs_core.errors import InputOutOfMemory
+from rs_core.errors import InputOutOfMemory, NetworkFailed
 from rs_core.evaluate.records import Evaluated, Working
 from rs_core.evaluate.run import evaluated
 from rs_core.evaluate.search import Subject
@@ -87,3 +87,40 @@ def test_inputs_attacked_together_are_halved_and_each_is_found_once(monkeypatch:
     assert grouped.seen == [[0, 1, 2, 3, 4], [0, 1], [2, 3], [4], [5, 6]]
     alone = rows(evaluated(subject(0.8, 0.05), given, AutoAttack(together=5), alone=True))
     assert [row.index for row in alone] == list(range(7)) and grouped.seen[5:] == [[index] for index in range(7)]
+
+
+class Broken(HalfSpaces):
+    """Fails as networks do that were made for other images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ torch.zeros(3, 3)
+
+
+class Unsteady(HalfSpaces):
+    """Has no gradient."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.detach())
+
+
+@pytest.mark.parametrize("network", [Broken, Unsteady])
+@pytest.mark.parametrize("asked", [ATTACK, AutoAttack(attacks=("apgd-ce",), iterations=2)])
+def test_an_error_of_the_network_is_named_as_such(network: type[HalfSpaces], asked: Any) -> None:
+    if isinstance(asked, AutoAttack):
+        pytest.importorskip("pyautoattack")
+    with pytest.raises(NetworkFailed, match=r"float32 images .* and can be differentiated") as caught:
+        rows(evaluated(subject(0.8, 0.05, model=network(0.8)), [(3, grey(), 0)], asked))
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, TypeError, IndexError, ValueError])
+@pytest.mark.parametrize("where", ["rs_core.evaluate.attack.project", "rs_core.evaluate.attack.judged"])
+def test_an_error_of_ours_is_not_laid_on_the_network(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Exception], where: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise kind("a mistake of the attack")
+
+    monkeypatch.setattr(where, fail)
+    with pytest.raises(kind, match="a mistake of the attack"):
+        rows(evaluated(subject(0.8, 0.05), [(3, grey(), 0)], ATTACK))

@@ -1,12 +1,16 @@
 """What a tenant has stored: each kind counts, each distinct blob once, and nothing that was let go of."""
 
 import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests_support import things
 
 from rs_core.errors import BeyondStorage, StorageUsedUp
+from worker import commit
 from worker.settings import Settings
 from worker.store import jobs, part_uploads, registry, storage
 from worker.store.columns import json_size
@@ -159,13 +163,78 @@ def test_the_number_of_things_is_limited_by_kind(database: Database, tenant_id: 
 def test_usage_is_added_up_anew_where_the_quota_is_nearly_used_up(database: Database, tenant_id: str) -> None:
     settings = Settings(tenant_bytes=1_000)
     with database.write() as session:
-        storage.require(session, tenant_id, settings, 100)
-        registry.put_upload(session, tenant_id, "a", _blob(session, "a", 100))
-        assert storage.RECENT.surely_fits(tenant_id, settings, 700, 0)
-        assert not storage.RECENT.surely_fits(tenant_id, settings, 101, 0), "100 + 700 + 101 are more than nine tenths"
-        storage.require(session, tenant_id, settings, 900)
+        storage.require(session, tenant_id, settings, 895)
+        registry.put_upload(session, tenant_id, "a", _blob(session, "a", 895))
+        assert storage.RECENT.surely_fits(tenant_id, settings, 5, 0)
+        assert not storage.RECENT.surely_fits(tenant_id, settings, 1, 0), "895 + 5 + 1 are more than nine tenths"
+        storage.require(session, tenant_id, settings, 105)
         with pytest.raises(StorageUsedUp):
-            storage.require(session, tenant_id, settings, 901)
+            storage.require(session, tenant_id, settings, 106)
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Continues the test as process 0, 1, ...; each has its own cache of totals."""
+    caches = [storage.Recent() for _ in range(3)]
+    return lambda number: monkeypatch.setattr(storage, "RECENT", caches[number])
+
+
+Check = Callable[[Any, str, Settings, int], None]
+
+
+def _named(session: Any, tenant_id: str, settings: Settings, size: int) -> None:
+    storage.require_within(session, tenant_id, settings, size)
+
+
+def _made(session: Any, tenant_id: str, settings: Settings, size: int) -> None:
+    """As a worker that commits a file; it is checked before its row is written."""
+    claim = SimpleNamespace(tenant_id=tenant_id, job_id="j")
+    commit._check_quota(session, settings, claim, size, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("check", [_named, _made])
+def test_several_processes_do_not_exceed_the_quota_with_files(
+    database: Database, tenant_id: str, processes: Callable[[int], None], check: Check
+) -> None:
+    """Each process has seen an empty storage a moment ago."""
+    settings, admitted = Settings(tenant_bytes=1_000), []
+    for process in range(3):
+        processes(process)
+        storage.RECENT.note(tenant_id, 0)
+    for process, size in [(0, 600), (1, 600), (2, 399), (0, 2)]:
+        processes(process)
+        with suppress(StorageUsedUp), database.write() as session:
+            name, before = f"{process}-{size}", storage.usage(session, tenant_id).size
+            if check is _named:
+                registry.put_upload(session, tenant_id, name, _blob(session, name, size))
+            check(session, tenant_id, settings, size)
+            if check is _made:
+                registry.put_upload(session, tenant_id, name, _blob(session, name, size))
+            admitted.append(before + size)
+    assert admitted == [600, 999]
+
+
+def test_several_processes_exceed_the_quota_by_little_with_small_additions(
+    database: Database, tenant_id: str, processes: Callable[[int], None]
+) -> None:
+    """Rows of jobs are checked against a total of some seconds ago, up to a hundredth of the quota in each process."""
+    settings = Settings(tenant_bytes=100_000)
+    with database.write() as session:
+        registry.put_upload(session, tenant_id, "a", _blob(session, "a", 50_000))
+        for process in range(3):
+            processes(process)
+            storage.require(session, tenant_id, settings, 0)
+        processes(0)
+        registry.put_upload(session, tenant_id, "b", _blob(session, "b", 49_500))
+        storage.require_within(session, tenant_id, settings, 49_500)
+        for process in range(3):
+            processes(process)
+            with suppress(StorageUsedUp):
+                for number in range(100):
+                    storage.require(session, tenant_id, settings, 100)
+                    name = f"{process}-{number}"
+                    registry.put_upload(session, tenant_id, name, _blob(session, name, 100))
+        assert 100_000 < storage.usage(session, tenant_id).size <= 100_000 + 2 * 1_000
 
 
 def test_what_a_deleted_dataset_still_holds_is_charged_and_goes_with_the_last_job_that_it_describes(
