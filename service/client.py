@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ApiError", "Client", "ClientError", "Job", "JobNotSucceeded", "JobTimeout", "Unreachable"]
 
 NOUNS = {"ds": "datasets", "ckpt": "checkpoints", "job": "jobs"}
-"""What can be deleted beside uploads, by how identifiers begin."""
+"""What can be deleted in addition to uploads, by how identifiers begin."""
 
 Resource = TypeVar("Resource", Dataset, Checkpoint)
 
@@ -213,7 +213,7 @@ class Client:
         return Preset.model_validate_json(self.http.send("GET", f"/v1/presets/{quote(name)}").content)
 
     def published(self) -> Iterator[Published]:
-        """Published results, which :meth:`compare` lays beside runs by name."""
+        """Published results, which :meth:`compare` shows next to runs by name."""
         return (Published.model_validate(item) for item in self.http.items("/v1/published"))
 
     def compare(
@@ -226,7 +226,7 @@ class Client:
         all_pairs: bool = False,
     ) -> Comparison:
         """Certify jobs and uploaded results files on the inputs that they share, with paired tests against ``baseline`` (the
-        first by default, a job or a file) or, with ``all_pairs``, of every two; ``published`` names what to lay beside."""
+        first by default, a job or a file) or, with ``all_pairs``, of every two; ``published`` are results to show alongside."""
         asked = _comparison(jobs, files, published, baseline, radii, all_pairs)
         return Comparison.model_validate_json(self.http.send("GET", "/v1/compare", params=asked).content)
 

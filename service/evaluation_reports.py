@@ -1,4 +1,4 @@
-"""An evaluate job's report out of its rows, beside model, data and machine; as JSON, CSV, HTML and a plot."""
+"""Report of an evaluate job out of its rows, with model, data and machine, as JSON, CSV, HTML and a plot."""
 
 import json
 from dataclasses import dataclass, replace

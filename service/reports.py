@@ -1,6 +1,6 @@
 """A certify job's report out of its rows: the numbers, and everything that is needed to compute them again.
 
-The numbers are those of ``rs_core.report``; here they are put beside the hashes of model and data, the procedure, and
+The numbers are those of ``rs_core.report``; here they are shown with the hashes of model and data, the procedure, and
 the machine that drew the noise. The HTML form is in ``report_page``.
 """
 
@@ -92,7 +92,7 @@ def etag(found: Sources, form: str) -> str:
 
 
 def digest(session: Session, found: Sources) -> Digest:
-    """What there is to report of the certificates so far: of a large job kept beside them, else made of them now."""
+    """What there is to report of the certificates so far: of a large job stored with them, else made of them now."""
     job, summary = found.job, found.summary
     kept = digests.kept(session, job.id) if summary.total >= digests.LARGE else None
     cap = procedure_of(spec_of(job), inputs=summary.total).cap

@@ -134,6 +134,6 @@ def check_room(size: int, settings: Settings, why: str = "") -> None:
     free = blobs.free_bytes(settings.blobs)
     if free - size < settings.min_free:
         raise DiskFull(
-            expected=f"room for {size} bytes{why} beside the {settings.min_free} bytes that stay free",
+            expected=f"room for {size} bytes{why} in addition to the {settings.min_free} bytes that stay free",
             got=f"{free} free bytes",
         )

@@ -51,7 +51,7 @@ SOURCES = {
 
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """What a submission needs beside its specification: what it is about, and how it is cut."""
+    """What a submission needs in addition to its specification: what it is about, and how it is cut."""
 
     tenant_id: str
     kind: str
@@ -252,14 +252,14 @@ def delete(session: Session, job_id: str) -> bool:
 
 def strip_deleted(session: Session, table: type[Dataset] | type[Checkpoint], row_id: str) -> None:
     """Frees what a deleted dataset or checkpoint still holds, once no job is left whose report describes it."""
-    row = session.get(table, row_id, populate_existing=True)
-    if row is None or row.state != "deleted":
+    if session.scalar(select(table.state).where(table.id == row_id)) != "deleted":
         return
     described = Job.kind.not_in(("convert", "train") if table is Checkpoint else ("convert",))
     columns = (Job.checkpoint_id,) if table is Checkpoint else (Job.dataset_id, Job.test_dataset_id)
     queries = (select(Job.id).where(column == row_id, described).limit(1) for column in columns)
     if any(session.scalar(query) is not None for query in queries):
         return
+    row = session.get_one(table, row_id, populate_existing=True)
     row.source, row.class_names, row.problem, row.stored = {"sha256": row.source.get("sha256")}, None, None, 0
     if isinstance(row, Checkpoint):
         row.info = None
