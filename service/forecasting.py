@@ -141,7 +141,7 @@ def _within(budget: float, procedure: Procedure, basis: Basis | None, rate: floa
 class _Known(NamedTuple):
     """What one input of an earlier job tells, without its class counts."""
 
-    seen: Seen
+    seen: tuple[Seen, ...]
     correct: bool
     votes: int
     certified_radius: float

@@ -141,7 +141,7 @@ def _read(kind: type[Any], body: Mapping[str, Any]) -> Any:
 
     from rs_core.errors import InvalidResults
 
-    names, adapter = _reader(kind)
+    names, adapter = _reader(kind)  # type: ignore[arg-type]
     values = {name: value for name, value in body.items() if name in names and (name, value) != ("standard", None)}
     for name in names & set(values):
         if values[name] is None and name not in OPTIONAL:

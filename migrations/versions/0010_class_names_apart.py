@@ -86,7 +86,7 @@ def _move_names_of_conversion(bind: sa.Connection, job_id: str) -> None:
 
 
 def _move_names_of_checkpoint(bind: sa.Connection, checkpoint_id: str) -> None:
-    info = dict(bind.scalar(sa.select(checkpoint.c.info).where(checkpoint.c.id == checkpoint_id)))
+    info = dict(bind.scalar(sa.select(checkpoint.c.info).where(checkpoint.c.id == checkpoint_id)) or {})
     if "class_names" in info:
         names = info.pop("class_names") or None
         row = sa.update(checkpoint).where(checkpoint.c.id == checkpoint_id)

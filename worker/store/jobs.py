@@ -244,9 +244,10 @@ def delete(session: Session, job_id: str) -> bool:
     session.execute(update(Job).where(Job.needs_id == job_id).values(needs_id=None))
     session.execute(sql_delete(Job).where(Job.id == job_id))
     _delete_attached(session, dataset_id)
-    for table, row_id in ((Dataset, dataset_id), (Dataset, test_dataset_id), (Checkpoint, checkpoint_id)):
-        if row_id is not None:
-            strip_deleted(session, table, row_id)
+    for used_dataset in filter(None, (dataset_id, test_dataset_id)):
+        strip_deleted(session, Dataset, used_dataset)
+    if checkpoint_id is not None:
+        strip_deleted(session, Checkpoint, checkpoint_id)
     return True
 
 
@@ -259,7 +260,7 @@ def strip_deleted(session: Session, table: type[Dataset] | type[Checkpoint], row
     queries = (select(Job.id).where(column == row_id, described).limit(1) for column in columns)
     if any(session.scalar(query) is not None for query in queries):
         return
-    row = session.get_one(table, row_id, populate_existing=True)
+    row: Dataset | Checkpoint = session.get_one(table, row_id, populate_existing=True)
     row.source, row.class_names, row.problem, row.stored = {"sha256": row.source.get("sha256")}, None, None, 0
     if isinstance(row, Checkpoint):
         row.info = None
