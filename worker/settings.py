@@ -60,9 +60,9 @@ def decode_memory() -> int:
 
 
 def results_memory() -> int:
-    """Bytes that all large results files may take by default while they are read: a quarter of the machine's memory, from 1 to
+    """Bytes that all large results files may take by default while they are read: a quarter of the machine's memory, from 2 to
     4 GiB."""
-    return max(GIB, min(4 * GIB, machine_memory.total() // 4))
+    return max(2 * GIB, min(4 * GIB, machine_memory.total() // 4))
 
 
 class Settings(BaseSettings):
@@ -148,9 +148,9 @@ class Settings(BaseSettings):
     )
     results_memory: int = Field(
         default_factory=results_memory,
-        ge=GIB,
+        ge=2 * GIB,
         description="bytes of address space for large results files of comparisons, shared by those that are read at once; "
-        "unset: a quarter of the machine's memory, up to 4 GiB",
+        "unset: a quarter of the machine's memory, from 2 to 4 GiB",
     )
     sandbox_uid: int = Field(
         default=65534,

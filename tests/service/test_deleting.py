@@ -8,7 +8,7 @@ from tests_support.over_http import Service
 from typer.testing import CliRunner
 
 from service.cli import app
-from service.commands import deleting, remote
+from service.commands import deleting, remote, usage
 from worker.store import jobs, registry
 from worker.store.jobs import NewJob
 from worker.store.tables import Checkpoint, Dataset, Job
@@ -90,7 +90,8 @@ def test_a_record_of_another_service_is_not_called_deleted(service: Service) -> 
 class TestTheCommand:
     @pytest.fixture(autouse=True)
     def connected(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(remote, "connect", lambda *_: service.connected())
+        for module in (remote, usage):
+            monkeypatch.setattr(module, "connect", lambda *_: service.connected())
 
     def _asked(self, monkeypatch: pytest.MonkeyPatch, *arguments: str, answer: str) -> tuple[int, str]:
         monkeypatch.setattr(deleting, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))

@@ -17,7 +17,7 @@ from service import records, results_files
 from service.errors import TooManyWait
 
 ROWS = 40_000
-LEAST = 2**30 // results_files.AT_ONCE
+LEAST = 2 * 2**30 // results_files.AT_ONCE
 """Bytes of memory of one file, with the lowest setting."""
 
 

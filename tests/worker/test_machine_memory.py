@@ -31,7 +31,7 @@ def test_the_total_is_no_more_than_the_machine_has() -> None:
 
 @pytest.mark.parametrize(
     ("total", "convert", "decode", "results"),
-    [(4, 4, 2, 1), (8, 8, 2, 2), (1024, 16, 16, 4)],
+    [(4, 4, 2, 2), (8, 8, 2, 2), (1024, 16, 16, 4)],
     ids=["small", "medium", "large"],
 )
 def test_budgets_follow_the_machine(

@@ -260,11 +260,10 @@ def strip_deleted(session: Session, table: type[Dataset] | type[Checkpoint], row
     queries = (select(Job.id).where(column == row_id, described).limit(1) for column in columns)
     if any(session.scalar(query) is not None for query in queries):
         return
-    row: Dataset | Checkpoint = session.get_one(table, row_id, populate_existing=True)
-    row.source, row.class_names, row.problem, row.stored = {"sha256": row.source.get("sha256")}, None, None, 0
-    if isinstance(row, Checkpoint):
-        row.info = None
-    session.flush()
+    source = session.scalar(select(table.source).where(table.id == row_id)) or {}
+    emptied = {"source": {"sha256": source.get("sha256")}, "class_names": None, "problem": None, "stored": 0}
+    emptied |= {"info": None} if table is Checkpoint else {}
+    session.execute(update(table).where(table.id == row_id).values(**emptied))
 
 
 def _delete_attached(session: Session, dataset_id: str | None) -> None:
