@@ -73,7 +73,6 @@ COMMANDS = (
 NOT_ASKED = {
     "service/needs:_check_same_data": "the session has the row already",
     "worker/assignment:require_files": "it asks where a file is missing, to name what it was",
-    "worker/store/storage:require_within": "it asks by other functions, which are run",
     "worker/store/session:_on_sqlite_connect": "settings of a connection",
     "worker/store/tenants:any_key": "asked once, when the service starts",
     "worker/store/tenants:keys": "a command's",
