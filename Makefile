@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 TEST_PROCESSES ?= 2
 
-.PHONY: help demo up test slow hostile lint format arch durability bench migrate clean
+.PHONY: help demo up test slow hostile lint format arch durability bench migrate requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ bench: .venv/ready ## the measurements of benchmarks/, the short ones
 
 migrate: .venv/ready ## bring the database of RADII_DATABASE_URL to this version's schema
 	@$(BIN)/radii migrate
+
+requirements: ## write docker/*.requirements.txt, what the images install, with hashes, by the versions of constraints.txt (needs uv)
+	@docker/lock.sh
 
 clean: ## remove what the other targets made, the virtual environment included
 	rm -rf .venv *.egg-info demo-report .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -4,17 +4,19 @@ FROM ${PYTHON_IMAGE}
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONSAFEPATH=1
 WORKDIR /radii
-COPY pyproject.toml constraints.txt README.md ./
+COPY docker/service.requirements.txt docker/
+RUN pip install --require-hashes --no-deps --only-binary :all: -r docker/service.requirements.txt
+COPY pyproject.toml README.md ./
 COPY rs_core rs_core
 COPY worker worker
 COPY service service
 COPY migrations migrations
-RUN pip install -c constraints.txt -e . \
+RUN pip install --no-deps --no-build-isolation -e . \
  && useradd --system --uid 10001 --user-group radii \
  && install -d -o radii -g radii /data
 
 USER radii
-ENV RADII_DATA=/data RADII_LOG_FORMAT=json
+ENV RADII_DATA=/data RADII_LOG_FORMAT=json MPLCONFIGDIR=/data/cache/matplotlib NUMBA_CACHE_DIR=/data/cache/numba
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from traceback import walk_tb
 
 from rs_core.errors import NetworkFailed, RadiiError
 
@@ -66,8 +67,15 @@ def raise_as_network_failure(
     device = "CUDA" in str(error) or "cuDNN" in str(error)
     if isinstance(error, RadiiError) or device:
         return
-    if isinstance(error, RuntimeError | TypeError | IndexError | ValueError):
+    if isinstance(error, RuntimeError | TypeError | IndexError | ValueError) or _of_module(error):
         given = "" if shape is None else f" of shape {tuple(shape)}"
         also = " and can be differentiated with respect to them" if differentiated else ""
         expected = f"a network that takes float32 images (B, C, H, W){given}{also}"
         raise NetworkFailed(expected=expected, got=cause_of(error)) from error
+
+
+def _of_module(error: Exception) -> bool:
+    """Whether the forward pass of a module raised it: torch calls each of them from this function. A failed assertion of the
+    network is one of its faults; one of ours elsewhere is not."""
+    frames = (frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__))
+    return not isinstance(error, OSError) and "_call_impl" in frames

@@ -3,12 +3,16 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rs_core.aligned import Aligned, Run
+from rs_core.certify.decision import UNKNOWN_LABEL
 from rs_core.paired import MOST_RESAMPLED
 from rs_core.photographs import UNKNOWN_PHOTOGRAPHS, dataset_repeats_note, repeat_of, repeats_note, told
+from rs_core.plausibility import Outcome
 from rs_core.published import Published
-from rs_core.tally import CONFIDENCE
+from rs_core.report import warnings_of
+from rs_core.tally import CONFIDENCE, sums_of
 from rs_core.tsv import rounded_down
 
 DIGITS = 3
@@ -29,6 +33,7 @@ def notes(
 ) -> tuple[str, ...]:
     """All of them."""
     return (
+        *_implausible(runs),
         *(_tests(shared, tests, resamples, seed) if len(runs) > 1 else ()),
         *_units(runs, shared),
         *_inputs(runs, shared),
@@ -37,6 +42,26 @@ def notes(
         *_data(runs),
         *_published(runs, published),
     )
+
+
+def _implausible(runs: Sequence[Run]) -> Iterator[str]:
+    """Of each run on all of its own inputs."""
+    for run in runs:
+        sums = sums_of(run.rows, (), run.cap)
+        outcome = Outcome(
+            evaluated=sums.evaluated,
+            abstained=sums.abstained,
+            answers=_counted(run.rows.prediction[~run.rows.abstained]),
+            labels=_counted(run.rows.label[run.rows.label != UNKNOWN_LABEL]),
+            correct=sums.correct,
+            at_cap=sums.at_cap,
+        )
+        yield from (f"{run.name}: {sentence}" for sentence in warnings_of(outcome, run.facts))
+
+
+def _counted(classes: NDArray[np.int64]) -> dict[int, int]:
+    found, counts = np.unique(classes, return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
 def _tests(shared: Aligned, tests: int, resamples: int, seed: int) -> Iterator[str]:

@@ -4,19 +4,29 @@ Hendrycks and Dietterich 2019, arXiv 1903.12261, have the corruptions; mACR and 
 of the average certified radius and of the accuracy, are as in Jeong et al. 2023 (CAT-RS), arXiv 2212.09000. A corruption
 counts with all its inputs of all severities; inputs that abstained, failed or are missing stay in its denominator. The
 sums of each group are made in ``digest``; text is left to ``corruption_text``.
+
+The means over all severities have intervals that resample photographs, where the means are over inputs, too: all corruptions are
+common ones and have equally many inputs. Sums by photograph and by corruption together are not kept, so that rows of one
+corruption or of one severity have none.
 """
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum
+
+import numpy as np
 
 from rs_core.certify.decision import ABSTAIN, Prediction
 from rs_core.data.corrupted import COMMON, SEVERITIES, Corrupted, differences
-from rs_core.digest import ClassSums
-from rs_core.photographs import Photographs
+from rs_core.digest import ClassSums, PhotographSums
+from rs_core.paired import mean_interval
+from rs_core.photographs import Photographs, Sizes
+from rs_core.tally import CONFIDENCE
 
 NONE = ClassSums()
+FEW = 100
+"""Photographs below which the interval of mACR covers clearly less often than it says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +47,20 @@ class CorruptionRow:
 
 @dataclass(frozen=True, kw_only=True)
 class MeanRow:
-    """Plain means over the common corruptions of one severity, or of all; ``corruptions`` is how many of these there are."""
+    """Plain means over the common corruptions of one severity, or of all; ``corruptions`` is how many of these there are.
+
+    The intervals are at ``CONFIDENCE``, lower and upper end, and resample ``photographs``; None where there is none. mACR's is
+    somewhat narrow for few photographs: where most radii are 0, it covered in 66 % at 5 photographs, 88 % at 30, 92 % at 100 and
+    94 % at 500 (simulated, 600 draws each).
+    """
 
     severity: int | None
     corruptions: int
     macr: float | None
     macc: float
+    macr_interval: tuple[float, float] | None = None
+    macc_interval: tuple[float, float] | None = None
+    photographs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,18 +104,46 @@ class Part:
     sums: ClassSums
 
 
-def report_on_groups(sums: Mapping[int, ClassSums], grouped: Grouped, *, radii: bool = True) -> CorruptionReport:
-    """The report of rows whose sums by group are ``sums``; groups of which nothing was chosen are left out."""
+def report_on_groups(
+    sums: Mapping[int, ClassSums],
+    grouped: Grouped,
+    by_photograph: PhotographSums | None = None,
+    *,
+    radii: bool = True,
+) -> CorruptionReport:
+    """The report of rows whose sums by group are ``sums``, and by photograph ``by_photograph``; groups of which nothing was
+    chosen are left out."""
     parts = [
         Part(corruption=group.corruption, severity=group.severity, inputs=inputs, sums=sums.get(number, NONE))
         for number, group in enumerate(grouped.corrupted.groups)
         if (inputs := grouped.inputs(number))
     ]
-    return report_on(parts, radii=radii)
+    sizes = None if by_photograph is None else grouped.photographs.sizes(by_photograph.evaluated)
+    return with_intervals(report_on(parts, radii=radii), by_photograph, sizes)
+
+
+def with_intervals(report: CorruptionReport, sums: PhotographSums | None, sizes: Sizes | None) -> CorruptionReport:
+    """With the intervals of the means over all severities, where there can be any.
+
+    While inputs are missing, mAcc's upper end counts them as correct, and mACR has no interval.
+    """
+    common = all(row.corruption in COMMON for row in report.corruptions)
+    if sums is None or sizes is None or not common or len({row.inputs for row in report.corruptions}) != 1:
+        return report
+    mean, shown = report.means[0], sizes.inputs > 0
+    radius = np.pad(sums.radius, (0, len(shown) - len(sums.radius)))
+    whole = mean.macr is not None and not sizes.missing.any()
+    found = replace(
+        mean,
+        macr_interval=mean_interval(radius[shown], sizes.inputs[shown].astype(np.float64)) if whole else None,
+        macc_interval=sizes.interval(sums.correct, CONFIDENCE),
+        photographs=sizes.photographs,
+    )
+    return replace(report, means=(found, *report.means[1:]))
 
 
 def report_on(parts: Sequence[Part], *, radii: bool = True) -> CorruptionReport:
-    """The report of parts in any number; without ``radii`` they are of predictions."""
+    """The report of parts in any number, without intervals; without ``radii`` they are of predictions."""
     names = list(dict.fromkeys(part.corruption for part in parts))
     whole = [_whole([part for part in parts if part.corruption == name]) for name in names]
     rows = tuple(_row(part, radii) for part in whole)
@@ -117,7 +163,19 @@ def report_on_predictions(predictions: Sequence[Prediction], grouped: Grouped) -
         group = bisect_right(grouped.corrupted.starts, row.index) - 1
         one = ClassSums(inputs=1, correct=int(row.correct), abstained=int(row.prediction == ABSTAIN))
         sums[group] = sums.get(group, NONE).plus(one, 1)
-    return report_on_groups(sums, grouped, radii=False)
+    return report_on_groups(sums, grouped, _by_photograph(predictions, grouped), radii=False)
+
+
+def _by_photograph(predictions: Sequence[Prediction], grouped: Grouped) -> PhotographSums:
+    numbers = grouped.photographs.numbers(np.array([row.index for row in predictions], dtype=np.int64))
+    correct = np.array([row.correct for row in predictions], dtype=np.bool_)
+    evaluated, right = np.bincount(numbers), np.bincount(numbers, correct)
+    return PhotographSums(
+        evaluated.astype(np.int64),
+        right.astype(np.int64),
+        np.zeros((0, len(evaluated)), np.int64),
+        np.zeros(len(evaluated)),
+    )
 
 
 def notes(report: CorruptionReport, corrupted: Corrupted) -> tuple[str, ...]:
@@ -132,7 +190,19 @@ def means_note(report: CorruptionReport) -> tuple[str, ...]:
     over = report.means[0].corruptions
     what = "mAcc is the plain mean" if report.means[0].macr is None else "mACR and mAcc are plain means"
     some = "" if over == report.of else " Means over fewer are not to be laid beside those over all."
-    return (f"{what} over {over} of the {report.of} common corruptions, each counted with all its inputs.{some}",)
+    said = f"{what} over {over} of the {report.of} common corruptions, each counted with all its inputs.{some}"
+    return (said, *_interval_note(report.means[0]))
+
+
+def _interval_note(mean: MeanRow) -> tuple[str, ...]:
+    if mean.macc_interval is None or mean.photographs is None:
+        return ()
+    few = ", which is too narrow for so few" if mean.photographs < FEW else ""
+    of_radii = f" mACR's is a bootstrap{few}." if mean.macr_interval is not None else ""
+    return (
+        f"Intervals of means over corruptions are at {100 * CONFIDENCE:.0f} % and resample {mean.photographs:,} photographs."
+        f"{of_radii} mAcc's is Clopper-Pearson at the effective number of inputs.",
+    )
 
 
 def origin(corrupted: Corrupted) -> str:

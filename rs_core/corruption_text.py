@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from rs_core.corruption_report import CorruptionReport, CorruptionRow, MeanRow
 from rs_core.data.corrupted import SEVERITIES
+from rs_core.tally import CONFIDENCE
 from rs_core.tsv import rounded_down
 
-CsvRow = tuple[str, str, float | None, str, str, str, int]
+CsvRow = tuple[str, str, float | None, float | str, float | str, str, int]
 
 
 def lines_of(report: CorruptionReport) -> list[str]:
@@ -23,9 +24,9 @@ def csv_rows(report: CorruptionReport) -> Iterator[CsvRow]:
                 yield f"corruption_{measure}", at, value, "", "", "", row.inputs
     for mean in report.means:
         at = "" if mean.severity is None else str(mean.severity)
-        for name, value in (("macr", mean.macr), ("macc", mean.macc)):
+        for name, value, ends in (("macr", mean.macr, mean.macr_interval), ("macc", mean.macc, mean.macc_interval)):
             if value is not None:
-                yield name, at, value, "", "", "", mean.corruptions
+                yield name, at, value, *(ends or ("", "")), "", mean.corruptions
 
 
 def _by_corruption(report: CorruptionReport) -> list[str]:
@@ -38,7 +39,18 @@ def _by_corruption(report: CorruptionReport) -> list[str]:
         over = f"{mean.corruptions} of {report.of}"
         label = "mACR, mAcc" if mean.macr is not None else "mAcc"
         lines.append(f"{label:<20}{over:>9}{_radius(mean.macr):>10}{_percent(mean.macc):>12}")
+        lines.extend(_interval(mean))
     return lines
+
+
+def _interval(mean: MeanRow) -> list[str]:
+    """Lower and upper ends below the means."""
+    if mean.macc_interval is None:
+        return []
+    radii, shares = mean.macr_interval, mean.macc_interval
+    level = f"{100 * CONFIDENCE:.0f} % interval"
+    low = f"{level + ' from':<29}{_radius(radii and radii[0]):>10}{_percent(shares[0]):>12}"
+    return [low, f"{level + ' to':<29}{_radius(radii and radii[1]):>10}{_percent(shares[1]):>12}"]
 
 
 def _by_severity(report: CorruptionReport) -> list[str]:

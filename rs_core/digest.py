@@ -99,25 +99,30 @@ class ClassSums:
 
 @dataclass(frozen=True, eq=False)
 class PhotographSums:
-    """Rows by the photograph that they show. Of each: how many have been ``evaluated``, how many of these are ``correct``, and
-    ``at``, of shape (radii of the grid, photographs), how many are correct with at least that radius."""
+    """Rows by the photograph that they show. Of each: how many have been ``evaluated``, how many of these are ``correct``,
+    ``at``, of shape (radii of the grid, photographs), how many are correct with at least that radius, and ``radius``, the sum of
+    the certified radii of correct ones."""
 
     evaluated: Counts
     correct: Counts
     at: Counts
+    radius: NDArray[np.float64]
 
     def plus(self, other: "PhotographSums", sign: int) -> "PhotographSums":
         """With the rows of another one added, or taken away."""
         photographs = max(len(self.evaluated), len(other.evaluated))
         one, two = self._of(photographs), other._of(photographs)
         return PhotographSums(
-            one.evaluated + sign * two.evaluated, one.correct + sign * two.correct, one.at + sign * two.at
+            one.evaluated + sign * two.evaluated,
+            one.correct + sign * two.correct,
+            one.at + sign * two.at,
+            one.radius + sign * two.radius,
         )
 
     def _of(self, photographs: int) -> "PhotographSums":
         room = photographs - len(self.evaluated)
         evaluated, correct = (np.pad(counts, (0, room)) for counts in (self.evaluated, self.correct))
-        return PhotographSums(evaluated, correct, np.pad(self.at, [(0, 0), (0, room)]))
+        return PhotographSums(evaluated, correct, np.pad(self.at, [(0, 0), (0, room)]), np.pad(self.radius, (0, room)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,7 +322,12 @@ def photograph_sums(
     table = np.bincount(places, minlength=(len(radii) + 1) * length).reshape(len(radii) + 1, length)
     at_least = np.cumsum(table[::-1], axis=0)[::-1]
     evaluated = np.bincount(number, minlength=length)
-    return PhotographSums(evaluated.astype(np.int64), at_least[0].astype(np.int64), at_least[1:].astype(np.int64))
+    return PhotographSums(
+        evaluated.astype(np.int64),
+        at_least[0].astype(np.int64),
+        at_least[1:].astype(np.int64),
+        np.bincount(number, rows.certified_radius, minlength=length).astype(np.float64),
+    )
 
 
 def shown_in(sums: PhotographSums | None, photographs: Photographs | None, missing: int) -> Shown | None:
@@ -348,16 +358,18 @@ def _packed(sums: PhotographSums | None) -> dict[str, Any] | None:
         "kind": np.dtype(kind).name,
         "rows": len(table),
         "table": base64.b64encode(table.astype(kind).tobytes()).decode(),
+        "radius": base64.b64encode(sums.radius.astype("<f8").tobytes()).decode(),
     }
 
 
 def _unpacked(kept: dict[str, Any] | None) -> PhotographSums | None:
-    if kept is None:
+    if kept is None or "radius" not in kept:  # of a version that did not sum radii: whoever needs it sums up again
         return None
     table = (
         np.frombuffer(base64.b64decode(kept["table"]), dtype=kept["kind"]).reshape(kept["rows"], -1).astype(np.int64)
     )
-    return PhotographSums(table[0], table[1], table[2:])
+    radius = np.frombuffer(base64.b64decode(kept["radius"]), dtype="<f8").astype(np.float64)
+    return PhotographSums(table[0], table[1], table[2:], radius)
 
 
 def _added(one: Mapping[int, ClassSums], other: Mapping[int, ClassSums], sign: int) -> dict[int, ClassSums]:

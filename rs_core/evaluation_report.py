@@ -17,6 +17,7 @@ from rs_core.errors import InvalidResults, Mismatch
 from rs_core.evaluate.records import Evaluated, Found
 from rs_core.evaluate_spec import points_of
 from rs_core.photographs import Photographs, Sizes, Unit, unit_note
+from rs_core.plausibility import implausible_evaluation, too_few_samples
 from rs_core.procedure_text import Made
 from rs_core.report import plain
 from rs_core.soft_labels import ALPHA
@@ -268,6 +269,8 @@ def _notes(
     errors = sum(row.error is not None for row in rows)
     found = (
         _held_note(held),
+        *too_few_samples(spec, inputs),
+        *implausible_evaluation(rows, spec),
         f"Inputs without a certificate, which count as not certified: {held.unknown:,} of {len(rows) - errors:,}."
         if held is not None and held.unknown
         else None,

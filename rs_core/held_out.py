@@ -15,6 +15,7 @@ from rs_core.certify.procedure import Procedure
 from rs_core.certify.sampling import Sampler
 from rs_core.data.dataset import Dataset
 from rs_core.data.loader import batches
+from rs_core.memory import network_failures
 from rs_core.models.normalize import BaseClassifier
 from rs_core.noise import Stage, generator
 from rs_core.spec import DEFAULT_BATCH, PeriodicCertification, TrainSpec
@@ -40,7 +41,7 @@ def tested(spec: TrainSpec, model: BaseClassifier, data: Dataset, epoch: int, de
     for part, (x, y) in enumerate(read):
         stream = generator(spec.seed, epoch, Stage.TEST, part, device=device)
         noise = torch.randn(x.shape, generator=stream, device=device)
-        with torch.no_grad():
+        with network_failures(tuple(x.shape)), torch.no_grad():
             logits = model(x.to(device) + (spec.sigma or 0.0) * noise)
         yield int((logits.argmax(1) == y.to(device)).sum())
 

@@ -140,18 +140,41 @@ def _acr_by_photograph(
 ) -> AcrDifference:
     sums = np.bincount(photograph, differences).astype(np.float64)
     sizes = np.bincount(photograph).astype(np.float64)
-    units = len(sums)
+    method: Literal["bootstrap", "normal"] = "normal" if len(sums) > most else "bootstrap"
+    found = mean_interval(sums, sizes, resamples=resamples, seed=seed, most=most)
+    low, high = (None, None) if found is None else found
+    return AcrDifference(difference=mean, low=low, high=high, method=method)
+
+
+def mean_interval(
+    sums: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    most: int = MOST_RESAMPLED,
+) -> tuple[float, float] | None:
+    """The interval of a mean over inputs whose unit is the photograph; None where there is one photograph alone.
+
+    Args:
+        sums: Of the values of each photograph's inputs, shape (photographs,).
+        sizes: Inputs of each photograph, at least 1, same shape.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+        most: Photographs beyond which the interval is the normal one.
+    """
+    units, mean = len(sums), float(sums.sum() / sizes.sum())
     if units < 2:
-        return AcrDifference(difference=mean, low=None, high=None, method="bootstrap")
+        return None
     if units > most:
         # The mean is a ratio of two sums over photographs; its spread is that of what each adds beyond its share.
         spread = float((sums - mean * sizes).std(ddof=1) / sizes.mean() / units**0.5)
         half = float(-ndtri((1 - CONFIDENCE) / 2)) * spread
-        return AcrDifference(difference=mean, low=mean - half, high=mean + half, method="normal")
+        return mean - half, mean + half
     drawn = _resampled_means(sums, sizes, resamples, seed)
     tail = float(ndtr((units / (units - 1)) ** 0.5 * stdtrit(units - 1, (1 - CONFIDENCE) / 2)))
     low, high = (float(end) for end in np.quantile(drawn, (tail, 1 - tail)))
-    return AcrDifference(difference=mean, low=low, high=high, method="bootstrap")
+    return low, high
 
 
 def _resampled_means(

@@ -1,7 +1,8 @@
 """Sentences about results that are hardly what anybody wanted: before the work where it can be known, and after it. Torch-free.
 
 Before: numbers of noise samples that cannot certify or predict anything. After: every input abstained, one class for all
-inputs, accuracy at chance level. The tests of accuracy say how often they are wrong.
+inputs, accuracy at chance level, the maximum radius for all inputs. The test of accuracy says how often it is wrong. This
+module makes each judgment; reports, pages, jobs and commands only show it.
 """
 
 import math
@@ -13,7 +14,9 @@ from scipy.special import bdtr, bdtrc
 
 from rs_core.certify.decision import ABSTAIN, UNKNOWN_LABEL, Certificate, Prediction
 from rs_core.certify.procedure import Procedure, procedure_of
-from rs_core.evaluate_spec import Attack
+from rs_core.evaluate.records import Evaluated
+from rs_core.evaluate_spec import Attack, OverConfidence, points_of
+from rs_core.soft_labels import ALPHA
 from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec, TrainSpec
 
 LEVEL = 0.01
@@ -22,6 +25,8 @@ FALSE_ALARM = 0.001
 """Probability, at most, that a classifier half way from chance to perfect is said to be at chance level."""
 FEW = 10
 """Answers below which one class for all of them is no surprise."""
+FEW_AT_MAXIMUM = 20
+"""Certified inputs below which the maximum radius for all of them is no surprise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,25 +35,57 @@ class Outcome:
 
     Attributes:
         evaluated: inputs with a result, abstentions included.
-        abstained: of these, those without a class; errors included.
+        abstained: of these, those without a class; errors included. None where abstentions are not told from wrong answers.
         answers: number of inputs by the class that was given; None where that is not known.
         labels: number of evaluated inputs by their true label, without unknown ones.
         correct: inputs whose class is their label.
         smoothed: whether ``abstained`` is about noise samples; a plain network never abstains.
+        at_cap: inputs with the maximum radius that n and alpha allow; None without radii, or where it is not known.
     """
 
     evaluated: int
-    abstained: int
+    abstained: int | None
     answers: Mapping[int, int] | None
     labels: Mapping[int, int]
     correct: int
     smoothed: bool = True
+    at_cap: int | None = None
 
 
 def implausible(outcome: Outcome) -> tuple[str, ...]:
     """A sentence for each thing about the results that a reader should hear first; empty where there is none."""
-    found = (_all_abstained(outcome), one_class(outcome), _at_chance(outcome))
-    return tuple(sentence for sentence in found if sentence is not None)
+    return _said(_all_abstained(outcome), one_class(outcome), _at_chance(outcome), _all_at_maximum(outcome))
+
+
+def implausible_evaluation(rows: Sequence[Evaluated], spec: EvaluateSpec) -> tuple[str, ...]:
+    """The same about the rows of an evaluation, judged at its first point.
+
+    Where that is the input itself, everything is. Under an attack, accuracy at or below chance is a result, and of two classes
+    the attack may leave one: only abstentions and one class out of three or more are named then.
+    """
+    outcome = _outcome_at_first_point(rows, smoothed=spec.sigma is not None)
+    if points_of(spec.evaluation)[0] == 0:
+        return implausible(outcome)
+    return _said(_all_abstained(outcome), one_class(outcome) if len(outcome.labels) > 2 else None)
+
+
+def implausible_predictions(rows: Sequence[Prediction]) -> tuple[str, ...]:
+    """The same about predictions; also where their n and alpha, as far as the rows say them, cannot predict any input."""
+    first = rows[0]
+    known = first.n > 0 and math.isfinite(first.alpha)
+    return _said(cannot_predict(first.n, first.alpha) if known else None, *implausible(outcome_of(rows)))
+
+
+def implausible_answers(
+    rows: Sequence[Certificate], spec: CertifySpec, classes: int, *, at_cap: int | None = None
+) -> tuple[str, ...]:
+    """The same about images that are certified while somebody waits, by ``anytime``: before the first votes, where n is too
+    small for any image; then about the images that have all of their n samples, since an early bound says little. ``at_cap``:
+    how many of these are at the cap, where the rows come without class counts."""
+    done = [row for row in rows if row.n >= spec.n or row.error is not None]
+    capped = sum(row.at_cap for row in done) if at_cap is None else at_cap
+    outcome = replace(outcome_of(done), at_cap=capped)
+    return (*too_few_samples(spec, 1, classes), *implausible(outcome))
 
 
 def too_few_samples(
@@ -66,8 +103,10 @@ def too_few_samples(
         found = cannot_certify(procedure_of(spec, inputs=inputs), classes)
     elif isinstance(spec, PredictSpec):
         found = cannot_predict(spec.n, spec.alpha)
-    elif isinstance(spec, EvaluateSpec) and isinstance(spec.evaluation, Attack):
+    elif isinstance(spec, EvaluateSpec) and isinstance(spec.evaluation, Attack) and spec.evaluation.target != "mix":
         found = cannot_predict(spec.evaluation.n, spec.evaluation.alpha, "evaluation.n")
+    elif isinstance(spec, EvaluateSpec) and isinstance(spec.evaluation, OverConfidence):
+        found = cannot_predict(spec.evaluation.n, ALPHA, "evaluation.n")
     elif isinstance(spec, TrainSpec) and spec.certification is not None and spec.sigma:
         plan = spec.certification
         found = cannot_certify(
@@ -110,7 +149,32 @@ def outcome_of(records: Sequence[Certificate | Prediction]) -> Outcome:
         answers=Counter(row.prediction for row in answered),
         labels=Counter(row.label for row in records if row.label != UNKNOWN_LABEL),
         correct=sum(row.correct for row in records),
+        at_cap=_at_cap(records),
     )
+
+
+def _at_cap(records: Sequence[Certificate | Prediction]) -> int | None:
+    """Known of certificates whose number of samples was given, not chosen for each input."""
+    found = [row.at_cap for row in records if isinstance(row, Certificate) and row.sampling == "fixed"]
+    return sum(found) if len(found) == len(records) else None
+
+
+def _outcome_at_first_point(rows: Sequence[Evaluated], *, smoothed: bool) -> Outcome:
+    """Inputs that failed are no abstentions of the classifier; they are left out."""
+    done = [row for row in rows if row.found]
+    answers = Counter(row.found[0].prediction for row in done if row.found[0].prediction != ABSTAIN)
+    return Outcome(
+        evaluated=len(done),
+        abstained=len(done) - answers.total(),
+        answers=answers,
+        labels=Counter(row.label for row in done if row.label != UNKNOWN_LABEL),
+        correct=sum(row.right(1)[0] for row in done),
+        smoothed=smoothed,
+    )
+
+
+def _said(*found: str | None) -> tuple[str, ...]:
+    return tuple(sentence for sentence in found if sentence is not None)
 
 
 def outcome_of_shares(accuracy: float, labels: Sequence[int]) -> Outcome:
@@ -141,7 +205,7 @@ def _least(procedure: Procedure, classes: int) -> int:
 
 
 def _all_abstained(outcome: Outcome) -> str | None:
-    if not outcome.smoothed or outcome.evaluated < FEW or outcome.abstained < outcome.evaluated:
+    if not outcome.smoothed or outcome.evaluated < FEW or outcome.abstained != outcome.evaluated:
         return None
     return (
         f"Implausible: all {outcome.evaluated:,} inputs abstained. Look for too few noise samples, another sigma than the "
@@ -163,7 +227,8 @@ def one_class(outcome: Outcome) -> str | None:
 
 def _at_chance(outcome: Outcome) -> str | None:
     """Where accuracy among answers is not above that of the most frequent label, and clearly below half way to perfect."""
-    labelled, answered = sum(outcome.labels.values()), outcome.evaluated - outcome.abstained
+    labelled, answered = sum(outcome.labels.values()), outcome.evaluated - (outcome.abstained or 0)
+    counted = "inputs" if outcome.abstained is None else "answers"
     if len(outcome.labels) < 2 or labelled < outcome.evaluated or answered < 1:
         return None
     chance = max(outcome.labels.values()) / labelled
@@ -172,8 +237,19 @@ def _at_chance(outcome: Outcome) -> str | None:
     if not (above and far_from_good):
         return None
     return (
-        f"Implausible: accuracy is at chance level. {outcome.correct:,} of {answered:,} answers are right; always answering the "
+        f"Implausible: accuracy is at chance level. {outcome.correct:,} of {answered:,} {counted} are right; always answering the "
         f"most frequent label would make it {100 * chance:.1f} % (one-sided binomial test at {100 * LEVEL:g} %; a classifier "
         f"half way from there to perfect is named here with probability {100 * FALSE_ALARM:g} % at most). Look for labels in "
         "another order, a missing normalization or another sigma."
+    )
+
+
+def _all_at_maximum(outcome: Outcome) -> str | None:
+    """Where radii do not tell inputs apart."""
+    certified = outcome.evaluated - (outcome.abstained or 0)
+    if outcome.at_cap is None or certified < FEW_AT_MAXIMUM or outcome.at_cap < certified:
+        return None
+    return (
+        f"All {certified:,} certified inputs have the maximum radius that n and alpha allow: radii do not tell inputs apart. "
+        "Look for pixels outside [0, 1]; if all are inside, choose a larger n."
     )

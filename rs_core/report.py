@@ -228,7 +228,7 @@ def report_of(
     shown = shown_in(digest.photographs, photographs, missing)
     sizes = None if shown is None else shown.sizes
     zero, by_radius = by_photograph(digest.photographs, shown)
-    corruptions = None if grouped is None else report_on_groups(digest.groups, grouped)
+    corruptions = None if grouped is None else report_on_groups(digest.groups, grouped, digest.photographs)
     return Report(
         inputs=inputs,
         evaluated=sums.evaluated,
@@ -258,7 +258,7 @@ def report_of(
         sigma=facts.sigma,
         seed=facts.seed,
         linf_per_l2=None if pixels is None else pixels**-0.5,
-        notes=_implausible(digest, facts)
+        notes=warnings_of(_outcome(digest), facts)
         + notes_of(digest, inputs, facts.alpha, cap, sizes)
         + notes(how, digest.mean_samples, unfinished)
         + norms_note(pixels)
@@ -315,16 +315,20 @@ def _classes(digest: Digest, names: Sequence[str] | None) -> tuple[ClassRow, ...
     )
 
 
-def _implausible(digest: Digest, facts: Facts) -> tuple[str, ...]:
-    """What about the results is hardly what anybody wanted."""
+def _outcome(digest: Digest) -> Outcome:
     sums = digest.sums
-    outcome = Outcome(
+    return Outcome(
         evaluated=sums.evaluated,
         abstained=sums.abstained,
         answers=digest.certified_as,
         labels={label: row.inputs for label, row in digest.classes.items() if row.inputs},
         correct=sums.correct,
+        at_cap=sums.at_cap,
     )
+
+
+def warnings_of(outcome: Outcome, facts: Facts) -> tuple[str, ...]:
+    """What about results is hardly what anybody wanted, and whether it could have been known from n and alpha."""
     few: str | None = None
     if facts.n and facts.alpha and facts.sigma:
         how = facts.how

@@ -27,6 +27,7 @@ from rs_core.errors import Mismatch, TrainingDiverged
 from rs_core.first_mixture import learner, shown
 from rs_core.first_weights import first_model
 from rs_core.keeping import Kept
+from rs_core.memory import network_failures
 from rs_core.methods.table import loss_function, method
 from rs_core.methods.terms import Step, Terms
 from rs_core.models.forward import training_forward
@@ -174,10 +175,11 @@ class _Run:
             part = slice(chunk * size, (chunk + 1) * size)
             number = batch * self.chunks + chunk
             step = self._step(epoch, number, None if soft is None else soft[part])
-            with layer_randomness(self.spec.seed, epoch, step.step, self.device):
-                terms = self.loss(self.spec.method, self.forward, x[part], y[part], step)
-            _check_finite(terms, step)
-            descend(self.optimizer, terms.total, self._rate(epoch, number), self.spec.clip_norm)
+            with network_failures(tuple(x[part].shape)):
+                with layer_randomness(self.spec.seed, epoch, step.step, self.device):
+                    terms = self.loss(self.spec.method, self.forward, x[part], y[part], step)
+                _check_finite(terms, step)
+                descend(self.optimizer, terms.total, self._rate(epoch, number), self.spec.clip_norm)
             sums = sums.add(terms, size)
             if self.clock.record_due():
                 yield self._stands(epoch, number + 1, sums)

@@ -5,14 +5,17 @@ It ends with its parent. See ``documents``.
 """
 
 import os
+import resource
 import socket
 import sys
 
-from worker import caches, launch, logs
+from worker import caches, launch, logs, machine_memory
 from worker.orphans import die_with_parent
 from worker.settings import Settings
 
 MOST = 10**6
+MEMORY = 4 * 2**30
+"""Most bytes of memory of the process, and never more than a quarter of the machine's: a document that needs more fails alone."""
 NICENESS = 5
 """Below the process that answers everything else, which is never to wait for a document."""
 
@@ -26,9 +29,10 @@ def main() -> None:
     settings = Settings()
     logs.configure(settings)
     caches.keep_in(settings)  # before matplotlib is imported
+    memory = min(MEMORY, machine_memory.total() // 4)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     import uvicorn
 
-    from service import compare_page, report_page  # noqa: F401  with matplotlib, so that nobody waits for that
     from service.app import create_app
     from service.commands.serving import keep_for_good
     from service.connections import MOST_HEAD

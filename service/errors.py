@@ -173,6 +173,12 @@ class DocumentsUnavailable(ServiceError):
     headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
 
 
+class NeedsMoreMemory(ServiceError):
+    title = "This needs more memory than the service has for it."
+    status = 503
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
+
+
 class OtherSchema(ServiceError):
     title = "The database has another schema than this version of the service works with."
     status = 503

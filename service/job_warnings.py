@@ -13,7 +13,7 @@ from worker.store.jobs import URGENT
 from worker.store.result_tables import EpochMetric, JobSummary
 from worker.store.tables import Dataset, Job
 
-WITH_SAMPLES = ("certify", "predict", "evaluate", "train")
+WITH_SAMPLES = ("certify", "predict", "soft_labels", "evaluate", "train")
 
 
 def warnings_of(session: Session, job: Job) -> list[str]:
@@ -28,12 +28,13 @@ def warnings_of(session: Session, job: Job) -> list[str]:
         found = ()
     if job.kind == "train":
         return [*found, *_of_epochs(session, job)]
-    return [*found, *_of_sums(job, summary, classes)]
+    return [*found, *_of_sums(job, summary, classes), *_of_points(job, summary, classes)]
 
 
 def _of_sums(job: Job, summary: JobSummary, classes: int) -> tuple[str, ...]:
     """Of the inputs that are done. Which classes were given is not in the sums, and labels are taken to be balanced."""
-    if job.kind not in ("certify", "predict"):
+    growing = job.spec.get("sampling") == "anytime" and summary.done < summary.total
+    if job.kind not in ("certify", "predict", "soft_labels") or growing:  # sums of inputs that still grow say little
         return ()
     labelled = {label: summary.done for label in range(classes)} if job.priority < URGENT else {}
     return implausible(
@@ -43,6 +44,23 @@ def _of_sums(job: Job, summary: JobSummary, classes: int) -> tuple[str, ...]:
             answers=None,
             labels=labelled,
             correct=summary.correct,
+            at_cap=summary.at_cap if job.kind == "certify" else None,
+        )
+    )
+
+
+def _of_points(job: Job, summary: JobSummary, classes: int) -> tuple[str, ...]:
+    """Of an evaluation whose first point is the input itself: its accuracy, in which an abstention counts as wrong."""
+    if job.kind != "evaluate" or not summary.radii or summary.radii[0] != 0:
+        return ()
+    done = summary.done - summary.errors
+    return implausible(
+        Outcome(
+            evaluated=done,
+            abstained=None,
+            answers=None,
+            labels={label: done for label in range(classes)},
+            correct=summary.correct_at[0],
         )
     )
 

@@ -34,6 +34,7 @@ PREDICTIONS: dict[str, Any] = {
         }
     ],
     "problem": None,
+    "warnings": [],
 }
 NOTHING_YET = PREDICTIONS | {"state": "queued", "complete": False, "predictions": []}
 

@@ -46,3 +46,11 @@ class Predictions(Answer):
     seed: int
     predictions: Annotated[list[SmoothedPrediction], Field(description="of the images that have one, in their order")]
     problem: Annotated[Problem | None, Field(description="what has stopped it")] = None
+    warnings: Annotated[
+        list[str],
+        Field(
+            default_factory=list,
+            description="what makes the predictions implausible, such as too small an n, one class for all images or the "
+            "maximum radius for all of them",
+        ),
+    ]

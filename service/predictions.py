@@ -19,7 +19,8 @@ from rs_core.data import stored
 from rs_core.data.content import ContentHash
 from rs_core.data.info import Shape
 from rs_core.data.mapped import chunks
-from rs_core.spec import CertifySpec
+from rs_core.plausibility import implausible_answers
+from rs_core.spec import CertifySpec, parse_spec
 from service import admission, forecasting, views
 from service.dependencies import get, shown
 from service.errors import NotFound
@@ -170,7 +171,9 @@ def answer(database: Database, tenant_id: str, job_id: str) -> Predictions:
             raise NotFound(expected="the identifier of a request for predictions of yours", got=shown(job_id))
         dataset, checkpoint = session.get_one(Dataset, job.dataset_id), session.get_one(Checkpoint, job.checkpoint_id)
         names = class_names(checkpoint)
-        predicted = _predictions(results.certificates(session, job.id), names)
+        predicted, rows = _predictions(results.certificates(session, job.id), names)
+    spec = parse_spec(job.spec)
+    assert isinstance(spec, CertifySpec)
     given = {name: job.spec[name] for name in ("sigma", "n", "alpha", "seed", "checkpoint")}
     return Predictions(
         job=job.id,
@@ -179,20 +182,26 @@ def answer(database: Database, tenant_id: str, job_id: str) -> Predictions:
         images=dataset.count or 0,
         predictions=predicted,
         problem=views.problem(job.problem),
+        warnings=list(implausible_answers(rows, spec, dataset.num_classes or 2, at_cap=_at_cap(predicted, spec))),
         **given,
     )
 
 
-def _predictions(rows: Iterable[Certificate], names: Sequence[str]) -> list[SmoothedPrediction]:
-    """One for each row; from the row on with which there are too many class counts, without them."""
+def _predictions(
+    rows: Iterable[Certificate], names: Sequence[str]
+) -> tuple[list[SmoothedPrediction], list[Certificate]]:
+    """One for each row, and the rows, both without class counts where there are too many of these."""
     shown: list[SmoothedPrediction] = []
+    kept: list[Certificate] = []
     numbers = 0
     for row in rows:
         numbers += numbers_in(row)
-        shown.append(_prediction(row, names, counts=numbers <= MOST_NUMBERS))
+        few = numbers <= MOST_NUMBERS
+        shown.append(_prediction(row, names, counts=few))
+        kept.append(row if few else replace(row, counts0=(), counts=()))
     if numbers > MOST_NUMBERS:  # all or none
         shown = [each.model_copy(update={"counts0": None, "counts": None}) for each in shown]
-    return shown
+    return shown, kept
 
 
 def _prediction(row: Certificate, names: Sequence[str], *, counts: bool) -> SmoothedPrediction:
@@ -212,6 +221,11 @@ def _prediction(row: Certificate, names: Sequence[str], *, counts: bool) -> Smoo
         seconds=row.seconds,
         error=row.error,
     )
+
+
+def _at_cap(shown: Sequence[SmoothedPrediction], spec: CertifySpec) -> int:
+    """How many of the images that have all of their samples are at the cap."""
+    return sum(each.at_cap for each in shown if each.n >= spec.n or each.error is not None)
 
 
 def has_first(standing: Standing | None, images: int, query: PredictionQuery, n0: int) -> bool:

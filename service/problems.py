@@ -29,6 +29,7 @@ from service.errors import (
     CutShort,
     DiskFull,
     InvalidRequest,
+    NeedsMoreMemory,
     NestedTooDeeply,
     OtherSchema,
     TooLarge,
@@ -69,8 +70,17 @@ def _handlers() -> dict[type[Exception], Callable[[Request, Exception], Response
         OSError: _os_error,
         ClientDisconnect: _cut_short,
         RecursionError: _too_deep,
+        MemoryError: _needs_more_memory,
         Exception: _unexpected,
     }
+
+
+def _needs_more_memory(request: Request, error: Exception) -> Response:
+    log.error("an answer needs more memory than there is", extra={"path": request.url.path[:200]})
+    return answer_error(
+        request,
+        NeedsMoreMemory(expected="an answer that fits into it", got="a larger one; ask for fewer rows or runs at once"),
+    )
 
 
 def answer(request: Request, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:

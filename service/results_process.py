@@ -1,12 +1,12 @@
 """The process that reads one large results file: ``python -P -m service.results_process``.
 
 The request is JSON on the standard input, the answer a line of JSON and arrays on the standard output; see
-``results_files``. Memory, processor time and files are limited before the first byte of the file is read.
+``results_files``. The process is confined as the converter is (``worker.isolation``) before the first byte of the file is
+read: it can read this file and its own code, and write nothing but the answer.
 """
 
 import json
 import os
-import resource
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,12 +15,16 @@ from typing import Any
 from rs_core.aligned import Run
 from rs_core.errors import InvalidResults, RadiiError
 from service import results_files
+from worker.isolation.confine import Confinement, confine
+from worker.isolation.limits import Limits
+from worker.orphans import die_with_parent
 
 
 def main() -> None:
     """Reads one file and answers."""
+    die_with_parent()
     request: dict[str, Any] = json.load(sys.stdin)
-    _limit(request["memory"], request["seconds"])
+    confine(_confinement(request))
     try:
         run = results_files.run_from(
             Path(request["path"]), run=request["run"], file=request["file"], rows=request["rows"]
@@ -40,19 +44,17 @@ def main() -> None:
 
 def _answer(run: Run) -> list[bytes]:
     columns = [getattr(run.rows, name).astype(kind).tobytes() for name, kind in results_files.TYPES.items()]
-    rest = {name: getattr(run, name) for name in ("name", "total", "cap", "told", "settled", "unfinished", "data")}
-    head = {"rows": len(run.rows.index), "facts": asdict(run.facts), "run": rest}
+    rest = {name: getattr(run, name) for name in ("total", "cap", "told", "settled", "unfinished")}
+    head = {"rows": len(run.rows.index), "run": rest | {"facts": asdict(run.facts)}}
     return [json.dumps(head).encode() + b"\n", *columns]
 
 
-def _limit(memory: int, seconds: int) -> None:
-    for what, most in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(what, (most, most))
+def _confinement(request: dict[str, Any]) -> Confinement:
+    return Confinement(
+        limits=Limits(memory=request["memory"], seconds=request["seconds"], output=0),
+        inputs=(Path(request["path"]),),
+        uid=request["uid"],
+    )
 
 
 if __name__ == "__main__":

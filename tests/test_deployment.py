@@ -3,15 +3,18 @@
 import re
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 
 from service.cli import app
-from worker import machine_memory
+from worker import caches, machine_memory
 from worker.settings import GIB, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -162,3 +165,76 @@ def test_the_memory_budgets_of_the_service_fit_into_its_container(monkeypatch: p
     settings = Settings()
     left = int(found[1]) * GIB - settings.decode_memory - settings.results_memory
     assert left >= 2 * GIB, "for requests, reports and plots"
+
+
+def _locked(path: Path) -> dict[str, str]:
+    """The packages of a file of requirements that are installed on Linux, with their versions."""
+    blocks = re.sub(r"\\\n", " ", path.read_text()).splitlines()
+    found = [Requirement(block.split("--hash")[0]) for block in blocks if block and not block.startswith("#")]
+    linux = {"sys_platform": "linux", "python_full_version": "3.11.13", "platform_machine": "x86_64"}
+    return {
+        canonicalize_name(each.name): str(each.specifier).removeprefix("==")
+        for each in found
+        if each.marker is None or each.marker.evaluate(linux)
+    }
+
+
+def _pins() -> dict[str, str]:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
+    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+
+
+REQUIREMENTS = sorted((ROOT / "docker").glob("*.requirements.txt"))
+
+
+@pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.stem)
+def test_images_install_the_versions_of_the_constraints(path: Path) -> None:
+    locked = _locked(path)
+    locked.pop("setuptools", None)  # builds radii itself, and is no constraint elsewhere
+    wrong = {name: version for name, version in locked.items() if _pins().get(name) != version}
+    assert locked and not wrong, "run `make requirements`"
+
+
+@pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.stem)
+def test_every_package_of_an_image_has_hashes_and_no_address(path: Path) -> None:
+    blocks = re.sub(r"\\\n", " ", path.read_text()).splitlines()
+    packages = [block for block in blocks if not block.startswith("#")]
+    assert packages and all(re.search(r"==\S+ .*--hash=sha256:[0-9a-f]{64}", block) for block in packages)
+    assert "://" not in path.read_text() and "--index" not in path.read_text()
+
+
+def test_images_install_everything_that_radii_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    def names(*lists: list[str]) -> set[str]:
+        return {canonicalize_name(Requirement(line).name) for each in lists for line in each}
+
+    docker, extras = ROOT / "docker", project["optional-dependencies"]
+    service = set(_locked(docker / "service.requirements.txt"))
+    worker = set(_locked(docker / "worker.requirements.txt")) | set(_locked(docker / "torch.requirements.txt"))
+    assert names(project["dependencies"], ["setuptools"]) <= service
+    wanted = names(project["dependencies"], extras["worker"], extras["attacks"], extras["corruptions"])
+    assert wanted | {"setuptools", "imagecorruptions-imaug"} <= worker
+    assert not {name for name in service | worker if name == "opencv-python"}
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.stem)
+def test_an_image_installs_nothing_whose_hash_is_not_known(path: Path) -> None:
+    """But for torch from an index that its builder chooses."""
+    commands = [part for kind, value in _instructions(path) if kind == "RUN" for part in re.split(r"&&|;", value)]
+    installs = [command for command in commands if "pip install" in command]
+    hashed = [command for command in installs if "--require-hashes --no-deps --only-binary :all:" in command]
+    others = [command for command in installs if command not in hashed and "$TORCH_INDEX" not in command]
+    assert hashed and [" ".join(command.split()) for command in others] == [
+        "pip install --no-deps --no-build-isolation -e ."
+    ]
+    for command in hashed:
+        assert (ROOT / command.split("-r ")[1].split()[0]).exists()
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.stem)
+def test_commands_in_an_image_keep_the_caches_of_libraries_in_its_data(path: Path) -> None:
+    """The user of the image has no home directory: without these, each command would make the caches again."""
+    variables = " ".join(value for kind, value in _instructions(path) if kind == "ENV")
+    for name, folder in caches.FOLDERS.items():
+        assert f"{name}=/data/cache/{folder}" in variables.split()

@@ -17,6 +17,7 @@ INSIDE = {
     "rs_core.data.folders.ColourFound": "ends the search for a picture in color",
     "rs_core.evaluate.autoattack._Stopped": "leaves the attack's package at a batch",
     "service.errors.BodyRefused": "becomes the problem that it carries",
+    "service.request_turn.ClientGone": "ends a request that nobody waits for",
     "worker.decoding.Ended": "becomes InvalidImages",
     "worker.drive.GivenUp": "ends the work on a shard whose lease may be lost",
     "worker.drive.HandedBack": "ends the work on a shard that is handed back",

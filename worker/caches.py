@@ -3,9 +3,10 @@ compute it again at each start, and say so."""
 
 import os
 
+from worker.launch import CACHES
 from worker.settings import Settings
 
-FOLDERS = {"MPLCONFIGDIR": "matplotlib", "NUMBA_CACHE_DIR": "numba"}
+FOLDERS = dict(zip(CACHES, ("matplotlib", "numba"), strict=True))
 """Variables that the libraries read when they are imported, and the folders below ``cache``."""
 
 

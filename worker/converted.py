@@ -1,7 +1,7 @@
-"""What is believed of a converter's answer: code in a hostile file may have written it.
+"""Validates the answer of a converter, which a hostile file may have written.
 
 An answer becomes columns of a row and a file of the service, so it may hold these fields and no others: one that named the
-row's tenant, or another file, would take effect.
+row's tenant, or another file, would take effect. :func:`check` applies the rules of the readers to the values.
 """
 
 import os
@@ -9,8 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from rs_core.checkpoint_info import make_info
+from rs_core.data import corrupted
 from rs_core.data.clutter import LONGEST_NAME, MOST_NAMES
-from rs_core.errors import RadiiError
+from rs_core.data.info import check_names
+from rs_core.errors import InvalidDataset, RadiiError
 
 Name = Annotated[str, Field(max_length=10_000)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
@@ -108,3 +111,24 @@ def read(answer: bytes, what: str, out: str) -> dict[str, Any]:
         raise ValueError(f"columns of a {what}")
     source = {} if made.source is None else {"source": made.source.model_dump(exclude_none=True)}
     return {"columns": made.columns.model_dump()} | source
+
+
+def check(made: dict[str, Any]) -> None:
+    """Applies the rules for class names, for the record of a checkpoint and for that of corrupted images.
+
+    Args:
+        made: What :func:`read` has returned, before it becomes a row.
+
+    Raises:
+        RadiiError: A rule is broken, which a converter itself never does.
+    """
+    columns, source, where = made["columns"], made.get("source", {}), "the converter's answer"
+    if "info" in columns:
+        make_info(where, columns["info"])
+        return
+    names = check_names(columns["class_names"], where)
+    if len(names) != columns["num_classes"]:
+        expected = f"a name for each of {columns['num_classes']:,} classes"
+        raise InvalidDataset(expected=expected, got=f"{len(names):,} names", where=where)
+    if "corrupted" in source:
+        corrupted.from_json(source["corrupted"], columns["count"], where)

@@ -1,16 +1,24 @@
-"""The process in which images of requests are decoded, confined as the converter is: ``worker.decoder FD MEMORY UID``.
+"""Process that decodes the images of requests, confined as the converter is: ``worker.decoder FD MEMORY UID REPORT``.
 
-It has imported what it needs before the first image comes. For each request it makes a copy of itself (a fork takes a few
-milliseconds), which reads one request from a socket, answers and ends: nothing that a stranger's file does to a decoder is
-there when the next one comes. A copy gives up copies and threads, too, before it reads. The request is a line of JSON and the bytes of the images, the answer a line and pixels.
+It imports what it needs before the first image arrives, and reports which restrictions are missing on the pipe ``REPORT``.
+For each request it forks (a few milliseconds). The copy answers one request and ends, so that nothing that a file does to it
+affects the next request. It gives up forks and threads before it reads, and is killed if it has not ended in time.
+
+A request is a byte on the control socket with two descriptors: a connection and a file of images. The file becomes the
+copy's standard input. The connection carries one line of JSON to the copy, and a line of JSON and the pixels back. The return
+code of each copy that fails is written to the control socket as a ``REPORT``.
 """
 
+import contextlib
 import json
 import os
 import resource
+import select
 import signal
 import socket
+import struct
 import sys
+import time
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -18,18 +26,25 @@ from typing import Any
 from rs_core.data import pictures
 from rs_core.data.photos import Framing
 from rs_core.errors import InvalidImages, RadiiError
+from worker.isolation import reports, seccomp
 from worker.isolation.confine import Confinement, confine, confine_copy
 from worker.isolation.identity import NOBODY
-from worker.isolation.limits import Limits
+from worker.isolation.limits import Limits, lower
 from worker.orphans import die_with_parent
 
 MEMORY = 4 * 2**30
 """Bytes of address space of each copy, where nothing else is given."""
 SECONDS = 10
 """For one request, of processor time and of any time."""
-LARGEST = 2**30
-"""Bytes of a file that the process may write: it writes in memory alone."""
+KILLED_AFTER = SECONDS + 1.0
+"""Seconds after which a copy is killed that has not ended by itself."""
+MOST_COPIES = 16
+"""At one time. The service asks for fewer."""
 AS_LONG_AS_IT_LASTS = 10**8
+IMAGES = Path("/proc/self/fd/0" if sys.platform == "linux" else "/dev/fd/0")
+"""The images of a copy's request."""
+REPORT = struct.Struct("<h")
+"""A return code, negative for a signal."""
 
 
 def share(total: int, at_once: int) -> int:
@@ -44,32 +59,78 @@ def in_gib(size: int) -> str:
 
 def main() -> None:
     """Serves requests until the control socket closes."""
-    descriptor, memory, uid = (int(given) for given in sys.argv[1:])
+    descriptor, memory, uid, report = (int(given) for given in sys.argv[1:])
     control = socket.socket(fileno=descriptor)
-    confine(confinement(memory, uid))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that copies that have ended leave nothing behind
+    with os.fdopen(report, "wb") as stream:
+        reports.confine_and_report(confine, confinement(memory, uid), stream)
+    copies = Copies(control)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        copies.wait()
+        message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
         if not message:
             return
-        if os.fork() == 0:
+        if (pid := os.fork()) == 0:
             control.close()
-            _serve(socket.socket(fileno=descriptors[0]))
-        os.close(descriptors[0])
+            _serve(*descriptors)
+        copies.add(pid)
+        for each in descriptors:
+            os.close(each)
+
+
+class Copies:
+    """The copies that have not ended. They are killed at their deadline, which code in a copy cannot change.
+
+    The return code of each that fails is written to the control socket.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._until: dict[int, float] = {}
+
+    def add(self, pid: int) -> None:
+        """Takes in a copy that was just made."""
+        self._until[pid] = time.monotonic() + KILLED_AFTER
+
+    def wait(self) -> None:
+        """Returns when there is something to read from the control socket and room for another copy."""
+        while True:
+            self._look()
+            waiting = [self._control] if len(self._until) < MOST_COPIES else []
+            if select.select(waiting, [], [], 0.1 if self._until else None)[0]:
+                return
+
+    def _look(self) -> None:
+        """Reaps what has ended, and kills what is late. A process that is not reaped keeps its number."""
+        for pid, until in list(self._until.items()):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                del self._until[pid]
+                self._report(os.waitstatus_to_exitcode(status))
+            elif time.monotonic() >= until:
+                seccomp.kill(pid)
+
+    def _report(self, code: int) -> None:
+        if code:
+            with contextlib.suppress(OSError):  # nobody reads, or has read for a long time
+                self._control.send(REPORT.pack(code), socket.MSG_DONTWAIT)
 
 
 def confinement(memory: int = MEMORY, uid: int = NOBODY) -> Confinement:
-    """What the decoder may do: read its own code."""
-    limits = Limits(memory=memory, seconds=AS_LONG_AS_IT_LASTS, output=LARGEST)
+    """What the decoder may do: read its own code and fork. It writes no file, not even in memory."""
+    limits = Limits(memory=memory, seconds=AS_LONG_AS_IT_LASTS, output=0)
     return Confinement(limits=limits, uid=uid, processes=True)
 
 
-def _serve(connection: socket.socket) -> None:
+def _serve(asked: int, images: int | None = None) -> None:
     """One request, and the end of this copy."""
     code = 1
     try:
         die_with_parent()
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        connection = socket.socket(fileno=asked)
+        if images is not None:
+            os.dup2(images, 0)
+            os.close(images)
+        lower(resource.RLIMIT_CPU, SECONDS)
         signal.alarm(SECONDS)
         os.dup2(1, 2)  # what a file makes a copy say is not for the service's log
         confine_copy()
@@ -83,7 +144,7 @@ def _serve(connection: socket.socket) -> None:
 def _answer(stream: BufferedIOBase) -> None:
     request: dict[str, Any] = json.loads(stream.readline())
     try:
-        images = _read(stream, request)
+        images = _read(request)
     except RadiiError as error:
         stream.write(json.dumps({"problem": error.problem()}).encode() + b"\n")
         return
@@ -97,16 +158,9 @@ def _answer(stream: BufferedIOBase) -> None:
     stream.write(images.tobytes())
 
 
-def _read(stream: BufferedIOBase, request: dict[str, Any]) -> Any:
-    """The images of the request; its bytes are a file in memory, as the readers of formats want one."""
-    descriptor = os.memfd_create("images")
-    with open(descriptor, "wb", closefd=False) as file:
-        left = request["size"]
-        while left and (piece := stream.read(min(left, 2**20))):
-            file.write(piece)
-            left -= len(piece)
+def _read(request: dict[str, Any]) -> Any:
     return pictures.read(
-        Path(f"/proc/self/fd/{descriptor}"),
+        IMAGES,
         shape=tuple(request["shape"]),
         most=request["most"],
         framing=Framing(resize=request["resize"], center_crop=request["center_crop"]),

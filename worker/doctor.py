@@ -26,6 +26,7 @@ from worker.store import (
     counters,
     data_folder,
     jobs,
+    misplaced,
     private_folder,
     schema,
     start_failures,
@@ -286,6 +287,11 @@ def _database(settings: Settings) -> Iterator[Finding]:
         found = f"one from {source} was cut off here, or still runs"
         yield Finding(what="restore", state="wrong", found=found, help=hint)
         return
+    try:
+        misplaced.check(settings)
+    except misplaced.MisplacedDatabase as error:
+        yield _refused("database", error)
+        return
     if settings.url.startswith("sqlite") and not Path(str(make_url(settings.url).database)).exists():
         if _nearest(settings.data.absolute()).is_dir():
             yield Finding(
@@ -324,12 +330,17 @@ def _identity(settings: Settings, database: Database) -> Finding:
     try:
         found = data_folder.check(settings, database)
     except (FolderAway, WrongFolder) as error:
-        said, _, hint = str(error).partition(". ")
-        return Finding(what="folder identity", state="wrong", found=said, help=hint[:1].lower() + hint[1:].rstrip("."))
+        return _refused("folder identity", error)
     told = (
         f"{found.id}, as in the database" if found is not None else "none yet: `radii up` or `radii migrate` makes it"
     )
     return Finding(what="folder identity", state="good" if found is not None else "worth knowing", found=told)
+
+
+def _refused(what: str, error: FolderAway | WrongFolder) -> Finding:
+    """The finding of an error: its first sentence is what is wrong, the rest is what helps."""
+    said, _, hint = str(error).partition(". ")
+    return Finding(what=what, state="wrong", found=said, help=hint[:1].lower() + hint[1:].rstrip("."))
 
 
 def _start_failures(session: Session) -> Iterator[Finding]:

@@ -22,7 +22,8 @@ from rs_core.errors import BeyondStorage, MissingFile, RadiiError, StorageUsedUp
 from worker import assignment, broker
 from worker.commit import GOES_ON, Ending, Pending, abandon, write
 from worker.fuse import Fuse
-from worker.process import Child, ChildEnded, Message, describe
+from worker.process import Child, ChildEnded, Message
+from worker.process_output import describe
 from worker.store import counters, data_folder, registry, shards, urgent
 from worker.store.data_folder import FolderAway, WrongFolder
 from worker.store.shards import Claim, LeaseLost
@@ -145,8 +146,8 @@ class Drive:
         self._pause()
 
     def _cannot_keep(self, error: OSError) -> None:
-        """A file could not be made, or given its name. The child goes: it may be in the middle of the work, and the next
-        shard is not to hear of that."""
+        """A file could not be made, or given its name. The child may still be working on this shard, so it is ended before the
+        next one."""
         self.slot.drop_child()
         abandon(self.pending, None)
         self.pending = self.pending.emptied()

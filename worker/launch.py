@@ -13,6 +13,9 @@ from pathlib import Path
 
 from worker import bootstrap
 
+CACHES = ("MPLCONFIGDIR", "NUMBA_CACHE_DIR")
+"""Variables that say where libraries keep what they have computed once; see ``caches``."""
+
 
 def command(module: str, *arguments: str, starts_python: bool = False) -> list[str]:
     """The command line that runs a module of radii.
@@ -30,8 +33,16 @@ def command(module: str, *arguments: str, starts_python: bool = False) -> list[s
 
 def import_path() -> list[str]:
     """The entries of ``sys.path`` but for the working directory, which an operator can still add by a ``.pth`` file."""
-    here = os.getcwd()
+    here = working_directory()
     return [entry for entry in sys.path if os.path.isabs(entry) and entry != here and os.path.exists(entry)]
+
+
+def working_directory() -> str | None:
+    """The working directory; ``None`` where it has been deleted."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -43,6 +54,13 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     return safe
 
 
+def bare_environment() -> dict[str, str]:
+    """The environment of a process that opens files from outside: no credentials, one thread, and the caches of this process.
+    Without those, and without a home directory, libraries would make new ones in each such process."""
+    caches = {name: os.environ[name] for name in CACHES if name in os.environ}
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | caches
+
+
 def protect(variables: MutableMapping[str, str] = os.environ) -> None:
     """Changes the environment of this process so that all Python processes that it starts, its libraries' included, are safe,
     and drops the working directory from its own path."""
@@ -51,11 +69,14 @@ def protect(variables: MutableMapping[str, str] = os.environ) -> None:
         variables.pop(name, None)
         if name in safe:
             variables[name] = safe[name]
-    sys.path[:] = [entry for entry in sys.path if entry not in ("", os.getcwd())]
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", working_directory())]
     if bootstrap.ROOT not in sys.path:
         sys.path.append(bootstrap.ROOT)
 
 
 def _is_elsewhere(entry: str) -> bool:
     """Whether an entry of ``PYTHONPATH`` is more than a relative name of the working directory."""
-    return bool(entry) and (os.path.isabs(entry) or Path(entry).resolve() != Path.cwd().resolve())
+    if not entry or os.path.isabs(entry):
+        return bool(entry)
+    here = working_directory()
+    return here is not None and Path(entry).resolve() != Path(here).resolve()

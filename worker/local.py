@@ -24,8 +24,7 @@ from worker import caches, launch, logs
 from worker.backoff import Backoff, Repeats
 from worker.bell import Bell
 from worker.loop import REFUSED, CannotStart, Slot, end
-from worker.process import describe
-from worker.process_output import ProcessOutput, why_not_started
+from worker.process_output import ProcessOutput, describe, why_not_started
 from worker.settings import Settings
 from worker.settings_environment import environment
 from worker.store import start_failures

@@ -23,10 +23,10 @@ from worker import logs
 from worker.backoff import Backoff, Repeats
 from worker.drive import Drive, GivenUp, unexpected
 from worker.isolation import support
-from worker.process import Child, ChildEnded, describe
-from worker.process_output import why_not_started
+from worker.process import Child, ChildEnded
+from worker.process_output import describe, last_words, why_not_started
 from worker.settings import Settings
-from worker.store import counters, data_folder, schema, shards, start_failures
+from worker.store import counters, data_folder, misplaced, schema, shards, start_failures
 from worker.store.clock import clock
 from worker.store.data_folder import Folder, FolderAway, WrongFolder
 from worker.store.session import Database, new_id
@@ -180,6 +180,7 @@ class Slot:
     def start(self) -> None:
         """Checks the schema, the data folder and that a child comes up. Raises ``WrongSchema``, ``WrongFolder``, ``FolderAway``
         or :class:`CannotStart`."""
+        misplaced.check(self.settings)
         schema.require(self.database.engine)
         self.folder = data_folder.bind(self.settings, self.database)
         try:
@@ -195,6 +196,7 @@ class Slot:
         """The warm child, or a new one once it has said that it is ready."""
         if self.child is not None and self.child.alive():
             return self.child
+        self._log_idle_end()
         self.drop_child()
         self.child = Child(self.settings)
         try:
@@ -211,6 +213,12 @@ class Slot:
             self.go_on()
         self.environment = {"provenance": hello["provenance"], "device_type": hello["device_type"]}
         return self.child
+
+    def _log_idle_end(self) -> None:
+        """Logs how the warm child ended, if there was one: it was at no shard whose report would say so."""
+        if self.child is not None:
+            said = last_words(self.child.output.tail())
+            log.warning("the idle child %s", describe(self.child.code()), extra={"stderr": said} if said else {})
 
     def _not_started(self, why: str) -> CannotStart:
         """Notes when a child is started again, and makes the sentence."""

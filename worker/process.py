@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from worker import launch
 from worker.process_output import ProcessOutput
+from worker.process_output import describe as describe
 from worker.settings import Settings
 
 Message = dict[str, Any]
@@ -51,15 +52,6 @@ def environment(settings: Settings) -> dict[str, str]:
     return launch.environment(
         KEPT_MEMORY | {"TORCHINDUCTOR_CACHE_DIR": str(settings.compiled.absolute())} | given | own
     )
-
-
-def describe(code: int | None) -> str:
-    """How a process ended, in words."""
-    if code is None:
-        return "was ended"
-    if code < 0:
-        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
-    return f"ended with code {code}"
 
 
 class Child:
@@ -98,7 +90,7 @@ class Child:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
         except (OSError, ValueError):  # it has gone, or was ended here and its input is closed
-            raise ChildEnded(self._code()) from None
+            raise ChildEnded(self.code()) from None
 
     def receive(self, timeout: float) -> Message | None:
         """The next message, or None after ``timeout`` seconds; raises :class:`ChildEnded`."""
@@ -107,7 +99,7 @@ class Child:
         except queue.Empty:
             return None
         if message is None:
-            raise ChildEnded(self._code())
+            raise ChildEnded(self.code())
         self.heard = time.monotonic()
         return message
 
@@ -136,7 +128,8 @@ class Child:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
 
-    def _code(self) -> int | None:
+    def code(self) -> int | None:
+        """The return code of a child that ends; None where it does not within a few seconds."""
         try:
             return self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:

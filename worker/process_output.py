@@ -5,6 +5,7 @@ Until the child reports that it is ready, its lines are held back: if it never d
 """
 
 import re
+import signal
 import sys
 import threading
 from collections import deque
@@ -63,6 +64,22 @@ def _pass_on(line: bytes) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         pass  # nobody reads the log any more; the child is not to stop over that
+
+
+def describe(code: int | None) -> str:
+    """How a process ended, in words."""
+    if code is None:
+        return "was ended"
+    if code < 0:
+        name = next((f" ({each.name})" for each in signal.Signals if each == -code), "")
+        return f"was ended by signal {-code}{name}"
+    return f"ended with code {code}"
+
+
+def written(errors: bytes) -> dict[str, str]:
+    """The last lines of a standard error that was collected, as the ``extra`` of a record about its process; empty where there are none."""
+    lines = errors.decode(errors="replace").strip().splitlines()[-KEPT:]
+    return {"stderr": "\n".join(line[:LONGEST] for line in lines)} if lines else {}
 
 
 def last_words(tail: list[str]) -> str:

@@ -3,14 +3,16 @@
 That process has an empty environment (no credentials) and a time limit kept by its parent. It reads one request from its
 standard input, imports what that needs, is confined (``worker.isolation``) and only then opens the first file: it can read
 these files and write one, which exists before. It answers with one line. ``weights_only`` loading and header checks happen
-inside; the confinement is for the day when they do not suffice.
+inside. The confinement limits the damage if they fail.
 """
 
 import contextlib
 import errno
 import json
+import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,26 +20,36 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from rs_core.causes import cause_of
-from rs_core.checkpoint_info import CheckpointInfo, Hints, dump_info
+from rs_core.data.info import MAX_IMAGES, byte_limit
 from rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
 from worker import converted, launch
-from worker.isolation import readable
+from worker.conversions import checkpoint as _checkpoint
+from worker.conversions import checkpoint_columns as checkpoint_columns
+from worker.conversions import dataset as _dataset
+from worker.conversions import paths
+from worker.isolation import descriptors, readable, reports
 from worker.isolation.confine import Confinement, confine
 from worker.isolation.exchange import Exchange, TooLong
 from worker.isolation.identity import NOBODY
 from worker.isolation.limits import Limits
 from worker.orphans import die_with_parent
+from worker.process_output import describe, written
 
-if TYPE_CHECKING:
-    from rs_core.data.conversion import Converted
+log = logging.getLogger("radii.converter")
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What says nothing of the files: a file that is too large does, as that is one of the limits."""
+"""Errors of the disk, not of the input. (``EFBIG`` is a limit of ours and is the input's fault.)"""
 STEP = 1.0
-MAX_OUTPUT = 64 * 2**30
+HEADER_ROOM = 64 * 2**20
+"""Bytes of an output's header, at most."""
+LABEL_BYTES = 8
+WIDER = 4
+"""Times that weights can take more room in the output, as float32, than in a file of 8-bit numbers."""
+FOR_ALL = 0o711
+"""Permissions of a folder of links: the converter can be another user, and nobody else learns the names."""
 LONGEST_NAME = 255
 """Bytes of a file's name."""
 
@@ -53,6 +65,7 @@ def convert(request: dict[str, Any], *, seconds: float, memory: int, uid: int = 
         uid: User and group of the converter where this process is root's.
 
     Raises:
+        NotConfined: The converter could not be confined.
         RadiiError: The converter's own error, or :class:`InvalidDataset` / :class:`InvalidCheckpoint` at a limit.
         OSError: There is no room for what it writes.
     """
@@ -64,9 +77,10 @@ def steps(request: dict[str, Any], *, seconds: float, memory: int, uid: int = NO
     """The same, yielding about once a second how many images are made, 0 where that is not counted, until the answer.
     Closing the iterator ends the converter."""
     folder = Path(tempfile.mkdtemp(prefix="radii-"))
+    folder.chmod(FOR_ALL)
     try:
         files = _named(folder, request["files"])
-        with _output(Path(request["out"])):
+        with _output(Path(request["out"]), _kind(request)):
             for answer in _run(request | {"files": files, "seconds": seconds, "memory": memory, "uid": uid}):
                 if isinstance(answer, int):
                     yield answer
@@ -76,7 +90,7 @@ def steps(request: dict[str, Any], *, seconds: float, memory: int, uid: int = NO
 
 
 def _run(request: dict[str, Any]) -> Iterator[dict[str, Any] | int]:
-    kind = InvalidDataset if request["what"] == "dataset" else InvalidCheckpoint
+    kind = _kind(request)
     progress, reported = os.pipe()
     process = subprocess.Popen(
         launch.command("worker.sandbox"),
@@ -84,7 +98,7 @@ def _run(request: dict[str, Any]) -> Iterator[dict[str, Any] | int]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=(reported,),
-        env={"PATH": os.defpath, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"},
+        env=launch.bare_environment(),
     )
     os.close(reported)
     exchange = Exchange(process, json.dumps(request | {"progress": reported}).encode(), progress)
@@ -101,16 +115,24 @@ def _run(request: dict[str, Any]) -> Iterator[dict[str, Any] | int]:
         code = process.wait()
         exchange.close()
     try:
+        reports.check(exchange.report)
         yield converted.read(bytes(exchange.answer), request["what"], request["out"])
     except RadiiError:
+        if b"Traceback" in exchange.errors:  # of a reader that failed in a way that has no sentence of its own
+            log.warning("a reader of files failed", extra=written(exchange.errors))
         raise
     except ValueError:
+        log.warning("the converter %s", describe(code), extra=written(exchange.errors))
         got = _how(code, exchange.errors)
         raise kind(expected="a file that the converter can read within its limits", got=got) from None
 
 
+def _kind(request: dict[str, Any]) -> type[RadiiError]:
+    return InvalidDataset if request["what"] == "dataset" else InvalidCheckpoint
+
+
 @contextlib.contextmanager
-def _output(out: Path) -> Iterator[None]:
+def _output(out: Path, kind: type[RadiiError]) -> Iterator[None]:
     """Makes the file that the converter writes; removes it where the block raises, and takes it back from the converter's
     user."""
     new = not out.exists()
@@ -118,17 +140,17 @@ def _output(out: Path) -> Iterator[None]:
     made = out.stat()
     try:
         yield
-        _take_back(out, made)
+        _take_back(out, made, kind)
     except BaseException:
         if new:
             out.unlink(missing_ok=True)
         raise
 
 
-def _take_back(out: Path, made: os.stat_result) -> None:
+def _take_back(out: Path, made: os.stat_result, kind: type[RadiiError]) -> None:
     found = out.lstat()
     if (found.st_dev, found.st_ino) != (made.st_dev, made.st_ino):
-        raise InvalidDataset(expected="the file that the converter was given to write", got=f"another one at {out}")
+        raise kind(expected="the file that the converter was given to write", got=f"another one at {out}")
     if found.st_uid != made.st_uid:
         os.chown(out, made.st_uid, made.st_gid, follow_symlinks=False)
 
@@ -141,15 +163,16 @@ def _named(folder: Path, files: dict[str, str]) -> dict[str, str]:
         if link.is_symlink():
             link = folder / str(number) / link.name
             link.parent.mkdir()
+            link.parent.chmod(FOR_ALL)
         link.symlink_to(Path(target).absolute())
         links[name] = str(link)
     return links
 
 
 def _file_name(name: str) -> str:
-    """The last part of a name, as much of its end as a file's name may have."""
-    last = Path(name.replace("\0", "?")).name.encode(errors="replace")
-    return last[-LONGEST_NAME:].decode(errors="ignore")
+    """The last part of a name, as much of its end as a file's name may have; empty where that is no name of a file."""
+    last = Path(name.replace("\0", "?")).name.encode(errors="replace")[-LONGEST_NAME:].decode(errors="ignore")
+    return "" if last in (".", "..") else last
 
 
 def _too_slow(request: dict[str, Any], seconds: float, made: int) -> dict[str, str]:
@@ -163,6 +186,8 @@ def _how(code: int, errors: bytes) -> str:
     last = errors.decode(errors="replace").strip().splitlines()[-1:]
     if last and "MemoryError" in last[0]:
         return "one that needs more memory than it is given"
+    if code == -signal.SIGXCPU:
+        return "one that needs more processor time than it is given"
     return f"one that ended it (return code {code})" + (f": {last[0][:300]}" if last else "")
 
 
@@ -172,7 +197,10 @@ def main() -> None:
     answers = _apart()
     request = json.load(sys.stdin)
     _import_for(request)
-    confine(_confinement(request))
+    wanted = _confinement(request)
+    request |= _opened_before(request)
+    with open(request["progress"], "wb", closefd=False) as report:
+        reports.confine_and_report(confine, wanted, report)
     try:
         answer = _dataset(request) if request["what"] == "dataset" else _checkpoint(request)
     except RadiiError as error:
@@ -183,20 +211,19 @@ def main() -> None:
         answer = {"disk_full": error.errno} if error.errno in DISK_FULL else _not_understood(request, error)
     except MemoryError:
         raise
-    except (
-        Exception
-    ) as error:  # a reader met bytes that its author did not think of: the file is at fault, not the worker
-        traceback.print_exc()
+    except Exception as error:
+        # A reader met bytes that its author did not think of: the file is at fault, not the worker.
         answer = _not_understood(request, error)
     with answers:
         json.dump(answer, answers)
 
 
 def _not_understood(request: dict[str, Any], error: Exception) -> dict[str, Any]:
-    """The problem of a file that made its reader fail in a way that has no sentence of its own."""
-    kind = InvalidDataset if request["what"] == "dataset" else InvalidCheckpoint
-    refused = kind(expected="a file that its reader understands", got=f"one that it does not ({cause_of(error)})")
-    return {"problem": refused.problem()}
+    """The problem of a file that made its reader fail in a way that has no sentence of its own; its traceback is for the
+    log."""
+    traceback.print_exception(error)
+    got = f"one that it does not ({cause_of(error)})"
+    return {"problem": _kind(request)(expected="a file that its reader understands", got=got).problem()}
 
 
 def _apart() -> IO[str]:
@@ -240,146 +267,38 @@ def _import_registered(request: dict[str, Any]) -> None:
 
 
 def _confinement(request: dict[str, Any]) -> Confinement:
-    out, size = Path(request["out"]), max(MAX_OUTPUT, 2 * request.get("max_dataset", 0))
-    code, folders = _registered_code(request.get("architectures"))
     return Confinement(
-        limits=Limits(memory=request["memory"], seconds=request["seconds"], output=size),
-        inputs=tuple(Path(path) for path in request["files"].values()),
-        code=code,
-        folders=folders,
-        outputs=(out,),
+        limits=Limits(memory=request["memory"], seconds=request["seconds"], output=_largest_output(request)),
+        inputs=tuple(paths(request)),
+        code=_registered_code(request.get("architectures")),
+        outputs=(Path(request["out"]),),
         uid=request["uid"],
-        threads=True,
     )
 
 
-def _registered_code(file: str | None) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """The file of registered architectures with the modules in its folder, and that folder."""
-    if file is None:
-        return (), ()
-    folder = Path(file).absolute().parent
-    return (Path(file), *readable.modules(folder)), (folder,)
+def _largest_output(request: dict[str, Any]) -> int:
+    """Bytes that the output can have: the images and labels of a dataset, or the weights of the given files as float32."""
+    if request["what"] == "dataset":
+        return int(byte_limit(request.get("max_dataset"))) + LABEL_BYTES * MAX_IMAGES + HEADER_ROOM
+    return WIDER * sum(path.stat().st_size for path in paths(request)) + HEADER_ROOM
 
 
-def _dataset(request: dict[str, Any]) -> dict[str, Any]:
-    from rs_core.data import canonical, conversion
-    from rs_core.data.builtin import BUILTIN
-    from rs_core.data.photos import Framing
+def _registered_code(file: str | None) -> tuple[Path, ...]:
+    """The file of registered architectures and the modules in its folder."""
+    return () if file is None else (Path(file), *readable.modules(Path(file).absolute().parent))
 
+
+def _opened_before(request: dict[str, Any]) -> dict[str, Any]:
+    """The paths in ``request`` by which this process can open its files when it is confined.
+
+    Root's files are often closed to the user that this process changes to. With Landlock, it keeps the right to open them.
+    Without Landlock it gets open descriptors instead.
+    """
+    if not descriptors.are_needed():
+        return {}
     out = Path(request["out"])
-    if request.get("corrupt"):
-        return _corrupted(request, out)
-    if request.get("builtin"):
-        data = BUILTIN[request["builtin"]]()
-        canonical.save(data, out)
-        made = conversion.Converted(
-            content_hash=canonical.content_hash(data), count=len(data), shape=data.shape, class_names=data.class_names
-        )
-        return _dataset_columns(out, made)
-    made = conversion.convert(
-        _paths(request),
-        out,
-        format=request.get("format"),
-        class_names=request.get("class_names"),
-        framing=Framing(resize=request.get("resize"), center_crop=request.get("center_crop")),
-        limit=request.get("max_dataset"),
-    )
-    return _dataset_columns(out, made)
-
-
-def _corrupted(request: dict[str, Any], out: Path) -> dict[str, Any]:
-    """A data set of corrupted images, out of one that is stored already."""
-    from rs_core import corrupt_spec
-    from rs_core.data import canonical
-    from rs_core.data.corrupting import write_corrupted
-
-    (path,) = _paths(request)
-    last = time.monotonic()
-
-    def tell(done: int, _: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= STEP / 2:
-            last = time.monotonic()
-            os.write(request["progress"], f"{done}\n".encode())
-
-    made = write_corrupted(
-        canonical.open_dataset(path),
-        corrupt_spec.parse(request["corrupt"]),
-        out,
-        clean_hash=request.get("clean_hash"),
-        limit=request.get("max_dataset"),
-        told=tell,
-    )
-    return _dataset_columns(out, made)
-
-
-def _dataset_columns(out: Path, made: "Converted") -> dict[str, Any]:
-    """A data set's row, as far as it follows from what was made; ``source`` is what is known of corrupted images, and
-    which entries of its archive were skipped."""
-    from rs_core.data import canonical
-    from rs_core.data.corrupted import to_json
-
-    columns = {
-        "content_hash": made.content_hash,
-        "count": made.count,
-        "shape": list(made.shape),
-        "num_classes": len(made.class_names),
-        "class_names": list(made.class_names),
-        "eight_bit": canonical.on_8_bit_grid(out),
-    }
-    corrupted = {} if made.corrupted is None else {"corrupted": to_json(made.corrupted)}
-    skipped = {} if made.skipped is None else {"skipped": made.skipped.to_json()}
-    source = corrupted | skipped
-    return {"columns": columns} | ({"source": source} if source else {})
-
-
-def _checkpoint(request: dict[str, Any]) -> dict[str, Any]:
-    from pydantic import TypeAdapter, ValidationError
-
-    from rs_core.models import table
-    from rs_core.spec import invalid_spec
-
-    table.use(request.get("architectures"))
-    if request.get("compose"):
-        return {"columns": checkpoint_columns(_composed(request))}
-    from rs_core.research import convert as convert_file
-
-    given = {name: request[name] for name in Hints.__dataclass_fields__ if request.get(name) is not None}
-    try:
-        hints = TypeAdapter(Hints).validate_python(given)
-    except ValidationError as error:
-        raise invalid_spec(error, placed=True) from None
-    paths = _paths(request)
-    if len(paths) != 1:
-        raise InvalidCheckpoint(expected="one file", got=f"{len(paths)} files")
-    info = convert_file(paths[0], hints, Path(request["out"]))
-    return {"columns": checkpoint_columns(info)}
-
-
-def _composed(request: dict[str, Any]) -> CheckpointInfo:
-    from pydantic import TypeAdapter
-
-    from rs_core.compose import compose
-    from rs_core.composition import Composition
-
-    composition: Composition = TypeAdapter(Composition).validate_python(request["compose"])
-    return compose(composition, _paths(request), Path(request["out"]))
-
-
-def checkpoint_columns(info: CheckpointInfo) -> dict[str, Any]:
-    """A checkpoint's row, as far as it follows from what the checkpoint says of itself."""
-    return {
-        "architecture": info.architecture,
-        "num_classes": info.num_classes or None,
-        "input_shape": list(info.input_shape),
-        "sigma": info.sigma,
-        "method": info.method,
-        "info": dump_info(info),
-    }
-
-
-def _paths(request: dict[str, Any]) -> list[Path]:
-    return [Path(path) for path in request["files"].values()]
+    files = {name: descriptors.lend(Path(path), out.parent) for name, path in request["files"].items()}
+    return {"files": {name: str(path) for name, path in files.items()}, "out": str(descriptors.lend_output(out))}
 
 
 if __name__ == "__main__":

@@ -99,7 +99,8 @@ def _as_tensor(x: Images) -> Tensor:
 
 
 def _whole_numbers(value: Any, count: int, where: str, *, single: bool) -> list[int]:
-    given = [value] if single and not isinstance(value, Sequence | np.ndarray | Tensor) else value
+    plain = _plain(value)
+    given = [plain] if single and not isinstance(plain, Sequence | np.ndarray | Tensor) else plain
     listed = given.tolist() if isinstance(given, np.ndarray | Tensor) else given
     found = [_whole(one) for one in listed] if isinstance(listed, Sequence) else []
     known = [one for one in found if one is not None]
@@ -116,7 +117,7 @@ def _whole(value: Any) -> int | None:
         return None
     if isinstance(found, Integral):
         return int(found)
-    return int(found) if math.isfinite(found) and int(found) == found else None
+    return int(float(found)) if float(found).is_integer() else None
 
 
 def _plain(value: Any) -> Any:

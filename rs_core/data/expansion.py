@@ -8,13 +8,18 @@ or a header can lie.
 
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from rs_core.causes import first_line
 from rs_core.errors import InvalidDataset
 
 MAX_RATIO = 200
 FREE = 64 * 2**20
+PIECE = 2**20
+"""Bytes that are unpacked before they are counted."""
 BROKEN = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error)
 """What zipfile raises for an archive that is damaged, encrypted, or packed in a way it does not know."""
 
@@ -45,30 +50,98 @@ def check_expansion(unpacked: int, path: Path, *, where: str | None = None) -> N
         )
 
 
-def read_member(archive: zipfile.ZipFile, name: str, where: str) -> bytes:
-    """A member of a zip, in no more memory than its directory announces, and with its checksum verified.
+class Unpacked:
+    """Counts the bytes that come out of a compressed file, and stops it at the rule.
 
-    ``ZipFile.read`` unpacks the whole stream and then cuts it to the announced size: a stream that is longer than it says
-    takes all the memory that it needs.
+    Args:
+        path: The compressed file.
+        where: What errors call the file; its name by default.
+    """
+
+    def __init__(self, path: Path, *, where: str | None = None) -> None:
+        self._path, self.where, self.count = path, where or path.name, 0
+
+    def add(self, size: int) -> None:
+        """Counts bytes that have come; raises as :func:`check_expansion` does."""
+        self.count += size
+        check_expansion(self.count, self._path, where=self.where)
+
+
+class Member:
+    """A member of a zip as a stream that is counted while it is read, and ends where the directory says that it does.
+
+    Args:
+        file: The opened member.
+        info: Its entry in the directory.
+        unpacked: The count of its archive.
+    """
+
+    def __init__(self, file: IO[bytes], info: zipfile.ZipInfo, unpacked: Unpacked) -> None:
+        self._file, self._info, self._unpacked = file, info, unpacked
+        self._left = info.file_size
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most ``size`` bytes, all that are left by default, in no more memory than that: ``ZipFile.read`` unpacks the whole
+        stream, however long, and then cuts it to the announced size.
+
+        Raises:
+            InvalidDataset: The stream is damaged or shorter than the directory says, or the archive expands beyond the rule.
+        """
+        wanted = self._left if size < 0 else min(size, self._left)
+        pieces = []
+        try:
+            while wanted and (piece := self._file.read(min(wanted, PIECE))):
+                self._unpacked.add(len(piece))
+                self._left -= len(piece)
+                wanted -= len(piece)
+                pieces.append(piece)
+        except BROKEN as error:
+            raise _broken(self._info.filename, error, self._unpacked.where) from None
+        if wanted:
+            raise InvalidDataset(
+                expected=f"{self._info.file_size:,} bytes in {self._info.filename[:200]!r}, as the directory of the zip says",
+                got=f"{self._info.file_size - self._left:,}",
+                where=self._unpacked.where,
+            )
+        return b"".join(pieces)
+
+    def finish(self) -> None:
+        """Reads what is left and compares the checksum; raises as :meth:`read` does."""
+        while self._left:
+            self.read(PIECE)
+        try:
+            self._file.read(1)  # the checksum is compared at the end
+        except BROKEN as error:
+            raise _broken(self._info.filename, error, self._unpacked.where) from None
+
+
+@contextmanager
+def open_member(archive: zipfile.ZipFile, name: str, unpacked: Unpacked) -> Iterator[Member]:
+    """A member of a zip, read to its end, with its checksum, when the block ends.
 
     Raises:
-        InvalidDataset: The member is damaged, encrypted, or not as long as the directory says.
+        InvalidDataset: It is damaged, encrypted, or not as long as the directory says, or the archive expands beyond the rule.
     """
     try:
         info = archive.getinfo(name)
-        with archive.open(info) as file:
-            content = file.read(info.file_size)
-            file.read(1)  # reaches the end, where the checksum is compared
+        file = archive.open(info)
     except BROKEN as error:
-        raise InvalidDataset(
-            expected=f"{name[:200]!r} as the directory of the zip describes it",
-            got=f"a broken file ({first_line(error)})"[:300],
-            where=where,
-        ) from None
-    if len(content) != info.file_size:
-        raise InvalidDataset(
-            expected=f"{info.file_size:,} bytes in {name[:200]!r}, as the directory of the zip says",
-            got=f"{len(content):,}",
-            where=where,
-        )
-    return content
+        raise _broken(name, error, unpacked.where) from None
+    with file:
+        member = Member(file, info, unpacked)
+        yield member
+        member.finish()
+
+
+def read_member(archive: zipfile.ZipFile, name: str, unpacked: Unpacked) -> bytes:
+    """All bytes of a member of a zip; raises as :func:`open_member` does."""
+    with open_member(archive, name, unpacked) as member:
+        return member.read()
+
+
+def _broken(name: str, error: BaseException, where: str) -> InvalidDataset:
+    return InvalidDataset(
+        expected=f"{name[:200]!r} as the directory of the zip describes it",
+        got=f"a broken file ({first_line(error)})"[:300],
+        where=where,
+    )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rs_core.causes import first_line
 from rs_core.data.clutter import Skipped, is_clutter
-from rs_core.data.expansion import BROKEN, check_expansion, read_member
+from rs_core.data.expansion import BROKEN, Unpacked, check_expansion, read_member
 from rs_core.data.info import MAX_IMAGES, Arrays, DatasetInfo, Shape, byte_limit, check_once, check_size, one
 from rs_core.data.photos import AS_THEY_ARE, Framing, opened_image, pixels, shape_of
 from rs_core.errors import InvalidDataset
@@ -64,12 +64,11 @@ class Folders:
         return self._decoded(channels)
 
     def _decoded(self, channels: int) -> Iterator[NDArray[np.uint8]]:
-        unpacked = 0
+        files, decoded_bytes = Unpacked(self.path), Unpacked(self.path)
         for name in self.files:
-            with opened_image(read_member(self.archive, name, self.path.name), f"{name} in {self.path.name}") as image:
+            with opened_image(read_member(self.archive, name, files), f"{name} in {self.path.name}") as image:
                 found, *size = shape_of(image, self.framing)
-                unpacked += image.width * image.height * found
-                check_expansion(unpacked, self.path)
+                decoded_bytes.add(image.width * image.height * found)
                 self._check_size(name, tuple(size))
                 decoded = pixels(image, self.framing)
             if found > channels:
@@ -94,7 +93,7 @@ def open_folders(
     with opened_zip(paths) as archive:
         listing = _listing(archive, paths[0], limit)
         first = listing.images[0][0]
-        with opened_image(read_member(archive, first, paths[0].name), f"{first} in {paths[0].name}") as image:
+        with opened_image(read_member(archive, first, Unpacked(paths[0])), f"{first} in {paths[0].name}") as image:
             shape = shape_of(image, framing)
         yield Folders(
             archive=archive,

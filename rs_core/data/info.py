@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rs_core.causes import first_line
 from rs_core.data.clutter import Skipped
 from rs_core.data.corrupted import Corrupted
-from rs_core.data.expansion import check_expansion
+from rs_core.data.expansion import Unpacked
 from rs_core.data.mapped import Joined
 from rs_core.errors import InvalidDataset
 
@@ -177,15 +177,13 @@ def check_unpacked(path: Path, limit: int) -> None:
 
 
 def _chunks(path: Path, limit: int) -> Iterator[bytes]:
-    found, packed = 0, is_gzip(path)
+    unpacked = Unpacked(path)
     try:
-        with gzip.open(path) if packed else path.open("rb") as file:
+        with gzip.open(path) if is_gzip(path) else path.open("rb") as file:
             while chunk := file.read(CHUNK):
-                found += len(chunk)
-                if found > limit:
+                if unpacked.count + len(chunk) > limit:
                     raise InvalidDataset(expected=f"at most {limit:,} bytes, unpacked", got="more", where=path.name)
-                if packed:
-                    check_expansion(found, path)
+                unpacked.add(len(chunk))
                 yield chunk
     except (EOFError, OSError, zlib.error) as error:
         raise InvalidDataset(

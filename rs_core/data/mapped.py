@@ -31,7 +31,8 @@ class Place:
 
     def open(self) -> NDArray[Any]:
         """The array, mapped for reading."""
-        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
+        # NumPy resolves the links of a Path, not of a string. A confined process may reach the file by its link alone.
+        return np.memmap(str(self.path), self.dtype, "r", self.offset, self.shape)
 
 
 @dataclass(frozen=True)

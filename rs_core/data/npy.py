@@ -6,10 +6,11 @@ An array of Python objects is recognized by its header and never read: reading o
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 from rs_core.causes import first_line
 from rs_core.data.mapped import Place
@@ -27,6 +28,13 @@ class ArrayHeader:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     fortran_order: bool = False
+
+
+class Readable(Protocol):
+    """What an array is read from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most ``size`` bytes."""
 
 
 class _Beginning:
@@ -61,6 +69,11 @@ def read_header(file: IO[bytes], name: str, where: str) -> ArrayHeader:
             expected="arrays of numbers", got=f"an array {name!r} of Python objects, which is a pickle", where=where
         )
     return ArrayHeader(shape, dtype, fortran_order)
+
+
+def read_array(stream: Readable) -> NDArray[Any]:
+    """The array that a stream holds; an array of Python objects raises ``ValueError``."""
+    return np.asarray(npy.read_array(stream, allow_pickle=False))
 
 
 def place_of(path: Path) -> Place:

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from rs_core.causes import first_line
 from rs_core.data.checks import check_range
 from rs_core.data.clutter import Skipped, is_clutter
-from rs_core.data.expansion import check_expansion
+from rs_core.data.expansion import Unpacked, check_expansion, open_member
 from rs_core.data.info import Arrays, DatasetInfo, Shape, check_counts, check_once, check_size, classes, listed, one
-from rs_core.data.npy import ArrayHeader, read_header
+from rs_core.data.npy import ArrayHeader, read_array, read_header
 from rs_core.errors import InvalidDataset
 
 PAIRS = (("images", "labels"), ("x", "y"), ("X", "y"), ("X", "Y"), ("x_train", "y_train"), ("x_test", "y_test"))
@@ -50,7 +50,8 @@ def inspect_npz(paths: Sequence[Path]) -> DatasetInfo:
     """From the headers and the labels; the images are not read."""
     path = one(paths, ".npz file")
     plan = _plan(path)
-    _, names = classes(_flat(_load(path, plan.labels)), _class_names(path, plan), path.name)
+    unpacked = Unpacked(path)
+    _, names = classes(_flat(_load(path, plan.labels, unpacked)), _class_names(path, plan, unpacked), path.name)
     return DatasetInfo(
         format="npz",
         count=plan.count,
@@ -64,13 +65,13 @@ def inspect_npz(paths: Sequence[Path]) -> DatasetInfo:
 def read_npz(paths: Sequence[Path]) -> Arrays:
     """All of it, checked."""
     path = one(paths, ".npz file")
-    plan = _plan(path)
-    images = _pixels(_load(path, plan.images), path)
+    plan, unpacked = _plan(path), Unpacked(path)
+    images = _pixels(_load(path, plan.images, unpacked), path)
     images = np.moveaxis(images, -1, 1) if plan.channels_last else images
     return Arrays(
         images=np.ascontiguousarray(images.reshape(plan.count, *plan.shape)),
-        labels=_flat(_load(path, plan.labels)),
-        class_names=_class_names(path, plan),
+        labels=_flat(_load(path, plan.labels, unpacked)),
+        class_names=_class_names(path, plan, unpacked),
         skipped=_skipped(path),
     )
 
@@ -89,7 +90,7 @@ def read_images(path: Path, check: Callable[[int, Shape], None] = lambda count, 
     dtype = _pixel_type(header.dtype, path)
     check(count, shape)
     check_size(count, shape, max(header.dtype.itemsize, np.dtype(dtype).itemsize), path.name)
-    images = _pixels(_load(path, found[0]), path)
+    images = _pixels(_load(path, found[0], Unpacked(path)), path)
     images = np.moveaxis(images, -1, 1) if channels_last else images
     return np.ascontiguousarray(images.reshape(count, *shape))
 
@@ -200,22 +201,25 @@ def _check_names(names: ArrayHeader, path: Path) -> None:
         )
 
 
-def _class_names(path: Path, plan: _Plan) -> tuple[str, ...] | None:
+def _class_names(path: Path, plan: _Plan, unpacked: Unpacked) -> tuple[str, ...] | None:
     if not plan.has_names:
         return None
     try:
-        return tuple(str(name) for name in _load(path, CLASS_NAMES))
+        return tuple(str(name) for name in _load(path, CLASS_NAMES, unpacked))
     except (SystemError, ValueError):  # code points that no text can have
         raise InvalidDataset(
             expected=f"{CLASS_NAMES} of Unicode characters", got="code points beyond Unicode", where=path.name
         ) from None
 
 
-def _load(path: Path, name: str) -> NDArray[Any]:
-    """One array, after its header was checked: the only place that opens this format."""
+def _load(path: Path, name: str, unpacked: Unpacked) -> NDArray[Any]:
+    """One array, after its header was checked, and no more bytes than that announces: the only place that reads this
+    format."""
     try:
-        with np.load(path, allow_pickle=False) as archive:  # noqa: TID251
-            return np.asarray(archive[f"{name}.npy"])
+        with zipfile.ZipFile(path) as archive, open_member(archive, f"{name}.npy", unpacked) as member:
+            return read_array(member)
+    except InvalidDataset:
+        raise
     except (ValueError, RuntimeError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
         raise InvalidDataset(
             expected=f"a whole array {name!r}", got=f"a broken one ({first_line(error)})"[:300], where=path.name

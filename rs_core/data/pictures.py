@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rs_core.causes import first_line
 from rs_core.data.checks import check_images, check_layout
-from rs_core.data.expansion import BROKEN, read_member
+from rs_core.data.expansion import BROKEN, Unpacked, read_member
 from rs_core.data.folders import opened_zip, plain_files
 from rs_core.data.info import MAX_BYTES, Shape, head
 from rs_core.data.inspect import holds_arrays
@@ -49,7 +49,8 @@ def read(path: Path, *, shape: Shape, most: int, framing: Framing = AS_THEY_ARE)
         with opened_zip([path]) as archive:
             names = _names(archive, path, most)
             check_pixels(((name, archive.open(name)) for name in names), framing)
-            return _stacked(((name, read_member(archive, name, path.name)) for name in names), shape, framing)
+            unpacked = Unpacked(path)
+            return _stacked(((name, read_member(archive, name, unpacked)) for name in names), shape, framing)
     except InvalidDataset as error:
         where = None if error.where == path.name else error.where
         raise InvalidImages(expected=error.expected, got=error.got, where=where) from None

@@ -7,7 +7,7 @@ import typer
 
 from service.commands import options as o
 from service.commands.connection import DEFAULT_SERVER, ApiKey, AsJson, Server, connect
-from service.commands.console import CommandError, note, say, table
+from service.commands.console import CommandError, note, say, table, warn
 
 if TYPE_CHECKING:
     from service.prediction_schemas import Predictions
@@ -60,6 +60,7 @@ def ask(
             center_crop=center_crop,
         )
     say(found.model_dump_json(indent=2) if as_json else _lines(found, images))
+    warn(found.warnings)
     if found.problem is not None:
         raise CommandError(found.problem.detail)
     if not found.complete:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,12 @@ from service.commands.results_file import NDJSON
 if TYPE_CHECKING:
     from rs_core.certify.decision import Certificate
     from rs_core.corruption_report import CorruptionReport, Part
+    from rs_core.tally import Columns
+
+NO_INTERVALS = (
+    "Nothing says which rows show the same photograph, so that mACR and mAcc have no intervals: give --per-severity N, the number of "
+    "images that the data set has of each severity."
+)
 
 
 def report(files: Sequence[Path], per_severity: int | None, *, as_json: bool, as_csv: bool, plot: Path | None) -> None:
@@ -35,19 +42,43 @@ def summarize_files(files: Sequence[Path], per_severity: int | None = None) -> "
     named = {path.stem: path for path in files}
     if len(named) < len(files):
         raise CommandError("Expected one file for each corruption, got two of one name.")
-    return report_on([part for name, path in named.items() for part in _parts(name, path, per_severity)])
+    read = {name: _columns(name, path) for name, path in named.items()}
+    parts = [part for name, rows in read.items() for part in _parts(name, rows, named[name], per_severity)]
+    return _with_intervals(report_on(parts), list(read.values()), per_severity)
 
 
-def _parts(name: str, path: Path, per_severity: int | None) -> "list[Part]":
-    from rs_core.corruption_report import Part
-    from rs_core.data.corrupted import COMMON, SEVERITIES, VALIDATION
-    from rs_core.digest import ClassSums, group_sums
+def _with_intervals(
+    made: "CorruptionReport", rows: "Sequence[Columns]", per_severity: int | None
+) -> "CorruptionReport":
+    """Where it is known which rows show the same photograph: those whose indices are equal but for the severity."""
+    from rs_core.corruption_report import with_intervals
+    from rs_core.digest import photograph_sums
+    from rs_core.photographs import Sizes
+
+    if per_severity is None:
+        return made
+    starts = range(0, max(int(one.index[-1]) for one in rows) + 1, per_severity)
+    sums = [photograph_sums(one, (), starts, photographs=per_severity) for one in rows]
+    whole = reduce(lambda one, other: one.plus(other, 1), [one for one in sums if one is not None])
+    return with_intervals(made, whole, Sizes(whole.evaluated, whole.evaluated * 0))
+
+
+def _columns(name: str, path: Path) -> "Columns":
+    """The rows of a file that is called after its corruption."""
+    from rs_core.data.corrupted import COMMON, VALIDATION
     from rs_core.tally import columns
 
     if name not in (*COMMON, *VALIDATION):
         known = ", ".join((*COMMON, *VALIDATION))
         raise CommandError(f"Expected files called after their corruptions ({known}), got {path.name}.")
-    rows = columns(_rows(path))
+    return columns(_rows(path))
+
+
+def _parts(name: str, rows: "Columns", path: Path, per_severity: int | None) -> "list[Part]":
+    from rs_core.corruption_report import Part
+    from rs_core.data.corrupted import SEVERITIES
+    from rs_core.digest import ClassSums, group_sums
+
     if per_severity is None:
         sums = group_sums(rows, [0])[0]
         return [Part(corruption=name, severity=None, inputs=sums.inputs, sums=sums)]
@@ -84,7 +115,8 @@ def _text(report: "CorruptionReport") -> str:
     from rs_core.corruption_text import lines_of
     from rs_core.report_text import bulleted
 
-    return "\n".join([*lines_of(report), "", *bulleted(means_note(report))])
+    unknown = () if any(row.severity for row in report.severities) else (NO_INTERVALS,)
+    return "\n".join([*lines_of(report), "", *bulleted([*means_note(report), *unknown])])
 
 
 def _csv(report: "CorruptionReport") -> str:

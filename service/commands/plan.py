@@ -83,13 +83,16 @@ def plan(
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What was seen: the votes of inputs, whether their classes are the labels, and the model's rate."""
+    """What was seen: the votes of inputs, whether their classes are the labels, the model's rate and number of classes, and
+    what is implausible about the answers."""
 
     sigma: float
     inputs: int
     seen: "Sequence[Sequence[Seen]]"
     correct: Sequence[bool]
     rate: float
+    classes: int
+    implausible: Sequence[str]
 
 
 def _looked(
@@ -105,6 +108,7 @@ def _looked(
     from rs_core.certify.tuning import measured, tune
     from rs_core.checkpoint import check_fits
     from rs_core.noise import Stage
+    from rs_core.plausibility import implausible, outcome_of
     from service.commands.datasets import loaded
     from service.commands.registered import use_registered
     from service.commands.smoothed_run import chosen_of, load_checkpoint, resolved
@@ -133,22 +137,26 @@ def _looked(
     )
     given = ((index, data.image(index), int(data.labels[index])) for index in some)
     votes = engine.predict(sampler, given, n=VOTES, alpha=0.5, stage=Stage.PLANNING)
-    rows = [row for row in votes if isinstance(row, Prediction)]
+    rows = [replace(row, prediction=argmax(row.counts)) for row in votes if isinstance(row, Prediction)]
     return Look(
         sigma=spec.sigma,
         inputs=len(chosen),
-        seen=[Seen.likely(row.counts, argmax(row.counts)) for row in rows],
-        correct=[argmax(row.counts) == row.label for row in rows],
+        seen=[Seen.likely(row.counts, row.prediction) for row in rows],
+        correct=[row.correct for row in rows],
         rate=way.rate,
+        classes=data.num_classes,
+        implausible=implausible(outcome_of(rows)),
     )
 
 
 def _text(look: Look, spec: "CertifySpec", radii: list[float], seconds: float | None) -> str:
     asked = radii or [round(multiple * look.sigma, 4) for multiple in (0.5, 1.0, 1.5)]
-    rows, refused = [], []
+    rows, refused, planned = [], [], []
     for sampling in SAMPLINGS:
         try:
-            rows.append([sampling, *_row(look, _procedure(look, spec, sampling, asked), seconds)])
+            procedure = _fitting(look, _procedure(look, spec, sampling, asked), seconds)
+            rows.append([sampling, *_row(look, procedure, seconds)])
+            planned.append(procedure)
         except InvalidSpec as error:
             rows.append([sampling, *["–"] * 5])
             refused.append(f"No {sampling}: expected {error.expected}, got {error.got}.")
@@ -158,7 +166,20 @@ def _text(look: Look, spec: "CertifySpec", radii: list[float], seconds: float | 
     settled = [f"at_radii settles the radii {radii_shown}; its ACR is a lower bound, stopped early."]
     tail = "Expected from the votes that were looked at; a long job is compiled and may be faster."
     last = " ".join([*(settled if rows[-1][1] != "–" else []), tail])
-    return "\n\n".join([head, shown, *(textwrap.fill(sentence, 100) for sentence in [*refused, last])])
+    sentences = [*_warnings(look, [one for one in planned if one is not None]), *refused, last]
+    return "\n\n".join([head, shown, *(textwrap.fill(sentence, 100) for sentence in sentences)])
+
+
+def _warnings(look: Look, planned: "Sequence[Procedure]") -> list[str]:
+    """Of procedures that cannot certify any input, and of implausible answers to the inputs that were looked at."""
+    from rs_core.plausibility import cannot_certify
+
+    named: dict[str, list[str]] = {}
+    for procedure in planned:
+        if (said := cannot_certify(procedure, look.classes)) is not None:
+            named.setdefault(said, []).append(procedure.sampling)
+    few = [f"Warning ({', '.join(samplings)}): {said}" for said, samplings in named.items()]
+    return [*few, *(f"Warning (the {len(look.seen):,} inputs looked at): {said}" for said in look.implausible)]
 
 
 def _procedure(look: Look, spec: "CertifySpec", sampling: Any, radii: list[float]) -> "Procedure":
@@ -173,16 +194,22 @@ def _procedure(look: Look, spec: "CertifySpec", sampling: Any, radii: list[float
     return procedure_of(replace(spec, **chosen), inputs=look.inputs)
 
 
-def _row(look: Look, procedure: "Procedure", seconds: float | None) -> list[str]:
+def _fitting(look: Look, procedure: "Procedure", seconds: float | None) -> "Procedure | None":
+    """With the largest n that fits into the time, where there is a limit; None where none does."""
     from rs_core.certify.forecast import averaged, largest
+
+    if seconds is None:
+        return procedure
+    most = seconds * look.rate / look.inputs
+    return largest(procedure, lambda tried: averaged(tried, look.seen, look.correct)[0], most)
+
+
+def _row(look: Look, procedure: "Procedure | None", seconds: float | None) -> list[str]:
+    from rs_core.certify.forecast import averaged
     from rs_core.tsv import rounded_down
 
-    if seconds is not None:
-        most = seconds * look.rate / look.inputs
-        fitting = largest(procedure, lambda tried: averaged(tried, look.seen, look.correct)[0], most)
-        if fitting is None:
-            return ["–", "–", f"more than {_duration(seconds)}", "–", "–"]
-        procedure = fitting
+    if procedure is None:
+        return ["–", "–", f"more than {_duration(seconds or 0.0)}", "–", "–"]
     samples, acr = averaged(procedure, look.seen, look.correct)
     cells = [f"{procedure.n:,}", f"{samples:,.0f}", _duration(samples * look.inputs / look.rate)]
     return [*cells, rounded_down(procedure.cap, 4), rounded_down(acr, 3)]

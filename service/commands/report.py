@@ -38,8 +38,8 @@ def report(
         typer.Option(
             metavar="N",
             min=1,
-            help="With --corruptions: indices of one severity in each file, 10000 in CIFAR-10-C, to have rows by severity, "
-            "too. (default: none by severity)",
+            help="With --corruptions: indices of one severity in each file, 10000 in CIFAR-10-C, to have rows by severity "
+            "and intervals of mACR and mAcc, too. (default: neither)",
         ),
     ] = None,
     weights: Annotated[

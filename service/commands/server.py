@@ -200,18 +200,19 @@ def database(settings: "Settings") -> Iterator["Database"]:
     """The database for the length of a block; what it says becomes one sentence."""
     from sqlalchemy.exc import SQLAlchemyError
 
+    from worker.store import misplaced, unfinished
     from worker.store.schema import NoWayDown, StillRunning, WrongSchema
     from worker.store.session import Database
-    from worker.store.unfinished import Unfinished, check
 
     if settings.url.startswith("sqlite"):
         made_folder(settings)
     db = None
     try:
-        check(settings)
+        unfinished.check(settings)
+        misplaced.check(settings)
         db = Database(settings.url)
         yield db
-    except (WrongSchema, StillRunning, NoWayDown, Unfinished) as error:
+    except (WrongSchema, StillRunning, NoWayDown, unfinished.Unfinished, misplaced.MisplacedDatabase) as error:
         raise CommandError(str(error)) from None
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise unusable(error) from None

@@ -25,7 +25,10 @@ def summarize_predictions(
     predictions: "Sequence[Prediction]", total: int, grouped: "Grouped | None" = None
 ) -> dict[str, Any]:
     """Counts and shares; inputs that abstained or are missing stay in the denominator, and what the rows do not say is
-    ``None``. ``grouped``: of a data set of corrupted images, which are which."""
+    ``None``. ``grouped``: of a data set of corrupted images, which are which. ``warnings`` are sentences about implausible
+    results."""
+    from rs_core.plausibility import implausible_predictions
+
     correct = sum(row.correct for row in predictions)
     errors = sum(row.error is not None for row in predictions)
     abstained = sum(row.prediction == -1 for row in predictions)
@@ -41,6 +44,7 @@ def summarize_predictions(
         "alpha": _known(predictions[0].alpha),
         "sigma": _known(predictions[0].sigma),
         "seed": predictions[0].seed if predictions[0].seed >= 0 else None,
+        "warnings": list(implausible_predictions(predictions)),
     } | _by_corruption(predictions, grouped)
 
 
@@ -70,12 +74,9 @@ def predictions_table(predictions: "Sequence[Prediction]", total: int, grouped: 
         ["n, alpha", f"{_shown(sums['n'], ',')}, {_shown(sums['alpha'], 'g')}"],
         ["sigma, seed", f"{_shown(sums['sigma'], 'g')}, {_shown(sums['seed'], 'd')}"],
     ]
-    from rs_core.plausibility import cannot_predict, implausible, outcome_of
     from rs_core.report_text import bulleted
 
-    known = sums["n"] is not None and sums["alpha"] is not None
-    few = cannot_predict(sums["n"], sums["alpha"]) if known else None
-    said = [*([few] if few else []), *implausible(outcome_of(predictions))]
+    said = sums["warnings"]
     text = "\n".join([table(["smoothed classifier", ""], rows), *(["", *bulleted(said)] if said else [])])
     if grouped is None:
         return text

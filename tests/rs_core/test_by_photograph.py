@@ -1,5 +1,7 @@
 """Reports, comparisons, figures and files of corrupted images count photographs, and say so."""
 
+import json
+import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -126,6 +128,7 @@ class TestDigest:
             digest = from_bytes(to_bytes(digest.plus(digest_of(rows, GRID, **how), sign)))
         kept, whole = digest.photographs, digest_of(ROWS, GRID, **how).photographs
         assert kept is not None and whole is not None
+        assert kept.radius == pytest.approx(whole.radius)
         for name in ("evaluated", "correct", "at"):
             assert getattr(kept, name).tolist() == getattr(whole, name).tolist()
         assert whole.at[1].tolist() == right(ROWS, 0.25)
@@ -137,6 +140,9 @@ class TestDigest:
 
     def test_one_of_an_older_version_has_none(self) -> None:
         assert from_bytes(to_bytes(digest_of(ROWS, GRID))).photographs is None
+        body = json.loads(zlib.decompress(to_bytes(digest_of(ROWS, GRID, starts=MARKS.starts))))
+        del body["photographs"]["radius"]
+        assert from_bytes(zlib.compress(json.dumps(body).encode())).photographs is None, "without sums of radii"
 
 
 def pair(**more: Any) -> Comparison:

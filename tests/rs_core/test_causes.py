@@ -7,6 +7,7 @@ import torch
 
 from rs_core.causes import cause_of, raise_as_network_failure
 from rs_core.errors import NetworkFailed, NotFinite
+from rs_core.memory import network_failures
 
 PLEASE = (
     "Please file an issue to PyTorch at https://github.com/pytorch/pytorch/issues/new so that we can prioritize it."
@@ -69,3 +70,22 @@ def test_errors_of_the_network_are_told_from_those_of_the_device() -> None:
             torch.zeros(2, 3) @ torch.zeros(4, 5)
         except RuntimeError as error:
             raise_as_network_failure(error, (2, 1, 4, 4))
+
+
+def test_whatever_a_forward_pass_raises_is_of_the_network_and_an_assertion_of_ours_is_not() -> None:
+    class Asserting(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert x.shape[1] == 3, "three channels"
+            return x
+
+    said = r"of shape \(2, 1, 4, 4\), got AssertionError: three channels"
+    with pytest.raises(NetworkFailed, match=said), network_failures((2, 1, 4, 4)):
+        Asserting()(torch.zeros(2, 1, 4, 4))
+    with pytest.raises(AssertionError, match="ours"), network_failures():
+        raise AssertionError("ours")
+
+
+def test_running_out_of_memory_is_no_failure_of_the_network() -> None:
+    for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")):
+        with pytest.raises(type(error)), network_failures():
+            raise error

@@ -16,6 +16,7 @@ from rs_core.errors import InvalidResults, InvalidSpec
 from rs_core.published import published
 from rs_core.report import summarize
 from rs_core.tsv import rounded_down
+from tests.rs_core.test_report import certificate
 
 SOME = [0.5, 0.25, None, -0.9, 0.1]
 GRID = (0.0, 0.25, 0.5)
@@ -205,6 +206,17 @@ def test_radii_of_a_published_file_that_may_have_been_rounded_up_are_told_of() -
     assert noted(compare([run_of("told", told)]), "told have 3 digits at most")
     assert not noted(compare([run_of("fine", of((*printed, 0.51234)))]), "digits")
     assert not noted(compare([run("ours", [0.25, 0.5])]), "digits")
+
+
+def test_implausible_results_are_named_with_their_run_before_all_else() -> None:
+    good, constant = (
+        [certificate(i, label=i % 3, selected=chosen(i)) for i in range(60)]
+        for chosen in (lambda i: i % 3, lambda i: 1)
+    )
+    notes = compare([run_of("good", good), run_of("flat", constant)]).notes
+    assert notes[0].startswith("flat: Implausible: class 1 is the answer to all 60 inputs")
+    assert notes[1].startswith("flat: Implausible: accuracy is at chance level")
+    assert not any(note.startswith("good: ") for note in notes)
 
 
 def test_it_is_plain_json_without_nan() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from rs_core.certify.decision import ABSTAIN, Certificate, Prediction
@@ -17,9 +18,12 @@ from rs_core.corruption_report import (
 from rs_core.corruption_text import csv_rows, lines_of
 from rs_core.data.corrupted import COMMON, Corrupted, in_a_row
 from rs_core.digest import STEPS, ClassSums, digest_of, from_bytes, group_sums, to_bytes
+from rs_core.paired import mean_interval
+from rs_core.photographs import share_interval
 from rs_core.report import summarize
 from rs_core.report_text import format_table, to_csv
 from rs_core.tally import columns
+from rs_core.tsv import rounded_down
 
 KINDS = [("gaussian_noise", 1), ("gaussian_noise", 5), ("fog", 1), ("fog", 5), ("spatter", 1)]
 MARKS = Corrupted(groups=in_a_row(KINDS, 10), constants="ImageNet-C", library="a-library", version="1.2", seed=3)
@@ -140,6 +144,73 @@ def test_digests_of_groups_add_up_and_are_kept_whole() -> None:
         assert whole.groups[number].radius_sum == pytest.approx(sums.radius_sum)
     assert whole.plus(parts[0], -1).groups[0].inputs == 3
     assert digest_of(ROWS, (0.0,)).groups == {}
+
+
+COMMON_MARKS = replace(
+    MARKS, groups=in_a_row([("gaussian_noise", 1), ("fog", 1), ("fog", 2), ("gaussian_noise", 2)], 10)
+)
+COMMON_WHOLE = Grouped(corrupted=COMMON_MARKS, chosen=range(40))
+
+
+def test_means_over_common_corruptions_of_equal_size_have_intervals_by_photograph() -> None:
+    found = summarize(ROWS[:40], grouped=COMMON_WHOLE)
+    assert found.corruptions is not None
+    mean = found.corruptions.means[0]
+    by_photograph = np.array([[row.radius * row.correct for row in ROWS[g : g + 10]] for g in (0, 10, 20, 30)])
+    right = np.array([[row.correct for row in ROWS[g : g + 10]] for g in (0, 10, 20, 30)]).sum(axis=0)
+    assert mean.macr == pytest.approx(by_photograph.mean())
+    assert mean.macr_interval == pytest.approx(mean_interval(by_photograph.sum(axis=0), np.full(10, 4.0)))
+    assert mean.macr_interval[0] < mean.macr < mean.macr_interval[1]
+    assert mean.macc_interval == share_interval(right, np.full(10, 4), 0.95)
+    assert mean.macc_interval == (found.accuracy_at_0.low, found.accuracy_at_0.high), (
+        "the same share, the same interval"
+    )
+    assert all(row.macc_interval is None and row.macr_interval is None for row in found.corruptions.means[1:])
+    assert any(
+        "at 95 % and resample 10 photographs. mACR's is a bootstrap, which is too narrow" in note
+        for note in found.notes
+    )
+
+
+def test_the_intervals_of_means_are_printed_and_written() -> None:
+    report = summarize(ROWS[:40], grouped=COMMON_WHOLE)
+    assert report.corruptions is not None
+    macr, macc = report.corruptions.means[0].macr_interval, report.corruptions.means[0].macc_interval
+    assert macr is not None and macc is not None
+    lines = format_table(report).splitlines()
+    low, high = (next(line for line in lines if line.startswith(f"95 % interval {end}")) for end in ("from", "to"))
+    assert low.split()[-3:-1] == [rounded_down(macr[0], 4), f"{100 * macc[0]:.2f}"]
+    assert high.split()[-3:-1] == [rounded_down(macr[1], 4), f"{100 * macc[1]:.2f}"]
+    written = to_csv(report).splitlines()
+    assert f"macr,,{report.corruptions.means[0].macr},{macr[0]},{macr[1]},,2" in written
+    assert f"macc,,0.5,{macc[0]},{macc[1]},,2" in written
+
+
+def test_means_that_are_not_over_inputs_have_no_interval() -> None:
+    """Spatter is no common corruption; every third input is 14 of one corruption and 13 of the other."""
+    for grouped, rows in ((WHOLE, ROWS), (replace(COMMON_WHOLE, chosen=range(0, 40, 3)), ROWS[:40:3])):
+        found = summarize(rows, grouped=grouped)
+        assert found.corruptions is not None
+        assert (found.corruptions.means[0].macr_interval, found.corruptions.means[0].macc_interval) == (None, None)
+        assert not any("Intervals of means" in note for note in found.notes)
+        assert "95 % interval from" not in format_table(found)
+
+
+def test_missing_inputs_are_counted_as_correct_at_the_upper_end_of_macc_and_leave_macr_without_interval() -> None:
+    found = summarize(ROWS[:30], total=40, grouped=COMMON_WHOLE)
+    assert found.corruptions is not None
+    mean = found.corruptions.means[0]
+    assert mean.macr_interval is None and mean.macc_interval is not None
+    assert mean.macc_interval[0] < mean.macc == 0.5 and mean.macc_interval[1] > 0.75
+
+
+def test_predictions_have_the_interval_of_their_accuracy() -> None:
+    known = {"label": 0, "p_value": 0.0, "counts": (9, 1), "n": 10, "sigma": 0.25, "alpha": 0.001, "seed": 0}
+    rows = [Prediction(index=i, prediction=-int(i % 10 == 3), **known) for i in range(40)]  # type: ignore[arg-type]
+    (mean, *_) = report_on_predictions(rows, COMMON_WHOLE).means
+    wanted = share_interval(np.where(np.arange(10) == 3, 0, 4), np.full(10, 4), 0.95)
+    assert (mean.macr_interval, mean.macc_interval) == (None, wanted)
+    assert "95 % interval from" in "\n".join(lines_of(report_on_predictions(rows, COMMON_WHOLE)))
 
 
 def test_the_report_carries_them_with_their_notes() -> None:

@@ -144,3 +144,14 @@ def test_the_axis_of_an_attack_names_its_norm() -> None:
     assert "ℓ₂" in evaluation({"a": round_}).axes[0].get_xlabel()
     with pytest.raises(InvalidResults, match="autoattack in l2, autoattack in linf"):
         evaluation({"a": wide, "b": round_})
+
+
+def test_implausible_answers_are_named_first_and_an_n_that_cannot_predict() -> None:
+    constant = [row(i, i % 3, (0.0, 1, (0, 10, 0)), (1.0, 1, (0, 10, 0))) for i in range(60)]
+    few, one_class, chance, *_ = summarize(constant, SPEC).notes
+    assert few.startswith("evaluation.n = 10 noise samples cannot predict any input at alpha = 0.001")
+    assert "class 1 is the answer to all 60 inputs" in one_class and "at chance level" in chance
+    assert "class 1 is the answer to all 60 inputs" in format_table(summarize(constant, SPEC)).replace("\n  ", " ")
+    enough = replace(SPEC, evaluation=replace(SPEC.evaluation, n=11))
+    good = [row(i, i % 3, (0.0, i % 3, (4, 4, 3)), (1.0, 1, (0, 11, 0))) for i in range(60)]
+    assert not any("Implausible" in note or "cannot" in note for note in summarize(good, enough).notes)

@@ -1,5 +1,6 @@
 """`radii plan` on this machine: what each procedure would take, told by a few votes."""
 
+import copy
 import re
 from pathlib import Path
 
@@ -39,3 +40,18 @@ def test_a_plan_shows_what_each_procedure_would_take_and_certifies_nothing(model
     file = tmp_path / "job.toml"
     file.write_text('sampling = "at_radii"\nradii = [0.3]\n')
     assert "at_radii settles the radii 0.3;" in done("plan", *asked, *few, "--spec", file).stdout
+
+
+def test_a_plan_names_what_cannot_certify_and_implausible_answers(model: Path, tmp_path: Path) -> None:
+    asked = ["--dataset", "digits", "--device", "cpu", "--threads", "1", "--count", "100"]
+    text = " ".join(done("plan", "--checkpoint", model, *asked, "--n", "9").stdout.split())
+    assert "Warning (fixed, pilot): n = 9 noise samples cannot certify any input at alpha = 0.001" in text
+    assert "Warning (anytime): n = 9 noise samples cannot certify" in text and "can certify is 13." in text
+    assert "Warning" not in done("plan", "--checkpoint", model, *asked, "--n", "1000").stdout
+    dead = copy.deepcopy(things.model())
+    for weights in dead.parameters():
+        weights.data.zero_()
+    checkpoint.save(dead, things.INFO, tmp_path / "dead.safetensors")
+    text = " ".join(done("plan", "--checkpoint", tmp_path / "dead.safetensors", *asked, "--n", "1000").stdout.split())
+    assert "Warning (the 20 inputs looked at): Implausible: class 0 is the answer to all 20 inputs" in text
+    assert "accuracy is at chance level" in text

@@ -4,8 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests_support.cli import done, refused
+
+from rs_core.paired import mean_interval
+from rs_core.photographs import share_interval
 
 TSV = (
     "idx\tlabel\tpredict\tradius\tcorrect\ttime\n"
@@ -134,9 +138,13 @@ class TestCorruptions:
         ]
         assert (body["severities"], body["means"]) == (
             [],
-            [{"severity": None, "corruptions": 2, "macr": 0.1875, "macc": 0.5}],
+            [
+                {"severity": None, "corruptions": 2, "macr": 0.1875, "macc": 0.5}
+                | {"macr_interval": None, "macc_interval": None, "photographs": None}
+            ],
         )
         text = done("report", "--corruptions", *files).stdout
+        assert "give --per-severity N" in " ".join(text.split()) and "95 % interval" not in text
         assert re.search(r"mACR, mAcc +2 of 15 +0\.1875 +50\.00 %", text)
         assert "macr,,0.1875,,,,2" in done("report", "--corruptions", "--csv", *files).stdout.splitlines()
 
@@ -146,6 +154,23 @@ class TestCorruptions:
         assert found == [(1, 0.5), (2, 0.25), (3, 0.0), (4, 0.0)]
         text = refused("report", "--corruptions", "--per-severity", "10", *files)
         assert "Expected indices below 5 x 10 in fog.tsv, got 60" in text
+
+    def test_means_have_intervals_where_it_is_known_which_rows_show_one_photograph(self, tmp_path: Path) -> None:
+        """Ten photographs at two severities; the even ones are right at both, of both corruptions."""
+        head, *_ = TSV.splitlines(keepends=True)
+        rows = [f"{i}\t3\t{3 if i % 2 == 0 else 4}\t0.5\t{int(i % 2 == 0)}\t0:00:01.0\n" for i in range(20)]
+        files = [tmp_path / "fog.tsv", tmp_path / "snow.tsv"]
+        for path in files:
+            path.write_text(head + "".join(rows))
+        (mean, *_) = json.loads(done("report", "--corruptions", "--per-severity", "10", "--json", *files).stdout)[
+            "means"
+        ]
+        by_photograph = np.array([2.0 if i % 2 == 0 else 0.0 for i in range(10)])
+        assert mean["macr_interval"] == pytest.approx(list(mean_interval(by_photograph, np.full(10, 4.0))))
+        right = np.array([4 if i % 2 == 0 else 0 for i in range(10)])
+        assert mean["macc_interval"] == list(share_interval(right, np.full(10, 4), 0.95))
+        text = done("report", "--corruptions", "--per-severity", "10", *files).stdout
+        assert "95 % interval from" in text and "--per-severity" not in text
 
     def test_the_figure_is_drawn(self, files: list[Path], tmp_path: Path) -> None:
         done("report", "--corruptions", *files, "--plot", tmp_path / "bars.png")
@@ -160,3 +185,15 @@ class TestCorruptions:
         assert "one file, or --corruptions" in refused("report", *files, code=2)
         assert "one file, or --corruptions" in refused("report", files[0], "--per-severity", "5", code=2)
         assert "no --radii" in refused("report", "--corruptions", "--radii", "0.5", *files, code=2)
+
+
+def test_implausible_predictions_are_named_in_the_table_and_in_the_json(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.tsv"
+    head = "idx\tlabel\tpredict\tcorrect\ttime\n"
+    path.write_text(head + "".join(f"{i}\t{i % 10}\t3\t{int(i % 10 == 3)}\t0.1\n" for i in range(50)))
+    said = "Implausible: class 3 is the answer to all 50 inputs"
+    assert said in done("report", path).stdout
+    warnings = json.loads(done("report", path, "--json").stdout)["warnings"]
+    assert warnings[0].startswith(said) and "at chance level" in warnings[1]
+    path.write_text(head + "".join(f"{i}\t{i % 10}\t{i % 10}\t1\t0.1\n" for i in range(50)))
+    assert json.loads(done("report", path, "--json").stdout)["warnings"] == []

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -130,6 +131,34 @@ def test_what_is_certified_so_far_is_answered_and_refined(service: Service) -> N
     assert refined["n"] == 1_000 and refined["radius"] > first["radius"] > 0
     assert (abstained["prediction"], abstained["class_name"], abstained["radius"]) == (None, None, 0.0)
     assert abstained["abstained"] is True
+
+
+def test_an_n_that_cannot_certify_is_named_before_any_vote_and_later(service: Service) -> None:
+    answer = ask(service, n=9)
+    body = answer.json()
+    assert answer.status_code == 202 and len(body["warnings"]) == 1
+    assert body["warnings"][0].startswith("n = 9 noise samples cannot certify any input at alpha = 0.001")
+    assert service.client.get(f"{URL}/{body['job']}").json()["warnings"] == body["warnings"]
+    assert ask(service, n=1_000).json()["warnings"] == []
+
+
+def test_implausible_predictions_are_named_once_the_images_have_all_their_samples(service: Service) -> None:
+    body = ask(service, pictures.npz(images=np.stack([pictures.RAMP] * 12)), n=1_000).json()
+    where, claim = f"{URL}/{body['job']}", claimed(service)
+
+    def same(n: int) -> None:
+        rows = [
+            replace(over_http.certificate(0, claim.spec, n), index=index, label=UNKNOWN_LABEL) for index in range(12)
+        ]
+        with service.database.write() as session:
+            results.store_certificates(session, claim.job_id, rows)
+
+    same(200)
+    assert service.client.get(where).json()["warnings"] == []
+    same(1_000)
+    end(service, claim)
+    (said,) = service.client.get(where).json()["warnings"]
+    assert said.startswith("Implausible: class 0 is the answer to all 12 inputs")
 
 
 @pytest.mark.parametrize("until", ["complete", "first"])

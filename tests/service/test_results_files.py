@@ -61,7 +61,7 @@ def test_the_other_process_gives_the_same_run(tmp_path: Path, write: Any, monkey
 
 
 def test_small_files_are_read_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results_files.subprocess, "run", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr(results_files.subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
     assert read(tsv(tmp_path, 100)).evaluated == 100
 
 

@@ -2,13 +2,15 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from worker import caches, logs
+from rs_core.errors import RadiiError
+from worker import caches, launch, logs, sandbox
 from worker.settings import Settings
 
 
@@ -23,6 +25,60 @@ def test_matplotlib_makes_its_cache_once_where_there_is_no_home(tmp_path: Path) 
         )
         caches_made.append({path: path.stat().st_mtime_ns for path in (tmp_path / "data" / "cache").rglob("font*")})
     assert done.stderr == "" and caches_made[0] and caches_made[0] == caches_made[1]
+
+
+PLOTTING = """
+from torch import nn
+import matplotlib.font_manager
+
+
+def net(num_classes, input_shape):
+    return nn.Linear(4, num_classes)
+"""
+
+
+def test_a_converter_uses_the_cache_of_the_process_that_started_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registered architecture may import what it likes. The converter has no home directory at all."""
+    for name in caches.FOLDERS:
+        monkeypatch.delenv(name, raising=False)
+    caches.keep_in(Settings(data=tmp_path / "data"))
+    (tmp_path / "plotting.py").write_text(PLOTTING)
+    (tmp_path / "mine.toml").write_text(
+        '[mine]\nbuilder = "plotting:net"\ninput_shape = [1, 2, 2]\nhead = "1"\ndescription = "one layer"\n'
+    )
+    caches_made = []
+    for _ in range(2):
+        request = {"what": "checkpoint", "files": {"w": os.devnull}, "out": str(tmp_path / "out")}
+        with pytest.raises(RadiiError):
+            sandbox.convert(request | {"architectures": str(tmp_path / "mine.toml")}, seconds=60, memory=16 * 2**30)
+        caches_made.append({path: path.stat().st_mtime_ns for path in (tmp_path / "data" / "cache").rglob("font*")})
+    assert caches_made[0] and caches_made[0] == caches_made[1]
+
+
+@pytest.mark.parametrize("name", caches.FOLDERS)
+def test_processes_that_open_files_from_outside_get_the_caches_and_nothing_else(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADII_DATABASE_URL", "secret")
+    monkeypatch.setenv(name, "/data/cache")
+    found = launch.bare_environment()
+    assert found[name] == "/data/cache" and "secret" not in found.values()
+    monkeypatch.delenv(name)
+    assert name not in launch.bare_environment()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="networks are compiled with g++")
+def test_compiling_a_network_does_not_say_that_there_is_no_gpu() -> None:
+    """Neither in a service, whose logs are configured, nor in a command."""
+    code = (
+        "import torch; from rs_core.certify.prepared import compiled\n"
+        "compiled(torch.nn.Linear(4, 2), torch.zeros(3, 4), 1.0)"
+    )
+    variables = {**os.environ, "CUDA_HOME": "/usr", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
+    assert "CUDA" not in done.stderr
 
 
 def test_what_the_operator_has_set_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

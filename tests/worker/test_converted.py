@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rs_core.errors import InvalidDataset
+from rs_core.errors import InvalidDataset, RadiiError
 from worker import converted
 
 DATASET: dict[str, Any] = {
@@ -64,6 +64,33 @@ def test_another_answer_is_refused(answer: Any) -> None:
     with pytest.raises(ValueError) as raised:
         _read(answer)
     assert not isinstance(raised.value, InvalidDataset)
+
+
+INFO = {"architecture": "lenet", "num_classes": 10, "input_shape": [1, 28, 28]}
+GROUP = {"corruption": "fog", "severity": 1, "start": 0, "stop": 4}
+
+
+def test_the_values_of_an_answer_follow_the_rules_of_the_readers() -> None:
+    converted.check({"columns": DATASET})
+    converted.check({"columns": CHECKPOINT | {"info": INFO}})
+
+
+@pytest.mark.parametrize(
+    ("made", "error"),
+    [
+        ({"columns": DATASET | {"class_names": ["\u202e\x07", "b"]}}, "printable characters"),
+        ({"columns": DATASET | {"class_names": ["a" * 201, "b"]}}, "printable characters"),
+        ({"columns": DATASET | {"class_names": ["a" * 200] * 3000, "num_classes": 3000}}, "characters together"),
+        ({"columns": DATASET | {"class_names": ["a", "b", "c"]}}, "a name for each of 2 classes"),
+        ({"columns": DATASET, "source": {"corrupted": {"groups": [GROUP]}}}, "expected"),
+        ({"columns": DATASET, "source": {"corrupted": {"anything": "x" * 1000}}}, "expected"),
+        ({"columns": CHECKPOINT | {"info": {"anything": 1}}}, "expected"),
+        ({"columns": CHECKPOINT | {"info": INFO | {"provenance": {"x": "y" * 2**17}}}}, "expected"),
+    ],
+)
+def test_values_that_break_the_rules_of_the_readers_are_refused(made: dict[str, Any], error: str) -> None:
+    with pytest.raises(RadiiError, match=error):
+        converted.check(made)
 
 
 def test_an_error_of_the_converter_and_a_full_disk_are_raised() -> None:

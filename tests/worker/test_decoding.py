@@ -3,9 +3,12 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,10 +54,57 @@ def test_an_error_is_that_of_the_reader(decoder: Decoder) -> None:
 def test_images_that_end_their_copy_are_told_so_and_the_next_ones_are_decoded(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "SECONDS", 0.5)
+    decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)  # the start takes longer than the time below
+    monkeypatch.setattr(decoding, "SECONDS", 2.0)
     with pytest.raises(InvalidImages, match="decoded in 10 s and 4 GiB of memory, got ones that ended the decoder"):
         decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most="no number")  # type: ignore[arg-type]
     assert decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5).shape == (1, *SHAPE)
+
+
+TRICKLING = """
+import signal, sys, time
+from worker import decoder
+decoder.SECONDS, decoder.KILLED_AFTER = 1, {killed_after}
+def answer(stream):
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    while True:
+        try:
+            stream.write(b" ")
+            stream.flush()
+        except OSError:
+            pass
+        time.sleep(0.1)
+decoder._answer = answer
+sys.argv[1:] = {arguments!r}
+decoder.main()
+"""
+
+
+@pytest.mark.parametrize("killed_after", [2.0, 1000.0])
+def test_code_in_a_copy_that_answers_a_byte_at_a_time_is_given_up_and_killed(
+    decoder: Decoder, killed_after: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has switched off the alarm that should end it. The service does not depend on the decoder's killing it."""
+    real = subprocess.Popen
+
+    def start(command: list[str], **how: Any) -> Any:
+        arguments = command[command.index("worker.decoder") + 1 :]
+        code = TRICKLING.format(arguments=arguments, killed_after=killed_after)
+        return real([sys.executable, "-P", "-c", code], **how)
+
+    def decode() -> None:
+        with pytest.raises(InvalidImages, match="ended the decoder"):
+            decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+        ended.set()
+
+    monkeypatch.setattr(decoding.subprocess, "Popen", start)
+    monkeypatch.setattr(decoding, "SECONDS", 3.0)
+    ended = threading.Event()
+    threading.Thread(target=decode, daemon=True).start()
+    assert ended.wait(20)
+    if killed_after < 10:
+        processes.until(lambda: not system.children(_pid(decoder)), 10, "no copy is left")
 
 
 def test_each_request_has_a_copy_of_its_own_and_all_have_gone_when_they_have_answered(decoder: Decoder) -> None:
@@ -73,6 +123,7 @@ def test_the_process_has_no_credentials_and_no_way_to_write_large_files(
     assert [line.split()[-3] for line in limits.splitlines() if line.startswith("Max address space")] == [
         str(4 * 2**30)
     ]
+    assert [line.split()[3] for line in limits.splitlines() if line.startswith("Max file size")] == ["0"]
 
 
 @pytest.mark.parametrize("total, each", [(2, 0.5), (8, 2), (64, 4)])
@@ -105,6 +156,52 @@ def test_a_decoder_that_was_killed_is_started_again(decoder: Decoder) -> None:
     os.kill(first, signal.SIGKILL)
     assert decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5).shape == (1, *SHAPE)
     assert _pid(decoder) != first
+
+
+def _messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.name == "radii.decoder"]
+
+
+def test_how_a_decoder_ended_is_logged(decoder: Decoder, caplog: pytest.LogCaptureFixture) -> None:
+    decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    assert _messages(caplog) == []
+    os.kill(_pid(decoder), signal.SIGKILL)
+    decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    assert _messages(caplog) == ["the decoder was ended by signal 9 (SIGKILL)"]
+    decoder.close()
+    assert len(_messages(caplog)) == 1, "closing it is no failure"
+
+
+def test_why_a_decoder_does_not_come_up_is_logged(
+    decoder: Decoder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = [sys.executable, "-c", "raise ImportError('no such library')"]
+    monkeypatch.setattr(decoding.launch, "command", lambda *_: broken)
+    with pytest.raises(InvalidImages):
+        decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    decoder.start()
+    ends = [record for record in caplog.records if record.message == "the decoder ended with code 1"]
+    assert ends and ends[0].stderr == "ImportError: no such library"  # type: ignore[attr-defined]
+
+
+def test_how_a_copy_ended_is_logged_with_the_request_that_it_was_at(
+    decoder: Decoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = pictures.npz(images=np.zeros((5, *SHAPE), np.uint8))
+    with pytest.raises(InvalidImages):
+        decoder.decode(images, shape=SHAPE, most="no number")  # type: ignore[arg-type]
+    assert _messages(caplog) == ["a copy of the decoder ended with code 1", "images were not decoded"]
+    assert caplog.records[1].why == "an answer came that no decoder gives"  # type: ignore[attr-defined]
+
+
+def test_a_copy_that_was_killed_is_logged(decoder: Decoder, caplog: pytest.LogCaptureFixture) -> None:
+    with decoder._asked():
+        processes.until(lambda: bool(system.children(_pid(decoder))), 10, "there is a copy")
+        (copy,) = system.children(_pid(decoder))
+        os.kill(copy, signal.SIGKILL)
+        decoder._wait_for_report()
+    decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+    assert _messages(caplog) == ["a copy of the decoder was ended by signal 9 (SIGKILL)"]
 
 
 @pytest.mark.parametrize(

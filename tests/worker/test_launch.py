@@ -216,3 +216,13 @@ def test_the_packages_are_the_parents_whatever_else_has_their_names(
 def test_the_folder_of_the_script_is_not_on_the_path_either() -> None:
     """Its modules have names such as ``settings`` and ``process``, which a library may look for."""
     assert launch.command("worker.child")[1] == "-P"
+
+
+def test_radii_starts_processes_when_its_working_directory_has_been_deleted(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')\n"
+        "from worker import launch, local, process\n"
+        "launch.protect(); launch.environment({'PYTHONPATH': 'relative'}); print(process.COMMAND[0] == sys.executable)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr

@@ -1,5 +1,7 @@
 """The loop against a child that misbehaves: nothing is lost, nothing is doubled, and nothing is waited for for ever."""
 
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -277,6 +279,20 @@ def test_a_worker_that_is_told_to_stop_while_its_child_starts_claims_nothing(
     worker.stop.set()
     assert worker.work_once() is False
     assert job_of(database, job_id).state == jobs.QUEUED
+
+
+def test_how_an_idle_child_ended_is_logged(
+    database: Database, tmp_path: Path, slot: SlotMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = slot()
+    for _ in range(2):
+        submit(database, tmp_path, 5)
+        work(worker)
+        assert worker.child is not None
+        os.kill(worker.child.pid, signal.SIGKILL)
+        processes.until(lambda: worker.child is not None and not worker.child.alive(), 10, "the child has ended")
+    ends = [record.message for record in caplog.records if "idle child" in record.message]
+    assert ends == ["the idle child was ended by signal 9 (SIGKILL)"]
 
 
 def test_an_idle_child_is_ended_after_a_while(database: Database, tmp_path: Path, slot: SlotMaker) -> None:

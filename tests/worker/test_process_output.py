@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from worker.process_output import ProcessOutput, last_words, why_not_started
+from worker.process_output import KEPT, LONGEST, ProcessOutput, describe, last_words, why_not_started, written
 
 TORCHLESS = """Traceback (most recent call last):
   File "child.py", line 1, in <module>
@@ -48,3 +48,22 @@ def test_the_reason_is_the_package_that_is_missing_or_the_exception_or_how_it_en
     ]
     assert last_words(broken) == broken[1]
     assert why_not_started("was ended by signal 9 (SIGKILL)", []) == "the process was ended by signal 9 (SIGKILL)"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (1, "ended with code 1"),
+        (-9, "was ended by signal 9 (SIGKILL)"),
+        (-40, "was ended by signal 40"),
+        (None, "was ended"),
+    ],
+)
+def test_every_end_has_words(code: int | None, words: str) -> None:
+    assert describe(code) == words
+
+
+def test_of_what_a_process_wrote_a_bounded_part_is_logged() -> None:
+    kept = written(b"x" * 10**6 + b"\n" * 10 + b"last \xff line\n" * 1000)["stderr"].splitlines()
+    assert len(kept) == KEPT and max(map(len, kept)) <= LONGEST and kept[-1] == "last \ufffd line"
+    assert written(b" \n") == {}

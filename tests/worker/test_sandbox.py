@@ -1,6 +1,8 @@
 """The converter: a hostile file ends in a sentence, never in the caller. What code inside could reach is in ``isolation``."""
 
 import errno
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +15,9 @@ from safetensors.torch import save_file
 from tests_support.hostile import archives
 
 from rs_core.data.canonical import open_dataset
-from rs_core.errors import InvalidCheckpoint, InvalidDataset
+from rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
 from worker import sandbox
+from worker.isolation.confine import NotConfined
 
 MEMORY = 16 * 2**30
 TALKATIVE = """
@@ -116,9 +119,30 @@ def test_a_conversion_that_nobody_waits_for_any_more_is_ended(
     assert not (tmp_path / "out").exists()
 
 
-def test_memory_is_limited(tmp_path: Path, npz: Path) -> None:
+def test_memory_is_limited_and_the_end_of_the_converter_is_logged(
+    tmp_path: Path, npz: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(InvalidDataset, match="within its limits, got one that"):
         _convert(tmp_path, {"mine.npz": npz}, memory=50 * 2**20)
+    (record,) = (record for record in caplog.records if record.name == "radii.converter")
+    assert record.message == "the converter ended with code 1"
+    assert "MemoryError" in record.stderr  # type: ignore[attr-defined]
+
+
+def test_the_traceback_of_a_reader_that_failed_is_logged(
+    tmp_path: Path, npz: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its user gets a sentence about the file; whoever mends the reader needs more."""
+    code = (
+        "from worker import sandbox\ndef fail(request): raise KeyError('beyond the last chunk')\n"
+        "sandbox._dataset = fail\nsandbox.main()"
+    )
+    monkeypatch.setattr(sandbox.launch, "command", lambda *_: [sys.executable, "-P", "-c", code])
+    with pytest.raises(InvalidDataset, match="expected a file that its reader understands"):
+        _convert(tmp_path, {"mine.npz": npz})
+    (record,) = (record for record in caplog.records if record.name == "radii.converter")
+    assert record.message == "a reader of files failed"
+    assert "in fail" in record.stderr and "KeyError: 'beyond the last chunk'" in record.stderr  # type: ignore[attr-defined]
 
 
 def test_inside_there_are_no_credentials(tmp_path: Path, npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +152,8 @@ def test_inside_there_are_no_credentials(tmp_path: Path, npz: Path, monkeypatch:
     monkeypatch.setattr(subprocess, "Popen", lambda *args, **kwargs: seen.update(kwargs) or start(*args, **kwargs))
     _convert(tmp_path, {"mine.npz": npz})
     monkeypatch.undo()
-    assert "RADII_DATABASE_URL" not in seen["env"] and set(seen["env"]) <= {"PATH", "LANG", "OMP_NUM_THREADS"}
+    harmless = {"PATH", "LANG", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MPLCONFIGDIR", "NUMBA_CACHE_DIR"}
+    assert set(seen["env"]) <= harmless
 
 
 FLOOD = """
@@ -163,6 +188,69 @@ def test_two_files_of_one_name_and_a_name_that_no_file_can_have_are_read(tmp_pat
     links = sandbox._named(tmp_path, {"a/same.npz": str(npz), "b/same.npz": str(npz), "n\0ul": str(npz), "/": str(npz)})
     assert len(set(links.values())) == 4
     assert all(Path(link).read_bytes() == npz.read_bytes() for link in links.values())
+
+
+def test_a_name_that_means_a_folder_is_no_name_of_a_link(tmp_path: Path, npz: Path) -> None:
+    links = sandbox._named(tmp_path, {"..": str(npz), "a/..": str(npz), ".": str(npz)})
+    assert all(Path(link).read_bytes() == npz.read_bytes() for link in links.values())
+
+
+def test_an_output_is_no_larger_than_what_the_files_can_become(tmp_path: Path, npz: Path) -> None:
+    request = {"files": {"x": str(npz)}, "out": "out", "memory": 2**30, "seconds": 1.0, "uid": 1}
+    allowed = {
+        what: sandbox._confinement(request | {"what": what, "max_dataset": 2**30}).limits.output
+        for what in ("dataset", "checkpoint")
+    }
+    assert 2**30 < allowed["dataset"] < 1.25 * 2**30
+    assert allowed["checkpoint"] < 2**27
+
+
+@pytest.mark.parametrize("kind", [InvalidDataset, InvalidCheckpoint])
+def test_another_file_in_the_outputs_place_is_an_error_of_the_kind_that_is_converted(
+    tmp_path: Path, kind: type[RadiiError]
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(kind, match="got another one"), sandbox._output(out, kind):
+        (tmp_path / "other").touch()
+        (tmp_path / "other").replace(out)
+
+
+def test_the_end_at_a_limit_on_processor_time_is_said_in_words() -> None:
+    assert sandbox._how(-signal.SIGXCPU, b"") == "one that needs more processor time than it is given"
+
+
+THREADED = """
+import threading, time
+from torch import nn
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+def net(num_classes, input_shape):
+    return nn.Linear(4, num_classes)
+"""
+
+
+def test_a_registered_module_that_starts_a_thread_is_named_and_the_file_is_not_blamed(tmp_path: Path) -> None:
+    (tmp_path / "threaded.py").write_text(THREADED)
+    file = tmp_path / "architectures.toml"
+    file.write_text(
+        '[threaded]\nbuilder = "threaded:net"\ninput_shape = [1, 2, 2]\nhead = ""\ndescription = "one layer"\n'
+    )
+    save_file({"weight": torch.zeros(3, 4)}, tmp_path / "bare")
+    with pytest.raises(NotConfined, match=r"expected modules that start no threads .* one thread, got 2"):
+        _convert(tmp_path, {"m.safetensors": tmp_path / "bare"}, what="checkpoint", architectures=str(file))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "count"), [([b"[]\n", b"5\n"], 5), ([b"[]\n", b"-7\n"], 0), ([b"[", b"]\n12\n13\n"], 13)]
+)
+def test_counts_come_after_the_report_and_are_never_negative(pieces: list[bytes], count: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""], stdin=-1, stdout=-1, stderr=-1) as process:
+        reader, writer = os.pipe()
+        exchange = sandbox.Exchange(process, b"", reader)
+        for piece in pieces:
+            exchange._progressed(piece)
+        os.close(writer)
+        assert (exchange.report, exchange.count) == (b"[]\n", count)
+        exchange.close()
 
 
 def test_a_conversion_that_fails_leaves_no_file_and_one_that_was_there_stays(tmp_path: Path, npz: Path) -> None:

@@ -1,4 +1,4 @@
-"""The parent's side of the pipes to a confined process, which believes no length: what comes is bounded."""
+"""Exchanges messages with a confined process. All input from the process is bounded."""
 
 import contextlib
 import os
@@ -6,6 +6,8 @@ import selectors
 import subprocess
 import threading
 import time
+
+from worker.isolation import reports
 
 ANSWER_LIMIT = 64 * 2**20
 ERRORS_KEPT = 2**16
@@ -17,21 +19,31 @@ class TooLong(Exception):
 
 
 class Exchange:
-    """Sends a request to a process and collects what it writes, the end of its messages and the last count it reported.
+    """Sends a request to a process and collects its answer, the end of its messages, its report and its last count.
 
     Args:
         process: Started with pipes for its three standard streams.
         request: What it gets on its standard input.
-        progress: Descriptor of the pipe on which it reports counts, one a line; closed by :meth:`close`.
+        progress: Descriptor of the pipe on which it writes its report (see ``reports``), and then counts, one a line;
+            closed by :meth:`close`.
+        most: Bytes that the answer may have.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", request: bytes, progress: int) -> None:
-        self._process, self._progress = process, progress
-        self.answer, self.errors, self.count = bytearray(), b"", 0
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        request: bytes,
+        progress: int | None = None,
+        *,
+        most: int = ANSWER_LIMIT,
+    ) -> None:
+        self._process, self._progress, self._most = process, progress, most
+        self.answer, self.errors, self.report, self.count = bytearray(), b"", b"", 0
         assert process.stdout is not None and process.stderr is not None
         self._selector = selectors.DefaultSelector()
-        self._streams = {process.stdout.fileno(): self._answered, process.stderr.fileno(): self._complained}
-        self._streams[progress] = self._progressed
+        self._streams = {process.stdout.fileno(): self._answered, process.stderr.fileno(): self._wrote_errors}
+        if progress is not None:
+            self._streams[progress] = self._progressed
         for descriptor in self._streams:
             self._selector.register(descriptor, selectors.EVENT_READ)
         threading.Thread(target=self._send, args=(request,), daemon=True).start()
@@ -40,7 +52,7 @@ class Exchange:
         """Reads for at most that long; returns whether the process has ended and everything is read.
 
         Raises:
-            TooLong: The answer has more than ``ANSWER_LIMIT`` bytes.
+            TooLong: The answer has more bytes than it may, or the report more than ``reports.LONGEST``.
         """
         until = time.monotonic() + seconds
         while self._streams:
@@ -56,7 +68,8 @@ class Exchange:
     def close(self) -> None:
         """Closes the pipes."""
         self._selector.close()
-        os.close(self._progress)
+        if self._progress is not None:
+            os.close(self._progress)
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
@@ -71,15 +84,20 @@ class Exchange:
 
     def _answered(self, piece: bytes) -> None:
         self.answer += piece
-        if len(self.answer) > ANSWER_LIMIT:
+        if len(self.answer) > self._most:
             raise TooLong
 
-    def _complained(self, piece: bytes) -> None:
+    def _wrote_errors(self, piece: bytes) -> None:
         self.errors = (self.errors + piece)[-ERRORS_KEPT:]
 
     def _progressed(self, piece: bytes) -> None:
+        if not self.report.endswith(b"\n"):
+            line, end, piece = piece.partition(b"\n")
+            self.report += line + end
+            if len(self.report) > reports.LONGEST:
+                raise TooLong
         with contextlib.suppress(ValueError):
-            self.count = int(piece.split()[-1][:15]) if piece.split() else self.count
+            self.count = max(0, int(piece.split()[-1][:15])) if piece.split() else self.count
 
     def _send(self, request: bytes) -> None:
         assert self._process.stdin is not None

@@ -1,4 +1,4 @@
-"""Who a confined process is: its user, its capabilities and its network."""
+"""User, capabilities and network namespace of a confined process."""
 
 import contextlib
 import ctypes

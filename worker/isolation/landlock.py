@@ -4,7 +4,6 @@ By raw system calls, since no C library wraps them; the constants are those of `
 knows depends on its ABI version: those that it does not know are left out and named by :func:`lacking`.
 """
 
-import contextlib
 import ctypes
 import os
 import stat
@@ -53,26 +52,30 @@ def lacking(version: int) -> list[str]:
     return [feature for number, feature in FEATURES.items() if number > version]
 
 
-def ruleset(version: int, readable: Iterable[Path], listable: Iterable[Path], writable: Iterable[Path]) -> int:
+def ruleset(version: int, readable: Iterable[Path], writable: Iterable[Path]) -> int:
     """A rule set as a descriptor, for :func:`restrict`.
 
     Args:
         version: The ABI, see :func:`abi`.
-        readable: Files, and folders with all that is below them. Those that do not exist are skipped.
-        listable: Folders whose entries can be listed, at any depth.
+        readable: Files, and folders with all that is below them. Paths that do not exist or are closed to this process
+            are skipped, so that the process cannot read them.
         writable: Files that can be read, written and truncated.
+
+    Raises:
+        OSError: The kernel refuses a rule, or a writable file cannot be opened.
     """
     rights = _rights(version)
     attributes = _RulesetAttributes(rights, TCP if version >= TCP_ABI else 0, SCOPES if version >= SCOPES_ABI else 0)
     size = 8 if version < TCP_ABI else 16 if version < SCOPES_ABI else 24
     rules = system.syscall(CREATE_RULESET, ctypes.byref(attributes), size, 0)
     for path in readable:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            _allow(rules, path, READ_FILE | READ_DIR)
-    for path in listable:
-        _allow(rules, path, READ_DIR)
+        try:
+            descriptor = _opened(path)
+        except OSError:
+            continue
+        _allow(rules, descriptor, READ_FILE | READ_DIR)
     for path in writable:
-        _allow(rules, path, (READ_FILE | WRITE_FILE | TRUNCATE) & rights)
+        _allow(rules, _opened(path), (READ_FILE | WRITE_FILE | TRUNCATE) & rights)
     return rules
 
 
@@ -88,8 +91,12 @@ def _rights(version: int) -> int:
     return FIRST_RIGHTS | sum(right for number, right in LATER_RIGHTS.items() if number <= version)
 
 
-def _allow(rules: int, path: Path, rights: int) -> None:
-    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_PATH | os.O_CLOEXEC)
+
+
+def _allow(rules: int, descriptor: int, rights: int) -> None:
+    """Adds a rule for what the descriptor refers to, and closes the descriptor."""
     try:
         if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
             rights &= ~READ_DIR

@@ -4,8 +4,6 @@ import resource
 from dataclasses import dataclass
 
 OPEN_FILES = 256
-PROCESSES = 64
-"""Of the user, threads included; the filter of system calls refuses processes by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,17 +24,24 @@ def apply(limits: Limits) -> list[tuple[str, str]]:
         ("size of files", resource.RLIMIT_FSIZE, limits.output),
         ("open files", resource.RLIMIT_NOFILE, OPEN_FILES),
         ("core dumps", resource.RLIMIT_CORE, 0),
-        ("processes", resource.RLIMIT_NPROC, PROCESSES),
     ):
         try:
-            _lower(limit, value)
+            lower(limit, value)
         except (OSError, ValueError) as error:
             refused.append((name, str(error)))
     return refused
 
 
-def _lower(limit: int, value: int) -> None:
-    """Sets a limit, unless the one that is there is lower."""
-    _, hard = resource.getrlimit(limit)
-    least = value if hard == resource.RLIM_INFINITY else min(value, hard)
+def refuse_processes() -> None:
+    """Lets this process start neither processes nor threads, and its user has no right to change that.
+
+    The kernel compares the limit with all processes and threads of the user. Any other value than 0 would make the
+    confined process fail where the user runs other programs.
+    """
+    lower(resource.RLIMIT_NPROC, 0)
+
+
+def lower(limit: int, value: int) -> None:
+    """Sets the soft and the hard limit to ``value``, or to the lowest limit in force where that is lower."""
+    least = min([value, *(each for each in resource.getrlimit(limit) if each != resource.RLIM_INFINITY)])
     resource.setrlimit(limit, (least, least))

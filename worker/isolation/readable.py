@@ -1,9 +1,12 @@
 """What a confined process must be able to read: the interpreter, its libraries and its packages, and no data.
 
 A folder of packages (the standard library, ``site-packages``) is readable as a whole. Of any other folder on ``sys.path``,
-which may hold a user's files, only modules and packages are.
+which may hold a user's files, only modules and packages are. A zip file is readable where it is itself an entry of
+``sys.path``. What this process cannot read is left out.
 """
 
+import contextlib
+import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -15,7 +18,7 @@ SYSTEM = (
 )
 """Shared libraries, random numbers, and what libraries look up of the processor."""
 PACKAGES = ("site-packages", "dist-packages")
-MODULES = (".py", ".pyc", ".so", ".zip", ".toml")
+MODULES = (".py", ".pyc", ".so")
 
 
 def interpreter() -> set[Path]:
@@ -31,11 +34,12 @@ def interpreter() -> set[Path]:
 
 def modules(folder: Path) -> Iterator[Path]:
     """The modules and packages of a folder, or the path itself where it is a file."""
-    if folder.is_file():
+    if os.path.isfile(folder):
         yield folder
-    elif folder.is_dir():
+        return
+    with contextlib.suppress(OSError):
         for path in folder.iterdir():
-            if (path.is_file() and path.suffix in MODULES) or (path / "__init__.py").is_file():
+            if (path.suffix in MODULES and os.path.isfile(path)) or os.path.isfile(path / "__init__.py"):
                 yield path
 
 

@@ -10,6 +10,7 @@ one (32-bit calls, x32), because those would mean other calls.
 import ctypes
 import os
 import platform
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def restrict(*, processes: bool = False, threads: bool = False) -> None:
     """Installs the filter in this process, which has one thread, permanently.
 
     Args:
-        processes: Whether it may make copies of itself and install further filters.
+        processes: Whether it may make copies of itself, wait for them and install further filters.
         threads: Whether it may start threads.
 
     Raises:
@@ -69,6 +70,14 @@ def restrict(*, processes: bool = False, threads: bool = False) -> None:
     instructions = list(program(_table(), processes=processes, threads=threads, pid=os.getpid()))
     filters = (_Filter * len(instructions))(*(_Filter(*each) for each in instructions))
     system.prctl(system.PR_SET_SECCOMP, MODE_FILTER, ctypes.byref(_Program(len(instructions), filters)))
+
+
+def kill(pid: int) -> None:
+    """Kills a process that this one has forked and not reaped. The filter refuses ``kill`` and allows ``tgkill``."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except PermissionError:
+        system.syscall(_table().numbers["tgkill"], pid, pid, int(signal.SIGKILL))
 
 
 def program(table: Table, *, processes: bool, threads: bool, pid: int) -> Iterator[Instruction]:
@@ -85,6 +94,7 @@ def program(table: Table, *, processes: bool, threads: bool, pid: int) -> Iterat
         yield from _with_bit(clone, CLONE_THREAD)
     if not processes:
         numbers.pop("seccomp")
+        numbers.pop("wait4")
     yield from _with_first(numbers.pop("prlimit64"), (0, pid))
     # A copy that is made later has another number, and a filter of its own that knows it.
     yield from _answer(numbers.pop("tgkill"), ALLOW) if processes else _with_first(numbers.pop("tgkill"), own)

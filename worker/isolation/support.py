@@ -2,12 +2,13 @@
 
 import json
 import logging
-import os
+import math
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterable
 from dataclasses import asdict
-from functools import lru_cache
 
 from worker import launch
 from worker.isolation import system
@@ -18,15 +19,39 @@ log = logging.getLogger("radii.isolation")
 
 SECONDS = 30.0
 TRIAL_LIMITS = Limits(memory=2**32, seconds=SECONDS, output=2**20)
+AGAIN_AFTER = 60.0
+"""Seconds after which a trial that has failed is repeated."""
 
 
-@lru_cache(maxsize=4)
-def missing(uid: int) -> tuple[Missing, ...]:
-    """The restrictions that converter and decoder have to do without, on this system and for this user.
+class Trials:
+    """Results of trials by user. A trial that has worked is not repeated, and one that has failed not at once.
 
-    Args:
-        uid: User that such a process changes to where it is started as root.
+    Calling it returns the restrictions that converter and decoder have to do without, on this system and for this user.
     """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[int, tuple[tuple[Missing, ...], float]] = {}
+
+    def __call__(self, uid: int) -> tuple[Missing, ...]:
+        """Args: ``uid``: user that such a process changes to where it is started as root."""
+        with self._lock:
+            found, until = self._found.get(uid, ((), 0.0))
+            if time.monotonic() >= until:
+                found, worked = _trial(uid)
+                self._found[uid] = (found, math.inf if worked else time.monotonic() + AGAIN_AFTER)
+            return found
+
+    def cache_clear(self) -> None:
+        """Forgets the results."""
+        self._found.clear()
+
+
+missing = Trials()
+
+
+def _trial(uid: int) -> tuple[tuple[Missing, ...], bool]:
+    """What is missing, and whether the trial has worked."""
     try:
         done = subprocess.run(
             launch.command("worker.isolation.support", str(uid)),
@@ -34,12 +59,13 @@ def missing(uid: int) -> tuple[Missing, ...]:
             capture_output=True,
             timeout=SECONDS,
             check=True,
-            env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+            env=launch.bare_environment(),
         )
-        return tuple(Missing(**each) for each in json.loads(done.stdout))
+        return tuple(Missing(**each) for each in json.loads(done.stdout)), True
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         why = f"the trial failed: {type(error).__name__}: {error}"[:300]
-        return (Missing(restriction="isolation", reason=why, consequence="it is not known which restrictions apply"),)
+        unknown = "it is not known which restrictions apply"
+        return (Missing(restriction="isolation", reason=why, consequence=unknown),), False
 
 
 def log_missing(uid: int) -> None:
@@ -48,8 +74,19 @@ def log_missing(uid: int) -> None:
     found = missing(uid)
     for each in found:
         log.warning("%s", sentence(each))
+        _logged.add(each)
     if sys.platform == "linux" and any(each.restriction == "Landlock" for each in found):
         system.prctl(system.PR_SET_DUMPABLE, 0)
+
+
+_logged: set[Missing] = set()
+
+
+def log_new(found: Iterable[Missing]) -> None:
+    """Logs a warning for each of these restrictions for which this process has logged none."""
+    for each in set(found) - _logged:
+        log.warning("%s", sentence(each))
+        _logged.add(each)
 
 
 def log_missing_soon(uid: int) -> None:

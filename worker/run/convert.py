@@ -10,7 +10,7 @@ from rs_core.data.stored import read_labels
 from rs_core.errors import InvalidDataset
 from rs_core.models import table
 from rs_core.photographs import check_photographs, repeat_of
-from worker import sandbox
+from worker import converted, sandbox
 from worker.run.task import Task
 from worker.run.train import sealed
 from worker.store import blobs
@@ -36,6 +36,7 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
             if isinstance(answer, int):
                 yield {"type": "step", "work_done": answer}
             else:
+                converted.check(answer)
                 if request["what"] == "dataset":
                     answer = with_photographs(answer, out, source.get("photographs"))
                 yield {"type": "done", "made": {"sealed": sealed(out), **answer}}

@@ -22,9 +22,9 @@ from rs_core.spec import TrainSpec, dump_spec, normalization, parse_spec
 from rs_core.start_checks import check_start_of
 from rs_core.training import EpochRecord, StepRecord, Trained, train
 from rs_core.training_checks import model_shape
+from worker.conversions import checkpoint_columns
 from worker.run.environment import provenance
 from worker.run.task import Task
-from worker.sandbox import checkpoint_columns
 from worker.store import blobs
 
 

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from rs_core.errors import OperationError
 from worker.settings import Settings, sqlite_url
-from worker.store import blobs, data_folder, holds, schema, unfinished
+from worker.store import blobs, data_folder, holds, misplaced, schema, unfinished
 from worker.store.private_folder import denied, private_files
 from worker.store.session import Database
 from worker.store.tables import Blob, Checkpoint, Dataset
@@ -58,6 +58,7 @@ class Copied:
 def back_up(settings: Settings, target: Path) -> Copied:
     """Copies database and blobs into the new folder ``target``, also while the service runs. Raises :class:`CannotCopy`."""
     unfinished.check(settings)
+    misplaced.check(settings)
     _check_places(settings, target)
     with private_files(settings):
         return _backed_up(settings, target)

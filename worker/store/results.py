@@ -170,9 +170,9 @@ def finish_work(session: Session, job_id: str) -> None:
 
 def set_work(session: Session, job_id: str, work_done: int) -> None:
     """How many optimiser steps a training job has behind it, at the furthest: those that it does again after it has gone
-    back to a snapshot are no new ones."""
+    back to a snapshot are no new ones. A count beyond the whole work, which a hostile file can write, is the whole work."""
     summary = _locked_summary(session, job_id)
-    summary.work_done = max(summary.work_done, work_done)
+    summary.work_done = max(summary.work_done, min(work_done, summary.work_total))
 
 
 def add_device_seconds(session: Session, job_id: str, seconds: float) -> None:

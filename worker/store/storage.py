@@ -87,10 +87,9 @@ class Usage:
 class Recent:
     """Cache of recent usage totals, plus the bytes that this process has admitted since.
 
-    Adding up takes some 20 ms for a tenant with as many things as it may have, and on SQLite all other writers wait for that.
-    Small additions skip it for ``LASTS`` seconds where no more than ``SHARE`` of the quota is used. Processes do not know of
-    each other, so each of them admits at most ``SLACK`` of the quota in all before it adds up again: together they exceed the
-    quota by at most that for each further process.
+    Adding up reads all that a tenant has, and on SQLite all other writers wait for that. Small additions skip it for ``LASTS``
+    seconds where no more than ``SHARE`` of the quota is used. Processes do not know of each other, so each of them admits at most
+    ``SLACK`` of the quota in all before it adds up again: together they exceed the quota by at most that for each further process.
     """
 
     LASTS = 5.0

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from tests_support.hostile import archives
 
-from rs_core.data import expansion, pictures
-from rs_core.data.expansion import FREE, MAX_RATIO, check_expansion, most_unpacked, read_member
+from rs_core.data import expansion, npz, pictures
+from rs_core.data.expansion import FREE, MAX_RATIO, Unpacked, check_expansion, most_unpacked, read_member
 from rs_core.data.readers import read
 from rs_core.errors import InvalidDataset, InvalidImages
 
@@ -95,11 +95,12 @@ def test_a_member_that_is_longer_than_it_says_costs_no_memory(tmp_path: Path) ->
     path = tmp_path / "lies.zip"
     path.write_bytes(archives.LYING["has a member that unpacks to 1 GB and says 100 bytes"]())
     code = (
-        "import resource, sys, zipfile; from rs_core.data.expansion import read_member\n"
+        "import resource, sys, zipfile; from pathlib import Path\n"
+        "from rs_core.data.expansion import Unpacked, read_member\n"
         "def used(): return int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "archive = zipfile.ZipFile(sys.argv[1])\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used() + 60 * 2**20,) * 2)\n"
-        "try: read_member(archive, 'b/2.png', 'lies.zip')\n"
+        "try: read_member(archive, 'b/2.png', Unpacked(Path(sys.argv[1])))\n"
         "except Exception as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
@@ -122,4 +123,86 @@ def test_a_member_is_read_whole(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x", b"content" * 100_000)
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        assert read_member(archive, "x", "a.zip") == b"content" * 100_000
+        assert read_member(archive, "x", Unpacked(tmp_path / "a.zip")) == b"content" * 100_000
+
+
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+IMAGES, LABELS = _npy(np.zeros((4, 100, 100), np.uint8)), _npy(np.array([0, 1, 1, 0]))
+
+
+def _lying_npz(path: Path, content: bytes, **lies: int) -> Path:
+    """An archive whose images are ``content``, with a directory that says something else of them."""
+    path.write_bytes(
+        archives.raw(
+            archives.member(b"images.npy", content, method=8, **lies), archives.member(b"labels.npy", LABELS, method=8)
+        )
+    )
+    return path
+
+
+def _counted(monkeypatch: pytest.MonkeyPatch) -> list[Unpacked]:
+    """The count of each archive that is opened."""
+    made: list[Unpacked] = []
+    real = Unpacked.__init__
+
+    def init(self: Unpacked, *arguments: object, **named: object) -> None:
+        real(self, *arguments, **named)  # type: ignore[arg-type]
+        made.append(self)
+
+    monkeypatch.setattr(Unpacked, "__init__", init)
+    return made
+
+
+def test_the_bytes_of_every_archive_are_counted_while_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _counted(monkeypatch)
+    wanted = {"npz": len(PIXELS), "idx": len(PIXELS), "tar.gz": 3073 * 2_000}
+    for kind, size in wanted.items():
+        path = tmp_path / (f"{kind}.npz" if kind == "npz" else kind)
+        WRITERS[kind](path)
+        made.clear()
+        read([path, path.with_suffix(".labels")] if kind == "idx" else [path])
+        assert max(each.count for each in made) >= size, kind
+
+
+@pytest.mark.parametrize("size", [len(IMAGES), len(IMAGES) + 50])
+def test_an_array_that_unpacks_to_more_than_it_says_is_stopped_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    made = _counted(monkeypatch)
+    path = _lying_npz(tmp_path / "lies.npz", IMAGES + bytes(50_000_000), size=size)
+    with pytest.raises(
+        InvalidDataset, match=r"'images.npy' as the directory of the zip describes it, got .*Bad CRC-32"
+    ):
+        read([path])
+    assert 0 < max(each.count for each in made) <= size
+
+
+def test_an_array_that_unpacks_to_less_than_it_says_is_refused(tmp_path: Path) -> None:
+    path = _lying_npz(tmp_path / "lies.npz", IMAGES, size=len(IMAGES) + 50)
+    with pytest.raises(InvalidDataset, match=r"expected .* in 'images.npy', as the directory of the zip says"):
+        read([path])
+
+
+def test_an_array_with_a_wrong_checksum_is_refused_though_its_bytes_suffice(tmp_path: Path) -> None:
+    path = _lying_npz(tmp_path / "lies.npz", IMAGES + b"behind the array", crc=1)
+    with pytest.raises(InvalidDataset, match="Bad CRC-32"):
+        read([path])
+
+
+def test_members_that_say_little_are_stopped_at_the_rule_while_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule does not rest on the sizes that a directory announces."""
+    path = tmp_path / "a.npz"
+    _npz(path)
+    monkeypatch.setattr(npz, "check_expansion", lambda *_: None)
+    monkeypatch.setattr(expansion, "FREE", 1_000_000)
+    with pytest.raises(InvalidDataset, match=RULE):
+        read([path])

@@ -9,7 +9,7 @@ import torch
 from tests_support.linear import HalfSpaces, grey, subject
 from torch import Tensor
 
-from rs_core.errors import InputOutOfMemory, NetworkFailed
+from rs_core.errors import InputOutOfMemory, NetworkFailed, RadiiError
 from rs_core.evaluate.records import Evaluated, Working
 from rs_core.evaluate.run import evaluated
 from rs_core.evaluate.search import Subject
@@ -122,5 +122,6 @@ def test_an_error_of_ours_is_not_laid_on_the_network(
         raise kind("a mistake of the attack")
 
     monkeypatch.setattr(where, fail)
-    with pytest.raises(kind, match="a mistake of the attack"):
+    with pytest.raises(kind, match="a mistake of the attack") as caught:
         rows(evaluated(subject(0.8, 0.05), [(3, grey(), 0)], ATTACK))
+    assert not isinstance(caught.value, RadiiError)

@@ -140,12 +140,29 @@ def _shell(_: Target) -> None:
 
 def _execute_from_memory(_: Target) -> None:
     descriptor = os.memfd_create("program")
-    os.write(descriptor, b"no program")
     try:
+        os.write(descriptor, b"no program")
         os.execve(descriptor, ["x"], {})
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise
+    finally:
+        os.close(descriptor)
+
+
+def _memory_as_a_file(_: Target) -> None:
+    descriptor = os.memfd_create("memory")
+    try:
+        os.write(descriptor, b"x")
+    finally:
+        os.close(descriptor)
+
+
+def _reserve(target: Target) -> None:
+    """Room beyond the end of a file, which no limit on sizes covers."""
+    descriptor = os.open(target["output"], os.O_WRONLY)
+    try:
+        _call(LIBC.fallocate(descriptor, 1, ctypes.c_long(2**20), ctypes.c_long(2**20)))
     finally:
         os.close(descriptor)
 
@@ -207,6 +224,7 @@ ATTEMPTS: dict[str, Callable[[Target], object]] = {
     "link a blob": lambda target: os.link(f"{target['data']}/blobs/ab/other", f"{target['outputs']}/linked"),
     "make a symbolic link": lambda target: os.symlink("/etc/passwd", f"{target['outputs']}/symbolic"),
     "make a pipe file": lambda target: os.mkfifo(f"{target['outputs']}/fifo"),
+    "reserve room on the disk": _reserve,
     "rename the output": lambda target: os.rename(target["output"], f"{target['output']}-moved"),
     "delete the output": lambda target: os.unlink(target["doomed"]),
     "truncate the input": lambda target: os.truncate(target["input"], 0),
@@ -232,6 +250,7 @@ ATTEMPTS: dict[str, Callable[[Target], object]] = {
     "take more memory than allowed": lambda target: mmap.mmap(
         -1, target["memory"] + 2**30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000
     ).close(),
+    "take memory as a file": _memory_as_a_file,
     "raise a limit": lambda target: resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2),
     "make a user namespace": lambda _: _call(LIBC.unshare(0x10000000)),
     "make a mount namespace": lambda _: _call(LIBC.unshare(0x00020000)),

@@ -3,90 +3,30 @@
 The same attempts are made without confinement first, so that one that could not succeed anyway proves nothing here.
 """
 
-import json
 import os
-import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from tests_support import escape, system
+from tests_support import confined, escape, system
 
 from rs_core.data.canonical import open_dataset
 from worker import decoding, sandbox
-from worker.isolation import landlock
 from worker.isolation.identity import NOBODY
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux has these restrictions: they were NOT tested"
 )
 
-MEMORY = 4 * 2**30
+
 WITHOUT = {
     "everything": "",
     "user namespaces": "system.unshare = refuse",
     "a user of its own": "os.setresuid = refuse",
 }
 """What the system lacks, by the code that makes it so."""
-CONVERTER = """
-import sys
-sys.path.append({support!r})
-from tests_support import escape
-import json, os, worker.sandbox as sandbox
-from worker.isolation import identity, landlock, seccomp, system
-def refuse(*_, **__): raise PermissionError(1, "refused by the test")
-{without}
-confined, missing = sandbox.confine, []
-def confine(wanted):
-    missing.extend(confined(wanted))
-    return missing
-sandbox.confine = confine
-real = sandbox._dataset
-def dataset(request):
-    answer = real(request)  # what it is for still works
-    target = request["target"]
-    found = {{str(pid): escape.attempts({{**target, "pid": pid}}) for pid in (os.getppid(), target["victim"])}}
-    body = {{
-        "attempts": found,
-        "descriptors": escape.descriptors(),
-        "who": [os.getuid(), os.getgid(), os.getgroups()],
-        "missing": [each.restriction for each in missing],
-    }}
-    answer["columns"]["class_names"] = [json.dumps(body)[at:at + 9000] for at in range(0, len(json.dumps(body)), 9000)]
-    return answer
-sandbox._dataset = dataset
-sandbox.main()
-"""
-DECODER = """
-import sys
-sys.path.append({support!r})
-from tests_support import escape
-import json, os
-from worker import decoder
-from worker.isolation import identity, landlock, seccomp, system
-def refuse(*_, **__): raise PermissionError(1, "refused by the test")
-{without}
-def answer(stream):
-    target = json.loads(stream.readline())
-    found = {{str(pid): escape.attempts({{**target, "pid": pid}}) for pid in (target["parent"], target["victim"])}}
-    try:
-        import threading
-        threading.Thread(target=print).start()
-        threads = "reached"
-    except RuntimeError as error:
-        threads = str(error)
-    body = {{"attempts": found, "descriptors": escape.descriptors(), "who": [os.getuid(), os.getgid(), os.getgroups()]}}
-    stream.write(json.dumps(body | {{"threads": threads}}).encode())
-decoder._answer = answer
-sys.argv[1:] = {arguments!r}
-decoder.main()
-"""
-SUPPORT = str(Path(escape.__file__).parents[1])
 ABSENT = {
     "use a key",
     "load a module",
@@ -95,101 +35,6 @@ ABSENT = {
     "read through the root of the first process",
 }
 """What the kernel of this machine may lack, and a first process that may be elsewhere."""
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """Things to reach: servers, a process with a secret, a data folder, a home."""
-    data, home = tmp_path / "data", tmp_path / "home"
-    (data / "blobs" / "ab").mkdir(parents=True)
-    (data / "blobs" / "new").mkdir()
-    home.mkdir()
-    for path in (
-        data / "radii.db",
-        data / "blobs" / "ab" / "other",
-        home / "secret",
-        *(data / "blobs" / "new" / name for name in ("spare", "doomed")),
-    ):
-        path.write_bytes(b"secret")
-        path.chmod(0o600)
-    data.chmod(0o700)
-    name = f"radii-{os.getpid()}-{os.urandom(4).hex()}"
-    with (
-        tempfile.TemporaryDirectory() as short,
-        socket.create_server(("127.0.0.1", 0)) as tcp,
-        socket.socket(socket.AF_UNIX) as file,
-        socket.socket(socket.AF_UNIX) as abstract,
-        subprocess.Popen(["sleep", "600"], env={"SECRET": "s"}, start_new_session=True) as victim,
-    ):
-        file.bind(f"{short}/s")
-        abstract.bind("\0" + name)
-        for each in (file, abstract):
-            each.listen(100)
-        with (data / "blobs" / "ab" / "input").open("wb") as npz:
-            np.savez(npz, images=np.zeros((4, 8, 8), np.uint8), labels=np.array([0, 1, 1, 0]))
-        yield {
-            "port": tcp.getsockname()[1],
-            "socket": f"{short}/s",
-            "abstract": name,
-            "victim": victim.pid,
-            "data": str(data),
-            "home": str(home),
-            "input": str(data / "blobs" / "ab" / "input"),
-            "outputs": str(data / "blobs" / "new"),
-            "output": str(data / "blobs" / "new" / "out"),
-            "spare": str(data / "blobs" / "new" / "spare"),
-            "doomed": str(data / "blobs" / "new" / "doomed"),
-            "memory": MEMORY,
-        }
-        victim.kill()
-
-
-def _substituted(monkeypatch: pytest.MonkeyPatch, module: Any, code: str, **more: Any) -> None:
-    real = subprocess.Popen
-
-    def start(command: list[str], **how: Any) -> Any:
-        arguments = command[command.index(module.__name__.replace("decoding", "decoder")) + 1 :]
-        filled = code.format(support=SUPPORT, arguments=arguments, **more)
-        return real([sys.executable, "-P", "-c", filled], **how)
-
-    monkeypatch.setattr(module.subprocess, "Popen", start)
-
-
-def _in_converter(target: dict[str, Any], **more: Any) -> dict[str, Any]:
-    request = {"what": "dataset", "files": {"mine.npz": target["input"]}, "out": target["output"], "target": target}
-    answer = sandbox.convert(request | more, seconds=60.0, memory=MEMORY)
-    found: dict[str, Any] = json.loads("".join(answer["columns"]["class_names"]))
-    return found
-
-
-def _in_decoder(target: dict[str, Any]) -> dict[str, Any]:
-    decoder = decoding.Decoder(MEMORY)
-    try:
-        connection = decoder._asked()
-        with connection, connection.makefile("rwb") as stream:
-            connection.settimeout(60)
-            stream.write(json.dumps(target | {"parent": os.getpid()}).encode() + b"\n")
-            stream.flush()
-            connection.shutdown(socket.SHUT_WR)
-            answer: dict[str, Any] = json.loads(stream.read())
-            return answer
-    finally:
-        decoder.close()
-
-
-def _reached(found: dict[str, Any]) -> set[str]:
-    return {name for each in found["attempts"].values() for name, how in each.items() if how == "reached"}
-
-
-def _restrictions() -> None:
-    try:
-        version = landlock.abi()
-    except OSError as error:
-        pytest.skip(f"this system has no Landlock ({error}): the confinement was NOT tested")
-    if version < 6:
-        pytest.skip(
-            f"this system has Landlock ABI {version}, without signals: the confinement was NOT tested as a whole"
-        )
 
 
 def _check_user(found: dict[str, Any], without: str) -> None:
@@ -221,10 +66,10 @@ def test_without_confinement_the_attempts_succeed(target: dict[str, Any]) -> Non
 def test_code_in_the_converter_reaches_nothing_but_its_files(
     target: dict[str, Any], without: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _restrictions()
-    _substituted(monkeypatch, sandbox, CONVERTER, without=WITHOUT[without])
-    found = _in_converter(target)
-    assert _reached(found) == set()
+    confined.require_restrictions()
+    confined.substituted(monkeypatch, sandbox, confined.CONVERTER, without=WITHOUT[without])
+    found = confined.in_converter(target)
+    assert confined.reached(found) == set()
     assert len(open_dataset(Path(target["output"]))) == 4
     assert Path(target["output"]).stat().st_uid == os.getuid()
     _check_user(found, without)
@@ -238,42 +83,37 @@ def test_code_in_the_converter_reaches_nothing_but_its_files(
 def test_code_in_the_decoder_reaches_nothing(
     target: dict[str, Any], without: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _restrictions()
-    _substituted(monkeypatch, decoding, DECODER, without=WITHOUT[without])
+    confined.require_restrictions()
+    confined.substituted(monkeypatch, decoding, confined.DECODER, without=WITHOUT[without])
     Path(target["output"]).touch()
-    found = _in_decoder(target)
-    assert _reached(found) == set()
+    found = confined.in_decoder(target)
+    assert confined.reached(found) == set()
     assert found["threads"] != "reached"
     _check_user(found, without)
     assert {where.split(":")[0] for where in found["descriptors"].values()} <= {"socket", "/dev/null"}
 
 
-FILES = {
-    name
-    for name in escape.ATTEMPTS
-    if any(word in name for word in ("read", "list", "write", "create", "environ", "memory of"))
-}
-
-
 def test_without_landlock_the_filter_still_refuses_sockets_processes_and_changes(
     target: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _substituted(monkeypatch, sandbox, CONVERTER, without="landlock.abi = refuse\nsystem.unshare = refuse")
-    found = _in_converter(target)
-    assert _reached(found) <= FILES
+    confined.substituted(
+        monkeypatch, sandbox, confined.CONVERTER, without="landlock.abi = refuse\nsystem.unshare = refuse"
+    )
+    found = confined.in_converter(target)
+    assert confined.reached(found) <= confined.FILES
     assert found["missing"] == ["network namespace", "Landlock"]
 
 
 def test_without_the_filter_landlock_still_closes_files_tcp_and_signals(
     target: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _restrictions()
-    tried = FILES | {"connect by TCP", "connect to an abstract socket", "signal a process"}
+    confined.require_restrictions()
+    tried = confined.FILES | {"connect by TCP", "connect to an abstract socket", "signal a process"}
     chosen = f"escape.ATTEMPTS = {{name: escape.ATTEMPTS[name] for name in {sorted(tried)!r}}}"
     lacking = ("seccomp.restrict = refuse", "system.unshare = refuse", "os.setresuid = refuse", chosen)
-    _substituted(monkeypatch, sandbox, CONVERTER, without="\n".join(lacking))
-    found = _in_converter(target)
-    assert _reached(found) == set()
+    confined.substituted(monkeypatch, sandbox, confined.CONVERTER, without="\n".join(lacking))
+    found = confined.in_converter(target)
+    assert confined.reached(found) == set()
     assert found["missing"] == ["network namespace", *(["unprivileged user"] if os.geteuid() == 0 else []), "seccomp"]
 
 

@@ -30,6 +30,21 @@ def test_a_trial_that_fails_is_no_good_news(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.restriction == "isolation" and "the trial failed" in found.reason
 
 
+def test_a_trial_that_has_failed_is_repeated_later_and_one_that_has_worked_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lacking = Missing(restriction="seccomp", reason="Invalid argument", consequence="sockets are open")
+    results, now = [((lacking,), False), ((), True)], [1000.0]
+    monkeypatch.setattr(support, "_trial", lambda uid: results.pop(0))
+    monkeypatch.setattr(support.time, "monotonic", lambda: now[0])
+    trials = support.Trials()
+    assert trials(NOBODY) == trials(NOBODY) == (lacking,)
+    now[0] += support.AGAIN_AFTER
+    assert trials(NOBODY) == ()
+    now[0] += 1e9
+    assert trials(NOBODY) == () and results == []
+
+
 def test_each_missing_restriction_is_one_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,13 +1,15 @@
 """What a conversion finds in the labels: photographs that are shown several times, as declared or as likely."""
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from rs_core.data.canonical import write
 from rs_core.errors import InvalidDataset
+from worker.run import convert
 from worker.run.convert import with_photographs
 
 LABELS = np.tile(np.random.default_rng(0).integers(0, 3, 40), 5)
@@ -49,3 +51,15 @@ def test_files_that_say_it_themselves_are_believed(file: Path) -> None:
     assert with_photographs(answer, file, None) == answer
     with pytest.raises(InvalidDataset, match=r"the files say which images are corrupted \(2 groups\), got 40"):
         with_photographs(answer, file, 40)
+
+
+def test_an_answer_that_breaks_the_rules_of_the_readers_ends_the_conversion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hostile file may have written it."""
+    columns = {"class_names": ["\u202e\x07", "b"], "num_classes": 2, "count": 4}
+    monkeypatch.setattr(convert.sandbox, "steps", lambda *_, **__: iter([0, {"columns": columns}]))
+    limits = {"max_dataset": 1, "convert": 1.0, "convert_memory": 1, "sandbox_uid": 1}
+    task = SimpleNamespace(spec={"source": {"files": []}, "dataset": "d"}, blobs=tmp_path, limits=limits)
+    with pytest.raises(InvalidDataset, match="printable characters"):
+        list(convert.run(cast(Any, task)))

@@ -40,3 +40,11 @@ def test_a_training_that_goes_back_to_a_snapshot_takes_nothing_from_what_was_don
         assert [row.work for row in counters.done(session)] == [700]
         results.set_work(session, job_id, 710)
         assert [row.work for row in counters.done(session)] == [710]
+
+
+def test_a_count_beyond_the_whole_work_is_the_whole_work(database: Database) -> None:
+    """A hostile file can write the count of a conversion."""
+    job_id = _ended(database, "convert")
+    with database.write() as session:
+        results.set_work(session, job_id, 10**14)
+        assert [row.work for row in counters.done(session)] == [1_000]

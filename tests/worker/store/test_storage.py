@@ -258,3 +258,76 @@ def test_what_a_deleted_dataset_still_holds_is_charged_and_goes_with_the_last_jo
             session.refresh(row)
             assert (row.class_names, row.stored, row.source) == (None, 0, {"sha256": None})
         assert checkpoint.info is None
+
+
+def test_an_upload_in_parts_is_charged_and_counted_until_it_is_completed(database: Database, tenant_id: str) -> None:
+    settings = Settings(tenant_items=1)
+    with database.write() as session:
+        row, _ = part_uploads.begin(session, tenant_id, "parts", 10, None)
+        session.flush()
+        with pytest.raises(StorageUsedUp, match=r"at most 1 unfinished uploads of yours .*, got 1 and 1 more"):
+            storage.require_count(session, tenant_id, settings, storage.PARTS)
+        assert storage.usage(session, tenant_id).size == 10
+        row.upload_id = registry.put_upload(session, tenant_id, "parts", _blob(session, "parts", 7)).id
+        session.flush()
+        storage.require_count(session, tenant_id, settings, storage.PARTS)
+    assert _sizes(database, tenant_id)["part_uploads"] == (0, 0) and _sizes(database, tenant_id)["uploads"] == (1, 7)
+
+
+def test_rows_of_a_training_have_no_votes(database: Database, tenant_id: str) -> None:
+    with database.write() as session:
+        ready = {"state": "ready", "source": {}, "num_classes": 1_000}
+        session.add(Checkpoint(id="c", tenant_id=tenant_id, name="c", **ready))
+        session.flush()
+        _job(session, tenant_id, "train", total=3, checkpoint_id="c")
+    assert _sizes(database, tenant_id)["results"] == (1, storage.JOB_BYTES + 3 * storage.ROW_BYTES)
+    assert storage.rows_of("train", 3, 1_000) == storage.JOB_BYTES + 3 * storage.ROW_BYTES
+    assert storage.rows_of("certify", 3, 10) == storage.JOB_BYTES + 3 * (storage.ROW_BYTES + 10 * storage.CLASS_BYTES)
+
+
+def test_the_output_of_a_conversion_is_expected_until_it_ends_and_not_twice_as_it_is_stored(
+    database: Database, tenant_id: str
+) -> None:
+    settings = Settings(tenant_bytes=100_000)
+    with database.write() as session:
+        _, job = registry.create(session, Dataset, tenant_id, "made", {"files": []}, output_bytes=60_000)
+        with pytest.raises(StorageUsedUp):
+            storage.require(session, tenant_id, settings, 60_000)
+        storage.require(session, tenant_id, settings, 60_000, without_output_of=job.id)
+        jobs.cancel(session, job.id)
+    assert _sizes(database, tenant_id)["expected_outputs"] == (0, 0)
+
+
+def test_the_last_look_counts_what_follows_and_what_others_have_announced(database: Database, tenant_id: str) -> None:
+    settings = Settings(tenant_bytes=1_000)
+    with database.write() as session:
+        registry.put_upload(session, tenant_id, "a", _blob(session, "a", 950))
+        storage.require_within(session, tenant_id, settings, 950, more=50)
+        with pytest.raises(StorageUsedUp, match="got 0 bytes and 1,001 more"):
+            storage.require_within(session, tenant_id, settings, 950, more=51)
+        with pytest.raises(StorageUsedUp, match="got 51 bytes and 950 more"):
+            storage.require_within(session, tenant_id, settings, 950, in_flight=51)
+
+
+def test_the_number_of_things_is_each_tenants_own(database: Database, tenant_id: str) -> None:
+    other = things.tenant(database, "other")
+    with database.write() as session:
+        registry.put_upload(session, other, "a", _blob(session, "a", 1))
+        storage.require_count(session, tenant_id, Settings(tenant_items=1), storage.UPLOADS)
+        with pytest.raises(StorageUsedUp):
+            storage.require_count(session, other, Settings(tenant_items=1), storage.UPLOADS)
+
+
+def test_what_was_added_up_is_forgotten_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1_000.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    recent, settings = storage.Recent(), Settings(tenant_bytes=1_000)
+    assert not recent.surely_fits("t", settings, 1, 0), "nothing is known yet"
+    recent.note("t", 100)
+    clock[0] += recent.LASTS
+    assert recent.surely_fits("t", settings, 1, 0)
+    assert not recent.surely_fits("t", settings, 100, 700), (
+        "700 are on their way: with 101 that is more than nine tenths"
+    )
+    clock[0] += 0.1
+    assert not recent.surely_fits("t", settings, 1, 0), "counting on does not make it newer"
