@@ -231,5 +231,8 @@ def test_sequences_of_requests_are_answered_as_documented(site: Populated) -> No
         )
     )
     assert len(answered) >= 15, answered
+    assert answered["POST /v1/jobs"] or answered["POST /v1/checkpoints"], "nothing was made of what is there"
+    of_jobs = {label for label in followed if label.startswith("GET /v1/jobs/{job_id}/")}
+    assert of_jobs - {"GET /v1/jobs/{job_id}/events"}, f"no results of a job were read: {followed}"
     assert len(followed) >= 4 and followed.total() >= SEQUENCES // 2, followed
     assert site.service.client.get("/readyz").status_code == 200
