@@ -76,11 +76,15 @@ def implausible_predictions(rows: Sequence[Prediction]) -> tuple[str, ...]:
     return _said(cannot_predict(first.n, first.alpha) if known else None, *implausible(outcome_of(rows)))
 
 
-def implausible_answers(rows: Sequence[Certificate], spec: CertifySpec, classes: int) -> tuple[str, ...]:
+def implausible_answers(
+    rows: Sequence[Certificate], spec: CertifySpec, classes: int, *, at_cap: int | None = None
+) -> tuple[str, ...]:
     """The same about images that are certified while somebody waits, by ``anytime``: before the first votes, where n is too
-    small for any image; then about the images that have all of their n samples, since an early bound says little."""
+    small for any image; then about the images that have all of their n samples, since an early bound says little. ``at_cap``:
+    how many of these are at the cap, where the rows come without class counts."""
     done = [row for row in rows if row.n >= spec.n or row.error is not None]
-    outcome = replace(outcome_of(done), at_cap=sum(row.at_cap for row in done))
+    capped = sum(row.at_cap for row in done) if at_cap is None else at_cap
+    outcome = replace(outcome_of(done), at_cap=capped)
     return (*too_few_samples(spec, 1, classes), *implausible(outcome))
 
 

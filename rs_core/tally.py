@@ -238,6 +238,13 @@ def columns(certificates: Sequence[Certificate]) -> Columns:
     )
 
 
+def joined(parts: Sequence[Columns]) -> Columns:
+    """The rows of all parts, of which each begins after the last index of the one before."""
+    every = [columns(()), *parts]
+    names = Columns.__dataclass_fields__
+    return Columns(**{name: np.concatenate([getattr(part, name) for part in every]) for name in names})
+
+
 def _tells(row: Certificate) -> bool:
     """Whether its votes say if an input is at the cap: not where its number of samples is its own."""
     return (bool(row.counts) and row.sampling == "fixed") or row.prediction == ABSTAIN

@@ -33,7 +33,7 @@ def require_urgent(session: Session, tenant_id: str, settings: Settings, *, seco
     require(session, tenant_id, settings, seconds=seconds, final=final)
     there = urgent.outstanding(session, tenant_id)
     if there >= settings.tenant_predictions:
-        most = f"at most {settings.tenant_predictions:,} requests of yours in work (RADII_TENANT_PREDICTIONS)"
+        most = f"at most {settings.tenant_predictions:,} requests of yours in progress (RADII_TENANT_PREDICTIONS)"
         raise TooManyWait(expected=most, got=f"{there:,} and one more")
 
 

@@ -35,7 +35,9 @@ def plan_audit(desk: Desk, spec: VerifySpec) -> Planned:
     chosen = _chosen(desk, audited, dataset, spec.inputs, seed)
     if not chosen:
         raise Mismatch(expected="a job with certificates", got=f"{audited.id}, which has none yet", where="job")
-    work = sum(row.n0 + row.n for row in results.certificates_at(desk.session, audited.id, chosen))
+    work = sum(
+        row.n0 + row.n for row in results.each_certificate_at(desk.session, audited.id, chosen, without_counts=True)
+    )
     seconds = work / planning.rate_of(checkpoint)
     planning.admit(seconds, desk.settings.max_job_seconds, f"{work} noise samples", "inputs")
     body = dump_spec(replace(spec, seed=seed)) | {"chosen": chosen, "certify": audited.spec}
@@ -60,5 +62,6 @@ def _chosen(desk: Desk, audited: Job, dataset: Dataset, inputs: int, seed: int) 
         places = draw.sample(places, min(len(places), 50 * inputs))
     else:
         draw.shuffle(places := list(places))
-    there = {row.index for row in results.certificates_at(desk.session, audited.id, places) if row.error is None}
+    found = results.each_certificate_at(desk.session, audited.id, places, without_counts=True)
+    there = {row.index for row in found if row.error is None}
     return sorted([index for index in places if index in there][:inputs])

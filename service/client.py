@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ApiError", "Client", "ClientError", "Job", "JobNotSucceeded", "JobTimeout", "Unreachable"]
 
 NOUNS = {"ds": "datasets", "ckpt": "checkpoints", "job": "jobs"}
-"""What can be deleted beside uploads, by how identifiers begin."""
+"""What can be deleted in addition to uploads, by how identifiers begin."""
 
 Resource = TypeVar("Resource", Dataset, Checkpoint)
 
@@ -213,7 +213,7 @@ class Client:
         return Preset.model_validate_json(self.http.send("GET", f"/v1/presets/{quote(name)}").content)
 
     def published(self) -> Iterator[Published]:
-        """Published results, which :meth:`compare` lays beside runs by name."""
+        """Published results, which :meth:`compare` shows next to runs by name."""
         return (Published.model_validate(item) for item in self.http.items("/v1/published"))
 
     def compare(
@@ -226,7 +226,7 @@ class Client:
         all_pairs: bool = False,
     ) -> Comparison:
         """Certify jobs and uploaded results files on the inputs that they share, with paired tests against ``baseline`` (the
-        first by default, a job or a file) or, with ``all_pairs``, of every two; ``published`` names what to lay beside."""
+        first by default, a job or a file) or, with ``all_pairs``, of every two; ``published`` are results to show alongside."""
         asked = _comparison(jobs, files, published, baseline, radii, all_pairs)
         return Comparison.model_validate_json(self.http.send("GET", "/v1/compare", params=asked).content)
 
@@ -252,17 +252,13 @@ class Client:
         return Usage.model_validate_json(self.http.send("GET", "/v1/usage").content)
 
     def delete(self, thing: Dataset | Checkpoint | Upload | Job | str) -> None:
-        """Deletes a data set, a checkpoint, an upload or a job with its results; 409 while an active job or a conversion needs it.
-
-        What has no identifier of another kind is the name of an upload; ``parts_...`` is one that was not completed.
-        """
+        """Deletes a dataset, a checkpoint, an upload, complete or in parts, or a job with its results; 409 while an active job or
+        a conversion needs it. What is no identifier of another kind is the name of an upload."""
         name = _id(thing)
-        if name.startswith("parts_"):
-            self.http.send("DELETE", f"/v1/uploads/{url_part(name)}/parts")
-            return
         found = re.fullmatch(r"([a-z]+)_[0-9a-f]{28}", name)
-        noun = NOUNS.get(found[1], "uploads") if found else "uploads"
-        self.http.send("DELETE", f"/v1/{noun}/{url_part(name)}")
+        prefix = found[1] if found else ""
+        ending = "/parts" if prefix == "parts" else ""
+        self.http.send("DELETE", f"/v1/{NOUNS.get(prefix, 'uploads')}/{url_part(name)}{ending}")
 
     def train(self, *, dataset: Dataset | str, **fields: Any) -> Job:
         """Submits a training job; the other fields are those of ``rs_core.spec.TrainSpec``, ``name`` and ``preset``.

@@ -222,7 +222,8 @@ def _check_bytes(session: Session, uploads: Sequence[Upload]) -> None:
 def _of_upload(one: Named, settings: Settings, rows: int, photographs: int | None) -> Run:
     assert one.upload is not None
     path = blobs.local_path(settings.blobs, one.upload.sha256)
-    run = results_files.read_run(path, run=one.name, file=one.upload.name, rows=rows, uid=settings.sandbox_uid)
+    limits = {"memory": settings.results_memory // results_files.AT_ONCE, "uid": settings.sandbox_uid}
+    run = results_files.read_run(path, run=one.name, file=one.upload.name, rows=rows, **limits)
     if photographs is None:
         return run
     return replace(run, photographs=Photographs.repeating(photographs, int(run.rows.index.max(initial=0))))

@@ -21,5 +21,5 @@ def source(session: Session, tenant_id: str, wanted: Compose) -> dict[str, Any]:
     body = dump_spec(wanted)
     del body["parts"]
     composition = Mixed(**body) if wanted.kind == "mixed" else wanted
-    facts(composition, [make_info(row.id, row.info or {}) for row in rows])
+    facts(composition, [make_info(row.id, row.record) for row in rows])
     return {"compose": body, "parts": [{"id": row.id, "sha256": row.sha256} for row in rows]}

@@ -110,7 +110,7 @@ class QuotaExceeded(ServiceError):
 
 
 class TooManyWait(ServiceError):
-    title = "There are too many requests of yours in work."
+    title = "You have too many requests in progress."
     status = 429
     headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
 

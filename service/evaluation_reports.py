@@ -1,4 +1,4 @@
-"""An evaluate job's report out of its rows, beside model, data and machine; as JSON, CSV, HTML and a plot."""
+"""Report of an evaluate job out of its rows, with model, data and machine, as JSON, CSV, HTML and a plot."""
 
 import json
 from dataclasses import dataclass, replace
@@ -50,7 +50,8 @@ def _certificates(session: Session, spec: EvaluateSpec, indices: list[int]) -> d
     asked = spec.evaluation
     if not isinstance(asked, Attack) or asked.certificates is None or session.get(Job, asked.certificates) is None:
         return None
-    return {row.index: row for row in results.certificates_at(session, asked.certificates, indices)}
+    found = results.each_certificate_at(session, asked.certificates, indices, without_counts=True)
+    return {row.index: row for row in found}
 
 
 def body(made: Evaluation) -> result_schemas.Report:

@@ -1,4 +1,5 @@
-"""Results as files: CSV, the field's TSV, and one JSON object per line; constant memory, however many rows there are.
+"""Results as files: CSV, the field's TSV, and one JSON object per line; constant memory, however many rows and classes there
+are.
 
 Rows are read in batches, each in a session of its own, so that a slow download holds no connection.
 """
@@ -16,11 +17,11 @@ from rs_core.tsv import tsv_lines
 from service import views
 from worker.store import evaluations as evaluation_rows
 from worker.store import results
+from worker.store.rows import by_numbers
 from worker.store.session import Database
 
 Record = TypeVar("Record", Certificate, Prediction, Evaluated)
 
-BATCH = 1000
 PIECE = 2**16
 CERTIFICATE_COLUMNS = (
     *("index", "label", "prediction", "correct", "radius", "p_lower", "p_upper", "counts0", "counts"),
@@ -79,9 +80,9 @@ def _rows(database: Database, job_id: str, read: Callable[..., Iterator[Record]]
     after = -1
     while True:
         with database.read() as session:
-            batch = list(read(session, job_id, after=after, limit=BATCH))
+            batch = next(by_numbers(read(session, job_id, after=after)), [])
         yield from batch
-        if len(batch) < BATCH:
+        if not batch:
             return
         after = batch[-1].index
 

@@ -3,6 +3,7 @@ and certify, from the votes of an earlier one.
 """
 
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
@@ -137,6 +138,15 @@ def _within(budget: float, procedure: Procedure, basis: Basis | None, rate: floa
     )
 
 
+class _Known(NamedTuple):
+    """What one input of an earlier job tells, without its class counts."""
+
+    seen: tuple[Seen, ...]
+    correct: bool
+    votes: int
+    certified_radius: float
+
+
 def _basis(
     session: Session, tenant_id: str, procedure: Procedure, dataset: Dataset, checkpoint: Checkpoint, spec: CertifySpec
 ) -> Basis | None:
@@ -170,18 +180,22 @@ def _basis(
         return None
     indices = Selection(**earlier.spec["inputs"]).indices(dataset.count or 0)
     some = indices[:: max(1, len(indices) // LOOKED_AT)]
-    rows = [row for row in results.certificates_at(session, earlier.id, some) if row.error is None]
-    # Where a pilot found an input not worth certifying, its own votes are all that there is.
-    votes = [(row, row.counts if row.n >= row.n0 else row.counts0) for row in rows]
-    known = [(row, counts) for row, counts in votes if sum(counts) >= LEAST_VOTES]
+    known: list[_Known] = []
+    for row in results.each_certificate_at(session, earlier.id, some):
+        # Where a pilot found an input not worth certifying, its own votes are all that there is.
+        counts = row.counts if row.n >= row.n0 else row.counts0
+        if row.error is None and sum(counts) >= LEAST_VOTES:
+            top = argmax(row.counts0)
+            radius = row.radius if row.correct else 0.0
+            known.append(_Known(Seen.likely(counts, top), top == row.label, sum(counts), radius))
     if not known:
         return None
     summary = session.get_one(JobSummary, earlier.id)
-    of_these = sum(row.radius for row, _ in known if row.correct) / len(known)
+    of_these = sum(each.certified_radius for each in known) / len(known)
     return Basis(
         job_id=earlier.id,
         share=summary.radius_sum / max(1, summary.done) / of_these if of_these and summary.done else 1.0,
-        votes=sum(sum(counts) for _, counts in known) // len(known),
-        seen=tuple(Seen.likely(counts, argmax(row.counts0)) for row, counts in known),
-        correct=tuple(argmax(row.counts0) == row.label for row, _ in known),
+        votes=sum(each.votes for each in known) // len(known),
+        seen=tuple(each.seen for each in known),
+        correct=tuple(each.correct for each in known),
     )

@@ -1,12 +1,12 @@
-"""Bytes of uploads that are on their way: announced or written, and not yet in the database.
+"""Uploads in progress: bytes that were announced or written and are not yet in the database.
 
 They count for the tenant's storage quota, so that several uploads at once are refused before they fill the disk, not when the
-last of them has arrived. Each process of the service knows its own; what several processes let through together is refused
-by an exact sum in the transaction that names an upload (``storage.require_within``).
+last of them has arrived. Each process of the service counts its own. The final check runs in the transaction that stores the
+upload's name (``storage.require_within``).
 """
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,6 +40,22 @@ class InFlight:
         self._database, self._settings = database, settings
         self._lock = threading.Lock()
         self._sizes: dict[str, int] = defaultdict(int)
+        self._parts: Counter[tuple[str, int]] = Counter()
+
+    @contextmanager
+    def sending(self, upload_id: str, number: int) -> Iterator[bool]:
+        """Notes that a part is being sent, and says whether no other request is sending the same one."""
+        part = upload_id, number
+        with self._lock:
+            self._parts[part] += 1
+            alone = self._parts[part] == 1
+        try:
+            yield alone
+        finally:
+            with self._lock:
+                self._parts[part] -= 1
+                if not self._parts[part]:
+                    del self._parts[part]
 
     @contextmanager
     def arriving(self, tenant_id: str) -> Iterator[Arriving]:

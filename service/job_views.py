@@ -35,7 +35,7 @@ UNITS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What there is to say about a job beside its own row."""
+    """What there is to say about a job in addition to its own row."""
 
     summary: JobSummary
     drawn: int

@@ -1,8 +1,5 @@
-"""Places: how much of one kind of work goes on in this process at a time, so that nobody takes every thread or all memory.
-
-A tenant has so many places and is refused beyond them. Decoding, beside that, waits for its turn, and no thread waits
-with it: of several tenants none can take all turns.
-"""
+"""Per-tenant concurrency limits. A request over the limit is rejected with 429. Image decoding is queued instead; a queued
+request uses no thread."""
 
 import threading
 from collections import Counter
@@ -21,6 +18,8 @@ DECODED_AT_ONCE = 4
 """Requests whose images are decoded at a time."""
 OF_ONE_TENANT = 3
 """Of these at most so many are of one tenant."""
+JOINED_AT_ONCE = 4
+"""Uploads in parts that are joined at a time, of all tenants."""
 
 
 class Places:

@@ -6,6 +6,11 @@ from pydantic import Field
 
 from service.schemas import Answer, JobState, Problem
 
+COUNTS = (
+    "class counts; null where all images of the answer have more than 200,000 together: `/v1/jobs/{id}/certificates` has them, "
+    "page by page"
+)
+
 
 class SmoothedPrediction(Answer):
     """The smoothed classifier's answer for one image, with the votes it rests on. It holds with probability 1 - alpha,
@@ -19,8 +24,8 @@ class SmoothedPrediction(Answer):
     p_lower: Annotated[float, Field(description="lower bound on the probability of the class")]
     n0: Annotated[int, Field(description="selection samples that were drawn")]
     n: Annotated[int, Field(description="estimation samples that were drawn until now")]
-    counts0: list[int]
-    counts: list[int]
+    counts0: Annotated[list[int] | None, Field(description=COUNTS)]
+    counts: Annotated[list[int] | None, Field(description=COUNTS)]
     at_cap: Annotated[bool, Field(description="whether all samples voted for the class")]
     seconds: Annotated[float, Field(description="that the image had of the worker's time")]
     error: Annotated[str | None, Field(description="why the image was given up, where it was")] = None

@@ -5,7 +5,7 @@ every certificate that it has stored holds as it is.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -28,10 +28,12 @@ from service.idempotency import came_before, once
 from service.planned import ready
 from service.prediction_query import PredictionQuery
 from service.prediction_schemas import Predictions, SmoothedPrediction
+from service.row_answers import MOST_NUMBERS
 from service.uploading import check_room
 from service.watch import Standing
 from worker.settings import Settings
 from worker.store import blobs, jobs, planning, registry, results, storage, urgent
+from worker.store.rows import numbers_in
 from worker.store.session import Database
 from worker.store.tables import Checkpoint, Dataset, Job
 
@@ -121,7 +123,7 @@ def _columns(pixels: NDArray[Any], labels: NDArray[np.int64], names: Sequence[st
         digest.update(piece)
     known = {"content_hash": digest.hexdigest(), "count": count, "shape": shape}
     eight_bit = True if pixels.dtype == np.uint8 else None
-    return known | {"num_classes": len(names), "class_names": list(names), "eight_bit": eight_bit}
+    return known | {"num_classes": len(names), "eight_bit": eight_bit}  # the names are the checkpoint's
 
 
 def _planned(
@@ -158,8 +160,7 @@ def _planned(
 
 def class_names(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Those that the checkpoint knows, else the numbers of its classes."""
-    known = (checkpoint.info or {}).get("class_names") or []
-    return tuple(known) or tuple(str(number) for number in range(checkpoint.num_classes or 0))
+    return tuple(checkpoint.class_names or ()) or tuple(str(number) for number in range(checkpoint.num_classes or 0))
 
 
 def answer(database: Database, tenant_id: str, job_id: str) -> Predictions:
@@ -168,8 +169,9 @@ def answer(database: Database, tenant_id: str, job_id: str) -> Predictions:
         job = get(session, Job, tenant_id, job_id)
         if job.priority < jobs.URGENT:
             raise NotFound(expected="the identifier of a request for predictions of yours", got=shown(job_id))
-        dataset = session.get_one(Dataset, job.dataset_id)
-        rows = list(results.certificates(session, job.id))
+        dataset, checkpoint = session.get_one(Dataset, job.dataset_id), session.get_one(Checkpoint, job.checkpoint_id)
+        names = class_names(checkpoint)
+        predicted, rows = _predictions(results.certificates(session, job.id), names)
     spec = parse_spec(job.spec)
     assert isinstance(spec, CertifySpec)
     given = {name: job.spec[name] for name in ("sigma", "n", "alpha", "seed", "checkpoint")}
@@ -178,14 +180,31 @@ def answer(database: Database, tenant_id: str, job_id: str) -> Predictions:
         state=job.state,
         complete=job.state == jobs.SUCCEEDED,
         images=dataset.count or 0,
-        predictions=[_prediction(row, dataset.class_names or []) for row in rows],
+        predictions=predicted,
         problem=views.problem(job.problem),
-        warnings=list(implausible_answers(rows, spec, dataset.num_classes or 2)),
+        warnings=list(implausible_answers(rows, spec, dataset.num_classes or 2, at_cap=_at_cap(predicted, spec))),
         **given,
     )
 
 
-def _prediction(row: Certificate, names: Sequence[str]) -> SmoothedPrediction:
+def _predictions(
+    rows: Iterable[Certificate], names: Sequence[str]
+) -> tuple[list[SmoothedPrediction], list[Certificate]]:
+    """One for each row, and the rows, both without class counts where there are too many of these."""
+    shown: list[SmoothedPrediction] = []
+    kept: list[Certificate] = []
+    numbers = 0
+    for row in rows:
+        numbers += numbers_in(row)
+        few = numbers <= MOST_NUMBERS
+        shown.append(_prediction(row, names, counts=few))
+        kept.append(row if few else replace(row, counts0=(), counts=()))
+    if numbers > MOST_NUMBERS:  # all or none
+        shown = [each.model_copy(update={"counts0": None, "counts": None}) for each in shown]
+    return shown, kept
+
+
+def _prediction(row: Certificate, names: Sequence[str], *, counts: bool) -> SmoothedPrediction:
     abstained = row.prediction == ABSTAIN
     return SmoothedPrediction(
         index=row.index,
@@ -196,12 +215,17 @@ def _prediction(row: Certificate, names: Sequence[str]) -> SmoothedPrediction:
         p_lower=row.p_lower,
         n0=row.n0,
         n=row.n,
-        counts0=list(row.counts0),
-        counts=list(row.counts),
+        counts0=list(row.counts0) if counts else None,
+        counts=list(row.counts) if counts else None,
         at_cap=row.at_cap,
         seconds=row.seconds,
         error=row.error,
     )
+
+
+def _at_cap(shown: Sequence[SmoothedPrediction], spec: CertifySpec) -> int:
+    """How many of the images that have all of their samples are at the cap."""
+    return sum(each.at_cap for each in shown if each.n >= spec.n or each.error is not None)
 
 
 def has_first(standing: Standing | None, images: int, query: PredictionQuery, n0: int) -> bool:

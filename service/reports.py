@@ -1,6 +1,6 @@
 """A certify job's report out of its rows: the numbers, and everything that is needed to compute them again.
 
-The numbers are those of ``rs_core.report``; here they are put beside the hashes of model and data, the procedure, and
+The numbers are those of ``rs_core.report``; here they are shown with the hashes of model and data, the procedure, and
 the machine that drew the noise. The HTML form is in ``report_page``.
 """
 
@@ -16,19 +16,20 @@ from rs_core.asked_report import facts_asked, together
 from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import procedure_of
 from rs_core.corruption_report import Grouped
-from rs_core.digest import Digest, digest_of, photograph_sums
+from rs_core.digest import Digest, digest_of_columns, photograph_sums
 from rs_core.mixed_report import AtWeight, rows_at
 from rs_core.photographs import Photographs, dataset_repeats_note
 from rs_core.procedure_text import recipe
 from rs_core.report import Report, mixes, report_of
 from rs_core.spec import CertifySpec, EvaluateSpec, dump_spec, parse_spec
-from rs_core.tally import radii_up_to
+from rs_core.tally import Columns, columns, joined, radii_up_to
 from rs_core.trained_on import trained_on, training_note
 from service import result_schemas
 from service.dependencies import etag_of
 from service.views import composition, corrupted_images, time
 from worker.store import digests, groups, result_columns, results
 from worker.store.result_tables import JobSummary
+from worker.store.rows import by_numbers
 from worker.store.tables import Checkpoint, Dataset, Job
 
 VERSION = version("radii")
@@ -53,7 +54,7 @@ PROCEDURE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """The rows that a report speaks of, beside the certificates themselves."""
+    """The rows that a report speaks of, in addition to the certificates themselves."""
 
     job: Job
     summary: JobSummary
@@ -91,7 +92,7 @@ def etag(found: Sources, form: str) -> str:
 
 
 def digest(session: Session, found: Sources) -> Digest:
-    """What there is to report of the certificates so far: of a large job kept beside them, else made of them now."""
+    """What there is to report of the certificates so far: of a large job stored with them, else made of them now."""
     job, summary = found.job, found.summary
     kept = digests.kept(session, job.id) if summary.total >= digests.LARGE else None
     cap = procedure_of(spec_of(job), inputs=summary.total).cap
@@ -101,7 +102,17 @@ def digest(session: Session, found: Sources) -> Digest:
     ):  # it was kept by a version that did not count photographs
         rows = result_columns.columns(session, job.id)
         return replace(kept, photographs=photograph_sums(rows, kept.sums.radii, starts))
-    return kept or digest_of(list(results.certificates(session, job.id)), summary.radii, cap=cap, starts=starts)
+    return kept or _digest_of_rows(session, job.id, summary.radii, cap=cap, starts=starts)
+
+
+def _digest_of_rows(session: Session, job_id: str, radii: Sequence[float], **how: Any) -> Digest:
+    """The digest of a job's rows, read in batches; the class counts of one batch are in memory at a time."""
+    parts: list[Columns] = []
+    rows: list[Certificate] = []
+    for batch in by_numbers(results.certificates(session, job_id)):
+        parts.append(columns(batch))
+        rows += [replace(row, counts0=(), counts=row.counts[:1], standard=()) for row in batch]
+    return digest_of_columns(joined(parts), rows, radii, **how)
 
 
 def grouped(found: Sources) -> Grouped | None:
@@ -137,7 +148,7 @@ def numbers(found: Sources, rows: Digest) -> Report:
         facts_asked(spec, summary.total),
         inputs=summary.total,
         cap=procedure.cap,
-        class_names=found.dataset.class_names,
+        class_names=found.dataset.class_names or found.checkpoint.class_names,
         unfinished=max(0, rows.sums.evaluated - summary.done) if spec.sampling == "anytime" else 0,
         pixels=math.prod(found.dataset.shape or ()) or None,
         grouped=grouped(found),

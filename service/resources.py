@@ -27,8 +27,8 @@ def page(
 ) -> tuple[list[Row], str | None]:
     """The tenant's rows, newest first, and the cursor of the next page."""
     query: Select[Row] = select(kind).where(kind.tenant_id == tenant_id, *conditions).order_by(kind.id.desc())
-    if issubclass(kind, Dataset):
-        query = query.options(defer(Dataset.class_names, raiseload=True))  # megabytes that no list shows
+    if issubclass(kind, Dataset | Checkpoint):
+        query = query.options(defer(kind.class_names, raiseload=True))  # megabytes that no list shows
     if (last := decode_cursor(cursor)) is not None:
         query = query.where(kind.id < last)
     rows, last_row = cut_page(list(session.scalars(query.limit(limit + 1))), limit)

@@ -1,8 +1,8 @@
 """Uploaded results files as runs to compare: small ones are read here, large ones in a process of their own.
 
-Reading takes seconds of processor time and thirty times the file's size in memory. In this process that would make every
-other request wait. The other process (``results_process``) is confined and answers with arrays. Code in a file may have written
-that answer, so it is bounded and checked like any input.
+Reading takes about a second of processor time for each MiB, and thirty times the file's size in memory. In this process
+that would delay every other request. The other process (``results_process``) is confined and answers with arrays. Code in a file
+may have written that answer, so it is bounded and checked like any input.
 """
 
 import json
@@ -35,12 +35,10 @@ from worker.process_output import describe, written
 log = logging.getLogger("radii.service")
 
 NDJSON = (".ndjson", ".jsonl")
-SMALL = 2**20
+SMALL = 64 * 2**10
 """Bytes up to which a file is read in this process, in the thread of its request."""
 SECONDS = 30
 """For one large file."""
-MEMORY = 2 * 2**30
-"""Bytes of address space of the process that reads a large file."""
 AT_ONCE = 2
 """Large files that are read at a time, of all tenants."""
 PATIENCE = 10.0
@@ -84,7 +82,7 @@ class _Head(BaseModel):
     run: _Facts | None = None
 
 
-def read_run(path: Path, *, run: str, file: str, rows: int, uid: int = NOBODY) -> Run:
+def read_run(path: Path, *, run: str, file: str, rows: int, memory: int, uid: int = NOBODY) -> Run:
     """Reads a results file of certificates: NDJSON by the ending of its name, else the field's TSV.
 
     Args:
@@ -92,6 +90,7 @@ def read_run(path: Path, *, run: str, file: str, rows: int, uid: int = NOBODY) -
         run: Name of the run.
         file: Name of the file, for errors.
         rows: Most rows that it may have.
+        memory: Bytes of address space of the process that reads a large file.
         uid: User and group of the process that reads a large file where this process is root's.
 
     Raises:
@@ -101,8 +100,8 @@ def read_run(path: Path, *, run: str, file: str, rows: int, uid: int = NOBODY) -
     if path.stat().st_size <= SMALL:
         return run_from(path, run=run, file=file, rows=rows)
     with _turn():
-        request = {"path": str(path.absolute()), "run": run, "file": file, "rows": rows, "uid": uid}
-        return _in_process(request | {"memory": MEMORY, "seconds": SECONDS})
+        request = {"path": str(path.absolute()), "run": run, "file": file, "rows": rows}
+        return _in_process(request | {"uid": uid, "memory": memory, "seconds": SECONDS})
 
 
 def run_from(path: Path, *, run: str, file: str, rows: int) -> Run:
@@ -187,7 +186,7 @@ def _in_process(request: dict[str, Any]) -> Run:
         how = how or (describe(code) if code else "gave no answer that can be used")
         more = {"path": request["path"]} | written(exchange.errors)
         log.warning("the process that reads a results file %s", how, extra=more)
-    limits = f"{SECONDS} s and {MEMORY // 2**30} GiB of memory"
+    limits = f"{SECONDS} s and {request['memory'] // 2**20:,} MiB of memory"
     raise InvalidResults(
         expected=f"a file that can be read within {limits}",
         got="one that cannot; `radii compare` reads it on your own machine",

@@ -1,7 +1,7 @@
 """Answers that are a job's rows by index, one for each input: pages of JSON, and files that are streamed."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from fastapi import Request, Response
@@ -11,6 +11,7 @@ from service import exports, schemas
 from service.dependencies import cut_page, decode_index, encode_cursor, etag_of, matches
 from service.resources import of_kind
 from worker.store.result_tables import JobSummary
+from worker.store.rows import numbers_in
 from worker.store.session import Database
 
 Shown = TypeVar("Shown")
@@ -48,14 +49,7 @@ def rows_page(
 
 def _most_rows(first: Sequence[Any]) -> int:
     """Rows of one page, by the length of the first; all rows of a job have about the same."""
-    return max(1, MOST_NUMBERS // max(1, sum(map(_numbers, first))))
-
-
-def _numbers(value: Any) -> int:
-    """How many numbers a row has in its lists."""
-    if isinstance(value, tuple | list):
-        return len(value) if not value or isinstance(value[0], int | float) else sum(map(_numbers, value))
-    return sum(map(_numbers, vars(value).values())) if is_dataclass(value) else 0
+    return max(1, MOST_NUMBERS // max(1, sum(map(numbers_in, first))))
 
 
 def rows_etag(database: Database, tenant_id: str, job_id: str, kinds: Sequence[str], part: str) -> str:

@@ -15,6 +15,7 @@ from service.job_views import UNITS
 from service.planned import Data, Desk, Planned, Spec, plan_one, ready
 from worker.settings import Settings
 from worker.store import jobs, planning, registry, storage
+from worker.store.columns import json_size
 from worker.store.tables import Checkpoint, Dataset, Job
 
 SPECS: dict[str, type[Any]] = {
@@ -93,7 +94,8 @@ def _require_storage(session: Session, tenant_id: str, planned: Planned, setting
     if trainings:
         storage.require_count(session, tenant_id, settings, storage.CHECKPOINTS, trainings)
     classes = session.scalar(select(Dataset.num_classes).where(Dataset.id == planned.new.dataset_id)) or 0
-    needed = sum(storage.rows_of(step.new.kind, step.new.total, classes) for step in steps)
+    rows = sum(storage.rows_of(step.new.kind, step.new.total, classes) for step in steps)
+    needed = rows + sum(json_size(step.new.spec) for step in steps)
     storage.require(session, tenant_id, settings, needed)
 
 

@@ -26,7 +26,7 @@ Stored = TypeVar("Stored")
 PIECE = 2**20
 """Bytes that are written at once."""
 AHEAD = 64 * 2**20
-"""Bytes by which an upload of unknown size is charged ahead of what has come: not each piece asks the database."""
+"""An upload of unknown size is charged in steps of this many bytes, so that not every chunk queries the database."""
 
 _SHA256 = re.compile(r"sha-256\s*=\s*:([^:]*):")
 
@@ -134,6 +134,6 @@ def check_room(size: int, settings: Settings, why: str = "") -> None:
     free = blobs.free_bytes(settings.blobs)
     if free - size < settings.min_free:
         raise DiskFull(
-            expected=f"room for {size} bytes{why} beside the {settings.min_free} bytes that stay free",
+            expected=f"room for {size} bytes{why} in addition to the {settings.min_free} bytes that stay free",
             got=f"{free} free bytes",
         )

@@ -20,7 +20,7 @@ class StoredKind(Answer):
         ),
     ]
     count: int
-    bytes: Annotated[int, Field(description="a file that several things rest on is counted once, with one of them")]
+    bytes: Annotated[int, Field(description="a file shared by several items is counted once")]
     most: Annotated[int | None, Field(description="how many there may be, where that is limited")] = None
 
 

@@ -142,6 +142,8 @@ def composition(row: Checkpoint) -> dict[str, Any]:
 def _resource(row: Dataset | Checkpoint, job: str | None, brief: bool) -> dict[str, Any]:
     left_out = LARGE_FIELDS if brief else ()
     fields = {field: getattr(row, field) for field in RESOURCE_FIELDS[type(row)] if field not in left_out}
+    if isinstance(row, Checkpoint) and fields.get("info") is not None:
+        fields["info"] = row.record
     for field in LARGE_FIELDS & fields.keys():
         fields[field] = with_first_names(fields[field], field)
     source = {name: value for name, value in row.source.items() if name != "corrupted"}  # which is shown elsewhere

@@ -14,7 +14,8 @@ from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 
 from service.cli import app
-from worker import caches
+from worker import caches, machine_memory
+from worker.settings import GIB, Settings
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -143,6 +144,27 @@ def test_torch_is_pinned_once_for_every_image() -> None:
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
     dockerfile = (ROOT / "docker" / "worker.Dockerfile").read_text()
     assert f"torch=={pins['torch']} torchvision=={pins['torchvision']}" in dockerfile
+
+
+def test_every_setting_of_radii_can_be_given_without_editing_the_file() -> None:
+    for name in ("migrate", "service", "worker-cpu", "worker-gpu"):
+        assert COMPOSE["services"][name]["env_file"] == [{"path": "radii.env", "required": False}]
+    assert "RADII_TRUSTED_PROXIES=" in (ROOT / "docker-compose.yml").read_text()
+
+
+def test_a_worker_is_healthy_only_while_it_works() -> None:
+    for name in ("worker-cpu", "worker-gpu"):
+        _, command, *arguments = COMPOSE["services"][name]["healthcheck"]["test"]
+        assert (command, arguments) == ("radii", ["doctor", "--worker"])
+
+
+def test_the_memory_budgets_of_the_service_fit_into_its_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.search(r":-(\d+)g\}", COMPOSE["services"]["service"]["mem_limit"])
+    assert found is not None
+    monkeypatch.setattr(machine_memory, "total", lambda: int(found[1]) * GIB)
+    settings = Settings()
+    left = int(found[1]) * GIB - settings.decode_memory - settings.results_memory
+    assert left >= 2 * GIB, "for requests, reports and plots"
 
 
 def _locked(path: Path) -> dict[str, str]:

@@ -149,13 +149,14 @@ TABLE: dict[str, Row] = {
         lambda t: re.fullmatch(r"([a-z]+)_[0-9a-f]{28}", t),
         [("a", "_"), ("a", ""), ("a_", "")],
     ),
-    **{
-        f"service/{module}.py: '(job|ds|ckpt)_[0-9a-f]{{28}}'": (
-            lambda t: re.fullmatch(r"(job|ds|ckpt)_[0-9a-f]{28}", t),
-            [("job_", ""), ("a", "_")],
-        )
-        for module in ("commands/deleting", "references")
-    },
+    "service/references.py: '(job|ds|ckpt)_[0-9a-f]{28}'": (
+        lambda t: re.fullmatch(r"(job|ds|ckpt)_[0-9a-f]{28}", t),
+        [("job_", ""), ("a", "_")],
+    ),
+    "service/commands/deleting.py: '(job|ds|ckpt|parts)_[0-9a-f]{28}'": (
+        lambda t: re.fullmatch(r"(job|ds|ckpt|parts)_[0-9a-f]{28}", t),
+        [("job_", ""), ("parts_", ""), ("a", "_")],
+    ),
     "service/dependencies.py: '[a-z]{1,10}_[0-9a-f]{28}'": (dependencies.IDENTIFIER.fullmatch, [LETTERS, ("a_", "")]),
     "service/dependencies.py: '[0-9]{1,18}'": (dependencies.INDEX.fullmatch, [DIGITS]),
     "service/idempotency.py: HEADER_TEXT": (

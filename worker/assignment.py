@@ -23,6 +23,7 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
         done, unfinished = results.standing(session, claim)
         needed = votes.needed_by(session, job)
         evidence = auditing.evidence(session, job) if job.kind == "verify" else None
+        spec = _with_class_names(claim.spec, dataset) if job.kind == "convert" else claim.spec
     if needed is not None:
         files["soft_labels"] = votes.file_for(database, settings, job, needed, beat)
     recomputed = auditing.recomputed(database, settings.blobs, job, beat) if job.kind == "verify" else None
@@ -30,7 +31,7 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
         "type": "task",
         "kind": claim.kind,
         "claim": name_of(claim),
-        "spec": claim.spec,
+        "spec": spec,
         "execution": claim.execution,
         "blobs": str(settings.blobs.absolute()),
         "first": claim.first,
@@ -55,6 +56,12 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
             "max_dataset": settings.max_dataset,
         },
     }
+
+
+def _with_class_names(spec: Message, dataset: Dataset | None) -> Message:
+    """The specification of a conversion, with the class names that it is to give to the dataset."""
+    names = dataset.class_names if dataset is not None else None
+    return spec if names is None else spec | {"source": spec["source"] | {"class_names": names}}
 
 
 def name_of(claim: Claim) -> str:

@@ -6,6 +6,7 @@ Each check is a function of the settings that gives findings; one that cannot be
 import difflib
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -66,6 +67,24 @@ def look(settings: Settings) -> list[Finding]:
     for check in (_python, _variables, _torch, _compiler, _folder, _permissions, _broker, _isolation, _memory):
         found += _tried(check.__name__.strip("_"), lambda check=check: check(settings))  # type: ignore[misc]
     return found + _tried("database", lambda: _database(settings))
+
+
+def worker_here(settings: Settings) -> Finding:
+    """Whether a worker of this machine, or container, was seen lately: for health checks."""
+    host = socket.gethostname()
+    try:
+        database = Database(settings.url)
+        try:
+            with database.read() as session:
+                seen = [row for row, _ in backlog.workers(session, settings.seen) if row.host == host]
+        finally:
+            database.close()
+    except SQLAlchemyError as error:
+        return Finding(what="worker", state="wrong", found=reason(error), help=way_out(error))
+    lately = f"seen on {host} in the last {settings.seen:.0f} s"
+    if any(row.info.get("role") is None for row in seen):
+        return Finding(what="worker", state="good", found=lately)
+    return Finding(what="worker", state="wrong", found=f"none {lately}", help="its log says why it does not start")
 
 
 def _tried(what: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -222,13 +241,14 @@ def _isolation(settings: Settings) -> Iterator[Finding]:
 
 def _memory(settings: Settings) -> Iterator[Finding]:
     workers, total = max(1, settings.local_workers), machine_memory.total()
-    asked = workers * settings.convert_memory + settings.decode_memory
+    asked = workers * settings.convert_memory + settings.decode_memory + settings.results_memory
     found = (
-        f"{workers} x {_gib(settings.convert_memory)} for conversions (RADII_CONVERT_MEMORY) and "
-        f"{_gib(settings.decode_memory)} for images of requests (RADII_DECODE_MEMORY), of {_gib(total)}"
+        f"{workers} x {_gib(settings.convert_memory)} for conversions (RADII_CONVERT_MEMORY), "
+        f"{_gib(settings.decode_memory)} for images of requests (RADII_DECODE_MEMORY) and "
+        f"{_gib(settings.results_memory)} for results files (RADII_RESULTS_MEMORY), of {_gib(total)}"
     )
     if asked > total:
-        hint = "large files can use up the machine's memory at the same time: lower the two, or the local workers"
+        hint = "large files can use up the machine's memory at the same time: lower the three, or the local workers"
         yield Finding(what="memory limits", state="worth knowing", found=found, help=hint)
     else:
         yield Finding(what="memory limits", state="good", found=found)

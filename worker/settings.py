@@ -59,6 +59,12 @@ def decode_memory() -> int:
     return max(2 * GIB, min(16 * GIB, machine_memory.total() // 4))
 
 
+def results_memory() -> int:
+    """Bytes that all large results files may take by default while they are read: a quarter of the machine's memory, from 2 to
+    4 GiB."""
+    return max(2 * GIB, min(4 * GIB, machine_memory.total() // 4))
+
+
 class Settings(BaseSettings):
     """Where things are, how often things happen, how much is allowed."""
 
@@ -139,6 +145,12 @@ class Settings(BaseSettings):
         ge=2 * GIB,
         description="bytes of address space for images of requests, shared by those that are decoded at once; "
         "unset: a quarter of the machine's memory",
+    )
+    results_memory: int = Field(
+        default_factory=results_memory,
+        ge=2 * GIB,
+        description="bytes of address space for large results files of comparisons, shared by those that are read at once; "
+        "unset: a quarter of the machine's memory, from 2 to 4 GiB",
     )
     sandbox_uid: int = Field(
         default=65534,

@@ -40,17 +40,20 @@ def confirm(client: "Client", things: Sequence[str]) -> None:
 
 def describe(client: "Client", thing: str) -> str:
     """One line about a thing: kind, name, size."""
-    found = re.fullmatch(r"(job|ds|ckpt)_[0-9a-f]{28}", thing)
+    found = re.fullmatch(r"(job|ds|ckpt|parts)_[0-9a-f]{28}", thing)
     if found is None:
         upload = next((each for each in client.uploads() if each.name == thing or each.id == thing), None)
         if upload is None:
             raise CommandError(
-                f"expected the identifier of a job, dataset or checkpoint, or the name of an upload, got {thing!r}."
+                "expected the identifier of a job, dataset, checkpoint or unfinished upload, or the name of an upload, got "
+                f"{thing!r}."
             )
         return f"upload {upload.name}, {upload.size:,} bytes"
     if found[1] == "job":
         job = client.job(thing).info
         return f"job {job.id}, {job.kind}, {job.state}, with results of {job.progress.done:,} {job.progress.unit}"
+    if found[1] == "parts":
+        return _unfinished(client, thing)
     if found[1] == "ds":
         dataset = client.dataset(thing)
         return f"dataset {dataset.name} ({dataset.id}), {dataset.state}" + (
@@ -59,6 +62,18 @@ def describe(client: "Client", thing: str) -> str:
     checkpoint = client.checkpoint(thing)
     made = f", made by {checkpoint.job}" if checkpoint.job else ""
     return f"checkpoint {checkpoint.name} ({checkpoint.id}), {checkpoint.architecture or checkpoint.state}{made}"
+
+
+def _unfinished(client: "Client", thing: str) -> str:
+    from service.schemas import PartUpload
+
+    begun = PartUpload.model_validate_json(client.http.send("GET", f"/v1/uploads/{thing}/parts").content)
+    if begun.upload is not None:
+        return f"parts of the complete upload {begun.name} ({begun.id}); the upload stays"
+    there = begun.parts - len(begun.missing)
+    return (
+        f"unfinished upload {begun.name} ({begun.id}), {begun.size:,} bytes, {there:,} of {begun.parts:,} parts there"
+    )
 
 
 def _names(job: "Job", thing: str) -> bool:

@@ -20,6 +20,9 @@ SHOWN = 5
 def doctor(
     data: Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON. (default: text)")] = False,
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Only check that a worker of this machine was seen lately.")
+    ] = False,
 ) -> None:
     """Look at this machine and its service, and say what is wrong and what helps.
 
@@ -27,7 +30,8 @@ def doctor(
     """
     from worker import doctor
 
-    found = doctor.look(read_settings(data=data))
+    settings = read_settings(data=data)
+    found = [doctor.worker_here(settings)] if worker else doctor.look(settings)
     if as_json:
         say(json.dumps([asdict(finding) for finding in found], indent=2))
     else:

@@ -43,7 +43,7 @@ def create_checkpoint(
         storage.require_count(session, tenant_id, settings, storage.CHECKPOINTS)
         source = _source(session, tenant_id, body)
         expected = expected_output(session, source)
-        storage.require(session, tenant_id, settings, expected + storage.JOB_BYTES)
+        storage.require(session, tenant_id, settings, expected + storage.conversion_of(source))
         return registry.create(session, Checkpoint, tenant_id, body.name, source, output_bytes=expected)[0].id
 
     request = {"make": "checkpoint", **body.model_dump(mode="json")}
@@ -78,7 +78,7 @@ def list_class_names(
     """All class names, in the order of the labels."""
     with database.read() as session:
         row = get(session, Checkpoint, tenant_id, checkpoint_id)
-        return names_page((row.info or {}).get("class_names") or [], limit, cursor)
+        return names_page(row.class_names or [], limit, cursor)
 
 
 @router.delete("/{checkpoint_id}", operation_id="delete_checkpoint", status_code=204, responses=problems(404, 409))

@@ -32,7 +32,7 @@ def _asked(
         list[Name], Query(max_length=MOST_RUNS, description="uploads: the field's TSV, or `.ndjson` with votes")
     ] = [],  # noqa: B006
     published: Annotated[
-        list[Name], Query(max_length=MOST_RUNS, description="published results to lay beside, see `/v1/published`")
+        list[Name], Query(max_length=MOST_RUNS, description="published results to show alongside, see `/v1/published`")
     ] = [],  # noqa: B006
     baseline: Annotated[
         str | None,

@@ -42,7 +42,7 @@ def create_dataset(
         else:
             source = _source(session, tenant_id, body)
         expected = expected_output(session, source, work)
-        storage.require(session, tenant_id, settings, expected + storage.JOB_BYTES)
+        storage.require(session, tenant_id, settings, expected + storage.conversion_of(source))
         return registry.create(session, Dataset, tenant_id, body.name, source, work=work, output_bytes=expected)[0].id
 
     request = {"make": "dataset", **body.model_dump(mode="json")}

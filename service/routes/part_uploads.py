@@ -1,8 +1,10 @@
 """Uploads in parts, for files that a broken connection should not make begin anew: announce, send parts, complete."""
 
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Body, Path, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
@@ -12,14 +14,16 @@ from service.dependencies import DatabaseDep, FileSettingsDep, InFlightDep, Sett
 from service.errors import DigestMismatch, InvalidRequest, NotFound, NotReady
 from service.json_bodies import JsonRoute
 from service.openapi import problems
+from service.request_turn import waiting
 from service.routes.uploads import RAW_BODY, ContentDigest
 from service.uploading import check_room, check_size, take
 from service.views import time
+from worker.settings import Settings
 from worker.store import blobs, part_uploads, registry, storage
 from worker.store.blobs import Sealed
 from worker.store.part_uploads import Damaged
 from worker.store.session import Database
-from worker.store.tables import PartUpload, Upload
+from worker.store.tables import Part, PartUpload, Upload
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=JsonRoute)
 
@@ -86,10 +90,11 @@ async def put_part(
     tenant_id: TenantId,
     database: DatabaseDep,
     settings: FileSettingsDep,
+    in_flight: InFlightDep,
     content_digest: ContentDigest = None,
 ) -> schemas.Part:
     """Stores one part: exactly `part_size` bytes, and of the last one what is left. It can be sent again."""
-    expected = await run_in_threadpool(_expected, database, tenant_id, upload_id, number)
+    expected, there = await run_in_threadpool(_expected, database, tenant_id, upload_id, number)
 
     def store(sealed: Sealed) -> schemas.Part:
         if sealed.size != expected:
@@ -99,22 +104,47 @@ async def put_part(
             part_uploads.add(session, settings.blobs, upload_id, number, sealed)
         return schemas.Part(number=number, size=sealed.size, sha256=sealed.sha256)
 
-    return await take(request, settings, content_digest, store, most=expected)
+    with in_flight.arriving(tenant_id) as arriving, in_flight.sending(upload_id, number) as alone:
+        # The announced size is charged already. A part that is sent again takes room in addition to it.
+        extra = arriving if there or not alone else None
+        return await take(request, settings, content_digest, store, most=expected, arriving=extra)
 
 
 @router.post(
     "/{upload_id}/complete",
     operation_id="complete_upload",
     response_model=schemas.Upload,
-    responses=problems(404, 409, 507),
+    responses=problems(404, 409, 429, 507),
 )
-def complete_upload(
-    upload_id: UploadId, tenant_id: TenantId, database: DatabaseDep, settings: FileSettingsDep
+async def complete_upload(
+    upload_id: UploadId, request: Request, tenant_id: TenantId, database: DatabaseDep, settings: FileSettingsDep
 ) -> schemas.Upload:
     """Makes one upload of the parts, once all are there, under the announced name; asked again, it answers the same.
 
     Every part is compared with its hash, and the whole with the one that was announced. Parts that are damaged count as
-    missing again (422)."""
+    missing again (422). One upload of yours is completed at a time (429)."""
+    found = await run_in_threadpool(_parts_of, database, tenant_id, upload_id)
+    if isinstance(found, schemas.Upload):
+        return found
+    places, threads = request.app.state.joining
+    with places.taken(tenant_id):
+        async with waiting():  # copying takes minutes, and others need the turn and the threads of requests
+            join = partial(_join, database, settings, tenant_id, upload_id)
+            return await to_thread.run_sync(join, limiter=threads)
+
+
+@router.delete("/{upload_id}/parts", operation_id="abort_upload", status_code=204, responses=problems(404))
+def abort_upload(upload_id: UploadId, tenant_id: TenantId, database: DatabaseDep, settings: SettingsDep) -> None:
+    """Forgets an upload in parts; what was made of a complete one stays."""
+    with database.write() as session:
+        _find(session, tenant_id, upload_id, lock=True)
+        part_uploads.forget(session, upload_id)
+    part_uploads.remove(settings.blobs, upload_id)
+
+
+def _parts_of(database: Database, tenant_id: str, upload_id: str) -> schemas.Upload | tuple[int, str | None, list[str]]:
+    """What was made of the upload, or else its size, its announced hash and the hashes of its parts; raises
+    :class:`NotReady` where parts are missing."""
     with database.read() as session:
         upload = _find(session, tenant_id, upload_id)
         if upload.upload_id is not None:
@@ -126,7 +156,15 @@ def complete_upload(
         raise NotReady(
             expected=f"all {part_uploads.count_of(upload):,} parts", got=f"{len(hashes):,}; not number {named}"
         )
-    check_room(upload.size, settings)
+    return upload.size, upload.sha256, hashes
+
+
+def _join(database: Database, settings: Settings, tenant_id: str, upload_id: str) -> schemas.Upload:
+    found = _parts_of(database, tenant_id, upload_id)
+    if isinstance(found, schemas.Upload):  # completed since the request was read
+        return found
+    size, announced, hashes = found
+    check_room(size, settings)
     with blobs.writing(settings.blobs) as writer:
         try:
             part_uploads.join(settings.blobs, upload_id, hashes, writer)
@@ -134,20 +172,11 @@ def complete_upload(
             writer.discard()
             return _made_meanwhile(database, tenant_id, upload_id, error.numbers)
         sealed = writer.seal()
-        if upload.sha256 is not None and upload.sha256 != sealed.sha256:
+        if announced is not None and announced != sealed.sha256:
             raise DigestMismatch(
-                expected=f"bytes of SHA-256 {upload.sha256}, as was announced", got=f"bytes of SHA-256 {sealed.sha256}"
+                expected=f"bytes of SHA-256 {announced}, as was announced", got=f"bytes of SHA-256 {sealed.sha256}"
             )
         return _complete(database, settings.blobs, tenant_id, upload_id, sealed)
-
-
-@router.delete("/{upload_id}/parts", operation_id="abort_upload", status_code=204, responses=problems(404))
-def abort_upload(upload_id: UploadId, tenant_id: TenantId, database: DatabaseDep, settings: SettingsDep) -> None:
-    """Forgets an upload in parts; what was made of a complete one stays."""
-    with database.write() as session:
-        _find(session, tenant_id, upload_id, lock=True)
-        part_uploads.forget(session, upload_id)
-    part_uploads.remove(settings.blobs, upload_id)
 
 
 def _made_meanwhile(database: Database, tenant_id: str, upload_id: str, damaged: tuple[int, ...]) -> schemas.Upload:
@@ -176,15 +205,16 @@ def _complete(database: Database, root: FilePath, tenant_id: str, upload_id: str
     return made
 
 
-def _expected(database: Database, tenant_id: str, upload_id: str, number: int) -> int:
-    """Bytes of the part, if the upload has one of this number and can take it."""
+def _expected(database: Database, tenant_id: str, upload_id: str, number: int) -> tuple[int, bool]:
+    """Bytes of the part, and whether it came before; raises where the upload has none of this number or cannot take it."""
     with database.read() as session:
         upload = _find(session, tenant_id, upload_id)
+        there = session.get(Part, (upload_id, number)) is not None
     _open(upload)
     count = part_uploads.count_of(upload)
     if number >= count:
         raise NotFound(expected=f"a part from 0 to {count - 1:,}", got=str(number))
-    return part_uploads.size_of(upload, number)
+    return part_uploads.size_of(upload, number), there
 
 
 def _open(upload: PartUpload) -> None:

@@ -18,8 +18,7 @@ from service.resources import page
 from service.uploading import take
 from worker.store import registry, storage
 from worker.store.blobs import Sealed
-from worker.store.jobs import ACTIVE
-from worker.store.tables import Job, Upload
+from worker.store.tables import Upload
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
@@ -107,7 +106,7 @@ def delete_upload(name: str, tenant_id: TenantId, database: DatabaseDep) -> None
     """Forgets an upload; refused while a conversion reads it. What was made out of it stays."""
     with database.write() as session:
         upload = _find(session, tenant_id, name)
-        users = _readers(session, upload)
+        users = registry.readers_of(session, upload)
         if users:
             raise InUse(expected="an upload that no conversion reads", got=f"one that {users[0]} reads", jobs=users)
         session.delete(upload)
@@ -120,13 +119,3 @@ def _find(session: Session, tenant_id: str, name: str) -> Upload:
         if found is not None:
             return found
     raise NotFound(expected="the name of an upload of yours", got=shown(name))
-
-
-def _readers(session: Session, upload: Upload) -> list[str]:
-    """The conversions in work that were told to read the upload's bytes."""
-    query = select(Job).where(Job.tenant_id == upload.tenant_id, Job.kind == "convert", Job.state.in_(ACTIVE))
-    return [
-        job.id
-        for job in session.scalars(query)
-        if any(file["sha256"] == upload.sha256 for file in job.spec["source"].get("files") or [])
-    ]

@@ -6,6 +6,7 @@ Derandomized, so that a run does not fail by chance; ``RADII_TEST_EXAMPLES`` ask
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.long
 EXAMPLES = int(os.environ.get("RADII_TEST_EXAMPLES", "5"))
 SEQUENCES, STEPS = 2 * EXAMPLES, 8
 HOST = {"Host": "127.0.0.1"}
+IDENTIFIER = re.compile(r"[a-z]+_[0-9a-f]{28}")
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -185,6 +187,7 @@ def restore(target: Path | sqlite3.Connection, source: Path | sqlite3.Connection
 
 @pytest.mark.filterwarnings("ignore")
 def test_sequences_of_requests_are_answered_as_documented(site: Populated) -> None:
+    answered: Counter[str] = Counter()
     followed: Counter[str] = Counter()
     kept = sqlite3.connect(":memory:")
     restore(kept, site.service.settings.data / "radii.db")
@@ -192,16 +195,26 @@ def test_sequences_of_requests_are_answered_as_documented(site: Populated) -> No
     class Sequence(site.schema.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
             restore(site.service.settings.data / "radii.db", kept)  # or Hypothesis would see another service each time
+            self.made: set[str] = set()
 
         def before_call(self, case: Any) -> None:
             case.query.pop("wait", None)
+            if not self.linked(case):
+                about_things(case, site.things)
+
+        def linked(self, case: Any) -> bool:
+            """Whether the request is about something that an earlier one of the sequence was answered."""
+            return not self.made.isdisjoint(map(str, case.path_parameters.values()))
 
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             return {"headers": HOST}
 
         def after_call(self, response: Any, case: Any) -> None:
             super().after_call(response, case)
-            followed[case.operation.label] += 1
+            if response.status_code < 300:
+                answered[case.operation.label] += 1
+                followed.update([case.operation.label] if self.linked(case) else [])
+                self.made |= set(IDENTIFIER.findall(response.content.decode(errors="replace")))
 
         def validate_response(self, response: Any, case: Any, additional_checks: Any = (), **more: Any) -> None:
             case.validate_response(response, checks=_checks())
@@ -217,6 +230,9 @@ def test_sequences_of_requests_are_answered_as_documented(site: Populated) -> No
             suppress_health_check=list(HealthCheck),
         )
     )
-    assert followed.total() > SEQUENCES
-    assert len(followed) > 5
+    assert len(answered) >= 15, answered
+    assert answered["POST /v1/jobs"] or answered["POST /v1/checkpoints"], "nothing was made of what is there"
+    of_jobs = {label for label in followed if label.startswith("GET /v1/jobs/{job_id}/")}
+    assert of_jobs - {"GET /v1/jobs/{job_id}/events"}, f"no results of a job were read: {followed}"
+    assert len(followed) >= 4 and followed.total() >= SEQUENCES // 2, followed
     assert site.service.client.get("/readyz").status_code == 200

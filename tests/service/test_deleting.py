@@ -8,7 +8,7 @@ from tests_support.over_http import Service
 from typer.testing import CliRunner
 
 from service.cli import app
-from service.commands import deleting, remote
+from service.commands import deleting, remote, usage
 from worker.store import jobs, registry
 from worker.store.jobs import NewJob
 from worker.store.tables import Checkpoint, Dataset, Job
@@ -90,7 +90,8 @@ def test_a_record_of_another_service_is_not_called_deleted(service: Service) -> 
 class TestTheCommand:
     @pytest.fixture(autouse=True)
     def connected(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(remote, "connect", lambda *_: service.connected())
+        for module in (remote, usage):
+            monkeypatch.setattr(module, "connect", lambda *_: service.connected())
 
     def _asked(self, monkeypatch: pytest.MonkeyPatch, *arguments: str, answer: str) -> tuple[int, str]:
         monkeypatch.setattr(deleting, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
@@ -116,3 +117,22 @@ class TestTheCommand:
         assert service.client.get(f"/v1/datasets/{dataset}").status_code == 200
         assert CliRunner().invoke(app, ["delete", "--yes", dataset]).exit_code == 0
         assert service.client.get(f"/v1/datasets/{dataset}").status_code == 404
+
+    def test_an_unfinished_upload_is_shown_and_deleted_as_usage_advises(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = service.client.post("/v1/uploads", json={"name": "big.npz", "size": 10}).json()
+        advice = CliRunner().invoke(app, ["usage"]).output
+        assert f"`radii delete {begun['id']}`" in advice
+        code, output = self._asked(monkeypatch, begun["id"], answer="y\n")
+        assert code == 0, output
+        assert f"unfinished upload big.npz ({begun['id']}), 10 bytes, 0 of 1 parts there" in output
+        assert service.client.get(f"/v1/uploads/{begun['id']}/parts").status_code == 404
+
+    def test_an_upload_whose_name_looks_like_the_identifier_of_an_unfinished_one_is_deleted_by_its_name(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service.client.put("/v1/uploads/parts_of_cifar.npz", content=b"x")
+        code, output = self._asked(monkeypatch, "parts_of_cifar.npz", answer="y\n")
+        assert code == 0, output
+        assert service.client.get("/v1/uploads/parts_of_cifar.npz").status_code == 404

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests_support.over_http import Service
 
+from service.in_flight import InFlight
 from service.routes import part_uploads as part_uploads_route
 from worker.store import blobs, part_uploads, registry
 from worker.store.clock import clock
@@ -113,7 +114,7 @@ def test_bytes_that_rotted_on_the_disk_are_found_and_sent_again(service: Service
     assert _complete(service, upload).json()["sha256"] == SHA256
 
 
-def test_two_who_complete_it_at_once_get_the_same_answer(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_upload_of_a_tenant_is_completed_at_a_time(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when a connection is cut while a large file is joined, and the client asks again."""
     upload = _begin(service)
     for number in range(3):
@@ -127,9 +128,41 @@ def test_two_who_complete_it_at_once_get_the_same_answer(service: Service, monke
 
     monkeypatch.setattr(part_uploads, "join", joined_late)
     answers.append(_complete(service, upload))
-    assert [answer.status_code for answer in answers] == [200, 200]
-    assert answers[0].json() == answers[1].json()
+    assert [answer.status_code for answer in answers] == [429, 200]
+    assert (
+        answers[0].headers["Retry-After"]
+        and "at most 1 completion of an upload of yours" in answers[0].json()["detail"]
+    )
+    assert _complete(service, upload).json() == answers[1].json(), "the client tries again and gets the same"
     assert not list((service.settings.blobs / "new").glob("*"))
+
+
+def test_no_request_waits_for_a_turn_while_an_upload_is_completed(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = _begin(service)
+    for number in range(3):
+        _put(service, upload, number)
+    turns, held, join = service.app.state.room.turns, [], part_uploads.join
+    monkeypatch.setattr(part_uploads, "join", lambda *args: (held.append(turns.in_use), join(*args)))
+    assert _complete(service, upload).status_code == 200
+    assert held == [0]
+
+
+def test_a_part_that_is_sent_again_is_charged_while_it_arrives(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charged: list[int] = []
+    grow = InFlight.grow
+    monkeypatch.setattr(InFlight, "grow", lambda self, *args: (charged.append(args[-1]), grow(self, *args)))
+    upload = _begin(service)
+    assert _put(service, upload, 0).status_code == 200
+    assert charged == [], "its size was charged when it was announced"
+    assert _put(service, upload, 0).status_code == 200
+    assert charged == [1_000]
+    with service.app.state.in_flight.sending(upload["id"], 1):
+        assert _put(service, upload, 1).status_code == 200
+    assert charged == [1_000, 1_000], "another request sends the same part"
 
 
 def test_room_is_asked_for_before_anything_is_sent(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +233,7 @@ def test_a_database_that_is_slow_to_tell_of_a_part_holds_up_nobody_else(
     upload, asked = _begin(service), part_uploads_route._expected
     on_the_loop: list[bool] = []
 
-    def expected(*args: Any) -> int:
+    def expected(*args: Any) -> tuple[int, bool]:
         with contextlib.suppress(RuntimeError):
             asyncio.get_running_loop()
             on_the_loop.append(True)

@@ -319,7 +319,7 @@ def test_names_of_the_checkpoints_classes_are_told(service: Service) -> None:
     names = [f"digit {number}" for number in range(10)]
     checkpoint = service.checkpoint()
     with service.database.write() as session:
-        session.get_one(Checkpoint, checkpoint).info = {"class_names": names}
+        session.get_one(Checkpoint, checkpoint).class_names = names
     job = ask(service, checkpoint=checkpoint).json()["job"]
     turn(service, claimed(service), range(1), 100)
     assert service.client.get(f"{URL}/{job}").json()["predictions"][0]["class_name"] == "digit 0"

@@ -30,6 +30,7 @@ LARGE = {
         "upload",
         "dataset",
         "checkpoint",
+        "conversion_file",
         "part",
         "part_upload",
     ),
@@ -41,7 +42,7 @@ MOST = {"sqlite": 60_000, "postgresql": 8_000}
 WHOLE = {
     "worker/store/counters:done": "a scrape adds up what all jobs have done, in one pass",
     "service/metrics:_counts": "a scrape counts jobs by state and kind in an index, and shards that are not done",
-    "worker/store/registry:_delete": "ten minutes apart, a worker looks for blobs that no row of any table names",
+    "worker/store/registry:collect": "ten minutes apart, a worker looks for blobs that no row of any table names",
     "worker/store/registry:collect_orphans": "ten minutes apart, a worker looks for files that no blob's row names",
     "worker/store/part_uploads:clean": "ten minutes apart, a worker looks for folders that no upload in parts has",
 }
@@ -52,6 +53,7 @@ MUCH = {
     "worker/store/storage:usage": "what is stored for a tenant is added up, from its rows alone",
     "worker/store/storage:_rows": "the same of its results, by the totals of its jobs",
     "worker/store/storage:_outputs": "the same of what its unfinished jobs will make",
+    "worker/store/registry:expire_uploads": "a worker compares old uploads with the files of active conversions",
     "worker/store/urgent:kept": "a request for predictions adds up those that are kept",
     "worker/store/urgent:forget_beyond": "the same where there are too many",
 } | WHOLE
@@ -71,7 +73,6 @@ COMMANDS = (
 NOT_ASKED = {
     "service/needs:_check_same_data": "the session has the row already",
     "worker/assignment:require_files": "it asks where a file is missing, to name what it was",
-    "worker/store/storage:require_within": "it asks by other functions, which are run",
     "worker/store/session:_on_sqlite_connect": "settings of a connection",
     "worker/store/tenants:any_key": "asked once, when the service starts",
     "worker/store/tenants:keys": "a command's",

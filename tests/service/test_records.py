@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import pydantic
 import pytest
 
 from rs_core.certify.decision import Certificate, Prediction
@@ -132,3 +133,14 @@ def test_what_no_run_can_have_written_is_refused(field: str, value: object, says
     with pytest.raises(InvalidResults) as caught:
         records.certificate(records.to_json(CERTIFICATE) | {field: value})
     assert says in str(caught.value)
+
+
+def test_reading_a_line_costs_little_more_than_its_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[type] = []
+    adapter = pydantic.TypeAdapter
+    monkeypatch.setattr(pydantic, "TypeAdapter", lambda kind: (built.append(kind), adapter(kind))[1])
+    records._reader.cache_clear()
+    path = tmp_path / "rows.ndjson"
+    path.write_text("".join(json.dumps(records.to_json(replace(CERTIFICATE, index=at))) + "\n" for at in range(200)))
+    assert len(records.read_ndjson(path)) == 200
+    assert built == [Certificate], "the adapter is built once, not for each line"

@@ -17,6 +17,8 @@ from service import records, results_files
 from service.errors import TooManyWait
 
 ROWS = 40_000
+LEAST = 2 * 2**30 // results_files.AT_ONCE
+"""Bytes of memory of one file, with the lowest setting."""
 
 
 def tsv(folder: Path, rows: int = ROWS, last: str = "") -> Path:
@@ -36,8 +38,8 @@ def ndjson(folder: Path) -> Path:
     return path
 
 
-def read(path: Path, rows: int = 10**6) -> Run:
-    return results_files.read_run(path, run="theirs", file=path.name, rows=rows)
+def read(path: Path, rows: int = 10**6, memory: int = LEAST) -> Run:
+    return results_files.read_run(path, run="theirs", file=path.name, rows=rows, memory=memory)
 
 
 def assert_same(one: Run, other: Run) -> None:
@@ -72,10 +74,9 @@ def test_the_other_process_says_what_is_wrong(tmp_path: Path) -> None:
         read(tsv(tmp_path), rows=ROWS - 1)
 
 
-def test_a_file_that_needs_too_much_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results_files, "MEMORY", 2**20)
+def test_a_file_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidResults, match="memory, got one that"):
-        read(tsv(tmp_path))
+        read(tsv(tmp_path), memory=2**20)
 
 
 def test_a_file_that_takes_too_long_is_refused_and_its_process_is_gone(
@@ -132,3 +133,16 @@ def test_facts_survive_the_way_back(tmp_path: Path) -> None:
     found = read(ndjson(tmp_path))
     assert asdict(found.facts)["how"]["sampling"] == "fixed"
     assert (found.facts.n, found.facts.sigma) == (1000, 0.25)
+
+
+def test_the_largest_file_that_a_comparison_takes_is_read_within_the_limits(tmp_path: Path) -> None:
+    line = ndjson(tmp_path).read_text().splitlines()[0]
+    rows = 16 * 2**20 // (len(line) + 6)
+    path = tmp_path / "full.ndjson"
+    path.write_text("".join(line.replace('"index": 0', f'"index": {at}') + "\n" for at in range(rows)))
+    assert 15 * 2**20 < path.stat().st_size <= 16 * 2**20
+    assert read(path, rows=500_000).evaluated == rows
+
+
+def test_a_tsv_of_as_many_rows_as_a_comparison_takes_is_read_within_the_limits(tmp_path: Path) -> None:
+    assert read(tsv(tmp_path, 400_000), rows=500_000).evaluated == 400_000

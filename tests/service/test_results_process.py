@@ -37,6 +37,7 @@ def run_from(path, **how):
 results_files.run_from = run_from
 results_process.main()
 """
+MEMORY = 2**30
 ANSWERING = "import sys\nsys.stdin.read()\n"
 SUPPORT = str(Path(escape.__file__).parents[1])
 
@@ -49,7 +50,7 @@ def _substituted(monkeypatch: pytest.MonkeyPatch, code: str, **more: Any) -> Non
 
 
 def _read(path: Path, rows: int = 10) -> Any:
-    return results_files.read_run(path, run="theirs", file="theirs.tsv", rows=rows)
+    return results_files.read_run(path, run="theirs", file="theirs.tsv", rows=rows, memory=MEMORY)
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def target(tmp_path: Path, results: Path) -> Iterator[dict[str, Any]]:
     """Things to reach; the input is a results file."""
-    with escape_target.things_to_reach(tmp_path, results_files.MEMORY) as found:
+    with escape_target.things_to_reach(tmp_path, MEMORY) as found:
         Path(found["input"]).write_bytes(results.read_bytes())
         Path(found["output"]).touch()
         yield found

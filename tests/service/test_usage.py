@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import text
 from tests_support import things
 from tests_support.asking import ask
 from tests_support.cli import done
@@ -174,7 +175,7 @@ def test_what_a_conversion_will_make_is_charged_before_it_is_made(limited: Limit
     assert answer.status_code == 202, answer.text
     used = {each["kind"]: each["bytes"] for each in service.client.get("/v1/usage").json()["kinds"]}
     assert used["expected_outputs"] == 2 * 200 * 64
-    refused(service.client.post("/v1/datasets", json=body | {"name": "d"}), 507, "and 29,696 more")
+    refused(service.client.post("/v1/datasets", json=body | {"name": "d"}), 507, "and 30,564 more")
 
 
 def test_the_rows_of_a_job_are_charged_before_they_are_there(limited: Limited) -> None:
@@ -241,3 +242,32 @@ def test_what_a_job_makes_beyond_the_quota_ends_it_with_one_problem_and_no_secon
         assert "at most 500,000 bytes of yours in storage (RADII_TENANT_BYTES)" in job.info.problem.detail
         assert job.info.problem.status in (413, 507)
         assert client.usage().used < 500_000
+
+
+def test_the_database_does_not_grow_by_much_more_than_a_tenant_is_charged(service: Service) -> None:
+    names = [f"{number:05}" + "x" * 195 for number in range(2_600)]  # 520,000 of the 524,288 characters there may be
+
+    def size() -> int:
+        with service.database.read() as session:
+            return int(session.scalar(text("SELECT sum(pgsize) FROM dbstat")) or 0)
+
+    put(service, "a.npz", 10)
+    before, used = size(), service.client.get("/v1/usage").json()["used"]
+    for number in range(8):
+        body = {"name": "d", "files": ["a.npz"] * 100, "class_names": names}
+        made = service.client.post("/v1/datasets", json=body).json()
+        service.checkpoint(info={"class_names": names, "provenance": {"log": "x" * 60_000}})
+        service.client.post(f"/v1/jobs/{made['job']}/cancel")
+        if number % 2:
+            assert service.client.delete(f"/v1/datasets/{made['id']}").status_code == 204
+    grown, charged = size() - before, service.client.get("/v1/usage").json()["used"] - used
+    assert grown > 10**6 and grown < 1.5 * charged
+
+
+def test_class_names_that_do_not_fit_into_the_quota_are_refused(limited: Limited) -> None:
+    service = limited(tenant_bytes=100_000)
+    put(service, "a.npz", 10)
+    names = [f"{number:05}" + "x" * 195 for number in range(1_000)]
+    body = {"name": "d", "files": ["a.npz"], "class_names": names}
+    refused(service.client.post("/v1/datasets", json=body), 413, "bytes at once")
+    assert service.client.post("/v1/datasets", json=body | {"class_names": names[:100]}).status_code == 202

@@ -1,11 +1,15 @@
 """Lists carry summaries: no field in them grows with what a user has sent, and all of it can be read elsewhere."""
 
+import json
+from typing import Any
+
 import pytest
 from tests_support.over_http import Service
 
 from rs_core.certify.decision import Certificate
 from service import row_answers
-from worker.store import results
+from worker import assignment
+from worker.store import registry, results
 from worker.store.tables import Dataset
 
 NAMES = [f"class {number} " + "x" * 180 for number in range(2_500)]
@@ -56,12 +60,44 @@ def test_a_conversion_shows_no_long_list_of_class_names(service: Service) -> Non
     made = service.client.post("/v1/datasets", json={"name": "d", "files": ["d.npz"], "class_names": NAMES})
     assert made.status_code == 202 and "class_names" not in made.json()["source"]
     job = service.client.get(f"/v1/jobs/{made.json()['job']}").json()
-    assert job["spec"]["source"]["class_names"] == NAMES[:1_000]
+    assert "class_names" not in job["spec"]["source"]
+    assert service.client.get(f"/v1/datasets/{made.json()['id']}").json()["class_names"] == NAMES[:1_000]
     for path in ("/v1/jobs", "/jobs"):
         answer = service.client.get(path)
         assert answer.status_code == 200 and NAMES[0] not in answer.text
     claim = service.claim()
-    assert claim is not None and claim.spec["source"]["class_names"] == NAMES, "the worker gets all of them"
+    assert claim is not None and "class_names" not in claim.spec["source"]
+    task = assignment.task(service.database, service.settings, claim, beat=lambda: None)
+    assert task["spec"]["source"]["class_names"] == NAMES, "the worker gets all of them"
+
+
+def test_class_names_are_not_even_read_where_they_are_not_shown(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        service.client.put(f"/v1/uploads/{number}.npz", content=str(number).encode())
+        body = {"name": "d", "files": [f"{number}.npz"], "class_names": NAMES}
+        assert service.client.post("/v1/datasets", json=body).status_code == 202
+        service.checkpoint(info={"class_names": NAMES})
+    service.client.put("/v1/uploads/spare.npz", content=b"spare")
+    read: list[int] = []
+
+    def loads(text: str) -> Any:
+        read.append(len(text))
+        return json.loads(text)
+
+    dialect = service.database.engine.dialect
+    monkeypatch.setattr(dialect, "_json_deserializer", loads, raising=False)
+    dialect._type_memos.clear()
+    for path in ("/v1/jobs?kind=convert", "/v1/datasets", "/v1/checkpoints", "/jobs", "/v1/usage"):
+        assert service.client.get(path).status_code == 200
+    assert read and service.client.delete("/v1/uploads/0.npz").status_code == 409
+    assert service.client.delete("/v1/uploads/spare.npz").status_code == 204
+    with service.database.write() as session:
+        registry.expire_uploads(session, 0.0)
+        registry.discard(session, service.settings.blobs, "a" * 64)
+        registry.collect(session, service.settings.blobs)
+    assert max(read) < FEW_KIB
 
 
 def test_a_stored_problem_of_an_older_version_is_cut(service: Service) -> None:

@@ -1,6 +1,7 @@
 """`radii doctor` names what is wrong on a machine, and what helps."""
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -175,14 +176,15 @@ def test_a_restriction_that_this_system_lacks_is_named(settings: Settings, monke
 def test_memory_limits_that_exceed_the_machine_are_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def told(total: int, **changes: int) -> tuple[str, str]:
         monkeypatch.setattr(machine_memory, "total", lambda: total * GIB)
-        memory = {"convert_memory": 16 * GIB, "decode_memory": 4 * GIB} | changes
+        memory = {"convert_memory": 16 * GIB, "decode_memory": 4 * GIB, "results_memory": GIB} | changes
         (found,) = (each for each in doctor.look(settings.model_copy(update=memory)) if each.what == "memory limits")
         return found.state, found.found
 
-    assert told(20)[0] == "good"
-    state, found = told(36, local_workers=2)
-    assert state == "good" and found.startswith("2 x 16.0 GiB for conversions (RADII_CONVERT_MEMORY) and 4.0 GiB")
-    assert told(35, local_workers=2)[0] == "worth knowing"
+    assert told(20)[0] == "worth knowing", "results files count, too"
+    assert told(21)[0] == "good"
+    state, found = told(37, local_workers=2)
+    assert state == "good" and found.startswith("2 x 16.0 GiB for conversions (RADII_CONVERT_MEMORY), 4.0 GiB")
+    assert told(36, local_workers=2)[0] == "worth knowing"
 
 
 def test_a_data_folder_that_others_can_read_is_told(settings: Settings) -> None:
@@ -208,3 +210,18 @@ def _blob(settings: Settings, content: bytes) -> blobs.Sealed:
     with blobs.writing(settings.blobs) as writer:
         writer.write(content)
         return writer.seal()
+
+
+def test_a_worker_of_this_machine_is_told_from_those_of_others_and_from_one_that_is_gone(
+    settings: Settings, database: Database
+) -> None:
+    def seen(host: str, seconds_ago: float = 0.0) -> str:
+        with database.write() as session:
+            session.execute(text("DELETE FROM worker"))
+            session.add(Worker(id="w", host=host, pid=1, info={}, seen=clock() - seconds_ago))
+        return doctor.worker_here(settings).state
+
+    assert doctor.worker_here(settings).state == "wrong"
+    assert seen(socket.gethostname()) == "good"
+    assert seen("another") == "wrong"
+    assert seen(socket.gethostname(), seconds_ago=2 * settings.seen) == "wrong"

@@ -30,9 +30,14 @@ def test_the_total_is_no_more_than_the_machine_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("total", "convert", "decode"), [(4, 4, 2), (24, 16, 6), (1024, 16, 16)], ids=["small", "medium", "large"]
+    ("total", "convert", "decode", "results"),
+    [(4, 4, 2, 2), (8, 8, 2, 2), (1024, 16, 16, 4)],
+    ids=["small", "medium", "large"],
 )
-def test_budgets_follow_the_machine(total: int, convert: int, decode: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_budgets_follow_the_machine(
+    total: int, convert: int, decode: int, results: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(machine_memory, "total", lambda: total * GIB)
     found = Settings()
     assert (found.convert_memory, found.decode_memory) == (convert * GIB, decode * GIB)
+    assert found.results_memory == results * GIB

@@ -1,5 +1,6 @@
 """What the tables have in common: their base, the types of their columns, times by the database's clock."""
 
+import json
 from typing import Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, Dialect, Float, MetaData, String, TypeDecorator, text
@@ -45,6 +46,11 @@ class Base(DeclarativeBase):
 def created() -> Mapped[float]:
     """A column of when the row was written."""
     return mapped_column(default=clock())
+
+
+def json_size(*values: Any) -> int:
+    """Bytes of values as JSON, as a row stores them; what is empty or None takes none."""
+    return sum(len(json.dumps(value)) for value in values if value)
 
 
 def partial(condition: str) -> dict[str, Any]:

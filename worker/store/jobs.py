@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from worker.store import counters
 from worker.store.clock import clock, instant
+from worker.store.columns import json_size
 from worker.store.conditions import is_ready
 from worker.store.result_tables import JobSummary
 from worker.store.session import new_id
@@ -50,7 +51,7 @@ SOURCES = {
 
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """What a submission needs beside its specification: what it is about, and how it is cut."""
+    """What a submission needs in addition to its specification: what it is about, and how it is cut."""
 
     tenant_id: str
     kind: str
@@ -90,6 +91,7 @@ def submit(session: Session, new: NewJob) -> Job:
         priority=new.priority,
         deadline=None if new.seconds_to_end is None else clock() + new.seconds_to_end,
         estimated_seconds=new.estimated_seconds,
+        stored=json_size(new.spec),
         needs_id=new.needs_id,
         auto=new.auto,
         content_key=new.content_key,
@@ -237,11 +239,31 @@ def delete(session: Session, job_id: str) -> bool:
     if lock(session, job_id) not in TERMINAL or active_dependents(session, job_id):
         return False
     counters.keep_done(session, job_id)
-    dataset_id = session.scalar(select(Job.dataset_id).where(Job.id == job_id))
+    used = select(Job.dataset_id, Job.test_dataset_id, Job.checkpoint_id).where(Job.id == job_id)
+    dataset_id, test_dataset_id, checkpoint_id = session.execute(used).one()
     session.execute(update(Job).where(Job.needs_id == job_id).values(needs_id=None))
     session.execute(sql_delete(Job).where(Job.id == job_id))
     _delete_attached(session, dataset_id)
+    for used_dataset in filter(None, (dataset_id, test_dataset_id)):
+        strip_deleted(session, Dataset, used_dataset)
+    if checkpoint_id is not None:
+        strip_deleted(session, Checkpoint, checkpoint_id)
     return True
+
+
+def strip_deleted(session: Session, table: type[Dataset] | type[Checkpoint], row_id: str) -> None:
+    """Frees what a deleted dataset or checkpoint still holds, once no job is left whose report describes it."""
+    if session.scalar(select(table.state).where(table.id == row_id)) != "deleted":
+        return
+    described = Job.kind.not_in(("convert", "train") if table is Checkpoint else ("convert",))
+    columns = (Job.checkpoint_id,) if table is Checkpoint else (Job.dataset_id, Job.test_dataset_id)
+    queries = (select(Job.id).where(column == row_id, described).limit(1) for column in columns)
+    if any(session.scalar(query) is not None for query in queries):
+        return
+    source = session.scalar(select(table.source).where(table.id == row_id)) or {}
+    emptied = {"source": {"sha256": source.get("sha256")}, "class_names": None, "problem": None, "stored": 0}
+    emptied |= {"info": None} if table is Checkpoint else {}
+    session.execute(update(table).where(table.id == row_id).values(**emptied))
 
 
 def _delete_attached(session: Session, dataset_id: str | None) -> None:

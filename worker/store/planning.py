@@ -259,7 +259,7 @@ def _check_grid(spec: CertifySpec, dataset: Dataset) -> None:
 
 def _check_names(checkpoint: Checkpoint, dataset: Dataset) -> None:
     """Equal names in another order would give every label another meaning."""
-    known, found = (checkpoint.info or {}).get("class_names") or [], dataset.class_names or []
+    known, found = checkpoint.class_names or [], dataset.class_names or []
     if known and sorted(known) == sorted(found) and list(known) != list(found):
         raise Mismatch(
             expected=f"classes in the order of checkpoint {checkpoint.id} ({', '.join(known[:5])}, ...)",
@@ -276,7 +276,7 @@ def check_training(
     known_data = _known(dataset)
     training_checks.check_training(spec, known_data, _known(test_dataset) if test_dataset is not None else None)
     if start is not None and trains_a_mix(spec.method):
-        start_checks.check_start_of(spec, make_info("start_from", start.info or {}), known_data)
+        start_checks.check_start_of(spec, make_info("start_from", start.record), known_data)
     elif start is not None:
         constants = (start.info or {}).get("normalization")
         known = None if constants is None else Normalization(**constants)

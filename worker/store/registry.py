@@ -1,7 +1,7 @@
-"""Uploads, data sets and checkpoints: what tenants own, and which blob each rests on.
+"""Uploads, datasets and checkpoints: what tenants own, and the blob of each.
 
-A data set or a checkpoint is ``pending`` until the job that makes it ends, then ``ready`` or ``rejected`` with its
-problem; ``deleted`` rows stay for the jobs that name them and are shown to nobody, nor are data sets that are ``attached``
+A dataset or a checkpoint is ``pending`` until the job that makes it ends, then ``ready`` or ``rejected`` with its
+problem; ``deleted`` rows stay for the jobs that name them and are shown to nobody, nor are datasets that are ``attached``
 to the one job that they came with. Functions take a session and never commit.
 """
 
@@ -9,15 +9,16 @@ import time
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, delete, select
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from worker.store import blobs, holds, jobs
 from worker.store.clock import clock, instant
-from worker.store.conditions import keeps_place
+from worker.store.columns import json_size
+from worker.store.conditions import keeps_place, unindexed
 from worker.store.session import Database, new_id
-from worker.store.tables import Blob, Checkpoint, Dataset, Job, Shard, Upload
+from worker.store.tables import Blob, Checkpoint, ConversionFile, Dataset, Job, Shard, Upload
 
 PENDING, READY, REJECTED, DELETED = "pending", "ready", "rejected", "deleted"
 ATTACHED = jobs.ATTACHED
@@ -70,18 +71,20 @@ def create(
     work: int = 1,
     output_bytes: int = 0,
 ) -> tuple[Made, Job]:
-    """A pending data set or checkpoint and the job that converts ``source`` into it; ``work`` is how many images are to be
+    """A pending dataset or checkpoint and the job that converts ``source`` into it; ``work`` is how many images are to be
     made for it, where they are counted, and ``output_bytes`` the estimated size of what it makes."""
     word, prefix = ("dataset", "ds") if kind is Dataset else ("checkpoint", "ckpt")
-    # Class names may be large: they are in the job's specification, and once the row is ready in its own column.
+    # Class names may be large. They are in a column of the dataset and nowhere else; the worker reads them there.
     origin = {key: value for key, value in source.items() if key != "class_names"}
     row = kind(id=new_id(prefix), tenant_id=tenant_id, name=name, state=PENDING, source=origin)
+    row.class_names = source.get("class_names")
+    _measure(row)
     session.add(row)
     session.flush()
     new = jobs.NewJob(
         tenant_id=tenant_id,
         kind="convert",
-        spec={"kind": "convert", word: row.id, "source": source}
+        spec={"kind": "convert", word: row.id, "source": origin}
         | ({"output_bytes": output_bytes} if output_bytes else {}),
         shards=[(0, 1)],
         total=1,
@@ -89,11 +92,15 @@ def create(
         dataset_id=row.id if kind is Dataset else None,
         checkpoint_id=row.id if kind is Checkpoint else None,
     )
-    return row, jobs.submit(session, new)
+    job = jobs.submit(session, new)
+    digests = {file["sha256"] for part in ("files", "parts") for file in source.get(part) or []}
+    session.add_all(ConversionFile(job_id=job.id, sha256=sha256) for sha256 in digests)
+    session.flush()
+    return row, job
 
 
 def attach(session: Session, tenant_id: str, columns: dict[str, Any]) -> Dataset:
-    """The data set that comes with one job; ``columns`` say what it is, and which blob it rests on."""
+    """The dataset that comes with one job; ``columns`` say what it is, and which blob it rests on."""
     row = Dataset(id=new_id("ds"), tenant_id=tenant_id, name="images of a request", state=ATTACHED, source={})
     for name, value in columns.items():
         setattr(row, name, value)
@@ -116,12 +123,22 @@ def create_trained(session: Session, tenant_id: str, name: str, job_id: str) -> 
 
 
 def make_ready(session: Session, row: Dataset | Checkpoint, columns: dict[str, Any]) -> None:
-    """What a data set or a checkpoint turned out to be."""
-    if row.state == PENDING:
-        row.state = READY
-        for name, value in columns.items():
-            setattr(row, name, value)
-        session.flush()
+    """What a dataset or a checkpoint turned out to be."""
+    if row.state != PENDING:
+        return
+    if columns.get("info"):
+        info = dict(columns["info"])
+        columns = columns | {"class_names": info.pop("class_names", None), "info": info}
+    row.state = READY
+    for name, value in columns.items():
+        setattr(row, name, value)
+    _measure(row)
+    session.flush()
+
+
+def _measure(row: Dataset | Checkpoint) -> None:
+    """Notes how much the row is charged for."""
+    row.stored = json_size(row.source, row.class_names, getattr(row, "info", None))
 
 
 def users_of(session: Session, row: Dataset | Checkpoint) -> list[str]:
@@ -137,10 +154,12 @@ def users_of(session: Session, row: Dataset | Checkpoint) -> list[str]:
 
 
 def remove(session: Session, row: Dataset | Checkpoint) -> None:
-    """Hides the row for good and lets go of its blob; reports on jobs that used it still name the blob's hash."""
+    """Hides the row for good and lets go of its blob. Reports on jobs that used it still name what it was; once there is no
+    such job, only the blob's hash is kept."""
     row.source = row.source | {"sha256": row.sha256}
     row.state, row.sha256 = DELETED, None
     session.flush()
+    jobs.strip_deleted(session, type(row), row.id)
 
 
 def collect(session: Session, root: Path, grace: float = BLOB_GRACE, most: int = MOST_AT_ONCE) -> int:
@@ -149,32 +168,30 @@ def collect(session: Session, root: Path, grace: float = BLOB_GRACE, most: int =
     if holds.held(session, root):
         return 0
     old = Blob.created < instant() - grace
-    return _delete(session, root, select(Blob.sha256).where(old, _unused(session)).limit(most), old)
+    return _delete(session, root, select(Blob.sha256).where(old, _unused()).limit(most), old)
 
 
 def discard(session: Session, root: Path, sha256: str) -> None:
     """Deletes a blob that its only user has just let go of, whatever its age, unless somebody else refers to it or holds the
     folder."""
     if not holds.held(session, root):
-        _delete(session, root, select(Blob.sha256).where(Blob.sha256 == sha256, _unused(session)))
+        _delete(session, root, select(Blob.sha256).where(Blob.sha256 == sha256, _unused(sha256)))
 
 
-def _unused(session: Session) -> ColumnElement[bool]:
-    """That nothing refers to a blob."""
+def _unused(sha256: str | None = None) -> ColumnElement[bool]:
+    """That nothing refers to a blob; with ``sha256``, of this blob alone, so that no table is read from end to end."""
     snapshot, votes = Shard.resume["sha256"].as_string(), Job.output["sha256"].as_string()
+    # Only these jobs have such an output, and an index finds them.
+    voting = select(votes).where(Job.state.in_(jobs.ACTIVE | jobs.TERMINAL), Job.kind == "soft_labels")
+    reading = select(ConversionFile.sha256).join(Job, Job.id == ConversionFile.job_id)
     used = [
-        *(select(column).where(column.is_not(None)) for column in (Upload.sha256, Dataset.sha256, Checkpoint.sha256)),
-        select(snapshot).where(keeps_place(), snapshot.is_not(None)),
-        select(votes).where(votes.is_not(None)),
+        *((column, select(column)) for column in (Upload.sha256, Dataset.sha256, Checkpoint.sha256)),
+        (snapshot, select(snapshot).where(keeps_place())),
+        (votes, voting),
+        (ConversionFile.sha256, reading.where(Job.state.in_(jobs.ACTIVE))),
     ]
-    waiting = session.scalars(select(Job.spec).where(Job.kind == "convert", Job.state.in_(jobs.ACTIVE)))
-    sources = {
-        file["sha256"]
-        for spec in waiting
-        for kind in ("files", "parts")
-        for file in spec.get("source", {}).get(kind, [])
-    }
-    return and_(*(Blob.sha256.not_in(query) for query in used), Blob.sha256.not_in(sources))
+    wanted = [(column.is_not(None) if sha256 is None else column == sha256, query) for column, query in used]
+    return and_(*(Blob.sha256.not_in(query.where(condition)) for condition, query in wanted))
 
 
 def _delete(session: Session, root: Path, chosen: Select[str], *still: ColumnElement[bool]) -> int:
@@ -212,19 +229,20 @@ def expire_uploads(session: Session, ttl: float) -> int:
 
     A conversion keeps the files that it names, and no others: one tenant's work does not keep another's uploads.
     """
-    old = select(Upload.id, Upload.tenant_id, Upload.sha256).where(Upload.created < instant() - ttl)
-    needed = _needed_by_conversions(session)
-    gone = [id for id, tenant_id, sha256 in session.execute(old) if (tenant_id, sha256) not in needed]
+    old = select(Upload.id).where(Upload.created < instant() - ttl, ~exists(_readers(Upload.tenant_id, Upload.sha256)))
+    gone = list(session.scalars(old))
     for start in range(0, len(gone), MOST_AT_ONCE):
         session.execute(delete(Upload).where(Upload.id.in_(gone[start : start + MOST_AT_ONCE])))
     return len(gone)
 
 
-def _needed_by_conversions(session: Session) -> set[tuple[str, str]]:
-    """Tenant and SHA-256 of each file that a conversion has been told to read and has not finished with."""
-    active = select(Job.tenant_id, Job.spec).where(Job.kind == "convert", Job.state.in_(jobs.ACTIVE))
-    return {
-        (tenant_id, file["sha256"])
-        for tenant_id, spec in session.execute(active)
-        for file in spec["source"].get("files") or []
-    }
+def readers_of(session: Session, upload: Upload) -> list[str]:
+    """The tenant's conversions that have not ended and read the upload's bytes."""
+    return list(session.scalars(_readers(upload.tenant_id, upload.sha256).order_by(Job.id)))
+
+
+def _readers(tenant_id: Any, sha256: Any) -> Select[str]:
+    """Conversions that have not ended and read a file; the values may be columns of another table."""
+    query = select(Job.id).join(ConversionFile, ConversionFile.job_id == Job.id)
+    mine = unindexed(Job.tenant_id) == tenant_id  # few conversions read a file, and a tenant may have many jobs
+    return query.where(ConversionFile.sha256 == sha256, mine, unindexed(Job.state).in_(jobs.ACTIVE))

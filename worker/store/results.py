@@ -281,14 +281,20 @@ def certificates(session: Session, job_id: str, *, after: int = -1, limit: int |
 
 def certificates_at(session: Session, job_id: str, indices: Sequence[int]) -> list[Certificate]:
     """A job's certificates of some inputs, in the order of their index."""
+    return list(each_certificate_at(session, job_id, indices))
+
+
+def each_certificate_at(
+    session: Session, job_id: str, indices: Sequence[int], *, without_counts: bool = False
+) -> Iterator[Certificate]:
+    """The same one by one, so that not all are in memory; ``without_counts`` their class counts are not even read."""
     procedure = _procedure(session, job_id)
-    parts = (indices[first : first + AT_ONCE] for first in range(0, len(indices), AT_ONCE))
-    found = [
-        _certificate(fields, procedure)
-        for part in parts
-        for fields in rows.read(session, CertificateRow, Certificate, job_id, CertificateRow.index.in_(part))
-    ]
-    return sorted(found, key=lambda row: row.index)
+    ordered = sorted(indices)
+    left_out = rows.LISTS if without_counts else ()
+    for first in range(0, len(ordered), AT_ONCE):
+        wanted = CertificateRow.index.in_(ordered[first : first + AT_ONCE])
+        for fields in rows.read(session, CertificateRow, Certificate, job_id, wanted, without=left_out):
+            yield _certificate(fields, procedure)
 
 
 def _procedure(session: Session, job_id: str) -> dict[str, Any]:
@@ -303,7 +309,7 @@ def _of_the_job(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _certificate(fields: dict[str, Any], procedure: dict[str, Any]) -> Certificate:
-    lists = {name: tuple(fields[name] or ()) for name in ("counts0", "counts", "standard")}
+    lists = {name: tuple(fields.get(name) or ()) for name in rows.LISTS}
     return Certificate(**fields | lists, **procedure)
 
 

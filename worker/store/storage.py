@@ -6,7 +6,8 @@ it, too. Deleting frees quota at once. Active work is charged for what it will s
 a conversion.
 
 Row sizes are estimates for both databases, with their indexes: ``ROW_BYTES`` for a result and ``CLASS_BYTES`` more for
-each class, whose votes it holds as JSON; ``JOB_BYTES`` for a job with its specification, shards and events.
+each class, whose votes it holds as JSON; ``JOB_BYTES`` for a job with its shards and events. Specifications, class names and
+records of checkpoints, which tenants write, are charged by their length (the columns ``stored``).
 
 Functions take a session and never commit. Callers that add something call :func:`hold` first, so that concurrent additions are
 counted one after the other.
@@ -23,6 +24,7 @@ from sqlalchemy.orm import Session
 from rs_core.errors import BeyondStorage, StorageUsedUp
 from worker.settings import Settings
 from worker.store import jobs
+from worker.store.columns import json_size
 from worker.store.registry import DELETED
 from worker.store.result_tables import JobSummary
 from worker.store.tables import (
@@ -135,6 +137,9 @@ def usage(session: Session, tenant_id: str, *, without_output_of: str | None = N
     )
     begun, announced = session.execute(parts).one()
     sizes[PARTS] = begun, announced
+    for kind, table in ((DATASETS, Dataset), (CHECKPOINTS, Checkpoint)):
+        count, size = sizes.get(kind, (0, 0))
+        sizes[kind] = count, size + _texts(session, table, tenant_id)
     sizes[RESULTS] = _rows(session, tenant_id)
     sizes[OUTPUTS] = _outputs(session, tenant_id, without_output_of)
     order = (UPLOADS, PARTS, DATASETS, CHECKPOINTS, PREDICTIONS, SOFT_LABELS, SNAPSHOTS, RESULTS, OUTPUTS)
@@ -221,6 +226,12 @@ def rows_of(kind: str, total: int, num_classes: int) -> int:
     return JOB_BYTES + total * (ROW_BYTES + votes)
 
 
+def conversion_of(source: dict[str, Any]) -> int:
+    """Bytes of the job that converts ``source``, and of the row that it makes."""
+    names = json_size(source.get("class_names"))
+    return JOB_BYTES + names + 2 * json_size({key: value for key, value in source.items() if key != "class_names"})
+
+
 def _used_up(settings: Settings, used: int, needed: int) -> StorageUsedUp:
     more = f" and {needed:,} more" if needed else ""
     return StorageUsedUp(expected=_quota(settings), got=f"{used:,} bytes{more}; {HELP}", where="storage")
@@ -287,7 +298,14 @@ def _rows(session: Session, tenant_id: str) -> tuple[int, int]:
     )
     count, size = session.execute(query).one()
     keys = session.scalar(select(func.count()).select_from(Idempotency).where(Idempotency.tenant_id == tenant_id)) or 0
-    return count, int(size) + count * JOB_BYTES + keys * KEY_BYTES
+    return count, int(size) + _texts(session, Job, tenant_id) + count * JOB_BYTES + keys * KEY_BYTES
+
+
+def _texts(session: Session, table: type[Dataset] | type[Checkpoint] | type[Job], tenant_id: str) -> int:
+    """Bytes of the JSON columns of the tenant's rows, out of an index alone."""
+    return int(
+        session.scalar(select(func.coalesce(func.sum(table.stored), 0)).where(table.tenant_id == tenant_id)) or 0
+    )
 
 
 def _outputs(session: Session, tenant_id: str, without: str | None) -> tuple[int, int]:

@@ -103,13 +103,18 @@ class Part(Base):
 
 
 class Dataset(Base):
-    """A data set: pending until its conversion ends, then ready (what it is) or rejected (why).
+    """A dataset: pending until its conversion ends, then ready (what it is) or rejected (why).
 
-    ``eight_bit``: whether all pixels are whole multiples of 1/255; unknown of data sets that are older than the column.
+    ``eight_bit``: whether all pixels are whole multiples of 1/255; unknown of datasets that are older than the column.
+    ``class_names`` of a pending dataset are those that the conversion has to use. ``stored`` are the bytes of its JSON
+    columns.
     """
 
     __tablename__ = "dataset"
-    __table_args__ = (Index("ix_dataset_tenant_id_id", "tenant_id", "id"),)
+    __table_args__ = (
+        Index("ix_dataset_tenant_id_id", "tenant_id", "id"),
+        Index("ix_dataset_tenant_id_stored", "tenant_id", "stored"),
+    )
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
     name: Mapped[str] = mapped_column(String(255))
@@ -124,13 +129,21 @@ class Dataset(Base):
     class_names: Mapped[list[Any] | None]
     eight_bit: Mapped[bool | None]
     created: Mapped[float] = created()
+    stored: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class Checkpoint(Base):
-    """A trained base classifier: pending until its conversion or training ends, then ready or rejected."""
+    """A trained base classifier: pending until its conversion or training ends, then ready or rejected.
+
+    ``info`` is the record of its file without the class names, which may be large and have a column of their own.
+    ``stored`` are the bytes of its JSON columns.
+    """
 
     __tablename__ = "checkpoint"
-    __table_args__ = (Index("ix_checkpoint_tenant_id_id", "tenant_id", "id"),)
+    __table_args__ = (
+        Index("ix_checkpoint_tenant_id_id", "tenant_id", "id"),
+        Index("ix_checkpoint_tenant_id_stored", "tenant_id", "stored"),
+    )
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
     name: Mapped[str] = mapped_column(String(255))
@@ -145,6 +158,13 @@ class Checkpoint(Base):
     method: Mapped[str | None] = mapped_column(String(100))
     info: Mapped[dict[str, Any] | None]
     created: Mapped[float] = created()
+    stored: Mapped[int] = mapped_column(default=0, server_default="0")
+    class_names: Mapped[list[Any] | None]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The record of its file, with the class names."""
+        return (self.info or {}) | ({"class_names": self.class_names} if self.class_names else {})
 
 
 class Job(Base):
@@ -153,7 +173,7 @@ class Job(Base):
     ``needs_id`` is a job that must succeed before this one can be claimed; ``auto`` says that a job was made because
     another one needs it; ``content_key`` names what a job computes, so that it is done once and found again. After
     ``deadline`` nobody begins with a part of it; ``ends_as`` is the state that a job goes to when its last part has been
-    handed back; ``estimated_seconds`` is the work that it was admitted with.
+    handed back; ``estimated_seconds`` is the work that it was admitted with; ``stored`` are the bytes of ``spec``.
 
     The partial indexes hold only the jobs that a claim or a sweep looks for. A query uses one of them if it repeats the
     condition word for word: see ``store.conditions``.
@@ -165,6 +185,7 @@ class Job(Base):
         Index("ix_job_tenant_id_state_id", "tenant_id", "state", "id"),
         Index("ix_job_tenant_id_kind_id", "tenant_id", "kind", "id"),
         Index("ix_job_tenant_id_content_key", "tenant_id", "content_key"),
+        Index("ix_job_tenant_id_stored", "tenant_id", "stored"),
         Index("ix_job_state_kind", "state", "kind"),
         Index("ix_job_dataset_id_kind", "dataset_id", "kind"),
         Index("ix_job_checkpoint_id_kind", "checkpoint_id", "kind"),
@@ -198,6 +219,15 @@ class Job(Base):
     created: Mapped[float] = created()
     started: Mapped[float | None]
     finished: Mapped[float | None]
+    stored: Mapped[int] = mapped_column(default=0, server_default="0")
+
+
+class ConversionFile(Base):
+    """A file that a conversion reads: an upload, or the file of a checkpoint that it composes."""
+
+    __tablename__ = "conversion_file"
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
 
 
 class Shard(Base):

@@ -146,6 +146,14 @@ class _Made:
         yield t.Dataset, (self._dataset(number) for number in range(self.things))
         yield t.Checkpoint, (self._checkpoint(number) for number in range(self.things))
         yield t.Job, self.jobs
+        yield (
+            t.ConversionFile,
+            (
+                {"job_id": row["id"], "sha256": row["spec"]["source"]["files"][0]["sha256"]}
+                for row in self.jobs
+                if row["kind"] == "convert"
+            ),
+        )
         yield JobSummary, (self._summary(number, row) for number, row in enumerate(self.jobs))
         yield t.Shard, (shard for row in self.jobs for shard in self._shards(row))
         yield t.Event, (event for row in self.jobs for event in self._events(row))

@@ -108,7 +108,7 @@ def test_a_training_that_cannot_be_built_is_refused_before_it_is_queued() -> Non
 
 
 def test_equal_class_names_in_another_order_are_refused() -> None:
-    checkpoint = _checkpoint(num_classes=2, info={"class_names": ["cat", "dog"]})
+    checkpoint = _checkpoint(num_classes=2, class_names=["cat", "dog"])
     with pytest.raises(Mismatch, match=r"order of checkpoint ckpt_1 \(cat, dog, ...\), got dog, cat"):
         _certify(_dataset(num_classes=2, class_names=["dog", "cat"]), checkpoint)
     assert _certify(_dataset(num_classes=2, class_names=["cat", "dog"]), checkpoint)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import IntegrityError
 from tests_support import things
 
@@ -155,16 +155,41 @@ def test_going_down_deletes_the_jobs_that_the_older_version_cannot_read_and_what
     every -= {mixed, audits[mixed]}
     assert _jobs_that_rows_name(database) == [every] * 5
     with database.read() as session:
-        assert session.get_one(tables.Job, certify).spec == {"bound": "one_sided"}
-        assert session.get_one(tables.Job, train).needs_id is None
+        wanted = select(tables.Job.spec, tables.Job.needs_id)
+        assert session.execute(wanted.where(tables.Job.id == certify)).one().spec == {"bound": "one_sided"}
+        assert session.execute(wanted.where(tables.Job.id == train)).one().needs_id is None
 
     schema.migrate(database.engine, "0005")
     every = {certify, audits[certify], train}
     assert _jobs_that_rows_name(database) == [every] * 5
     with database.read() as session:
-        assert session.get(tables.Dataset, attached) is None
+        assert session.scalar(select(tables.Dataset.id).where(tables.Dataset.id == attached)) is None
         assert session.scalar(text("SELECT count(*) FROM dataset")) == 1
     schema.migrate(database.engine)
+
+
+def test_class_names_and_files_of_conversions_move_to_their_places_and_back(database: Database) -> None:
+    names, file = ["a", "b"], {"name": "f", "sha256": "a" * 64}
+    with database.write() as session:
+        tenant_id = things.tenant_in(session)
+        source = {"files": [file], "class_names": names}
+        dataset, job = registry.create(session, tables.Dataset, tenant_id, "d", source)
+        checkpoint, _ = registry.create(session, tables.Checkpoint, tenant_id, "c", {"files": []})
+        registry.make_ready(session, checkpoint, {"info": {"class_names": names, "sigma": 1.0}})
+    before = dataset.stored, job.stored, checkpoint.stored
+    schema.migrate(database.engine, "0009")
+    with database.read() as session:
+        wanted = select(tables.Job.spec).where(tables.Job.id == job.id)
+        assert session.scalar(wanted)["source"] == source  # type: ignore[index]
+        assert session.scalar(select(tables.Checkpoint.info)) == {"class_names": names, "sigma": 1.0}
+    schema.migrate(database.engine)
+    with database.read() as session:
+        found = session.get_one(tables.Job, job.id), session.get_one(tables.Dataset, dataset.id)
+        assert (found[0].spec["source"], found[1].class_names) == ({"files": [file]}, names)
+        assert session.scalars(select(tables.ConversionFile.sha256)).all() == ["a" * 64]
+        ready = session.get_one(tables.Checkpoint, checkpoint.id)
+        assert (ready.class_names, ready.info) == (names, {"sigma": 1.0})
+        assert (found[1].stored, found[0].stored, ready.stored) == before
 
 
 def _submitted(database: Database, kind: str, spec: dict[str, Any], **more: Any) -> str:

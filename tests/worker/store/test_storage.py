@@ -13,6 +13,7 @@ from rs_core.errors import BeyondStorage, StorageUsedUp
 from worker import commit
 from worker.settings import Settings
 from worker.store import jobs, part_uploads, registry, storage
+from worker.store.columns import json_size
 from worker.store.result_tables import JobSummary
 from worker.store.session import Database
 from worker.store.tables import Blob, Checkpoint, Dataset, Idempotency, Job, Shard
@@ -57,14 +58,23 @@ def test_everything_that_a_tenant_stores_counts(database: Database, tenant_id: s
         train = _job(session, tenant_id, "train")
         session.get_one(Shard, (train.id, 0)).resume = {"sha256": _blob(session, "s", 1_000_000)}
         _job(session, tenant_id, "certify", total=7, checkpoint_id="c")
-        registry.create(session, Dataset, tenant_id, "made", {"files": []}, output_bytes=2**40)
+        source = {"files": [{"name": "a", "sha256": "a" * 64}], "class_names": ["cat", "dog"]}
+        made, conversion = registry.create(session, Dataset, tenant_id, "made", source, output_bytes=2**40)
         session.add(Idempotency(tenant_id=tenant_id, key="k", body_hash="", resource_id="x"))
     found = _sizes(database, tenant_id)
-    rows = 4 * storage.JOB_BYTES + 10 * storage.ROW_BYTES + 7 * 10 * storage.CLASS_BYTES + storage.KEY_BYTES
+    names, origin = json_size(source["class_names"]), json_size({"files": source["files"]})
+    assert made.stored == names + origin and storage.conversion_of(source) >= made.stored + storage.JOB_BYTES
+    rows = (
+        json_size(conversion.spec)
+        + 4 * storage.JOB_BYTES
+        + 10 * storage.ROW_BYTES
+        + 7 * 10 * storage.CLASS_BYTES
+        + storage.KEY_BYTES
+    )
     assert found == {
         "uploads": (1, 1),
         "part_uploads": (1, 10),
-        "datasets": (1, 100),
+        "datasets": (1, 100 + names + origin),
         "checkpoints": (1, 1_000),
         "predictions": (1, 10_000),
         "soft_labels": (1, 100_000),
@@ -73,7 +83,7 @@ def test_everything_that_a_tenant_stores_counts(database: Database, tenant_id: s
         "expected_outputs": (1, 2**40),
     }
     with database.read() as session:
-        assert storage.usage(session, tenant_id).size == 1_111_101 + 10 + rows + 2**40
+        assert storage.usage(session, tenant_id).size == 1_111_101 + 10 + names + origin + rows + 2**40
         assert storage.usage(session, things.tenant_in(session, "other")).size == 0
 
 
@@ -225,6 +235,29 @@ def test_several_processes_exceed_the_quota_by_little_with_small_additions(
                     name = f"{process}-{number}"
                     registry.put_upload(session, tenant_id, name, _blob(session, name, 100))
         assert 100_000 < storage.usage(session, tenant_id).size <= 100_000 + 2 * 1_000
+
+
+def test_what_a_deleted_dataset_still_holds_is_charged_and_goes_with_the_last_job_that_it_describes(
+    database: Database, tenant_id: str
+) -> None:
+    names = ["cat", "dog"]
+    with database.write() as session:
+        dataset, conversion = registry.create(session, Dataset, tenant_id, "d", {"class_names": names, "files": []})
+        checkpoint, _ = registry.create(session, Checkpoint, tenant_id, "c", {"files": []})
+        registry.make_ready(session, checkpoint, {"info": {"class_names": names, "sigma": 1.0}})
+        jobs.cancel(session, conversion.id)
+        dataset.state = "ready"
+        job = _job(session, tenant_id, "certify", dataset_id=dataset.id, checkpoint_id=checkpoint.id)
+        jobs.cancel(session, job.id)
+        for row in (dataset, checkpoint):
+            registry.remove(session, row)
+        assert (dataset.class_names, checkpoint.class_names) == (names, names), "a report still describes them"
+        assert dataset.stored and checkpoint.stored
+        jobs.delete(session, job.id)
+        for row in (dataset, checkpoint):
+            session.refresh(row)
+            assert (row.class_names, row.stored, row.source) == (None, 0, {"sha256": None})
+        assert checkpoint.info is None
 
 
 def test_an_upload_in_parts_is_charged_and_counted_until_it_is_completed(database: Database, tenant_id: str) -> None:
