@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
@@ -40,7 +41,7 @@ from service.routes import (
     uploads,
     usage,
 )
-from service.scrapes import Scrapes
+from service.scrapes import Scrapes, Shared
 from service.watch import Watch
 from worker import decoder
 from worker.decoding import Decoder
@@ -107,6 +108,7 @@ def create_app(
     app.state.registry = CollectorRegistry()
     app.state.registry.register(QueueCollector(app.state.database, settings))
     app.state.scrapes = Scrapes(app.state.registry)
+    app.state.readiness = Shared(partial(health.readiness, app.state.database, settings))
     app.state.presence = Presence(app.state.database, settings)
     app.state.room = Room(settings, app.state.registry)
     credentials = Credentials(app.state.database, require_key=require_key)

@@ -1,11 +1,14 @@
-"""Answers to scrapes of the metrics: one is made at a time, and concurrent scrapes share it.
+"""Answers that are the same for everybody, metrics and readiness: one is made at a time, and concurrent requests share it.
 
-A waiting scrape holds no thread, so many scrapes at once cannot delay other requests. An answer that took long to make is kept
-for a while: scrapes then take at most a tenth of the database's time.
+A waiting request holds no thread, so many of them at once cannot delay others. Metrics that took long to make are kept for a
+while: scrapes then take at most a tenth of the database's time.
 """
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from time import monotonic
+from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.concurrency import run_in_threadpool
@@ -13,30 +16,43 @@ from starlette.concurrency import run_in_threadpool
 LONG = 0.25
 """Seconds from which on an answer took long to make."""
 KEPT = 9
-"""Times as long as it took to make, such an answer is kept."""
+"""Times as long as it took to make, such metrics are kept."""
+T = TypeVar("T")
 
 
-class Scrapes:
-    """The answers of one event loop."""
+class Shared(Generic[T]):
+    """An answer that everybody gets, made in a thread. For one event loop.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-        self._making: asyncio.Task[bytes] | None = None
-        self._kept, self._kept_until = b"", 0.0
+    Args:
+        make: Makes the answer.
+        kept: An answer that took longer than ``LONG`` is kept for this many times as long as it took.
+    """
 
-    async def answer(self) -> bytes:
-        """The metrics in the text format of Prometheus."""
-        if monotonic() < self._kept_until:
-            return self._kept
+    def __init__(self, make: Callable[[], T], *, kept: float = 0.0) -> None:
+        self._make, self._times = make, kept
+        self._making: asyncio.Task[T] | None = None
+        self._kept: tuple[T, float] | None = None
+        """The last answer that is kept, and until when."""
+
+    async def answer(self) -> T:
+        """The answer that is kept, that is being made, or a new one."""
+        if self._kept is not None and monotonic() < self._kept[1]:
+            return self._kept[0]
         if self._making is None or self._making.done():
-            self._making = asyncio.create_task(self._make())
+            self._making = asyncio.create_task(self._made())
         # A client that goes away must not cancel what others wait for.
         return await asyncio.shield(self._making)
 
-    async def _make(self) -> bytes:
+    async def _made(self) -> T:
         began = monotonic()
-        made = await run_in_threadpool(generate_latest, self._registry)
+        made = await run_in_threadpool(self._make)
         took = monotonic() - began
-        if took > LONG:
-            self._kept, self._kept_until = made, monotonic() + KEPT * took
+        self._kept = (made, monotonic() + self._times * took) if took > LONG else None
         return made
+
+
+class Scrapes(Shared[bytes]):
+    """The metrics of a registry in the text format of Prometheus."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(partial(generate_latest, registry), kept=KEPT)

@@ -12,12 +12,11 @@ from pydantic import Field
 from sqlalchemy import text
 
 from rs_core.errors import OperationError
-from service.dependencies import DatabaseDep, SettingsDep
 from service.errors import Unavailable
 from service.reports import VERSION
 from service.resources import json_answer
 from service.schemas import Answer
-from service.scrapes import Scrapes
+from service.scrapes import Scrapes, Shared
 from worker import broker
 from worker.isolation import support
 from worker.settings import Settings
@@ -86,9 +85,16 @@ async def get_health() -> Health:
     response_model=Readiness,
     responses={503: {"model": Readiness, "description": "Something that is needed is missing"}},
 )
-def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Response:
+async def get_readiness(request: Request) -> Response:
     """Database, schema and blob folder, without which nothing is served (503); room for uploads; workers and broker, without
     which jobs wait; the restrictions under which files from outside are opened."""
+    shared: Shared[Readiness] = request.app.state.readiness
+    answer = await shared.answer()
+    return json_answer(answer) if answer.ready else json_answer(answer, 503, Unavailable.headers)
+
+
+def readiness(database: Database, settings: Settings) -> Readiness:
+    """What ``/readyz`` answers."""
     checks = {
         "database": _check(lambda: _reach(database)),
         "schema": _check(lambda: _schema(database)),
@@ -104,8 +110,7 @@ def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Response:
     checks["workers"] = _check(lambda: _told(workers, failures, settings), needed=False)
     if settings.broker_url is not None:
         checks["broker"] = _check(lambda: _hear(settings), needed=False)
-    answer = Readiness(ready=ready, checks=checks, workers=workers)
-    return json_answer(answer) if ready else json_answer(answer, 503, Unavailable.headers)
+    return Readiness(ready=ready, checks=checks, workers=workers)
 
 
 @router.get(

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from service import scrapes
-from service.scrapes import Scrapes
+from service.scrapes import Scrapes, Shared
 
 
 class Counting(Collector):
@@ -68,7 +68,7 @@ def test_an_answer_that_took_long_is_kept_for_a_while(
     made: Scrapes, counting: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counting.go.set()
-    now = iter([0.0, 1.0, 2.0, 2.0, 5.0, 11.5, 11.5, 11.6])
+    now = iter([0.0, 1.0, 2.0, 5.0, 11.5, 11.5, 11.6])
     monkeypatch.setattr(scrapes, "monotonic", lambda: next(now))
 
     async def ask() -> list[int]:
@@ -79,3 +79,16 @@ def test_an_answer_that_took_long_is_kept_for_a_while(
         return found
 
     assert asyncio.run(ask()) == [1, 1, 2], "made in one second, so kept for nine"
+
+
+def test_an_answer_that_is_not_kept_is_made_anew_however_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readiness: that the database is back must show at once."""
+    monkeypatch.setattr(scrapes, "LONG", 0.0)
+    asked: list[int] = []
+
+    async def ask() -> list[int]:
+        shared = Shared(lambda: asked.append(1) or len(asked))
+        at_once = await asyncio.gather(shared.answer(), shared.answer())
+        return [*at_once, await shared.answer()]
+
+    assert asyncio.run(ask()) == [1, 1, 2]
