@@ -55,8 +55,13 @@ def _implausible(runs: Sequence[Run]) -> Iterator[str]:
             labels=_counted(run.rows.label[run.rows.label != UNKNOWN_LABEL]),
             correct=sums.correct,
             at_cap=sums.at_cap,
+            photographs=_photographs(run),
         )
         yield from (f"{run.name}: {sentence}" for sentence in warnings_of(outcome, run.facts))
+
+
+def _photographs(run: Run) -> int | None:
+    return None if run.photographs is None else len(np.unique(run.photographs.numbers(run.rows.index)))
 
 
 def _counted(classes: NDArray[np.int64]) -> dict[int, int]:

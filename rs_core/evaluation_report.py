@@ -270,7 +270,7 @@ def _notes(
     found = (
         _held_note(held),
         *too_few_samples(spec, inputs),
-        *implausible_evaluation(rows, spec),
+        *implausible_evaluation(rows, spec, None if sizes is None else sizes.evaluated),
         f"Inputs without a certificate, which count as not certified: {held.unknown:,} of {len(rows) - errors:,}."
         if held is not None and held.unknown
         else None,

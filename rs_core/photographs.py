@@ -85,6 +85,11 @@ class Sizes:
         return int(np.count_nonzero(self.inputs))
 
     @property
+    def evaluated(self) -> int:
+        """Photographs of which an input is not missing."""
+        return int(np.count_nonzero(self.inputs > self.missing))
+
+    @property
     def repeated(self) -> bool:
         """Whether any photograph comes more than once."""
         return bool(self.inputs.max(initial=0) > 1)

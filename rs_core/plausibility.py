@@ -41,6 +41,9 @@ class Outcome:
         correct: inputs whose class is their label.
         smoothed: whether ``abstained`` is about noise samples; a plain network never abstains.
         at_cap: inputs with the maximum radius that n and alpha allow; None without radii, or where it is not known.
+        photographs: how many photographs the evaluated inputs show; None where each shows one of its own. Inputs of one
+            photograph are not independent: tests then count as many inputs as there are photographs.
+        assumed: whether ``labels`` are not known, and taken to be balanced.
     """
 
     evaluated: int
@@ -50,6 +53,8 @@ class Outcome:
     correct: int
     smoothed: bool = True
     at_cap: int | None = None
+    photographs: int | None = None
+    assumed: bool = False
 
 
 def implausible(outcome: Outcome) -> tuple[str, ...]:
@@ -57,13 +62,15 @@ def implausible(outcome: Outcome) -> tuple[str, ...]:
     return _said(_all_abstained(outcome), one_class(outcome), _at_chance(outcome), _all_at_maximum(outcome))
 
 
-def implausible_evaluation(rows: Sequence[Evaluated], spec: EvaluateSpec) -> tuple[str, ...]:
-    """The same about the rows of an evaluation, judged at its first point.
+def implausible_evaluation(
+    rows: Sequence[Evaluated], spec: EvaluateSpec, photographs: int | None = None
+) -> tuple[str, ...]:
+    """The same about the rows of an evaluation, which show so many ``photographs``, judged at its first point.
 
     Where that is the input itself, everything is. Under an attack, accuracy at or below chance is a result, and of two classes
     the attack may leave one: only abstentions and one class out of three or more are named then.
     """
-    outcome = _outcome_at_first_point(rows, smoothed=spec.sigma is not None)
+    outcome = replace(_outcome_at_first_point(rows, smoothed=spec.sigma is not None), photographs=photographs)
     if points_of(spec.evaluation)[0] == 0:
         return implausible(outcome)
     return _said(_all_abstained(outcome), one_class(outcome) if len(outcome.labels) > 2 else None)
@@ -232,15 +239,23 @@ def _at_chance(outcome: Outcome) -> str | None:
     if len(outcome.labels) < 2 or labelled < outcome.evaluated or answered < 1:
         return None
     chance = max(outcome.labels.values()) / labelled
-    above = outcome.correct == 0 or float(bdtrc(outcome.correct - 1, answered, chance)) > LEVEL
-    far_from_good = float(bdtr(outcome.correct, answered, (1 + chance) / 2)) < FALSE_ALARM
+    independent = answered if outcome.photographs is None else min(answered, outcome.photographs)
+    right = outcome.correct * independent / answered
+    above = right == 0 or float(bdtrc(math.ceil(right) - 1, independent, chance)) > LEVEL
+    far_from_good = float(bdtr(math.ceil(right), independent, (1 + chance) / 2)) < FALSE_ALARM
     if not (above and far_from_good):
         return None
+    guess = (
+        f"guessing among {len(outcome.labels):,} classes that are equally frequent"
+        if outcome.assumed
+        else "always answering the most frequent label"
+    )
+    unit = "" if outcome.photographs is None else f" over {independent:,} photographs"
     return (
-        f"Implausible: accuracy is at chance level. {outcome.correct:,} of {answered:,} {counted} are right; always answering the "
-        f"most frequent label would make it {100 * chance:.1f} % (one-sided binomial test at {100 * LEVEL:g} %; a classifier "
-        f"half way from there to perfect is named here with probability {100 * FALSE_ALARM:g} % at most). Look for labels in "
-        "another order, a missing normalization or another sigma."
+        f"Implausible: accuracy is at chance level. {outcome.correct:,} of {answered:,} {counted} are right; {guess} would make it "
+        f"{100 * chance:.1f} % (one-sided binomial test{unit} at {100 * LEVEL:g} %; a classifier half way from there to perfect is "
+        f"named here with probability {100 * FALSE_ALARM:g} % at most). Look for labels in another order, a missing normalization "
+        "or another sigma."
     )
 
 

@@ -24,7 +24,7 @@ from rs_core.digest import Digest, Sample, by_photograph, digest_of_columns, sho
 from rs_core.errors import InvalidResults
 from rs_core.fields import Bound, Noise, Precision, Sampling
 from rs_core.mixed_report import WEIGHTS, AtWeight, WeightRow, by_weight, rows_at
-from rs_core.photographs import Photographs, Unit
+from rs_core.photographs import Photographs, Sizes, Unit
 from rs_core.plausibility import Outcome, cannot_certify, implausible
 from rs_core.procedure_text import Made, made, notes
 from rs_core.report_notes import norms_note, notes_of, steps_note
@@ -258,7 +258,7 @@ def report_of(
         sigma=facts.sigma,
         seed=facts.seed,
         linf_per_l2=None if pixels is None else pixels**-0.5,
-        notes=warnings_of(_outcome(digest), facts)
+        notes=warnings_of(_outcome(digest, sizes), facts)
         + notes_of(digest, inputs, facts.alpha, cap, sizes)
         + notes(how, digest.mean_samples, unfinished)
         + norms_note(pixels)
@@ -315,7 +315,7 @@ def _classes(digest: Digest, names: Sequence[str] | None) -> tuple[ClassRow, ...
     )
 
 
-def _outcome(digest: Digest) -> Outcome:
+def _outcome(digest: Digest, sizes: Sizes | None) -> Outcome:
     sums = digest.sums
     return Outcome(
         evaluated=sums.evaluated,
@@ -324,6 +324,7 @@ def _outcome(digest: Digest) -> Outcome:
         labels={label: row.inputs for label, row in digest.classes.items() if row.inputs},
         correct=sums.correct,
         at_cap=sums.at_cap,
+        photographs=None if sizes is None else sizes.evaluated,
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from rs_core.errors import InvalidSpec
 from rs_core.plausibility import Outcome, implausible, too_few_samples
 from rs_core.spec import parse_spec
+from worker.store import groups
 from worker.store.jobs import URGENT
 from worker.store.result_tables import EpochMetric, JobSummary
 from worker.store.tables import Dataset, Job
@@ -28,15 +29,17 @@ def warnings_of(session: Session, job: Job) -> list[str]:
         found = ()
     if job.kind == "train":
         return [*found, *_of_epochs(session, job)]
-    return [*found, *_of_sums(job, summary, classes), *_of_points(job, summary, classes)]
+    repeated = bool(groups.starts(dataset))
+    return [*found, *_of_sums(job, summary, classes, repeated), *_of_points(job, summary, classes, repeated)]
 
 
-def _of_sums(job: Job, summary: JobSummary, classes: int) -> tuple[str, ...]:
-    """Of the inputs that are done. Which classes were given is not in the sums, and labels are taken to be balanced."""
+def _of_sums(job: Job, summary: JobSummary, classes: int, repeated: bool) -> tuple[str, ...]:
+    """Of the inputs that are done. Which classes were given is not in the sums, and labels are taken to be balanced. Of inputs
+    that show the same photographs only the report, which sees each row, judges the accuracy."""
     growing = job.spec.get("sampling") == "anytime" and summary.done < summary.total
     if job.kind not in ("certify", "predict", "soft_labels") or growing:  # sums of inputs that still grow say little
         return ()
-    labelled = {label: summary.done for label in range(classes)} if job.priority < URGENT else {}
+    labelled = {label: summary.done for label in range(classes)} if job.priority < URGENT and not repeated else {}
     return implausible(
         Outcome(
             evaluated=summary.done,
@@ -45,11 +48,12 @@ def _of_sums(job: Job, summary: JobSummary, classes: int) -> tuple[str, ...]:
             labels=labelled,
             correct=summary.correct,
             at_cap=summary.at_cap if job.kind == "certify" else None,
+            assumed=True,
         )
     )
 
 
-def _of_points(job: Job, summary: JobSummary, classes: int) -> tuple[str, ...]:
+def _of_points(job: Job, summary: JobSummary, classes: int, repeated: bool) -> tuple[str, ...]:
     """Of an evaluation whose first point is the input itself: its accuracy, in which an abstention counts as wrong."""
     if job.kind != "evaluate" or not summary.radii or summary.radii[0] != 0:
         return ()
@@ -59,8 +63,9 @@ def _of_points(job: Job, summary: JobSummary, classes: int) -> tuple[str, ...]:
             evaluated=done,
             abstained=None,
             answers=None,
-            labels={label: done for label in range(classes)},
+            labels={} if repeated else {label: done for label in range(classes)},
             correct=summary.correct_at[0],
+            assumed=True,
         )
     )
 
@@ -74,7 +79,15 @@ def _of_epochs(session: Session, job: Job) -> tuple[str, ...]:
     if accuracy is None or dataset is None or not dataset.count:
         return ()
     count, correct = dataset.count, round(accuracy * dataset.count)
-    labels = {label: count for label in range(dataset.num_classes or 2)}
+    labels = {} if groups.starts(dataset) else {label: count for label in range(dataset.num_classes or 2)}
     return implausible(
-        Outcome(evaluated=count, abstained=0, answers=None, labels=labels, correct=correct, smoothed=False)
+        Outcome(
+            evaluated=count,
+            abstained=0,
+            answers=None,
+            labels=labels,
+            correct=correct,
+            smoothed=False,
+            assumed=True,
+        )
     )

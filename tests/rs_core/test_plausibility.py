@@ -158,6 +158,29 @@ def test_a_weak_classifier_is_named_only_where_it_may_be_guessing() -> None:
     assert "at chance level. 15 of 100" in implausible(outcome(15, 85))[0]
 
 
+def test_images_of_a_few_photographs_count_as_that_many_inputs() -> None:
+    """A classifier half way to perfect that answers alike to all 75 images of a photograph is named as seldom as is said."""
+    at_chance = outcome(23, 202)
+    assert implausible(at_chance)
+    assert not implausible(replace(at_chance, photographs=3)), "any good classifier may get 3 photographs wrong"
+    count, chance = 40, 1 / 10
+    law = binom.pmf(np.arange(count + 1), count, (1 + chance) / 2)
+    named = [
+        bool(implausible(replace(outcome(75 * right, 75 * (count - right)), photographs=count)))
+        for right in range(count + 1)
+    ]
+    assert float(law[named].sum()) <= FALSE_ALARM
+    assert named[4], "and one at chance is still named"
+    assert "binomial test over 40 photographs" in implausible(replace(outcome(300, 2_700), photographs=count))[0]
+
+
+def test_labels_that_are_not_known_are_not_said_to_be() -> None:
+    """Of 90 inputs of one label and 10 of another, always answering the first would be right in 90 %, not in 50 %."""
+    (assumed,) = implausible(replace(outcome(50, 50, classes=2), assumed=True))
+    assert "guessing among 2 classes that are equally frequent would make it 50.0 %" in assumed
+    assert "most frequent label" not in assumed
+
+
 def test_without_labels_or_with_one_there_is_no_chance_level() -> None:
     wrong = outcome(0, 100)
     assert implausible(replace(wrong, labels={0: 100}, correct=70)) == ()
