@@ -15,6 +15,7 @@ from worker.settings import Settings
 
 JSON_BODY = 2**20
 IMAGES = 16 * 2**20
+UNRESERVED = 64 * 2**10
 DRAINED = 64 * 2**10
 """A body that nobody reads and that is not larger is read and dropped, so that the connection can be used again."""
 
@@ -60,8 +61,9 @@ class Body:
 
     @property
     def reserved(self) -> int:
-        """Bytes of memory that it may need."""
-        if self.most is None or self.complete:
+        """Bytes of memory that have to be reserved for it. A small body needs no reservation, so that those of a tenant do not wait
+        for its slow large ones: the number of requests limits them."""
+        if self.most is None or self.complete or (self.length is not None and self.length <= UNRESERVED):
             return 0
         return self.most if self.length is None else self.length
 

@@ -341,3 +341,15 @@ def test_requests_that_wait_for_a_look_at_their_keys_are_counted_and_dropped_wit
         assert listened.gauge("http_key_lookups_waiting") == 0
         release.set()
         until(lambda: f"address {OTHER}" not in counts, 10, "all are")
+
+
+def test_small_bodies_do_not_wait_for_slow_large_ones_of_their_tenant(fresh: Database, tmp_path: Path) -> None:
+    with listening(fresh, _settings(tmp_path)) as listened, ExitStack() as stack:
+        path = f"/v1/predictions?checkpoint={listened.service.checkpoint()}"
+        for _ in range(3):  # each may become 16 MiB, and a tenant has 32
+            stack.enter_context(listened.send(head("POST", path, Transfer_Encoding="chunked")))
+        until(lambda: listened.gauge("http_bodies_waiting") == 1, 10, "they have all of the tenant's memory for bodies")
+        body = '{"name": "d", "builtin": "digits"}'
+        sent = head("POST", "/v1/datasets", **JSON, Content_Length=str(len(body)), Connection="close")
+        with listened.send(sent + body) as connection:
+            assert answer_on(connection)[0] == 202
