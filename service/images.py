@@ -1,5 +1,6 @@
 """A request's images as numbers. They are read in a confined process, JSON as well as files of images."""
 
+from math import prod
 from typing import Any
 
 from numpy.typing import NDArray
@@ -9,6 +10,9 @@ from rs_core.data.pixel_lists import LISTS
 from rs_core.errors import InvalidImages
 from service.errors import UnsupportedMedia
 from worker.decoding import Decoder
+
+MOST_NUMBERS = 2**26
+"""Pixel values of the images of one request: 256 MiB as float32."""
 
 
 def check_media(content_type: str) -> None:
@@ -29,10 +33,12 @@ def read(
 ) -> NDArray[Any]:
     """Images (N, C, H, W) of ``shape``, uint8 or float32 in [0, 1]. Raises :class:`InvalidImages` or :class:`Mismatch`.
 
+    There are at most ``most`` of them, fewer where the images are so large that more than ``MOST_NUMBERS`` would be held here.
     JSON is recognized by its type, or by how it begins: as no file of images does.
     """
     if content_type.partition(";")[0].strip().lower() == "application/json" or body.lstrip()[:1] in (b"[", b"{"):
         body = body.lstrip()
         if body[:1] != b"[":
             raise InvalidImages(expected=LISTS, got="an object" if body[:1] == b"{" else "no list")
+    most = min(most, max(1, MOST_NUMBERS // prod(shape)))
     return decoder.decode(body, shape=shape, most=most, resize=resize, center_crop=center_crop)
