@@ -23,7 +23,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 
 from service.errors import DocumentsUnavailable
-from service.request_turn import waiting
+from service.request_turn import ClientGone, unless_client_gone, waiting
 from worker import launch, settings_environment
 from worker.backoff import Backoff
 from worker.process import describe
@@ -182,6 +182,10 @@ def _target(request: Request) -> bytes:
     return path + b"?" + query if query else path
 
 
+NOBODY_READS_THIS = Response(status_code=204)
+"""The answer to a client that has left."""
+
+
 class FileRoute(APIRoute):
     """A route that reads many rows: answered by the other process, where there is one."""
 
@@ -194,7 +198,10 @@ class FileRoute(APIRoute):
             if documents is None:
                 return await handle(request)
             async with waiting():
-                return await documents.answer(request)
+                try:
+                    return await unless_client_gone(documents.answer(request))
+                except ClientGone:
+                    return NOBODY_READS_THIS
 
         return passed_on
 
@@ -208,9 +215,13 @@ class DocumentRoute(FileRoute):
 
         async def in_turn(request: Request) -> Response:
             async with contextlib.AsyncExitStack() as held:
+                computing, tenant_id = request.app.state.room.computing, request.scope["radii.tenant"]
                 async with waiting():
-                    taken = request.app.state.room.computing.taken(request.scope["radii.tenant"])
-                    await held.enter_async_context(taken)
+                    try:
+                        await unless_client_gone(computing.acquire(tenant_id))
+                    except ClientGone:
+                        return NOBODY_READS_THIS
+                held.callback(computing.release, tenant_id)
                 return await handle(request)
 
         return in_turn

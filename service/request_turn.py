@@ -126,6 +126,12 @@ async def waiting(*, without_body: bool = False) -> AsyncIterator[None]:
         yield
 
 
+async def unless_client_gone(work: Coroutine[Any, Any, T]) -> T:
+    """What ``work`` returns; raises :class:`ClientGone` where the client of the current request disconnects first."""
+    turn = _current.get()
+    return await (work if turn is None or turn.gone is None else unless_gone(work, turn.gone))
+
+
 @asynccontextmanager
 async def noticing_disconnect(act: Callable[[], None]) -> AsyncIterator[None]:
     """Calls ``act`` where the client of the current request disconnects inside the block, so that nobody waits for a

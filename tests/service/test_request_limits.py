@@ -353,3 +353,28 @@ def test_small_bodies_do_not_wait_for_slow_large_ones_of_their_tenant(fresh: Dat
         sent = head("POST", "/v1/datasets", **JSON, Content_Length=str(len(body)), Connection="close")
         with listened.send(sent + body) as connection:
             assert answer_on(connection)[0] == 202
+
+
+def test_a_report_that_waits_is_not_made_for_a_client_that_has_left(
+    fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening(fresh, _settings(tmp_path)) as listened, ExitStack() as stack:
+        release, begun = threading.Event(), []
+        stack.callback(release.set)
+
+        def blocked(*_: object) -> None:
+            begun.append(1)
+            release.wait(60)
+
+        monkeypatch.setattr(reports, "sources", blocked)
+        ask = head("GET", f"/v1/jobs/{listened.service.submitted()}/report")
+        first = stack.enter_context(listened.send(ask))
+        until(lambda: len(begun) == 1, 10, "the first is made")
+        with ExitStack() as others:
+            for _ in range(5):
+                others.enter_context(listened.send(ask))
+            until(lambda: listened.gauge("http_documents_waiting") == 5, 10, "the others wait")
+        until(lambda: listened.gauge("http_documents_waiting") == 0, 10, "they are dropped")
+        release.set()
+        assert status_on(first) == 500, "it is made of nothing here"
+        assert len(begun) == 1
