@@ -3,7 +3,7 @@ SHELL := bash
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 
 .PHONY: help demo up test slow hostile lint format arch durability bench migrate requirements clean
 
@@ -19,7 +19,7 @@ up: .venv/ready ## start the embedded service at http://127.0.0.1:8000, data in 
 test: .venv/ready ## pass the tests, on real Postgres and Redis where they run or can be started
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-slow: .venv/ready ## pass the tests that `make test` leaves out: the same on other databases and methods (ten minutes)
+slow: .venv/ready ## pass the tests that `make test` leaves out: the same on other databases and methods (a quarter of an hour)
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m slow $(ARGS)
 
 hostile: .venv/ready ## send every hostile file through a service (some 350 files, ten minutes)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 from tests_support import processes, things
-from tests_support.kinds import SLOWLY_ON_POSTGRES, SLOWLY_ON_SQLITE
+from tests_support.kinds import SLOWLY_ON_POSTGRES
 
 from rs_core.certify import engine
 from rs_core.certify.decision import Certificate
@@ -75,7 +75,7 @@ def _settings(tmp_path: Path, url: str, **more: object) -> Settings:
 
 
 @SLOWLY_ON_POSTGRES
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_embedded_workers_give_the_counts_of_a_library_call(
     database: Database, database_url: str, tmp_path: Path, library: Evidence, workers: int
 ) -> None:
@@ -102,7 +102,7 @@ def test_a_kill_in_the_middle_changes_no_count(
     assert _outcome(database, job_id) == library
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_celery_workers_on_postgres_and_redis_give_the_counts_of_a_library_call(
     postgres: object, redis_url: str, tmp_path: Path, library: Evidence, workers: int
 ) -> None:
@@ -121,7 +121,7 @@ def test_celery_workers_on_postgres_and_redis_give_the_counts_of_a_library_call(
         database.close()
 
 
-@SLOWLY_ON_SQLITE
+@pytest.mark.slow
 def test_other_procedures_too_give_the_counts_of_a_library_call_through_kills(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:

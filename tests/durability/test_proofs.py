@@ -11,7 +11,16 @@ from tests_support.durability.proofs import MUTATIONS, PROOFS, Proof, mutate, pr
 pytestmark = pytest.mark.long
 
 
-@pytest.mark.parametrize("number", [number for number, proof in PROOFS.items() if proof.short is not None])
+IN_EVERY_RUN = (1, 2, 3)
+"""Kills, freezes and cut-off commits; ``make slow`` and ``make durability QUICK=1`` have all of them."""
+SHORT = [
+    number if number in IN_EVERY_RUN else pytest.param(number, marks=pytest.mark.slow)
+    for number, proof in PROOFS.items()
+    if proof.short is not None
+]
+
+
+@pytest.mark.parametrize("number", SHORT)
 def test_nothing_is_lost_and_nothing_doubled(postgres: object, redis_url: str, number: int) -> None:
     figures = prove(number, "short")
     assert figures["passed"], (PROOFS[number].what, figures)
