@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from service.client_address import is_trusted, limit_key
+from service.connection_rates import ConnectionRates
 from service.errors import (
     MalformedRequest,
     RequestTooSlow,
@@ -44,6 +45,15 @@ class Connections:
         self.settings, self.refusals = settings, refusals
         self.most = min(settings.max_connections, most or settings.max_connections)
         self.lingering = 0
+        self._rates = ConnectionRates(settings.address_connection_rate)
+        most_new = f"{settings.address_connection_rate:g} new connections per second of one address"
+        self.too_fast = _answer(
+            TooManyConnections(
+                expected=f"at most {most_new} (RADII_ADDRESS_CONNECTION_RATE)",
+                got="more; reuse connections, and behind a reverse proxy set RADII_TRUSTED_PROXIES",
+            )
+        )
+        """The answer to a connection beyond the rate; made once, since there may be thousands in a second."""
         self._by_address: dict[str, dict[LimitedProtocol, None]] = {}
         self._count = 0
 
@@ -69,6 +79,13 @@ class Connections:
         self._by_address.setdefault(key, {})[new] = None
         self._count += 1
         return None
+
+    def comes_too_fast(self, host: str | None) -> bool:
+        """Whether its address opens connections faster than it may. Counts the connection."""
+        if is_trusted(host, self.settings.proxies) or self._rates.allow(limit_key(host)):
+            return False
+        self.refusals.count("connection_rate")
+        return True
 
     def forget(self, gone: "LimitedProtocol", host: str | None) -> None:
         """Removes a connection."""
@@ -100,6 +117,11 @@ class LimitedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes a place, or answers that there is none."""
+        if self.registry.comes_too_fast((transport.get_extra_info("peername") or (None,))[0]):
+            transport.set_protocol(asyncio.Protocol())  # what it sends is dropped
+            transport.write(self.registry.too_fast)
+            transport.close()
+            return
         super().connection_made(_Lingering(transport, self))  # type: ignore[arg-type]
         self._raw = transport
         self._head_timer: asyncio.TimerHandle | None = None

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 REASONS = {
     "connections": "no free connection in the service",
     "address_connections": "too many connections of one address",
+    "connection_rate": "too many new connections per second of one address",
     "evicted": "an idle or unfinished connection that made room for another one",
     "slow_head": "the head of a request did not arrive in time",
     "slow_body": "the body of a request did not arrive in time",

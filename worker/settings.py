@@ -213,6 +213,12 @@ class Settings(BaseSettings):
         description="open HTTP connections, and requests at a time, of one client address (of one /64 network in IPv6); "
         "fewer than RADII_MAX_CONNECTIONS, so that one address never takes all of them",
     )
+    address_connection_rate: float = Field(
+        default=50.0,
+        gt=0,
+        description="new HTTP connections per second of one client address, on average over ten seconds; further ones are answered "
+        "429 at once. Trusted proxies have no limit",
+    )
     tenant_requests: int = Field(
         default=500,
         gt=0,

@@ -222,3 +222,15 @@ def test_a_client_that_reads_slowly_but_steadily_gets_all_of_a_large_answer(
         assert got > len(large)
         assert time.monotonic() - began > 1.5
         assert listened.refused("slow_reader") == 0
+
+
+def test_an_address_that_opens_connections_too_fast_is_answered_429_at_once(fresh: Database, tmp_path: Path) -> None:
+    with listening(fresh, _settings(tmp_path, address_connection_rate=0.5)) as listened:
+        for _ in range(5):
+            assert listened.get("/healthz", OTHER)[0] == 200
+        with listened.connect(OTHER) as silent:
+            status, text = answer_on(silent)
+        assert (status, "at most 0.5 new connections per second" in text) == (429, True)
+        assert "RADII_ADDRESS_CONNECTION_RATE" in text
+        assert listened.refused("connection_rate") == 1
+        assert listened.get("/healthz")[0] == 200, "another address"

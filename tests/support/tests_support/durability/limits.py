@@ -105,6 +105,7 @@ def _enough(pollers: int, streams: int) -> dict[str, str]:
     most = str(pollers + streams + 100)
     every = {
         "RADII_ADDRESS_CONNECTIONS": most,
+        "RADII_ADDRESS_CONNECTION_RATE": most,
         "RADII_MAX_CONNECTIONS": str(2 * int(most)),
         "RADII_TENANT_REQUESTS": most,
     }
