@@ -1,4 +1,4 @@
-"""Telling that memory has run out, whoever says so, from failures of a user's network."""
+"""Distinguishes running out of memory, whichever library reports it, from failures of a user's network."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

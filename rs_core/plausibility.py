@@ -65,7 +65,7 @@ def implausible(outcome: Outcome) -> tuple[str, ...]:
 def implausible_evaluation(
     rows: Sequence[Evaluated], spec: EvaluateSpec, photographs: int | None = None
 ) -> tuple[str, ...]:
-    """The same about the rows of an evaluation, which show so many ``photographs``, judged at its first point.
+    """The same about the rows of an evaluation, judged at its first point. ``photographs``: how many the rows show.
 
     Where that is the input itself, everything is. Under an attack, accuracy at or below chance is a result, and of two classes
     the attack may leave one: only abstentions and one class out of three or more are named then.

@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 
 SECONDS = 10.0
-"""Over which the rate is an average: so many seconds' worth of connections may come at once."""
+"""The rate is an average over this many seconds: a burst may have as many connections as this time allows."""
 MOST_ADDRESSES = 10_000
 """Addresses that are remembered; those that were heard of longest ago are forgotten first."""
 

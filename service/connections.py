@@ -1,8 +1,8 @@
 """Limits on connections, applied before there is a request: how many, from where, and how long a head may take.
 
 uvicorn limits neither the connections of one address nor the time that the head of a request takes. The registry here
-decides about each new connection, and the protocol is uvicorn's with timers. When there is no room, a connection that
-does no work (idle, or with an unfinished head) makes room, the oldest of the address that has most.
+decides about each new connection, and the protocol is uvicorn's with timers. When a limit is reached, the
+oldest idle or incomplete connection of the address with the most connections is closed.
 """
 
 import asyncio

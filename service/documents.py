@@ -1,7 +1,6 @@
 """Reports, plots, comparisons and files of rows are made in a process of their own.
 
-They take the interpreter's lock for up to seconds. In the process that answers everything else, each of them would make
-every other request wait for the lock again and again. A route of a class that is here passes its request on to the same
+Each of them holds the GIL for up to seconds, which would delay every request of the process that answers everything else. A route of a class that is here passes its request on to the same
 application in the other process (``document_process``), over a socket that only this user can reach, and passes the
 answer back as it comes.
 """

@@ -133,7 +133,7 @@ def photographs(found: Sources) -> Photographs | None:
 
 
 def photograph_notes(found: Sources) -> tuple[str, ...]:
-    """A note where the dataset may show photographs several times and nothing says so."""
+    """A note where the dataset may show photographs several times without declaring it."""
     return dataset_repeats_note(groups.label_period(found.dataset))
 
 

@@ -23,8 +23,8 @@ UNLIMITED = frozenset({"/healthz"})
 """Answers without a database, a thread or a body, so that supervisors hear of a service however busy it is."""
 
 COMPUTED_AT_ONCE, COMPUTED_OF_ONE_TENANT = 2, 1
-"""Reports, plots and comparisons that are made at a time. Each takes the interpreter's lock for seconds: with a few of them
-at once, every other request waits for its turn of the lock again and again."""
+"""Reports, plots and comparisons that are made at a time. Each holds the GIL for seconds, which delays every other
+request of the process."""
 
 
 class Room:

@@ -76,7 +76,7 @@ class Turn:
                 await self._take()
 
     def end(self) -> None:
-        """Gives the turn back for good: the answer is made, and only has to be sent."""
+        """Gives the turn back permanently: the answer is complete and only has to be sent."""
         self._ended = True
         self._give_back()
 

@@ -1,6 +1,6 @@
 """Answers that are the same for everybody, metrics and readiness: one is made at a time, and concurrent requests share it.
 
-A waiting request holds no thread, so many of them at once cannot delay others. Metrics that took long to make are kept for a
+A waiting request holds no thread, so a large number of them cannot delay others. Metrics that took long to make are kept for a
 while: scrapes then take at most a tenth of the database's time.
 """
 

@@ -24,8 +24,8 @@ LOCK = "radii.lock"
 SECONDS_FOR_REQUESTS = 5
 BACKLOG = 2048
 SWITCH_SECONDS = 0.001
-"""For which a thread keeps the interpreter's lock while others wait for it: the event loop waits that long, again and again,
-where a thread computes. Python's default is five times as long."""
+"""The GIL's switch interval. While another thread computes, the event loop waits this long for the GIL, many times per request.
+Python's default is five times as long."""
 ARENAS = 2
 """In which glibc keeps the memory of threads."""
 FILES_BESIDE = 200

@@ -1,4 +1,4 @@
-"""A database of radii 0.1.0, whose schema is 0007, with jobs of every state goes on after the migration as if nothing had been.
+"""A database of radii 0.1.0, whose schema is 0007, with jobs in every state, continues after the migration without a difference in its results.
 
 The database is filled with jobs, brought down to 0007, and compared with a database that never had more than 0007.
 """

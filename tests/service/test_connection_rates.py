@@ -1,4 +1,4 @@
-"""An address may open so many connections per second, on average over ten seconds."""
+"""The rate at which an address may open connections, on average over ten seconds."""
 
 import pytest
 

@@ -57,7 +57,7 @@ def with_photographs(answer: dict[str, Any], out: Path, photographs: int | None)
         The answer; ``source`` has ``label_period`` where nobody says which images show the same photograph, and labels repeat.
 
     Raises:
-        InvalidDataset: The images cannot be of so many photographs.
+        InvalidDataset: The images cannot show that number of photographs.
     """
     source = answer.get("source") or {}
     if corrupted := source.get("corrupted"):

@@ -154,7 +154,7 @@ def users_of(session: Session, row: Dataset | Checkpoint) -> list[str]:
 
 
 def remove(session: Session, row: Dataset | Checkpoint) -> None:
-    """Hides the row for good and lets go of its blob. Reports on jobs that used it still name what it was; once there is no
+    """Hides the row permanently and releases its blob. Reports on jobs that used it still name what it was; once there is no
     such job, only the blob's hash is kept."""
     row.source = row.source | {"sha256": row.sha256}
     row.state, row.sha256 = DELETED, None

@@ -166,7 +166,7 @@ def require(
             (:class:`Recent`).
 
     Raises:
-        BeyondStorage: So many bytes never fit.
+        BeyondStorage: The bytes exceed the whole quota.
         StorageUsedUp: They do not fit now.
     """
     fit(settings, needed)
