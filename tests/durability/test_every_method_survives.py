@@ -50,10 +50,8 @@ RUNS: dict[str, dict[str, Any]] = {
     },
 }
 """Long enough that a snapshot, ten times a second, falls into an epoch."""
-IN_EVERY_RUN = ("adaptive_smoothing",)
-"""One that attacks and whose model is a mix; Gaussian augmentation is killed in ``test_training_survives``, CAT-RS in
-``test_soft_labels_survive``."""
-CASES = [name if name in IN_EVERY_RUN else pytest.param(name, marks=pytest.mark.slow) for name in RUNS]
+CASES = [pytest.param(name, marks=pytest.mark.slow) for name in RUNS]
+"""Gaussian augmentation is killed in every run, in ``test_training_survives``."""
 
 
 class Live(NamedTuple):

@@ -84,6 +84,7 @@ def _inside(database: Database, training: str) -> bool:
     return resume is not None and resume["step"] > 0
 
 
+@pytest.mark.slow
 def test_kills_during_the_votes_and_during_the_training_change_no_weight(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:

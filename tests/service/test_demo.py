@@ -22,7 +22,7 @@ with service_in(Path(sys.argv[1]), workers=1) as url:
 """
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("end", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT])
 def test_its_service_has_ended_when_it_is_told_to_stop(tmp_path: Path, end: signal.Signals) -> None:
     process = subprocess.Popen([sys.executable, "-c", CODE, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -75,6 +75,7 @@ def test_a_composite_of_a_composite_is_certified_and_audited(
     assert job.report().model["composition"] == {"kind": "ensemble"}
 
 
+@pytest.mark.slow
 def test_a_composition_that_was_killed_is_made_by_the_next_worker(files: list[Path], tmp_path: Path) -> None:
     short = {"RADII_LEASE": "3", "RADII_SWEEP": "0.5"}
     with killed(tmp_path / "data", **short) as (url, _), Client(url) as client:
