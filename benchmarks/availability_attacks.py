@@ -38,6 +38,8 @@ class Target:
     bomb: str
     radii: str
     votes: str
+    source: str = SOURCE
+    """The address that the tenant comes from."""
 
 
 class Sender:
@@ -66,9 +68,10 @@ class Sender:
 
         await asyncio.gather(*map(on, range(count)))
 
-    async def open(self, source: str = SOURCE) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def open(self, source: str | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection from a hostile address."""
-        return await asyncio.open_connection("127.0.0.1", self.target.port, local_addr=(source, 0))
+        local = (source or self.target.source, 0)
+        return await asyncio.open_connection("127.0.0.1", self.target.port, local_addr=local)
 
     async def ask(self, method: str, path: str, body: bytes = b"", *, key: bool = True, **headers: str) -> None:
         """One request on a connection of its own, its answer read to the end."""

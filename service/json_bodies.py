@@ -21,6 +21,8 @@ MOST_VALUES = 200_000
 """Values in one body, counted by their separators. The longest list that a request takes has 100,000 items."""
 MOST_FIELDS = 200
 """Fields of one object."""
+MOST_NAMES = 10_000
+"""Names of fields in one body. They are counted before it is parsed, since objects take most of the time."""
 MOST_LEVELS = 64
 """Objects and lists inside each other: what validates them and shows what is wrong costs much more for each level."""
 LARGE = 64 * 2**10
@@ -33,12 +35,17 @@ def parse(body: bytes) -> Any:
     Raises:
         json.JSONDecodeError: It is not JSON.
         UnicodeDecodeError: It is not text.
-        InvalidRequest: It has too many values or fields, or text that is not Unicode.
+        InvalidRequest: It has too many values, fields or names, or text that is not Unicode.
         NestedTooDeeply: It has too many levels.
     """
     values = sum(body.count(mark) for mark in (b",", b"[", b"{"))
     if values > MOST_VALUES:
         raise InvalidRequest(expected=f"a body with at most {MOST_VALUES:,} values", got=f"about {values:,}")
+    names = body.count(b'":')
+    if names > MOST_NAMES:
+        raise InvalidRequest(
+            expected=f"a body with at most {MOST_NAMES:,} fields", got=f"about {names:,}", where="body"
+        )
     found = json.loads(body)
     _check_fields(found)
     if b"\\ud" in body or b"\\uD" in body:

@@ -10,6 +10,7 @@ from tests_support.over_http import Service
 from rs_core import faults
 from rs_core.data.info import MAX_CLASS_NAMES_TEXT
 from service import json_bodies, request_bodies
+from service.errors import InvalidRequest
 
 FEW_KIB = 16 * 2**10
 
@@ -38,10 +39,17 @@ def test_a_body_of_900_000_unknown_fields_is_refused_before_it_is_parsed(
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_an_object_of_too_many_fields_is_refused_at_any_depth(service: Service, depth: int) -> None:
-    body: Any = {f"field{number}": 0 for number in range(150_000)}
+    body: Any = {f"field{number}": 0 for number in range(5_000)}
     for _ in range(depth):
         body = {"kind": "train", "method": [body]}
-    assert "at most 200 fields, got one with 150,000" in post(service, json.dumps(body).encode())["detail"]
+    assert "at most 200 fields, got one with 5,000" in post(service, json.dumps(body).encode())["detail"]
+
+
+def test_fields_are_counted_before_a_body_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = json.dumps([{f"a{number}": 1} for number in range(10_001)], separators=(",", ":")).encode()
+    monkeypatch.setattr(json_bodies, "json", SimpleNamespace(loads=lambda _: pytest.fail("parsed")))
+    with pytest.raises(InvalidRequest, match="at most 10,000 fields, got about 10,001"):
+        json_bodies.parse(body)
 
 
 def test_of_many_wrong_fields_20_are_described_and_the_rest_are_counted(
