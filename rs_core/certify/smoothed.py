@@ -16,6 +16,7 @@ from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
 from rs_core.certify.given import Images, in_order, labels_of, number_of, numbers_of, taken, whole_number_of
 from rs_core.certify.procedure import Procedure
 from rs_core.certify.sampling import Sampler, device_of
+from rs_core.errors import InvalidSpec
 from rs_core.spec import DEFAULT_BATCH, MAX_ALPHA, MAX_SEED
 
 SAMPLES = "a whole number of noise samples, at least 1"
@@ -46,6 +47,9 @@ class SmoothedClassifier:
         seed: int = 0,
         batch_size: int = DEFAULT_BATCH,
     ) -> None:
+        if not isinstance(base_classifier, nn.Module):
+            got = f"{type(base_classifier).__name__}; wrap a function in a module whose forward calls it"
+            raise InvalidSpec(expected="a torch.nn.Module", got=got, where="base_classifier")
         sigma = number_of(sigma, "sigma", "a noise level sigma above 0", above=0)
         classes = whole_number_of(num_classes, "num_classes", "at least 2 classes", least=2)
         seed = whole_number_of(seed, "seed", f"a whole number from 0 to {MAX_SEED}", least=0)

@@ -250,3 +250,8 @@ def test_a_network_that_cannot_take_the_images_is_named_in_one_sentence(model: n
     assert caught.value.got.startswith("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
     with pytest.raises(NetworkFailed, match="float"):
         SmoothedClassifier(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).double(), 0.25, 3).predict(torch.rand(1, 4, 4))
+
+
+def test_a_function_is_refused_when_the_classifier_is_made(model: nn.Module) -> None:
+    with pytest.raises(InvalidSpec, match=r"\(base_classifier\): expected a torch.nn.Module, got function; wrap"):
+        SmoothedClassifier(lambda images: model(images), 0.25, 10)  # type: ignore[arg-type]
