@@ -337,7 +337,7 @@ KINDS: dict[str, Callable[[Sender], Awaitable[None]]] = {
 
 
 def run(name: str, target: Target, seconds: float, imported: Any, begin: Any, answers: Any) -> None:
-    """One kind for so many seconds; puts the statuses of its answers. The target of ``multiprocessing.Process``.
+    """Sends one kind of request for ``seconds``; puts the statuses of its answers. The target of ``multiprocessing.Process``.
 
     Args:
         name: Of ``KINDS``.

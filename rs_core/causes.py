@@ -60,7 +60,7 @@ def raise_as_network_failure(
     error, or one of the device.
 
     Args:
-        error: What a forward or backward pass raised; running out of memory is told apart before.
+        error: What a forward or backward pass raised; running out of memory is handled before.
         shape: Of the batch that the network was given, (B, C, H, W).
         differentiated: Whether there were backward passes, too.
     """

@@ -363,7 +363,7 @@ def _packed(sums: PhotographSums | None) -> dict[str, Any] | None:
 
 
 def _unpacked(kept: dict[str, Any] | None) -> PhotographSums | None:
-    if kept is None or "radius" not in kept:  # of a version that did not sum radii: whoever needs it sums up again
+    if kept is None or "radius" not in kept:  # of a version that did not sum radii: the caller sums up again
         return None
     table = (
         np.frombuffer(base64.b64decode(kept["table"]), dtype=kept["kind"]).reshape(kept["rows"], -1).astype(np.int64)

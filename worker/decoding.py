@@ -220,7 +220,7 @@ class Decoder:
 
 
 class _Answer(io.RawIOBase):
-    """What comes from a connection until a time on the monotonic clock; then :class:`TimeoutError`."""
+    """Reads a connection until a deadline on the monotonic clock; then raises :class:`TimeoutError`."""
 
     def __init__(self, connection: socket.socket, until: float) -> None:
         self._connection, self._until = connection, until

@@ -170,7 +170,7 @@ def test_a_tenant_has_its_number_of_requests_at_a_time(fresh: Database, tmp_path
 def test_a_tenant_with_very_many_requests_does_not_keep_another_waiting(
     fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: str
 ) -> None:
-    """More than twice as many requests as there are threads, none of which ends: another tenant is answered all the same."""
+    """More than twice as many requests as there are threads, none of which ends: another tenant is answered anyway."""
     with listening(fresh, _settings(tmp_path), require_key=True) as listened, ExitStack() as stack:
         one, two = listened.service.key("one"), listened.service.key("two")
         mine, others = _job(listened.service, "one", one), _job(listened.service, "two", two)

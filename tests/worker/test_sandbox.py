@@ -132,7 +132,7 @@ def test_memory_is_limited_and_the_end_of_the_converter_is_logged(
 def test_the_traceback_of_a_reader_that_failed_is_logged(
     tmp_path: Path, npz: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its user gets a sentence about the file; whoever mends the reader needs more."""
+    """Its user gets a sentence about the file; the developer of the reader needs more."""
     code = (
         "from worker import sandbox\ndef fail(request): raise KeyError('beyond the last chunk')\n"
         "sandbox._dataset = fail\nsandbox.main()"

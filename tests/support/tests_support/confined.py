@@ -17,7 +17,6 @@ import pytest
 
 from tests_support import escape
 from worker import decoding, sandbox
-from worker.isolation import landlock
 
 MEMORY = 4 * 2**30
 OTHER = 4242
@@ -133,24 +132,9 @@ def in_decoder(target: dict[str, Any]) -> dict[str, Any]:
         decoder.close()
 
 
-def reached(found: dict[str, Any]) -> set[str]:
-    return {name for each in found["attempts"].values() for name, how in each.items() if how == "reached"}
-
-
-def require_restrictions() -> None:
-    try:
-        version = landlock.abi()
-    except OSError as error:
-        pytest.skip(f"this system has no Landlock ({error}): the confinement was NOT tested")
-    if version < 6:
-        pytest.skip(
-            f"this system has Landlock ABI {version}, without signals: the confinement was NOT tested as a whole"
-        )
-
-
 @contextlib.contextmanager
 def other_threads(uid: int, count: int = 100) -> Iterator[None]:
-    """Another process of that user with so many threads."""
+    """Another process of that user, with this number of threads."""
     reader, writer = os.pipe()
     if (pid := os.fork()) == 0:
         if os.geteuid() == 0:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import confined, escape, system
+from tests_support import confined, escape, escape_target, system
 
 from rs_core.data.canonical import open_dataset
 from worker import decoding, sandbox
@@ -66,10 +66,10 @@ def test_without_confinement_the_attempts_succeed(target: dict[str, Any]) -> Non
 def test_code_in_the_converter_reaches_nothing_but_its_files(
     target: dict[str, Any], without: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    confined.require_restrictions()
+    escape_target.need_restrictions()
     confined.substituted(monkeypatch, sandbox, confined.CONVERTER, without=WITHOUT[without])
     found = confined.in_converter(target)
-    assert confined.reached(found) == set()
+    assert escape_target.reached(found) == set()
     assert len(open_dataset(Path(target["output"]))) == 4
     assert Path(target["output"]).stat().st_uid == os.getuid()
     _check_user(found, without)
@@ -83,11 +83,11 @@ def test_code_in_the_converter_reaches_nothing_but_its_files(
 def test_code_in_the_decoder_reaches_nothing(
     target: dict[str, Any], without: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    confined.require_restrictions()
+    escape_target.need_restrictions()
     confined.substituted(monkeypatch, decoding, confined.DECODER, without=WITHOUT[without])
     Path(target["output"]).touch()
     found = confined.in_decoder(target)
-    assert confined.reached(found) == set()
+    assert escape_target.reached(found) == set()
     assert found["threads"] != "reached"
     _check_user(found, without)
     assert {where.split(":")[0] for where in found["descriptors"].values()} <= {"socket", "/dev/null"}
@@ -100,20 +100,20 @@ def test_without_landlock_the_filter_still_refuses_sockets_processes_and_changes
         monkeypatch, sandbox, confined.CONVERTER, without="landlock.abi = refuse\nsystem.unshare = refuse"
     )
     found = confined.in_converter(target)
-    assert confined.reached(found) <= confined.FILES
+    assert escape_target.reached(found) <= confined.FILES
     assert found["missing"] == ["network namespace", "Landlock"]
 
 
 def test_without_the_filter_landlock_still_closes_files_tcp_and_signals(
     target: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    confined.require_restrictions()
+    escape_target.need_restrictions()
     tried = confined.FILES | {"connect by TCP", "connect to an abstract socket", "signal a process"}
     chosen = f"escape.ATTEMPTS = {{name: escape.ATTEMPTS[name] for name in {sorted(tried)!r}}}"
     lacking = ("seccomp.restrict = refuse", "system.unshare = refuse", "os.setresuid = refuse", chosen)
     confined.substituted(monkeypatch, sandbox, confined.CONVERTER, without="\n".join(lacking))
     found = confined.in_converter(target)
-    assert confined.reached(found) == set()
+    assert escape_target.reached(found) == set()
     assert found["missing"] == ["network namespace", *(["unprivileged user"] if os.geteuid() == 0 else []), "seccomp"]
 
 

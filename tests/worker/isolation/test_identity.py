@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests_support import confined, pictures
+from tests_support import confined, escape_target, pictures
 
 from rs_core.data.canonical import open_dataset
 from worker import decoding, sandbox
@@ -22,7 +22,7 @@ def test_code_in_the_converter_of_a_user_without_rights_reaches_nothing(
     target_of_other: dict[str, Any], place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Folders that are closed to that user are on the path, and a package has been imported from one of them."""
-    confined.require_restrictions()
+    escape_target.need_restrictions()
     (place / "closed" / "package").mkdir(parents=True)
     (place / "closed").chmod(0o700)
     closed = str(place / "closed")
@@ -31,7 +31,7 @@ def test_code_in_the_converter_of_a_user_without_rights_reaches_nothing(
     )
     confined.substituted(monkeypatch, sandbox, confined.CONVERTER, without=f"{imported}; {confined.AS_OTHER}")
     found = confined.in_converter(target_of_other)
-    assert confined.reached(found) == set()
+    assert escape_target.reached(found) == set()
     assert (
         found["who"] == [confined.OTHER, confined.OTHER, []] or found["who"][0] == NOBODY
     )  # the number that a user namespace shows
@@ -41,10 +41,10 @@ def test_code_in_the_converter_of_a_user_without_rights_reaches_nothing(
 def test_code_in_the_decoder_of_a_user_without_rights_reaches_nothing(
     target_of_other: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    confined.require_restrictions()
+    escape_target.need_restrictions()
     confined.substituted(monkeypatch, decoding, confined.DECODER, without=confined.AS_OTHER)
     found = confined.in_decoder(target_of_other)
-    assert confined.reached(found) == set() and found["threads"] != "reached"
+    assert escape_target.reached(found) == set() and found["threads"] != "reached"
 
 
 @pytest.mark.parametrize(("uid", "without"), [(NOBODY, ""), (confined.OTHER, confined.AS_OTHER)])
@@ -85,7 +85,7 @@ def test_without_landlock_a_converter_of_root_reads_nothing_that_is_open_to_root
         "write a blob",
         "read the database",
     }
-    assert confined.reached(found) & {*closed, "read a file of the home folder", "write the database"} == set()
+    assert escape_target.reached(found) & {*closed, "read a file of the home folder", "write the database"} == set()
     assert "Landlock" in found["missing"]
     assert len(open_dataset(Path(target["output"]))) == 4
     assert Path(target["output"]).stat().st_uid == 0

@@ -1,11 +1,11 @@
-"""A confined process can read its modules and no data beside them."""
+"""A confined process can read its modules, and no data next to them."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import confined
+from tests_support import confined, escape_target
 
 from worker import sandbox
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 def test_the_folder_of_registered_architectures_gives_its_modules_and_no_data(
     target: dict[str, Any], place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    confined.require_restrictions()
+    escape_target.need_restrictions()
     folder = place / "operator"
     (folder / "below").mkdir(parents=True)
     for name in ("architectures.toml", "nets.py", "data.zip", "credentials.toml", "below/secret"):
@@ -26,6 +26,6 @@ def test_the_folder_of_registered_architectures_gives_its_modules_and_no_data(
     tried |= {"list": f"escape._list({str(folder)!r})", "list below": f"escape._list({str(folder / 'below')!r})"}
     chosen = "escape.ATTEMPTS = {{" + ", ".join(f"{name!r}: {code}" for name, code in tried.items()) + "}}"
     confined.substituted(monkeypatch, sandbox, confined.CONVERTER, without=chosen.replace("{{", "{").replace("}}", "}"))
-    assert confined.reached(confined.in_converter(target, architectures=str(folder / "architectures.toml"))) == {
+    assert escape_target.reached(confined.in_converter(target, architectures=str(folder / "architectures.toml"))) == {
         "nets.py"
     }

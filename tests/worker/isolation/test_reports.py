@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests_support import confined, pictures
+from tests_support import confined, escape_target, pictures
 
 from worker import decoding, sandbox
 from worker.isolation import support
@@ -24,7 +24,7 @@ def test_rules_that_landlock_refuses_end_the_process_instead_of_all_rules() -> N
         "try: confine(Confinement(limits=support.TRIAL_LIMITS, outputs=(Path('/absent/file'),)))\n"
         "except NotConfined as error: print(error)"
     )
-    confined.require_restrictions()
+    escape_target.need_restrictions()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "expected Landlock rules for the files of this process" in done.stdout, done.stderr
 
@@ -46,7 +46,7 @@ def test_a_restriction_that_is_missing_in_a_conversion_is_logged_once(
 def test_a_decoder_reports_what_it_lacks_before_it_decodes(
     without: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    confined.require_restrictions()
+    escape_target.need_restrictions()
     more = "" if without == confined.REFUSED else confined.DEFINED + without
     confined.substituted(monkeypatch, decoding, confined.PLAIN, name="decoder", without=more or without)
     decoder, image = decoding.Decoder(), np.zeros((8, 8), np.uint8)

@@ -88,7 +88,7 @@ def test_every_way_to_open_the_database_refuses_and_makes_none(tmp_path: Path, m
         local.run_worker(settings, threading.Event())
     with pytest.raises(MisplacedDatabase):
         backup.back_up(settings, tmp_path / "backup")
-    for command in ("migrate", "backup FOLDER", "worker", "up"):  # what ends by itself first
+    for command in ("migrate", "backup FOLDER", "worker", "up"):  # `worker` and `up` run on if they are not refused
         said = refused(*shlex.split(command), "--data", str(settings.data))
         assert "The database of an earlier version lies outside the data folder" in said and "`mv " in said, command
     found = next(each for each in doctor.look(settings) if each.what == "database")
