@@ -62,6 +62,7 @@ MOST_OF_MUCH = {"sqlite": 40 * JOBS, "postgresql": 10 * JOBS}
 
 COMMANDS = (
     "worker/doctor",
+    "worker/doctor_database",
     "worker/store/backup",
     "worker/store/data_folder",
     "worker/store/restoring",
