@@ -89,9 +89,7 @@ def create_app(
         shown: Whether the database lists it as a running service.
     """
     architectures_table.use(settings.architectures)
-    app = FastAPI(
-        title="radii", version=VERSION, description=DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
-    )
+    app = FastAPI(title="radii", version=VERSION, description=DESCRIPTION, lifespan=_lifespan, openapi_url=None)
     app.state.settings = settings
     app.state.database = database or Database(settings.url, patience=settings.patience)
     app.state.owns_database = database is None

@@ -1,8 +1,8 @@
 """Reports, plots, comparisons and files of rows are made in a process of their own.
 
-Each of them holds the GIL for up to seconds, which would delay every request of the process that answers everything else. A route of a class that is here passes its request on to the same
-application in the other process (``document_process``), over a socket that only this user can reach, and passes the
-answer back as it comes.
+Each of them holds the GIL for up to seconds, which would delay every request of the process that answers everything else.
+A route of a class that is here passes its request on to the same application in the other process (``document_process``),
+over a socket that only this user can reach, and passes the answer back as it comes.
 """
 
 import contextlib
@@ -97,7 +97,8 @@ class DocumentProcess:
                 env=launch.environment(settings_environment.environment(self._settings)),
                 start_new_session=True,  # a Ctrl-C is for this process, which ends the other one
             )
-        self._transport = httpx.AsyncHTTPTransport(uds=path, limits=httpx.Limits(max_connections=None))
+        # There is no TLS on this socket; to read the certificates of the system would hold up the event loop.
+        self._transport = httpx.AsyncHTTPTransport(verify=False, uds=path, limits=httpx.Limits(max_connections=None))
         self._began = time.monotonic()
 
     async def answer(self, request: Request) -> Response:

@@ -1,8 +1,10 @@
 """The OpenAPI document: every error as ``application/problem+json``, and an example on every operation."""
 
+import json
+import threading
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
 from service import comparison_examples, evaluation_examples, examples, prediction_examples, usage_examples
@@ -22,6 +24,7 @@ MEANINGS = {
     503: "The database cannot be reached; try again",
     507: "The disk is full, or your storage quota is used up",
 }
+PATH = "/openapi.json"
 ANYWHERE = (401, 408, 413, 422, 429, 503)
 Responses = dict[int | str, dict[str, Any]]
 
@@ -55,7 +58,12 @@ def problems(*statuses: int) -> Responses:
 
 
 def install(app: FastAPI, *, require_key: bool) -> None:
-    """Gives the application its document, made once."""
+    """Gives the application its document, and the route that answers with it.
+
+    The document is made once, by a thread: that takes some tenths of a second, in which the event loop would answer nobody.
+    """
+    lock = threading.Lock()
+    encoded = b""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -69,7 +77,15 @@ def install(app: FastAPI, *, require_key: bool) -> None:
             app.openapi_schema = _finished(made, require_key)
         return app.openapi_schema
 
+    def answer(_: Request) -> Response:
+        nonlocal encoded
+        with lock:
+            if not encoded:
+                encoded = json.dumps(document(), ensure_ascii=False, separators=(",", ":")).encode()
+        return Response(encoded, media_type="application/json")
+
     app.openapi = document  # type: ignore[method-assign]
+    app.add_route(PATH, answer, include_in_schema=False)
 
 
 def _finished(document: dict[str, Any], require_key: bool) -> dict[str, Any]:

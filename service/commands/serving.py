@@ -26,6 +26,9 @@ BACKLOG = 2048
 SWITCH_SECONDS = 0.001
 """The GIL's switch interval. While another thread computes, the event loop waits this long for the GIL, many times per request.
 Python's default is five times as long."""
+GC_THRESHOLDS = 2_000, 10, 100
+"""Objects made and not freed before a round of the garbage collector, and rounds of one generation before one of the next
+older. A full round takes up to a tenth of a second, and came every few seconds of an attack with Python's own thresholds."""
 ARENAS = 2
 """In which glibc keeps the memory of threads."""
 FILES_BESIDE = 200
@@ -106,9 +109,10 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
 
 def keep_for_good() -> None:
     """Takes what a service has loaded out of the garbage collector's rounds. A full one would go through all of it, and hold up
-    every request for some tenths of a second."""
+    every request for some tenths of a second. Full ones become rare, too: cycles that live longer than a request are few."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _as_many_connections_as_allowed() -> None:
@@ -127,10 +131,11 @@ def most_connections() -> int:
 def listen(host: str, port: int) -> socket.socket:
     """A bound socket; port 0 takes a free one. Raises :class:`CommandError` where the address cannot be had."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
-        listener = socket.socket(family, kind)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        # asyncio sets TCP_NODELAY only where the protocol is named. Without it, the body of every answer on a kept connection
+        # waits some 40 ms for the client's delayed acknowledgement of the head.
+        listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise CommandError(f"Cannot listen on {host}: {error.strerror or error}.") from None
     try:

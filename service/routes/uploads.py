@@ -5,10 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Request, Response
 from pydantic import AfterValidator
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from rs_core.errors import StorageUsedUp
 from service import schemas, views
 from service.dependencies import Cursor, DatabaseDep, FileSettingsDep, InFlightDep, Limit, TenantId, shown
 from service.errors import InUse, NotFound
@@ -16,7 +14,7 @@ from service.openapi import problems
 from service.requests import UPLOAD_NAME, printable
 from service.resources import page
 from service.uploading import take
-from worker.store import registry, storage
+from worker.store import blobs, registry, storage
 from worker.store.blobs import Sealed
 from worker.store.tables import Upload
 
@@ -60,22 +58,12 @@ async def put_upload(
 
     def store(sealed: Sealed) -> schemas.Upload:
         with database.write() as session:
-            registry.put_blob(session, settings.blobs, sealed)
-        try:
-            return name_it(sealed)
-        except IntegrityError:  # the same name at the same time: the row is there now
-            return name_it(sealed)
-        except StorageUsedUp:
-            with database.write() as session:
-                registry.discard(session, settings.blobs, sealed.sha256)
-            raise
-
-    def name_it(sealed: Sealed) -> schemas.Upload:
-        with database.write() as session:
-            storage.hold(session, tenant_id)
+            storage.hold(session, tenant_id)  # so that no other request takes the same name meanwhile
+            registry.record_blob(session, sealed)
             row = registry.put_upload(session, tenant_id, name, sealed.sha256)
             storage.require_count(session, tenant_id, settings, storage.UPLOADS, 0)
-            storage.require_within(session, tenant_id, settings, sealed.size)
+            storage.require_within(session, tenant_id, settings, sealed.size, exact=False)
+            blobs.place(settings.blobs, sealed)  # last: what was refused leaves no file
             return views.uploads(session, [row])[0]
 
     with in_flight.arriving(tenant_id) as arriving:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import text, update
 from tests_support import servers
 from tests_support.over_http import Service, serving
 
+from service import openapi
 from worker.isolation import support
 from worker.isolation.confine import Missing
 from worker.settings import Settings
@@ -185,6 +187,22 @@ def document(service: Service) -> dict[str, Any]:
     """The OpenAPI document."""
     found: dict[str, Any] = service.client.get("/openapi.json").json()
     return found
+
+
+def test_the_document_is_made_once_and_not_by_the_thread_that_answers_everybody(
+    fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, make = [], openapi.get_openapi
+
+    def noted(**given: Any) -> dict[str, Any]:
+        made.append(threading.current_thread().name)
+        return make(**given)
+
+    monkeypatch.setattr(openapi, "get_openapi", noted)
+    with serving(fresh, Settings(data=tmp_path, min_free=0)) as service:
+        answers = {service.client.get("/openapi.json").content for _ in range(3)}
+    assert len(answers) == 1 and len(made) == 1
+    assert made[0].startswith("AnyIO worker thread")
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -1,5 +1,6 @@
 """Connections over a real socket: how many there may be, and how long their clients may take."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 from tests_support.listening import Listening, answer_on, head, listening, status_on
 from tests_support.processes import until
 
+from service.commands.serving import listen
 from service.job_answers import JobAnswer, JobAnswers
 from worker.settings import Settings
 from worker.store.session import Database
@@ -234,3 +236,23 @@ def test_an_address_that_opens_connections_too_fast_is_answered_429_at_once(fres
         assert "RADII_ADDRESS_CONNECTION_RATE" in text
         assert listened.refused("connection_rate") == 1
         assert listened.get("/healthz")[0] == 200, "another address"
+
+
+def test_answers_on_a_kept_connection_do_not_wait_for_the_clients_acknowledgement() -> None:
+    without_delay: list[int] = []
+
+    class Protocol(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            connection = transport.get_extra_info("socket")
+            without_delay.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    async def accept() -> None:
+        with listen("127.0.0.1", 0) as listener:
+            async with await asyncio.get_running_loop().create_server(Protocol, sock=listener):
+                _, writer = await asyncio.open_connection(*listener.getsockname())
+                while not without_delay:
+                    await asyncio.sleep(0.01)
+                writer.close()
+
+    asyncio.run(asyncio.wait_for(accept(), 10))
+    assert without_delay != [0]

@@ -34,10 +34,15 @@ Made = TypeVar("Made", Dataset, Checkpoint)
 
 def put_blob(session: Session, root: Path, sealed: blobs.Sealed) -> None:
     """Writes the blob's row and gives its file its name; the row's lock keeps a collector away until the commit."""
+    record_blob(session, sealed)
+    blobs.place(root, sealed)
+
+
+def record_blob(session: Session, sealed: blobs.Sealed) -> None:
+    """Writes the row of a blob. Before the commit, ``blobs.place`` is to give its file its name."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(Blob).values(sha256=sealed.sha256, size=sealed.size, created=clock())
     session.execute(statement.on_conflict_do_update(index_elements=["sha256"], set_={"created": clock()}))
-    blobs.place(root, sealed)
 
 
 def put_upload(session: Session, tenant_id: str, name: str, sha256: str) -> Upload:

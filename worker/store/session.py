@@ -8,19 +8,22 @@ On Postgres nobody waits for ever: a writing transaction that stands still, as t
 behind a cut line does, is ended by the server after ``PATIENCE``, and with it go its locks; who waits for a lock, or for a
 line that is dead, is told so after about as long. SQLite has one lock for all writers, and nobody who could take it away: a
 process that is frozen between the beginning and the end of a writing transaction holds up all others until it goes on or is
-killed; they are told so after ``BUSY_TIMEOUT_MS`` and try again.
+killed; they are told so after ``BUSY_TIMEOUT_MS`` and try again. Writers of one process take turns before they ask for that
+lock: SQLite itself lets one that waits sleep for up to a tenth of a second, and another one that comes later may be served first.
 """
 
 import json
 import re
 import secrets
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session
 
 from rs_core.stored_text import storable
@@ -41,6 +44,7 @@ class Database:
     def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
         self.engine = make_engine(url, patience=patience)
         self._writing = self.engine.execution_options(radii_write=True)
+        self._turns = _Turns() if self.engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -51,12 +55,30 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that commits at the end of the block, or rolls back where the block raises."""
-        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+        turn = nullcontext() if self._turns is None else self._turns.taken()
+        with turn, Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
 
     def close(self) -> None:
         """Closes every connection."""
         self.engine.dispose()
+
+
+class _Turns:
+    """Which thread of this process writes to SQLite."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Waits for the turn; raises what SQLite raises where its lock does not come free in time."""
+        if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            raise OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
+        try:
+            yield
+        finally:
+            self._lock.release()
 
 
 def _to_json(value: Any) -> str:

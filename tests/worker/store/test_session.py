@@ -1,15 +1,17 @@
 """Transactions that stand still hold up nobody for ever."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from tests_support import servers, things
 
 from worker.store import jobs, shards
+from worker.store import session as session_module
 from worker.store.session import Database, make_engine
 from worker.store.tables import Shard
 
@@ -62,6 +64,50 @@ def test_a_reader_may_take_its_time(postgres_url: str) -> None:
         session.execute(text("SELECT 1"))
         time.sleep(0.6)
         assert session.scalar(text("SELECT 2")) == 2
+    database.close()
+
+
+def test_writers_of_one_process_take_turns_and_none_sleeps_until_sqlite_looks_again(tmp_path: Path) -> None:
+    database, said = Database(f"sqlite:///{tmp_path / 'turns.db'}"), []
+    _one_row(database)
+
+    def write() -> None:
+        with database.write() as session:
+            session.execute(text("UPDATE held SET n = n + 1"))
+
+    second = threading.Thread(target=write)
+    event.listen(database.engine, "before_cursor_execute", lambda *given: said.append(given[2]))
+    with database.write() as session:
+        session.execute(text("UPDATE held SET n = n + 1"))
+        second.start()
+        time.sleep(0.3)
+        asked = said.count("BEGIN IMMEDIATE")
+    second.join()
+    assert asked == 1, "the second one asked for the lock of SQLite while the first one had it"
+    with database.read() as session:
+        assert session.scalar(text("SELECT n FROM held")) == 3
+    database.close()
+
+
+def test_a_writer_whose_turn_does_not_come_is_told_so_as_sqlite_tells_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'turns.db'}")
+    _one_row(database)
+    monkeypatch.setattr(session_module, "BUSY_TIMEOUT_MS", 100)
+    with database.write() as session:
+        session.execute(text("UPDATE held SET n = 2"))
+        told: list[str] = []
+
+        def write() -> None:
+            with pytest.raises(OperationalError) as caught, database.write():
+                pass
+            told.append(session_module.reason(caught.value))
+
+        second = threading.Thread(target=write)
+        second.start()
+        second.join(10)
+    assert told == ["database is locked"]
     database.close()
 
 
