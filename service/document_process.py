@@ -16,6 +16,8 @@ from worker.settings import Settings
 MOST = 10**6
 MEMORY = 4 * 2**30
 """Most bytes of memory of the process, and never more than a quarter of the machine's: a document that needs more fails alone."""
+OF_ONE_TENANT = 2
+"""Requests of one tenant that are worked on at a time: a file of rows does not wait for a report."""
 NICENESS = 5
 """Below the process that answers everything else, which is never to wait for a document."""
 
@@ -38,7 +40,7 @@ def main() -> None:
     from service.connections import MOST_HEAD
 
     # Clients are limited by the other process; here they all come from one address.
-    limits = {"address_connections": MOST, "tenant_requests": MOST}
+    limits = {"address_connections": MOST, "tenant_requests": MOST, "tenant_running_requests": OF_ONE_TENANT}
     app = create_app(settings.model_copy(update=limits), require_key=bool(require_key), shown=False)
     keep_for_good()
     config = uvicorn.Config(

@@ -231,10 +231,10 @@ class Settings(BaseSettings):
         "core do not make anything faster",
     )
     tenant_running_requests: int = Field(
-        default=2,
+        default=1,
         gt=0,
-        description="requests of one tenant that are worked on at a time; fewer than RADII_RUNNING_REQUESTS, so that "
-        "other tenants do not wait for them",
+        description="requests of one tenant that are worked on at a time; fewer than RADII_RUNNING_REQUESTS. They share the "
+        "interpreter, so more hardly answer sooner, and other tenants wait longer",
     )
     tenant_streams: int = Field(
         default=100, gt=0, description="event streams of one tenant at a time; an open job page in a browser is one"

@@ -276,7 +276,10 @@ def test_a_request_that_waits_ends_when_its_client_is_gone(fresh: Database, tmp_
 def test_one_tenant_makes_one_report_at_a_time_and_others_theirs(
     fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with listening(fresh, _settings(tmp_path), require_key=True) as listened, ExitStack() as stack:
+    with (
+        listening(fresh, _settings(tmp_path, tenant_running_requests=2), require_key=True) as listened,
+        ExitStack() as stack,
+    ):
         one, two = listened.service.key("one"), listened.service.key("two")
         mine, others = _job(listened.service, "one", one), _job(listened.service, "two", two)
         stop, begun = threading.Event(), list[str]()
@@ -358,7 +361,7 @@ def test_small_bodies_do_not_wait_for_slow_large_ones_of_their_tenant(fresh: Dat
 def test_a_report_that_waits_is_not_made_for_a_client_that_has_left(
     fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with listening(fresh, _settings(tmp_path)) as listened, ExitStack() as stack:
+    with listening(fresh, _settings(tmp_path, tenant_running_requests=2)) as listened, ExitStack() as stack:
         release, begun = threading.Event(), []
         stack.callback(release.set)
 
