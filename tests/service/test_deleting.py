@@ -64,10 +64,9 @@ def test_an_audit_whose_job_was_deleted_has_no_dead_link(service: Service) -> No
         "failed": 0,
     }
     output = {"job": job, "sound": True, "recomputed": {"looked_at": 1, "wrong": 0, "faults": []}, "redrawn": redrawn}
+    tenant_id = service.tenant()
     with service.database.write() as session:
-        new = NewJob(
-            tenant_id=service.tenant(), kind="verify", spec={"job": job}, shards=[(0, 1)], total=1, work_total=1
-        )
+        new = NewJob(tenant_id=tenant_id, kind="verify", spec={"job": job}, shards=[(0, 1)], total=1, work_total=1)
         audit = jobs.submit(session, new).id
         jobs.cancel(session, audit)
         session.get_one(Job, audit).output = output
@@ -78,11 +77,10 @@ def test_an_audit_whose_job_was_deleted_has_no_dead_link(service: Service) -> No
 
 
 def test_a_record_of_another_service_is_not_called_deleted(service: Service) -> None:
+    tenant_id = service.tenant()
     with service.database.write() as session:
         info = {"provenance": {"soft_labels": {"job": "job_" + "f" * 28}}}
-        row = Checkpoint(
-            id="ckpt_" + "1" * 28, tenant_id=service.tenant(), name="theirs", state="ready", source={}, info=info
-        )
+        row = Checkpoint(id="ckpt_" + "1" * 28, tenant_id=tenant_id, name="theirs", state="ready", source={}, info=info)
         session.add(row)
     assert service.client.get("/v1/checkpoints").json()["items"][0]["deleted"] == []
 
