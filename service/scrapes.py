@@ -54,5 +54,5 @@ class Shared(Generic[T]):
 class Scrapes(Shared[bytes]):
     """The metrics of a registry in the text format of Prometheus."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        super().__init__(partial(generate_latest, registry), kept=KEPT)
+    def __init__(self, registry: CollectorRegistry, *, kept: float = KEPT) -> None:
+        super().__init__(partial(generate_latest, registry), kept=kept)

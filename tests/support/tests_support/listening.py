@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.connections import server_config
-from tests_support.over_http import HOST, Service
+from tests_support.over_http import HOST, Service, always_measured
 from worker.settings import Settings
 from worker.store.session import Database
 
@@ -62,7 +62,7 @@ class Listening:
 @contextmanager
 def listening(database: Database, settings: Settings, *, require_key: bool = False) -> Iterator[Listening]:
     """A service on a free port, ended with the block."""
-    app = create_app(settings, database, require_key=require_key)
+    app = always_measured(create_app(settings, database, require_key=require_key))
     server = uvicorn.Server(server_config(app, timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
