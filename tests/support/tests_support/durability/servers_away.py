@@ -142,6 +142,8 @@ def postgres_away(*, times: int, long: float = 0.0, restart: float = 0.0) -> Fig
     }
     with house("postgresql", shard_seconds=0.5) as here, here.api() as address:
         _two_workers(here, PACE)
+        # Starts the process that makes documents: a client that waits for that would not ask for anything in a short outage.
+        assert httpx.get(f"{address}/v1/jobs/none/report", timeout=60).status_code == 404
         outages = [restart, 10.0] * (times // 2) + [restart] * (times % 2) + ([long] if long else [])
         for number, seconds in enumerate(outages):
             _crashed(here, address, number, seconds, total)
