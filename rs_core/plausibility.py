@@ -138,7 +138,7 @@ def cannot_certify(procedure: Procedure, classes: int = 2, name: str = "n") -> s
 
 def cannot_predict(n: int, alpha: float, name: str = "n") -> str | None:
     """The warning that even n votes that all agree would be an abstention of PREDICT, with the least n; else None."""
-    least = 1 + math.ceil(math.log2(1 / alpha) - 1e-9)
+    least = 1 + math.ceil(-math.log2(alpha) - 1e-9)
     if n >= least:
         return None
     return (

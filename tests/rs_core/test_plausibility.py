@@ -82,6 +82,10 @@ def test_a_mix_that_leans_on_its_standard_classifier_certifies_with_no_n() -> No
     )
 
 
+def test_the_smallest_alpha_that_a_number_can_be_has_a_least_n_too() -> None:
+    assert str(cannot_predict(1_000, 5e-324)).endswith("The least n that can predict is 1,075.")
+
+
 @pytest.mark.parametrize("alpha", [0.5, 0.25, 0.05, 0.01, 0.001, 1e-9])
 def test_an_n_that_can_predict_nothing_is_named_with_the_least_that_can(alpha: float) -> None:
     least = next(n for n in range(1, 100) if decide_prediction((n, 0), alpha=alpha)[0] != ABSTAIN)
