@@ -83,7 +83,7 @@ def _queue(session: Session, settings: Settings) -> Iterator[Finding]:
             what="workers",
             state="wrong" if waiting else "worth knowing",
             found=f"none was seen in the last {settings.seen:.0f} s; {waiting:,} parts of jobs wait",
-            help="start `radii up`, or `radii worker` beside a service with a broker",
+            help="start `radii up`, or `radii worker` next to a service that has a broker",
         )
     if len(workers) < len(seen):
         hint = "they stop at their next sweep: start workers of this version"

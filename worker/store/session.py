@@ -8,8 +8,8 @@ On Postgres nobody waits for ever: a writing transaction that stands still, as t
 behind a cut line does, is ended by the server after ``PATIENCE``, and with it go its locks; who waits for a lock, or for a
 line that is dead, is told so after about as long. SQLite has one lock for all writers, and nobody who could take it away: a
 process that is frozen between the beginning and the end of a writing transaction holds up all others until it goes on or is
-killed; they are told so after ``BUSY_TIMEOUT_MS`` and try again. Writers of one process take turns before they ask for that
-lock: SQLite itself lets one that waits sleep for up to a tenth of a second, and another one that comes later may be served first.
+killed; they get an error after ``BUSY_TIMEOUT_MS`` and try again. SQLite lets a writer that waits for its lock sleep for up
+to a tenth of a second, and may serve a later one first. The writers of one process therefore take turns before they ask for it.
 """
 
 import json
