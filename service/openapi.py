@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
-from service import comparison_examples, evaluation_examples, examples, prediction_examples, usage_examples
+from service import comparison_examples, evaluation_examples, prediction_examples, resource_examples, usage_examples
 from service.schemas import PROBLEM_MEDIA_TYPE, Problem
 
 MEANINGS = {
@@ -28,7 +28,7 @@ PATH = "/openapi.json"
 ANYWHERE = (401, 408, 413, 422, 429, 503)
 Responses = dict[int | str, dict[str, Any]]
 
-PARTS = (examples, evaluation_examples, comparison_examples, prediction_examples, usage_examples)
+PARTS = (resource_examples, evaluation_examples, comparison_examples, prediction_examples, usage_examples)
 REQUESTS: dict[str, dict[str, Any]] = {}
 RESPONSES: dict[tuple[str, int, str], Any] = {}
 for part in PARTS:
