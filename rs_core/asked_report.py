@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rs_core.aligned import Run
 from rs_core.certify.decision import Certificate
 from rs_core.certify.procedure import procedure_of
 from rs_core.corruption_report import Grouped
 from rs_core.photographs import Photographs
 from rs_core.procedure_text import Made, guarantee_note, made_of
-from rs_core.report import Facts, Report, denominator, summarize
+from rs_core.report import Facts, Report, summarize
 from rs_core.spec import CertifySpec, parse_spec
-from rs_core.tally import Columns, columns, grid, radii_up_to
+from rs_core.tally import grid, radii_up_to
 
 
 def summarize_asked(
@@ -43,45 +42,6 @@ def summarize_asked(
         photographs=photographs,
     )
     return replace(report, notes=report.notes + together(spec, total))
-
-
-def run_asked(
-    name: str,
-    rows: Columns,
-    spec: CertifySpec,
-    *,
-    total: int,
-    unfinished: int = 0,
-    data: str | None = None,
-    photographs: Photographs | None = None,
-) -> Run:
-    """A run of rows that ``spec``, which has a noise level, asked for, on ``total`` inputs; ``unfinished`` of them are still to
-    get more samples, ``data`` is the content hash of its dataset, ``photographs`` which of its images show the same one."""
-    return Run(
-        name=name,
-        rows=rows,
-        total=denominator(rows, total),
-        facts=facts_asked(spec, total),
-        cap=procedure_of(spec, inputs=total).cap,
-        settled=spec.radii or (),
-        unfinished=unfinished,
-        data=data,
-        photographs=photographs,
-    )
-
-
-def run_of_certificates(
-    name: str,
-    certificates: Sequence[Certificate],
-    spec: CertifySpec,
-    *,
-    total: int,
-    data: str | None = None,
-    photographs: Photographs | None = None,
-) -> Run:
-    """The same of certificates, in any order."""
-    rows, unfinished = columns(certificates), growing(certificates, spec)
-    return run_asked(name, rows, spec, total=total, unfinished=unfinished, data=data, photographs=photographs)
 
 
 def growing(certificates: Sequence[Certificate], spec: CertifySpec) -> int:

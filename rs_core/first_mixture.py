@@ -10,10 +10,10 @@ from torch import nn
 
 from rs_core.composition import A_MIX, Mixed, Mixing
 from rs_core.errors import Mismatch
+from rs_core.models.architecture import Shape
 from rs_core.models.mixed import MixedClassifier, WithGamma
 from rs_core.models.mixing import mixing_for
 from rs_core.models.normalize import BaseClassifier
-from rs_core.models.table import Shape
 from rs_core.noise import Stage, generator
 from rs_core.spec import AdaptiveSmoothing, TrainSpec
 

@@ -18,7 +18,7 @@ from rs_core.checkpoint_names import ALIASES as ALIASES
 from rs_core.data.info import listed
 from rs_core.errors import InvalidCheckpoint
 from rs_core.fields import NORMALIZATIONS, Normalization, normalization
-from rs_core.models.table import Architecture, Shape
+from rs_core.models.architecture import Architecture, Shape
 
 WRAPPER = "module"
 NETWORK_PREFIXES = {"1.": True, "network.": True, "model.": False}

@@ -7,7 +7,8 @@ A single network is compared with the specification (``training_checks``). A mix
 from rs_core.checkpoint_info import CheckpointInfo
 from rs_core.composition import A_MIX, Mixed
 from rs_core.errors import Mismatch
-from rs_core.models.table import Shape, architecture
+from rs_core.models.architecture import Shape
+from rs_core.models.table import architecture
 from rs_core.spec import TrainSpec
 from rs_core.train_spec import trains_a_mix
 from rs_core.training_checks import Sized, check_start, model_shape

@@ -10,7 +10,7 @@ from rs_core.composition import is_composite
 from rs_core.errors import InvalidSpec, Mismatch
 from rs_core.methods.table import method
 from rs_core.models import table as models
-from rs_core.models.table import Shape
+from rs_core.models.architecture import Shape
 from rs_core.schedule import first_drop
 from rs_core.spec import Normalization, TrainSpec, normalization
 

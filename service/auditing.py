@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from rs_core.errors import Mismatch
 from rs_core.spec import Selection, VerifySpec, dump_spec
-from service.dependencies import find, shown
 from service.errors import Rejected, UnknownResource
+from service.lookup import find, shown
 from service.planned import Desk, Planned
 from worker.store import planning, registry, results
 from worker.store.jobs import NewJob

@@ -11,17 +11,16 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from rs_core.aligned import Aligned, Run
-from rs_core.asked_report import run_asked
 from rs_core.compare import Comparison, checked, compare_aligned
+from rs_core.compared_runs import run_asked
 from rs_core.errors import InvalidResults
 from rs_core.photographs import Photographs
 from rs_core.published import Published
 from rs_core.spec import dump_spec
 from service import comparison_schemas, reports, results_files
-from service.dependencies import etag_of, shown
 from service.errors import InvalidRequest, NotFound
+from service.lookup import etag_of, of_kind, shown
 from service.reports import VERSION, Sources
-from service.resources import of_kind
 from worker.settings import Settings
 from worker.store import blobs, registry, result_columns
 from worker.store.tables import Blob, Upload

@@ -5,33 +5,27 @@ A route opens ``database.read()`` or ``database.write()`` itself, so that its ch
 
 import base64
 import binascii
-import hashlib
 import logging
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Query, Request
-from sqlalchemy.orm import Session
 
 from service.auth import TenantId as TenantId
-from service.errors import FilesUnavailable, InvalidRequest, NotFound
+from service.errors import FilesUnavailable, InvalidRequest
 from service.in_flight import InFlight
+from service.lookup import IDENTIFIER, shown
 from service.schemas import MAX_WAIT
 from worker.settings import Settings
 from worker.store.data_folder import FolderAway, WrongFolder
-from worker.store.registry import HIDDEN
 from worker.store.session import Database
-from worker.store.tables import Checkpoint, Dataset, Job, Upload
 
 log = logging.getLogger("radii.service")
 
-Row = TypeVar("Row", Dataset, Checkpoint, Job, Upload)
 Item = TypeVar("Item")
 
-IDENTIFIER = re.compile(r"[a-z]{1,10}_[0-9a-f]{28}")
 INDEX = re.compile(r"[0-9]{1,18}")
-WORDS: dict[type[Any], str] = {Dataset: "data set", Checkpoint: "checkpoint", Job: "job", Upload: "upload"}
 
 
 def _settings(request: Request) -> Settings:
@@ -79,27 +73,6 @@ Wait = Annotated[
 ]
 
 
-def find(session: Session, kind: type[Row], tenant_id: str, identifier: str) -> Row | None:
-    """The tenant's row of that identifier; None where there is none, or where it is somebody else's."""
-    row = session.get(kind, identifier) if IDENTIFIER.fullmatch(identifier) else None
-    if row is None or row.tenant_id != tenant_id or getattr(row, "state", None) in HIDDEN:
-        return None
-    return row
-
-
-def get(session: Session, kind: type[Row], tenant_id: str, identifier: str) -> Row:
-    """The same; raises :class:`NotFound`."""
-    row = find(session, kind, tenant_id, identifier)
-    if row is None:
-        raise NotFound(expected=f"the identifier of a {WORDS[kind]} of yours", got=shown(identifier))
-    return row
-
-
-def shown(text: str) -> str:
-    """Any text from outside as it may stand in a message."""
-    return repr(text if len(text) <= 100 else text[:97] + "...")
-
-
 def encode_cursor(place: str | int) -> str:
     """An opaque word for a place in a list."""
     return base64.urlsafe_b64encode(str(place).encode()).decode().rstrip("=")
@@ -128,12 +101,6 @@ def cut_page(rows: Sequence[Item], limit: int) -> tuple[list[Item], Item | None]
     """Out of ``limit + 1`` rows the page, and its last row if more follow."""
     page = list(rows[:limit])
     return page, page[-1] if len(rows) > limit else None
-
-
-def etag_of(*parts: object) -> str:
-    """A weak entity tag of whatever an answer depends on."""
-    digest = hashlib.sha256("\0".join(str(part) for part in parts).encode("utf-8", "backslashreplace")).hexdigest()
-    return f'W/"{digest[:32]}"'
 
 
 def matches(request: Request, etag: str) -> bool:

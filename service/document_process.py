@@ -36,13 +36,13 @@ def main() -> None:
     import uvicorn
 
     from service.app import create_app
-    from service.commands.serving import keep_for_good
     from service.connections import MOST_HEAD
+    from service.garbage_collection import freeze_loaded_objects
 
     # Clients are limited by the other process; here they all come from one address.
     limits = {"address_connections": MOST, "tenant_requests": MOST, "tenant_running_requests": OF_ONE_TENANT}
     app = create_app(settings.model_copy(update=limits), require_key=bool(require_key), shown=False)
-    keep_for_good()
+    freeze_loaded_objects()
     config = uvicorn.Config(
         app,
         ws="none",

@@ -6,8 +6,8 @@ from rs_core.evaluate_spec import FEWEST_CLASSES
 from rs_core.evaluation_report import require_same_classifier, require_shared_inputs
 from rs_core.procedure_text import made_of
 from rs_core.spec import Attack, AutoAttack, EvaluateSpec, Selection
-from service.dependencies import find, shown
 from service.errors import UnknownResource
+from service.lookup import find, shown
 from service.planned import Desk
 from service.reports import spec_of
 from worker.store import planning, reuse

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from service import job_views
-from service.dependencies import get
+from service.lookup import get
 from worker.store.jobs import TERMINAL
 from worker.store.result_tables import JobSummary
 from worker.store.session import Database

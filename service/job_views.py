@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from rs_core.fields import Sampling
 from service import references, schemas
-from service.dependencies import etag_of
 from service.job_warnings import warnings_of
+from service.lookup import etag_of
 from service.views import brief_source, problem, time, with_first_names
 from worker.store import groups
 from worker.store.clock import clock

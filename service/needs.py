@@ -13,8 +13,8 @@ from rs_core.methods.table import method
 from rs_core.models.network_code import network_of
 from rs_core.soft_labels import vote_spec, voter_spec
 from rs_core.spec import CatRs, Selection, SoftLabelSpec, TrainSpec
-from service.dependencies import find, shown
 from service.errors import Rejected, UnknownResource
+from service.lookup import find, shown
 from service.planned import Data, Desk, Planned, plan_one, ready
 from worker.store import jobs, results, reuse
 from worker.store.tables import Checkpoint, Dataset, Job, Tenant

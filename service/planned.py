@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from rs_core.plausibility import too_few_samples
 from rs_core.spec import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec, parse_spec
 from service import forecasting
-from service.dependencies import WORDS, find, shown
 from service.errors import NotReady, Rejected, UnknownResource
+from service.lookup import WORDS, find, shown
 from worker.settings import Settings
 from worker.store import planning, registry
 from worker.store.jobs import NewJob

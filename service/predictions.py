@@ -22,14 +22,14 @@ from rs_core.data.mapped import chunks
 from rs_core.plausibility import implausible_answers
 from rs_core.spec import CertifySpec, parse_spec
 from service import admission, forecasting, views
-from service.dependencies import get, shown
+from service.disk_space import check_room
 from service.errors import NotFound
 from service.idempotency import came_before, once
+from service.lookup import get, shown
 from service.planned import ready
 from service.prediction_query import PredictionQuery
 from service.prediction_schemas import Predictions, SmoothedPrediction
-from service.row_answers import MOST_NUMBERS
-from service.uploading import check_room
+from service.schemas import MOST_NUMBERS
 from service.watch import Standing
 from worker.settings import Settings
 from worker.store import blobs, jobs, planning, registry, results, storage, urgent

@@ -25,7 +25,7 @@ from rs_core.spec import CertifySpec, EvaluateSpec, dump_spec, parse_spec
 from rs_core.tally import Columns, columns, joined, radii_up_to
 from rs_core.trained_on import trained_on, training_note
 from service import result_schemas
-from service.dependencies import etag_of
+from service.lookup import etag_of
 from service.views import composition, corrupted_images, time
 from worker.store import digests, groups, result_columns, results
 from worker.store.result_tables import JobSummary

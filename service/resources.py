@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session, defer
 from starlette.concurrency import run_in_threadpool
 
 from service import schemas
-from service.dependencies import WORDS, Row, cut_page, decode_cursor, decode_index, encode_cursor, get, shown
-from service.errors import RETRY_SECONDS, InUse, NotFound, UnknownResource
+from service.dependencies import cut_page, decode_cursor, decode_index, encode_cursor
+from service.errors import RETRY_SECONDS, InUse, UnknownResource
 from service.idempotency import REPLAYED, forget
+from service.lookup import WORDS, Row, get, shown
 from worker.store import registry
 from worker.store.session import Database
-from worker.store.tables import Blob, Checkpoint, Dataset, Job
+from worker.store.tables import Blob, Checkpoint, Dataset
 
 Made = TypeVar("Made", Dataset, Checkpoint)
 View = TypeVar("View", schemas.Dataset, schemas.Checkpoint)
@@ -97,13 +98,3 @@ def accepted(response: Response, location: str, replayed: bool) -> None:
 def json_answer(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A model as a response."""
     return Response(body.model_dump_json(), status_code=status, media_type="application/json", headers=headers)
-
-
-def of_kind(session: Session, tenant_id: str, job_id: str, kinds: Sequence[str], part: str) -> Job:
-    """The tenant's job, if it is of a kind that has this part; raises :class:`NotFound`."""
-    job = get(session, Job, tenant_id, job_id)
-    if job.kind not in kinds:
-        raise NotFound(
-            expected=f"a job of kind {' or '.join(kinds)}, since only these have {part}", got=f"one of kind {job.kind}"
-        )
-    return job

@@ -8,16 +8,14 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from service import exports, schemas
-from service.dependencies import cut_page, decode_index, encode_cursor, etag_of, matches
-from service.resources import of_kind
+from service.dependencies import cut_page, decode_index, encode_cursor, matches
+from service.lookup import etag_of, of_kind
+from service.schemas import MOST_NUMBERS
 from worker.store.result_tables import JobSummary
 from worker.store.rows import numbers_in
 from worker.store.session import Database
 
 Shown = TypeVar("Shown")
-
-MOST_NUMBERS = 200_000
-"""Class counts and other numbers in lists, of all rows of one page; a page has at least one row."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,8 @@ Item = TypeVar("Item")
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 MAX_WAIT = 60.0
 """Seconds that ``?wait=`` waits at most."""
+MOST_NUMBERS = 200_000
+"""Class counts and other numbers in lists, of all rows of one page; a page has at least one row."""
 
 UNITS = "in [0, 1]-pixel units, l2; of AutoAttack in those of its norm (linf by default)"
 """Of the points of an evaluation, and of distances to them."""

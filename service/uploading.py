@@ -14,9 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from rs_core.errors import BeyondStorage, StorageUsedUp
-from service.dependencies import shown
-from service.errors import DigestMismatch, DiskFull, InvalidRequest, TooLarge, UnsupportedMedia
+from service.disk_space import check_room, check_size
+from service.errors import DigestMismatch, InvalidRequest, UnsupportedMedia
 from service.in_flight import Arriving
+from service.lookup import shown
 from worker.settings import Settings
 from worker.store import blobs
 from worker.store.blobs import Sealed, Writer
@@ -121,19 +122,3 @@ def _charge(arriving: Arriving, size: int) -> None:
         arriving.expect(size + AHEAD if size > AHEAD else size)
     except (BeyondStorage, StorageUsedUp):
         arriving.expect(size)
-
-
-def check_size(size: int, settings: Settings) -> None:
-    """Raises :class:`TooLarge`."""
-    if size > settings.max_upload:
-        raise TooLarge(expected=f"an upload of at most {settings.max_upload} bytes", got=f"{size} bytes or more")
-
-
-def check_room(size: int, settings: Settings, why: str = "") -> None:
-    """Raises :class:`DiskFull` where so many bytes would not leave free what is to stay so; ``why`` so many."""
-    free = blobs.free_bytes(settings.blobs)
-    if free - size < settings.min_free:
-        raise DiskFull(
-            expected=f"room for {size} bytes{why} in addition to the {settings.min_free} bytes that stay free",
-            got=f"{free} free bytes",
-        )

@@ -20,7 +20,7 @@ from rs_core.checkpoint_info import CheckpointInfo
 from rs_core.data import clutter, readers
 from rs_core.errors import RadiiError
 from rs_core.models import registered
-from service import dependencies, request_bodies, requests, uploading
+from service import dependencies, lookup, request_bodies, requests, uploading
 from service.routes import blobs as blob_routes
 from service.routes import uploads
 from worker import process_output
@@ -157,7 +157,7 @@ TABLE: dict[str, Row] = {
         lambda t: re.fullmatch(r"(job|ds|ckpt|parts)_[0-9a-f]{28}", t),
         [("job_", ""), ("parts_", ""), ("a", "_")],
     ),
-    "service/dependencies.py: '[a-z]{1,10}_[0-9a-f]{28}'": (dependencies.IDENTIFIER.fullmatch, [LETTERS, ("a_", "")]),
+    "service/lookup.py: '[a-z]{1,10}_[0-9a-f]{28}'": (lookup.IDENTIFIER.fullmatch, [LETTERS, ("a_", "")]),
     "service/dependencies.py: '[0-9]{1,18}'": (dependencies.INDEX.fullmatch, [DIGITS]),
     "service/idempotency.py: HEADER_TEXT": (
         field(Annotated[str, Field(pattern=requests.HEADER_TEXT)]),

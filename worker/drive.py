@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -24,12 +25,11 @@ from worker.commit import GOES_ON, Ending, Pending, abandon, write
 from worker.fuse import Fuse
 from worker.process import Child, ChildEnded, Message
 from worker.process_output import describe
+from worker.settings import Settings
 from worker.store import counters, data_folder, registry, shards, urgent
 from worker.store.data_folder import FolderAway, WrongFolder
+from worker.store.session import Database
 from worker.store.shards import Claim, LeaseLost
-
-if TYPE_CHECKING:
-    from worker.loop import Slot
 
 T = TypeVar("T")
 
@@ -51,6 +51,25 @@ class GivenUp(LeaseLost):
 
 class HandedBack(Exception):
     """The shard is to be handed back before its child has begun with it."""
+
+
+class Slot(Protocol):
+    """What a shard's way through a child needs of the place where it is worked on; ``worker.loop.Slot`` has more."""
+
+    settings: Settings
+    database: Database
+    stop: threading.Event
+    environment: dict[str, Any]
+    child: Child | None
+
+    def tick(self) -> None:
+        """Does what must not wait for the end of the shard."""
+
+    def drop_child(self) -> None:
+        """Ends the child, so that the next shard gets a new one."""
+
+    def count(self, name: str) -> None:
+        """Adds one to a counter of the metrics; nothing is counted while the database is away."""
 
 
 class Drive:

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from rs_core.composition import Mixing
 from rs_core.errors import Mismatch
+from rs_core.models.architecture import Shape
 from rs_core.models.features import channels_of
 from rs_core.models.normalize import BaseClassifier
-from rs_core.models.table import Shape, architecture
+from rs_core.models.table import architecture
 
 MOMENTUM = 0.01
 CLAMP = 0.6

@@ -20,7 +20,7 @@ one, so a network that is loaded to be trained on would no longer be tied.
 import re
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -32,7 +32,7 @@ from rs_core.causes import cause_of
 from rs_core.composition import is_composite
 from rs_core.errors import BrokenArchitecture, InvalidSpec
 from rs_core.fields import record
-from rs_core.models.table import ARCHITECTURES, Architecture, Shape
+from rs_core.models.architecture import Architecture, Shape
 from rs_core.spec import invalid_spec
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ class Row:
 _ROW = TypeAdapter(Row)
 
 
-def read(path: Path) -> dict[str, Architecture]:
-    """The rows of the file by name; :class:`InvalidSpec` says what is wrong with which."""
+def read(path: Path, taken: Collection[str]) -> dict[str, Architecture]:
+    """The rows of the file by name, none of which may be one of ``taken``; :class:`InvalidSpec` says what is wrong with which."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidSpec(expected="a TOML file of architectures", got=str(error), where=str(path)) from None
-    return {name: _row(name, table, path) for name, table in tables.items()}
+    return {name: _row(name, table, path, taken) for name, table in tables.items()}
 
 
 def network(row: Architecture, num_classes: int, input_shape: Shape) -> "nn.Module":
@@ -93,9 +93,9 @@ def network(row: Architecture, num_classes: int, input_shape: Shape) -> "nn.Modu
     return made
 
 
-def _row(name: str, table: Any, path: Path) -> Architecture:
+def _row(name: str, table: Any, path: Path, taken: Collection[str]) -> Architecture:
     where = f"{name[:100]} in {path.name}"
-    if not NAME.fullmatch(name) or name in ARCHITECTURES or is_composite(name):
+    if not NAME.fullmatch(name) or name in taken or is_composite(name):
         raise InvalidSpec(
             expected="a name of letters, digits, _, . and - that is not one of the table's own, nor a kind of composite",
             got=repr(name)[:200],

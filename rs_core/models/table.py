@@ -13,13 +13,13 @@ operator adds by a file (``registered``), for which :func:`use` is called once w
 import difflib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from rs_core.composition import is_composite
 from rs_core.errors import Mismatch, UnknownArchitecture
+from rs_core.models.architecture import Architecture, Shape
 from rs_core.models.torchvision_names import FAMILIES, PREFIX
 from rs_core.spec import Normalization
 
@@ -27,36 +27,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rs_core.models.normalize import BaseClassifier
-
-Shape = tuple[int, int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """One row: ``input_shape`` is (C, H, W), ``None`` where the sides are free; ``channels`` is ``None`` where they are,
-    too; ``head`` names the last layer.
-
-    Free sides are multiples of ``side_multiple`` from ``smallest_side`` on, both the same where ``square``. ``features``
-    names two modules whose outputs (B, c, h, w) a mixing network reads, ``None`` where there are no such maps. ``folder``
-    is where a registered builder's module may be. ``unread`` are prefixes of tensors that public files of this layout may
-    hold beside those that the network reads.
-    """
-
-    name: str
-    builder: str
-    input_shape: Shape | None
-    channels: int | None
-    head: str
-    description: str
-    reference: str
-    source: Literal["ours", "torchvision", "registered"] = "ours"
-    role: Literal["classifier", "denoiser"] = "classifier"
-    features: tuple[str, str] | None = None
-    unread: tuple[str, ...] = ()
-    smallest_side: int = 1
-    side_multiple: int = 1
-    square: bool = False
-    folder: str = ""
 
 
 _PREACT = "He et al., Identity Mappings in Deep Residual Networks, 2016, arXiv 1603.05027"
@@ -209,7 +179,7 @@ def use(path: Path | str | None) -> None:
     """
     from rs_core.models.registered import read
 
-    rows = read(Path(path)) if path else {}
+    rows = read(Path(path), ARCHITECTURES) if path else {}
     _REGISTERED.clear()
     _REGISTERED.update(rows)
     _FILE[:] = [Path(path).absolute()] if path else []

@@ -9,7 +9,7 @@ from service.commands.console import say, table
 from service.commands.presets import AsJson
 
 if TYPE_CHECKING:
-    from rs_core.models.table import Architecture
+    from rs_core.models.architecture import Architecture
 
 EXAMPLE = "torchvision/resnet18"
 

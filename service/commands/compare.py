@@ -124,8 +124,9 @@ def _of_file(name: str, path: Path, repeating: int | None) -> "Run":
     rows: Any
     rows, run = read(path)
     from rs_core.aligned import run_of
-    from rs_core.asked_report import run_of_certificates, spec_of_run
+    from rs_core.asked_report import spec_of_run
     from rs_core.certify.decision import Certificate
+    from rs_core.compared_runs import run_of_certificates
 
     if not isinstance(rows[0], Certificate):
         raise CommandError(f"The file {path} holds predictions, which have no radii to compare.")
@@ -138,7 +139,7 @@ def _of_file(name: str, path: Path, repeating: int | None) -> "Run":
 
 
 def _of_job(name: str, id: str, client: "Client") -> "Run":
-    from rs_core.asked_report import run_of_certificates
+    from rs_core.compared_runs import run_of_certificates
     from rs_core.spec import CertifySpec, parse_spec
 
     job = client.job(id)

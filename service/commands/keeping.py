@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.commands.console import CommandError, note, say, table
-from service.commands.server import Data, read_settings, unusable
+from service.commands.server import Data
+from service.local_environment import read_settings, unusable
 
 if TYPE_CHECKING:
     from worker.store.backup import Copied

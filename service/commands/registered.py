@@ -1,7 +1,7 @@
 """The architectures of RADII_ARCHITECTURES, for commands that build networks themselves."""
 
 from rs_core.models import table
-from service.commands.server import read_settings
+from service.local_environment import read_settings
 
 
 def use_registered() -> None:

@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import gc
 import os
 import resource
 import signal
@@ -14,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from service.commands.console import CommandError, orderly_end, say
-from service.commands.server import made_folder
+from service.local_environment import made_folder
 
 if TYPE_CHECKING:
     from worker.local import Workers
@@ -26,9 +25,6 @@ BACKLOG = 2048
 SWITCH_SECONDS = 0.001
 """The GIL's switch interval. While another thread computes, the event loop waits this long for the GIL, many times per request.
 Python's default is five times as long."""
-GC_THRESHOLDS = 2_000, 10, 100
-"""Objects made and not freed before a round of the garbage collector, and rounds of one generation before one of the next
-older. A full round takes up to a tenth of a second, and came every few seconds of an attack with Python's own thresholds."""
 ARENAS = 2
 """In which glibc keeps the memory of threads."""
 FILES_BESIDE = 200
@@ -74,6 +70,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     from service.app import create_app
     from service.connections import server_config
     from service.documents import DocumentProcess
+    from service.garbage_collection import freeze_loaded_objects
     from worker.isolation import support
     from worker.sweep import Sweeping
 
@@ -81,7 +78,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             listener.listen(BACKLOG)  # asyncio has set it to as many as it accepts in one step
-            keep_for_good()
+            freeze_loaded_objects()
             sys.setswitchinterval(SWITCH_SECONDS)
             say(f"radii is listening on {url}")
             sys.stdout.flush()
@@ -105,14 +102,6 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
         support.log_missing_soon(settings.sandbox_uid)
         config = server_config(app, most_connections(), timeout_graceful_shutdown=SECONDS_FOR_REQUESTS)
         Server(config).run(sockets=[listener])
-
-
-def keep_for_good() -> None:
-    """Takes what a service has loaded out of the garbage collector's rounds. A full one would go through all of it, and hold up
-    every request for some tenths of a second. Full ones become rare, too: cycles that live longer than a request are few."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _as_many_connections_as_allowed() -> None:

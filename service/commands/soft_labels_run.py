@@ -7,7 +7,7 @@ was stopped goes on from there.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -26,12 +26,19 @@ if TYPE_CHECKING:
 
 
 def ensure(
-    spec: "TrainSpec", data: "Dataset", out: Path, place: "torch.device", start: "BaseClassifier | None" = None
+    spec: "TrainSpec",
+    data: "Dataset",
+    out: Path,
+    place: "torch.device",
+    train: Callable[..., None],
+    start: "BaseClassifier | None" = None,
 ) -> "SoftLabels":
-    """The votes that ``spec`` needs on ``data``, made where they are not there. ``start`` is the model that it names as
-    its start, and the voter's too.
+    """The soft labels that ``spec`` needs on ``data``; they are made if there are none yet.
 
-    Raises :class:`CommandError` where a file beside ``out`` holds something else.
+    ``train`` trains the classifier that votes, as ``training_run.run`` does. ``start`` is the model that ``spec`` starts from;
+    the classifier that votes starts from it, too.
+
+    Raises :class:`CommandError` if a file next to ``out`` holds something else.
     """
     from rs_core.soft_labels import SoftLabels, vote_spec
     from rs_core.spec import CatRs
@@ -43,7 +50,9 @@ def ensure(
         labels = SoftLabels.load(path)
         _check_data(labels, data, path)
     else:
-        voter = Path(hp.soft_label_checkpoint) if hp.soft_label_checkpoint else _voter(spec, data, out, place, start)
+        voter = (
+            Path(hp.soft_label_checkpoint) if hp.soft_label_checkpoint else _voter(spec, data, out, place, train, start)
+        )
         labels = _beside(vote_spec(spec, str(voter)), data, path, place)
     labels.require(spec.inputs.indices(len(data)), data.num_classes)
     return labels
@@ -77,7 +86,12 @@ def _beside(votes: "SoftLabelSpec", data: "Dataset", kept: Path, place: "torch.d
 
 
 def _voter(
-    spec: "TrainSpec", data: "Dataset", out: Path, place: "torch.device", start: "BaseClassifier | None"
+    spec: "TrainSpec",
+    data: "Dataset",
+    out: Path,
+    place: "torch.device",
+    train: Callable[..., None],
+    start: "BaseClassifier | None",
 ) -> Path:
     """The checkpoint of the classifier that votes, trained where it is not there."""
     from rs_core.checkpoint_info import read_info
@@ -86,12 +100,11 @@ def _voter(
     from rs_core.soft_labels import voter_spec
     from rs_core.spec import dump_spec
     from rs_core.spec_names import settings
-    from service.commands.training_run import run
 
     maker, path = voter_spec(spec), out.with_name(f"{out.stem}.voter.safetensors")
     if not path.exists():
         note(f"CAT-RS needs the votes of a classifier under noise {maker.sigma:g}: training it first.")
-        run(maker, path, device=str(place), threads=None)
+        train(maker, path, device=str(place), threads=None)
     info = read_info(path)
     same = settings(info.provenance.get("spec", {})) == settings(dump_spec(maker))
     same = same and info.provenance.get("network") == network_of(maker.architecture)

@@ -83,7 +83,7 @@ def _soft_labels(
     from rs_core.methods.table import method
     from service.commands.soft_labels_run import ensure
 
-    return ensure(spec, data, out, place, start) if method(spec.method.name).needs_soft_labels else None
+    return ensure(spec, data, out, place, run, start) if method(spec.method.name).needs_soft_labels else None
 
 
 def _learned_from(spec: "TrainSpec", given: dict[str, Any], out: Path) -> dict[str, Any]:

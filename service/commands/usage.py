@@ -8,7 +8,8 @@ import typer
 
 from service.commands.connection import DEFAULT_SERVER, ApiKey, AsJson, Server, connect
 from service.commands.console import say, table
-from service.commands.server import Data, database, read_settings
+from service.commands.server import Data
+from service.local_environment import database, read_settings
 
 if TYPE_CHECKING:
     from service.usage_schemas import Usage

@@ -7,8 +7,9 @@ from fastapi.responses import FileResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.dependencies import DatabaseDep, FileSettingsDep, TenantId, matches, shown
+from service.dependencies import DatabaseDep, FileSettingsDep, TenantId, matches
 from service.errors import NotFound
+from service.lookup import shown
 from service.openapi import problems
 from service.problems import missing_file
 from worker.store import blobs

@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 
 from rs_core.models.table import architecture
 from service import admission, composing, requests, schemas, views
-from service.dependencies import Cursor, DatabaseDep, Limit, RowLimit, SettingsDep, TenantId, Wait, get
+from service.dependencies import Cursor, DatabaseDep, Limit, RowLimit, SettingsDep, TenantId, Wait
 from service.idempotency import IdempotencyKey, once
 from service.json_bodies import JsonRoute
+from service.lookup import get
 from service.openapi import ACCEPTED, problems
 from service.resources import accepted, expected_output, files_of, names_page, page, remove, when_made
 from worker import broker

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Body, Request, Response
 from sqlalchemy.orm import Session
 
 from service import admission, corrupting, requests, schemas, views
-from service.dependencies import Cursor, DatabaseDep, Limit, RowLimit, SettingsDep, TenantId, Wait, get
+from service.dependencies import Cursor, DatabaseDep, Limit, RowLimit, SettingsDep, TenantId, Wait
 from service.idempotency import IdempotencyKey, once
 from service.json_bodies import JsonRoute
+from service.lookup import get
 from service.openapi import ACCEPTED, problems
 from service.resources import accepted, expected_output, files_of, names_page, page, remove, when_made
 from worker import broker

@@ -13,7 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from service import schemas
-from service.dependencies import DatabaseDep, TenantId, get
+from service.dependencies import DatabaseDep, TenantId
+from service.lookup import get
 from service.openapi import problems
 from service.views import time
 from service.watch import Standing, Watch

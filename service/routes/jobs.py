@@ -8,13 +8,14 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from service import job_views, plan_schemas, requests, result_schemas, schemas, views
-from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, get, matches
+from service.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, TenantId, Wait, matches
 from service.errors import RETRY_SECONDS, InUse
 from service.idempotency import REPLAYED, IdempotencyKey, forget, once
 from service.job_answers import JobAnswers
 from service.json_bodies import JsonRoute
+from service.lookup import get, of_kind
 from service.openapi import ACCEPTED, NOT_MODIFIED, Responses, problems
-from service.resources import json_answer, of_kind, page
+from service.resources import json_answer, page
 from service.submission import bells as claimable
 from service.submission import plan, plan_view, spec_of, submit
 from worker import broker

@@ -14,8 +14,9 @@ from rs_core import published
 from rs_core.evaluation_report import Held
 from service import evaluation_reports, job_views, reports, schemas
 from service.auth import PageTenantId
-from service.dependencies import Cursor, DatabaseDep, SettingsDep, get
+from service.dependencies import Cursor, DatabaseDep, SettingsDep
 from service.documents import DocumentProcess
+from service.lookup import get
 from service.rendering import PAGE_HEADERS, render
 from service.request_turn import waiting
 from service.resources import page

@@ -10,13 +10,15 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from service import requests, schemas, views
-from service.dependencies import DatabaseDep, FileSettingsDep, InFlightDep, SettingsDep, TenantId, shown
+from service.dependencies import DatabaseDep, FileSettingsDep, InFlightDep, SettingsDep, TenantId
+from service.disk_space import check_room, check_size
 from service.errors import DigestMismatch, InvalidRequest, NotFound, NotReady
 from service.json_bodies import JsonRoute
+from service.lookup import shown
 from service.openapi import problems
 from service.request_turn import waiting
 from service.routes.uploads import RAW_BODY, ContentDigest
-from service.uploading import check_room, check_size, take
+from service.uploading import take
 from service.views import time
 from worker.settings import Settings
 from worker.store import blobs, part_uploads, registry, storage

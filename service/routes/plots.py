@@ -8,9 +8,9 @@ from service import evaluation_reports, reports
 from service.dependencies import DatabaseDep, TenantId, matches
 from service.documents import DocumentRoute
 from service.errors import NotFound
+from service.lookup import of_kind
 from service.openapi import files, problems
 from service.rendering import FIGURE_HEADERS, FIGURE_TYPES
-from service.resources import of_kind
 from worker.store import groups
 
 router = APIRouter(prefix="/v1/jobs", tags=["plots"], route_class=DocumentRoute)

@@ -9,9 +9,10 @@ from starlette.concurrency import run_in_threadpool
 
 from rs_core.spec import CertifySpec
 from service import images, predictions
-from service.dependencies import DatabaseDep, FileSettingsDep, TenantId, Wait, etag_of, matches
+from service.dependencies import DatabaseDep, FileSettingsDep, TenantId, Wait, matches
 from service.errors import RETRY_SECONDS
 from service.idempotency import REPLAYED, IdempotencyKey
+from service.lookup import etag_of
 from service.openapi import ACCEPTED, NOT_MODIFIED, problems
 from service.prediction_query import PredictionQuery
 from service.prediction_schemas import Predictions

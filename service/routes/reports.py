@@ -9,9 +9,10 @@ from rs_core.report_text import to_csv
 from service import evaluation_reports, reports, result_schemas
 from service.dependencies import DatabaseDep, TenantId, matches
 from service.documents import DocumentRoute
+from service.lookup import of_kind
 from service.openapi import NOT_MODIFIED, files, problems
 from service.rendering import PAGE_HEADERS
-from service.resources import json_answer, of_kind
+from service.resources import json_answer
 
 router = APIRouter(prefix="/v1/jobs", tags=["reports"], route_class=DocumentRoute)
 

@@ -8,8 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service import schemas, views
-from service.dependencies import Cursor, DatabaseDep, FileSettingsDep, InFlightDep, Limit, TenantId, shown
+from service.dependencies import Cursor, DatabaseDep, FileSettingsDep, InFlightDep, Limit, TenantId
 from service.errors import InUse, NotFound
+from service.lookup import shown
 from service.openapi import problems
 from service.requests import UPLOAD_NAME, printable
 from service.resources import page

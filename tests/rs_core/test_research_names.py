@@ -11,7 +11,8 @@ from rs_core.checkpoint import load
 from rs_core.checkpoint_info import Hints
 from rs_core.errors import InvalidCheckpoint
 from rs_core.fields import Normalization
-from rs_core.models.table import Shape, architecture, skeleton
+from rs_core.models.architecture import Shape
+from rs_core.models.table import architecture, skeleton
 from rs_core.research import convert, read_research
 from rs_core.research_names import take_apart
 

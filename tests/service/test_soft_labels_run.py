@@ -48,7 +48,7 @@ def data() -> Dataset:
 def made(tmp_path_factory: pytest.TempPathFactory, data: Dataset) -> Path:
     """A folder with the classifier and the votes of SPEC for ``m.safetensors``."""
     folder = tmp_path_factory.mktemp("made")
-    ensure(SPEC, data, folder / "m.safetensors", CPU)
+    ensure(SPEC, data, folder / "m.safetensors", CPU, run)
     return folder
 
 
@@ -56,14 +56,17 @@ def _with(spec: TrainSpec, **method: object) -> TrainSpec:
     return replace(spec, method=replace(spec.method, **method))  # type: ignore[arg-type, type-var]
 
 
+def _no_training(*_: object, **__: object) -> None:
+    pytest.fail("a classifier was trained")
+
+
 def test_classifier_and_votes_are_made_beside_the_checkpoint_and_used_again(
     made: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {path.name for path in made.iterdir()} == {"m.voter.safetensors", "m.soft-labels.safetensors"}
     monkeypatch.setattr(voting, "vote", None)
-    monkeypatch.setattr("service.commands.training_run.run", None)
     for spec in (SPEC, replace(SPEC, sigma=1.0), _with(SPEC, m=2)):
-        labels = ensure(spec, data, made / "m.safetensors", CPU)
+        labels = ensure(spec, data, made / "m.safetensors", CPU, _no_training)
         assert (len(labels), labels.num_classes, labels.n) == (120, 10, 20)
 
 
@@ -93,13 +96,13 @@ def test_votes_that_were_interrupted_go_on_to_the_same_file(
     out = tmp_path / "m.safetensors"
     monkeypatch.setattr(voting, "vote", interrupted)
     with pytest.raises(typer.Exit):
-        ensure(spec, data, out, CPU)
+        ensure(spec, data, out, CPU, run)
     partial = tmp_path / "m.soft-labels.ndjson"
     kept = partial.read_bytes().count(b"\n") - 1
     assert 0 < kept < 120
     partial.write_bytes(partial.read_bytes()[:-5])  # the last line was cut
     with pytest.raises(CommandError, match="holds votes of another run"):
-        ensure(_with(spec, soft_label_n=30), data, out, CPU)
+        ensure(_with(spec, soft_label_n=30), data, out, CPU, run)
 
     redone: list[int] = []
 
@@ -107,7 +110,7 @@ def test_votes_that_were_interrupted_go_on_to_the_same_file(
         yield from vote(sampler, ((redone.append(i) or i, x, y) for i, x, y in inputs), **how)
 
     monkeypatch.setattr(voting, "vote", counting)
-    ensure(spec, data, out, CPU)
+    ensure(spec, data, out, CPU, run)
     assert len(redone) == 120 - (kept - 1)
     found = (tmp_path / "m.soft-labels.safetensors").read_bytes()
     assert found == (made / "m.soft-labels.safetensors").read_bytes()
@@ -127,7 +130,7 @@ def test_votes_that_were_interrupted_go_on_to_the_same_file(
 )
 def test_files_of_another_run_are_refused_with_what_to_do(made: Path, data: Dataset, changed: TrainSpec) -> None:
     with pytest.raises(CommandError, match=r"of another run: choose another --out, or remove it"):
-        ensure(changed, data, made / "m.safetensors", CPU)
+        ensure(changed, data, made / "m.safetensors", CPU, run)
 
 
 def test_a_classifier_of_a_registered_network_whose_code_has_changed_is_refused(
@@ -135,11 +138,11 @@ def test_a_classifier_of_a_registered_network_whose_code_has_changed_is_refused(
 ) -> None:
     monkeypatch.setattr("rs_core.models.network_code.network_of", lambda name: f"other code of {name}")
     with pytest.raises(CommandError, match=r"of another run: choose another --out, or remove it"):
-        ensure(SPEC, data, made / "m.safetensors", CPU)
+        ensure(SPEC, data, made / "m.safetensors", CPU, run)
 
 
 def test_a_classifier_from_other_starting_weights_is_refused_and_one_from_equal_ones_under_another_name_is_not(
-    made: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path, data: Dataset, tmp_path: Path
 ) -> None:
     """``run`` names the start by its file; what counts is what the file holds."""
     model, info = checkpoint.load(made / "m.voter.safetensors")
@@ -147,13 +150,12 @@ def test_a_classifier_from_other_starting_weights_is_refused_and_one_from_equal_
         checkpoint.save(model, info, tmp_path / f"{name}.safetensors")
     first, again = (replace(SPEC, start_from=str(tmp_path / f"{name}.safetensors")) for name in ("first", "again"))
     out = tmp_path / "m.safetensors"
-    ensure(first, data, out, CPU, model)
-    monkeypatch.setattr("service.commands.training_run.run", None)
-    ensure(again, data, out, CPU, model)
+    ensure(first, data, out, CPU, run, model)
+    ensure(again, data, out, CPU, _no_training, model)
     other = table.build("digits_cnn", num_classes=10, input_shape=(1, 8, 8))
     for spec, start, where in ((first, other, out), (SPEC, None, out), (first, model, made / "m.safetensors")):
         with pytest.raises(CommandError, match="holds a classifier of another run"):
-            ensure(spec, data, where, CPU, start)
+            ensure(spec, data, where, CPU, run, start)
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["made", "given"])
@@ -171,18 +173,18 @@ def test_the_checkpoint_says_which_votes_it_learned_from(made: Path, tmp_path: P
 def test_a_file_of_soft_labels_can_be_named(made: Path, data: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "m.safetensors"
     path = made / "m.soft-labels.safetensors"
-    labels = ensure(_with(SPEC, soft_labels=str(path)), data, out, CPU)
+    labels = ensure(_with(SPEC, soft_labels=str(path)), data, out, CPU, run)
     assert np.array_equal(labels.counts, SoftLabels.load(path).counts)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(Mismatch, match="none for index 120"):
-        ensure(_with(replace(SPEC, inputs=Selection(count=121)), soft_labels=str(path)), data, out, CPU)
+        ensure(_with(replace(SPEC, inputs=Selection(count=121)), soft_labels=str(path)), data, out, CPU, run)
     labels.origin["dataset"] = "another"  # type: ignore[index]
     labels.save(tmp_path / "other")
     with pytest.raises(Mismatch, match="votes on another one"):
-        ensure(_with(SPEC, soft_labels=str(tmp_path / "other")), data, out, CPU)
+        ensure(_with(SPEC, soft_labels=str(tmp_path / "other")), data, out, CPU, run)
     from_counts(range(120), [[20] * 5] * 120, 5).save(tmp_path / "few")
     with pytest.raises(Mismatch, match="votes over 10 classes, got votes over 5"):
-        ensure(_with(SPEC, soft_labels=str(tmp_path / "few")), data, out, CPU)
+        ensure(_with(SPEC, soft_labels=str(tmp_path / "few")), data, out, CPU, run)
 
 
 def test_votes_say_what_they_were_made_from(made: Path) -> None:

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from tests_support import parts
 
-from rs_core.models.table import Shape, build, skeleton
+from rs_core.models.architecture import Shape
+from rs_core.models.table import build, skeleton
 
 
 @torch.no_grad()

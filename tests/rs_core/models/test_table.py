@@ -8,7 +8,8 @@ import torch
 
 from rs_core.errors import Mismatch, UnknownArchitecture
 from rs_core.fields import NORMALIZATIONS, Normalization
-from rs_core.models.table import ARCHITECTURES, Shape, architecture, build, check, skeleton
+from rs_core.models.architecture import Shape
+from rs_core.models.table import ARCHITECTURES, architecture, build, check, skeleton
 
 SHAPES: dict[str, Shape] = {
     "lenet": (1, 28, 28),

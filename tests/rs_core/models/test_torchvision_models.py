@@ -15,7 +15,8 @@ from rs_core import checkpoint
 from rs_core.checkpoint import CheckpointInfo
 from rs_core.checkpoint_info import Hints
 from rs_core.errors import InvalidCheckpoint, Mismatch
-from rs_core.models.table import Shape, architecture, build, check, skeleton
+from rs_core.models.architecture import Shape
+from rs_core.models.table import architecture, build, check, skeleton
 from rs_core.models.torchvision_models import network
 from rs_core.models.torchvision_names import FAMILIES, PREFIX
 from rs_core.research import convert

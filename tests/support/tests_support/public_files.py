@@ -10,7 +10,8 @@ from torch import Tensor
 from rs_core.checkpoint_info import Hints
 from rs_core.errors import InvalidCheckpoint
 from rs_core.fields import NORMALIZATIONS
-from rs_core.models.table import Shape, build
+from rs_core.models.architecture import Shape
+from rs_core.models.table import build
 from rs_core.research import read_research
 
 CIFAR10, CIFAR100, IMAGENET = (NORMALIZATIONS[name] for name in ("cifar10", "cifar100", "imagenet"))
