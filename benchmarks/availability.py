@@ -57,20 +57,23 @@ def main() -> None:
             for number, name in enumerate(kinds):
                 # Each from an address of its own: what the one before has used up of an address's limits is not to help.
                 fresh = dataclasses.replace(target, source=f"127.0.1.{number + 1}")
-                rows.append(_attacked(name, victim, fresh, pid, options.seconds))
+                rows.append(_attacked(name, victim, fresh, pid, options.seconds, nice=options.nice))
                 print(f"{name}: p99 {rows[-1]['p99_ms']:.0f} ms", file=sys.stderr, flush=True)
     figures = {
         "machine": cpu_name(),
         "cores": site.CORES,
         "database": "SQLite" if options.postgres is None else "PostgreSQL",
         "seconds": options.seconds,
+        "nice": options.nice,
         "rows": rows,
         "passed": all(row["p99_ms"] < 1000 * P99 and row["api_mib"] < MEMORY and not row["errors"] for row in rows),
     }
     shown.finish(_text(figures, shown.command()), figures, options.out)
 
 
-def _attacked(name: str, victim: site.Victim, target: attacks.Target, pid: int, seconds: float) -> dict[str, Any]:
+def _attacked(
+    name: str, victim: site.Victim, target: attacks.Target, pid: int, seconds: float, *, nice: bool
+) -> dict[str, Any]:
     """What the victim sees while one kind of request, or every kind, is sent."""
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
@@ -78,7 +81,7 @@ def _attacked(name: str, victim: site.Victim, target: attacks.Target, pid: int, 
     imported, begin = context.Semaphore(0), context.Event()
     senders = [
         context.Process(
-            target=attacks.run, args=(one, target, seconds + WARM + 0.2, imported, begin, answers), daemon=True
+            target=attacks.run, args=(one, target, seconds + WARM + 0.2, nice, imported, begin, answers), daemon=True
         )
         for one in names
     ]
@@ -251,6 +254,7 @@ def _text(figures: dict[str, Any], command: str) -> str:
 {figures["machine"]}; the service on {figures["cores"]} cores with {figures["database"]}; {RATE:g} requests per second of the other
 tenant for {figures["seconds"]:g} s each. A request ended without an answer counts as 0. "API" is the resident memory of the process
 that answers requests, "all" that of all processes of the service together (decoders, readers of files, the one that makes documents).
+The attackers run on the same cores {"at nice 19" if figures["nice"] else "under SCHED_IDLE"}: {"they compete with the service for processor time" if figures["nice"] else "they get the processor time that the service leaves, and send less while it is busy"}.
 
 {shown.table(columns, rows)}
 
@@ -264,6 +268,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each kind of request")
     parser.add_argument("--rows", type=int, default=20_000, help="inputs of the hostile tenant's jobs")
     parser.add_argument("--postgres", metavar="URL", help="a server on which a database is made and dropped")
+    parser.add_argument("--nice", action="store_true", help="let the attackers compete for processor time (nice 19)")
     parser.add_argument("--only", default="", help="kinds whose name has this in it")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path)

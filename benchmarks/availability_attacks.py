@@ -1,7 +1,8 @@
 """What a hostile tenant sends, each kind as one coroutine; each runs in a process of its own and talks to loopback alone.
 
-The processes come from an address of their own, as a hostile client would, and run under the policy SCHED_IDLE: they take no
-time from the service that is measured, as if they ran on another machine.
+The processes come from an address of their own, as a hostile client would. On another machine they would take no processor time
+from the service that is measured. Here they run under the policy SCHED_IDLE, so they get what the service leaves of the cores and
+send less while it is busy; ``nice`` runs them at the lowest priority of the usual policy instead.
 """
 
 import asyncio
@@ -338,18 +339,22 @@ KINDS: dict[str, Callable[[Sender], Awaitable[None]]] = {
 }
 
 
-def run(name: str, target: Target, seconds: float, imported: Any, begin: Any, answers: Any) -> None:
+def run(name: str, target: Target, seconds: float, nice: bool, imported: Any, begin: Any, answers: Any) -> None:
     """Sends one kind of request for ``seconds``; puts the statuses of its answers. The target of ``multiprocessing.Process``.
 
     Args:
         name: Of ``KINDS``.
         target: What is attacked.
         seconds: How long.
+        nice: Whether it competes for processor time, at the lowest priority, or gets only what nobody else uses.
         imported: A semaphore that is released when this process has imported what it needs.
         begin: An event for which it waits then.
         answers: A queue for the name and the statuses.
     """
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    if nice:
+        os.nice(19)
+    else:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     imported.release()

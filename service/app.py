@@ -15,7 +15,7 @@ from service.comparing import MOST_WITH_FILES
 from service.in_flight import InFlight
 from service.job_answers import JobAnswers
 from service.metrics import QueueCollector, RequestMetrics
-from service.places import DECODED_AT_ONCE, JOINED_AT_ONCE, Places, Turns
+from service.places import DECODED_AT_ONCE, JOINED_AT_ONCE, SEALED_AT_ONCE, Places, Turns
 from service.presence import Presence, SameSchema
 from service.reports import VERSION
 from service.request_limits import RequestLimits, Room
@@ -99,6 +99,7 @@ def create_app(
     app.state.urgent_watch = Watch(app.state.database, eager=True)
     app.state.decoder = Decoder(decoder.share(settings.decode_memory, DECODED_AT_ONCE), settings.sandbox_uid)
     app.state.decoding = Places(MOST_ARRIVING, "requests for predictions whose images are read"), Turns()
+    app.state.sealing = CapacityLimiter(SEALED_AT_ONCE)
     app.state.joining = Places(1, "completion of an upload"), CapacityLimiter(JOINED_AT_ONCE)
     app.state.comparing = Places(MOST_WITH_FILES, "comparisons with files")
     app.state.job_answers = JobAnswers(app.state.database)

@@ -22,6 +22,12 @@ NICENESS = 5
 """Below the process that answers everything else, which is never to wait for a document."""
 
 
+def running_of_one_tenant(settings: Settings) -> int:
+    """How many requests of one tenant are worked on at a time: what the operator allows, and ``OF_ONE_TENANT`` at least, as long
+    as others keep a share."""
+    return min(max(OF_ONE_TENANT, settings.tenant_running_requests), settings.running_requests - 1)
+
+
 def main() -> None:
     """Serves until it is ended."""
     die_with_parent()
@@ -40,7 +46,11 @@ def main() -> None:
     from service.garbage_collection import freeze_loaded_objects
 
     # Clients are limited by the other process; here they all come from one address.
-    limits = {"address_connections": MOST, "tenant_requests": MOST, "tenant_running_requests": OF_ONE_TENANT}
+    limits = {
+        "address_connections": MOST,
+        "tenant_requests": MOST,
+        "tenant_running_requests": running_of_one_tenant(settings),
+    }
     app = create_app(settings.model_copy(update=limits), require_key=bool(require_key), shown=False)
     freeze_loaded_objects()
     config = uvicorn.Config(

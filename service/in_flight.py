@@ -2,7 +2,7 @@
 
 They count for the tenant's storage quota, so that several uploads at once are refused before they fill the disk, not when the
 last of them has arrived. Each process of the service counts its own. The final check runs in the transaction that stores the
-upload's name (``storage.require_within``).
+upload's name (``storage.require_within``), by a total that may be some seconds old (``storage.Recent``).
 """
 
 import threading

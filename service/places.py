@@ -20,6 +20,8 @@ OF_ONE_TENANT = 3
 """Of these at most so many are of one tenant."""
 JOINED_AT_ONCE = 4
 """Uploads in parts that are joined at a time, of all tenants."""
+SEALED_AT_ONCE = 4
+"""Uploads that are made durable (``fsync``) at a time, of all tenants."""
 
 
 class Places:

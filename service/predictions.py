@@ -101,6 +101,7 @@ def submit(
     columns = _columns(images.pixels, labels, names) | {"sha256": sealed.sha256}
 
     def make(session: Session) -> str:
+        storage.hold(session, tenant_id)  # before any other row, as an upload does
         registry.put_blob(session, settings.blobs, sealed)
         dataset = registry.attach(session, tenant_id, columns)
         new = _planned(session, settings, tenant_id, images.query, checkpoint, dataset)

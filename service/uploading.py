@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
+from anyio import to_thread
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -18,6 +19,7 @@ from service.disk_space import check_room, check_size
 from service.errors import DigestMismatch, InvalidRequest, UnsupportedMedia
 from service.in_flight import Arriving
 from service.lookup import shown
+from service.request_turn import waiting
 from worker.settings import Settings
 from worker.store import blobs
 from worker.store.blobs import Sealed, Writer
@@ -55,7 +57,8 @@ async def take(
     with blobs.writing(settings.blobs) as writer:
         async for piece in _pieces(request.stream()):
             await run_in_threadpool(_write, writer, piece, settings, arriving)
-        sealed = await run_in_threadpool(writer.seal)
+        async with waiting():  # for the disk: other requests of the tenant are worked on meanwhile
+            sealed = await to_thread.run_sync(writer.seal, limiter=request.app.state.sealing)
         if announced is not None and announced != sealed.sha256:
             raise DigestMismatch(
                 expected=f"bytes of SHA-256 {announced}, as Content-Digest says",

@@ -64,7 +64,7 @@ def _clocks(session: Session) -> Iterator[Finding]:
 
     apart = (session.scalar(select(clock())) or 0.0) - time.time()
     if abs(apart) > APART:
-        hint = "leases run by the database's clock and do not mind; times in logs and answers differ: set up NTP"
+        hint = "leases use the database's clock and are not affected; times in logs and answers differ: set up NTP"
         yield Finding(what="clocks", state="worth knowing", found=f"the database's is {apart:+.0f} s off", help=hint)
 
 

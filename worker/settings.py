@@ -233,8 +233,8 @@ class Settings(BaseSettings):
     tenant_running_requests: int = Field(
         default=1,
         gt=0,
-        description="requests of one tenant that are worked on at a time; fewer than RADII_RUNNING_REQUESTS. They share the "
-        "interpreter, so more hardly answer sooner, and other tenants wait longer",
+        description="requests of one tenant that are worked on at a time; must be below RADII_RUNNING_REQUESTS. A tenant's "
+        "requests share one Python interpreter: a higher number hardly makes them faster, and other tenants wait longer",
     )
     tenant_streams: int = Field(
         default=100, gt=0, description="event streams of one tenant at a time; an open job page in a browser is one"

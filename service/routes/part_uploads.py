@@ -195,6 +195,7 @@ def _made_meanwhile(database: Database, tenant_id: str, upload_id: str, damaged:
 
 def _complete(database: Database, root: FilePath, tenant_id: str, upload_id: str, sealed: Sealed) -> schemas.Upload:
     with database.write() as session:
+        storage.hold(session, tenant_id)  # so that no other request takes the same name meanwhile
         upload = _find(session, tenant_id, upload_id, lock=True)
         if upload.upload_id is None:
             registry.put_blob(session, root, sealed)

@@ -17,6 +17,7 @@ from tests_support.live import killed
 from tests_support.over_http import Service, serving
 from tests_support.processes import until
 
+from service.document_process import running_of_one_tenant
 from service.documents import DocumentProcess
 from service.errors import DocumentsUnavailable
 from worker.settings import Settings
@@ -189,3 +190,11 @@ def test_a_request_with_a_body_is_answered_like_one_without(service: Service) ->
         assert (answer.status_code, NOTHING_TO_COMPARE in (await _body(answer)).decode()) == (422, True)
 
     _with_process(service.settings, act)
+
+
+@pytest.mark.parametrize(
+    ("running", "of_one_tenant", "documents"), [(8, 1, 2), (8, 5, 5), (2, 1, 1)], ids=["default", "more", "few"]
+)
+def test_documents_of_one_tenant_never_take_every_turn(running: int, of_one_tenant: int, documents: int) -> None:
+    settings = Settings(running_requests=running, tenant_running_requests=of_one_tenant)
+    assert running_of_one_tenant(settings) == documents

@@ -5,16 +5,18 @@ import contextlib
 import errno
 import hashlib
 import random
+import threading
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 from tests_support.over_http import Service
 
 from service.in_flight import InFlight
 from service.routes import part_uploads as part_uploads_route
 from worker.store import blobs, part_uploads, registry
 from worker.store.clock import clock
-from worker.store.tables import PartUpload
+from worker.store.tables import PartUpload, Upload
 
 SIZE = 2_500
 DATA = random.Random(1).randbytes(SIZE)
@@ -41,6 +43,31 @@ def _put(service: Service, upload: dict[str, Any], number: int, data: bytes | No
 
 def _complete(service: Service, upload: dict[str, Any]) -> Any:
     return service.client.post(f"/v1/uploads/{upload['id']}/complete")
+
+
+def test_an_upload_of_the_same_name_during_a_completion_waits_for_it(
+    either: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload, put_upload = _begin(either), registry.put_upload
+    for number in range(3):
+        assert _put(either, upload, number).status_code == 200
+    answers: list[int] = []
+    other = threading.Thread(
+        target=lambda: answers.append(either.client.put("/v1/uploads/x.npz", content=b"other").status_code)
+    )
+
+    def slow(session: Session, tenant_id: str, name: str, sha256: str) -> Upload:
+        row = put_upload(session, tenant_id, name, sha256)
+        if sha256 == SHA256:
+            session.flush()
+            other.start()
+            other.join(0.5)
+        return row
+
+    monkeypatch.setattr(registry, "put_upload", slow)
+    assert _complete(either, upload).status_code == 200
+    other.join(20)
+    assert answers == [201]
 
 
 def test_parts_in_any_order_become_one_upload(either: Service) -> None:

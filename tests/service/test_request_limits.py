@@ -17,6 +17,7 @@ from service.auth import Credentials
 from service.job_answers import JobAnswer, JobAnswers
 from service.request_bodies import IMAGES, JSON_BODY, limit_of
 from worker.settings import Settings
+from worker.store import blobs
 from worker.store.session import Database
 
 
@@ -356,6 +357,27 @@ def test_small_bodies_do_not_wait_for_slow_large_ones_of_their_tenant(fresh: Dat
         sent = head("POST", "/v1/datasets", **JSON, Content_Length=str(len(body)), Connection="close")
         with listened.send(sent + body) as connection:
             assert answer_on(connection)[0] == 202
+
+
+def test_a_tenant_is_answered_while_its_upload_is_written_to_a_slow_disk(
+    fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening(fresh, _settings(tmp_path)) as listened, ExitStack() as stack:
+        release, begun, seal = threading.Event(), threading.Event(), blobs.Writer.seal
+        stack.callback(release.set)
+
+        def slow(writer: blobs.Writer) -> blobs.Sealed:
+            begun.set()
+            release.wait(60)
+            return seal(writer)
+
+        monkeypatch.setattr(blobs.Writer, "seal", slow)
+        put = stack.enter_context(listened.send(head("PUT", "/v1/uploads/a", Content_Length="1") + "x"))
+        assert begun.wait(10)
+        assert listened.get("/v1/jobs")[0] == 200
+        assert not release.is_set()
+        release.set()
+        assert status_on(put) == 201
 
 
 def test_a_report_that_waits_is_not_made_for_a_client_that_has_left(

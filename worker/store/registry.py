@@ -223,7 +223,9 @@ def collect_orphans(database: Database, root: Path, older_than: float) -> int:
             return 0
         names = [path.name for path in strange]
         known = set(session.scalars(select(Blob.sha256).where(Blob.sha256.in_(names))))
-        orphans = [path for path in strange if path.name not in known]
+        # A file that is uploaded again at this moment is new, and its row may not be committed yet.
+        now = time.time()
+        orphans = [path for path in strange if path.name not in known and blobs.age_of(path, now) > older_than]
         for path in orphans:
             path.unlink(missing_ok=True)
     return len(orphans)

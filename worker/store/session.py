@@ -9,10 +9,11 @@ behind a cut line does, is ended by the server after ``PATIENCE``, and with it g
 line that is dead, is told so after about as long. SQLite has one lock for all writers, and nobody who could take it away: a
 process that is frozen between the beginning and the end of a writing transaction holds up all others until it goes on or is
 killed; they get an error after ``BUSY_TIMEOUT_MS`` and try again. SQLite lets a writer that waits for its lock sleep for up
-to a tenth of a second, and may serve a later one first. The writers of one process therefore take turns before they ask for it.
+to a tenth of a second. The writers of one process therefore wait for a lock of the process first, which wakes them at once.
 """
 
 import json
+import os
 import re
 import secrets
 import sqlite3
@@ -44,7 +45,7 @@ class Database:
     def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
         self.engine = make_engine(url, patience=patience)
         self._writing = self.engine.execution_options(radii_write=True)
-        self._turns = _Turns() if self.engine.dialect.name == "sqlite" else None
+        self._turns = _turns_of(self.engine)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -54,7 +55,11 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session that commits at the end of the block, or rolls back where the block raises."""
+        """A session that commits at the end of the block, or rolls back where the block raises.
+
+        On SQLite a thread must not write inside such a block by another session: it would wait for itself. That raises
+        ``RuntimeError`` at once.
+        """
         turn = nullcontext() if self._turns is None else self._turns.taken()
         with turn, Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
@@ -65,20 +70,44 @@ class Database:
 
 
 class _Turns:
-    """Which thread of this process writes to SQLite."""
+    """Which thread of this process writes to one SQLite database."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._writer: int | None = None
 
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Waits for the turn; raises what SQLite raises where its lock does not come free in time."""
+        if self._writer == threading.get_ident():
+            raise RuntimeError("expected one writing transaction of a thread at a time, got one inside another")
+        began = time.monotonic()
         if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
             raise OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
+        self._writer = threading.get_ident()
+        _waited.seconds = time.monotonic() - began
         try:
             yield
         finally:
+            self._writer = None
             self._lock.release()
+
+
+_waited = threading.local()
+"""``seconds``: how long this thread has waited for its turn, which SQLite's own wait is shortened by."""
+_turns: dict[str, _Turns] = {}
+"""By file: several :class:`Database` of a process may be of the same one."""
+_turns_lock = threading.Lock()
+
+
+def _turns_of(engine: Engine) -> _Turns | None:
+    if engine.dialect.name != "sqlite":
+        return None
+    file = engine.url.database
+    if file is None or file in ("", ":memory:"):
+        return _Turns()
+    with _turns_lock:
+        return _turns.setdefault(os.path.realpath(file), _Turns())
 
 
 def _to_json(value: Any) -> str:
@@ -136,8 +165,18 @@ def _on_sqlite_connect(connection: Any, record: Any) -> None:
 
 
 def _on_sqlite_begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("radii_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if not connection.get_execution_options().get("radii_write", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    waited, _waited.seconds = getattr(_waited, "seconds", 0.0), 0.0
+    if waited < 1.0:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {max(1, BUSY_TIMEOUT_MS - round(1000 * waited))}")
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
 
 def _on_postgres_begin(connection: Connection, limits: str) -> None:

@@ -1,5 +1,6 @@
 """Transactions that stand still hold up nobody for ever."""
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -109,6 +110,66 @@ def test_a_writer_whose_turn_does_not_come_is_told_so_as_sqlite_tells_it(
         second.join(10)
     assert told == ["database is locked"]
     database.close()
+
+
+def test_writers_of_two_databases_over_one_file_take_turns_too(tmp_path: Path) -> None:
+    first, second = (Database(f"sqlite:///{tmp_path / 'turns.db'}") for _ in range(2))
+    _one_row(first)
+    said: list[str] = []
+    event.listen(second.engine, "before_cursor_execute", lambda *given: said.append(given[2]))
+
+    def write() -> None:
+        with second.write() as session:
+            session.execute(text("UPDATE held SET n = n + 1"))
+
+    thread = threading.Thread(target=write)
+    with first.write() as session:
+        session.execute(text("UPDATE held SET n = n + 1"))
+        thread.start()
+        time.sleep(0.3)
+        assert "BEGIN IMMEDIATE" not in said
+    thread.join(10)
+    assert "BEGIN IMMEDIATE" in said
+    first.close()
+    second.close()
+
+
+def test_a_write_inside_a_write_of_the_same_thread_is_refused_at_once(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'turns.db'}")
+    with database.write(), pytest.raises(RuntimeError, match="one inside another"), database.write():
+        pass
+    with database.write() as session:
+        session.execute(text("CREATE TABLE made (n INTEGER)"))
+    database.close()
+
+
+def test_the_wait_for_the_turn_and_for_sqlite_together_end_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process holds SQLite's lock for good, and a thread of this one waits for it, with the turn."""
+    monkeypatch.setattr(session_module, "BUSY_TIMEOUT_MS", 1_500)
+    path = tmp_path / "turns.db"
+    database, foreign = Database(f"sqlite:///{path}"), sqlite3.connect(path, isolation_level=None)
+    _one_row(database)
+    foreign.execute("BEGIN IMMEDIATE")
+    took: list[float] = []
+
+    def write() -> None:
+        began = time.monotonic()
+        with pytest.raises(OperationalError, match="database is locked"), database.write() as session:
+            session.execute(text("UPDATE held SET n = 2"))
+        took.append(time.monotonic() - began)
+
+    threads = [threading.Thread(target=write) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.3)
+    for thread in threads:
+        thread.join(20)
+    foreign.close()
+    database.close()
+    assert len(took) == 2
+    assert max(took) < 2 * 1.5, took
 
 
 def test_the_url_says_more_of_the_line_than_we_do() -> None:
