@@ -21,7 +21,7 @@ OF_ONE_TENANT = 3
 JOINED_AT_ONCE = 4
 """Uploads in parts that are joined at a time, of all tenants."""
 SEALED_AT_ONCE = 4
-"""Uploads that are made durable (``fsync``) at a time, of all tenants."""
+"""Large uploads that are made durable (``fsync``) at a time, of all tenants."""
 
 
 class Places:

@@ -28,6 +28,8 @@ Stored = TypeVar("Stored")
 
 PIECE = 2**20
 """Bytes that are written at once."""
+SLOW = 16 * 2**20
+"""Bytes of an upload that a slow disk takes long to write."""
 AHEAD = 64 * 2**20
 """An upload of unknown size is charged in steps of this many bytes, so that not every chunk queries the database."""
 
@@ -57,14 +59,22 @@ async def take(
     with blobs.writing(settings.blobs) as writer:
         async for piece in _pieces(request.stream()):
             await run_in_threadpool(_write, writer, piece, settings, arriving)
-        async with waiting():  # for the disk: other requests of the tenant are worked on meanwhile
-            sealed = await to_thread.run_sync(writer.seal, limiter=request.app.state.sealing)
+        sealed = await _sealed(request, writer)
         if announced is not None and announced != sealed.sha256:
             raise DigestMismatch(
                 expected=f"bytes of SHA-256 {announced}, as Content-Digest says",
                 got=f"bytes of SHA-256 {sealed.sha256}",
             )
         return await run_in_threadpool(store, sealed)
+
+
+async def _sealed(request: Request, writer: Writer) -> Sealed:
+    """The file, made durable. Other requests of the tenant are worked on while a large one is written to the disk; small ones of
+    one tenant are written one after the other, so that they do not keep the disk from everybody else."""
+    if writer.size < SLOW:
+        return await run_in_threadpool(writer.seal)
+    async with waiting():
+        return await to_thread.run_sync(writer.seal, limiter=request.app.state.sealing)
 
 
 def announced_digest(header: str | None) -> str | None:

@@ -12,7 +12,7 @@ from tests_support.listening import SECONDS, Listening, answer_on, head, listeni
 from tests_support.over_http import Service
 from tests_support.processes import until
 
-from service import reports
+from service import reports, uploading
 from service.auth import Credentials
 from service.job_answers import JobAnswer, JobAnswers
 from service.request_bodies import IMAGES, JSON_BODY, limit_of
@@ -359,7 +359,7 @@ def test_small_bodies_do_not_wait_for_slow_large_ones_of_their_tenant(fresh: Dat
             assert answer_on(connection)[0] == 202
 
 
-def test_a_tenant_is_answered_while_its_upload_is_written_to_a_slow_disk(
+def test_a_tenant_is_answered_while_its_large_upload_is_written_to_a_slow_disk(
     fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with listening(fresh, _settings(tmp_path)) as listened, ExitStack() as stack:
@@ -372,6 +372,7 @@ def test_a_tenant_is_answered_while_its_upload_is_written_to_a_slow_disk(
             return seal(writer)
 
         monkeypatch.setattr(blobs.Writer, "seal", slow)
+        monkeypatch.setattr(uploading, "SLOW", 1)
         put = stack.enter_context(listened.send(head("PUT", "/v1/uploads/a", Content_Length="1") + "x"))
         assert begun.wait(10)
         assert listened.get("/v1/jobs")[0] == 200
