@@ -11,7 +11,7 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
 
 demo: .venv/ready ## upload, train, certify and report through a service of its own; the report goes to demo-report/
-	@$(BIN)/python -P -m service.demo --out demo-report
+	@$(BIN)/python -P -m radii.service.demo --out demo-report
 
 up: .venv/ready ## start the embedded service at http://127.0.0.1:8000, data in radii-data/
 	@$(BIN)/radii up
@@ -23,7 +23,7 @@ slow: .venv/ready ## pass the tests that `make test` leaves out: the same on oth
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m slow $(ARGS)
 
 hostile: .venv/ready ## send every hostile file through a service (some 350 files, ten minutes)
-	@$(BIN)/python -m pytest tests/service/test_hostile_files.py -m "" $(ARGS)
+	@$(BIN)/python -m pytest tests/service/api/test_hostile_files.py -m "" $(ARGS)
 
 lint: .venv/ready arch ## style, types and import contracts
 	@$(BIN)/ruff format --check .

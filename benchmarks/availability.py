@@ -32,8 +32,8 @@ import httpx
 import numpy as np
 import shown
 
-from worker.run.environment import cpu_name
-from worker.settings import Settings
+from radii.worker.settings import Settings
+from radii.worker.tasks.environment import cpu_name
 
 RATE = 20.0
 P99, MEMORY = 0.250, 400

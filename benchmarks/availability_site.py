@@ -15,14 +15,16 @@ from typing import Any
 import availability_attacks as attacks
 from sqlalchemy import create_engine, make_url, text
 
-from rs_core.certify.decision import Certificate, decide
-from rs_core.spec import parse_spec
-from service import records
-from service.client import Client
-from worker.settings import Settings
-from worker.store import blobs, jobs, planning, registry, results, schema, tenants
-from worker.store.session import Database
-from worker.store.tables import Checkpoint, Dataset
+from radii.rs_core.certify.certificates import Certificate, decide
+from radii.rs_core.results import ndjson
+from radii.rs_core.specs.jobs import parse_spec
+from radii.service.client.client import Client
+from radii.service.jobs import planning
+from radii.worker.settings import Settings
+from radii.worker.store import jobs, resources, results, schema_version, tenants
+from radii.worker.store.blobs import blob_files
+from radii.worker.store.database import Database
+from radii.worker.store.models.tables import Checkpoint, Dataset
 
 CORES = 2
 STARTED = "radii is listening on "
@@ -44,7 +46,7 @@ class Victim:
 def filled(settings: Settings, rows: int) -> tuple[Victim, attacks.Target]:
     """A database in which both tenants have keys, data, a model and jobs; the hostile one also very long names of classes."""
     database = Database(settings.url)
-    schema.migrate(database.engine)
+    schema_version.migrate(database.engine)
     found: dict[str, dict[str, Any]] = {}
     for name in ("hostile", "other"):
         with database.write() as session:
@@ -81,13 +83,13 @@ def filled(settings: Settings, rows: int) -> tuple[Victim, attacks.Target]:
 
 
 def _ready(session: Any, settings: Settings, tenant_id: str, kind: Any, columns: dict[str, Any]) -> str:
-    with blobs.writing(settings.blobs) as writer:
+    with blob_files.writing(settings.blobs) as writer:
         writer.write(secrets.token_bytes(16))
         sealed = writer.seal()
-    row, conversion = registry.create(session, kind, tenant_id, kind.__name__.lower(), {"files": []})
-    registry.put_blob(session, settings.blobs, sealed)
+    row, conversion = resources.create(session, kind, tenant_id, kind.__name__.lower(), {"files": []})
+    resources.put_blob(session, settings.blobs, sealed)
     hashes = {"sha256": sealed.sha256} | ({"content_hash": sealed.sha256} if kind is Dataset else {})
-    registry.make_ready(session, row, columns | hashes)
+    resources.make_ready(session, row, columns | hashes)
     jobs.cancel(session, conversion.id)
     return str(row.id)
 
@@ -145,7 +147,7 @@ def upload_radii(target: attacks.Target) -> None:
         file = Path(scratch) / target.radii
         file.write_text("\n".join(lines) + "\n")
         client.upload(file)
-        votes = "".join(json.dumps(records.to_json(row)) + "\n" for row in _certificates(0, 5_000))
+        votes = "".join(json.dumps(ndjson.to_json(row)) + "\n" for row in _certificates(0, 5_000))
         client.upload(votes.encode()[: 2**20].rpartition(b"\n")[0] + b"\n", target.votes)
 
 
@@ -154,7 +156,7 @@ def service(settings: Settings) -> Iterator[tuple[int, int]]:
     """The service without workers, on two cores; its port and process."""
     environment = {**os.environ, "RADII_DATA": str(settings.data), "RADII_MIN_FREE": "0"}
     environment |= {} if settings.database_url is None else {"RADII_DATABASE_URL": settings.database_url}
-    command = [sys.executable, "-m", "service.cli", "up", "--port", "0", "--workers", "0", "--require-key"]
+    command = [sys.executable, "-m", "radii.service.cli.main", "up", "--port", "0", "--workers", "0", "--require-key"]
     cores = sorted(os.sched_getaffinity(0))[:CORES]
     process = subprocess.Popen(
         command,

@@ -33,10 +33,10 @@ from certify_early import early, votes_that_differ
 from certify_models import Trained, quick_model, read
 from certify_text import text
 
-from rs_core.certify.tuning import Way, way_for
-from rs_core.fields import Precision
-from rs_core.models import table
-from worker.run.environment import cpu_name
+from radii.rs_core.certify.autotune import Way, way_for
+from radii.rs_core.models import registry
+from radii.rs_core.specs.fields import Precision
+from radii.worker.tasks.environment import cpu_name
 
 MODELS = {"lenet": (1, 28, 28), "cifar_resnet20": (3, 32, 32), "cifar_resnet110": (3, 32, 32)}
 CLASSES = 10
@@ -72,7 +72,7 @@ def _measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], d
     """Rates of all contenders on one model, round by round, and how the engine ran it."""
     shape, device = MODELS[name], torch.device(options.device)
     torch.manual_seed(0)
-    network = table.build(name, num_classes=CLASSES, input_shape=shape).eval().to(device)
+    network = registry.build(name, num_classes=CLASSES, input_shape=shape).eval().to(device)
     x = torch.rand(shape).to(device)
     ways = {precision: _way(name, network, x, precision, options.batch_size) for precision in PRECISIONS}
     contenders: dict[str, Contender | None] = {

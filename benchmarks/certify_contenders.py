@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rs_core.certify import engine
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Sampler
-from rs_core.certify.tuning import Way
-from rs_core.fields import Precision
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.autotune import Way
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.specs.fields import Precision
 
 SIGMA = 0.25
 Contender = Callable[[int], float]

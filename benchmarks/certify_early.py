@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from certify_models import Trained
 
-from rs_core.certify import engine
-from rs_core.certify.decision import Certificate
-from rs_core.certify.prepared import Prepared
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Sampler
-from rs_core.certify.tuning import Way
-from rs_core.fields import Precision
-from rs_core.noise import CHUNK, Stage, fill
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.autotune import Way
+from radii.rs_core.certify.certificates import Certificate
+from radii.rs_core.certify.inference_model import Prepared
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.noise.streams import CHUNK, Stage, fill
+from radii.rs_core.specs.fields import Precision
 
 SAMPLES_LOOKED_AT = 1_000
 INPUTS_LOOKED_AT = 20

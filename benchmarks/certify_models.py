@@ -15,20 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rs_core import checkpoint
-from rs_core.certify import engine
-from rs_core.certify.decision import Certificate
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Sampler
-from rs_core.data.builtin import digits
-from rs_core.data.dataset import Dataset
-from rs_core.data.readers import load
-from rs_core.models.normalize import BaseClassifier
-from rs_core.spec import CertifySpec, Selection, TrainSpec
-from rs_core.training import Trained as Finished
-from rs_core.training import train
-from service import records
-from service.commands.smoothed_run import run
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.certificates import Certificate
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.checkpoints import checkpoint
+from radii.rs_core.data.builtin import digits
+from radii.rs_core.data.dataset import Dataset
+from radii.rs_core.data.load import load
+from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.results import ndjson
+from radii.rs_core.specs.jobs import CertifySpec, Selection, TrainSpec
+from radii.rs_core.training.loop import Trained as Finished
+from radii.rs_core.training.loop import train
+from radii.service.local.certify import run
 
 N = 100_000
 
@@ -60,7 +60,7 @@ class Trained:
 def read(folder: Path, device: torch.device) -> Trained:
     """What a folder holds."""
     model, info = checkpoint.load(folder / "model.safetensors")
-    rows = [row for row in records.read_ndjson(folder / "fixed.ndjson") if isinstance(row, Certificate)]
+    rows = [row for row in ndjson.read_ndjson(folder / "fixed.ndjson") if isinstance(row, Certificate)]
     assert info.sigma is not None and all((row.n, row.sampling, row.noise) == (N, "fixed", "gaussian") for row in rows)
     return Trained(
         model=model.eval().to(device), sigma=info.sigma, data=load(str(folder / "images.npz")), fixed=tuple(rows)

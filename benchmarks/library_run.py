@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from rs_core import checkpoint
-from rs_core.certify import engine
-from rs_core.certify.decision import Certificate
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Sampler
-from rs_core.data.canonical import open_dataset
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.certificates import Certificate
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.checkpoints import checkpoint
+from radii.rs_core.data.dataset_file import open_dataset
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])

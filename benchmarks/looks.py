@@ -23,7 +23,7 @@ from typing import Any
 import shown
 from mnist import FILES, data_folder
 
-RADII = [sys.executable, "-m", "service.cli"]
+RADII = [sys.executable, "-m", "radii.service.cli.main"]
 SIGMA = 0.5
 WEIGHTS = (0.0, 0.5, 0.6, 0.67, 0.76, 0.8, 0.9, 1.0)
 CERTIFIED_AT = (0.25, 0.5)

@@ -30,10 +30,10 @@ from methods_rows import TABLES, Row
 from methods_text import RADII, SIGMA, Figures, cat_rs_text, methods_text, write
 from mnist import FILES, data_folder
 
-from rs_core.report import Report, summarize
-from service.client import Client
-from service.client_job import Job
-from service.demo import service_in
+from radii.rs_core.reports.certification import Report, summarize
+from radii.service.client.client import Client
+from radii.service.client.job import Job
+from radii.service.demo import service_in
 
 MACHINE = f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, no GPU."
 METHODS_OUT = Path(__file__).parent / "results" / "methods.md"

@@ -8,7 +8,7 @@ from methods_rows import ATTACK_EVERY_IMAGE, Row
 from pydantic import TypeAdapter
 from training_cost import Bench
 
-from rs_core.spec import Method
+from radii.rs_core.specs.jobs import Method
 
 
 def method_costs(rows: dict[str, Row], batch: int, rounds: int) -> dict[str, dict[str, Any]]:

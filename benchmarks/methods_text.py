@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from rs_core.certify.bounds import max_radius
+from radii.rs_core.certify.bounds import max_radius
 
 SIGMA = 0.5
 RADII = (0.0, 0.5, 1.0, 1.5)

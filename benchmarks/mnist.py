@@ -16,11 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from rs_core.report import Report, summarize
-from rs_core.report_text import format_table
-from service.client import Client
-from service.client_job import Job
-from service.demo import service_in, watch
+from radii.rs_core.reports.certification import Report, summarize
+from radii.rs_core.reports.certification_text import format_table
+from radii.service.client.client import Client
+from radii.service.client.job import Job
+from radii.service.demo import service_in, watch
 
 FILES = {
     "training": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),

@@ -34,11 +34,11 @@ from sklearn.datasets import load_digits
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from rs_core.data.pixel_lists import read_lists
-from service.client import Client
-from service.demo import service_in
-from worker.decoding import Decoder
-from worker.run.environment import cpu_name
+from radii.rs_core.data.json_pixels import read_lists
+from radii.service.client.client import Client
+from radii.service.demo import service_in
+from radii.worker.sandbox.decoder_client import Decoder
+from radii.worker.tasks.environment import cpu_name
 
 POSTGRES, REDIS = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres", "redis://127.0.0.1:6379/0"
 MODELS = 3
@@ -213,7 +213,7 @@ def _service(folder: Path, environment: Environment, mode: str) -> Iterator[str]
         if mode != "embedded":
             plain = {name: value for name, value in os.environ.items() if not name.startswith("RADII_")}
             worker = subprocess.Popen(
-                [sys.executable, "-m", "service.cli", "worker", "--data", str(folder / "data")],
+                [sys.executable, "-m", "radii.service.cli.main", "worker", "--data", str(folder / "data")],
                 env=plain | environment,
                 stderr=stack.enter_context((folder / "worker.log").open("w")),
             )

@@ -28,13 +28,14 @@ from sqlalchemy.orm import Session
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from tests_support import crowded
 
-from service import admission
-from service.app import create_app
-from worker.run.environment import cpu_name
-from worker.settings import Settings
-from worker.store import jobs, part_uploads, registry, schema, shards, tenants, urgent
-from worker.store.session import Database
-from worker.store.tables import Checkpoint, Dataset
+from radii.service.api.app import create_app
+from radii.service.jobs import quotas
+from radii.worker.settings import Settings
+from radii.worker.store import jobs, resources, schema_version, shards, tenants, urgent_jobs
+from radii.worker.store.blobs import multipart_uploads
+from radii.worker.store.database import Database
+from radii.worker.store.models.tables import Checkpoint, Dataset
+from radii.worker.tasks.environment import cpu_name
 
 SIZES = (500, 2_000, 10_000)
 LIMIT = 50.0
@@ -68,7 +69,7 @@ def _measured(scratch: Path, url: str | None, size: int, rounds: int) -> Times:
     settings = Settings(data=folder, database_url=url, min_free=0, **roomy)
     database = Database(settings.url)
     try:
-        schema.migrate(database.engine)
+        schema_version.migrate(database.engine)
         crowd = crowded.fill(database, size)
         with TestClient(create_app(settings, database), base_url="http://127.0.0.1") as client:
             acts = _requests(client, crowd) | _acts(database, settings, crowd)
@@ -125,16 +126,16 @@ def _acts(database: Database, settings: Settings, crowd: crowded.Crowd) -> dict[
         "sweep of leases": shards.sweep,
         "sweep of deadlines": jobs.expire,
         "sweep of bells": lambda session: shards.unrung(session, 5.0, 64),
-        "quota of a submission": lambda session: admission.require(session, crowd.tenant, settings),
+        "quota of a submission": lambda session: quotas.require(session, crowd.tenant, settings),
         "a tenant's outstanding work": lambda session: tenants.outstanding(session, crowd.tenant),
-        "kept predictions": lambda session: urgent.kept(session, crowd.tenant),
-        "old predictions": lambda session: urgent.forget(session, 86_400.0),
-        "old uploads": lambda session: registry.expire_uploads(session, 7 * 86_400.0),
-        "old uploads in parts": lambda session: part_uploads.expire(session, 7 * 86_400.0),
+        "kept predictions": lambda session: urgent_jobs.kept(session, crowd.tenant),
+        "old predictions": lambda session: urgent_jobs.forget(session, 86_400.0),
+        "old uploads": lambda session: resources.expire_uploads(session, 7 * 86_400.0),
+        "old uploads in parts": lambda session: multipart_uploads.expire(session, 7 * 86_400.0),
         "old requests": lambda session: tenants.forget_requests(session),
-        "unused blobs": lambda session: registry.collect(session, settings.blobs),
-        "users of a data set": lambda s: registry.users_of(s, s.get_one(Dataset, crowd.datasets[0])),
-        "users of a checkpoint": lambda s: registry.users_of(s, s.get_one(Checkpoint, crowd.checkpoints[0])),
+        "unused blobs": lambda session: resources.collect(session, settings.blobs),
+        "users of a data set": lambda s: resources.users_of(s, s.get_one(Dataset, crowd.datasets[0])),
+        "users of a checkpoint": lambda s: resources.users_of(s, s.get_one(Checkpoint, crowd.checkpoints[0])),
     }
 
     def undone(act: Callable[[Session], object]) -> Callable[[], None]:

@@ -19,10 +19,10 @@ import numpy as np
 import shown
 from scipy.special import ndtr
 
-from rs_core.certify.bounds import lower_bounds
-from rs_core.certify.decision import Decision
-from rs_core.certify.procedure import Procedure
-from rs_core.tsv import read_tsv
+from radii.rs_core.certify.bounds import lower_bounds
+from radii.rs_core.certify.certificates import Decision
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.results.tsv import read_tsv
 
 N, ALPHA = 100_000, 0.001
 MULTIPLES = (0.0, 0.5, 1.0, 1.5, 2.0)

@@ -21,16 +21,17 @@ import numpy as np
 import shown
 from fastapi.testclient import TestClient
 
-from rs_core.certify.decision import Certificate, decide
-from rs_core.spec import parse_spec
-from service.app import create_app
-from worker.run.environment import cpu_name
-from worker.settings import Settings
-from worker.store import jobs, planning, registry, results, schema, tenants
-from worker.store.blobs import writing
-from worker.store.result_tables import JobSummary
-from worker.store.session import Database
-from worker.store.tables import Checkpoint, Dataset, Job
+from radii.rs_core.certify.certificates import Certificate, decide
+from radii.rs_core.specs.jobs import parse_spec
+from radii.service.api.app import create_app
+from radii.service.jobs import planning
+from radii.worker.settings import Settings
+from radii.worker.store import jobs, resources, results, schema_version, tenants
+from radii.worker.store.blobs.blob_files import writing
+from radii.worker.store.database import Database
+from radii.worker.store.models.result_tables import JobSummary
+from radii.worker.store.models.tables import Checkpoint, Dataset, Job
+from radii.worker.tasks.environment import cpu_name
 
 CLASSES, SIGMA, N = 10, 0.5, 100_000
 COMMIT = 5_000
@@ -49,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="radii-reports-") as scratch:
         settings = Settings(data=Path(scratch), database_url=options.database_url)
         database = Database(settings.url)
-        schema.migrate(database.engine)
+        schema_version.migrate(database.engine)
         try:
             job_id = _submitted(database, settings, options.rows)
             seconds = _filled(database, job_id, options.rows)
@@ -72,9 +73,9 @@ def _submitted(database: Database, settings: Settings, rows: int) -> str:
             with writing(settings.blobs) as writer:
                 writer.write(kind.__name__.encode())
                 sealed = writer.seal()
-            row, conversion = registry.create(session, kind, tenant_id, kind.__name__, {"files": []})
-            registry.put_blob(session, settings.blobs, sealed)
-            registry.make_ready(session, row, columns | {"sha256": sealed.sha256})
+            row, conversion = resources.create(session, kind, tenant_id, kind.__name__, {"files": []})
+            resources.put_blob(session, settings.blobs, sealed)
+            resources.make_ready(session, row, columns | {"sha256": sealed.sha256})
             jobs.cancel(session, conversion.id)
             made[kind] = row
         spec = parse_spec({"kind": "certify", "checkpoint": made[Checkpoint].id, "dataset": made[Dataset].id, "n": N})

@@ -18,10 +18,10 @@ from typing import Any
 
 import shown
 
-from service.client import Client
-from service.client_job import Job
-from service.demo import service_in
-from worker.run.environment import cpu_name
+from radii.service.client.client import Client
+from radii.service.client.job import Job
+from radii.service.demo import service_in
+from radii.worker.tasks.environment import cpu_name
 
 WORKERS = (1, 2, 4)
 ONE_THREAD = {"RADII_THREADS": "1", "RADII_COMPILE": "never", "RADII_KEEP_WARM": "3600", "RADII_SHARD_SECONDS": "10"}

@@ -23,11 +23,11 @@ from typing import Any
 
 import shown
 
-from service.client import Client
-from service.client_job import Job
-from service.demo import service_in
-from worker.process import KEPT_MEMORY
-from worker.run.environment import cpu_name
+from radii.service.client.client import Client
+from radii.service.client.job import Job
+from radii.service.demo import service_in
+from radii.worker.child.handle import KEPT_MEMORY
+from radii.worker.tasks.environment import cpu_name
 
 LIBRARY = Path(__file__).with_name("library_run.py")
 

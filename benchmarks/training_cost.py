@@ -25,11 +25,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rs_core.methods.table import loss_function, method
-from rs_core.methods.terms import Step
-from rs_core.models import table as models
-from rs_core.noise import Stage, generator
-from rs_core.spec import CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
+from radii.rs_core.methods.base import Step
+from radii.rs_core.methods.registry import loss_function, method
+from radii.rs_core.models import registry as models
+from radii.rs_core.noise.streams import Stage, generator
+from radii.rs_core.specs.jobs import CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
 
 SIGMA = 0.5
 SHAPES = {"lenet": (1, 28, 28), "cifar_resnet20": (3, 32, 32), "cifar_resnet110": (3, 32, 32)}

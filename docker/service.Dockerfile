@@ -7,6 +7,7 @@ WORKDIR /radii
 COPY docker/service.requirements.txt docker/
 RUN pip install --require-hashes --no-deps --only-binary :all: -r docker/service.requirements.txt
 COPY pyproject.toml README.md ./
+COPY radii radii
 COPY rs_core rs_core
 COPY worker worker
 COPY service service

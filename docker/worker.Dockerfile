@@ -16,6 +16,7 @@ RUN if [ -n "$TORCH_INDEX" ]; \
  else pip install --require-hashes --no-deps --only-binary :all: -r docker/torch.requirements.txt; fi \
  && pip install --require-hashes --no-deps --only-binary :all: -r docker/worker.requirements.txt
 COPY pyproject.toml README.md ./
+COPY radii radii
 COPY rs_core rs_core
 COPY worker worker
 COPY service service

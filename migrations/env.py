@@ -3,10 +3,10 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from worker.settings import Settings
-from worker.store import result_tables, tables  # noqa: F401  (so that Base knows of them)
-from worker.store.columns import Base
-from worker.store.session import make_engine
+from radii.worker.settings import Settings
+from radii.worker.store.database import make_engine
+from radii.worker.store.models import result_tables, tables  # noqa: F401  (so that Base knows of them)
+from radii.worker.store.models.column_types import Base
 
 
 def _run(connection: Connection) -> None:

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rs_core.errors import Mismatch
-from rs_core.noise import by_copy, noisy
+from radii.rs_core.errors import Mismatch
+from radii.rs_core.noise.streams import by_copy, noisy
 
 SMALLEST_PROBABILITY = 1e-20
 SMALLEST_NORM = 1e-8

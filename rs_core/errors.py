@@ -9,7 +9,7 @@ import errno
 import re
 from typing import Any, ClassVar
 
-from rs_core.stored_text import storable
+from radii.rs_core.storable_text import storable
 
 
 def no_room(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""The main job, end to end, as a user does it: ``python -m service.demo [--out FOLDER]``.
+"""The main job, end to end, as a user does it: ``python -m radii.service.demo [--out FOLDER]``.
 
 Starts a service in its embedded mode (SQLite, local workers, no broker) in a scratch folder on a free loopback port, and
 through REST uploads scikit-learn's handwritten digits, trains a small network under Gaussian noise, certifies held-out
@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from rs_core.report import summarize
-from rs_core.report_text import format_table
-from service.client import Client
-from service.client_job import Job
-from service.commands.console import INTERRUPTED, bar, orderly_end
-from service.commands.transfer import RESULTS
-from worker import launch
+from radii.rs_core.reports.certification import summarize
+from radii.rs_core.reports.certification_text import format_table
+from radii.service.cli.transfer import RESULTS
+from radii.service.client.client import Client
+from radii.service.client.job import Job
+from radii.service.console import INTERRUPTED, bar, orderly_end
+from radii.worker.processes import launch
 
 SIGMA, N0, N, ALPHA = 0.25, 100, 10_000, 0.001
 TRAINING_IMAGES = 1_397
@@ -110,7 +110,7 @@ def service_in(folder: Path, workers: int | None = None, settings: Mapping[str, 
     plain = {name: value for name, value in os.environ.items() if not name.startswith("RADII_")} | dict(settings or {})
     process = subprocess.Popen(
         [
-            *launch.command("service.cli", "up", starts_python=True),
+            *launch.command("radii.service.cli.main", "up", starts_python=True),
             *("--data", str(folder / "data"), "--port", "0", "--workers", str(workers)),
         ],
         stdout=subprocess.PIPE,

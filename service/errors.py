@@ -1,6 +1,6 @@
 """The errors that only a server has; each class is one kind of mistake and one HTTP status.
 
-They are written like those of the library (``rs_core.errors``): ``title`` is the first sentence, what was expected and what
+They are written like those of the library (``radii.rs_core.errors``): ``title`` is the first sentence, what was expected and what
 came make the sentence. How they and everything else that can go wrong become responses is told in ``problems``.
 """
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from starlette.exceptions import HTTPException
 
-from rs_core.errors import RadiiError
+from radii.rs_core.errors import RadiiError
 
 RETRY_SECONDS = 2
 

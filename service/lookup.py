@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
-from service.errors import NotFound
-from worker.store.registry import HIDDEN
-from worker.store.tables import Checkpoint, Dataset, Job, Upload
+from radii.service.errors import NotFound
+from radii.worker.store.models.tables import Checkpoint, Dataset, Job, Upload
+from radii.worker.store.resources import HIDDEN
 
 Row = TypeVar("Row", Dataset, Checkpoint, Job, Upload)
 IDENTIFIER = re.compile(r"[a-z]{1,10}_[0-9a-f]{28}")

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from tests_support import servers, things
 
-from worker.settings import Settings
-from worker.store.session import Database
+from radii.worker.settings import Settings
+from radii.worker.store.database import Database
 
 SLOW = 3_600
 """Seconds after which a slow test is taken to hang; for others pyproject.toml says it."""

@@ -13,9 +13,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 
-from service.cli import app
-from worker import caches, machine_memory
-from worker.settings import GIB, Settings
+from radii.service.cli.main import app
+from radii.worker import library_caches
+from radii.worker.processes import memory_limit
+from radii.worker.settings import GIB, Settings
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -161,7 +162,7 @@ def test_a_worker_is_healthy_only_while_it_works() -> None:
 def test_the_memory_budgets_of_the_service_fit_into_its_container(monkeypatch: pytest.MonkeyPatch) -> None:
     found = re.search(r":-(\d+)g\}", COMPOSE["services"]["service"]["mem_limit"])
     assert found is not None
-    monkeypatch.setattr(machine_memory, "total", lambda: int(found[1]) * GIB)
+    monkeypatch.setattr(memory_limit, "total", lambda: int(found[1]) * GIB)
     settings = Settings()
     left = int(found[1]) * GIB - settings.decode_memory - settings.results_memory
     assert left >= 2 * GIB, "for requests, reports and plots"
@@ -236,5 +237,5 @@ def test_an_image_installs_nothing_whose_hash_is_not_known(path: Path) -> None:
 def test_commands_in_an_image_keep_the_caches_of_libraries_in_its_data(path: Path) -> None:
     """The user of the image has no home directory: without these, each command would make the caches again."""
     variables = " ".join(value for kind, value in _instructions(path) if kind == "ENV")
-    for name, folder in caches.FOLDERS.items():
+    for name, folder in library_caches.FOLDERS.items():
         assert f"{name}=/data/cache/{folder}" in variables.split()

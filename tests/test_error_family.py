@@ -4,27 +4,24 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 
-import migrations
-import rs_core
-import service
-import worker
-from rs_core.errors import OperationError, RadiiError
-from service.cli import sentence
-from service.client_errors import ClientError
-from worker.store.backup import CannotCopy
+from radii import migrations, rs_core, service, worker
+from radii.rs_core.errors import OperationError, RadiiError
+from radii.service.cli.main import sentence
+from radii.service.client.errors import ClientError
+from radii.worker.store.backup.create import CannotCopy
 
 INSIDE = {
-    "rs_core.data.folders.ColourFound": "ends the search for a picture in color",
-    "rs_core.evaluate.autoattack._Stopped": "leaves the attack's package at a batch",
-    "service.errors.BodyRefused": "becomes the problem that it carries",
-    "service.request_turn.ClientGone": "ends a request that nobody waits for",
-    "worker.decoding.Ended": "becomes InvalidImages",
-    "worker.drive.GivenUp": "ends the work on a shard whose lease may be lost",
-    "worker.drive.HandedBack": "ends the work on a shard that is handed back",
-    "worker.isolation.exchange.TooLong": "becomes InvalidDataset or InvalidCheckpoint",
-    "worker.process.ChildEnded": "becomes the end of a shard's attempt",
-    "worker.store.part_uploads.Damaged": "becomes the problem of an upload",
-    "worker.store.shards.LeaseLost": "ends the work on a shard that another worker has",
+    "radii.rs_core.data.formats.image_folders.ColourFound": "ends the search for a picture in color",
+    "radii.rs_core.evaluate.autoattack._Stopped": "leaves the attack's package at a batch",
+    "radii.service.errors.BodyRefused": "becomes the problem that it carries",
+    "radii.service.limits.request_turns.ClientGone": "ends a request that nobody waits for",
+    "radii.worker.sandbox.decoder_client.Ended": "becomes InvalidImages",
+    "radii.worker.shard_session.GivenUp": "ends the work on a shard whose lease may be lost",
+    "radii.worker.shard_session.HandedBack": "ends the work on a shard that is handed back",
+    "radii.worker.isolation.exchange.TooLong": "becomes InvalidDataset or InvalidCheckpoint",
+    "radii.worker.child.handle.ChildEnded": "becomes the end of a shard's attempt",
+    "radii.worker.store.blobs.multipart_uploads.Damaged": "becomes the problem of an upload",
+    "radii.worker.store.shards.LeaseLost": "ends the work on a shard that another worker has",
 }
 """Exceptions that the code itself catches, and what becomes of them."""
 

@@ -11,10 +11,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def test_every_package_promises_its_types() -> None:
-    assert all((ROOT / name / "py.typed").exists() for name in ("rs_core", "worker", "service", "migrations"))
+def test_the_package_promises_its_types() -> None:
+    assert (ROOT / "radii" / "py.typed").exists()
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
     assert "py.typed" in packages
+
+
+@pytest.mark.parametrize("folder", ["rs_core", "worker", "service", "migrations"])
+def test_no_module_can_be_imported_under_two_names(folder: str) -> None:
+    """The top-level folders are packages below ``radii``, by links; from a checkout they would be found by their own names, too."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import radii.{folder}; import {folder}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert f"ImportError: import radii.{folder}: the folder {folder} is a part of the package radii" in done.stderr
 
 
 def test_every_test_has_a_time_limit(request: pytest.FixtureRequest) -> None:
@@ -27,5 +35,6 @@ def test_the_wheel_holds_types_pages_and_migrations(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path), str(ROOT)]
     subprocess.run(command, check=True)
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
-    assert names >= {"rs_core/py.typed", "worker/py.typed", "service/py.typed", "service/web/job.html"}
-    assert any(name.startswith("migrations/versions/0001") for name in names)
+    assert names >= {"radii/py.typed", "radii/service/views/templates/job.html", "radii/migrations/script.py.mako"}
+    assert any(name.startswith("radii/migrations/versions/0001") for name in names)
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"radii"}

@@ -15,15 +15,20 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field, TypeAdapter
 
-from rs_core import causes, composition, faults, tensorfile, tsv_reader
-from rs_core.checkpoint_info import CheckpointInfo
-from rs_core.data import clutter, readers
-from rs_core.errors import RadiiError
-from rs_core.models import registered
-from service import dependencies, lookup, request_bodies, requests, uploading
-from service.routes import blobs as blob_routes
-from service.routes import uploads
-from worker import process_output
+from radii.rs_core import exception_text, safetensors_header
+from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
+from radii.rs_core.data import ignored_files, load
+from radii.rs_core.errors import RadiiError
+from radii.rs_core.models import plugins
+from radii.rs_core.results import tsv_reader
+from radii.rs_core.specs import composition, validation_errors
+from radii.service import lookup
+from radii.service.api import dependencies, upload_stream
+from radii.service.api.routes import blobs as blob_routes
+from radii.service.api.routes import uploads
+from radii.service.limits import request_bodies
+from radii.service.schemas import requests
+from radii.worker.processes import child_output
 
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = ("compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer")
@@ -62,7 +67,7 @@ def field(of: Any) -> Callable[[str], object]:
 
 def located(item: str) -> Callable[[str], object]:
     """pydantic's message as a phrase."""
-    return lambda text: faults._phrase(item.format(text), [], None)
+    return lambda text: validation_errors._phrase(item.format(text), [], None)
 
 
 def cell(column: str) -> Callable[[str], object]:
@@ -79,7 +84,7 @@ DIGITS, LETTERS, BLANKS = ("1", "x"), ("a", "!"), (" ", "x")
 Row = tuple[Callable[[str], object], list[tuple[str, str]]]
 """What meets the text, and its worst cases: what is repeated, and what follows in the end."""
 UPLOAD: Callable[[str], object] = TypeAdapter(requests.UploadRequest).validate_python
-CAUSE_SOURCES = [*(pattern.pattern for pattern in causes.BOILERPLATE), causes.INTERNAL.pattern]
+CAUSE_SOURCES = [*(pattern.pattern for pattern in exception_text.BOILERPLATE), exception_text.INTERNAL.pattern]
 CAUSES = [
     ('INTERNAL ASSERT FAILED at "', ""),
     ("Please file an issue", ""),
@@ -91,104 +96,116 @@ CAUSES = [
 
 def cause(text: str) -> object:
     """The first line of an error."""
-    return causes.cause_of(RuntimeError(text))
+    return exception_text.cause_of(RuntimeError(text))
 
 
 TABLE: dict[str, Row] = {
-    **{f"rs_core/causes.py: {source!r}": (cause, CAUSES) for source in CAUSE_SOURCES},
-    "rs_core/checkpoint_info.py: '^[0-9a-f]{64}$'": (lambda t: info(file_sha256=t), [("a", "!"), ("0", "")]),
-    "rs_core/composition.py: f\"({'|'.join(PARTS)})(\\\\(.*)?\"": (
+    **{f"rs_core/exception_text.py: {source!r}": (cause, CAUSES) for source in CAUSE_SOURCES},
+    "rs_core/checkpoints/checkpoint_info.py: '^[0-9a-f]{64}$'": (
+        lambda t: info(file_sha256=t),
+        [("a", "!"), ("0", "")],
+    ),
+    "rs_core/specs/composition.py: f\"({'|'.join(PARTS)})(\\\\(.*)?\"": (
         composition.COMPOSITE.fullmatch,
         [("mixed(", ""), ("ensemble", "("), ("(", "\n")],
     ),
-    "rs_core/data/clutter.py: '[/\\\\\\\\]'": (clutter.is_clutter, [("/", ""), ("a\\", ""), ("./", "")]),
-    "rs_core/data/folders.py: '[/\\\\\\\\]|[A-Za-z]:'": (
+    "rs_core/data/ignored_files.py: '[/\\\\\\\\]'": (ignored_files.is_clutter, [("/", ""), ("a\\", ""), ("./", "")]),
+    "rs_core/data/formats/image_folders.py: '[/\\\\\\\\]|[A-Za-z]:'": (
         lambda t: re.match(r"[/\\]|[A-Za-z]:", t),
         [("a", ":"), ("/", ""), ("C:", "")],
     ),
-    "rs_core/data/folders.py: '[/\\\\\\\\]'": (lambda t: re.split(r"[/\\]", t), [("/", ""), ("..\\", ""), ("a", "")]),
-    "rs_core/data/readers.py: '(?P<path>.+)@(?P<resize>[1-9]\\\\d{0,3})?(?:/(?P<crop>[1-9]\\\\d{0,3}))?'": (
-        readers.FRAMED.fullmatch,
+    "rs_core/data/formats/image_folders.py: '[/\\\\\\\\]'": (
+        lambda t: re.split(r"[/\\]", t),
+        [("/", ""), ("..\\", ""), ("a", "")],
+    ),
+    "rs_core/data/load.py: '(?P<path>.+)@(?P<resize>[1-9]\\\\d{0,3})?(?:/(?P<crop>[1-9]\\\\d{0,3}))?'": (
+        load.FRAMED.fullmatch,
         [("@", "x"), ("@1/1", "x"), ("@1234/1234", "@"), ("a", "")],
     ),
-    "rs_core/models/registered.py: '[A-Za-z0-9][A-Za-z0-9_.-]{0,99}'": (registered.NAME.fullmatch, [LETTERS]),
-    "rs_core/models/registered.py: '^[A-Za-z_][\\\\w.]*:[A-Za-z_]\\\\w*$'": (
-        lambda t: registered._ROW.validate_python({"builder": t, "description": "d"}),
+    "rs_core/models/plugins.py: '[A-Za-z0-9][A-Za-z0-9_.-]{0,99}'": (plugins.NAME.fullmatch, [LETTERS]),
+    "rs_core/models/plugins.py: '^[A-Za-z_][\\\\w.]*:[A-Za-z_]\\\\w*$'": (
+        lambda t: plugins._ROW.validate_python({"builder": t, "description": "d"}),
         [("a.", ":"), ("a:", ""), ("_", "!")],
     ),
-    "rs_core/research.py: '[/\\\\\\\\]'": (lambda t: re.split(r"[/\\]", t), [("/", ""), ("\\", "")]),
-    "rs_core/research.py: 'GLOBAL (\\\\S+) whose module (\\\\S+) is blocked'": (
+    "rs_core/checkpoints/research.py: '[/\\\\\\\\]'": (lambda t: re.split(r"[/\\]", t), [("/", ""), ("\\", "")]),
+    "rs_core/checkpoints/research.py: 'GLOBAL (\\\\S+) whose module (\\\\S+) is blocked'": (
         lambda t: re.search(r"GLOBAL (\S+) whose module (\S+) is blocked", t),
         [("GLOBAL ", ""), ("GLOBAL a whose module ", ""), ("GLOBAL a whose module b", ""), ("GLOBALa", " ")],
     ),
-    "rs_core/research.py: 'GLOBAL (\\\\S+) was not an allowed global'": (
+    "rs_core/checkpoints/research.py: 'GLOBAL (\\\\S+) was not an allowed global'": (
         lambda t: re.search(r"GLOBAL (\S+) was not an allowed global", t),
         [("GLOBAL ", ""), ("GLOBAL a was not", ""), ("a", "GLOBAL ")],
     ),
-    "rs_core/tensorfile.py: '\\\\(os error ([0-9]{1,9})\\\\)'": (
-        tensorfile.system_error,
+    "rs_core/safetensors_header.py: '\\\\(os error ([0-9]{1,9})\\\\)'": (
+        safetensors_header.system_error,
         [("I/O error: ", ""), ("I/O error: (os error 1", ""), ("(os error ", ""), ("I/O error: \n", "")],
     ),
     "rs_core/errors.py: '(?<!^)(?=[A-Z])'": (
         lambda t: RadiiError.from_problem({"type": t, "detail": t, "got": t, "where": t}),
         [("A", ""), (":", ""), ("a", "")],
     ),
-    "rs_core/tsv_reader.py: _INDEX": (cell("idx"), [DIGITS]),
-    "rs_core/tsv_reader.py: f'-1|{_INDEX}'": (cell("label"), [DIGITS, ("-1", "")]),
-    "rs_core/tsv_reader.py: _REAL": (cell("radius"), [DIGITS, ("1", "ex"), ("1.", ""), (".1", "e"), ("1e", "")]),
-    "rs_core/tsv_reader.py: f'{_CLOCK}|{_REAL}|'": (
+    "rs_core/results/tsv_reader.py: _INDEX": (cell("idx"), [DIGITS]),
+    "rs_core/results/tsv_reader.py: f'-1|{_INDEX}'": (cell("label"), [DIGITS, ("-1", "")]),
+    "rs_core/results/tsv_reader.py: _REAL": (
+        cell("radius"),
+        [DIGITS, ("1", "ex"), ("1.", ""), (".1", "e"), ("1e", "")],
+    ),
+    "rs_core/results/tsv_reader.py: f'{_CLOCK}|{_REAL}|'": (
         cell("time"),
         [DIGITS, ("1:", ""), ("1 days, ", ""), ("0", ":00:00.")],
     ),
-    "rs_core/tsv_reader.py: '|'.join(TRUE + FALSE)": (cell("correct"), [("True", ""), ("0", "")]),
-    "service/auth.py: '[\\\\x21-\\\\x7e]{1,200}'": (
+    "rs_core/results/tsv_reader.py: '|'.join(TRUE + FALSE)": (cell("correct"), [("True", ""), ("0", "")]),
+    "service/api/auth.py: '[\\\\x21-\\\\x7e]{1,200}'": (
         lambda t: re.fullmatch(r"[\x21-\x7e]{1,200}", t),
         [LETTERS, ("a", "\n")],
     ),
-    "service/client.py: '([a-z]+)_[0-9a-f]{28}'": (
+    "service/client/client.py: '([a-z]+)_[0-9a-f]{28}'": (
         lambda t: re.fullmatch(r"([a-z]+)_[0-9a-f]{28}", t),
         [("a", "_"), ("a", ""), ("a_", "")],
     ),
-    "service/references.py: '(job|ds|ckpt)_[0-9a-f]{28}'": (
+    "service/views/deleted_references.py: '(job|ds|ckpt)_[0-9a-f]{28}'": (
         lambda t: re.fullmatch(r"(job|ds|ckpt)_[0-9a-f]{28}", t),
         [("job_", ""), ("a", "_")],
     ),
-    "service/commands/deleting.py: '(job|ds|ckpt|parts)_[0-9a-f]{28}'": (
+    "service/cli/deletion.py: '(job|ds|ckpt|parts)_[0-9a-f]{28}'": (
         lambda t: re.fullmatch(r"(job|ds|ckpt|parts)_[0-9a-f]{28}", t),
         [("job_", ""), ("parts_", ""), ("a", "_")],
     ),
     "service/lookup.py: '[a-z]{1,10}_[0-9a-f]{28}'": (lookup.IDENTIFIER.fullmatch, [LETTERS, ("a_", "")]),
-    "service/dependencies.py: '[0-9]{1,18}'": (dependencies.INDEX.fullmatch, [DIGITS]),
-    "service/idempotency.py: HEADER_TEXT": (
+    "service/api/dependencies.py: '[0-9]{1,18}'": (dependencies.INDEX.fullmatch, [DIGITS]),
+    "service/jobs/idempotency.py: HEADER_TEXT": (
         field(Annotated[str, Field(pattern=requests.HEADER_TEXT)]),
         [LETTERS, ("a", "\n")],
     ),
     **{
-        f"service/request_bodies.py: {path!r}": (
+        f"service/limits/request_bodies.py: {path!r}": (
             lambda t: request_bodies.limit_of({"method": "PUT", "path": f"/v1/uploads/{t}"}),
             [("/", ""), ("a", "\n")],
         )
         for path in ("/v1/predictions/?", "/v1/uploads/.+")
     },
-    "service/requests.py: NAME": (field(requests.Name), [LETTERS, ("a", "\n")]),
-    "service/requests.py: CLASS_NAME": (
+    "service/schemas/requests.py: NAME": (field(requests.Name), [LETTERS, ("a", "\n")]),
+    "service/schemas/requests.py: CLASS_NAME": (
         lambda t: requests.DatasetRequest.model_validate({"name": "d", "files": ["f"], "class_names": [t, "b"]}),
         [LETTERS, ("a", "\n")],
     ),
-    "service/requests.py: UPLOAD_NAME": (
+    "service/schemas/requests.py: UPLOAD_NAME": (
         lambda t: UPLOAD({"name": t, "size": 1}),
         [(".", "/"), ("a.", "\n"), ("a", "/")],
     ),
-    "service/requests.py: DIGEST": (lambda t: UPLOAD({"name": "a", "size": 1, "sha256": t}), [("a", ""), ("0", "!")]),
-    "service/routes/blobs.py: '[0-9a-f]{64}'": (blob_routes.SHA256.fullmatch, [("a", ""), ("0", "!")]),
-    "service/routes/uploads.py: UPLOAD_NAME": (field(uploads.UploadName), [(".", "/"), ("a.", "\n"), ("a", "/")]),
-    "service/uploading.py: 'sha-256\\\\s*=\\\\s*:([^:]*):'": (
-        uploading.announced_digest,
+    "service/schemas/requests.py: DIGEST": (
+        lambda t: UPLOAD({"name": "a", "size": 1, "sha256": t}),
+        [("a", ""), ("0", "!")],
+    ),
+    "service/api/routes/blobs.py: '[0-9a-f]{64}'": (blob_routes.SHA256.fullmatch, [("a", ""), ("0", "!")]),
+    "service/api/routes/uploads.py: UPLOAD_NAME": (field(uploads.UploadName), [(".", "/"), ("a.", "\n"), ("a", "/")]),
+    "service/api/upload_stream.py: 'sha-256\\\\s*=\\\\s*:([^:]*):'": (
+        upload_stream.announced_digest,
         [("sha-256", ""), (" ", "sha-256"), ("sha-256 ", "="), ("sha-256=:", ""), ("sha-256=", ":"), BLANKS],
     ),
     **{
-        f"worker/process_output.py: {source}": (
-            lambda t: (process_output.ABSENT.search(t), process_output.EXCEPTION.match(t)),
+        f"worker/processes/child_output.py: {source}": (
+            lambda t: (child_output.ABSENT.search(t), child_output.EXCEPTION.match(t)),
             [("a.", "A: "), ("A", ": x"), ("ImportError: No module named 'a", ""), ("\n", "")],
         )
         for source in (
@@ -205,19 +222,19 @@ PHRASES = [
     ("Input should be a valid dictionary or object", "\n"),
     ("String should match pattern ", "\n"),
 ]
-"""Of ``rs_core/faults.py``, whose expressions are applied together."""
+"""Of ``rs_core/specs/validation_errors.py``, whose expressions are applied together."""
 OPERATORS = {
-    "service/commands/flags.py: 'auto|cpu|cuda(?::\\\\d{1,3})?'": "a flag of the command line",
-    "worker/store/restoring.py: '[0-9a-f]{64}'": "names of files in a backup",
-    "worker/converted.py: '^[0-9a-f]{64}$'": "the hash that the converter answers with, in a bounded answer",
-    "worker/store/session.py: 'FATAL: +database \"(.+)\" does not exist'": "what a database says when it is opened",
+    "service/local/flag_checks.py: 'auto|cpu|cuda(?::\\\\d{1,3})?'": "a flag of the command line",
+    "worker/store/backup/restore.py: '[0-9a-f]{64}'": "names of files in a backup",
+    "worker/sandbox/converter_answer.py: '^[0-9a-f]{64}$'": "the hash that the converter answers with, in a bounded answer",
+    "worker/store/database.py: 'FATAL: +database \"(.+)\" does not exist'": "what a database says when it is opened",
 }
 """Those that meet only what an operator or a database writes."""
 
 
 def test_the_table_names_every_regular_expression() -> None:
-    phrases = {name for name in found() if name.startswith("rs_core/faults.py")}
-    assert len(phrases) == len(faults._PHRASES)
+    phrases = {name for name in found() if name.startswith("rs_core/specs/validation_errors.py")}
+    assert len(phrases) == len(validation_errors._PHRASES)
     assert found() - phrases == TABLE.keys() | OPERATORS.keys()
 
 

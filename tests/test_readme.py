@@ -11,9 +11,9 @@ from tests_support.live import running
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from service.app import create_app
-from service.cli import app
-from worker.settings import Settings
+from radii.service.api.app import create_app
+from radii.service.cli.main import app
+from radii.worker.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -39,7 +39,10 @@ def _texts() -> dict[str, str]:
     texts = {path.name: path.read_text() for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md")}
     texts["compose"] = (ROOT / "docker-compose.yml").read_text()
     texts |= {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "docker").iterdir() if path.is_file()}
-    texts |= {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "service" / "web").rglob("*.html")}
+    texts |= {
+        str(path.relative_to(ROOT)): path.read_text()
+        for path in (ROOT / "service" / "views" / "templates").rglob("*.html")
+    }
     for name in get_command(app).commands:  # type: ignore[attr-defined]
         texts[f"radii {name} --help"] = CliRunner().invoke(app, [name, "--help"]).output
     return texts

@@ -10,15 +10,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
-from rs_core.evaluate.records import Evaluated, Found
-from rs_core.spec import DEFAULT_BATCH
-from worker import auditing
-from worker.settings import Settings
-from worker.store import counters, evaluations, jobs, registry, results, shards, storage
-from worker.store.blobs import Sealed
-from worker.store.shards import Claim
-from worker.store.tables import Blob, Checkpoint, Dataset, Job
+from radii.rs_core.certify.certificates import UNKNOWN_LABEL, Certificate, Prediction
+from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.specs.jobs import DEFAULT_BATCH
+from radii.worker import audits
+from radii.worker.settings import Settings
+from radii.worker.store import counters, evaluations, jobs, resources, results, shards, storage_usage
+from radii.worker.store.blobs.blob_files import Sealed
+from radii.worker.store.models.tables import Blob, Checkpoint, Dataset, Job
+from radii.worker.store.shards import Claim
 
 Message = dict[str, Any]
 
@@ -140,7 +140,7 @@ def write(
     Raises ``LeaseLost`` before anything is written, and :class:`StorageUsedUp` or :class:`BeyondStorage` where a file does not
     fit into the tenant's storage quota."""
     if pending.snapshots or (ending.done is not None and "made" in ending.done):
-        storage.hold(session, claim.tenant_id)  # before any other row, as whoever submits a job does
+        storage_usage.hold(session, claim.tenant_id)  # before any other row, as whoever submits a job does
     touch = shards.renew if pending.holds_results() or ending.done else shards.extend
     standing = touch(session, claim, settings.lease)
     if standing == "ended":
@@ -212,7 +212,7 @@ def _results(session: Session, settings: Settings, claim: Claim, pending: Pendin
         sealed = _sealed(last)
         before = shards.keep(session, claim, {"sha256": sealed.sha256, **last["place"]})
         _check_quota(session, settings, claim, sealed.size, before)
-        registry.put_blob(session, settings.blobs, sealed)
+        resources.put_blob(session, settings.blobs, sealed)
         pending.let_go(before)
 
 
@@ -228,7 +228,7 @@ def _note_smaller_batches(session: Session, claim: Claim, pending: Pending) -> N
 def _made(session: Session, settings: Settings, claim: Claim, pending: Pending, done: Message) -> dict[str, Any] | None:
     """Gives the data set or checkpoint that the job made its blob and what is known of it; the outcome of an audit."""
     if claim.kind == "verify":
-        return auditing.outcome(session, session.get_one(Job, claim.job_id), done["recomputed"])
+        return audits.outcome(session, session.get_one(Job, claim.job_id), done["recomputed"])
     if "made" not in done:
         return None
     results.finish_work(session, claim.job_id)
@@ -237,14 +237,14 @@ def _made(session: Session, settings: Settings, claim: Claim, pending: Pending, 
     before = shards.keep(session, claim, None) if claim.kind == "train" else None
     _check_quota(session, settings, claim, sealed.size, before)
     pending.let_go(before)
-    registry.put_blob(session, settings.blobs, sealed)
+    resources.put_blob(session, settings.blobs, sealed)
     columns = done["made"]["columns"] | {"sha256": sealed.sha256}
     if claim.kind == "convert" and job.dataset_id is not None:
         row, more = session.get_one(Dataset, job.dataset_id), done["made"].get("source")
-        registry.make_ready(session, row, columns | ({"source": row.source | more} if more else {}))
+        resources.make_ready(session, row, columns | ({"source": row.source | more} if more else {}))
         return {"dataset": job.dataset_id}
     checkpoint = session.get_one(Checkpoint, job.checkpoint_id)
-    registry.make_ready(session, checkpoint, columns)
+    resources.make_ready(session, checkpoint, columns)
     return {"checkpoint": checkpoint.id}
 
 
@@ -254,7 +254,7 @@ def _check_quota(session: Session, settings: Settings, claim: Claim, size: int, 
     before = (replaced or {}).get("sha256")
     old = None if before is None else session.scalar(select(Blob.size).where(Blob.sha256 == before))
     if size > (old or 0):
-        storage.require(session, claim.tenant_id, settings, size, without_output_of=claim.job_id, exact=True)
+        storage_usage.require(session, claim.tenant_id, settings, size, without_output_of=claim.job_id, exact=True)
 
 
 def _death(session: Session, settings: Settings, claim: Claim, pending: Pending) -> None:

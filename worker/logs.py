@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from worker.settings import Settings
+from radii.worker.settings import Settings
 
 NOISY = ("torch.utils.cpp_extension", "matplotlib.font_manager", "numba")
 """Loggers whose warnings tell nobody anything: that there is no GPU, that a cache is made."""

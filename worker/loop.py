@@ -1,7 +1,7 @@
 """Claim, drive a child, commit: the same for every kind of job, embedded or under Celery. Loads no torch.
 
 One ``Slot`` is one place where work can be done (a GPU, or some cores), with at most one child. How a claimed shard goes
-through the child stands in ``drive``.
+through the child stands in ``shard_session``.
 """
 
 import contextlib
@@ -17,21 +17,22 @@ from typing import Any
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from rs_core.errors import OperationError, RadiiError
-from rs_core.models import table as architectures
-from worker import logs
-from worker.backoff import Backoff, Repeats
-from worker.drive import Drive, GivenUp, unexpected
-from worker.isolation import support
-from worker.process import Child, ChildEnded
-from worker.process_output import describe, last_words, why_not_started
-from worker.settings import Settings
-from worker.store import counters, data_folder, misplaced, schema, shards, start_failures
-from worker.store.clock import clock
-from worker.store.data_folder import Folder, FolderAway, WrongFolder
-from worker.store.session import Database, new_id
-from worker.store.shards import Claim, LeaseLost
-from worker.store.tables import Worker
+from radii.rs_core.errors import OperationError, RadiiError
+from radii.rs_core.models import registry as architectures
+from radii.worker import logs
+from radii.worker.backoff import Backoff, Repeats
+from radii.worker.child.handle import Child, ChildEnded
+from radii.worker.isolation import availability
+from radii.worker.processes.child_output import describe, last_words, why_not_started
+from radii.worker.settings import Settings
+from radii.worker.shard_session import Drive, GivenUp, unexpected
+from radii.worker.store import counters, schema_version, shards, start_failures
+from radii.worker.store.clock import clock
+from radii.worker.store.database import Database, new_id
+from radii.worker.store.folder import folder_identity, misplaced_database
+from radii.worker.store.folder.folder_identity import Folder, FolderAway, WrongFolder
+from radii.worker.store.models.tables import Worker
+from radii.worker.store.shards import Claim, LeaseLost
 
 log = logging.getLogger("radii.worker")
 
@@ -143,7 +144,7 @@ class Slot:
         if self.folder is None:
             return True
         try:
-            data_folder.compare(self.settings, self.folder)
+            folder_identity.compare(self.settings, self.folder)
         except (FolderAway, WrongFolder) as error:
             self.folder_error = error
             self.pause(str(error))
@@ -174,20 +175,20 @@ class Slot:
                 row = Worker(id=self.id, host=socket.gethostname(), pid=os.getpid())
                 session.add(row)
             paused = {"paused": self.paused} if self.paused is not None else {}
-            row.seen, row.info = clock(), self.environment | {"schema": schema.head()} | paused
+            row.seen, row.info = clock(), self.environment | {"schema": schema_version.head()} | paused
             start_failures.forget(session, self.settings.worker_number)
 
     def start(self) -> None:
         """Checks the schema, the data folder and that a child comes up. Raises ``WrongSchema``, ``WrongFolder``, ``FolderAway``
         or :class:`CannotStart`."""
-        misplaced.check(self.settings)
-        schema.require(self.database.engine)
-        self.folder = data_folder.bind(self.settings, self.database)
+        misplaced_database.check(self.settings)
+        schema_version.require(self.database.engine)
+        self.folder = folder_identity.bind(self.settings, self.database)
         try:
             architectures.use(self.settings.architectures)
         except RadiiError as error:
             raise CannotStart(f"the file of RADII_ARCHITECTURES cannot be used: {error}") from None
-        support.log_missing_soon(self.settings.sandbox_uid)
+        availability.log_missing_soon(self.settings.sandbox_uid)
         self._ready_child()
         with contextlib.suppress(OperationalError):  # the next round does it
             self.register()

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import URL
 
-from worker import machine_memory
+from radii.worker.processes import memory_limit
 
 SEEN_AT_LEAST = 45.0
 SECRETS = ("database_url", "broker_url")
@@ -50,19 +50,19 @@ GIB = 2**30
 
 def convert_memory() -> int:
     """Bytes that one conversion may take by default: the machine's memory, up to 16 GiB."""
-    return min(16 * GIB, machine_memory.total())
+    return min(16 * GIB, memory_limit.total())
 
 
 def decode_memory() -> int:
     """Bytes that all requests' images may take by default while they are decoded: a quarter of the machine's memory, from 2
     to 16 GiB."""
-    return max(2 * GIB, min(16 * GIB, machine_memory.total() // 4))
+    return max(2 * GIB, min(16 * GIB, memory_limit.total() // 4))
 
 
 def results_memory() -> int:
     """Bytes that all large results files may take by default while they are read: a quarter of the machine's memory, from 2 to
     4 GiB."""
-    return max(2 * GIB, min(4 * GIB, machine_memory.total() // 4))
+    return max(2 * GIB, min(4 * GIB, memory_limit.total() // 4))
 
 
 class Settings(BaseSettings):

@@ -2,7 +2,7 @@
 
 import os
 
-from worker.settings import SECRETS, Settings
+from radii.worker.settings import SECRETS, Settings
 
 
 def variables(settings: Settings) -> dict[str, str]:

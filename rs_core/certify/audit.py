@@ -1,12 +1,12 @@
 """Checks certificates from outside: every radius again from its counts, and counts that were drawn again against those
-that are stored. Numbers only; drawing again is in ``redraw``.
+that are stored. Numbers only; drawing again is in ``replay``.
 
 Where generator, device, versions and way of running agree, the same noise gives the same votes and the counts must be equal.
 Elsewhere noise or last bits differ, and what must agree is the probability behind the counts: each class's two counts are
 compared by Fisher's exact test (Fisher 1922, "On the interpretation of chi-square from contingency tables", J. R. Stat. Soc.
 85), at a level that adds up, over all classes, stages and inputs, to the false-alarm rate that is stated. Where votes
 decided how many there are, their counts are no binomial sample, and that test would raise false alarms: there the interval that
-holds whenever sampling stops (``sequential``) must meet that of the counts that were drawn again.
+holds whenever sampling stops (``confidence_sequence``) must meet that of the counts that were drawn again.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_core.certify import sequential
-from rs_core.certify.bounds import lower_bound, upper_bound
-from rs_core.certify.decision import ABSTAIN, Certificate, Decision, argmax, decide
-from rs_core.certify.discrete_law import neglected
-from rs_core.certify.mixed import decided_again
-from rs_core.certify.procedure import Procedure
+from radii.rs_core.certify import confidence_sequence
+from radii.rs_core.certify.bounds import lower_bound, upper_bound
+from radii.rs_core.certify.certificates import ABSTAIN, Certificate, Decision, argmax, decide
+from radii.rs_core.certify.mixed import decided_again
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.noise.discrete_distribution import neglected
 
 TOLERANCE = 1e-9
 """Relative, of radii and bounds: other versions of the libraries differ in the last bits."""
@@ -265,8 +265,8 @@ def apart(stopped: Sequence[int], again: Sequence[int], level: float) -> bool:
     tested = [(a, b) for a, b in zip(stopped, again, strict=True) if a or b]
     share = level / (2 * len(tested))
     return any(
-        sequential.lower_bound(a, total, share) > upper_bound(b, size, share / 2)
-        or 1 - sequential.lower_bound(total - a, total, share) < lower_bound(b, size, share / 2)
+        confidence_sequence.lower_bound(a, total, share) > upper_bound(b, size, share / 2)
+        or 1 - confidence_sequence.lower_bound(total - a, total, share) < lower_bound(b, size, share / 2)
         for a, b in tested
     )
 

@@ -2,7 +2,7 @@
 
 Clopper & Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the binomial",
 Biometrika 26(4). Used one-sided for the certificate (Cohen et al. 2019, arXiv 1902.02918, section 3.2.2) and two-sided
-for shares over a test set. How votes become a certificate is told in ``decision``.
+for shares over a test set. How votes become a certificate is told in ``certificates``.
 """
 
 from functools import lru_cache

@@ -14,11 +14,11 @@ from typing import Any
 
 from torch import Tensor
 
-from rs_core.certify import decision
-from rs_core.certify.decision import UNKNOWN_LABEL, Certificate, Prediction
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Part, Sampler, Votes
-from rs_core.noise import CHUNK, Stage
+from radii.rs_core.certify import certificates
+from radii.rs_core.certify.certificates import UNKNOWN_LABEL, Certificate, Prediction
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.sampler import Part, Sampler, Votes
+from radii.rs_core.noise.streams import CHUNK, Stage
 
 SECONDS_BETWEEN_PROGRESS = 1.0
 
@@ -137,7 +137,7 @@ def predict(
             yield work
             continue
         (counts,) = work.votes
-        prediction, p_value = decision.predict(counts, alpha=alpha)
+        prediction, p_value = certificates.predict(counts, alpha=alpha)
         yield Prediction(
             index=work.index,
             label=work.label,

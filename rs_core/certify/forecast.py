@@ -8,7 +8,7 @@ from statistics import fmean
 
 from scipy.special import betaincinv
 
-from rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.procedure import Procedure
 
 PROBABILITIES = (0.6, 0.8, 0.9, 0.99, 0.999, 1.0)
 """Of the certified class, under noise: what the rows of a forecast are about."""

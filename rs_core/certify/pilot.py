@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtri
 
-from rs_core.certify.bounds import lower_bounds
-from rs_core.certify.decision import SHARE_OF_THE_TOP, argmax
-from rs_core.fields import Bound
+from radii.rs_core.certify.bounds import lower_bounds
+from radii.rs_core.certify.certificates import SHARE_OF_THE_TOP, argmax
+from radii.rs_core.specs.fields import Bound
 
 STAGES = (1, 5, 30)
 """Votes of the pilot, all in all, after each of its stages: in units of the first."""

@@ -7,9 +7,9 @@ fixed      n0 samples choose the class, n fresh ones bound it (Cohen et al. 2019
 pilot      a pilot of n0 samples, or of 5 or 30 times as many, chooses the class and a size of at most n; so many fresh
            ones bound it: Clopper-Pearson (``pilot``)
 at_radii   n0 samples choose the class; fresh ones until it is settled for every requested radius whether the input is
-           certified there, at most n: the betting bound (``sequential``)
+           certified there, at most n: the betting bound (``confidence_sequence``)
 anytime    n0 samples choose the class; fresh ones up to n, and what is certified after any number of them holds: the
-           betting bound (``sequential``)
+           betting bound (``confidence_sequence``)
 =========  ==========================================================================================================
 
 The noise that chooses is never the noise that bounds.
@@ -23,13 +23,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_core.certify.decision import Decision, argmax, decide
-from rs_core.certify.mixed import Mix, decide_mixed
-from rs_core.certify.pilot import Pilot
-from rs_core.certify.sequential import Thresholds, probability
-from rs_core.errors import InvalidSpec
-from rs_core.fields import Bound, Sampling
-from rs_core.spec import CertifySpec
+from radii.rs_core.certify.certificates import Decision, argmax, decide
+from radii.rs_core.certify.confidence_sequence import Thresholds, probability
+from radii.rs_core.certify.mixed import Mix, decide_mixed
+from radii.rs_core.certify.pilot import Pilot
+from radii.rs_core.errors import InvalidSpec
+from radii.rs_core.specs.fields import Bound, Sampling
+from radii.rs_core.specs.jobs import CertifySpec
 
 PART = 100
 """Samples between two looks at the votes, at least: as many as one part of a noise stream has."""

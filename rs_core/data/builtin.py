@@ -6,7 +6,7 @@ Digits", UCI Machine Learning Repository, 1998, as ``sklearn.datasets.load_digit
 
 import numpy as np
 
-from rs_core.data.dataset import Dataset
+from radii.rs_core.data.dataset import Dataset
 
 
 def digits() -> Dataset:

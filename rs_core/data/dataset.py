@@ -1,9 +1,9 @@
 """A data set ready for use: images, labels and the names of its classes.
 
 Images stay as they were stored (uint8, or float32 in [0, 1]) in one NumPy array, which may lie in memory or be mapped
-from a file (``mapped``), and become float32 tensors in [0, 1] when they are asked for: torch is not loaded before, so that
+from a file (``memmap``), and become float32 tensors in [0, 1] when they are asked for: torch is not loaded before, so that
 a conversion does not wait for it. A mapped data set goes to another process as the place of its images. Reading is left
-to ``readers`` and ``canonical``.
+to ``load`` and ``dataset_file``.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_core.data.checks import check_layout, check_range
-from rs_core.data.clutter import Skipped
-from rs_core.data.corrupted import Corrupted
-from rs_core.data.info import UNKNOWN_LABEL, Shape, check_counts, check_labels
-from rs_core.data.mapped import Joined, Place, place, take
+from radii.rs_core.data.corruption_info import Corrupted
+from radii.rs_core.data.dataset_info import UNKNOWN_LABEL, Shape, check_counts, check_labels
+from radii.rs_core.data.ignored_files import Skipped
+from radii.rs_core.data.image_checks import check_layout, check_range
+from radii.rs_core.data.memmap import Joined, Place, place, take
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,7 +2,7 @@
 
 The format is detected from the content, so that uploads need no names. The formats, one file each: a NumPy archive (``npz``),
 the idx pair of MNIST (``idx``), CIFAR in its binary version (``cifar``), the .npy files of CIFAR-10-C (``cifar10c``), a zip of
-class folders (``folders``), and the form in which the worker keeps datasets (``stored``). Reading is left to ``readers``.
+class folders (``formats.image_folders``), and the form in which the worker keeps datasets (``dataset_header``). Reading is left to ``load``.
 """
 
 import zipfile
@@ -10,16 +10,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from rs_core.data.cifar import BINARY, inspect_cifar, inspect_cifar_tar, is_tar, kind_of
-from rs_core.data.cifar10c import inspect_cifar10c
-from rs_core.data.folders import inspect_folders
-from rs_core.data.idx import IMAGES, LABELS, inspect_idx
-from rs_core.data.info import DatasetInfo, check_files, head, is_gzip, listed
-from rs_core.data.npy import MAGIC
-from rs_core.data.npz import inspect_npz, is_array
-from rs_core.data.stored import inspect_stored
-from rs_core.errors import InvalidDataset
-from rs_core.tensorfile import is_tensorfile
+from radii.rs_core.data.dataset_header import inspect_stored
+from radii.rs_core.data.dataset_info import DatasetInfo, check_files, head, is_gzip, listed
+from radii.rs_core.data.formats.cifar import BINARY, inspect_cifar, inspect_cifar_tar, is_tar, kind_of
+from radii.rs_core.data.formats.cifar10c import inspect_cifar10c
+from radii.rs_core.data.formats.idx import IMAGES, LABELS, inspect_idx
+from radii.rs_core.data.formats.image_folders import inspect_folders
+from radii.rs_core.data.formats.npy import MAGIC
+from radii.rs_core.data.formats.npz import inspect_npz, is_array
+from radii.rs_core.errors import InvalidDataset
+from radii.rs_core.safetensors_header import is_tensorfile
 
 __all__ = ["FORMATS", "DatasetInfo", "detect", "inspect"]
 

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as MapDataset
 
-from rs_core import freed_memory
-from rs_core.data.augment import augment
-from rs_core.data.dataset import Dataset
-from rs_core.noise import Stage, generator
+from radii.rs_core import glibc_malloc
+from radii.rs_core.data.augment import augment
+from radii.rs_core.data.dataset import Dataset
+from radii.rs_core.noise.streams import Stage, generator
 
 Batch = tuple[Tensor, Tensor]
 Place = tuple[int, NDArray[np.int64]]
@@ -97,7 +97,7 @@ def _ahead(source: _Source, places: list[Place], processes: int) -> Iterator[Bat
 
 
 def _started(_: int) -> None:
-    freed_memory.give_back()
+    glibc_malloc.give_back()
 
 
 def _unchanged(batch: Any) -> Any:

@@ -5,7 +5,7 @@ For each radius, SmoothAdv's PGD or DDN ascends -log of the mean prediction unde
 fresh noise, at what was found. With the target ``base`` there is no noise in the attack. Answers that are the label and
 abstentions, together, bound certified accuracy at the same radius from above, but for the failure probabilities of both. The
 counting of answers that contradict a
-certificate is left to ``evaluation_report``.
+certificate is left to ``reports.evaluation``.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from rs_core.attacks import (
+from radii.rs_core.attacks import (
     SMALLEST_PROBABILITY,
     Objective,
     average_softmax,
@@ -23,13 +23,13 @@ from rs_core.attacks import (
     project,
     smoothed_loss,
 )
-from rs_core.certify.engine import Input
-from rs_core.composition import mixed_weight
-from rs_core.evaluate.records import Evaluated, Working
-from rs_core.evaluate.search import At, Clock, Subject, judged, last_of
-from rs_core.evaluate_spec import Attack
-from rs_core.models.mixed import MixedClassifier
-from rs_core.noise import Stage, noisy
+from radii.rs_core.certify.engine import Input
+from radii.rs_core.evaluate.common import At, Clock, Subject, judged, last_of
+from radii.rs_core.evaluate.records import Evaluated, Working
+from radii.rs_core.models.mixed import MixedClassifier
+from radii.rs_core.noise.streams import Stage, noisy
+from radii.rs_core.specs.composition import mixed_weight
+from radii.rs_core.specs.evaluations import Attack
 
 SMALLEST_STEP = 3 / 510
 """The norm that published DDN attacks come down to in T steps, l2, in [0, 1]-pixel units."""

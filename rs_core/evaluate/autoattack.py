@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rs_core.attacks import frozen, require_pixels
-from rs_core.certify.engine import Input
-from rs_core.errors import Mismatch, MissingPackage
-from rs_core.evaluate.records import Evaluated, Found, Working
-from rs_core.evaluate.search import SECONDS_BETWEEN_SIGNS, Clock, Subject
-from rs_core.evaluate_spec import FEWEST_CLASSES, TARGETS, AutoAttack
-from rs_core.noise import Stage, generator
+from radii.rs_core.attacks import frozen, require_pixels
+from radii.rs_core.certify.engine import Input
+from radii.rs_core.errors import Mismatch, MissingPackage
+from radii.rs_core.evaluate.common import SECONDS_BETWEEN_SIGNS, Clock, Subject
+from radii.rs_core.evaluate.records import Evaluated, Found, Working
+from radii.rs_core.noise.streams import Stage, generator
+from radii.rs_core.specs.evaluations import FEWEST_CLASSES, TARGETS, AutoAttack
 
 NORMS = {"linf": "Linf", "l2": "L2"}
 

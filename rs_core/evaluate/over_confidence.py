@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from rs_core.attacks import frozen, smoothed_loss, unrestricted_iterates
-from rs_core.certify.engine import Input
-from rs_core.evaluate.records import Evaluated, Working
-from rs_core.evaluate.search import At, Clock, Subject, judged
-from rs_core.evaluate_spec import OverConfidence
-from rs_core.soft_labels import ALPHA
+from radii.rs_core.attacks import frozen, smoothed_loss, unrestricted_iterates
+from radii.rs_core.certify.engine import Input
+from radii.rs_core.evaluate.common import At, Clock, Subject, judged
+from radii.rs_core.evaluate.records import Evaluated, Working
+from radii.rs_core.soft_labels.labels import ALPHA
+from radii.rs_core.specs.evaluations import OverConfidence
 
 
 def evaluate(subject: Subject, inputs: Iterable[Input], asked: OverConfidence) -> Iterator[Working | Evaluated]:

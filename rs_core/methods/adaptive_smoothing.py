@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rs_core.attacks import frozen, pgd_linf
-from rs_core.methods.terms import Step, Terms, share_right
-from rs_core.noise import draw
-from rs_core.spec import AdaptiveSmoothing
+from radii.rs_core.attacks import frozen, pgd_linf
+from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.noise.streams import draw
+from radii.rs_core.specs.jobs import AdaptiveSmoothing
 
 
 def loss(hp: AdaptiveSmoothing, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rs_core.attacks import SMALLEST_PROBABILITY, ascent, frozen, require_pixels, unit
-from rs_core.errors import Mismatch
-from rs_core.methods.terms import Step, Terms, share_right
-from rs_core.noise import by_copy, draw, noisy
-from rs_core.spec import CatRs
+from radii.rs_core.attacks import SMALLEST_PROBABILITY, ascent, frozen, require_pixels, unit
+from radii.rs_core.errors import Mismatch
+from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.noise.streams import by_copy, draw, noisy
+from radii.rs_core.specs.jobs import CatRs
 
 
 def loss(hp: CatRs, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:

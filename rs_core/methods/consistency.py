@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rs_core.attacks import SMALLEST_PROBABILITY, average_softmax, frozen, pgd, smoothed_loss
-from rs_core.methods.terms import Step, Terms, share_right
-from rs_core.noise import by_copy, draw, noisy
-from rs_core.spec import Consistency
+from radii.rs_core.attacks import SMALLEST_PROBABILITY, average_softmax, frozen, pgd, smoothed_loss
+from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.noise.streams import by_copy, draw, noisy
+from radii.rs_core.specs.jobs import Consistency
 
 
 def loss(hp: Consistency, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:

@@ -5,9 +5,9 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rs_core.methods.terms import Step, Terms, share_right
-from rs_core.noise import draw, noisy
-from rs_core.spec import Gaussian
+from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.noise.streams import draw, noisy
+from radii.rs_core.specs.jobs import Gaussian
 
 
 def loss(hp: Gaussian, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:

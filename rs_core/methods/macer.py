@@ -13,9 +13,9 @@ at most the margin in size; both are summed and divided by the number of *all* i
 import torch
 from torch import Tensor, nn
 
-from rs_core.methods.terms import Step, Terms, share_right
-from rs_core.noise import by_copy, draw, noisy
-from rs_core.spec import Macer
+from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.noise.streams import by_copy, draw, noisy
+from radii.rs_core.specs.jobs import Macer
 
 SMALLEST_PROBABILITY = 1e-10
 

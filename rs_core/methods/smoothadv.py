@@ -8,10 +8,10 @@ copies of what it found, with the same noise. Epsilon grows linearly over the wa
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rs_core.attacks import ddn, frozen, pgd, smoothed_loss
-from rs_core.methods.terms import Step, Terms, share_right
-from rs_core.noise import draw, noisy
-from rs_core.spec import SmoothAdv
+from radii.rs_core.attacks import ddn, frozen, pgd, smoothed_loss
+from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.noise.streams import draw, noisy
+from radii.rs_core.specs.jobs import SmoothAdv
 
 
 def loss(hp: SmoothAdv, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:

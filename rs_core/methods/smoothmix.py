@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rs_core.attacks import average_softmax, frozen, project, smoothed_loss, unrestricted
-from rs_core.methods.terms import Step, Terms, share_right
-from rs_core.noise import draw, noisy
-from rs_core.spec import SmoothMix
+from radii.rs_core.attacks import average_softmax, frozen, project, smoothed_loss, unrestricted
+from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.noise.streams import draw, noisy
+from radii.rs_core.specs.jobs import SmoothMix
 
 
 def loss(hp: SmoothMix, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:

@@ -10,9 +10,9 @@ Two forward passes, clean first: running statistics of batch normalisation see b
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rs_core.methods.terms import Step, Terms, share_right
-from rs_core.noise import draw, noisy
-from rs_core.spec import Stability
+from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.noise.streams import draw, noisy
+from radii.rs_core.specs.jobs import Stability
 
 
 def loss(hp: Stability, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from rs_core.composition import Composition, Denoised, Mixed
-from rs_core.models import denoised, ensemble, mixed
-from rs_core.models.normalize import BaseClassifier
+from radii.rs_core.models import denoised, ensemble, mixed
+from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.specs.composition import Composition, Denoised, Mixed
 
 
 def network(composition: Composition, parts: Sequence[BaseClassifier]) -> nn.Module:

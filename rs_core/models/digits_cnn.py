@@ -9,7 +9,7 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rs_core.models.architecture import Shape
+from radii.rs_core.models.architecture import Shape
 
 
 class DigitsCNN(nn.Module):

@@ -10,7 +10,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from rs_core.models.architecture import Shape
+from radii.rs_core.models.architecture import Shape
 
 DEPTH, WIDTH = 17, 64
 EPSILON, MOMENTUM = 1e-4, 0.95

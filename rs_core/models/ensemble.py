@@ -1,7 +1,7 @@
 """The mean of several classifiers' logits, under noise their common vote: an ensemble as in Horváth et al., "Boosting
 Randomized Smoothing with Variance Reduced Classifiers", 2022, arXiv 2106.06946.
 
-The members are whole base classifiers, each with its own normalisation; what is known of them is in ``composed``.
+The members are whole base classifiers, each with its own normalisation; what is known of them is in ``checkpoints.composite_info``.
 """
 
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import cast
 import torchvision
 from torch import nn
 
-from rs_core.models.architecture import Shape
+from radii.rs_core.models.architecture import Shape
 
 
 def resnet50(num_classes: int, input_shape: Shape) -> nn.Module:

@@ -2,7 +2,7 @@
 
 Two valid 5x5 convolutions of 20 and 50 channels, each followed by ReLU and 2x2 max-pooling, then 800 -> 500 -> K.
 No batch normalisation, no dropout; torch's default initialisation. After LeCun et al., "Gradient-Based Learning Applied
-to Document Recognition", 1998, in the sizes of the public smoothing code. Normalisation is left to ``normalize``.
+to Document Recognition", 1998, in the sizes of the public smoothing code. Normalisation is left to ``base_classifier``.
 """
 
 from typing import cast
@@ -10,7 +10,7 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rs_core.models.architecture import Shape
+from radii.rs_core.models.architecture import Shape
 
 
 class LeNet(nn.Module):

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rs_core.composition import Mixed
-from rs_core.models.features import logits_and_maps
-from rs_core.models.mixing import MixingNetwork
-from rs_core.models.normalize import BaseClassifier
+from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.models.feature_maps import logits_and_maps
+from radii.rs_core.models.mixing_network import MixingNetwork
+from radii.rs_core.specs.composition import Mixed
 
 
 class Mixture(NamedTuple):

@@ -12,7 +12,7 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rs_core.models.architecture import Shape
+from radii.rs_core.models.architecture import Shape
 
 
 class PreActBlock(nn.Module):

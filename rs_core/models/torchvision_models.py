@@ -13,7 +13,7 @@ import torchvision
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from rs_core.models.architecture import Shape
+from radii.rs_core.models.architecture import Shape
 
 NO_AUXILIARY = ("googlenet", "inception_v3")
 

@@ -13,7 +13,7 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rs_core.models.architecture import Shape
+from radii.rs_core.models.architecture import Shape
 
 
 class WideBlock(nn.Module):

@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests_support.live import running
 from tests_support.servers import missing
 
-from rs_core.tsv import rounded_down
-from service.client import Client
+from radii.rs_core.results.tsv import rounded_down
+from radii.service.client.client import Client
 
 pytestmark = pytest.mark.long
 

@@ -8,18 +8,18 @@ from sqlalchemy import func, select
 from tests_support import processes, things
 from tests_support.kinds import SLOWLY_ON_POSTGRES
 
-from rs_core.certify import engine
-from rs_core.certify.decision import Certificate
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Sampler
-from rs_core.data.builtin import digits
-from rs_core.fields import Sampling
-from worker import broker
-from worker.settings import Settings
-from worker.store import jobs, results
-from worker.store.result_tables import JobSummary, SampleProgress
-from worker.store.session import Database
-from worker.store.tables import Job
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.certificates import Certificate
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.data.builtin import digits
+from radii.rs_core.specs.fields import Sampling
+from radii.worker.queue import broker
+from radii.worker.settings import Settings
+from radii.worker.store import jobs, results
+from radii.worker.store.database import Database
+from radii.worker.store.models.result_tables import JobSummary, SampleProgress
+from radii.worker.store.models.tables import Job
 
 pytestmark = pytest.mark.long
 
@@ -81,7 +81,7 @@ def test_embedded_workers_give_the_counts_of_a_library_call(
 ) -> None:
     settings = _settings(tmp_path, database_url)
     job_id = _job(database, settings)
-    with processes.fleet(settings, "worker.local", workers):
+    with processes.fleet(settings, "radii.worker.embedded", workers):
         processes.until(lambda: processes.ended(database, job_id), 60, "the job ends")
     assert _outcome(database, job_id) == library
 
@@ -92,7 +92,7 @@ def test_a_kill_in_the_middle_changes_no_count(
 ) -> None:
     settings = _settings(tmp_path, database_url)
     job_id = _job(database, settings)
-    with processes.fleet(settings, "worker.local", 1) as fleet:
+    with processes.fleet(settings, "radii.worker.embedded", 1) as fleet:
         for share in (1, COUNT // 2):
             processes.until(lambda share=share: processes.stored(database, job_id) >= share, 60, "results")  # type: ignore[misc]
             fleet.kill(fleet.processes[0])
@@ -111,7 +111,7 @@ def test_celery_workers_on_postgres_and_redis_give_the_counts_of_a_library_call(
         database = things.migrated(url)
         job_id = _job(database, settings)
         broker.ring(settings, 3)
-        with processes.fleet(settings, "worker.remote", workers) as fleet:
+        with processes.fleet(settings, "radii.worker.celery_worker", workers) as fleet:
             if workers == 1:
                 processes.until(lambda: processes.stored(database, job_id) >= 1, 60, "the first result")
                 fleet.kill(fleet.processes[0])
@@ -134,7 +134,7 @@ def test_other_procedures_too_give_the_counts_of_a_library_call_through_kills(
         sampling: _job(database, settings, sampling=sampling, radii=radii or None, batch_size=300)
         for sampling, radii in chosen.items()
     }
-    with processes.fleet(settings, "worker.local", 2) as fleet:
+    with processes.fleet(settings, "radii.worker.embedded", 2) as fleet:
         for sampling in chosen:
             processes.until(lambda job=job_ids[sampling]: processes.stored(database, job) >= 1, 60, "results")  # type: ignore[misc]
             fleet.kill(fleet.processes[0])
@@ -175,7 +175,7 @@ def test_a_kill_inside_an_input_loses_at_most_a_commit_and_changes_no_count(
         with database.read() as session:
             return session.scalar(select(func.max(SampleProgress.drawn))) or 0
 
-    with processes.fleet(settings, "worker.local", 1) as fleet:
+    with processes.fleet(settings, "radii.worker.embedded", 1) as fleet:
         processes.until(lambda: drawn() > 0, 60, "progress inside the input")
         fleet.kill(fleet.processes[0])
         kept = drawn()

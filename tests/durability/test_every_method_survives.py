@@ -12,13 +12,13 @@ import pytest
 from tests_support import mixes, processes, unbroken
 from tests_support.live import running
 
-from rs_core import checkpoint
-from rs_core.methods.table import METHODS
-from rs_core.spec import TrainSpec, parse_spec
-from rs_core.train_spec import trains_a_mix
-from service.client import Client, Job
-from worker.store.session import Database
-from worker.store.tables import Shard
+from radii.rs_core.checkpoints import checkpoint
+from radii.rs_core.methods.registry import METHODS
+from radii.rs_core.specs.jobs import TrainSpec, parse_spec
+from radii.rs_core.specs.training import trains_a_mix
+from radii.service.client.client import Client, Job
+from radii.worker.store.database import Database
+from radii.worker.store.models.tables import Shard
 
 pytestmark = pytest.mark.long
 
@@ -65,7 +65,9 @@ class Live(NamedTuple):
         """kill -9; the service starts another one. The worker's child sees its input close and goes."""
         lists = Path(f"/proc/{self.process_id}/task").glob("*/children")  # of each of its threads
         children = " ".join(children.read_text() for children in lists).split()
-        (worker,) = [child for child in children if b"worker.local" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        (worker,) = [
+            child for child in children if b"radii.worker.embedded" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
         with suppress(ProcessLookupError):
             os.kill(int(worker), signal.SIGKILL)
 

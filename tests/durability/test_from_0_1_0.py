@@ -10,18 +10,19 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 from tests_support import processes, things
 
-from rs_core.certify import engine
-from rs_core.certify.decision import Certificate
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Sampler
-from rs_core.data.builtin import digits
-from rs_core.spec import parse_spec
-from worker.settings import Settings
-from worker.store import data_folder, jobs, results, schema, shards
-from worker.store.planning import plan
-from worker.store.result_tables import JobSummary
-from worker.store.session import Database
-from worker.store.tables import Checkpoint, Dataset, Job, Shard
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.certificates import Certificate
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.data.builtin import digits
+from radii.rs_core.specs.jobs import parse_spec
+from radii.service.jobs.planning import plan
+from radii.worker.settings import Settings
+from radii.worker.store import jobs, results, schema_version, shards
+from radii.worker.store.database import Database
+from radii.worker.store.folder import folder_identity
+from radii.worker.store.models.result_tables import JobSummary
+from radii.worker.store.models.tables import Checkpoint, Dataset, Job, Shard
 
 pytestmark = pytest.mark.long
 
@@ -119,9 +120,9 @@ def test_queued_running_and_finished_jobs_of_0_1_0_survive_the_migration(
     empty_url: str, tmp_path: Path, unbroken: list[Certificate]
 ) -> None:
     database = Database(empty_url)
-    schema.migrate(database.engine, RELEASED)
+    schema_version.migrate(database.engine, RELEASED)
     released = made_of(database.engine)
-    schema.migrate(database.engine)
+    schema_version.migrate(database.engine)
     fields = {"sweep": 0.5, "poll": 0.05, "commit": 0.1, "lease": 3.0, "threads": 1, "shard_seconds": 0.2}
     settings = Settings(data=tmp_path, database_url=empty_url, **fields)  # type: ignore[arg-type]
     finished = submitted(database, settings.blobs)
@@ -135,8 +136,8 @@ def test_queued_running_and_finished_jobs_of_0_1_0_survive_the_migration(
     part_done(database, running, unbroken, lease=1.0)
     queued = submitted(database, settings.blobs)
 
-    schema.migrate(database.engine, RELEASED)
-    assert schema.current(database.engine) == RELEASED
+    schema_version.migrate(database.engine, RELEASED)
+    assert schema_version.current(database.engine) == RELEASED
     assert made_of(database.engine) == released, "nothing of a later version is left"
     assert not LATER & set(inspect(database.engine).get_table_names())
     before = {job_id: rows_of(database, job_id) for job_id in (finished, running, queued)}
@@ -149,17 +150,19 @@ def test_queued_running_and_finished_jobs_of_0_1_0_survive_the_migration(
     ]
     assert len(before[running]["certificate"]) == COUNT // 4 + 1
 
-    assert schema.migrate(database.engine) == RELEASED
-    assert schema.current(database.engine) == schema.head()
+    assert schema_version.migrate(database.engine) == RELEASED
+    assert schema_version.current(database.engine) == schema_version.head()
     for job_id, rows in before.items():
         after = rows_of(database, job_id)
         assert after["job"][0].pop(CHARGED) > 0
         assert after == rows, "the migration changes nothing that was there"
     with database.read() as session:
-        assert data_folder.known(session) is None, "the folder has no identity until a service or worker gives it one"
+        assert folder_identity.known(session) is None, (
+            "the folder has no identity until a service or worker gives it one"
+        )
 
-    data_folder.bind(settings, database)
-    with processes.fleet(settings, "worker.local", 1):
+    folder_identity.bind(settings, database)
+    with processes.fleet(settings, "radii.worker.embedded", 1):
         for job_id in (running, queued):
             processes.until(lambda job_id=job_id: processes.ended(database, job_id), 60, "it ends")  # type: ignore[misc]
     assert outcome(database, running) == outcome(database, queued) == evidence(unbroken)
@@ -169,5 +172,5 @@ def test_queued_running_and_finished_jobs_of_0_1_0_survive_the_migration(
     with database.read() as session:
         lost = session.query(Shard).filter(Shard.job_id == running, Shard.attempt > 1).count()
         assert lost == 1, "the shard whose worker was gone was done again, and no other one"
-        assert data_folder.known(session) is not None
+        assert folder_identity.known(session) is not None
     database.close()

@@ -8,14 +8,15 @@ import torch
 from sqlalchemy import func, select
 from tests_support import processes, things, unbroken
 
-from rs_core import checkpoint
-from rs_core.spec import TrainSpec, parse_spec
-from service import submission
-from worker.settings import Settings
-from worker.store import blobs, jobs, registry, results, shards
-from worker.store.result_tables import PredictionRow, SampleProgress
-from worker.store.session import Database
-from worker.store.tables import Checkpoint, Job, Shard
+from radii.rs_core.checkpoints import checkpoint
+from radii.rs_core.specs.jobs import TrainSpec, parse_spec
+from radii.service.jobs import submission
+from radii.worker.settings import Settings
+from radii.worker.store import jobs, resources, results, shards
+from radii.worker.store.blobs import blob_files
+from radii.worker.store.database import Database
+from radii.worker.store.models.result_tables import PredictionRow, SampleProgress
+from radii.worker.store.models.tables import Checkpoint, Job, Shard
 
 pytestmark = pytest.mark.long
 
@@ -100,7 +101,7 @@ def test_kills_during_the_votes_and_during_the_training_change_no_weight(
         shard_seconds=0.05,
     )
     training, votes = _submit(database, settings)
-    with processes.fleet(settings, "worker.local", 1) as fleet:
+    with processes.fleet(settings, "radii.worker.embedded", 1) as fleet:
         _until(database, training, lambda: _voted(database, votes) > 0, "the first votes")
         with database.write():  # while the database is held, the worker finishes nothing
             voted_then = _voted(database, votes)
@@ -125,7 +126,7 @@ def test_kills_during_the_votes_and_during_the_training_change_no_weight(
     assert isinstance(spec, TrainSpec)
     labels = unbroken.soft_labels(spec)
     assert torch.equal(labels.batch(range(COUNT)), torch.tensor(counts) / torch.tensor(20.0))
-    found, _ = checkpoint.load(blobs.path_of(settings.blobs, row.sha256 or ""))
+    found, _ = checkpoint.load(blob_files.path_of(settings.blobs, row.sha256 or ""))
     weights, _ = unbroken.training(spec, labels)
     assert unbroken.same(found.state_dict(), weights)
 
@@ -146,11 +147,11 @@ def test_without_its_soft_labels_a_training_fails_and_says_for_which_input(
             if claim.kind == "train":
                 columns = {"architecture": "digits_cnn", "num_classes": 10, "input_shape": [1, 8, 8], "sigma": 0.25}
                 made = session.get_one(Checkpoint, session.get_one(Job, claim.job_id).checkpoint_id)
-                registry.make_ready(session, made, columns)
+                resources.make_ready(session, made, columns)
             for index in range(claim.first, claim.stop) if claim.kind == "soft_labels" else ():
                 results.store_failure(session, votes, claim.spec, index, 0, "It died.")
             shards.finish(session, claim)
-    with processes.fleet(settings, "worker.local", 1):
+    with processes.fleet(settings, "radii.worker.embedded", 1):
         processes.until(lambda: processes.ended(database, training), SECONDS, "the training ends")
     with database.read() as session:
         job = session.get_one(Job, training)

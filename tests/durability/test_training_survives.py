@@ -7,12 +7,13 @@ from tests_support import processes, things, unbroken
 from tests_support.kinds import SLOWLY_ON_SQLITE
 from tests_support.unbroken import REQUEST
 
-from rs_core import checkpoint
-from rs_core.spec import TrainSpec
-from worker.settings import Settings
-from worker.store import blobs, jobs, registry, results
-from worker.store.session import Database
-from worker.store.tables import Checkpoint, Job, Shard
+from radii.rs_core.checkpoints import checkpoint
+from radii.rs_core.specs.jobs import TrainSpec
+from radii.worker.settings import Settings
+from radii.worker.store import jobs, resources, results
+from radii.worker.store.blobs import blob_files
+from radii.worker.store.database import Database
+from radii.worker.store.models.tables import Checkpoint, Job, Shard
 
 pytestmark = pytest.mark.long
 
@@ -45,7 +46,7 @@ def test_a_training_killed_twice_ends_with_the_weights_of_an_unbroken_run(
     dataset_id = things.dataset(database, settings.blobs, tenant_id)
     job_id = things.submit(database, tenant_id, REQUEST | {"dataset": dataset_id})
     seen: list[tuple[int, int]] = []
-    with processes.fleet(settings, "worker.local", 1) as fleet:
+    with processes.fleet(settings, "radii.worker.embedded", 1) as fleet:
         for epoch in (2, 6):
             processes.until(lambda epoch=epoch: _inside(database, job_id, epoch), 60, "a snapshot")  # type: ignore[misc]
             fleet.kill(fleet.processes[0])
@@ -60,13 +61,13 @@ def test_a_training_killed_twice_ends_with_the_weights_of_an_unbroken_run(
         metrics = [(epoch.loss, epoch.accuracy) for epoch in results.epochs(session, job_id)]
     assert (job.state, job.problem, row.state) == (jobs.SUCCEEDED, None, "ready")
     assert any(step > 0 for _, step in seen), "at least one kill fell into an epoch"
-    model, info = checkpoint.load(blobs.path_of(settings.blobs, row.sha256 or ""))
+    model, info = checkpoint.load(blob_files.path_of(settings.blobs, row.sha256 or ""))
     weights, epochs = unbroken.training(TrainSpec(dataset="digits", **REQUEST))  # type: ignore[arg-type]
     assert unbroken.same(model.state_dict(), weights)
     assert metrics == [(epoch.loss, epoch.accuracy) for epoch in epochs]
     assert (info.epoch, info.sigma, info.method) == (12, 0.25, "gaussian")
     assert len(_blobs(settings)) <= 4, "superseded snapshots go at once, but for those of the moment of a kill"
     with database.write() as session:
-        registry.collect(session, settings.blobs, grace=-60.0)
+        resources.collect(session, settings.blobs, grace=-60.0)
     kept = _blobs(settings)
     assert len(kept) == 2, "data set and checkpoint stay, every snapshot goes"

@@ -14,8 +14,8 @@ import pytest
 from tests_support import servers
 from tests_support.live import running
 
-from rs_core.certify.decision import predict
-from service.client import ApiError, Client
+from radii.rs_core.certify.certificates import predict
+from radii.service.client.client import ApiError, Client
 
 pytestmark = pytest.mark.long
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.long
 def _worker(variables: dict[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "worker"],
+            [sys.executable, "-m", "radii.service.cli.main", "worker"],
             env=os.environ | variables,
             stderr=file,
             start_new_session=True,
@@ -39,7 +39,7 @@ def _worker(variables: dict[str, str], log: Path) -> Iterator["subprocess.Popen[
 
 
 def _radii(variables: dict[str, str], *arguments: str) -> str:
-    command = [sys.executable, "-m", "service.cli", *arguments]
+    command = [sys.executable, "-m", "radii.service.cli.main", *arguments]
     return subprocess.run(command, env=os.environ | variables, check=True, capture_output=True, text=True).stdout
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rs_core.aligned import Run, run_of
-from rs_core.compare import Comparison, compare
-from rs_core.published import published
-from rs_core.tsv import read_tsv
+from radii.rs_core.comparisons.alignment import Run, run_of
+from radii.rs_core.comparisons.compare import Comparison, compare
+from radii.rs_core.literature.published_results import published
+from radii.rs_core.results.tsv import read_tsv
 
 POINTS = 0.051
 """Half of the last printed digit, in percentage points, and a little."""

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from tests_support.cli import done
 
-from rs_core.data.corrupted import COMMON
-from rs_core.report import Report, summarize
-from rs_core.tsv import read_tsv
+from radii.rs_core.data.corruption_info import COMMON
+from radii.rs_core.reports.certification import Report, summarize
+from radii.rs_core.results.tsv import read_tsv
 
 POINTS = 0.051
 """Half of the last printed digit, in percentage points, and a little: 76.65 is printed as 76.6."""

@@ -8,8 +8,8 @@ from tests_support.losses import CLASSES, images, labels, network
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rs_core.attacks import ascent, average_softmax, ddn, frozen, pgd, project, smoothed_loss, unit, unrestricted
-from rs_core.errors import Mismatch
+from radii.rs_core.attacks import ascent, average_softmax, ddn, frozen, pgd, project, smoothed_loss, unit, unrestricted
+from radii.rs_core.errors import Mismatch
 
 ROUNDING = 1e-6
 LEVELS = 255

@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rs_core.errors import InvalidDataset, RadiiError
+from radii.rs_core.errors import InvalidDataset, RadiiError
 
 ROOT = Path(__file__).parents[2]
 TITLES = """
 import json, sys
-import service.auth, service.cli, service.errors, service.app
-from rs_core.errors import OperationError, RadiiError
+import radii.service.api.auth, radii.service.cli.main, radii.service.errors, radii.service.api.app
+from radii.rs_core.errors import OperationError, RadiiError
 def below(kind):
     return [found for child in kind.__subclasses__() for found in (child, *below(child))]
 kinds = (RadiiError, *below(RadiiError))
@@ -23,13 +23,13 @@ print(json.dumps({"optimized": sys.flags.optimize, "errors": error, "titles": ti
 SERVICE = """
 import json, sys
 from fastapi.testclient import TestClient
-from service.app import create_app
-from worker.settings import Settings
-from worker.store import schema
-from worker.store.session import Database
+from radii.service.api.app import create_app
+from radii.worker.settings import Settings
+from radii.worker.store import schema_version
+from radii.worker.store.database import Database
 folder = sys.argv[1]
 database = Database(f"sqlite:///{folder}/radii.db")
-schema.migrate(database.engine)
+schema_version.migrate(database.engine)
 with TestClient(create_app(Settings(data=folder, min_free=0), database), base_url="http://127.0.0.1") as client:
     answers = [
         client.get("/v1/jobs/unknown"), client.get("/nowhere"), client.post("/v1/jobs", json={"kind": "certify"}),

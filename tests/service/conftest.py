@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tests_support.over_http import Service, serving
 
-from worker.settings import Settings
-from worker.store import schema
-from worker.store.session import Database
+from radii.worker.settings import Settings
+from radii.worker.store import schema_version
+from radii.worker.store.database import Database
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite database with the schema and nothing in it, to be copied."""
     path = tmp_path_factory.mktemp("migrated") / "radii.db"
     database = Database(f"sqlite:///{path}")
-    schema.migrate(database.engine)
+    schema_version.migrate(database.engine)
     database.close()
     return path
 

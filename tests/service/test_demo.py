@@ -14,7 +14,7 @@ pytestmark = pytest.mark.long
 CODE = """
 import signal, sys, time
 from pathlib import Path
-from service.demo import service_in
+from radii.service.demo import service_in
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
 with service_in(Path(sys.argv[1]), workers=1) as url:
     print(url, flush=True)

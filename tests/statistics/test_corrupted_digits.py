@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tests_support.cli import done
 
-from rs_core.certify.bounds import interval
-from rs_core.photographs import share_interval
+from radii.rs_core.certify.bounds import interval
+from radii.rs_core.results.photographs import share_interval
 
 DIGITS, DRAWN, RUNS = 50, 25, 1_000
 NOT_MANY = ["--n0", "10", "--n", "100", "--alpha", "0.05", "--device", "cpu", "--threads", "1"]

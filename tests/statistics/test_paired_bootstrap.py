@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import binom
 from tests_support.runs import run
 
-from rs_core.paired import acr_difference
+from radii.rs_core.statistics.paired_tests import acr_difference
 
 RUNS, INPUTS = 400, 200
 MEAN = 0.8 * 0.05 + 0.2 * 0.1

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtr, ndtri
 from scipy.stats import binom
 
-from rs_core.certify.bounds import interval
-from rs_core.paired import acr_difference, discordance
-from rs_core.photographs import effective_inputs
-from rs_core.tally import Columns
+from radii.rs_core.certify.bounds import interval
+from radii.rs_core.results.aggregate import Columns
+from radii.rs_core.results.photographs import effective_inputs
+from radii.rs_core.statistics.paired_tests import acr_difference, discordance
 
 Draw = Callable[[np.random.Generator, int, NDArray[np.int64], float, float], NDArray[np.int64]]
 

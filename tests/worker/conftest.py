@@ -8,10 +8,10 @@ import pytest
 from tests_support import fake_child
 from tests_support.slots import SlotMaker
 
-from worker import process
-from worker.loop import Slot, end
-from worker.settings import Settings
-from worker.store.session import Database
+from radii.worker.child import handle
+from radii.worker.loop import Slot, end
+from radii.worker.settings import Settings
+from radii.worker.store.database import Database
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def slot(database: Database, database_url: str, tmp_path: Path, monkeypatch: pyt
     made: list[Slot] = []
 
     def make(behaviour: str = "", **changes: object) -> Slot:
-        monkeypatch.setattr(process, "COMMAND", (sys.executable, fake_child.__file__))
+        monkeypatch.setattr(handle, "COMMAND", (sys.executable, fake_child.__file__))
         monkeypatch.setenv("FAKE_CHILD", behaviour)
         fields = {"data": tmp_path, "database_url": database_url, "commit": 0.05, "child_start": 10.0}
         fields |= {"retry_pause": 0.0}

@@ -1,6 +1,6 @@
 """Pauses grow up to a limit, and the same message is logged less and less often."""
 
-from worker.backoff import Backoff, Repeats
+from radii.worker.backoff import Backoff, Repeats
 
 
 def test_pauses_double_up_to_the_limit_and_begin_anew_after_a_success() -> None:

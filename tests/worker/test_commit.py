@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from tests_support.slots import START, notes, submit
 
-from worker.commit import Pending, write
-from worker.settings import Settings
-from worker.store import counters, shards
-from worker.store.session import Database
-from worker.store.shards import Claim
+from radii.worker.commit import Pending, write
+from radii.worker.settings import Settings
+from radii.worker.store import counters, shards
+from radii.worker.store.database import Database
+from radii.worker.store.shards import Claim
 
 
 def _claimed(database: Database) -> Claim:

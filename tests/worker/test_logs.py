@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from tests_support import processes, things
 
-from worker import logs
-from worker.settings import Settings
-from worker.store.session import Database
+from radii.worker import logs
+from radii.worker.settings import Settings
+from radii.worker.store.database import Database
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_every_line_of_a_worker_and_its_child_about_a_job_names_job_and_shard(
         "n": 100,
     }
     job_id = things.submit(database, tenant_id, body)
-    with processes.fleet(settings, "worker.local", 1):
+    with processes.fleet(settings, "radii.worker.embedded", 1):
         processes.until(lambda: processes.ended(database, job_id), 60, "the job ends")
     found = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
     claimed = [line for line in found if line["message"] == "claimed"]

@@ -11,12 +11,12 @@ from sqlalchemy.exc import DataError, OperationalError
 from tests_support import processes
 from tests_support.slots import START, SlotMaker, at_work, job_of, notes, submit, work
 
-from worker.loop import LONGEST_AHEAD, CannotStart, end
-from worker.store import counters, jobs, results, shards
-from worker.store.result_tables import JobSummary
-from worker.store.schema import WrongSchema
-from worker.store.session import Database
-from worker.store.tables import Job, Shard, Worker
+from radii.worker.loop import LONGEST_AHEAD, CannotStart, end
+from radii.worker.store import counters, jobs, results, shards
+from radii.worker.store.database import Database
+from radii.worker.store.models.result_tables import JobSummary
+from radii.worker.store.models.tables import Job, Shard, Worker
+from radii.worker.store.schema_version import WrongSchema
 
 
 def test_a_well_behaved_child_ends_the_job(database: Database, tmp_path: Path, slot: SlotMaker) -> None:

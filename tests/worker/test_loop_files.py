@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from tests_support import fake_child, things
 
-from rs_core.errors import InvalidResults
-from worker import broker, process, votes
-from worker.loop import Slot, end
-from worker.settings import Settings
-from worker.store import jobs
-from worker.store.session import Database
-from worker.store.tables import Job, Shard
+from radii.rs_core.errors import InvalidResults
+from radii.worker import soft_label_files
+from radii.worker.child import handle
+from radii.worker.loop import Slot, end
+from radii.worker.queue import broker
+from radii.worker.settings import Settings
+from radii.worker.store import jobs
+from radii.worker.store.database import Database
+from radii.worker.store.models.tables import Job, Shard
 
 
 @pytest.fixture
@@ -24,12 +26,12 @@ def slot(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Slot]]:
     """Makes a slot whose jobs need a file, made as told."""
-    monkeypatch.setattr(process, "COMMAND", (sys.executable, fake_child.__file__))
+    monkeypatch.setattr(handle, "COMMAND", (sys.executable, fake_child.__file__))
     made: list[Slot] = []
 
     def make(prepare: Callable[[Callable[[], None]], str], **changes: object) -> Slot:
-        monkeypatch.setattr(votes, "needed_by", lambda session, job: job)
-        monkeypatch.setattr(votes, "file_for", lambda database, settings, job, needed, beat: prepare(beat))
+        monkeypatch.setattr(soft_label_files, "needed_by", lambda session, job: job)
+        monkeypatch.setattr(soft_label_files, "file_for", lambda database, settings, job, needed, beat: prepare(beat))
         fields = {"data": tmp_path, "database_url": database_url, "commit": 0.02, "retry_pause": 0.0}
         made.append(Slot(Settings(**fields | changes), database))  # type: ignore[arg-type]
         return made[-1]

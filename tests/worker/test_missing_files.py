@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from tests_support.slots import START, SlotMaker, job_of, submit, work
 
-from worker import sweep
-from worker.loop import Slot
-from worker.store import blobs, jobs, registry
-from worker.store.data_folder import FILE, WrongFolder
-from worker.store.session import Database
-from worker.store.tables import Checkpoint, Dataset, Job, Shard, Worker
-from worker.sweep import Rounds
+from radii.worker import housekeeping
+from radii.worker.housekeeping import Rounds
+from radii.worker.loop import Slot
+from radii.worker.store import jobs, resources
+from radii.worker.store.blobs import blob_files
+from radii.worker.store.database import Database
+from radii.worker.store.folder.folder_identity import FILE, WrongFolder
+from radii.worker.store.models.tables import Checkpoint, Dataset, Job, Shard, Worker
 
 
 def _shard(database: Database, job_id: str) -> Shard:
@@ -33,7 +34,7 @@ def test_a_job_whose_file_was_deleted_fails_at_once_and_names_the_resource(
     with database.read() as session:
         job = session.get_one(Job, job_id)
         row = session.get_one(kind, job.dataset_id if kind is Dataset else job.checkpoint_id)
-    blobs.path_of(tmp_path / "blobs", str(row.sha256)).unlink()
+    blob_files.path_of(tmp_path / "blobs", str(row.sha256)).unlink()
     work(_started(slot()))
     job = job_of(database, job_id)
     assert (job.state, job.problem["type"]) == (jobs.FAILED, "urn:radii:problem:missing-file")
@@ -119,8 +120,8 @@ def test_a_worker_that_finds_another_folder_in_place_of_its_own_stops(
 def test_nothing_is_cleaned_in_a_folder_of_another_database(
     database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "BLOB_GRACE", 0.0)
-    monkeypatch.setattr(sweep, "UNFINISHED", -1.0)
+    monkeypatch.setattr(resources, "BLOB_GRACE", 0.0)
+    monkeypatch.setattr(housekeeping, "UNFINISHED", -1.0)
     worker = _started(slot())
     strange = tmp_path / "blobs" / "ab" / ("ab" * 32)
     strange.parent.mkdir(parents=True)
@@ -128,10 +129,10 @@ def test_nothing_is_cleaned_in_a_folder_of_another_database(
     ours = (tmp_path / FILE).read_text()
     (tmp_path / FILE).write_text('{"folder": "folder_of_somebody_else"}')
     with pytest.raises(WrongFolder):
-        sweep.clean_once(database, worker.settings)
+        housekeeping.clean_once(database, worker.settings)
     assert strange.exists()
     (tmp_path / FILE).write_text(ours)
-    sweep.clean_once(database, worker.settings)
+    housekeeping.clean_once(database, worker.settings)
     assert not strange.exists(), "what no row names goes, where the folder is the right one"
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tests_support.cli import done, refused
 
-from worker.settings import Settings
-from worker.settings_environment import environment
+from radii.worker.settings import Settings
+from radii.worker.settings_environment import environment
 
 
 @pytest.mark.parametrize("name", ["database_url", "broker_url"])

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rs_core.errors import RadiiError
-from worker.isolation import descriptors, identity, landlock, limits, readable, seccomp, system
-from worker.isolation.limits import Limits
-from worker.orphans import die_with_parent, ends_with_parent
+from radii.rs_core.errors import RadiiError
+from radii.worker.isolation import descriptors, identity, landlock, limits, readable, seccomp, system
+from radii.worker.isolation.limits import Limits
+from radii.worker.processes.parent_death import die_with_parent, ends_with_parent
 
 
 @dataclass(frozen=True, kw_only=True)

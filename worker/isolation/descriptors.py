@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from worker.isolation import landlock
+from radii.worker.isolation import landlock
 
 
 def are_needed() -> bool:

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 
-from worker.isolation import reports
+from radii.worker.isolation import status_report
 
 ANSWER_LIMIT = 64 * 2**20
 ERRORS_KEPT = 2**16
@@ -24,7 +24,7 @@ class Exchange:
     Args:
         process: Started with pipes for its three standard streams.
         request: What it gets on its standard input.
-        progress: Descriptor of the pipe on which it writes its report (see ``reports``), and then counts, one a line;
+        progress: Descriptor of the pipe on which it writes its report (see ``status_report``), and then counts, one a line;
             closed by :meth:`close`.
         most: Bytes that the answer may have.
     """
@@ -52,7 +52,7 @@ class Exchange:
         """Reads for at most that long; returns whether the process has ended and everything is read.
 
         Raises:
-            TooLong: The answer has more bytes than it may, or the report more than ``reports.LONGEST``.
+            TooLong: The answer has more bytes than it may, or the report more than ``status_report.LONGEST``.
         """
         until = time.monotonic() + seconds
         while self._streams:
@@ -94,7 +94,7 @@ class Exchange:
         if not self.report.endswith(b"\n"):
             line, end, piece = piece.partition(b"\n")
             self.report += line + end
-            if len(self.report) > reports.LONGEST:
+            if len(self.report) > status_report.LONGEST:
                 raise TooLong
         with contextlib.suppress(ValueError):
             self.count = max(0, int(piece.split()[-1][:15])) if piece.split() else self.count

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from worker.isolation import system
-from worker.isolation.syscall_numbers import AARCH64, X86_64
+from radii.worker.isolation import system
+from radii.worker.isolation.syscall_numbers import AARCH64, X86_64
 
 MODE_FILTER = 2
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06

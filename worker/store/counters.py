@@ -11,8 +11,8 @@ from sqlalchemy import BigInteger, cast, func, literal, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from worker.store.result_tables import JobSummary
-from worker.store.tables import Counter, Job
+from radii.worker.store.models.result_tables import JobSummary
+from radii.worker.store.models.tables import Counter, Job
 
 LEASES_EXPIRED = "leases_expired"
 WRITES_REFUSED = "writes_refused"

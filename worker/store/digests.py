@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from rs_core.certify.decision import Certificate
-from rs_core.certify.procedure import procedure_of
-from rs_core.digest import STEPS, Digest, digest_of, from_bytes, to_bytes
-from rs_core.spec import CertifySpec, parse_spec
-from worker.store import groups
-from worker.store.result_tables import JobDigest, JobSummary
-from worker.store.tables import Dataset, Job
+from radii.rs_core.certify.certificates import Certificate
+from radii.rs_core.certify.procedure import procedure_of
+from radii.rs_core.results.digest import STEPS, Digest, digest_of, from_bytes, to_bytes
+from radii.rs_core.specs.jobs import CertifySpec, parse_spec
+from radii.worker.store import corruption_groups
+from radii.worker.store.models.result_tables import JobDigest, JobSummary
+from radii.worker.store.models.tables import Dataset, Job
 
 LARGE = 20_000
 """Inputs of a job from which on its digest is kept."""
@@ -68,4 +68,4 @@ def update(
 def starts(session: Session, job: Job) -> tuple[int, ...]:
     """The first index of each group of the job's data set; none of one without groups."""
     row = session.get(Dataset, job.dataset_id) if job.dataset_id else None
-    return () if row is None else groups.starts(row)
+    return () if row is None else corruption_groups.starts(row)

@@ -9,18 +9,18 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from rs_core.evaluate.records import Evaluated, Found
-from rs_core.evaluate_spec import passes_of
-from rs_core.spec import EvaluateSpec, parse_spec
-from worker.store import rows
-from worker.store.result_tables import EvaluationRow, JobSummary
-from worker.store.tables import Job
+from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.specs.evaluations import passes_of
+from radii.rs_core.specs.jobs import EvaluateSpec, parse_spec
+from radii.worker.store import result_rows
+from radii.worker.store.models.result_tables import EvaluationRow, JobSummary
+from radii.worker.store.models.tables import Job
 
 
 def store(session: Session, job_id: str, evaluated: Sequence[Evaluated]) -> int:
     """Inserts those that are new and adds them to the summary, whose ``correct_at`` counts the inputs that are right at each
     point; returns how many were."""
-    new = rows.insert_new(session, EvaluationRow, job_id, evaluated)
+    new = result_rows.insert_new(session, EvaluationRow, job_id, evaluated)
     if new:
         summary = session.get_one(JobSummary, job_id, with_for_update=True, populate_existing=True)
         spec = spec_of(session, job_id)
@@ -39,7 +39,7 @@ def store_failure(session: Session, job_id: str, spec: dict[str, Any], index: in
 
 def read(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[Evaluated]:
     """A job's rows in the order of their index, beyond index ``after``."""
-    for fields in rows.read(session, EvaluationRow, Evaluated, job_id, EvaluationRow.index > after, limit=limit):
+    for fields in result_rows.read(session, EvaluationRow, Evaluated, job_id, EvaluationRow.index > after, limit=limit):
         found = tuple(Found(**at | {"counts": tuple(at["counts"])}) for at in fields["found"])
         yield Evaluated(**fields | {"found": found})
 
@@ -47,7 +47,7 @@ def read(session: Session, job_id: str, *, after: int = -1, limit: int | None = 
 def done_among(session: Session, job_id: str, indices: Sequence[int]) -> set[int]:
     """Which of ``indices`` (ascending) have their row already."""
     query = select(EvaluationRow.index).where(
-        EvaluationRow.job_id == job_id, *rows.between(EvaluationRow.index, indices)
+        EvaluationRow.job_id == job_id, *result_rows.between(EvaluationRow.index, indices)
     )
     return set(session.scalars(query))
 

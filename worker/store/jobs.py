@@ -19,13 +19,13 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from worker.store import counters
-from worker.store.clock import clock, instant
-from worker.store.columns import json_size
-from worker.store.conditions import is_ready
-from worker.store.result_tables import JobSummary
-from worker.store.session import new_id
-from worker.store.tables import Checkpoint, Dataset, Event, Job, Shard
+from radii.worker.store import counters
+from radii.worker.store.clock import clock, instant
+from radii.worker.store.database import new_id
+from radii.worker.store.models.column_types import json_size
+from radii.worker.store.models.index_conditions import is_ready
+from radii.worker.store.models.result_tables import JobSummary
+from radii.worker.store.models.tables import Checkpoint, Dataset, Event, Job, Shard
 
 QUEUED, RUNNING, CANCELLING = "queued", "running", "cancelling"
 SUCCEEDED, FAILED, CANCELLED, EXPIRED = "succeeded", "failed", "cancelled", "expired"
@@ -36,7 +36,7 @@ HOPEFUL = frozenset({QUEUED, RUNNING, SUCCEEDED})
 ATTACHED = "attached"
 """State of a data set that came with a job: it is that job's alone, is listed nowhere, and goes with it."""
 URGENT = 1_000
-"""The priority of jobs that somebody waits for, which nobody can ask for by hand: they go before all others (``urgent``)."""
+"""The priority of jobs that somebody waits for, which nobody can ask for by hand: they go before all others (``urgent_jobs``)."""
 
 SOURCES = {
     RUNNING: (QUEUED,),

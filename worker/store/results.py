@@ -11,15 +11,21 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from rs_core.certify.decision import ABSTAIN, Certificate, Prediction
-from rs_core.certify.procedure import Procedure, turn_end
-from rs_core.soft_labels import ALPHA
-from rs_core.spec import Selection
-from rs_core.tally import tally
-from worker.store import digests, evaluations, rows
-from worker.store.result_tables import CertificateRow, EpochMetric, JobSummary, PredictionRow, SampleProgress
-from worker.store.shards import Claim
-from worker.store.tables import Dataset, Job
+from radii.rs_core.certify.certificates import ABSTAIN, Certificate, Prediction
+from radii.rs_core.certify.procedure import Procedure, turn_end
+from radii.rs_core.results.aggregate import tally
+from radii.rs_core.soft_labels.labels import ALPHA
+from radii.rs_core.specs.jobs import Selection
+from radii.worker.store import digests, evaluations, result_rows
+from radii.worker.store.models.result_tables import (
+    CertificateRow,
+    EpochMetric,
+    JobSummary,
+    PredictionRow,
+    SampleProgress,
+)
+from radii.worker.store.models.tables import Dataset, Job
+from radii.worker.store.shards import Claim
 
 AT_ONCE = 10_000
 """Parameters of one query."""
@@ -30,7 +36,7 @@ PREDICTING = ("predict", "soft_labels")
 def store_certificates(session: Session, job_id: str, certificates: Sequence[Certificate]) -> int:
     """Inserts those that are new, puts those that know more in the place of older ones, and brings the summary up to
     date; returns how many were stored."""
-    new = rows.insert_new(session, CertificateRow, job_id, certificates)
+    new = result_rows.insert_new(session, CertificateRow, job_id, certificates)
     inserted = {certificate.index for certificate in new}
     again = [row for row in certificates if row.sampling == "anytime" and row.index not in inserted]
     older, newer = _replaced(session, job_id, again)
@@ -54,7 +60,7 @@ def _replaced(
     wanted = {certificate.index: certificate for certificate in certificates}
     before = [row for row in certificates_at(session, job_id, list(wanted)) if row.n < wanted[row.index].n]
     for row in before:
-        values = rows.columns_of(wanted[row.index])
+        values = result_rows.columns_of(wanted[row.index])
         session.execute(
             update(CertificateRow)
             .where(CertificateRow.job_id == job_id, CertificateRow.index == row.index)
@@ -114,7 +120,7 @@ def _cap_of(procedure: Procedure) -> float:
 
 def store_predictions(session: Session, job_id: str, predictions: Sequence[Prediction]) -> int:
     """Inserts those that are new and adds them to the summary; returns how many were."""
-    new = rows.insert_new(session, PredictionRow, job_id, predictions)
+    new = result_rows.insert_new(session, PredictionRow, job_id, predictions)
     if new:
         summary = _locked_summary(session, job_id)
         summary.done += len(new)
@@ -127,7 +133,7 @@ def store_predictions(session: Session, job_id: str, predictions: Sequence[Predi
 
 def store_epoch(session: Session, job_id: str, metric: dict[str, Any]) -> None:
     """Inserts one epoch's metrics, once; ``done`` of the summary counts epochs."""
-    inserted = rows.insert(session, EpochMetric, [{"job_id": job_id, **metric}], ["job_id", "epoch"])
+    inserted = result_rows.insert(session, EpochMetric, [{"job_id": job_id, **metric}], ["job_id", "epoch"])
     if inserted:
         _locked_summary(session, job_id).done += 1
 
@@ -218,7 +224,9 @@ def drop_progress(session: Session, job_id: str, indices: Iterable[int]) -> None
 
 def progress_of(session: Session, job_id: str, indices: Sequence[int]) -> list[SampleProgress]:
     """The unfinished inputs among ``indices``."""
-    query = select(SampleProgress).where(SampleProgress.job_id == job_id, *rows.between(SampleProgress.index, indices))
+    query = select(SampleProgress).where(
+        SampleProgress.job_id == job_id, *result_rows.between(SampleProgress.index, indices)
+    )
     return list(session.scalars(query))
 
 
@@ -253,7 +261,7 @@ def _turned(session: Session, claim: Claim, indices: Sequence[int]) -> tuple[set
         CertificateRow.batch_size,
         CertificateRow.n,
         CertificateRow.error,
-    ).where(CertificateRow.job_id == claim.job_id, *rows.between(CertificateRow.index, indices))
+    ).where(CertificateRow.job_id == claim.job_id, *result_rows.between(CertificateRow.index, indices))
     done, begun = set(), {}
     for index, counts0, counts, seconds, batch_size, n, error in session.execute(query):
         if n >= upto or error is not None:
@@ -269,13 +277,17 @@ def done_among(session: Session, job_id: str, kind: str, indices: Sequence[int])
     if kind == "evaluate":
         return evaluations.done_among(session, job_id, indices)
     table = PredictionRow if kind in PREDICTING else CertificateRow
-    return set(session.scalars(select(table.index).where(table.job_id == job_id, *rows.between(table.index, indices))))
+    return set(
+        session.scalars(select(table.index).where(table.job_id == job_id, *result_rows.between(table.index, indices)))
+    )
 
 
 def certificates(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[Certificate]:
     """A job's certificates in the order of their index, beyond index ``after``."""
     procedure = _procedure(session, job_id)
-    for fields in rows.read(session, CertificateRow, Certificate, job_id, CertificateRow.index > after, limit=limit):
+    for fields in result_rows.read(
+        session, CertificateRow, Certificate, job_id, CertificateRow.index > after, limit=limit
+    ):
         yield _certificate(fields, procedure)
 
 
@@ -290,10 +302,10 @@ def each_certificate_at(
     """The same one by one, so that not all are in memory; ``without_counts`` their class counts are not even read."""
     procedure = _procedure(session, job_id)
     ordered = sorted(indices)
-    left_out = rows.LISTS if without_counts else ()
+    left_out = result_rows.LISTS if without_counts else ()
     for first in range(0, len(ordered), AT_ONCE):
         wanted = CertificateRow.index.in_(ordered[first : first + AT_ONCE])
-        for fields in rows.read(session, CertificateRow, Certificate, job_id, wanted, without=left_out):
+        for fields in result_rows.read(session, CertificateRow, Certificate, job_id, wanted, without=left_out):
             yield _certificate(fields, procedure)
 
 
@@ -304,18 +316,20 @@ def _procedure(session: Session, job_id: str) -> dict[str, Any]:
 
 
 def _of_the_job(spec: dict[str, Any]) -> dict[str, Any]:
-    known = {name: spec[name] for name in rows.OF_THE_JOB if spec.get(name) is not None}
+    known = {name: spec[name] for name in result_rows.OF_THE_JOB if spec.get(name) is not None}
     return known | ({"radii": tuple(known["radii"])} if "radii" in known else {})
 
 
 def _certificate(fields: dict[str, Any], procedure: dict[str, Any]) -> Certificate:
-    lists = {name: tuple(fields.get(name) or ()) for name in rows.LISTS}
+    lists = {name: tuple(fields.get(name) or ()) for name in result_rows.LISTS}
     return Certificate(**fields | lists, **procedure)
 
 
 def predictions(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[Prediction]:
     """A job's predictions in the order of their index, beyond index ``after``."""
-    for fields in rows.read(session, PredictionRow, Prediction, job_id, PredictionRow.index > after, limit=limit):
+    for fields in result_rows.read(
+        session, PredictionRow, Prediction, job_id, PredictionRow.index > after, limit=limit
+    ):
         yield Prediction(**fields | {"counts": tuple(fields["counts"])})
 
 
@@ -330,7 +344,9 @@ def votes(session: Session, job_id: str, *, after: int, limit: int) -> list[tupl
 def without_votes(session: Session, job_id: str, inputs: range) -> tuple[int, str] | None:
     """The first of ``inputs`` (ascending) that a job could not vote on, and why."""
     query = select(PredictionRow.index, PredictionRow.error).where(
-        PredictionRow.job_id == job_id, PredictionRow.error.is_not(None), *rows.between(PredictionRow.index, inputs)
+        PredictionRow.job_id == job_id,
+        PredictionRow.error.is_not(None),
+        *result_rows.between(PredictionRow.index, inputs),
     )
     found = session.execute(query.order_by(PredictionRow.index))
     return next(((index, str(error)) for index, error in found if index in inputs), None)

@@ -11,12 +11,12 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from worker.store import counters, jobs, queue
-from worker.store.clock import clock, instant
-from worker.store.conditions import is_ready, is_ready_of_few, unindexed, waits
-from worker.store.queue import SLICE, claimable, free
-from worker.store.session import new_id
-from worker.store.tables import DeviceTime, Job, Shard
+from radii.worker.store import counters, jobs, scheduling
+from radii.worker.store.clock import clock, instant
+from radii.worker.store.database import new_id
+from radii.worker.store.models.index_conditions import is_ready, is_ready_of_few, unindexed, waits
+from radii.worker.store.models.tables import DeviceTime, Job, Shard
+from radii.worker.store.scheduling import SLICE, claimable, free
 
 URGENT_BATCH = {"cpu": 100, "cuda": 1_000}
 """Noise samples per forward pass of urgent jobs, by type of device: trying several would take longer than their work."""
@@ -117,7 +117,7 @@ def claim(
 
 def waiting(session: Session, device_type: str) -> bool:
     """Whether there is a shard that a worker of this device type could claim."""
-    return queue.next_job(session, device_type) is not None
+    return scheduling.next_job(session, device_type) is not None
 
 
 def _chosen(job: Job, execution: dict[str, Any]) -> dict[str, Any]:
@@ -298,7 +298,7 @@ def _take(session: Session, device_type: str, *, others_first: bool) -> tuple[Sh
     """The next shard that nobody else is about to take, its row locked, with its job."""
     tried: list[str] = []
     while len(tried) < MOST_TRIED:
-        job_id = queue.next_job(session, device_type, others_first=others_first, tried=tried)
+        job_id = scheduling.next_job(session, device_type, others_first=others_first, tried=tried)
         if job_id is None:
             return None
         query = (

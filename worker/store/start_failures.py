@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from worker.store.clock import clock
-from worker.store.tables import Worker
+from radii.worker.store.clock import clock
+from radii.worker.store.models.tables import Worker
 
 ROLE = "cannot start"
 LASTS = 300.0

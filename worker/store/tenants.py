@@ -10,13 +10,13 @@ from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from worker.store import storage
-from worker.store.clock import clock, instant
-from worker.store.jobs import ACTIVE
-from worker.store.queue import FAIR_WINDOW, SLICE
-from worker.store.result_tables import JobSummary
-from worker.store.session import new_id
-from worker.store.tables import ApiKey, DeviceTime, Idempotency, Job, Tenant
+from radii.worker.store import storage_usage
+from radii.worker.store.clock import clock, instant
+from radii.worker.store.database import new_id
+from radii.worker.store.jobs import ACTIVE
+from radii.worker.store.models.result_tables import JobSummary
+from radii.worker.store.models.tables import ApiKey, DeviceTime, Idempotency, Job, Tenant
+from radii.worker.store.scheduling import FAIR_WINDOW, SLICE
 
 DEFAULT_TENANT = "default"
 REQUESTS_KNOWN = 86_400.0
@@ -75,7 +75,7 @@ class Outstanding:
 def outstanding(session: Session, tenant_id: str, *, hold: bool = True) -> Outstanding:
     """What the tenant has in the queue; with ``hold``, nobody else adds to it until the transaction ends."""
     if hold:
-        storage.hold(session, tenant_id)
+        storage_usage.hold(session, tenant_id)
     over = JobSummary.work_done >= JobSummary.work_total
     left = case((over, 0.0), else_=Job.estimated_seconds * (1 - 1.0 * JobSummary.work_done / JobSummary.work_total))
     query = (

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from rs_core.certify import engine
-from rs_core.certify.audit import FALSE_ALARM, Recomputation, Redrawing, apart, chance_of
-from rs_core.certify.decision import Certificate
-from rs_core.certify.engine import Input
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.redraw import redraw
-from rs_core.certify.sampling import Sampler
-from rs_core.fields import Bound, Noise, Sampling
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.audit import FALSE_ALARM, Recomputation, Redrawing, apart, chance_of
+from radii.rs_core.certify.certificates import Certificate
+from radii.rs_core.certify.engine import Input
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.replay import redraw
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.specs.fields import Bound, Noise, Sampling
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from rs_core.certify.bounds import interval, lower_bound, lower_bounds, max_radius, radius
+from radii.rs_core.certify.bounds import interval, lower_bound, lower_bounds, max_radius, radius
 
 
 @pytest.mark.parametrize("n", [1, 2, 10, 57, 400])

@@ -9,15 +9,15 @@ from tests_support import parts
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rs_core.certify import engine
-from rs_core.certify.decision import Certificate
-from rs_core.certify.prepared import Prepared, folded
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Sampler
-from rs_core.compose import joined
-from rs_core.composition import Denoised, Ensemble, Mixed
-from rs_core.models.mixing import mixing_for
-from rs_core.models.normalize import BaseClassifier
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.certificates import Certificate
+from radii.rs_core.certify.inference_model import Prepared, folded
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.checkpoints.compose import joined
+from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.models.mixing_network import mixing_for
+from radii.rs_core.specs.composition import Denoised, Ensemble, Mixed
 
 
 def _mixing() -> BaseClassifier:

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from rs_core.certify import engine
-from rs_core.certify.decision import Certificate, Prediction
-from rs_core.certify.discrete_law import neglected
-from rs_core.certify.engine import Input, Progress
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Sampler, Votes
-from rs_core.certify.smoothed import SmoothedClassifier
-from rs_core.fields import Sampling
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.certificates import Certificate, Prediction
+from radii.rs_core.certify.engine import Input, Progress
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.sampler import Sampler, Votes
+from radii.rs_core.certify.smoothed_classifier import SmoothedClassifier
+from radii.rs_core.noise.discrete_distribution import neglected
+from radii.rs_core.specs.fields import Sampling
 
 SMALL = Procedure(sigma=0.25, n0=50, n=500, alpha=0.01)
 

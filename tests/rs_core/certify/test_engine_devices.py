@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from rs_core.certify import engine
-from rs_core.certify.decision import Certificate
-from rs_core.certify.engine import Input
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Sampler
-from rs_core.fields import Noise, Precision, Sampling
-from rs_core.models import table
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.certificates import Certificate
+from radii.rs_core.certify.engine import Input
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.models import registry
+from radii.rs_core.specs.fields import Noise, Precision, Sampling
 
 pytestmark = [
     pytest.mark.gpu,
@@ -23,7 +23,7 @@ pytestmark = [
 def _network(device: str) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return table.build("lenet", num_classes=10, input_shape=(1, 28, 28)).eval().to(device)
+        return registry.build("lenet", num_classes=10, input_shape=(1, 28, 28)).eval().to(device)
 
 
 def _inputs() -> list[Input]:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from rs_core.certify.decision import certify
-from rs_core.certify.forecast import Seen, averaged, forecast, typical
-from rs_core.certify.procedure import Procedure
-from rs_core.fields import Sampling
+from radii.rs_core.certify.certificates import certify
+from radii.rs_core.certify.forecast import Seen, averaged, forecast, typical
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.specs.fields import Sampling
 
 
 def test_a_fixed_n_certifies_what_the_expected_votes_do() -> None:

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rs_core.certify import engine
-from rs_core.certify.decision import Certificate
-from rs_core.certify.engine import Input, Progress
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Sampler
-from rs_core.errors import InputOutOfMemory, NetworkFailed
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.certificates import Certificate
+from radii.rs_core.certify.engine import Input, Progress
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.errors import InputOutOfMemory, NetworkFailed
 
 POISON = 9.0
 

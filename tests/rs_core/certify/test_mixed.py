@@ -8,15 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
 
-from rs_core.certify.bounds import lower_bound
-from rs_core.certify.decision import ABSTAIN, decide
-from rs_core.certify.mixed import (
-    TIGHT_CONSTANT,
-    Mix,
-    decide_mixed,
-    lipschitz_radius,
-    mixed_radius,
-)
+from radii.rs_core.certify.bounds import lower_bound
+from radii.rs_core.certify.certificates import ABSTAIN, decide
+from radii.rs_core.certify.mixed import TIGHT_CONSTANT, Mix, decide_mixed, lipschitz_radius, mixed_radius
 
 SIGMA = 0.5
 shares = st.floats(0.001, 0.999)

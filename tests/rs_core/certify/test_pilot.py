@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from rs_core.certify.bounds import lower_bound
-from rs_core.certify.pilot import Pilot
+from radii.rs_core.certify.bounds import lower_bound
+from radii.rs_core.certify.pilot import Pilot
 
 PILOT = Pilot(n=100_000, alpha=0.001)
 

@@ -12,14 +12,14 @@ import pytest
 from scipy.special import ndtri
 from scipy.stats import binom
 
-from rs_core.certify import procedure as module
-from rs_core.certify import sequential
-from rs_core.certify.bounds import lower_bound
-from rs_core.certify.decision import ABSTAIN, Decision
-from rs_core.certify.procedure import Procedure, procedure_of, turn_end
-from rs_core.errors import InvalidSpec
-from rs_core.fields import Bound
-from rs_core.spec import CertifySpec
+from radii.rs_core.certify import confidence_sequence
+from radii.rs_core.certify import procedure as module
+from radii.rs_core.certify.bounds import lower_bound
+from radii.rs_core.certify.certificates import ABSTAIN, Decision
+from radii.rs_core.certify.procedure import Procedure, procedure_of, turn_end
+from radii.rs_core.errors import InvalidSpec
+from radii.rs_core.specs.fields import Bound
+from radii.rs_core.specs.jobs import CertifySpec
 
 ALPHA = 0.05
 """Large, so that the sums below see what a look costs; the procedures know no other use of it."""
@@ -69,7 +69,7 @@ def _error_of(
 @pytest.mark.parametrize("below", [0.0, 0.01, 0.05])
 def test_at_radii_errs_with_probability_at_most_alpha_on_the_boundary_and_below(radius: float, below: float) -> None:
     procedure = Procedure(sigma=0.5, n0=100, n=2_000, alpha=ALPHA, sampling="at_radii", radii=(radius,))
-    boundary = float(sequential.probability(radius, 0.5))
+    boundary = float(confidence_sequence.probability(radius, 0.5))
     assert 0 <= _error(procedure, boundary - below) <= ALPHA
 
 
@@ -77,13 +77,13 @@ def test_several_radii_share_one_alpha() -> None:
     radii = (0.1, 0.25, 0.5, 0.75)
     procedure = Procedure(sigma=0.5, n0=100, n=2_000, alpha=ALPHA, sampling="at_radii", radii=radii)
     for radius in radii:
-        assert _error(procedure, float(sequential.probability(radius, 0.5))) <= ALPHA
+        assert _error(procedure, float(confidence_sequence.probability(radius, 0.5))) <= ALPHA
 
 
 def test_spending_alpha_on_every_look_would_be_seen() -> None:
     """The bound of a fixed number of samples, taken where the process stopped because it looked good."""
     procedure = Procedure(sigma=0.5, n0=100, n=2_000, alpha=ALPHA, sampling="at_radii", radii=(0.25,))
-    boundary = float(sequential.probability(0.25, 0.5))
+    boundary = float(confidence_sequence.probability(0.25, 0.5))
 
     class Peeking(Procedure):
         def _until_settled(self, counts0: list[int], counts: list[int]) -> int:  # type: ignore[override]
@@ -99,7 +99,7 @@ def test_spending_alpha_on_every_look_would_be_seen() -> None:
 
 @pytest.mark.parametrize("p", [0.5, 0.6, 0.9, 0.99, 0.999])
 def test_anytime_covers_p_at_every_number_of_samples_up_to_some_thousands_at_once(p: float) -> None:
-    assert _ever_above(p, 3_000, lambda k, n: sequential.lower_bound(k, n, ALPHA)) <= ALPHA
+    assert _ever_above(p, 3_000, lambda k, n: confidence_sequence.lower_bound(k, n, ALPHA)) <= ALPHA
 
 
 def test_a_bound_for_one_number_of_samples_looked_at_for_all_would_be_seen() -> None:
@@ -251,6 +251,6 @@ def test_the_cap_is_the_radius_of_an_input_that_loses_no_vote() -> None:
 
 
 def test_parts_are_those_of_a_noise_stream() -> None:
-    from rs_core.noise import CHUNK
+    from radii.rs_core.noise.streams import CHUNK
 
     assert module.PART == CHUNK

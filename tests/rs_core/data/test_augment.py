@@ -6,8 +6,8 @@ from scipy.stats import kstest
 from torch import Generator, Tensor
 from torchvision.transforms import functional as reference
 
-from rs_core.attacks import require_pixels
-from rs_core.data.augment import augment, crop_boxes, crop_flip, resized_crop_flip
+from radii.rs_core.attacks import require_pixels
+from radii.rs_core.data.augment import augment, crop_boxes, crop_flip, resized_crop_flip
 
 
 def _stream(seed: int = 0) -> Generator:

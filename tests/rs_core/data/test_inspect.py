@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rs_core.data.inspect import FORMATS, detect, inspect
-from rs_core.data.readers import READERS
-from rs_core.errors import InvalidDataset
+from radii.rs_core.data.inspect import FORMATS, detect, inspect
+from radii.rs_core.data.load import READERS
+from radii.rs_core.errors import InvalidDataset
 
 
 def npz(path: Path) -> Path:
@@ -66,7 +66,7 @@ def test_files_of_two_formats_are_refused(tmp_path: Path) -> None:
 
 def test_inspection_runs_without_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from rs_core.data.inspect import inspect; "
+        "import sys; from pathlib import Path; from radii.rs_core.data.inspect import inspect; "
         f"inspect([Path({str(npz(tmp_path / 'a.npz'))!r})]); assert not {{'torch', 'safetensors'}} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)

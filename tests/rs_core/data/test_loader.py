@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from rs_core.data import canonical
-from rs_core.data.augment import augment
-from rs_core.data.canonical import open_dataset
-from rs_core.data.dataset import Dataset
-from rs_core.data.loader import batches
-from rs_core.data.stored import header
-from rs_core.noise import Stage, generator
+from radii.rs_core.data import dataset_file
+from radii.rs_core.data.augment import augment
+from radii.rs_core.data.dataset import Dataset
+from radii.rs_core.data.dataset_file import open_dataset
+from radii.rs_core.data.dataset_header import header
+from radii.rs_core.data.loader import batches
+from radii.rs_core.noise.streams import Stage, generator
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 3, 12, 12), dtype=np.uint8)
 LABELS = np.arange(60) % 4
@@ -28,7 +28,7 @@ PLAN = list(torch.randperm(60, generator=torch.Generator().manual_seed(0)).split
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     path = tmp_path_factory.mktemp("data") / "x"
-    canonical.save(Dataset(images=PIXELS, labels=LABELS, class_names=("a", "b", "c", "d"), name="x"), path)
+    dataset_file.save(Dataset(images=PIXELS, labels=LABELS, class_names=("a", "b", "c", "d"), name="x"), path)
     return open_dataset(path)
 
 
@@ -133,5 +133,5 @@ def test_an_epoch_over_half_a_gibibyte_leaves_memory_where_it_was(large: Dataset
 
 def test_hashing_and_opening_hold_a_few_images_at_a_time(large: Dataset) -> None:
     before = _resident(os.getpid())
-    canonical.content_hash(large)
+    dataset_file.content_hash(large)
     assert _resident(os.getpid()) - before < 64 * 2**20

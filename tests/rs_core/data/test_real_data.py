@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rs_core.data.cifar import CIFAR10
-from rs_core.data.inspect import inspect
-from rs_core.data.readers import read
+from radii.rs_core.data.formats.cifar import CIFAR10
+from radii.rs_core.data.inspect import inspect
+from radii.rs_core.data.load import read
 
 
 @pytest.fixture

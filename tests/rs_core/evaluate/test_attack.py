@@ -9,17 +9,17 @@ import torch
 from tests_support.linear import HalfSpaces, grey, subject
 from torch import Tensor, nn
 
-from rs_core import noise
-from rs_core.certify import engine
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Sampler
-from rs_core.composition import Mixed
-from rs_core.errors import Mismatch
-from rs_core.evaluate import search
-from rs_core.evaluate.attack import evaluate, gamma_of
-from rs_core.evaluate.records import Evaluated, Working
-from rs_core.evaluate_spec import Attack
-from rs_core.models.mixed import MixedClassifier
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.errors import Mismatch
+from radii.rs_core.evaluate import common
+from radii.rs_core.evaluate.attack import evaluate, gamma_of
+from radii.rs_core.evaluate.records import Evaluated, Working
+from radii.rs_core.models.mixed import MixedClassifier
+from radii.rs_core.noise import streams
+from radii.rs_core.specs.composition import Mixed
+from radii.rs_core.specs.evaluations import Attack
 
 MARGIN, SIGMA = 0.8, 0.05
 
@@ -73,13 +73,13 @@ def test_no_two_uses_share_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of an attack and of the certification with the same seed and index, every stream that is opened is noted."""
     opened: dict[str, set[tuple[int, ...]]] = {"attack": set(), "certificate": set()}
     use = "attack"
-    real = noise.generator
+    real = streams.generator
 
-    def noted(seed: int, index: int, stage: noise.Stage, part: int = 0, **more: Any) -> torch.Generator:
+    def noted(seed: int, index: int, stage: streams.Stage, part: int = 0, **more: Any) -> torch.Generator:
         opened[use].add((seed, index, int(stage)))
         return real(seed, index, stage, part, **more)
 
-    for module in (noise, search):
+    for module in (streams, common):
         monkeypatch.setattr(module, "generator", noted)
     found = subject(MARGIN, SIGMA)
     rows(evaluate(found, [(7, grey(), 0)], Attack(epsilons=(0.5,), m=2, n=100)))
@@ -107,7 +107,7 @@ def test_the_weights_are_as_they_were_and_get_no_gradient() -> None:
 
 
 def test_a_long_attack_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "SECONDS_BETWEEN_SIGNS", 0.0)
+    monkeypatch.setattr(common, "SECONDS_BETWEEN_SIGNS", 0.0)
     asked = Attack(epsilons=(0.5,), steps=30, m=2, n=100)
     records = list(evaluate(subject(MARGIN, SIGMA), [(5, grey(), 0)], asked))
     signs = [record for record in records if isinstance(record, Working)]
@@ -120,7 +120,7 @@ def test_the_published_gamma_brings_ddn_from_epsilon_to_three_levels_of_510() ->
     assert 0 < gamma_of(1e-4, 20) < 1
 
 
-def of_a_mix(weight: float, against: float) -> search.Subject:
+def of_a_mix(weight: float, against: float) -> common.Subject:
     """The half-spaces as robust classifier, beside a standard one that turns after ``against``."""
     robust = subject(MARGIN, SIGMA)
     mix = MixedClassifier(Mixed(robust_weight=weight), [HalfSpaces(against).eval(), robust.model])
@@ -164,7 +164,7 @@ def test_a_confident_standard_classifier_does_not_hide_itself_from_the_attack() 
     robust = Halves(right=True, margin=1.0, sharpness=4.0)
     mix = MixedClassifier(Mixed(robust_weight=0.4), [Halves(right=False, margin=0.3, sharpness=200.0), robust])
     sampler = Sampler(robust, 0.25, 2, seed=0)
-    found = search.Subject(
+    found = common.Subject(
         model=robust, sampler=sampler, seed=0, device=torch.device("cpu"), batch_size=100, mix=mix.eval()
     )
     (row,) = rows(evaluate(found, [(0, grey(), 0)], Attack(target="mix", epsilons=(0.5,), m=8, n=500)))

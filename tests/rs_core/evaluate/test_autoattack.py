@@ -10,16 +10,16 @@ from tests_support import parts, things
 from tests_support.linear import grey, subject
 from torch import Tensor, nn
 
-from rs_core.compose import joined
-from rs_core.composition import Mixed
-from rs_core.data.builtin import digits
-from rs_core.errors import Mismatch
-from rs_core.evaluate import autoattack, search
-from rs_core.evaluate.autoattack import evaluate, mixing_of
-from rs_core.evaluate.records import Evaluated, Working
-from rs_core.evaluate.search import Subject
-from rs_core.evaluate_spec import AutoAttack
-from rs_core.models.mixing import mixing_for
+from radii.rs_core.checkpoints.compose import joined
+from radii.rs_core.data.builtin import digits
+from radii.rs_core.errors import Mismatch
+from radii.rs_core.evaluate import autoattack, common
+from radii.rs_core.evaluate.autoattack import evaluate, mixing_of
+from radii.rs_core.evaluate.common import Subject
+from radii.rs_core.evaluate.records import Evaluated, Working
+from radii.rs_core.models.mixing_network import mixing_for
+from radii.rs_core.specs.composition import Mixed
+from radii.rs_core.specs.evaluations import AutoAttack
 
 MARGIN = 0.8
 """All 64 pixels moved by 0.1: the distance of the boundary is 0.1 in linf and 0.8 in l2."""
@@ -96,7 +96,7 @@ def test_a_long_attack_gives_signs_of_life_and_ends_where_nobody_listens(monkeyp
     made = model.passes
     time.sleep(0.2)
     assert made < 100 and model.passes == made
-    assert search.SECONDS_BETWEEN_SIGNS == 1.0
+    assert common.SECONDS_BETWEEN_SIGNS == 1.0
 
 
 def test_a_model_that_it_cannot_attack_is_refused() -> None:

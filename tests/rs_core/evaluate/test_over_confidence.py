@@ -4,9 +4,9 @@ import pytest
 from scipy.stats import binom
 from tests_support.linear import grey, probability, subject
 
-from rs_core.evaluate.over_confidence import evaluate
-from rs_core.evaluate.records import Evaluated
-from rs_core.evaluate_spec import OverConfidence
+from radii.rs_core.evaluate.over_confidence import evaluate
+from radii.rs_core.evaluate.records import Evaluated
+from radii.rs_core.specs.evaluations import OverConfidence
 
 MARGIN, SIGMA, N = 1.0, 0.25, 2_000
 LENGTHS = (0.0, 0.5, 1.0, 1.5)

@@ -14,14 +14,14 @@ from tests_support.losses import step
 from torch import Tensor
 from torch.nn import functional as F
 
-from rs_core.attacks import pgd_linf
-from rs_core.data.builtin import digits
-from rs_core.errors import Mismatch
-from rs_core.first_mixture import shown
-from rs_core.methods.adaptive_smoothing import _attacked, loss
-from rs_core.models.normalize import BaseClassifier
-from rs_core.spec import AdaptiveSmoothing, Selection, TrainSpec
-from rs_core.training import train
+from radii.rs_core.attacks import pgd_linf
+from radii.rs_core.data.builtin import digits
+from radii.rs_core.errors import Mismatch
+from radii.rs_core.methods.adaptive_smoothing import _attacked, loss
+from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.specs.jobs import AdaptiveSmoothing, Selection, TrainSpec
+from radii.rs_core.training.loop import train
+from radii.rs_core.training.mixed_initialization import shown
 
 FEW: dict[str, Any] = {"extra_clean": 0, "attacked": 1, "steps": 2, "step_count": "fixed"}
 
@@ -114,7 +114,7 @@ class TestAttack:
                      generator=torch.Generator())  # fmt: skip
 
     def test_about_chi_squared_many_steps_are_taken(self) -> None:
-        from rs_core.methods.adaptive_smoothing import _steps
+        from radii.rs_core.methods.adaptive_smoothing import _steps
 
         hp = AdaptiveSmoothing(steps=75)
         taken = torch.tensor([float(_steps(hp, step(at=at))) for at in range(400)])

@@ -22,11 +22,11 @@ from tests_support.losses import (
 from torch import Tensor
 from torch.nn import functional as F
 
-from rs_core.errors import Mismatch
-from rs_core.methods.table import loss_function
-from rs_core.methods.terms import Step
-from rs_core.noise import draw, noisy
-from rs_core.spec import CatRs
+from radii.rs_core.errors import Mismatch
+from radii.rs_core.methods.base import Step
+from radii.rs_core.methods.registry import loss_function
+from radii.rs_core.noise.streams import draw, noisy
+from radii.rs_core.specs.jobs import CatRs
 
 
 def test_skipping_masked_attacks_changes_nothing_without_batch_normalisation() -> None:

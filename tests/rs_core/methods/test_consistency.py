@@ -16,8 +16,8 @@ from tests_support.losses import (
     terms,
 )
 
-from rs_core.method_spec import AttackFirst
-from rs_core.spec import Consistency
+from radii.rs_core.specs.jobs import Consistency
+from radii.rs_core.specs.methods import AttackFirst
 
 
 def test_the_cross_entropy_form_is_the_published_one_with_eta_at_the_weight() -> None:

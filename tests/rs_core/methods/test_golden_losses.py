@@ -1,6 +1,6 @@
 """Twenty optimiser steps of every method's training, for two seeds, as they once were: a refactor must reproduce them.
 
-They are steps of :func:`rs_core.training.train`: order, augmentation, chunks, noise, schedule and weight decay count.
+They are steps of :func:`radii.rs_core.training.loop.train`: order, augmentation, chunks, noise, schedule and weight decay count.
 
 They run in float64 on the noise of float32, because a CPU's own order of summation must not show: in float32 it moves
 losses by 1e-7 at first, and past a mask, a vote or a rounded pixel by up to 1e-2 (seen for DDN and MACER). What is left is
@@ -23,14 +23,13 @@ from pydantic import TypeAdapter
 from tests_support import trainings
 from torch import Tensor
 
-from rs_core import soft_labels, training
-from rs_core.data.builtin import digits
-from rs_core.method_spec import AttackFirst
-from rs_core.methods.table import METHODS, loss_function, method
-from rs_core.methods.terms import Terms
-from rs_core.models.normalize import BaseClassifier
-from rs_core.soft_labels import SoftLabels
-from rs_core.spec import (
+from radii.rs_core.data.builtin import digits
+from radii.rs_core.methods.base import Terms
+from radii.rs_core.methods.registry import METHODS, loss_function, method
+from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.soft_labels import labels as soft_labels
+from radii.rs_core.soft_labels.labels import SoftLabels
+from radii.rs_core.specs.jobs import (
     AdaptiveSmoothing,
     CatRs,
     Consistency,
@@ -43,6 +42,8 @@ from rs_core.spec import (
     Stability,
     TrainSpec,
 )
+from radii.rs_core.specs.methods import AttackFirst
+from radii.rs_core.training import loop
 
 FOLDER = Path(__file__).parent / "golden"
 STEPS, IMAGES, SEEDS = 20, 4, (0, 1)
@@ -99,16 +100,16 @@ def twenty_steps(hp: Method, seed: int) -> dict[str, list[float]]:
         return loss
 
     with (
-        mock.patch.object(training, "first_model", _sharp),
-        mock.patch.object(training, "batches", _in_float64),
-        mock.patch.object(training, "loss_function", recording),
+        mock.patch.object(loop, "first_model", _sharp),
+        mock.patch.object(loop, "batches", _in_float64),
+        mock.patch.object(loop, "loss_function", recording),
     ):
-        for _ in training.train(spec, data, soft_labels=labels, start=trainings.start_of(spec)):
+        for _ in loop.train(spec, data, soft_labels=labels, start=trainings.start_of(spec)):
             pass
     return {"losses": losses, "accuracies": accuracies}
 
 
-_first, _batches = training.first_model, training.batches
+_first, _batches = loop.first_model, loop.batches
 
 
 def _sharp(*given: Any) -> BaseClassifier:

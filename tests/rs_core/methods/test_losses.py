@@ -12,9 +12,19 @@ import torch
 from tests_support.derivation import DERIVATIONS
 from tests_support.losses import Measured, apart, images, implemented, labels_for, measure, network, step
 
-from rs_core.method_spec import AttackFirst
-from rs_core.methods.table import METHODS, loss_function
-from rs_core.spec import AdaptiveSmoothing, CatRs, Consistency, Gaussian, Macer, Method, SmoothAdv, SmoothMix, Stability
+from radii.rs_core.methods.registry import METHODS, loss_function
+from radii.rs_core.specs.jobs import (
+    AdaptiveSmoothing,
+    CatRs,
+    Consistency,
+    Gaussian,
+    Macer,
+    Method,
+    SmoothAdv,
+    SmoothMix,
+    Stability,
+)
+from radii.rs_core.specs.methods import AttackFirst
 
 DERIVED = 1e-5
 """Relative difference from the derivation; what is left is torch's ``renorm``, which adds 1e-7 to a norm."""

@@ -19,8 +19,8 @@ from tests_support.losses import (
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rs_core.methods.table import loss_function
-from rs_core.spec import Macer
+from radii.rs_core.methods.registry import loss_function
+from radii.rs_core.specs.jobs import Macer
 
 
 def test_before_the_first_drop_deferred_macer_only_classifies() -> None:

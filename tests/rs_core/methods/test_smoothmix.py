@@ -17,8 +17,8 @@ from tests_support.losses import (
     terms,
 )
 
-from rs_core.noise import draw
-from rs_core.spec import SmoothMix
+from radii.rs_core.noise.streams import draw
+from radii.rs_core.specs.jobs import SmoothMix
 
 
 def test_without_a_step_the_mix_is_the_image_drawn_towards_less_confidence() -> None:

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from tests_support import parts
 from torch import Tensor
 
-from rs_core.compose import joined
-from rs_core.composition import Denoised, Ensemble, Mixed
-from rs_core.models.normalize import BaseClassifier
+from radii.rs_core.checkpoints.compose import joined
+from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.specs.composition import Denoised, Ensemble, Mixed
 
 X = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from tests_support import parts
 
-from rs_core.models.architecture import Shape
-from rs_core.models.table import build, skeleton
+from radii.rs_core.models.architecture import Shape
+from radii.rs_core.models.registry import build, skeleton
 
 
 @torch.no_grad()

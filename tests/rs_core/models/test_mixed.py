@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from tests_support import parts
 from torch import Tensor, nn
 
-from rs_core.compose import joined
-from rs_core.composition import Mixed
-from rs_core.models.mixed import MixedClassifier, mix, mix_by
-from rs_core.models.table import build
+from radii.rs_core.checkpoints.compose import joined
+from radii.rs_core.models.mixed import MixedClassifier, mix, mix_by
+from radii.rs_core.models.registry import build
+from radii.rs_core.specs.composition import Mixed
 
 X = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 

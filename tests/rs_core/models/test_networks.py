@@ -5,11 +5,11 @@ import math
 import torch
 import torch.nn.functional as F
 
-from rs_core.models.cifar_resnet import BasicBlock, CifarResNet
-from rs_core.models.lenet import LeNet
-from rs_core.models.normalize import BaseClassifier, Normalize
-from rs_core.models.table import build
-from rs_core.spec import Normalization
+from radii.rs_core.models.base_classifier import BaseClassifier, Normalize
+from radii.rs_core.models.cifar_resnet import BasicBlock, CifarResNet
+from radii.rs_core.models.lenet import LeNet
+from radii.rs_core.models.registry import build
+from radii.rs_core.specs.jobs import Normalization
 
 NORMALIZATION = Normalization(mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
 

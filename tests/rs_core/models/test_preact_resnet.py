@@ -3,8 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from rs_core.models.preact_resnet import PreActBlock, SiluPreActBlock
-from rs_core.models.table import build, skeleton
+from radii.rs_core.models.preact_resnet import PreActBlock, SiluPreActBlock
+from radii.rs_core.models.registry import build, skeleton
 
 
 @torch.no_grad()

@@ -11,15 +11,15 @@ import torch
 import torchvision
 from torch import nn
 
-from rs_core import checkpoint
-from rs_core.checkpoint import CheckpointInfo
-from rs_core.checkpoint_info import Hints
-from rs_core.errors import InvalidCheckpoint, Mismatch
-from rs_core.models.architecture import Shape
-from rs_core.models.table import architecture, build, check, skeleton
-from rs_core.models.torchvision_models import network
-from rs_core.models.torchvision_names import FAMILIES, PREFIX
-from rs_core.research import convert
+from radii.rs_core.checkpoints import checkpoint
+from radii.rs_core.checkpoints.checkpoint import CheckpointInfo
+from radii.rs_core.checkpoints.checkpoint_info import Hints
+from radii.rs_core.checkpoints.research import convert
+from radii.rs_core.errors import InvalidCheckpoint, Mismatch
+from radii.rs_core.models.architecture import Shape
+from radii.rs_core.models.registry import architecture, build, check, skeleton
+from radii.rs_core.models.torchvision_models import network
+from radii.rs_core.models.torchvision_names import FAMILIES, PREFIX
 
 ALL = [PREFIX + name for family in FAMILIES for name in family.names]
 CHOSEN = ALL if os.environ.get("RADII_TEST_ALL_NETWORKS") else [PREFIX + family.names[0] for family in FAMILIES]

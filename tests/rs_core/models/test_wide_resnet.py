@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rs_core.models.table import skeleton
-from rs_core.models.wide_resnet import SiluWideResNet, WideResNet
+from radii.rs_core.models.registry import skeleton
+from radii.rs_core.models.wide_resnet import SiluWideResNet, WideResNet
 
 State = dict[str, Tensor]
 

@@ -10,32 +10,31 @@ import numpy as np
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from rs_core.data import canonical
-from rs_core.data.dataset import Dataset as Data
-from rs_core.evaluate.records import Evaluated
-from service import predictions
-from tests_support import over_http
-from tests_support.crowded import Crowd
-from tests_support.over_http import Service
-from worker import assignment, auditing, commit, sweep, votes
-from worker.loop import Slot, end
-from worker.store import (
-    backlog,
-    blobs,
+from radii.rs_core.data import dataset_file
+from radii.rs_core.data.dataset import Dataset as Data
+from radii.rs_core.evaluate.records import Evaluated
+from radii.service.jobs import predict_images
+from radii.worker import audits, commit, housekeeping, soft_label_files, task_message
+from radii.worker.loop import Slot, end
+from radii.worker.store import (
     clock,
     counters,
     digests,
     evaluations,
     jobs,
-    part_uploads,
-    registry,
+    queue_stats,
+    resources,
     results,
     shards,
     tenants,
-    urgent,
+    urgent_jobs,
 )
-from worker.store.shards import Claim
-from worker.store.tables import Dataset, Job, Shard
+from radii.worker.store.blobs import blob_files, multipart_uploads
+from radii.worker.store.models.tables import Dataset, Job, Shard
+from radii.worker.store.shards import Claim
+from tests_support import over_http
+from tests_support.crowded import Crowd
+from tests_support.over_http import Service
 
 MACHINE = {"device": "test CPU", "versions": {}}
 HOW: dict[str, Any] = {"device_type": "cpu", "execution": {"threads": 1, "device_type": "cpu"}, "provenance": MACHINE}
@@ -133,7 +132,7 @@ def _uploads(service: Service, crowd: Crowd) -> None:
     client.post(f"/v1/uploads/{begun['id']}/complete", json={})
     damaged = client.post("/v1/uploads", json={"name": "damaged.bin", "size": 1}).json()
     client.put(f"/v1/uploads/{damaged['id']}/parts/0", content=b"p")
-    part_uploads.path_of(service.settings.blobs, damaged["id"], 0).write_bytes(b"q")
+    multipart_uploads.path_of(service.settings.blobs, damaged["id"], 0).write_bytes(b"q")
     client.post(f"/v1/uploads/{damaged['id']}/complete", json={})
     whole = client.post("/v1/uploads", json={"name": "whole.bin", "size": 1}).json()
     client.put(f"/v1/uploads/{whole['id']}/parts/0", content=b"p")
@@ -164,13 +163,13 @@ def _predictions(service: Service, crowd: Crowd) -> None:
     headers = {"Idempotency-Key": "another key"}
     answer = service.client.post("/v1/predictions?wait=0", params=query, content=b"no image", headers=headers)
     assert answer.status_code in (415, 422, 429), answer.text
-    given = predictions.Images(pixels=np.zeros((1, *SHAPE), np.uint8), query=predictions.PredictionQuery(**query))
+    given = predict_images.Images(pixels=np.zeros((1, *SHAPE), np.uint8), query=predict_images.PredictionQuery(**query))
     roomy = service.settings.model_copy(update={"tenant_predictions": 10_000})
-    made, _ = predictions.submit(service.database, roomy, crowd.tenant, given, "a key")
-    predictions.submit(service.database, roomy, crowd.tenant, given, "a key")
+    made, _ = predict_images.submit(service.database, roomy, crowd.tenant, given, "a key")
+    predict_images.submit(service.database, roomy, crowd.tenant, given, "a key")
     service.client.get(f"/v1/predictions/{made}?wait=0.01")
     little = service.settings.model_copy(update={"tenant_kept_predictions": 100})
-    predictions.make_room(service.database, little, crowd.tenant)
+    predict_images.make_room(service.database, little, crowd.tenant)
 
 
 def worker(service: Service, crowd: Crowd) -> None:
@@ -227,7 +226,7 @@ def _in_turns(service: Service, crowd: Crowd) -> None:
         found = [over_http.certificate(index, claim.spec, n) for index in range(2)]
         pending = commit.Pending(certificates=found)
         _in_transaction(service, lambda s, p=pending: commit.write(s, service.settings, claim, p, 1.0))  # type: ignore[misc]
-    assert assignment.task(service.database, service.settings, claim, beat=lambda: None)["done"] == []
+    assert task_message.task(service.database, service.settings, claim, beat=lambda: None)["done"] == []
     assert service.client.get(f"/v1/jobs/{job_id}/report").status_code == 200
 
 
@@ -241,11 +240,11 @@ def _one_of(service: Service, crowd: Crowd, kind: str) -> None:
     database, settings = service.database, service.settings
     claim = claim_of(service, crowd.job(kind, "queued", 5))
     with database.write() as session:
-        assignment.files_of(session, session.get_one(Job, claim.job_id))
+        task_message.files_of(session, session.get_one(Job, claim.job_id))
         results.standing(session, claim)
         shards.agree(session, claim, {"batch_size": 10, "compiled": False})
-        urgent.waits(session, claim, 0, "cpu")
-        urgent.calls(session, claim, 0, "cpu")
+        urgent_jobs.waits(session, claim, 0, "cpu")
+        urgent_jobs.calls(session, claim, 0, "cpu")
     pending = commit.Pending(forced=64, at={3: 1})
     if kind == "certify":
         pending.certificates = [over_http.certificate(i, claim.spec | {"n": 100, "n0": 10}) for i in range(2)]
@@ -265,9 +264,9 @@ def _one_of(service: Service, crowd: Crowd, kind: str) -> None:
     made = {"columns": {}, "sealed": _sealed(settings.blobs, kind.encode())}
     done: dict[str, Any] = {"train": {"made": made}, "convert": {"made": made}}.get(kind, {})
     if kind == "verify":
-        done = {"recomputed": auditing.recomputed(database, settings.blobs, _ready_audit(service, claim), lambda: None)}
+        done = {"recomputed": audits.recomputed(database, settings.blobs, _ready_audit(service, claim), lambda: None)}
         with database.read() as session:
-            auditing.evidence(session, session.get_one(Job, claim.job_id))
+            audits.evidence(session, session.get_one(Job, claim.job_id))
     _in_transaction(service, lambda session: commit.write(session, settings, claim, pending, 1.0))
     if kind in ("certify", "predict", "evaluate"):
         claim_died = commit.Pending(at={4: 1}, death="was killed", killed=True)
@@ -312,7 +311,7 @@ def _epoch() -> dict[str, Any]:
 
 
 def _sealed(root: Any, content: bytes) -> dict[str, Any]:
-    with blobs.writing(root) as writer:
+    with blob_files.writing(root) as writer:
         writer.write(content)
         sealed = writer.seal()
     return {"sha256": sealed.sha256, "size": sealed.size, "path": str(sealed.path)}
@@ -320,19 +319,19 @@ def _sealed(root: Any, content: bytes) -> dict[str, Any]:
 
 def _ready_audit(service: Service, claim: Claim) -> Job:
     """The audit's job, whose data set has a file to read labels from."""
-    path = blobs.new_path(service.settings.blobs)
+    path = blob_files.new_path(service.settings.blobs)
     data = Data(
         images=np.zeros((200, *SHAPE), np.uint8),
         labels=np.arange(200) % 10,
         class_names=tuple(str(label) for label in range(10)),
         name="audited",
     )
-    canonical.save(data, path)
-    sealed = blobs.seal_file(path)
+    dataset_file.save(data, path)
+    sealed = blob_files.seal_file(path)
     with service.database.write() as session:
         audit = session.get_one(Job, claim.job_id)
         audited = session.get_one(Job, audit.spec["job"])
-        registry.put_blob(session, service.settings.blobs, sealed)
+        resources.put_blob(session, service.settings.blobs, sealed)
         session.execute(update(Dataset).where(Dataset.id == audited.dataset_id).values(sha256=sealed.sha256))
         return audit
 
@@ -343,10 +342,10 @@ def _waiting_for_votes(service: Service, crowd: Crowd) -> None:
     training = service.job(crowd.job("train", "queued", 7))
     with service.database.write() as session:
         training.needs_id = voting.id
-        assert votes.needed_by(session, training) is not None
+        assert soft_label_files.needed_by(session, training) is not None
     voting.output = None
     training.spec = training.spec | {"inputs": {"start": 0, "step": 1, "count": 5}}
-    votes.file_for(service.database, service.settings, training, voting, lambda: None)
+    soft_label_files.file_for(service.database, service.settings, training, voting, lambda: None)
 
 
 def _housekeeping(service: Service) -> None:
@@ -358,18 +357,18 @@ def _housekeeping(service: Service) -> None:
         session.execute(update(Job).where(Job.id.in_(late)).values(deadline=1.0))
         needed = session.scalar(select(Job.needs_id).where(Job.state == "queued", Job.needs_id.is_not(None)).limit(1))
         jobs.cancel(session, str(needed))
-    sweep.sweep_once(database, settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"}))
+    housekeeping.sweep_once(database, settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"}))
     with database.write() as session:
-        registry.expire_uploads(session, 1000.0)
-        part_uploads.expire(session, 1000.0)
+        resources.expire_uploads(session, 1000.0)
+        multipart_uploads.expire(session, 1000.0)
         tenants.forget_device_time(session)
         tenants.forget_requests(session)
-        urgent.forget(session, -1.0)
-        backlog.services(session)
-        registry.collect(session, settings.blobs)
-    sweep.clean_once(database, settings.model_copy(update={"prediction_ttl": 1e9}))
-    orphan = blobs.path_of(settings.blobs, "f" * 64)
+        urgent_jobs.forget(session, -1.0)
+        queue_stats.services(session)
+        resources.collect(session, settings.blobs)
+    housekeeping.clean_once(database, settings.model_copy(update={"prediction_ttl": 1e9}))
+    orphan = blob_files.path_of(settings.blobs, "f" * 64)
     orphan.parent.mkdir(parents=True, exist_ok=True)
     orphan.write_bytes(b"")
-    registry.collect_orphans(database, settings.blobs, older_than=-1.0)
+    resources.collect_orphans(database, settings.blobs, older_than=-1.0)
     orphan.unlink(missing_ok=True)

@@ -4,10 +4,10 @@ from typing import Any
 
 import httpx
 
+from radii.worker.store import shards
+from radii.worker.store.shards import Claim
 from tests_support import pictures
 from tests_support.over_http import Service
-from worker.store import shards
-from worker.store.shards import Claim
 
 URL = "/v1/predictions"
 PNG = pictures.png(pictures.RAMP)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
-from service.cli import app
+from radii.service.cli.main import app
 
 
 def radii(*arguments: str | Path) -> Result:

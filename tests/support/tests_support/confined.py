@@ -15,22 +15,22 @@ from typing import Any
 
 import pytest
 
+from radii.worker.sandbox import converter, decoder_client
 from tests_support import escape
-from worker import decoding, sandbox
 
 MEMORY = 4 * 2**30
 OTHER = 4242
 """A user without rights."""
 AS_OTHER = (
-    "from worker.isolation import descriptors; descriptors.lend_modules(); "  # the interpreter may be in root's home
+    "from radii.worker.isolation import descriptors; descriptors.lend_modules(); "  # the interpreter may be in root's home
     f"os.setgroups([]); os.setgid({OTHER}); os.setuid({OTHER})"
 )
 CONVERTER = """
 import sys
 sys.path.append({support!r})
 from tests_support import escape
-import json, os, worker.sandbox as sandbox
-from worker.isolation import identity, landlock, seccomp, system
+import json, os, radii.worker.sandbox.converter as sandbox
+from radii.worker.isolation import identity, landlock, seccomp, system
 def refuse(*_, **__): raise PermissionError(1, "refused by the test")
 {without}
 confined, missing = sandbox.confine, []
@@ -59,8 +59,8 @@ import sys
 sys.path.append({support!r})
 from tests_support import escape
 import json, os
-from worker import decoder
-from worker.isolation import identity, landlock, seccomp, system
+from radii.worker.sandbox import decoder
+from radii.worker.isolation import identity, landlock, seccomp, system
 def refuse(*_, **__): raise PermissionError(1, "refused by the test")
 {without}
 def answer(stream):
@@ -79,14 +79,14 @@ sys.argv[1:] = {arguments!r}
 decoder.main()
 """
 DEFINED = """
-from worker.isolation import confine, system
+from radii.worker.isolation import confine, system
 def refuse(*_, **__): raise PermissionError("refused")
 """
 REFUSED = DEFINED + "system.unshare = refuse"
 PLAIN = """
 import os, sys
 sys.path.append({support!r})
-from worker import {name}
+from radii.worker.sandbox import {name}
 {without}
 sys.argv[1:] = {arguments!r}
 {name}.main()
@@ -103,7 +103,7 @@ def substituted(monkeypatch: pytest.MonkeyPatch, module: Any, code: str, **more:
     real = subprocess.Popen
 
     def start(command: list[str], **how: Any) -> Any:
-        arguments = command[command.index(module.__name__.replace("decoding", "decoder")) + 1 :]
+        arguments = command[command.index(module.__name__.replace("decoder_client", "decoder")) + 1 :]
         filled = code.format(support=SUPPORT, arguments=arguments, **more)
         return real([sys.executable, "-P", "-c", filled], **how)
 
@@ -112,13 +112,13 @@ def substituted(monkeypatch: pytest.MonkeyPatch, module: Any, code: str, **more:
 
 def in_converter(target: dict[str, Any], **more: Any) -> dict[str, Any]:
     request = {"what": "dataset", "files": {"mine.npz": target["input"]}, "out": target["output"], "target": target}
-    answer = sandbox.convert(request | more, seconds=60.0, memory=MEMORY)
+    answer = converter.convert(request | more, seconds=60.0, memory=MEMORY)
     found: dict[str, Any] = json.loads("".join(answer["columns"]["class_names"]))
     return found
 
 
 def in_decoder(target: dict[str, Any]) -> dict[str, Any]:
-    decoder = decoding.Decoder(MEMORY)
+    decoder = decoder_client.Decoder(MEMORY)
     try:
         connection = decoder._asked()
         with connection, connection.makefile("rwb") as stream:

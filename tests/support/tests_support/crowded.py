@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, text
 
-from rs_core.spec import dump_spec, parse_spec
-from tests_support import over_http
-from worker.store import jobs
-from worker.store import tables as t
-from worker.store.clock import clock
-from worker.store.columns import Base
-from worker.store.result_tables import (
+from radii.rs_core.specs.jobs import dump_spec, parse_spec
+from radii.worker.store import jobs
+from radii.worker.store.clock import clock
+from radii.worker.store.database import Database
+from radii.worker.store.models import tables as t
+from radii.worker.store.models.column_types import Base
+from radii.worker.store.models.result_tables import (
     CertificateRow,
     EpochMetric,
     EvaluationRow,
@@ -27,8 +27,8 @@ from worker.store.result_tables import (
     PredictionRow,
     SampleProgress,
 )
-from worker.store.session import Database
-from worker.store.tenants import DEFAULT_TENANT
+from radii.worker.store.tenants import DEFAULT_TENANT
+from tests_support import over_http
 
 TENANTS = 20
 INPUTS = 200

@@ -1,7 +1,7 @@
 """A second derivation of every training method's loss: plain, slow, in float64, one image and one noise at a time.
 
 Written from the formulas of the papers (and, where paper and public code differ, from what the code computes), not from
-``rs_core.methods``: the two share the keyed draws, the records of hyper-parameters and nothing else. Logarithms, norms,
+``radii.rs_core.methods``: the two share the keyed draws, the records of hyper-parameters and nothing else. Logarithms, norms,
 projections, sorts and quantiles are written out. A loss is ``derive(hp, model, x, y, step) -> Tensor`` (scalar) for
 x (B, C, H, W) float64 in [0, 1] and y (B,); the model is in training mode before and after.
 
@@ -17,8 +17,17 @@ import scipy.special
 import torch
 from torch import Tensor, nn
 
-from rs_core.methods.terms import Step
-from rs_core.spec import AdaptiveSmoothing, CatRs, Consistency, Gaussian, Macer, SmoothAdv, SmoothMix, Stability
+from radii.rs_core.methods.base import Step
+from radii.rs_core.specs.jobs import (
+    AdaptiveSmoothing,
+    CatRs,
+    Consistency,
+    Gaussian,
+    Macer,
+    SmoothAdv,
+    SmoothMix,
+    Stability,
+)
 from tests_support.derivation_attacks import (
     ascent_iterates,
     ddn,

@@ -10,8 +10,8 @@ import scipy.special
 import torch
 from torch import Tensor, nn
 
-from rs_core.methods.terms import Step
-from rs_core.noise import draw
+from radii.rs_core.methods.base import Step
+from radii.rs_core.noise.streams import draw
 
 Noises = list[list[Tensor]]
 """``noises[i][b]`` is the i-th noise of image b, (C, H, W)."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worker.isolation import landlock
+from radii.worker.isolation import landlock
 
 
 @contextmanager

@@ -8,8 +8,8 @@ import torch
 from scipy.special import ndtr
 from torch import Tensor, nn
 
-from rs_core.certify.sampling import Sampler
-from rs_core.evaluate.search import Subject
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.evaluate.common import Subject
 
 SIDE, SHARPNESS = 8, 4.0
 

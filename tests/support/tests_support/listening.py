@@ -11,11 +11,11 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from service.app import create_app
-from service.connections import server_config
+from radii.service.api.app import create_app
+from radii.service.limits.connections import server_config
+from radii.worker.settings import Settings
+from radii.worker.store.database import Database
 from tests_support.over_http import HOST, Service, always_measured
-from worker.settings import Settings
-from worker.store.session import Database
 
 SECONDS = 10.0
 """A socket of a test waits this long; nothing that passes waits for it."""
@@ -23,7 +23,7 @@ SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Listening:
-    """The service with its port. ``service.client`` does not go through the socket."""
+    """The service with its port. ``radii.service.client.client`` does not go through the socket."""
 
     service: Service
     app: FastAPI

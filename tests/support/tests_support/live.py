@@ -35,7 +35,7 @@ def _started(
     environment = {**os.environ, "RADII_POLL": "0.1", "RADII_COMMIT": "0.3", "RADII_DEVICE": "cpu", **variables}
     environment.setdefault("RADII_COMPILE", "never")  # half a minute, which its own tests take
     process = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "up", "--port", "0", "--data", str(data), *flags],
+        [sys.executable, "-m", "radii.service.cli.main", "up", "--port", "0", "--data", str(data), *flags],
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,

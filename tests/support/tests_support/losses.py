@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rs_core.methods.table import loss_function
-from rs_core.methods.terms import Step, Terms
-from rs_core.noise import Stage, generator
+from radii.rs_core.methods.base import Step, Terms
+from radii.rs_core.methods.registry import loss_function
+from radii.rs_core.noise.streams import Stage, generator
 
 CLASSES = 5
 SHAPE = (2, 6, 6)

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import torch
 
-from rs_core.certify.decision import Certificate
-from rs_core.certify.mixed import Mix, decide_mixed
-from rs_core.checkpoint_info import CheckpointInfo
-from rs_core.compose import joined
-from rs_core.composition import Mixed
-from rs_core.models.mixing import mixing_for
-from rs_core.models.normalize import BaseClassifier
+from radii.rs_core.certify.certificates import Certificate
+from radii.rs_core.certify.mixed import Mix, decide_mixed
+from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
+from radii.rs_core.checkpoints.compose import joined
+from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.models.mixing_network import mixing_for
+from radii.rs_core.specs.composition import Mixed
 from tests_support import parts
 
 SHAPE = (1, 8, 8)

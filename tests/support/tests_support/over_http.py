@@ -10,15 +10,16 @@ import httpx
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from rs_core.certify.decision import ABSTAIN, Certificate, Prediction, decide
-from service.app import create_app
-from service.client import Client
-from service.scrapes import Scrapes
-from worker.settings import Settings
-from worker.store import blobs, jobs, registry, results, shards, tenants
-from worker.store.session import Database
-from worker.store.shards import Claim
-from worker.store.tables import Checkpoint, Dataset, Job
+from radii.rs_core.certify.certificates import ABSTAIN, Certificate, Prediction, decide
+from radii.service.api.app import create_app
+from radii.service.api.shared_answers import Scrapes
+from radii.service.client.client import Client
+from radii.worker.settings import Settings
+from radii.worker.store import jobs, resources, results, shards, tenants
+from radii.worker.store.blobs import blob_files
+from radii.worker.store.database import Database
+from radii.worker.store.models.tables import Checkpoint, Dataset, Job
+from radii.worker.store.shards import Claim
 
 HOST = "http://127.0.0.1"
 DIGITS = {"count": 200, "shape": [1, 8, 8], "num_classes": 10, "class_names": [f"digit {i}" for i in range(10)]}
@@ -123,14 +124,14 @@ class Service:
 
     def _resource(self, kind: type[Any], state: str, tenant: str, columns: dict[str, Any]) -> str:
         tenant_id = self.tenant(tenant)
-        with blobs.writing(self.settings.blobs) as writer:
+        with blob_files.writing(self.settings.blobs) as writer:
             writer.write(json.dumps([kind.__name__, columns]).encode())
             sealed = writer.seal()
         with self.database.write() as session:
-            row, job = registry.create(session, kind, tenant_id, f"a {kind.__name__.lower()}", {"files": []})
-            registry.put_blob(session, self.settings.blobs, sealed)
+            row, job = resources.create(session, kind, tenant_id, f"a {kind.__name__.lower()}", {"files": []})
+            resources.put_blob(session, self.settings.blobs, sealed)
             if state == "ready":
-                registry.make_ready(session, row, columns | {"sha256": sealed.sha256})
+                resources.make_ready(session, row, columns | {"sha256": sealed.sha256})
                 jobs.cancel(session, job.id)
             elif state == "rejected":
                 problem = {"type": "urn:radii:problem:invalid-dataset", "title": "The data set cannot be read."}

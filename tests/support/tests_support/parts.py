@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rs_core import checkpoint
-from rs_core.checkpoint_info import CheckpointInfo
-from rs_core.fields import Normalization
-from rs_core.models.normalize import BaseClassifier
-from rs_core.models.table import build
+from radii.rs_core.checkpoints import checkpoint
+from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
+from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.models.registry import build
+from radii.rs_core.specs.fields import Normalization
 
 GREY = Normalization(mean=(0.3,), std=(0.4,))
 NAMES = tuple(str(digit) for digit in range(10))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from service.client import Client
+from radii.service.client.client import Client
+from radii.worker.settings import Settings
+from radii.worker.store.database import Database
 from tests_support.live import running
 from tests_support.over_http import Service, serving
-from worker.settings import Settings
-from worker.store.session import Database
 
 FEW = {"count": 3}
 

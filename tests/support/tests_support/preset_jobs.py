@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from rs_core import presets
-from rs_core.spec import TrainSpec, dump_spec, parse_spec
+from radii.rs_core.literature import presets
+from radii.rs_core.specs.jobs import TrainSpec, dump_spec, parse_spec
 
 
 def spec(name: str) -> TrainSpec:

@@ -10,16 +10,16 @@ from contextlib import contextmanager, suppress
 
 from sqlalchemy import func, select
 
-from worker.settings import Settings
-from worker.settings_environment import variables
-from worker.store import jobs
-from worker.store.result_tables import CertificateRow
-from worker.store.session import Database
-from worker.store.tables import Job
+from radii.worker.settings import Settings
+from radii.worker.settings_environment import variables
+from radii.worker.store import jobs
+from radii.worker.store.database import Database
+from radii.worker.store.models.result_tables import CertificateRow
+from radii.worker.store.models.tables import Job
 
 
 class Fleet:
-    """Worker processes of one module (``worker.local`` or ``worker.remote``)."""
+    """Worker processes of one module (``radii.worker.embedded`` or ``radii.worker.celery_worker``)."""
 
     def __init__(self, settings: Settings, module: str) -> None:
         self._settings, self._module = settings, module

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from rs_core.checkpoint_info import Hints
-from rs_core.errors import InvalidCheckpoint
-from rs_core.fields import NORMALIZATIONS
-from rs_core.models.architecture import Shape
-from rs_core.models.table import build
-from rs_core.research import read_research
+from radii.rs_core.checkpoints.checkpoint_info import Hints
+from radii.rs_core.checkpoints.research import read_research
+from radii.rs_core.errors import InvalidCheckpoint
+from radii.rs_core.models.architecture import Shape
+from radii.rs_core.models.registry import build
+from radii.rs_core.specs.fields import NORMALIZATIONS
 
 CIFAR10, CIFAR100, IMAGENET = (NORMALIZATIONS[name] for name in ("cifar10", "cifar100", "imagenet"))
 

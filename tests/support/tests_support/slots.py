@@ -4,11 +4,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from radii.worker.loop import Slot
+from radii.worker.store import jobs
+from radii.worker.store.database import Database
+from radii.worker.store.models.tables import Event, Job
 from tests_support import processes, things
-from worker.loop import Slot
-from worker.store import jobs
-from worker.store.session import Database
-from worker.store.tables import Event, Job
 
 START = 1_500
 

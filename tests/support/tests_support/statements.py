@@ -17,10 +17,11 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, event
 
+import radii
+from radii.worker.store.database import Database
 from tests_support import crowded
-from worker.store.session import Database
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(radii.__file__).parent
 OURS = ("service", "worker")
 FEW = 2_000
 """Rows that Postgres may read without an index: where they are few, or the first ones in an order are wanted, it may be right."""

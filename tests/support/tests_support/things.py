@@ -5,19 +5,20 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from rs_core import checkpoint
-from rs_core.checkpoint import CheckpointInfo
-from rs_core.data import canonical
-from rs_core.data.builtin import digits
-from rs_core.data.dataset import Dataset as Data
-from rs_core.models.normalize import BaseClassifier
-from rs_core.spec import TrainSpec, parse_spec
-from rs_core.training import Trained, train
-from service import requests
-from worker.store import blobs, jobs, registry, schema, tenants
-from worker.store.planning import plan
-from worker.store.session import Database
-from worker.store.tables import Checkpoint, Dataset
+from radii.rs_core.checkpoints import checkpoint
+from radii.rs_core.checkpoints.checkpoint import CheckpointInfo
+from radii.rs_core.data import dataset_file
+from radii.rs_core.data.builtin import digits
+from radii.rs_core.data.dataset import Dataset as Data
+from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.specs.jobs import TrainSpec, parse_spec
+from radii.rs_core.training.loop import Trained, train
+from radii.service.jobs.planning import plan
+from radii.service.schemas import requests
+from radii.worker.store import jobs, resources, schema_version, tenants
+from radii.worker.store.blobs import blob_files
+from radii.worker.store.database import Database
+from radii.worker.store.models.tables import Checkpoint, Dataset
 
 INFO = CheckpointInfo(
     architecture="digits_cnn", num_classes=10, input_shape=(1, 8, 8), sigma=0.25, method="gaussian", epoch=2
@@ -41,16 +42,16 @@ def tenant(database: Database, name: str = "default") -> str:
 
 def dataset(database: Database, root: Path, tenant_id: str) -> str:
     """The digits as a ready data set; its identifier."""
-    path = blobs.new_path(root)
-    canonical.save(digits(), path)
-    columns = {"content_hash": canonical.content_hash(digits()), "count": 1797, "shape": [1, 8, 8]}
+    path = blob_files.new_path(root)
+    dataset_file.save(digits(), path)
+    columns = {"content_hash": dataset_file.content_hash(digits()), "count": 1797, "shape": [1, 8, 8]}
     columns |= {"num_classes": 10, "class_names": [str(digit) for digit in range(10)]}
     return _ready(database, Dataset, root, tenant_id, path, columns)
 
 
 def checkpoint_of(database: Database, root: Path, tenant_id: str) -> str:
     """The model as a ready checkpoint; its identifier."""
-    path = blobs.new_path(root)
+    path = blob_files.new_path(root)
     checkpoint.save(model(), INFO, path)
     columns = {"architecture": "digits_cnn", "num_classes": 10, "input_shape": [1, 8, 8], "sigma": 0.25}
     return _ready(database, Checkpoint, root, tenant_id, path, columns)
@@ -58,9 +59,9 @@ def checkpoint_of(database: Database, root: Path, tenant_id: str) -> str:
 
 def stored(database: Database, root: Path, data: Data, model: BaseClassifier, info: CheckpointInfo) -> tuple[str, str]:
     """A ready data set and a ready checkpoint of one's own; their identifiers."""
-    tenant_id, path, weights = tenant(database), blobs.new_path(root), blobs.new_path(root)
-    canonical.save(data, path)
-    columns = {"content_hash": canonical.content_hash(data), "count": len(data), "shape": list(data.shape)}
+    tenant_id, path, weights = tenant(database), blob_files.new_path(root), blob_files.new_path(root)
+    dataset_file.save(data, path)
+    columns = {"content_hash": dataset_file.content_hash(data), "count": len(data), "shape": list(data.shape)}
     columns |= {"num_classes": data.num_classes, "class_names": list(data.class_names)}
     checkpoint.save(model, info, weights)
     known = {"architecture": info.architecture, "num_classes": info.num_classes, "sigma": info.sigma}
@@ -78,7 +79,7 @@ def submit(database: Database, tenant_id: str, body: dict[str, object]) -> str:
         new, _ = plan(spec, tenant_id=tenant_id, dataset=data, checkpoint=model_row)
         job = jobs.submit(session, new)
         if isinstance(spec, TrainSpec):
-            registry.create_trained(session, tenant_id, "trained", job.id)
+            resources.create_trained(session, tenant_id, "trained", job.id)
         return job.id
 
 
@@ -91,10 +92,10 @@ def _ready(
     database: Database, kind: type[Dataset] | type[Checkpoint], root: Path, tenant_id: str, path: Path, columns: dict
 ) -> str:
     with database.write() as session:
-        row, job = registry.create(session, kind, tenant_id, "digits", {"files": []})
-        sealed = blobs.seal_file(path)
-        registry.put_blob(session, root, sealed)
-        registry.make_ready(session, row, columns | {"sha256": sealed.sha256})
+        row, job = resources.create(session, kind, tenant_id, "digits", {"files": []})
+        sealed = blob_files.seal_file(path)
+        resources.put_blob(session, root, sealed)
+        resources.make_ready(session, row, columns | {"sha256": sealed.sha256})
         jobs.cancel(session, job.id)
         return row.id
 
@@ -107,5 +108,5 @@ def tenant_in(session: Session, name: str = "default") -> str:
 def migrated(url: str) -> Database:
     """A database with the schema."""
     database = Database(url)
-    schema.migrate(database.engine)
+    schema_version.migrate(database.engine)
     return database

@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from rs_core import soft_labels
-from rs_core.data.dataset import Dataset
-from rs_core.method_spec import AttackFirst
-from rs_core.models.normalize import BaseClassifier
-from rs_core.soft_labels import SoftLabels
-from rs_core.spec import (
+from radii.rs_core.data.dataset import Dataset
+from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.soft_labels import labels
+from radii.rs_core.soft_labels.labels import SoftLabels
+from radii.rs_core.specs.jobs import (
     AdaptiveSmoothing,
     CatRs,
     Consistency,
@@ -22,8 +21,9 @@ from rs_core.spec import (
     Stability,
     TrainSpec,
 )
-from rs_core.train_spec import trains_a_mix
-from rs_core.training import EpochRecord, Trained
+from radii.rs_core.specs.methods import AttackFirst
+from radii.rs_core.specs.training import trains_a_mix
+from radii.rs_core.training.loop import EpochRecord, Trained
 from tests_support import mixes
 
 SPEC = TrainSpec(
@@ -67,7 +67,7 @@ def start_of(spec: TrainSpec) -> BaseClassifier | None:
 def votes(data: Dataset, count: int) -> SoftLabels:
     """Ten votes on each of the first images, eight of them for its label."""
     rows = [[8 * (c == label) + 2 * (c == (label + 1) % 10) for c in range(10)] for label in data.labels[:count]]
-    return soft_labels.from_counts(range(count), rows, 10)
+    return labels.from_counts(range(count), rows, 10)
 
 
 def trained(records: Iterable[object]) -> Trained:

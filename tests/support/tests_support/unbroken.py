@@ -2,14 +2,14 @@
 
 import torch
 
-from rs_core.certify.decision import Prediction
-from rs_core.certify.sampling import Sampler
-from rs_core.certify.voting import vote
-from rs_core.data.builtin import digits
-from rs_core.models.normalize import BaseClassifier
-from rs_core.soft_labels import SoftLabels, from_counts, voter_spec
-from rs_core.spec import CatRs, TrainSpec
-from rs_core.training import EpochRecord, Trained, train
+from radii.rs_core.certify.certificates import Prediction
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.data.builtin import digits
+from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.soft_labels.labels import SoftLabels, from_counts, voter_spec
+from radii.rs_core.soft_labels.voting import vote
+from radii.rs_core.specs.jobs import CatRs, TrainSpec
+from radii.rs_core.training.loop import EpochRecord, Trained, train
 from tests_support.threads import single
 
 Weights = dict[str, torch.Tensor]

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from tests_support import confined, escape, escape_target, system
 
-from rs_core.data.canonical import open_dataset
-from worker import decoding, sandbox
-from worker.isolation.identity import NOBODY
+from radii.rs_core.data.dataset_file import open_dataset
+from radii.worker.isolation.identity import NOBODY
+from radii.worker.sandbox import converter, decoder_client
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux has these restrictions: they were NOT tested"
@@ -67,7 +67,7 @@ def test_code_in_the_converter_reaches_nothing_but_its_files(
     target: dict[str, Any], without: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     escape_target.need_restrictions()
-    confined.substituted(monkeypatch, sandbox, confined.CONVERTER, without=WITHOUT[without])
+    confined.substituted(monkeypatch, converter, confined.CONVERTER, without=WITHOUT[without])
     found = confined.in_converter(target)
     assert escape_target.reached(found) == set()
     assert len(open_dataset(Path(target["output"]))) == 4
@@ -84,7 +84,7 @@ def test_code_in_the_decoder_reaches_nothing(
     target: dict[str, Any], without: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     escape_target.need_restrictions()
-    confined.substituted(monkeypatch, decoding, confined.DECODER, without=WITHOUT[without])
+    confined.substituted(monkeypatch, decoder_client, confined.DECODER, without=WITHOUT[without])
     Path(target["output"]).touch()
     found = confined.in_decoder(target)
     assert escape_target.reached(found) == set()
@@ -97,7 +97,7 @@ def test_without_landlock_the_filter_still_refuses_sockets_processes_and_changes
     target: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     confined.substituted(
-        monkeypatch, sandbox, confined.CONVERTER, without="landlock.abi = refuse\nsystem.unshare = refuse"
+        monkeypatch, converter, confined.CONVERTER, without="landlock.abi = refuse\nsystem.unshare = refuse"
     )
     found = confined.in_converter(target)
     assert escape_target.reached(found) <= confined.FILES
@@ -111,7 +111,7 @@ def test_without_the_filter_landlock_still_closes_files_tcp_and_signals(
     tried = confined.FILES | {"connect by TCP", "connect to an abstract socket", "signal a process"}
     chosen = f"escape.ATTEMPTS = {{name: escape.ATTEMPTS[name] for name in {sorted(tried)!r}}}"
     lacking = ("seccomp.restrict = refuse", "system.unshare = refuse", "os.setresuid = refuse", chosen)
-    confined.substituted(monkeypatch, sandbox, confined.CONVERTER, without="\n".join(lacking))
+    confined.substituted(monkeypatch, converter, confined.CONVERTER, without="\n".join(lacking))
     found = confined.in_converter(target)
     assert escape_target.reached(found) == set()
     assert found["missing"] == ["network namespace", *(["unprivileged user"] if os.geteuid() == 0 else []), "seccomp"]
@@ -119,8 +119,8 @@ def test_without_the_filter_landlock_still_closes_files_tcp_and_signals(
 
 THREADS = """
 import threading, time
-from worker.isolation import support
-from worker.isolation.confine import Confinement, {function}
+from radii.worker.isolation import availability
+from radii.worker.isolation.confine import Confinement, {function}
 [threading.Thread(target=time.sleep, args=(1,)).start() for _ in range({threads} - 1)]
 {function}({arguments})
 """
@@ -128,7 +128,7 @@ from worker.isolation.confine import Confinement, {function}
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
-    ("function", "arguments"), [("confine", "Confinement(limits=support.TRIAL_LIMITS)"), ("confine_copy", "")]
+    ("function", "arguments"), [("confine", "Confinement(limits=availability.TRIAL_LIMITS)"), ("confine_copy", "")]
 )
 def test_a_process_is_confined_while_it_has_one_thread(threads: int, function: str, arguments: str) -> None:
     code = THREADS.format(function=function, threads=threads, arguments=arguments)
@@ -139,9 +139,9 @@ def test_a_process_is_confined_while_it_has_one_thread(threads: int, function: s
 
 CONFINED = """
 import ctypes, mmap, sys
-from worker.isolation import support
-from worker.isolation.confine import Confinement, confine
-confine(Confinement(limits=support.TRIAL_LIMITS))
+from radii.worker.isolation import availability
+from radii.worker.isolation.confine import Confinement, confine
+confine(Confinement(limits=availability.TRIAL_LIMITS))
 print("confined", flush=True)
 """
 CALLS = {
@@ -162,7 +162,10 @@ def test_a_call_by_the_numbers_of_another_architecture_ends_the_process(call: st
 
 def test_a_confined_process_still_ends_with_its_parent(tmp_path: Path) -> None:
     """A change of the user clears what the system was asked for."""
-    code = "from worker.orphans import die_with_parent, ends_with_parent; die_with_parent()\n" + CONFINED
+    code = (
+        "from radii.worker.processes.parent_death import die_with_parent, ends_with_parent; die_with_parent()\n"
+        + CONFINED
+    )
     done = subprocess.run(
         [sys.executable, "-c", code.replace('print("confined"', "print(ends_with_parent()")],
         capture_output=True,
@@ -172,7 +175,7 @@ def test_a_confined_process_still_ends_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_no_process_of_the_decoder_is_left_behind() -> None:
-    decoder = decoding.Decoder()
+    decoder = decoder_client.Decoder()
     decoder.start()
     assert decoder._process is not None
     pid = decoder._process.pid

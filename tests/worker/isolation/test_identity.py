@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tests_support import confined, escape_target, pictures
 
-from rs_core.data.canonical import open_dataset
-from worker import decoding, sandbox
-from worker.isolation.identity import NOBODY
+from radii.rs_core.data.dataset_file import open_dataset
+from radii.worker.isolation.identity import NOBODY
+from radii.worker.sandbox import converter, decoder_client
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux has these restrictions: they were NOT tested"
@@ -29,7 +29,7 @@ def test_code_in_the_converter_of_a_user_without_rights_reaches_nothing(
     imported = (
         f"sys.path.append({closed!r}); m = type(sys)('m'); m.__path__ = [{closed!r} + '/package']; sys.modules['m'] = m"
     )
-    confined.substituted(monkeypatch, sandbox, confined.CONVERTER, without=f"{imported}; {confined.AS_OTHER}")
+    confined.substituted(monkeypatch, converter, confined.CONVERTER, without=f"{imported}; {confined.AS_OTHER}")
     found = confined.in_converter(target_of_other)
     assert escape_target.reached(found) == set()
     assert (
@@ -42,7 +42,7 @@ def test_code_in_the_decoder_of_a_user_without_rights_reaches_nothing(
     target_of_other: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     escape_target.need_restrictions()
-    confined.substituted(monkeypatch, decoding, confined.DECODER, without=confined.AS_OTHER)
+    confined.substituted(monkeypatch, decoder_client, confined.DECODER, without=confined.AS_OTHER)
     found = confined.in_decoder(target_of_other)
     assert escape_target.reached(found) == set() and found["threads"] != "reached"
 
@@ -53,10 +53,10 @@ def test_other_threads_of_the_user_stop_neither_decoder_nor_converter(
 ) -> None:
     if without and os.geteuid() != 0:
         pytest.skip("only root can start processes of another user: NOT tested")
-    decoder, image = decoding.Decoder(), np.arange(64, dtype=np.uint8).reshape(8, 8)
+    decoder, image = decoder_client.Decoder(), np.arange(64, dtype=np.uint8).reshape(8, 8)
     with confined.other_threads(uid):
         with monkeypatch.context() as patched:
-            confined.substituted(patched, decoding, confined.PLAIN, without=without, name="decoder")
+            confined.substituted(patched, decoder_client, confined.PLAIN, without=without, name="decoder")
             found = decoder.decode(pictures.png(image), shape=(1, 8, 8), most=1)
         decoder.close()
         assert (found == image).all()
@@ -64,9 +64,9 @@ def test_other_threads_of_the_user_stop_neither_decoder_nor_converter(
             Path(target["output"]).touch()
             for path in place.rglob("*"):
                 os.chown(path, confined.OTHER, confined.OTHER)
-        confined.substituted(monkeypatch, sandbox, confined.PLAIN, without=without, name="sandbox")
+        confined.substituted(monkeypatch, converter, confined.PLAIN, without=without, name="converter")
         request = {"what": "dataset", "files": {"mine.npz": target["input"]}, "out": target["output"]}
-        assert sandbox.convert(request, seconds=60.0, memory=confined.MEMORY)["columns"]["count"] == 4
+        assert converter.convert(request, seconds=60.0, memory=confined.MEMORY)["columns"]["count"] == 4
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has such files: NOT tested")
@@ -76,7 +76,7 @@ def test_without_landlock_a_converter_of_root_reads_nothing_that_is_open_to_root
 ) -> None:
     """The input is one of root's files, in a folder that is closed to others, and is converted."""
     Path(target["input"]).chmod(mode)
-    confined.substituted(monkeypatch, sandbox, confined.CONVERTER, without="landlock.abi = refuse")
+    confined.substituted(monkeypatch, converter, confined.CONVERTER, without="landlock.abi = refuse")
     found = confined.in_converter(target)
     closed = {
         "list the data folder",

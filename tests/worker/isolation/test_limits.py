@@ -5,7 +5,7 @@ import sys
 
 CODE = """
 import resource
-from worker.isolation import limits
+from radii.worker.isolation import limits
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 1000))
 limits.lower(resource.RLIMIT_NOFILE, 256)
 print(resource.getrlimit(resource.RLIMIT_NOFILE))

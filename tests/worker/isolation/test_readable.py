@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests_support import confined, escape_target
 
-from worker import sandbox
+from radii.worker.sandbox import converter
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux has these restrictions: they were NOT tested"
@@ -25,7 +25,9 @@ def test_the_folder_of_registered_architectures_gives_its_modules_and_no_data(
     tried = {name: f"escape._read({str(folder / name)!r})" for name in ("nets.py", "data.zip", "credentials.toml")}
     tried |= {"list": f"escape._list({str(folder)!r})", "list below": f"escape._list({str(folder / 'below')!r})"}
     chosen = "escape.ATTEMPTS = {{" + ", ".join(f"{name!r}: {code}" for name, code in tried.items()) + "}}"
-    confined.substituted(monkeypatch, sandbox, confined.CONVERTER, without=chosen.replace("{{", "{").replace("}}", "}"))
+    confined.substituted(
+        monkeypatch, converter, confined.CONVERTER, without=chosen.replace("{{", "{").replace("}}", "}")
+    )
     assert escape_target.reached(confined.in_converter(target, architectures=str(folder / "architectures.toml"))) == {
         "nets.py"
     }

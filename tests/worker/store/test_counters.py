@@ -2,9 +2,9 @@
 
 from tests_support import things
 
-from worker.store import counters, jobs, results
-from worker.store.jobs import NewJob
-from worker.store.session import Database
+from radii.worker.store import counters, jobs, results
+from radii.worker.store.database import Database
+from radii.worker.store.jobs import NewJob
 
 
 def _ended(database: Database, kind: str) -> str:

@@ -7,12 +7,12 @@ import pytest
 from tests_support import things
 from tests_support.over_http import certificate
 
-from rs_core.digest import STEPS, digest_of
-from rs_core.fields import Sampling
-from worker.store import digests, results
-from worker.store.result_tables import JobSummary
-from worker.store.session import Database
-from worker.store.tables import Job
+from radii.rs_core.results.digest import STEPS, digest_of
+from radii.rs_core.specs.fields import Sampling
+from radii.worker.store import digests, results
+from radii.worker.store.database import Database
+from radii.worker.store.models.result_tables import JobSummary
+from radii.worker.store.models.tables import Job
 
 
 def _job(database: Database, root: Path, sampling: Sampling) -> str:

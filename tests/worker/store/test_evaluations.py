@@ -3,12 +3,12 @@
 import pytest
 from tests_support import things
 
-from rs_core.certify.decision import ABSTAIN
-from rs_core.evaluate.records import Evaluated, Found
-from worker.store import evaluations, jobs, results
-from worker.store.jobs import NewJob
-from worker.store.result_tables import JobSummary
-from worker.store.session import Database
+from radii.rs_core.certify.certificates import ABSTAIN
+from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.worker.store import evaluations, jobs, results
+from radii.worker.store.database import Database
+from radii.worker.store.jobs import NewJob
+from radii.worker.store.models.result_tables import JobSummary
 
 SPEC = {
     "kind": "evaluate",

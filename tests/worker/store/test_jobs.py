@@ -4,11 +4,11 @@ import pytest
 from sqlalchemy import select
 from tests_support import things
 
-from worker.store import jobs, registry
-from worker.store.jobs import NewJob
-from worker.store.result_tables import JobSummary
-from worker.store.session import Database
-from worker.store.tables import Dataset, Event, Job, Shard
+from radii.worker.store import jobs, resources
+from radii.worker.store.database import Database
+from radii.worker.store.jobs import NewJob
+from radii.worker.store.models.result_tables import JobSummary
+from radii.worker.store.models.tables import Dataset, Event, Job, Shard
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_job_succeeds_when_its_last_shard_is_done(database: Database, job_id: 
 def test_a_conversion_that_fails_rejects_what_it_was_to_make(database: Database) -> None:
     tenant_id = things.tenant(database)
     with database.write() as session:
-        row, job = registry.create(session, Dataset, tenant_id, "mine", {"files": []})
+        row, job = resources.create(session, Dataset, tenant_id, "mine", {"files": []})
         jobs.fail(session, job.id, {"detail": "Broken."})
     with database.read() as session:
         found = session.get_one(Dataset, row.id)

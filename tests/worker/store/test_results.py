@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from tests_support import things
 
-from rs_core.certify.decision import ABSTAIN, Certificate, Prediction
-from rs_core.report import summarize
-from worker.store import jobs, results, shards
-from worker.store.jobs import NewJob
-from worker.store.result_tables import JobSummary
-from worker.store.session import Database
+from radii.rs_core.certify.certificates import ABSTAIN, Certificate, Prediction
+from radii.rs_core.reports.certification import summarize
+from radii.worker.store import jobs, results, shards
+from radii.worker.store.database import Database
+from radii.worker.store.jobs import NewJob
+from radii.worker.store.models.result_tables import JobSummary
 
 SPEC = {"kind": "certify", "n0": 10, "n": 100, "sigma": 0.25, "alpha": 0.001, "seed": 3}
 

@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import update
 from tests_support import things
 
-from worker.store import jobs, queue, shards
-from worker.store.clock import clock
-from worker.store.jobs import NewJob
-from worker.store.session import Database
-from worker.store.shards import Claim, LeaseLost
-from worker.store.tables import DeviceTime, Job, Shard
+from radii.worker.store import jobs, scheduling, shards
+from radii.worker.store.clock import clock
+from radii.worker.store.database import Database
+from radii.worker.store.jobs import NewJob
+from radii.worker.store.models.tables import DeviceTime, Job, Shard
+from radii.worker.store.shards import Claim, LeaseLost
 
 CPU = {"device_type": "cpu", "execution": {"threads": 1}, "provenance": {"device": "a"}}
 
@@ -288,7 +288,7 @@ def test_a_tenant_that_only_converts_does_not_have_the_device_for_itself(databas
     other = _submit(database, tenant="idle", count=1)
     assert _taken(database).job_id == converts[0]
     with database.write() as session:
-        shards.charge(session, things.tenant_in(session, "busy"), queue.CREDIT + 1.0)
+        shards.charge(session, things.tenant_in(session, "busy"), scheduling.CREDIT + 1.0)
     assert [_taken(database).job_id for _ in range(2)] == [other, converts[1]]
 
 

@@ -4,10 +4,10 @@ import threading
 
 from sqlalchemy import select
 
-from worker.store import queue, shards, tenants
-from worker.store.clock import clock
-from worker.store.session import Database
-from worker.store.tables import DeviceTime, Idempotency
+from radii.worker.store import scheduling, shards, tenants
+from radii.worker.store.clock import clock
+from radii.worker.store.database import Database
+from radii.worker.store.models.tables import DeviceTime, Idempotency
 
 
 def test_a_key_opens_its_tenant_until_it_is_revoked(database: Database) -> None:
@@ -55,7 +55,7 @@ def test_device_time_is_forgotten_when_nothing_compares_it_any_more(database: Da
         tenant_id = tenants.tenant(session, "lab").id
         shards.charge(session, tenant_id, 5.0)
         now = session.scalar(select(DeviceTime.slice)) or 0
-        hour = 3600 // queue.SLICE
+        hour = 3600 // scheduling.SLICE
         for hours in (1, 3, 30):
             session.add(DeviceTime(tenant_id=tenant_id, slice=now - hours * hour, seconds=1.0))
         session.flush()

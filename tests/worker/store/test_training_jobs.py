@@ -3,14 +3,15 @@
 import pytest
 from tests_support import mixes, things
 
-from rs_core.checkpoint_info import CheckpointInfo, dump_info
-from rs_core.errors import InvalidSpec, Mismatch
-from rs_core.spec import AdaptiveSmoothing, Consistency, PeriodicCertification, Selection, TrainSpec
-from worker import assignment
-from worker.settings import Settings
-from worker.store import planning, registry, shards
-from worker.store.session import Database
-from worker.store.tables import Checkpoint, Dataset, Job
+from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo, dump_info
+from radii.rs_core.errors import InvalidSpec, Mismatch
+from radii.rs_core.specs.jobs import AdaptiveSmoothing, Consistency, PeriodicCertification, Selection, TrainSpec
+from radii.service.jobs import planning
+from radii.worker import task_message
+from radii.worker.settings import Settings
+from radii.worker.store import resources, shards
+from radii.worker.store.database import Database
+from radii.worker.store.models.tables import Checkpoint, Dataset, Job
 
 BODY = {"kind": "train", "architecture": "digits_cnn", "sigma": 0.25, "epochs": 4, "precision": "bf16"}
 MACHINE = {"execution": {"precision": "fp32", "threads": 1}, "provenance": {"device": "a"}}
@@ -45,9 +46,9 @@ def test_a_checkpoint_that_a_training_starts_from_is_in_use_and_among_its_files(
     job_id = things.submit(database, tenant_id, BODY | {"dataset": dataset, "start_from": start})
     with database.read() as session:
         row, job = session.get_one(Checkpoint, start), session.get_one(Job, job_id)
-        assert registry.users_of(session, row) == [job_id]
-        assert assignment.files_of(session, job)["start_from"] == row.sha256
-        assert "start_from" not in assignment.files_of(session, Job(kind="train", spec={}))
+        assert resources.users_of(session, row) == [job_id]
+        assert task_message.files_of(session, job)["start_from"] == row.sha256
+        assert "start_from" not in task_message.files_of(session, Job(kind="train", spec={}))
 
 
 def test_the_certifications_are_part_of_the_estimate() -> None:

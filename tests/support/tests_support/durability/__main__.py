@@ -83,7 +83,7 @@ def _mutated(only: int | None) -> Figures:
 
 
 def _machine() -> str:
-    from worker.run.environment import cpu_name
+    from radii.worker.tasks.environment import cpu_name
 
     cores = f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores"
     return f"{cpu_name()}, {cores}, Python {platform.python_version()}"

@@ -6,7 +6,7 @@ It is the real one, but for what these variables say: ``PROOF_WITHOUT=bell`` tak
 
 import os
 
-from service import cli
+from radii.service.cli import main as cli
 from tests_support.durability.worker import without
 
 

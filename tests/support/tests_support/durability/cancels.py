@@ -9,15 +9,15 @@ from typing import Any
 
 import httpx
 
+from radii.worker.settings import Settings
+from radii.worker.store import jobs
+from radii.worker.store.models.tables import Job
 from tests_support import system
 from tests_support.durability.house import House, Kind, house, light
 from tests_support.durability.outcome import Figures, Outcome
 from tests_support.durability.queue import poisoned
 from tests_support.durability.waiting import until
 from tests_support.durability.workers_lost import KINDS, certification
-from worker.settings import Settings
-from worker.store import jobs
-from worker.store.tables import Job
 
 SHIPPED: dict[str, Any] = {
     name: Settings.model_fields[name].default for name in ("commit", "lease", "sweep", "cancel_grace")

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import httpx
 
-from rs_core import checkpoint
-from rs_core.spec import TrainSpec
+from radii.rs_core.checkpoints import checkpoint
+from radii.rs_core.specs.jobs import TrainSpec
+from radii.worker.store.blobs import blob_files
+from radii.worker.store.models.result_tables import JobSummary
+from radii.worker.store.models.tables import Checkpoint, Job, Shard
 from tests_support import things, unbroken
 from tests_support.durability.house import House, house
 from tests_support.durability.outcome import Figures, add, clean, none, worst
 from tests_support.durability.waiting import until
 from tests_support.durability.workers_lost import KINDS, SECONDS, N, certification, undisturbed
-from worker.store import blobs
-from worker.store.result_tables import JobSummary
-from worker.store.tables import Checkpoint, Job, Shard
 
 AT_STAKE = 0.3
 """Share of a certification's samples that are stored when everything is killed."""
@@ -172,5 +172,5 @@ def trained(here: House, job_id: str, expected: unbroken.Weights) -> bool:
         row = session.get_one(Checkpoint, job.checkpoint_id)
     if job.state != "succeeded":
         return False
-    model, _ = checkpoint.load(blobs.path_of(here.settings.blobs, row.sha256 or ""))
+    model, _ = checkpoint.load(blob_files.path_of(here.settings.blobs, row.sha256 or ""))
     return unbroken.same(model.state_dict(), expected)

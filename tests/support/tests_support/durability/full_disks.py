@@ -14,14 +14,14 @@ import httpx
 import psycopg
 from psycopg import sql
 
-from rs_core.spec import TrainSpec
+from radii.rs_core.specs.jobs import TrainSpec
+from radii.worker.store import jobs
+from radii.worker.store.models.column_types import Base
 from tests_support import system, things, unbroken
 from tests_support.durability.everything import place, trained
 from tests_support.durability.house import LEASE, House, house, light
 from tests_support.durability.outcome import Figures
 from tests_support.durability.waiting import until
-from worker.store import jobs
-from worker.store.columns import Base
 
 MIB = 2**20
 FULL = LEASE + 1.0

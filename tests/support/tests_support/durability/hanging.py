@@ -6,12 +6,12 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from radii.worker.store.database import BUSY_TIMEOUT_MS
 from tests_support import system
 from tests_support.durability.asking import Asker
 from tests_support.durability.house import LEASE, SWEEP, House, Kind, house, light
 from tests_support.durability.outcome import Figures, add, clean, none, worst
 from tests_support.durability.waiting import until
-from worker.store.session import BUSY_TIMEOUT_MS
 
 SLACK = 2.0
 FEW_SWEEPS = 3 * SWEEP

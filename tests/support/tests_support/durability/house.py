@@ -21,21 +21,21 @@ from numpy.typing import NDArray
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from rs_core.checkpoint_info import CheckpointInfo
-from rs_core.data.dataset import Dataset
-from rs_core.models import table
+from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
+from radii.rs_core.data.dataset import Dataset
+from radii.rs_core.models import registry
+from radii.worker.settings import Settings
+from radii.worker.settings_environment import variables as variables_of
+from radii.worker.store import counters, jobs, queue_stats
+from radii.worker.store.database import Database
+from radii.worker.store.jobs import NewJob
+from radii.worker.store.models.result_tables import CertificateRow
+from radii.worker.store.models.tables import Event, Job, Shard
 from tests_support import system, things
 from tests_support.durability import light_child
 from tests_support.durability.outcome import Expected, Outcome, compared
 from tests_support.durability.waiting import until
 from tests_support.servers import OwnPostgres, OwnRedis
-from worker.settings import Settings
-from worker.settings_environment import variables as variables_of
-from worker.store import backlog, counters, jobs
-from worker.store.jobs import NewJob
-from worker.store.result_tables import CertificateRow
-from worker.store.session import Database
-from worker.store.tables import Event, Job, Shard
 
 Kind = Literal["sqlite", "postgresql"]
 AS_SHIPPED = os.environ.get("PROOF_TIMES") == "shipped"
@@ -214,8 +214,8 @@ class House:
         """A certify job over these images with an untrained network of a registered architecture; its identifier."""
         labels = np.zeros(len(images), dtype=np.int64)
         data = Dataset(images=images, labels=labels, class_names=("a", "b"), name="made")
-        table.use(self.settings.architectures)
-        network = table.build(architecture, num_classes=2, input_shape=data.shape)
+        registry.use(self.settings.architectures)
+        network = registry.build(architecture, num_classes=2, input_shape=data.shape)
         info = CheckpointInfo(
             architecture=architecture, num_classes=2, input_shape=data.shape, sigma=0.1, method="none", epoch=0
         )
@@ -249,7 +249,7 @@ class House:
     def workers(self) -> int:
         """How many workers have said that they are there."""
         with self.database.read() as session:
-            return len(backlog.workers(session, 86_400.0))
+            return len(queue_stats.workers(session, 86_400.0))
 
     def leased(self, job_id: str) -> int:
         """How many parts of the job somebody holds."""
@@ -311,7 +311,7 @@ class House:
 
     def stuck(self) -> float:
         """Seconds for which a lease that has run out was not taken back, at most; 0 where there is none."""
-        from worker.store.clock import clock
+        from radii.worker.store.clock import clock
 
         query = select(func.max(clock() - Shard.lease_until)).where(Shard.state == "leased")
         try:

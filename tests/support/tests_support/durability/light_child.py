@@ -1,6 +1,6 @@
 """A child without torch whose votes follow from seed and index, so that hundreds of workers can be started and killed.
 
-Speaks the protocol of ``worker.child``. ``PROOF_PACE`` is the seconds that an input takes.
+Speaks the protocol of ``radii.worker.child``. ``PROOF_PACE`` is the seconds that an input takes.
 """
 
 import json

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from worker.store import jobs
-from worker.store.result_tables import CertificateRow, JobSummary
-from worker.store.session import Database
-from worker.store.tables import Job, Shard
+from radii.worker.store import jobs
+from radii.worker.store.database import Database
+from radii.worker.store.models.result_tables import CertificateRow, JobSummary
+from radii.worker.store.models.tables import Job, Shard
 
 Figures = dict[str, Any]
 Expected = Callable[[int], tuple[list[int], list[int]]]

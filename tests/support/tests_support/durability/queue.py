@@ -9,14 +9,14 @@ import httpx
 import numpy as np
 from sqlalchemy import select
 
+from radii.worker.store import jobs
+from radii.worker.store.models.result_tables import CertificateRow
+from radii.worker.store.models.tables import DeviceTime, Event, Job
 from tests_support.durability.house import House, house, light
 from tests_support.durability.outcome import Figures
 from tests_support.durability.poisons import BUILDERS, NETWORK, POISON_ROWS
 from tests_support.durability.waiting import until
 from tests_support.durability.workers_lost import KINDS
-from worker.store import jobs
-from worker.store.result_tables import CertificateRow
-from worker.store.tables import DeviceTime, Event, Job
 
 WORKERS = 2
 ADDRESS_SPACE = 12 * 2**30

@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 from redis import Redis
 
+from radii.worker.store import jobs
 from tests_support.durability.asking import Asker
 from tests_support.durability.house import LEASE, SWEEP, House, house, light
 from tests_support.durability.outcome import Figures, add, clean, none, worst
 from tests_support.durability.waiting import until
 from tests_support.servers import OwnRedis
-from worker.store import jobs
 
 NEVER = 120.0
 """Seconds between two sweeps, or looks, that nobody is to wait for."""

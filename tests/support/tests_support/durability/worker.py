@@ -25,16 +25,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
+from radii.worker import celery_worker, commit, embedded, housekeeping, shard_session
+from radii.worker.child import handle
+from radii.worker.queue import broker
+from radii.worker.store import result_rows, shards
+from radii.worker.store.models.tables import Shard
 from tests_support.durability import light_child
-from worker import broker, commit, drive, local, process, remote, sweep
-from worker.store import rows, shards
-from worker.store.tables import Shard
 
 
 def main() -> None:
     """Arranges what is asked for, and becomes the worker."""
     if os.environ.get("PROOF_CHILD") == "light":
-        process.COMMAND = (sys.executable, light_child.__file__)
+        handle.COMMAND = (sys.executable, light_child.__file__)
     if acts := os.environ.get("PROOF_COMMIT"):
         _disturb_commits(acts.split(","), float(os.environ.get("PROOF_SHARE", "0.05")))
     if flag := os.environ.get("PROOF_FREEZE"):
@@ -46,10 +48,10 @@ def main() -> None:
     if memory := os.environ.get("PROOF_MEMORY"):
         resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
     if seconds := os.environ.get("PROOF_HOUSEKEEPING"):
-        sweep.HOUSEKEEPING = float(seconds)
+        housekeeping.HOUSEKEEPING = float(seconds)
     without(os.environ.get("PROOF_WITHOUT", ""))
     kind = sys.argv.pop(1)  # the worker reads what is left
-    (local if kind == "local" else remote).main()
+    (embedded if kind == "local" else celery_worker).main()
 
 
 def without(guard: str) -> None:
@@ -57,7 +59,7 @@ def without(guard: str) -> None:
     if guard == "fence":
         _replace(shards, "_fenced", _unfenced)
     elif guard == "conflict":
-        _replace(rows, "insert", _inserted_again)
+        _replace(result_rows, "insert", _inserted_again)
     elif guard == "sweep":
         _replace(shards, "sweep", lambda session: [])
     elif guard == "bell":
@@ -129,7 +131,7 @@ def _limit_pages(flag: Path) -> None:
 
 def _freeze_inside(flag: Path) -> None:
     """Its rows are locked, and on SQLite the whole database is, until somebody thaws it."""
-    write = drive.write
+    write = shard_session.write
 
     def frozen(session: Any, *arguments: Any, **more: Any) -> Any:
         standing = write(session, *arguments, **more)
@@ -139,7 +141,7 @@ def _freeze_inside(flag: Path) -> None:
             os.kill(os.getpid(), signal.SIGSTOP)
         return standing
 
-    drive.write = frozen
+    shard_session.write = frozen
 
 
 def _tell_of_samples(file: Path) -> None:

@@ -7,16 +7,16 @@ import subprocess
 import time
 from functools import lru_cache
 
-from rs_core.certify import engine
-from rs_core.certify.decision import Certificate
-from rs_core.certify.procedure import Procedure
-from rs_core.certify.sampling import Sampler
-from rs_core.data.builtin import digits
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.certificates import Certificate
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.data.builtin import digits
+from radii.worker.store import counters
 from tests_support import things
 from tests_support.durability.house import LEASE, SWEEP, House, Kind, house, light
 from tests_support.durability.outcome import Figures, add, clean, none
 from tests_support.durability.waiting import until
-from worker.store import counters
 
 START, N, SEED = 1_397, 20_000, 9
 SECONDS = 900.0

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_core import checkpoint as checkpoints
-from rs_core.checkpoint import CheckpointInfo
-from rs_core.errors import InvalidCheckpoint
-from rs_core.models import table as models
-from rs_core.tensorfile import read_header
+from radii.rs_core.checkpoints import checkpoint as checkpoints
+from radii.rs_core.checkpoints.checkpoint import CheckpointInfo
+from radii.rs_core.errors import InvalidCheckpoint
+from radii.rs_core.models import registry as models
+from radii.rs_core.safetensors_header import read_header
 from tests_support.hostile.case import Case, checkpoint, dataset
 from tests_support.hostile.tensorfiles import ours, written
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from rs_core.models import table as models
+from radii.rs_core.models import registry as models
 from tests_support.hostile import pickles
 from tests_support.hostile.case import Case, checkpoint
 

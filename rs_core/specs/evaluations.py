@@ -1,0 +1,178 @@
+"""What can be asked of a classifier beside its certificates, one record per evaluation; ``jobs.Evaluation`` is their union
+by ``name``.
+
+An evaluation looks at each input at a few points: radii of an attack, lengths of a search. Radii and steps are in
+[0, 1]-pixel units: the public scripts divide theirs by 256 or 255, here it is not done.
+"""
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from radii.rs_core.specs.fields import MAX_SAMPLES, Alpha, Copies, Epsilon, Reference, RobustWeight, record, refused
+
+STEPS_OF_A_LENGTH = 1e-6
+"""How far a length may be from a whole number of steps, as a share of one."""
+
+Votes = Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples that vote at each point, drawn afresh")]
+AttackSteps = Annotated[int, Field(ge=1, le=10_000, description="steps of the attack (T)")]
+
+
+@record
+class Attack:
+    """Empirical robustness of a smoothed classifier, Salman et al. 2019, arXiv 1906.04584: SmoothAdv-PGD, or DDN, through
+    m noise samples, then PREDICT on fresh noise at what it has found."""
+
+    name: Literal["attack"] = "attack"
+    algorithm: Annotated[
+        Literal["pgd", "ddn"], Field(description="projected gradient descent, or decoupled direction and norm")
+    ] = "pgd"
+    epsilons: Annotated[
+        tuple[Epsilon, ...],
+        Field(min_length=1, max_length=64, description="attack radii, ascending, l2; 0 is the input itself"),
+    ] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    steps: AttackSteps = 20
+    m: Annotated[
+        Copies, Field(description="noise samples that the attack goes through; more attack better, up to 128")
+    ] = 64
+    target: Annotated[
+        Literal["smoothed", "base", "mix"],
+        Field(
+            description="what is attacked: the mean prediction under noise, or the base classifier without noise; mix: of a "
+            "checkpoint that mixes a standard and a robust classifier, the standard one as it is and the robust one under noise, "
+            "which is what bound = mixed certifies; what it answers is told by the same bounds"
+        ),
+    ] = "smoothed"
+    robust_weight: Annotated[
+        RobustWeight | None, Field(description="with target = mix: another weight than the checkpoint's; null: its own")
+    ] = None
+    ddn_gamma: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            lt=1,
+            description="by which DDN changes the norm in each step; null: 1 - (3 / 510 / epsilon)^(1 / steps), as published",
+        ),
+    ] = None
+    n: Votes = 10_000
+    alpha: Alpha = 0.001
+    certificates: Annotated[
+        Reference | None,
+        Field(
+            description="a certify job of the same model and data (of a run on this machine, a file of its results): PREDICT must not answer another "
+            "class within a certified radius, and every time that it does is counted"
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "Attack":
+        _check_ascending("epsilons", self.epsilons)
+        if self.target == "mix" and self.algorithm != "pgd":
+            raise refused("algorithm", "pgd with target = mix", self.algorithm)
+        if self.target != "mix" and self.robust_weight is not None:
+            raise refused("robust_weight", "none, but with target = mix", f"{self.robust_weight:g} with {self.target}")
+        return self
+
+
+@record
+class OverConfidence:
+    """Over-confidence off the class, the table of the SmoothMix slides (Jeong et al. 2021, arXiv 2111.09277): the ascent of
+    the smoothed loss that no ball holds back, and how the noise votes along it, for the true class and for the strongest
+    other one."""
+
+    name: Literal["over_confidence"] = "over_confidence"
+    lengths: Annotated[
+        tuple[Epsilon, ...],
+        Field(
+            min_length=1,
+            max_length=64,
+            description="lengths of the search's path, ascending, l2; 0 is the input itself",
+        ),
+    ] = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
+    step_size: Annotated[float, Field(gt=0, le=1e4, description="l2 length of each step of the search")] = 0.1
+    m: Annotated[Copies, Field(description="noise samples that the search goes through")] = 16
+    n: Votes = 1_000
+
+    @model_validator(mode="after")
+    def _whole_steps(self) -> "OverConfidence":
+        _check_ascending("lengths", self.lengths)
+        for length, steps in zip(self.lengths, self.steps, strict=True):
+            if abs(length / self.step_size - steps) > STEPS_OF_A_LENGTH:
+                raise refused("lengths", f"whole multiples of step_size = {self.step_size:g}", f"{length:g}")
+        if self.steps[-1] > 10_000:
+            raise refused("step_size", "at most 10,000 steps up to the last length", f"{self.steps[-1]:,}")
+        return self
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """After how many steps of the search each length is reached."""
+        return tuple(round(length / self.step_size) for length in self.lengths)
+
+
+@record
+class AutoAttack:
+    """Empirical robustness of a classifier as it is, without noise: AutoAttack, Croce and Hein 2020, arXiv 2003.01690, from a
+    package (the extra ``attacks``). Gradients go through all of the model, through a mixing network, too."""
+
+    name: Literal["autoattack"] = "autoattack"
+    norm: Annotated[Literal["linf", "l2"], Field(description="of the ball")] = "linf"
+    epsilon: Annotated[float, Field(gt=0, le=1e4, description="radius, in [0, 1]-pixel units of the norm")] = 8 / 255
+    attacks: Annotated[
+        tuple[Literal["apgd-ce", "apgd-t", "fab-t", "square"], ...],
+        Field(
+            min_length=1,
+            max_length=4,
+            description="in their order, each on the inputs that are still right; all: standard",
+        ),
+    ] = ("apgd-ce", "apgd-t", "fab-t", "square")
+    iterations: Annotated[int, Field(ge=1, le=10_000, description="of APGD and FAB; 100: standard")] = 100
+    queries: Annotated[int, Field(ge=1, le=1_000_000, description="of the Square attack; 5000: standard")] = 5_000
+    adaptive: Annotated[
+        bool,
+        Field(
+            description="with a mixing network: APGD also ascends the loss that makes the network trust the standard classifier, "
+            "as in Bai et al. 2023, arXiv 2301.12554"
+        ),
+    ] = False
+    adaptive_share: Annotated[float, Field(ge=0, le=1, description="of that loss, where adaptive")] = 0.5
+    together: Annotated[int, Field(ge=1, le=10_000, description="inputs that are attacked in one batch")] = 50
+
+    @model_validator(mode="after")
+    def _once(self) -> "AutoAttack":
+        if len(set(self.attacks)) < len(self.attacks):
+            raise refused("attacks", "each attack once", ", ".join(self.attacks))
+        return self
+
+
+Asked = Attack | OverConfidence | AutoAttack
+FEWEST_CLASSES = 4
+"""Of the targeted loss of AutoAttack, which compares the first, third and fourth of the sorted logits."""
+TARGETS = 9
+"""Classes that AutoAttack's targeted attacks try, the most likely ones first."""
+
+
+def points_of(evaluation: Asked) -> tuple[float, ...]:
+    """Where an evaluation looks at each input."""
+    if isinstance(evaluation, AutoAttack):
+        return (0.0, evaluation.epsilon)
+    return evaluation.epsilons if isinstance(evaluation, Attack) else evaluation.lengths
+
+
+def passes_of(evaluation: Asked) -> tuple[int, int]:
+    """Passes of the network for one input: forward alone, and forward and back to the input; of AutoAttack at most."""
+    if isinstance(evaluation, AutoAttack):
+        steps = {"apgd-ce": 1, "apgd-t": TARGETS, "fab-t": TARGETS, "square": 0}
+        back = sum(steps[attack] for attack in evaluation.attacks) * evaluation.iterations
+        return 1 + (evaluation.queries if "square" in evaluation.attacks else 0), back
+    if isinstance(evaluation, OverConfidence):
+        return evaluation.n * len(evaluation.lengths), evaluation.steps[-1] * evaluation.m
+    attacked = sum(epsilon > 0 for epsilon in evaluation.epsilons)
+    copies = 1 if evaluation.target == "base" else evaluation.m
+    ways = 2 if evaluation.target == "mix" else 1
+    return evaluation.n * len(evaluation.epsilons), ways * attacked * evaluation.steps * copies
+
+
+def _check_ascending(where: str, values: tuple[float, ...]) -> None:
+    if any(after <= before for before, after in pairwise(values)):
+        raise refused(where, "values that grow", ", ".join(f"{value:g}" for value in values))

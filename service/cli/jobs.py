@@ -1,0 +1,325 @@
+"""Commands about the jobs of a service: ``submit``, ``status``, ``watch``, ``events``, ``jobs``, ``cancel``,
+``delete``.
+
+Files and results travel in ``transfer``.
+"""
+
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from radii.service.cli import deletion
+from radii.service.cli import options as o
+from radii.service.cli.connection import (
+    DEFAULT_SERVER,
+    ApiKey,
+    AsJson,
+    JobId,
+    Server,
+    connect,
+    connect_patiently,
+    follow,
+    job_text,
+    until_the_end,
+    waits_text,
+)
+from radii.service.cli.specs import listed, merged
+from radii.service.console import note, say, table, warn
+
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        rich_help_panel=o.JOB,
+        help="train, certify, predict, soft_labels, verify or evaluate. (default: what SPEC says; train with a preset)",
+    ),
+]
+CheckpointId = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint", metavar="ID", rich_help_panel=o.JOB, help="Checkpoint of the service. (certify, predict)"
+    ),
+]
+DatasetId = Annotated[
+    str | None, typer.Option("--dataset", metavar="ID", rich_help_panel=o.JOB, help="Data set of the service.")
+]
+TestDatasetId = Annotated[
+    str | None,
+    typer.Option(
+        "--test-dataset",
+        metavar="ID",
+        rich_help_panel=o.NETWORK,
+        help="Data set for accuracy under noise after each epoch. (default: none)",
+    ),
+]
+StartFromId = Annotated[
+    str | None,
+    typer.Option(
+        "--start-from",
+        metavar="ID",
+        rich_help_panel=o.NETWORK,
+        help="Checkpoint of the service to fine-tune; its last layer starts anew where the classes differ in number. "
+        "(default: none)",
+    ),
+]
+Evaluation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=o.JOB,
+        help="With --kind evaluate: attack, over-confidence or autoattack; its fields by --set evaluation.FIELD=VALUE. "
+        "(default: what SPEC says)",
+    ),
+]
+AnyN = Annotated[
+    int | None,
+    typer.Option(
+        "--n", rich_help_panel=o.SAMPLING, help="Noise samples per input. (default: 100000 to certify, 1000 to predict)"
+    ),
+]
+AnyBatch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        rich_help_panel=o.JOB,
+        help="Images per loader batch (train; default: 256) or noise samples per forward pass (default: 100).",
+    ),
+]
+
+
+def submit(
+    spec: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SPEC]",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+            help="TOML or JSON file with the fields of the job; flags go before it.",
+        ),
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Show progress until the job ends; exit code as of `watch`.")
+    ] = False,
+    validate_only: Annotated[
+        bool, typer.Option("--validate-only", help="Check and estimate the job, and submit nothing.")
+    ] = False,
+    kind: Kind = None,
+    priority: o.Priority = None,
+    deadline: o.Deadline = None,
+    checkpoint: CheckpointId = None,
+    dataset: DatasetId = None,
+    preset: o.Preset = None,
+    sets: o.Set = None,
+    sigma: o.Sigma = None,
+    seed: o.Seed = None,
+    batch_size: AnyBatch = None,
+    evaluation: Evaluation = None,
+    sampling: o.Sampling = None,
+    radii: o.Radii = None,
+    bound: o.Bound = None,
+    robust_weight: o.RobustWeight = None,
+    noise: o.Noise = None,
+    guarantee: o.Guarantee = None,
+    n0: o.N0 = None,
+    n: AnyN = None,
+    alpha: o.Alpha = None,
+    start: o.Start = None,
+    step: o.Step = None,
+    count: o.Count = None,
+    name: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=o.NETWORK, help="Name of the checkpoint that is made. (default: what it is)"),
+    ] = None,
+    test_dataset: TestDatasetId = None,
+    architecture: o.Architecture = None,
+    normalization: o.Normalization = None,
+    method: o.Method = None,
+    epochs: o.Epochs = None,
+    start_from: StartFromId = None,
+    keep: o.Keep = None,
+    optimizer: o.Optimizer = None,
+    learning_rate: o.LearningRate = None,
+    momentum: o.Momentum = None,
+    weight_decay: o.WeightDecay = None,
+    clip_norm: o.ClipNorm = None,
+    schedule: o.Schedule = None,
+    lr_warmup: o.LrWarmup = None,
+    lr_step: o.LrStep = None,
+    lr_gamma: o.LrGamma = None,
+    lr_drop: o.LrDrop = None,
+    augmentation: o.Augmentation = None,
+    crop_size: o.CropSize = None,
+    precision: o.AnyPrecision = None,
+    memory_format: o.MemoryFormat = None,
+    forward_batch: o.ForwardBatch = None,
+    loader_processes: o.LoaderProcesses = None,
+) -> None:
+    """Submit a job and print its identifier. It is submitted once, however often the request has to be sent.
+
+    Where the queue has no room for it, the command tries again for 5 min.
+    """
+    flags = {
+        "priority": priority,
+        "deadline_seconds": deadline,
+        "preset": preset,
+        "checkpoint": checkpoint,
+        "dataset": dataset,
+        "sigma": sigma,
+        "seed": seed,
+        "batch_size": batch_size,
+        "evaluation": None if evaluation is None else {"name": evaluation.replace("-", "_")},
+        "sampling": sampling,
+        "radii": listed(radii),
+        "bound": bound,
+        "robust_weight": robust_weight,
+        "noise": noise,
+        "guarantee": guarantee,
+        "n0": n0,
+        "n": n,
+        "alpha": alpha,
+        "start": start,
+        "step": step,
+        "count": count,
+        "name": name,
+        "test_dataset": test_dataset,
+        "architecture": architecture,
+        "normalization": normalization,
+        "method": method,
+        "epochs": epochs,
+        "start_from": start_from,
+        "keep": keep,
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "clip_norm": clip_norm,
+        "schedule": schedule,
+        "lr_warmup": lr_warmup,
+        "lr_step": lr_step,
+        "lr_gamma": lr_gamma,
+        "lr_drop": lr_drop,
+        "augmentation": augmentation,
+        "crop_size": crop_size,
+        "precision": precision,
+        "memory_format": memory_format,
+        "forward_batch": forward_batch,
+        "loader_processes": loader_processes,
+    }
+    body = merged(kind, spec, flags, sets)
+    if "kind" not in body:
+        raise typer.BadParameter(
+            "expected --kind train, certify, predict, soft_labels, verify or evaluate, a SPEC with a kind, or a --preset"
+        )
+    with connect_patiently(server, api_key) as client:
+        if validate_only:
+            say(client.submit(body, validate_only=True).model_dump_json(indent=2))
+            return
+        job = client.submit(body)
+        say(job.id)
+        warn(job.info.warnings)
+        if wait:
+            with until_the_end(lambda: f"`radii watch {job.id}` shows it again"):
+                follow(job)
+            _finish(job)
+
+
+def status(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None, as_json: AsJson = False) -> None:
+    """Print how a job stands, and whether it waits because there is no worker."""
+    with connect(server, api_key) as client:
+        found = client.job(job)
+        say(found.info.model_dump_json(indent=2) if as_json else job_text(found.info) + waits_text(client, found))
+
+
+def watch(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) -> None:
+    """Show a job's progress until it ends. Exit code 0 where it succeeded, 1 where it did not, 3 where its end is not known.
+
+    A service that does not answer is asked again for 5 min.
+    """
+    with connect_patiently(server, api_key, reached=True) as client:
+        with until_the_end(lambda: f"`radii watch {job}` shows it again"):
+            found = client.job(job)
+            follow(found)
+        _finish(found)
+
+
+def events(
+    job: JobId,
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    after: Annotated[
+        int | None, typer.Option(min=0, help="Only what came after the event of this number. (default: all)")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what happens to a job, as it happens, until it ends: number, time, event. Exit code 3 where its end is not known.
+
+    A service that does not answer is asked again for 5 min.
+    """
+    last = after
+
+    def go_on() -> str:
+        return f"`radii events {job}{'' if last is None else f' --after {last}'}` goes on from here"
+
+    with connect_patiently(server, api_key, reached=True) as client, until_the_end(go_on):
+        for event in client.job(job).events(after):
+            more = " ".join(f"{name}={value}" for name, value in event.data.items())
+            line = f"{event.seq}  {event.created:%Y-%m-%d %H:%M:%S}  {event.type}  {more}".rstrip()
+            say(event.model_dump_json() if as_json else line)
+            sys.stdout.flush()
+            last = event.seq
+
+
+def cancel(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) -> None:
+    """Ask a job to stop. What it has done stays readable."""
+    with connect(server, api_key) as client:
+        say(job_text(client.job(job).cancel().info).splitlines()[0])
+
+
+def delete(
+    things: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID...",
+            help="Identifiers of jobs, data sets, checkpoints and unfinished uploads; names of uploads.",
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+) -> None:
+    """Delete jobs with their results, datasets, checkpoints and uploads, after asking; what active work needs is refused."""
+    with connect(server, api_key) as client:
+        if not yes:
+            deletion.confirm(client, things)
+        for thing in things:
+            client.delete(thing)
+            say(f"{thing} is deleted.")
+
+
+def jobs(
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many jobs.")] = 20,
+) -> None:
+    """List jobs, newest first."""
+    with connect(server, api_key) as client:
+        found = [job.info for job in islice(client.jobs(), limit)]
+    rows = [
+        [job.id, job.kind, job.state, f"{job.progress.done:,} of {job.progress.total:,} {job.progress.unit}",
+         f"{job.created.astimezone():%Y-%m-%d %H:%M:%S}"]
+        for job in found
+    ]  # fmt: skip
+    say(table(["job", "kind", "state", "progress", "submitted"], rows) if rows else "There are no jobs.")
+
+
+def _finish(job: Any) -> None:
+    """Says how the job ended, and ends with its exit code."""
+    note(job_text(job.info))
+    if job.state != "succeeded":
+        raise typer.Exit(1)

@@ -1,0 +1,221 @@
+"""``radii plan``: what a certification would take and bring, by procedure, before anything is certified.
+
+It looks at some inputs with noise of its own (another stream than any certification draws from, so that what is decided here
+is decided by votes that bound nothing), measures how fast the model runs, and follows each procedure's own rules.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from radii.rs_core.errors import InvalidSpec
+from radii.service.cli import options as o
+from radii.service.cli.specs import listed, spec_of
+from radii.service.console import note, say, table
+from radii.service.local.flag_checks import check_flags
+
+if TYPE_CHECKING:
+    from radii.rs_core.certify.forecast import Seen
+    from radii.rs_core.certify.procedure import Procedure
+    from radii.rs_core.specs.jobs import CertifySpec
+
+VOTES = 500
+LOOKED_AT = 20
+SAMPLINGS = ("fixed", "pilot", "anytime", "at_radii")
+LARGEST = 100_000_000
+
+
+def plan(
+    spec: o.SpecFile = None,
+    checkpoint: o.Checkpoint = None,
+    dataset: o.Dataset = None,
+    sigma: o.Sigma = None,
+    radii: o.Radii = None,
+    bound: o.Bound = None,
+    noise: o.Noise = None,
+    guarantee: o.Guarantee = None,
+    n0: o.N0 = None,
+    n: o.N = None,
+    alpha: o.Alpha = None,
+    precision: o.SamplePrecision = None,
+    start: o.Start = None,
+    step: o.Step = None,
+    count: o.Count = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=1, help="Time that there is: shows the largest n that fits, by procedure. (default: n as it is)"
+        ),
+    ] = None,
+    look_at: Annotated[int, typer.Option(min=1, help="Inputs to look at, evenly spaced.")] = LOOKED_AT,
+    architecture: o.KnownArchitecture = None,
+    normalization: o.KnownNormalization = None,
+    device: o.Device = "auto",
+    threads: o.Threads = None,
+) -> None:
+    """Show samples, time and expected radius of a certification by each procedure, and certify nothing."""
+    flags = {
+        "checkpoint": checkpoint,
+        "dataset": dataset,
+        "sigma": sigma,
+        "bound": bound,
+        "noise": noise,
+        "guarantee": guarantee,
+        "n0": n0,
+        "n": n,
+        "alpha": alpha,
+        "precision": precision,
+        "start": start,
+        "step": step,
+        "count": count,
+    }
+    from radii.rs_core.specs.jobs import CertifySpec
+
+    asked = spec_of(CertifySpec, spec, flags)
+    hints = {"architecture": architecture, "normalization": normalization}
+    look = _looked(asked, look_at, hints=hints, device=device, threads=threads)
+    say(_text(look, asked, listed(radii) or list(asked.radii or ()), seconds))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What was seen: the votes of inputs, whether their classes are the labels, the model's rate and number of classes, and
+    what is implausible about the answers."""
+
+    sigma: float
+    inputs: int
+    seen: "Sequence[Sequence[Seen]]"
+    correct: Sequence[bool]
+    rate: float
+    classes: int
+    implausible: Sequence[str]
+
+
+def _looked(
+    spec: "CertifySpec", inputs: int, *, hints: dict[str, str | None], device: str, threads: int | None
+) -> Look:
+    check_flags(device=device, hints=hints, checkpoint=spec.checkpoint)
+    import torch
+
+    from radii.rs_core.certify import engine
+    from radii.rs_core.certify.autotune import measured, tune
+    from radii.rs_core.certify.certificates import Prediction, argmax
+    from radii.rs_core.certify.forecast import Seen
+    from radii.rs_core.certify.sampler import Sampler
+    from radii.rs_core.checkpoints.checkpoint import check_fits
+    from radii.rs_core.noise.streams import Stage
+    from radii.rs_core.results.plausibility import implausible, outcome_of
+    from radii.service.local.architecture_plugins import use_registered
+    from radii.service.local.certify import chosen_of, load_checkpoint, resolved
+    from radii.service.local.datasets import loaded
+    from radii.worker.tasks.environment import configure, resolve_device
+
+    use_registered()
+    data = loaded(spec.dataset)
+    model, info = load_checkpoint(Path(spec.checkpoint), hints)
+    check_fits(info, data)
+    spec, chosen = resolved(spec, info), chosen_of(spec, data)
+    assert spec.sigma is not None
+    configure({"threads": threads or torch.get_num_threads()})
+    place = resolve_device(device)
+    model = model.to(place)
+    note(f"Looking at {min(inputs, len(chosen))} inputs, {VOTES} votes each.")
+    image = data.image(chosen[0]).to(place)
+    way = tune(
+        measured(model, image, data.num_classes, precision=spec.precision),
+        samples=LARGEST,
+        device=place.type,
+        may_compile=False,
+    )
+    some = chosen[:: max(1, len(chosen) // inputs)][:inputs]
+    sampler = Sampler(
+        model, spec.sigma, data.num_classes, batch_size=way.batch_size, precision=spec.precision, noise=spec.noise
+    )
+    given = ((index, data.image(index), int(data.labels[index])) for index in some)
+    votes = engine.predict(sampler, given, n=VOTES, alpha=0.5, stage=Stage.PLANNING)
+    rows = [replace(row, prediction=argmax(row.counts)) for row in votes if isinstance(row, Prediction)]
+    return Look(
+        sigma=spec.sigma,
+        inputs=len(chosen),
+        seen=[Seen.likely(row.counts, row.prediction) for row in rows],
+        correct=[row.correct for row in rows],
+        rate=way.rate,
+        classes=data.num_classes,
+        implausible=implausible(outcome_of(rows)),
+    )
+
+
+def _text(look: Look, spec: "CertifySpec", radii: list[float], seconds: float | None) -> str:
+    asked = radii or [round(multiple * look.sigma, 4) for multiple in (0.5, 1.0, 1.5)]
+    rows, refused, planned = [], [], []
+    for sampling in SAMPLINGS:
+        try:
+            procedure = _fitting(look, _procedure(look, spec, sampling, asked), seconds)
+            rows.append([sampling, *_row(look, procedure, seconds)])
+            planned.append(procedure)
+        except InvalidSpec as error:
+            rows.append([sampling, *["–"] * 5])
+            refused.append(f"No {sampling}: expected {error.expected}, got {error.got}.")
+    shown = table(["sampling", "n", "samples an input", "time", "cap", "expected ACR"], rows)
+    head = f"{look.inputs:,} inputs at sigma {look.sigma:g}; {look.rate:,.0f} noise samples a second on this machine."
+    radii_shown = ", ".join(f"{radius:g}" for radius in asked)
+    settled = [f"at_radii settles the radii {radii_shown}; its ACR is a lower bound, stopped early."]
+    tail = "Expected from the votes that were looked at; a long job is compiled and may be faster."
+    last = " ".join([*(settled if rows[-1][1] != "–" else []), tail])
+    sentences = [*_warnings(look, [one for one in planned if one is not None]), *refused, last]
+    return "\n\n".join([head, shown, *(textwrap.fill(sentence, 100) for sentence in sentences)])
+
+
+def _warnings(look: Look, planned: "Sequence[Procedure]") -> list[str]:
+    """Of procedures that cannot certify any input, and of implausible answers to the inputs that were looked at."""
+    from radii.rs_core.results.plausibility import cannot_certify
+
+    named: dict[str, list[str]] = {}
+    for procedure in planned:
+        if (said := cannot_certify(procedure, look.classes)) is not None:
+            named.setdefault(said, []).append(procedure.sampling)
+    few = [f"Warning ({', '.join(samplings)}): {said}" for said, samplings in named.items()]
+    return [*few, *(f"Warning (the {len(look.seen):,} inputs looked at): {said}" for said in look.implausible)]
+
+
+def _procedure(look: Look, spec: "CertifySpec", sampling: Any, radii: list[float]) -> "Procedure":
+    """Raises :class:`InvalidSpec` where the bound does not go with the sampling, or the radii are out of reach."""
+    from radii.rs_core.certify.procedure import procedure_of
+
+    if spec.bound == "mixed":
+        raise InvalidSpec(expected="the one_sided or two_class bound to plan with", got="mixed", where="bound")
+    if spec.bound != "one_sided" and sampling in ("at_radii", "anytime"):
+        raise InvalidSpec(expected="the one_sided bound with it", got=spec.bound, where="bound")
+    chosen = {"sampling": sampling, "radii": tuple(radii) if sampling == "at_radii" else None, "sigma": look.sigma}
+    return procedure_of(replace(spec, **chosen), inputs=look.inputs)
+
+
+def _fitting(look: Look, procedure: "Procedure", seconds: float | None) -> "Procedure | None":
+    """With the largest n that fits into the time, where there is a limit; None where none does."""
+    from radii.rs_core.certify.forecast import averaged, largest
+
+    if seconds is None:
+        return procedure
+    most = seconds * look.rate / look.inputs
+    return largest(procedure, lambda tried: averaged(tried, look.seen, look.correct)[0], most)
+
+
+def _row(look: Look, procedure: "Procedure | None", seconds: float | None) -> list[str]:
+    from radii.rs_core.certify.forecast import averaged
+    from radii.rs_core.results.tsv import rounded_down
+
+    if procedure is None:
+        return ["–", "–", f"more than {_duration(seconds or 0.0)}", "–", "–"]
+    samples, acr = averaged(procedure, look.seen, look.correct)
+    cells = [f"{procedure.n:,}", f"{samples:,.0f}", _duration(samples * look.inputs / look.rate)]
+    return [*cells, rounded_down(procedure.cap, 4), rounded_down(acr, 3)]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"

@@ -1,0 +1,162 @@
+"""A local evaluation: model and data from files, ``radii.rs_core.evaluate`` over them, what is found into files as it comes."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from radii.service.console import CommandError, bar, note, say, stoppable, warn
+from radii.service.local import results as files
+from radii.service.local.architecture_plugins import use_registered
+from radii.service.local.certify import chosen_of, comparable, execution_of, load_checkpoint, resolved, sha256_of
+from radii.service.local.flag_checks import check_flags
+
+if TYPE_CHECKING:
+    from radii.rs_core.certify.certificates import Certificate
+    from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
+    from radii.rs_core.data.dataset import Dataset
+    from radii.rs_core.models.base_classifier import BaseClassifier
+    from radii.rs_core.specs.jobs import Attack, EvaluateSpec
+
+
+def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]) -> None:
+    """Evaluates the chosen inputs that have no row in ``out`` yet, then prints what they come to."""
+    check_flags(device=device, hints=hints, checkpoint=spec.checkpoint)
+    from radii.rs_core.checkpoints.checkpoint import check_fits
+    from radii.rs_core.data.corruption_info import to_json
+    from radii.rs_core.data.dataset_file import content_hash
+    from radii.rs_core.evaluate.registry import EVALUATIONS
+    from radii.rs_core.reports.evaluation import require_shared_inputs, summarize
+    from radii.rs_core.reports.evaluation_text import format_table, row_lines
+    from radii.rs_core.results.photographs import Photographs
+    from radii.rs_core.results.plausibility import too_few_samples
+    from radii.service.local.datasets import loaded
+    from radii.worker.tasks.environment import configure, provenance, resolve_device
+
+    use_registered()
+    certificates = certificates_of(spec)
+    data = loaded(spec.dataset)
+    model, info = load_checkpoint(Path(spec.checkpoint), hints)
+    check_fits(info, data)
+    if EVALUATIONS[spec.evaluation.name].noisy:
+        spec = resolved(spec, info)
+    chosen = chosen_of(spec, data)
+    warn(too_few_samples(spec, len(chosen), data.num_classes))
+    place = resolve_device(device)
+    execution = execution_of(spec, files.read_run(out), place, threads)
+    configure(execution)
+    identity = {
+        "spec": comparable(spec),
+        "checkpoint": sha256_of(Path(spec.checkpoint)),
+        "dataset": content_hash(data),
+        "execution": execution,
+        "files": {"checkpoint": spec.checkpoint, "dataset": spec.dataset, "certificates": _file_of(spec)},
+        "robust_weight": _weight(spec, info),
+        "inputs": len(chosen),
+        "count": len(data),
+        "corrupted": None if data.corrupted is None else to_json(data.corrupted),
+        "class_names": list(data.class_names),
+        "provenance": provenance(place),
+    }
+    if certificates is not None:
+        path = Path(str(getattr(spec.evaluation, "certificates", "")))
+        check_certificates(path, certificates, spec, identity)
+        require_shared_inputs(chosen, certificates, str(path), "--certificates")
+    with files.opened(out, identity, partial(row_lines, separator="\t")) as results:
+        _measure(spec, model.to(place), data, chosen, execution, results)
+        done: list[Any] = results.done
+    shown = None if data.corrupted is None else Photographs(data.corrupted.starts, chosen)
+    report = summarize(done, spec, total=len(chosen), certificates=certificates, photographs=shown)
+    say(format_table(report).rstrip())
+    note(f"Results are in {out}, with all votes in {files.sidecar(out, '.ndjson')}.")
+
+
+def certificates_of(spec: "EvaluateSpec") -> "dict[int, Certificate] | None":
+    """The certificates that an attack is to be held against, by index, out of their file."""
+    path = getattr(spec.evaluation, "certificates", None)
+    return None if path is None else certificates_in(Path(path))
+
+
+def _file_of(spec: "EvaluateSpec") -> str | None:
+    path = getattr(spec.evaluation, "certificates", None)
+    return None if path is None else str(Path(path).resolve())
+
+
+def _weight(spec: "EvaluateSpec", info: "CheckpointInfo") -> float | None:
+    """Of the robust classifier, where a mix is attacked as one."""
+    from radii.rs_core.specs.composition import Mixed, mixed_weight
+
+    if getattr(spec.evaluation, "target", None) != "mix":
+        return None
+    mixed = info.composition if isinstance(info.composition, Mixed) else None
+    composition = {} if mixed is None else {"kind": mixed.kind, "robust_weight": mixed.robust_weight}
+    asked = getattr(spec.evaluation, "robust_weight", None)
+    return mixed_weight(asked, composition, spec.checkpoint, "target = mix", "evaluation.target")
+
+
+def certificates_in(path: Path) -> "dict[int, Certificate]":
+    """Those of a run of ``radii certify``, by index."""
+    from radii.rs_core.certify.certificates import Certificate
+    from radii.rs_core.results.ndjson import read_ndjson
+
+    evidence = path.with_suffix(".ndjson")
+    if not evidence.exists():
+        raise CommandError(
+            f"Expected results of `radii certify` as --certificates, the TSV with the .ndjson beside it; there is no {evidence}."
+        )
+    records = read_ndjson(evidence)
+    if not isinstance(records[0], Certificate):
+        raise CommandError(
+            f"Expected results of `radii certify` as --certificates, got those of something else in {path}."
+        )
+    return {row.index: row for row in records if isinstance(row, Certificate)}
+
+
+def check_certificates(
+    path: Path, certificates: "Mapping[int, Certificate]", spec: "EvaluateSpec", identity: Mapping[str, Any]
+) -> None:
+    """Refuses certificates of another noise level or classifier and, as far as a file beside them says, of another model or
+    data set."""
+    from radii.rs_core.reports.evaluation import require_same_classifier
+    from radii.rs_core.reports.procedure_text import made
+
+    known = files.read_run(path) or {}
+    for name in ("checkpoint", "dataset"):
+        if known.get(name, identity[name]) != identity[name]:
+            raise CommandError(f"Expected certificates of the same {name}, got those of another one in {path}.")
+    other = {row.sigma for row in certificates.values()} - {spec.sigma}
+    if other:
+        raise CommandError(
+            f"Expected certificates of sigma = {spec.sigma:g}, got {', '.join(f'{one:g}' for one in other)}."
+        )
+    composition = {"robust_weight": identity.get("robust_weight")}
+    how = made(list(certificates.values()))
+    require_same_classifier(cast("Attack", spec.evaluation), composition, how, str(path), "--certificates")
+
+
+def _measure(
+    spec: "EvaluateSpec",
+    model: "BaseClassifier",
+    data: "Dataset",
+    chosen: range,
+    execution: Mapping[str, Any],
+    results: files.Results,
+) -> None:
+    from radii.rs_core.evaluate.records import Working
+    from radii.rs_core.evaluate.runner import evaluated
+    from radii.rs_core.evaluate.targets import subject_of
+    from radii.rs_core.specs.jobs import DEFAULT_BATCH
+
+    subject = subject_of(model, spec, data.num_classes, batch_size=execution["batch_size"] or DEFAULT_BATCH)
+    left: Iterator[Any] = (
+        (index, data.image(index), int(data.labels[index])) for index in chosen if index not in results.indices
+    )
+    if results.indices:
+        note(f"Going on: {len(results.indices):,} of {len(chosen):,} inputs have their result.")
+    stopped = "Stopped after {:,} of {:,} inputs; the same command goes on from there."
+    full = "The device's memory is full: give a smaller --batch-size and another --out."
+    with stoppable(lambda: stopped.format(len(results.done), len(chosen)), full), bar("evaluate") as progress:
+        for record in evaluated(subject, left, spec.evaluation):
+            if not isinstance(record, Working):
+                results.add(record)
+            progress.show(len(results.done), len(chosen))

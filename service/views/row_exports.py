@@ -1,0 +1,117 @@
+"""Results as files: CSV, the field's TSV, and one JSON object per line; constant memory, however many rows and classes there
+are.
+
+Rows are read in batches, each in a session of its own, so that a slow download holds no connection.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from radii.rs_core.certify.certificates import Certificate, Prediction
+from radii.rs_core.evaluate.records import Evaluated
+from radii.rs_core.reports.evaluation_text import row_lines
+from radii.rs_core.results.csv_text import csv_text
+from radii.rs_core.results.tsv import tsv_lines
+from radii.service.views import resource_views
+from radii.worker.store import evaluations as evaluation_rows
+from radii.worker.store import results
+from radii.worker.store.database import Database
+from radii.worker.store.result_rows import by_numbers
+
+Record = TypeVar("Record", Certificate, Prediction, Evaluated)
+
+PIECE = 2**16
+CERTIFICATE_COLUMNS = (
+    *("index", "label", "prediction", "correct", "radius", "p_lower", "p_upper", "counts0", "counts"),
+    *(
+        "standard",
+        "robust_weight",
+        "n0",
+        "n",
+        "sigma",
+        "alpha",
+        "seed",
+        "sampling",
+        "radii",
+        "bound",
+        "noise",
+        "precision",
+        "seconds",
+        "batch_size",
+        "error",
+    ),
+)
+PREDICTION_COLUMNS = (
+    *("index", "label", "prediction", "correct", "p_value", "counts"),
+    *("n", "sigma", "alpha", "seed", "seconds", "batch_size", "error"),
+)
+MEDIA_TYPES = {"csv": "text/csv", "tsv": "text/tab-separated-values", "ndjson": "application/x-ndjson"}
+
+
+def certificates(database: Database, job_id: str, format: str) -> Iterator[str]:
+    """A job's certificates as the pieces of a file; in CSV and TSV an abstention is -1."""
+    rows = _rows(database, job_id, results.certificates)
+    if format == "tsv":
+        return _pieces(tsv_lines(rows))
+    if format == "csv":
+        return _pieces(_csv_lines(rows, CERTIFICATE_COLUMNS))
+    return _pieces(_json_lines(rows, resource_views.certificate))
+
+
+def predictions(database: Database, job_id: str, format: str) -> Iterator[str]:
+    """A job's predictions as the pieces of a file."""
+    rows = _rows(database, job_id, results.predictions)
+    if format == "csv":
+        return _pieces(_csv_lines(rows, PREDICTION_COLUMNS))
+    return _pieces(_json_lines(rows, resource_views.prediction))
+
+
+def evaluations(database: Database, job_id: str, format: str) -> Iterator[str]:
+    """What an evaluate job has found as the pieces of a file."""
+    rows = _rows(database, job_id, evaluation_rows.read)
+    if format == "csv":
+        return _pieces(row_lines(rows))
+    return _pieces(_json_lines(rows, resource_views.evaluated))
+
+
+def _rows(database: Database, job_id: str, read: Callable[..., Iterator[Record]]) -> Iterator[Record]:
+    after = -1
+    while True:
+        with database.read() as session:
+            batch = next(by_numbers(read(session, job_id, after=after)), [])
+        yield from batch
+        if not batch:
+            return
+        after = batch[-1].index
+
+
+def _csv_lines(rows: Iterable[Record], columns: tuple[str, ...]) -> Iterator[str]:
+    yield csv_text([columns])
+    for row in rows:
+        yield csv_text([[_cell(getattr(row, column)) for column in columns]])
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return int(value) if isinstance(value, bool) else value
+
+
+def _json_lines(rows: Iterable[Record], view: Callable[[Record], BaseModel]) -> Iterator[str]:
+    for row in rows:
+        yield view(row).model_dump_json() + "\n"
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    """The same text in fewer parts, since each part is a hop between threads."""
+    held: list[str] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if size >= PIECE:
+            yield "".join(held)
+            held, size = [], 0
+    yield "".join(held)

@@ -1,0 +1,95 @@
+"""The bell: a Celery worker that is idle begins at once when it rings, and does not need it to find work."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from tests_support import processes, servers, things
+
+from radii.worker.loop import REFUSED
+from radii.worker.queue import broker
+from radii.worker.settings import Settings
+from radii.worker.store.database import Database
+from radii.worker.store.models.tables import Job, Worker
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture
+def database_url(postgres: servers.Postgres, migrated_name: str) -> Iterator[str]:
+    with postgres.database(migrated_name) as url:
+        yield url
+
+
+def _settings(tmp_path: Path, url: str, redis_url: str, **changes: float) -> Settings:
+    queue = f"radii-test-{secrets.token_hex(4)}"
+    fields = {"data": tmp_path, "database_url": url, "broker_url": redis_url, "queue": queue, "threads": 1}
+    return Settings(**fields | {"commit": 0.1} | changes)  # type: ignore[arg-type]
+
+
+def _submit(database: Database, settings: Settings) -> str:
+    tenant_id = things.tenant(database)
+    body = {
+        "kind": "certify",
+        "dataset": things.dataset(database, settings.blobs, tenant_id),
+        "checkpoint": things.checkpoint_of(database, settings.blobs, tenant_id),
+        "inputs": {"count": 2},
+        "n": 100,
+    }
+    return things.submit(database, tenant_id, body)
+
+
+def _begun(database: Database, job_id: str) -> bool:
+    with database.read() as session:
+        return session.get_one(Job, job_id).started is not None
+
+
+def _seen(database: Database) -> bool:
+    with database.read() as session:
+        return session.query(Worker).count() > 0
+
+
+def test_an_idle_worker_begins_when_the_bell_rings(
+    database: Database, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    settings = _settings(tmp_path, database_url, redis_url, sweep=600.0, look=600.0)
+    with processes.fleet(settings, "radii.worker.celery_worker", 1):
+        processes.until(lambda: _seen(database), 60, "the worker is there")
+        time.sleep(2.0)  # it has connected to the broker by then
+        job_id = _submit(database, settings)
+        time.sleep(1.0)
+        assert not _begun(database, job_id), "without a bell, and its timer far off, it does not know"
+        broker.ring(settings)
+        processes.until(lambda: processes.ended(database, job_id), 30, "the job ends")
+
+
+def test_a_bell_that_was_lost_costs_one_look(
+    database: Database, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    settings = _settings(tmp_path, database_url, redis_url, sweep=0.5, look=0.5)
+    with processes.fleet(settings, "radii.worker.celery_worker", 1):
+        processes.until(lambda: _seen(database), 60, "the worker is there")
+        job_id = _submit(database, settings)
+        processes.until(lambda: processes.ended(database, job_id), 30, "the job ends")
+
+
+def test_a_worker_whose_schema_is_changed_ends_and_is_not_to_be_started_again(
+    database: Database, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """Else it would go on taking bells that others need, and keep its device."""
+    settings = _settings(tmp_path, database_url, redis_url, sweep=0.5, look=0.5)
+    with processes.fleet(settings, "radii.worker.celery_worker", 1) as fleet:
+        processes.until(lambda: _seen(database), 60, "the worker is there")
+        with database.engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        processes.until(lambda: fleet.processes[0].poll() is not None, 60, "the worker ends")
+        assert fleet.processes[0].returncode == REFUSED
+
+
+def test_a_broker_that_is_away_is_no_error_for_whoever_rings(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    broker.ring(_settings(tmp_path, "sqlite://", f"redis://127.0.0.1:{servers.free_port()}/0"))
+    assert time.monotonic() - begun < 2, "somebody waits for the answer to a submission"

@@ -1,0 +1,37 @@
+"""What ends a child whose lease is not renewed, though the loop that should see to it waits for something itself."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from radii.worker.child.handle import Child
+
+STEPS = 20
+
+
+class Fuse:
+    """Kills the child once ``seconds`` have gone by since ``renewed()``, in a thread of its own.
+
+    A database that hangs neither answers nor refuses: the loop stays inside a call of its driver, and others take over a
+    shard whose child still has the device.
+    """
+
+    def __init__(self, child: Child, seconds: float, renewed: Callable[[], float]) -> None:
+        self._child, self._seconds, self._renewed = child, seconds, renewed
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.blown = False
+
+    def __enter__(self) -> "Fuse":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+
+    def _watch(self) -> None:
+        while not self._done.wait(self._seconds / STEPS):
+            if time.monotonic() - self._renewed() > self._seconds:
+                self.blown = True
+                self._child.kill()
+                return
