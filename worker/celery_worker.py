@@ -1,7 +1,7 @@
 """A worker that a broker calls: a Celery process with one slot in a thread of its own.
 
 It prefetches nothing, and looks for ready shards by a timer as well, so that a deaf connection to the broker costs
-seconds. The counterpart without a broker is ``local``.
+seconds. The counterpart without a broker is ``embedded``.
 """
 
 import logging
@@ -44,6 +44,7 @@ def run_worker(settings: Settings) -> None:
     signals.worker_shutting_down.connect(lambda **_: slot.stop.set(), weak=False)
     # Not when the worker is ready: it never is while the broker is away, and there is work all the same.
     threading.Thread(target=_look_around, args=(slot, turn, rounds), daemon=True).start()
+    signal.signal(signal.SIGTERM, _end_before_celery_handles_signals)
     try:
         with Sweeping(settings):
             celery.worker_main(
@@ -63,6 +64,11 @@ def run_worker(settings: Settings) -> None:
             end(slot)
         if rounds.refused is not None:
             raise rounds.refused
+
+
+def _end_before_celery_handles_signals(*_: object) -> None:
+    """Ends the process in order while Celery is still starting; Celery installs its own handler later."""
+    raise SystemExit(0)
 
 
 def _work(slot: Slot, turn: Any) -> None:

@@ -1,6 +1,9 @@
 """The bell: a Celery worker that is idle begins at once when it rings, and does not need it to find work."""
 
+import os
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ from tests_support import processes, servers, things
 from radii.worker.loop import REFUSED
 from radii.worker.queue import broker
 from radii.worker.settings import Settings
+from radii.worker.settings_environment import variables
 from radii.worker.store.database import Database
 from radii.worker.store.models.tables import Job, Worker
 
@@ -87,6 +91,27 @@ def test_a_worker_whose_schema_is_changed_ends_and_is_not_to_be_started_again(
             connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         processes.until(lambda: fleet.processes[0].poll() is not None, 60, "the worker ends")
         assert fleet.processes[0].returncode == REFUSED
+
+
+def test_a_worker_whose_schema_is_changed_while_celery_starts_ends_in_the_same_way(
+    database: Database, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """Celery handles signals only once it has started; here it never does."""
+    settings = _settings(tmp_path, database_url, redis_url, sweep=0.5, look=0.5)
+    code = (
+        "import time; from celery import Celery; Celery.worker_main = lambda *_: time.sleep(300)\n"
+        "from radii.worker import celery_worker; celery_worker.main()"
+    )
+    worker = subprocess.Popen([sys.executable, "-P", "-c", code], env=os.environ | variables(settings))
+    try:
+        processes.until(lambda: _seen(database), 60, "the worker is there")
+        with database.engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        processes.until(lambda: worker.poll() is not None, 60, "the worker ends")
+        assert worker.returncode == REFUSED
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 def test_a_broker_that_is_away_is_no_error_for_whoever_rings(tmp_path: Path) -> None:
