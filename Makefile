@@ -42,7 +42,7 @@ durability: .venv/ready ## prove that jobs survive (about two hours; ONLY=3: one
 		$(if $(QUICK),--quick,$(if $(MUTATE),--mutations,$(if $(SHIPPED),--shipped)) --out benchmarks/results/durability.jsonl)
 
 bench: .venv/ready ## the measurements of benchmarks/, the short ones
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[worker,dev,bench]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev,bench]'
 	@for script in $$(grep -l -- '"--quick"' benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
 
 migrate: .venv/ready ## bring the database of RADII_DATABASE_URL to this version's schema
@@ -58,6 +58,6 @@ clean: ## remove what the other targets made, the virtual environment included
 	@test -n "$(PYTHON)" || { echo "radii needs Python 3.11 or newer; set PYTHON to one" >&2; exit 1; }
 	@echo "Building .venv with $(PYTHON) (about a minute and a half)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[worker,attacks,corruptions,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps imagecorruptions-imaug
 	@touch $@

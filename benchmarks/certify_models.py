@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.checkpoints import checkpoint
@@ -25,6 +24,7 @@ from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.data.load import load
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.results import ndjson
+from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.jobs import CertifySpec, Selection, TrainSpec
 from radii.rs_core.training.loop import Trained as Finished
 from radii.rs_core.training.loop import train

@@ -30,10 +30,10 @@ import httpx
 import numpy as np
 import shown
 from PIL import Image
-from sklearn.datasets import load_digits
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
+from radii.rs_core.data.builtin import digit_pixels
 from radii.rs_core.data.json_pixels import read_lists
 from radii.service.client.client import Client
 from radii.service.demo import service_in
@@ -172,7 +172,7 @@ def _models(client: Client, count: int = MODELS) -> tuple[list[str], Any]:
 
 
 def _pixels(number: int) -> np.ndarray[Any, Any]:
-    return np.round(load_digits().images[START + number] * 255 / 16).astype(np.uint8)
+    return np.round(digit_pixels()[0][START + number] * 255.0 / 16).astype(np.uint8)
 
 
 def _png(number: int) -> bytes:

@@ -1,7 +1,7 @@
 """The main job, end to end, as a user does it: ``python -m radii.service.demo [--out FOLDER]``.
 
 Starts a service in its embedded mode (SQLite, local workers, no broker) in a scratch folder on a free loopback port, and
-through REST uploads scikit-learn's handwritten digits, trains a small network under Gaussian noise, certifies held-out
+through REST uploads handwritten digits, trains a small network under Gaussian noise, certifies held-out
 images, and leaves the report in a folder. Everything that it started has ended when it ends.
 """
 
@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits
 
+from radii.rs_core.data.builtin import digits
 from radii.rs_core.reports.certification import summarize
 from radii.rs_core.reports.certification_text import format_table
 from radii.service.cli.transfer import RESULTS
@@ -91,11 +91,10 @@ def _fetch(job: Job, out: Path) -> None:
 
 def _export_digits(folder: Path) -> tuple[Path, Path]:
     """The digits as two npz files, for training and held out; grey values 0 to 16, over 16."""
-    bunch = load_digits()
-    images, labels = (bunch.images / 16).astype(np.float32), bunch.target.astype(np.int64)
+    data = digits()
     files = folder / "digits-train.npz", folder / "digits-test.npz"
     for file, part in zip(files, (slice(TRAINING_IMAGES), slice(TRAINING_IMAGES, None)), strict=True):
-        np.savez(file, images=images[part], labels=labels[part])
+        np.savez(file, images=data.images[part, 0], labels=data.labels[part])
     return files
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from radii.rs_core.certify.certificates import UNKNOWN_LABEL, Certificate, Prediction
 from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.results.records import UNKNOWN_LABEL, Certificate, Prediction
 from radii.rs_core.specs.jobs import DEFAULT_BATCH
 from radii.worker import audits
 from radii.worker.settings import Settings

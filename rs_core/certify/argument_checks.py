@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from radii.rs_core.certify.certificates import UNKNOWN_LABEL, Certificate, Prediction
 from radii.rs_core.data.image_checks import check_images
 from radii.rs_core.errors import InvalidImages, InvalidSpec
+from radii.rs_core.results.records import UNKNOWN_LABEL, Certificate, Prediction
 from radii.rs_core.specs.jobs import MAX_SEED
 
 Images: TypeAlias = Tensor | NDArray[Any]

@@ -6,10 +6,10 @@ from dataclasses import replace
 from torch import Tensor
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.certify.engine import Input, Progress
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.results.records import Certificate
 
 
 def redraw(

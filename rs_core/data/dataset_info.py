@@ -23,11 +23,10 @@ from radii.rs_core.data.ignored_files import Skipped
 from radii.rs_core.data.memmap import Joined
 from radii.rs_core.errors import InvalidDataset
 from radii.rs_core.exception_text import first_line
+from radii.rs_core.specs.fields import UNKNOWN_LABEL as UNKNOWN_LABEL
 
 Shape = tuple[int, int, int]
 
-UNKNOWN_LABEL = -1
-"""Of an image that came without one."""
 MAX_IMAGES = 10_000_000
 MAX_BYTES = 16 * 2**30
 """Of all images together, unpacked, where nobody set another limit."""

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.certificates import Certificate, Prediction
 from radii.rs_core.certify.mixed_inputs import standard_of
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
@@ -22,6 +21,7 @@ from radii.rs_core.evaluate.records import Evaluated, Found, Working
 from radii.rs_core.models.mixed import MixedClassifier
 from radii.rs_core.models.training_forward import training_forward
 from radii.rs_core.noise.streams import Stage, draw, generator
+from radii.rs_core.results.records import Certificate, Prediction
 
 SECONDS_BETWEEN_SIGNS = 1.0
 SELECTION = 100

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.errors import InvalidResults
 from radii.rs_core.noise.discrete_distribution import neglected
@@ -28,6 +27,7 @@ from radii.rs_core.results.aggregate import CONFIDENCE, Columns, CurvePoint, col
 from radii.rs_core.results.digest import Digest, Sample, by_photograph, digest_of_columns, shown_in
 from radii.rs_core.results.photographs import Photographs, Sizes, Unit
 from radii.rs_core.results.plausibility import Outcome, cannot_certify, implausible
+from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.fields import Bound, Noise, Precision, Sampling
 
 Number = TypeVar("Number", int, float)

@@ -24,6 +24,8 @@ def refused(where: str, expected: str, got: object) -> PydanticCustomError:
     return PydanticCustomError("refused", "{expected}", {"where": where, "expected": expected, "got": str(got)})
 
 
+UNKNOWN_LABEL = -1
+"""Label of an image whose class is not known; such an image is never correct."""
 MAX_SAMPLES = 100_000_000
 MAX_COPIES = 1_024
 MAX_ATTACK_STEPS = 1_000

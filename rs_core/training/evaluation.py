@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.data.dataset import Dataset
@@ -19,6 +18,7 @@ from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.noise.streams import Stage, generator
 from radii.rs_core.out_of_memory import network_failures
 from radii.rs_core.results.aggregate import default_radii, tally
+from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.jobs import DEFAULT_BATCH, PeriodicCertification, TrainSpec
 
 TEST_BATCH = 500

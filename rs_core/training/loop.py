@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.data.loader import batches
 from radii.rs_core.errors import Mismatch, TrainingDiverged
@@ -29,6 +28,7 @@ from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.models.training_forward import training_forward
 from radii.rs_core.noise.streams import Stage, generator, layer_randomness
 from radii.rs_core.out_of_memory import network_failures
+from radii.rs_core.results.records import Certificate
 from radii.rs_core.soft_labels.labels import SoftLabels
 from radii.rs_core.specs.jobs import TrainSpec
 from radii.rs_core.training import evaluation, model_selection, snapshots

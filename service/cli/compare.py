@@ -123,10 +123,10 @@ def _of_file(name: str, path: Path, repeating: int | None) -> "Run":
         raise CommandError(f"There is no file {str(path)!r}, and the identifier of a job begins with {JOB}.")
     rows: Any
     rows, run = read(path)
-    from radii.rs_core.certify.certificates import Certificate
     from radii.rs_core.comparisons.alignment import run_of
     from radii.rs_core.comparisons.runs import run_of_certificates
     from radii.rs_core.reports.certification_of_spec import spec_of_run
+    from radii.rs_core.results.records import Certificate
 
     if not isinstance(rows[0], Certificate):
         raise CommandError(f"The file {path} holds predictions, which have no radii to compare.")

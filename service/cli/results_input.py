@@ -14,8 +14,8 @@ from radii.service.local.results import read_run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from radii.rs_core.certify.certificates import Certificate, Prediction
     from radii.rs_core.evaluate.records import Evaluated
+    from radii.rs_core.results.records import Certificate, Prediction
 
     Rows = list[Certificate] | list[Prediction] | list[Evaluated]
 

@@ -12,11 +12,11 @@ from radii.service.local import results as files
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from radii.rs_core.certify.certificates import Certificate, Prediction
     from radii.rs_core.certify.engine import Input, Progress
     from radii.rs_core.certify.mixed_inputs import Standard
     from radii.rs_core.certify.sampler import Sampler
     from radii.rs_core.data.dataset import Dataset
+    from radii.rs_core.results.records import Certificate, Prediction
     from radii.rs_core.specs.jobs import CertifySpec, PredictSpec
 
     Spec = CertifySpec | PredictSpec
@@ -82,9 +82,9 @@ class Left:
 
     def _unfinished(self) -> "list[Progress]":
         """The votes that there are of inputs that are not finished."""
-        from radii.rs_core.certify.certificates import Certificate
         from radii.rs_core.certify.engine import Progress
         from radii.rs_core.certify.sampler import Votes
+        from radii.rs_core.results.records import Certificate
 
         found = {}
         for record in self.results.done:

@@ -17,8 +17,8 @@ from radii.rs_core.results import ndjson as records
 from radii.service.console import CommandError
 
 if TYPE_CHECKING:
-    from radii.rs_core.certify.certificates import Certificate, Prediction
     from radii.rs_core.evaluate.records import Evaluated
+    from radii.rs_core.results.records import Certificate, Prediction
 
     Record = Certificate | Prediction | Evaluated
 

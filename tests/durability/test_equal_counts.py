@@ -9,10 +9,10 @@ from tests_support import processes, things
 from tests_support.kinds import SLOWLY_ON_POSTGRES
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.data.builtin import digits
+from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.fields import Sampling
 from radii.worker.queue import broker
 from radii.worker.settings import Settings

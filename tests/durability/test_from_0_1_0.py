@@ -11,10 +11,10 @@ from sqlalchemy import Engine, inspect, text
 from tests_support import processes, things
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.data.builtin import digits
+from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.jobs import parse_spec
 from radii.service.jobs.planning import plan
 from radii.worker.settings import Settings

@@ -4,8 +4,8 @@ import torch
 from scipy.stats import binom
 from torch import nn
 
-from radii.rs_core.certify.certificates import ABSTAIN
 from radii.rs_core.certify.smoothed_classifier import SmoothedClassifier
+from radii.rs_core.results.records import ABSTAIN
 
 
 def test_certified_radius_exceeds_the_known_one_in_no_more_than_an_alpha_share_of_runs() -> None:

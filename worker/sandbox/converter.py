@@ -248,8 +248,6 @@ def _import_for(request: dict[str, Any]) -> None:
         with contextlib.suppress(RadiiError):  # it is raised again where it belongs to an answer
             transforms._library()
     elif request.get("builtin"):
-        import sklearn.datasets  # noqa: F401
-
         import radii.rs_core.data.builtin
     else:
         import radii.rs_core.data.convert  # noqa: F401

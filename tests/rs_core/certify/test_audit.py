@@ -9,11 +9,11 @@ from torch import nn
 
 from radii.rs_core.certify import engine
 from radii.rs_core.certify.audit import FALSE_ALARM, Recomputation, Redrawing, apart, chance_of
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.certify.engine import Input
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.replay import redraw
 from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.fields import Bound, Noise, Sampling
 
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from radii.rs_core.certify import autotune, engine
 from radii.rs_core.certify.autotune import Way, measured, remembered, tune, way_for
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.models import registry
+from radii.rs_core.results.records import Certificate
 
 
 class Machine:

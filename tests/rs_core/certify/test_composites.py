@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.certify.inference_model import Prepared, folded
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.checkpoints.compose import joined
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.models.mixing_network import mixing_for
+from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.composition import Denoised, Ensemble, Mixed
 
 

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor, nn
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.certify.engine import Input, Progress
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.errors import InputOutOfMemory, NetworkFailed
+from radii.rs_core.results.records import Certificate
 
 POISON = 9.0
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
 
 from radii.rs_core.certify.bounds import lower_bound
-from radii.rs_core.certify.certificates import ABSTAIN, decide
+from radii.rs_core.certify.certificates import decide
 from radii.rs_core.certify.mixed import TIGHT_CONSTANT, Mix, decide_mixed, lipschitz_radius, mixed_radius
+from radii.rs_core.results.records import ABSTAIN
 
 SIGMA = 0.5
 shares = st.floats(0.001, 0.999)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from radii.rs_core.certify.certificates import ABSTAIN
 from radii.rs_core.certify.smoothed_classifier import SmoothedClassifier
 from radii.rs_core.errors import InvalidImages, InvalidSpec, NetworkFailed, NotFinite
+from radii.rs_core.results.records import ABSTAIN
 
 
 @pytest.fixture

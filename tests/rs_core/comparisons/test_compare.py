@@ -9,12 +9,12 @@ import pytest
 from tests_support.runs import UNKNOWN, row, run, uniform
 
 from radii.rs_core.certify.bounds import max_radius
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.comparisons.alignment import run_of
 from radii.rs_core.comparisons.compare import Comparison, common_radii, compare
 from radii.rs_core.errors import InvalidResults, InvalidSpec
 from radii.rs_core.literature.published_results import published
 from radii.rs_core.reports.certification import summarize
+from radii.rs_core.results.records import Certificate
 from radii.rs_core.results.tsv import rounded_down
 from tests.rs_core.reports.test_certification import certificate
 

@@ -11,7 +11,6 @@ from tests_support.mixes import certified
 from tests_support.runs import row, run
 
 from radii.rs_core.certify.bounds import interval
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.comparisons.alignment import run_of
 from radii.rs_core.comparisons.compare import Comparison, checked, compare
 from radii.rs_core.comparisons.text import comparison_csv, format_comparison
@@ -31,6 +30,7 @@ from radii.rs_core.reports.mixed import by_weight, rows_at
 from radii.rs_core.results.aggregate import radii_up_to
 from radii.rs_core.results.digest import STEPS, digest_of, from_bytes, to_bytes
 from radii.rs_core.results.photographs import Photographs, share_interval
+from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.jobs import Attack, EvaluateSpec
 
 KINDS = [("fog", 1), ("fog", 5), ("snow", 1), ("snow", 5)]

@@ -11,7 +11,6 @@ from tests_support.threads import single
 from tests_support.trainings import CERTIFICATION, SPEC, epochs, trained
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.data.builtin import digits
@@ -20,6 +19,7 @@ from radii.rs_core.errors import InvalidCheckpoint, InvalidSpec, Mismatch
 from radii.rs_core.models import registry
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.noise.streams import Stage
+from radii.rs_core.results.records import Certificate
 from radii.rs_core.soft_labels import labels as soft_labels
 from radii.rs_core.specs.jobs import CatRs, Consistency, Macer, Normalization, Selection, SmoothAdv
 from radii.rs_core.training import evaluation, loop, timers

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 from tests_support.live import running
 from typer.testing import CliRunner, Result
 
+from radii.rs_core.data import builtin
 from radii.rs_core.reports.certification import summarize
 from radii.rs_core.results import ndjson
 from radii.service.cli.main import app
@@ -35,8 +35,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "digits.npz"
-    bunch = load_digits()
-    np.savez(path, images=(bunch.images / 16).astype(np.float32)[:, None], labels=bunch.target)
+    data = builtin.digits()
+    np.savez(path, images=data.images, labels=data.labels)
     return path
 
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import torch
 
-from radii.rs_core.certify.certificates import Certificate
 from radii.rs_core.certify.mixed import Mix, decide_mixed
 from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
 from radii.rs_core.checkpoints.compose import joined
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.models.mixing_network import mixing_for
+from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.composition import Mixed
 from tests_support import parts
 

@@ -10,7 +10,8 @@ import httpx
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from radii.rs_core.certify.certificates import ABSTAIN, Certificate, Prediction, decide
+from radii.rs_core.certify.certificates import decide
+from radii.rs_core.results.records import ABSTAIN, Certificate, Prediction
 from radii.service.api.app import create_app
 from radii.service.api.shared_answers import Scrapes
 from radii.service.client.client import Client

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 from tests_support import pictures, processes
 from tests_support.live import running
 from typer.testing import CliRunner
 
 from radii.rs_core.certify.certificates import decide
+from radii.rs_core.data.builtin import digit_pixels
 from radii.service.cli.main import app
 from radii.service.client.client import Client
 from radii.service.schemas.predictions import Predictions, SmoothedPrediction
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.long
 
 SEED = 11
 START = 1_500
-DIGITS = load_digits().images
+DIGITS = digit_pixels()[0].astype(np.float64)
 PIXELS = np.round(DIGITS[START : START + 12] * 255 / 16).astype(np.uint8)
 
 
