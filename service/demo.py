@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from radii.rs_core.data.builtin import digits
+from radii.rs_core.data.builtin import WHITE, digit_pixels
 from radii.rs_core.reports.certification import summarize
 from radii.rs_core.reports.certification_text import format_table
 from radii.service.cli.transfer import RESULTS
@@ -91,10 +91,11 @@ def _fetch(job: Job, out: Path) -> None:
 
 def _export_digits(folder: Path) -> tuple[Path, Path]:
     """The digits as two npz files, for training and held out; grey values 0 to 16, over 16."""
-    data = digits()
+    pixels, labels = digit_pixels()
+    images = (pixels / WHITE).astype(np.float32)
     files = folder / "digits-train.npz", folder / "digits-test.npz"
     for file, part in zip(files, (slice(TRAINING_IMAGES), slice(TRAINING_IMAGES, None)), strict=True):
-        np.savez(file, images=data.images[part, 0], labels=data.labels[part])
+        np.savez(file, images=images[part], labels=labels[part])
     return files
 
 

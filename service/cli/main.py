@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from radii.extras import extra_of, how_to_install
 from radii.service.cli import (
     architectures,
     ask,
@@ -35,7 +36,12 @@ from radii.service.client.errors import ClientError
 from radii.service.console import CommandError, note, say
 from radii.worker.processes import launch
 
-WORKER_PACKAGES = ("torch", "torchvision", "safetensors", "sklearn")
+EXTRAS = {
+    **dict.fromkeys(("certify", "compose", "corrupt", "evaluate", "predict", "train"), "torch"),
+    **dict.fromkeys(("backup", "doctor", "key", "migrate", "restore", "settings"), "server"),
+    **dict.fromkeys(("up", "worker"), "server,torch"),
+}
+"""Everything that a command needs, where it is more than the package that is missed first."""
 LOCAL, REMOTE, SERVER = "On local files, with no service", "With a service", "Run a service"
 CHOICE = "What there is to choose from"
 
@@ -48,15 +54,15 @@ class Sentences(TyperGroup):
         try:
             return super().invoke(ctx)
         except Exception as error:
-            text = sentence(error)
+            text = sentence(error, ctx.invoked_subcommand)
             if text is None:
                 raise
             note(f"radii: {text}")
             raise typer.Exit(error.code if isinstance(error, CommandError) else 1) from None
 
 
-def sentence(error: Exception) -> str | None:
-    """What a person reads of an error; ``None`` where it is a fault of the program, whose traceback is wanted."""
+def sentence(error: Exception, command: str | None = None) -> str | None:
+    """What a person reads of an error of a command; ``None`` where it is a fault of the program, whose traceback is wanted."""
     from radii.rs_core.errors import RadiiError
 
     if isinstance(error, CommandError | ClientError | RadiiError):
@@ -64,10 +70,9 @@ def sentence(error: Exception) -> str | None:
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         reason = error.strerror or str(error)
         return f"{error.filename}: {reason}." if error.filename else f"{reason}."
-    if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] in WORKER_PACKAGES:
-        return (
-            f"This command needs the package {error.name}: install radii with its extra, `pip install 'radii[worker]'`."
-        )
+    if isinstance(error, ModuleNotFoundError) and (extra := extra_of(error.name)) is not None:
+        extra = EXTRAS.get(command or "", extra)
+        return f"This command needs the package {error.name}, which is not installed: `{how_to_install(extra)}`."
     return "There is not enough memory for this." if isinstance(error, MemoryError) else None
 
 

@@ -95,7 +95,7 @@ def _torch(settings: Settings) -> Iterator[Finding]:
         import torch
         import torchvision
     except (ImportError, RuntimeError, OSError) as error:
-        fix = "`pip install 'radii[worker]'` installs it; without it no worker can start"
+        fix = "`pip install 'radii[server,torch]'` installs it; without it no worker can start"
         yield Finding(what="torch", state="wrong", found=str(error).splitlines()[0][:200], help=fix)
         return
     yield Finding(what="torch", state="good", found=f"{torch.__version__}, torchvision {torchvision.__version__}")

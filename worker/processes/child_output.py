@@ -98,7 +98,7 @@ def why_not_started(how: str, tail: list[str]) -> str:
     said = last_words(tail)
     absent = ABSENT.search(said)
     if absent is not None and absent[1].split(".")[0] in WORKER_PACKAGES:
-        return f"the package {absent[1]} is not installed; install it with `pip install 'radii[worker]'`"
+        return f"the package {absent[1]} is not installed; install it with `pip install 'radii[server,torch]'`"
     if absent is not None:
         return f"the module {absent[1]} cannot be imported; install radii again, with the versions of constraints.txt"
     return f"the process {how}" + (f": {said}" if said else "")

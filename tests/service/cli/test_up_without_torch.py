@@ -24,7 +24,7 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
 """
-SENTENCE = "the package torch is not installed; install it with `pip install 'radii[worker]'`"
+SENTENCE = "the package torch is not installed; install it with `pip install 'radii[server,torch]'`"
 BROKEN = """import os, sys
 if "radii.worker.embedded" in sys.orig_argv:
     os.write(2, b"ImportError: no such library\\n")

@@ -46,7 +46,7 @@ def test_a_child_that_writes_without_end_is_neither_kept_waiting_nor_kept_in_mem
 
 def test_the_reason_is_the_package_that_is_missing_or_the_exception_or_how_it_ended() -> None:
     torchless = why_not_started("ended with code 1", TORCHLESS.splitlines())
-    assert torchless == "the package torch is not installed; install it with `pip install 'radii[worker]'`"
+    assert torchless == "the package torch is not installed; install it with `pip install 'radii[server,torch]'`"
     other = why_not_started("ended with code 1", ["ModuleNotFoundError: No module named 'radii.worker.child'"])
     assert other.startswith("the module radii.worker.child cannot be imported; install radii again")
     broken = [

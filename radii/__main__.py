@@ -1,0 +1,5 @@
+"""``python -m radii``: the command line."""
+
+from radii.service.cli.main import main
+
+main()

@@ -1,0 +1,31 @@
+"""Which extra of the distribution brings a package that is not installed."""
+
+_PACKAGES = {
+    "reports": ("matplotlib", "numpy", "scipy", "statsmodels"),
+    "torch": ("PIL", "mpmath", "safetensors", "torch", "torchvision"),
+    "server": (
+        "alembic",
+        "celery",
+        "fastapi",
+        "jinja2",
+        "prometheus_client",
+        "psycopg",
+        "pydantic_settings",
+        "redis",
+        "sqlalchemy",
+        "uvicorn",
+    ),
+    "attacks": ("pyautoattack",),
+    "corruptions": ("cv2", "imagecorruptions_imaug", "numba", "skimage"),
+}
+
+
+def extra_of(module: str | None) -> str | None:
+    """The extra that installs a module; None if the module belongs to no extra."""
+    package = (module or "").partition(".")[0]
+    return next((extra for extra, packages in _PACKAGES.items() if package in packages), None)
+
+
+def how_to_install(extra: str) -> str:
+    """The command that installs radii with an extra."""
+    return f"pip install 'radii[{extra}]'"

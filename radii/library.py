@@ -1,0 +1,215 @@
+"""Certification and training in one call, on a model and data in memory or in files."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from radii.rs_core.certify.smoothed_classifier import SmoothedClassifier
+from radii.rs_core.checkpoints import checkpoint
+from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
+from radii.rs_core.data.dataset import Dataset
+from radii.rs_core.data.load import load
+from radii.rs_core.errors import InvalidSpec, Mismatch, NetworkFailed
+from radii.rs_core.exception_text import cause_of
+from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.results.records import Certificate
+from radii.rs_core.specs.jobs import DEFAULT_BATCH, parse_spec
+from radii.rs_core.specs.training import TrainSpec
+from radii.rs_core.training.loop import train as training
+from radii.rs_core.training.records import EpochRecord, StepRecord, Trained
+
+IMAGES_AT_ONCE = 16
+"""Images that are certified between two steps of the progress bar."""
+
+
+def load_dataset(reference: str | Path | Sequence[str | Path]) -> Dataset:
+    """Reads a dataset.
+
+    Args:
+        reference: ``"digits"`` (built in), a file, or several files: npz, IDX (MNIST), CIFAR binaries, CIFAR-10-C, a zip of class
+            folders (``"photos.zip@256/224"`` resizes the shorter side to 256 pixels and crops the center to 224x224).
+
+    Returns:
+        Images (N, C, H, W), uint8 or float32 in [0, 1], with their labels and class names.
+
+    Raises:
+        InvalidDataset: the files cannot be read, or have pixels outside [0, 1].
+    """
+    if isinstance(reference, str | Path):
+        return load(str(reference))
+    return load([str(part) for part in reference])
+
+
+def load_checkpoint(path: str | Path) -> tuple[BaseClassifier, CheckpointInfo]:
+    """Reads a checkpoint in radii's format, as ``radii train`` and the service write it.
+
+    Convert files of other formats with the command ``radii certify --architecture NAME`` or by uploading them to a service; both
+    open them in an isolated process.
+
+    Args:
+        path: a ``.safetensors`` file.
+
+    Returns:
+        The classifier, from images (B, C, H, W) in [0, 1] to logits (B, num_classes), and what is known of its training.
+
+    Raises:
+        InvalidCheckpoint: the file is none of radii's checkpoints.
+    """
+    return checkpoint.load(Path(path))
+
+
+def certify(
+    model: nn.Module | str | Path,
+    dataset: Dataset | str | Path,
+    sigma: float | None = None,
+    *,
+    inputs: Iterable[int] | None = None,
+    n0: int = 100,
+    n: int = 100_000,
+    alpha: float = 0.001,
+    seed: int = 0,
+    batch_size: int = DEFAULT_BATCH,
+    device: torch.device | str | None = None,
+    progress: bool = True,
+) -> list[Certificate]:
+    """Certifies images by randomized smoothing: CERTIFY of Cohen et al. 2019, arXiv 1902.02918, with noise N(0, sigma^2 I).
+
+    Args:
+        model: the base classifier, from images (B, C, H, W) in [0, 1] plus noise to logits (B, K); normalization is its first
+            layer. Or the path of a checkpoint in radii's format.
+        dataset: a dataset, or what :func:`load_dataset` takes.
+        sigma: noise level, in [0, 1]-pixel units. By default that of the checkpoint's training.
+        inputs: indices of the images; all by default. The index names an image's noise, so a part gives the certificates that the
+            whole gives.
+        n0: noise samples for the selection of the class.
+        n: noise samples for the estimation of its probability.
+        alpha: failure probability of each certificate.
+        seed: names the noise streams.
+        batch_size: noise samples per forward pass, at most.
+        device: where the model runs; where it is now by default. The model is moved there and stays there.
+        progress: whether a progress bar is shown on a terminal or in a notebook.
+
+    Returns:
+        One certificate for each image, in the order of ``inputs``. A radius is in [0, 1]-pixel units of the l2 norm, and holds with
+        probability at least 1 - alpha.
+
+    Raises:
+        InvalidSpec: a value is out of its range, or sigma is neither given nor known.
+        InvalidCheckpoint, InvalidDataset: a file cannot be read.
+        Mismatch: the model has fewer logits than the dataset has classes.
+        NetworkFailed: the model cannot be run on such images.
+    """
+    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+    if not isinstance(model, nn.Module):
+        model, info = load_checkpoint(model)
+        sigma = info.sigma if sigma is None else sigma
+    if sigma is None:
+        raise InvalidSpec(
+            expected="a noise level sigma above 0", got="none, and no checkpoint that tells it", where="sigma"
+        )
+    if device is not None:
+        model = model.to(device)
+    chosen = list(range(len(data))) if inputs is None else [int(index) for index in inputs]
+    if wrong := [index for index in chosen if not 0 <= index < len(data)]:
+        raise InvalidSpec(expected=f"indices from 0 to {len(data) - 1:,}", got=f"{wrong[0]:,}", where="inputs")
+    smoothed = SmoothedClassifier(model, sigma, _logits(model, data), seed=seed, batch_size=batch_size)
+    found: list[Certificate] = []
+    with _bar("Certifying", len(chosen), shown=progress) as advance:
+        for start in range(0, len(chosen), IMAGES_AT_ONCE):
+            part = chosen[start : start + IMAGES_AT_ONCE]
+            labels = [int(data.labels[index]) for index in part]
+            found += smoothed.certify(data.batch(part)[0], n0, n, alpha, index=part, label=labels)
+            advance(len(part))
+    return found
+
+
+def train(
+    dataset: Dataset | str | Path,
+    spec: TrainSpec | None = None,
+    *,
+    test_data: Dataset | None = None,
+    device: torch.device | str = "cpu",
+    progress: bool = True,
+    **fields: Any,
+) -> Trained:
+    """Trains a base classifier under noise.
+
+    Args:
+        dataset: a dataset, or what :func:`load_dataset` takes.
+        spec: what is trained and how. Or give its fields as keywords: ``architecture``, ``sigma``, ``method`` (such as
+            ``{"name": "smoothadv"}``), ``epochs``, ``batch_size``, ``learning_rate``, ...; see :class:`TrainSpec`.
+        test_data: for the accuracy under noise after each epoch.
+        device: where it is trained.
+        progress: whether a progress bar is shown on a terminal or in a notebook.
+
+    Returns:
+        The trained model, in evaluation mode, and the epoch of its weights.
+
+    Raises:
+        InvalidSpec: a field is unknown or out of its range.
+        Mismatch: images and architecture do not fit.
+        TrainingDiverged: the loss is no number.
+    """
+    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+    if spec is None:
+        parsed = parse_spec({"kind": "train", "dataset": data.name, **fields})
+        assert isinstance(parsed, TrainSpec)
+        spec = parsed
+    elif fields:
+        raise InvalidSpec(expected="a specification or its fields", got=f"both: {', '.join(fields)}", where="spec")
+    with _bar("Training", spec.epochs, shown=progress) as advance:
+        for record in training(spec, data, test_data=test_data, device=device):
+            if isinstance(record, EpochRecord):
+                advance(1)
+            elif isinstance(record, Trained):
+                return record
+            elif isinstance(record, StepRecord):
+                advance(0)
+    raise AssertionError("training ended without its last record")
+
+
+def _logits(model: nn.Module, data: Dataset) -> int:
+    """How many classes the model tells apart, by a forward pass of one image."""
+    if not len(data):
+        raise InvalidSpec(expected="a dataset with images", got="none", where="dataset")
+    first = next(model.parameters(), torch.zeros(()))
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            shape = tuple(model(data.batch([0])[0].to(first.device)).shape)
+    except Exception as error:  # the model is anybody's
+        expected = f"a model that takes images of shape (B, {', '.join(map(str, data.shape))})"
+        raise NetworkFailed(expected=expected, got=cause_of(error), where="model") from error
+    finally:
+        for module, training_mode in modes.items():
+            module.training = training_mode
+    if len(shape) != 2 or shape[0] != 1:
+        raise Mismatch(expected="logits of shape (1, K) for one image", got=f"shape {shape}", where="model")
+    if shape[1] < data.num_classes:
+        raise Mismatch(
+            expected=f"a logit for each of the {data.num_classes} classes of {data.name}",
+            got=f"{shape[1]}",
+            where="model",
+        )
+    return int(shape[1])
+
+
+@contextmanager
+def _bar(title: str, total: int, *, shown: bool) -> Iterator[Any]:
+    """A progress bar on the standard error or in a notebook; its ``advance(steps)``."""
+    notebook = "ipykernel" in sys.modules
+    if not shown or not (notebook or sys.stderr.isatty()):
+        yield lambda steps: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=None if notebook else Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda steps: progress.advance(task, steps)

@@ -1,0 +1,126 @@
+"""``import radii`` is the public API: lazy, complete, and the same for people and type checkers."""
+
+import ast
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import radii
+from radii.rs_core.certify.bounds import radius
+from radii.rs_core.data.builtin import digits
+
+HEAVY = ("torch", "numpy", "scipy", "fastapi", "sqlalchemy", "celery", "httpx", "pydantic", "typer")
+
+
+def run(code: str, *, without: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """A new interpreter in which some packages are not installed."""
+    absent = f"""import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {without!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+    return subprocess.run([sys.executable, "-P", "-c", absent + code], capture_output=True, text=True)
+
+
+def test_import_loads_nothing() -> None:
+    done = run(f"import sys, radii; print([name for name in {HEAVY} if name in sys.modules])")
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_every_name_can_be_had_and_is_the_one_that_type_checkers_see() -> None:
+    tree = ast.parse(Path(radii.__file__).read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    declared = {
+        alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert declared == radii._MODULE_OF
+    assert set(radii.__all__) == {*declared, "__version__"} <= set(dir(radii))
+    for name in radii.__all__:
+        assert getattr(radii, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'certifi'"):
+        radii.certifi  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("name", "absent", "extra"),
+    [
+        ("certify", ("torch",), "torch"),
+        ("certify", ("numpy", "torch"), "torch"),
+        ("SmoothedClassifier", ("torch",), "torch"),
+        ("summarize", ("numpy", "scipy"), "reports"),
+    ],
+)
+def test_a_name_whose_packages_are_missing_names_the_extra(name: str, absent: tuple[str, ...], extra: str) -> None:
+    done = run(f"import radii; radii.{name}", without=absent)
+    assert f"ImportError: radii.{name} needs the package" in done.stderr
+    assert f"pip install 'radii[{extra}]'" in done.stderr
+
+
+def test_the_client_and_the_records_need_no_numbers_library() -> None:
+    code = (
+        "import radii; radii.Client, radii.Job, radii.Certificate, radii.CertifySpec, radii.TrainSpec, radii.ApiError"
+    )
+    done = run(code, without=("numpy", "scipy", "statsmodels", "matplotlib", "torch", "PIL", "sqlalchemy", "fastapi"))
+    assert done.returncode == 0, done.stderr
+
+
+class Linear(nn.Module):
+    """Two classes on digits, by whether the upper half is darker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(5.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        difference = self.scale * (x[:, 0, :4].sum((1, 2)) - x[:, 0, 4:].sum((1, 2)))
+        return torch.stack([difference, *[-difference - place for place in range(9)]], 1)
+
+
+def test_a_model_and_data_in_memory_are_certified_in_one_call() -> None:
+    data, model = digits(), Linear()
+    found = radii.certify(model, data, 0.5, inputs=[3, 5, 40], n0=20, n=200, progress=False)
+    assert [each.index for each in found] == [3, 5, 40]
+    assert [each.label for each in found] == [int(data.labels[index]) for index in (3, 5, 40)]
+    assert all(sum(each.counts) == 200 and len(each.counts) == 10 for each in found)
+    assert all(each.radius == radius(each.p_lower, 0.5) for each in found if each.prediction >= 0)
+    (again,) = radii.certify(model, "digits", 0.5, inputs=[5], n0=20, n=200, progress=False)
+    assert replace(again, seconds=0.0) == replace(found[1], seconds=0.0), "a part gives what the whole gives"
+
+
+def test_training_and_certifying_by_the_public_functions() -> None:
+    trained = radii.train("digits", architecture="digits_cnn", sigma=0.25, epochs=1, batch_size=256, progress=False)
+    found = radii.certify(trained.model, "digits", 0.25, inputs=range(2), n0=10, n=50, progress=False)
+    report = radii.format_table(radii.summarize(found))
+    assert "certified" in report
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"sigma": None}, "expected a noise level sigma above 0, got none"),
+        ({"inputs": [1797]}, "expected indices from 0 to 1,796, got 1,797"),
+        ({"model": nn.Flatten(0)}, r"expected logits of shape \(1, K\)"),
+        ({"model": nn.Sequential(nn.Flatten(), nn.Linear(64, 3))}, "a logit for each of the 10 classes"),
+        ({"model": nn.Conv2d(3, 4, 3)}, r"a model that takes images of shape \(B, 1, 8, 8\)"),
+    ],
+)
+def test_mistakes_are_said_before_any_noise_is_drawn(how: dict[str, object], message: str) -> None:
+    given = {"model": Linear(), "dataset": digits(), "sigma": 0.5, "progress": False} | how
+    with pytest.raises(radii.RadiiError, match=message):
+        radii.certify(**given)  # type: ignore[arg-type]
+
+
+def test_a_file_and_a_sequence_of_files_are_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 8, 8), np.uint8), labels=np.array([0, 1, 1, 0]))
+    assert len(radii.load_dataset(tmp_path / "a.npz")) == len(radii.load_dataset([tmp_path / "a.npz"])) == 4
