@@ -15,7 +15,6 @@ _PACKAGES = {
         "sqlalchemy",
         "uvicorn",
     ),
-    "attacks": ("pyautoattack",),
     "corruptions": ("cv2", "imagecorruptions_imaug", "numba", "skimage"),
 }
 

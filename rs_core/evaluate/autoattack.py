@@ -1,15 +1,16 @@
 """AutoAttack on a classifier as it is: Croce and Hein 2020, "Reliable Evaluation of Adversarial Robustness with an Ensemble of
-Diverse Parameter-free Attacks", arXiv 2003.01690, by their own package.
+Diverse Parameter-free Attacks", arXiv 2003.01690, by the authors' code (``third_party.autoattack``).
 
-The package attacks a batch for minutes without a word, so it runs in a thread of its own while signs of life are given; where
+An attack works on a batch for minutes without a word, so it runs in a thread of its own while signs of life are given; where
 nobody listens any more, the next pass of the network ends it. With ``adaptive`` APGD ascends, beside its loss, the one that
 makes a mixing network trust the standard classifier (Bai et al. 2023, arXiv 2301.12554): BCE(gamma, 1).
 """
 
-import importlib
+import logging
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -19,11 +20,16 @@ from torch import Tensor, nn
 
 from radii.rs_core.attacks import frozen, require_pixels
 from radii.rs_core.certify.engine import Input
-from radii.rs_core.errors import Mismatch, MissingPackage
+from radii.rs_core.errors import Mismatch
 from radii.rs_core.evaluate.common import SECONDS_BETWEEN_SIGNS, Clock, Subject
 from radii.rs_core.evaluate.records import Evaluated, Found, Working
+from radii.rs_core.evaluate.third_party.autoattack.autopgd_base import APGDAttack, APGDAttack_targeted
+from radii.rs_core.evaluate.third_party.autoattack.fab_pt import FABAttack_PT
+from radii.rs_core.evaluate.third_party.autoattack.square import SquareAttack
 from radii.rs_core.noise.streams import Stage, generator
 from radii.rs_core.specs.evaluations import FEWEST_CLASSES, TARGETS, AutoAttack
+
+log = logging.getLogger("radii.autoattack")
 
 NORMS = {"linf": "Linf", "l2": "L2"}
 
@@ -31,8 +37,7 @@ NORMS = {"linf": "Linf", "l2": "L2"}
 def evaluate(subject: Subject, inputs: Iterable[Input], asked: AutoAttack) -> Iterator[Working | Evaluated]:
     """Each input as it is and as it is left by the attack, so many at a time; ``counts`` are empty, since nobody votes.
 
-    Raises :class:`MissingPackage` where it is not installed, :class:`Mismatch` where the model has too few classes, or no mixing
-    network for ``adaptive``.
+    Raises :class:`Mismatch` where the model has too few classes, or no mixing network for ``adaptive``.
     """
     given = iter(inputs)
     while some := list(islice(given, asked.together)):
@@ -74,14 +79,13 @@ def _classes(model: nn.Module, x: Tensor) -> Tensor:
 def _attacked(subject: Subject, x: Tensor, y: Tensor, asked: AutoAttack, *, first: Input) -> Iterator[Working | Any]:
     """Signs of life, then what the attack has made of the images: as they were where it found nothing."""
     watched = _Watched(subject.model)
-    attack = _package(watched, x, asked, subject, first[0])
+    attacks = _attacks(watched, x, asked, subject, first[0])
     answers: queue.Queue[Tensor | BaseException] = queue.Queue()
 
     def work() -> None:
         try:
             with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
-                found, _ = attack.run_standard_evaluation(x, y, batch_size=len(x))
-            answers.put(found.detach())
+                answers.put(attacks.run(x, y))
         except BaseException as error:
             answers.put(error)
 
@@ -107,7 +111,7 @@ class _Stopped(Exception):
 
 
 class _Watched(nn.Module):
-    """The model as the package calls it: ends where it is to stop, and keeps gamma where there is a mixing network."""
+    """The model as the attacks call it: ends where it is to stop, and keeps gamma where there is a mixing network."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -135,28 +139,61 @@ def mixing_of(model: nn.Module) -> Any:
     return network if getattr(network, "mixing", None) is not None else None
 
 
-def _package(model: _Watched, x: Tensor, asked: AutoAttack, subject: Subject, index: int) -> Any:
-    """The package's attack, as it was asked for; its random starts come from the first input's own stream."""
-    try:
-        package = importlib.import_module("pyautoattack")
-        pgd = importlib.import_module("pyautoattack.autopgd_base")
-    except ModuleNotFoundError:
-        wanted = "the package pyautoattack, which comes with `pip install 'radii[attacks]'`"
-        raise MissingPackage(expected=wanted, got="an installation without it", where="evaluation.name") from None
-    classes = _check(model, x, asked)
+@dataclass(frozen=True)
+class _Attacks:
+    """The attacks as they were asked for."""
+
+    model: _Watched
+    names: Sequence[str]
+    seed: int
+    apgd: Any
+    apgd_targeted: Any
+    fab: Any
+    square: Any
+
+    def run(self, x: Tensor, y: Tensor) -> Tensor:
+        """The images (B, C, H, W) as the attacks leave them: each attack gets those that are still classified as ``y`` (B,), and
+        an image for which none succeeds stays as it is."""
+        left = x.clone()
+        with torch.no_grad():
+            robust = self.model(x).max(1).indices == y
+            for name in self.names:
+                chosen = torch.nonzero(robust).flatten()
+                if not len(chosen):
+                    break
+                found = self._attack(name).perturb(x[chosen].clone(), y[chosen].clone())
+                fooled = chosen[self.model(found).max(1).indices != y[chosen]]
+                left[fooled] = found[torch.isin(chosen, fooled)].detach()
+                robust[fooled] = False
+        return left
+
+    def _attack(self, name: str) -> Any:
+        attack = {"apgd-t": self.apgd_targeted, "fab-t": self.fab, "square": self.square}.get(name, self.apgd)
+        attack.seed = self.seed
+        if attack is self.apgd:
+            attack.loss = name.removeprefix("apgd-")
+        attack.targeted = name == "fab-t" if attack is self.fab else getattr(attack, "targeted", False)
+        return attack
+
+
+def _attacks(model: _Watched, x: Tensor, asked: AutoAttack, subject: Subject, index: int) -> _Attacks:
+    """The attacks as they were asked for; their random starts come from the first input's own stream."""
+    targets = min(TARGETS, _check(model, x, asked) - 1)
     seed = int(torch.randint(2**31, (), generator=generator(subject.seed, index, Stage.ATTACK)))
-    common = {"eps": asked.epsilon, "norm": NORMS[asked.norm], "seed": seed, "device": subject.device}
-    attack = package.AutoAttack(model, attacks=list(asked.attacks), version="custom", **common)
-    targets = min(TARGETS, classes - 1)
-    untargeted, targeted = pgd.APGDAttack, pgd.APGDAttack_targeted
+    common = {"eps": asked.epsilon, "norm": NORMS[asked.norm], "seed": seed, "device": subject.device, "n_restarts": 1}
+    of_apgd = common | {"n_iter": asked.iterations, "logger": log}
+    untargeted, targeted = APGDAttack, APGDAttack_targeted
     if asked.adaptive:
         untargeted, targeted = _adaptive(model, asked.adaptive_share, untargeted, targeted)
-    of_apgd = common | {"n_iter": asked.iterations, "n_restarts": 1, "logger": attack.logger}
-    attack.apgd = untargeted(model, **of_apgd)
-    attack.apgd_targeted = targeted(model, n_target_classes=targets, **of_apgd)
-    attack.fab.n_restarts, attack.fab.n_target_classes, attack.fab.n_iter = 1, targets, asked.iterations
-    attack.square.n_queries = asked.queries
-    return attack
+    return _Attacks(
+        model=model,
+        names=asked.attacks,
+        seed=seed,
+        apgd=untargeted(model, **of_apgd),
+        apgd_targeted=targeted(model, n_target_classes=targets, **of_apgd),
+        fab=FABAttack_PT(model, n_iter=asked.iterations, n_target_classes=targets, **common),
+        square=SquareAttack(model, p_init=0.8, n_queries=asked.queries, resc_schedule=False, **common),
+    )
 
 
 def _check(model: _Watched, x: Tensor, asked: AutoAttack) -> int:
@@ -172,7 +209,7 @@ def _check(model: _Watched, x: Tensor, asked: AutoAttack) -> int:
 
 
 def _adaptive(model: _Watched, share: float, untargeted: type[Any], targeted: type[Any]) -> tuple[type[Any], type[Any]]:
-    """The package's two APGD attacks with the loss of the mixing network beside their own."""
+    """The two APGD attacks with the loss of the mixing network beside their own."""
 
     def beside(loss: Tensor) -> Tensor:
         gamma = model.gamma

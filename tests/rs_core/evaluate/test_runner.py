@@ -106,8 +106,6 @@ class Unsteady(HalfSpaces):
 @pytest.mark.parametrize("network", [Broken, Unsteady])
 @pytest.mark.parametrize("asked", [ATTACK, AutoAttack(attacks=("apgd-ce",), iterations=2)])
 def test_an_error_of_the_network_is_named_as_such(network: type[HalfSpaces], asked: Any) -> None:
-    if isinstance(asked, AutoAttack):
-        pytest.importorskip("pyautoattack")
     with pytest.raises(NetworkFailed, match=r"float32 images .* and can be differentiated") as caught:
         rows(evaluated(subject(0.8, 0.05, model=network(0.8)), [(3, grey(), 0)], asked))
     assert isinstance(caught.value.__cause__, RuntimeError)
