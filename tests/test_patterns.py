@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field, TypeAdapter
 
+import radii
 from radii.rs_core import exception_text, safetensors_header
 from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
 from radii.rs_core.data import ignored_files, load
@@ -30,7 +31,7 @@ from radii.service.limits import request_bodies
 from radii.service.schemas import requests
 from radii.worker.processes import child_output
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(radii.__file__).parent
 FUNCTIONS = ("compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer")
 MIB = 2**20
 MOST = 100

@@ -11,11 +11,13 @@ from tests_support.live import running
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import radii
 from radii.service.api.app import create_app
 from radii.service.cli.main import app
 from radii.worker.settings import Settings
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = Path(radii.__file__).parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 LACKING = {
@@ -40,8 +42,8 @@ def _texts() -> dict[str, str]:
     texts["compose"] = (ROOT / "docker-compose.yml").read_text()
     texts |= {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "docker").iterdir() if path.is_file()}
     texts |= {
-        str(path.relative_to(ROOT)): path.read_text()
-        for path in (ROOT / "service" / "views" / "templates").rglob("*.html")
+        str(path.relative_to(PACKAGE)): path.read_text()
+        for path in (PACKAGE / "service" / "views" / "templates").rglob("*.html")
     }
     for name in get_command(app).commands:  # type: ignore[attr-defined]
         texts[f"radii {name} --help"] = CliRunner().invoke(app, [name, "--help"]).output

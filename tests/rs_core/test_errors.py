@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import radii
 from radii.rs_core.errors import InvalidDataset, RadiiError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(radii.__file__).parent
 TITLES = """
 import json, sys
 import radii.service.api.auth, radii.service.cli.main, radii.service.errors, radii.service.api.app
