@@ -3,6 +3,14 @@ SHELL := bash
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
+UV ?= $(shell command -v uv)
+CPU ?=
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+# CPU=1: torch without CUDA, from an index of such builds.
+EXTRA_INDEX := $(if $(CPU),--extra-index-url $(TORCH_CPU_INDEX))
+INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python $(if $(CPU),--index-strategy unsafe-best-match),\
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check) $(EXTRA_INDEX)
+DOWNLOAD := $(if $(CPU),0.7 GB,3.4 GB)
 TEST_PROCESSES ?= 3
 
 .PHONY: help demo up test slow hostile lint format arch durability bench migrate requirements clean
@@ -42,7 +50,7 @@ durability: .venv/ready ## prove that jobs survive (about two hours; ONLY=3: one
 		$(if $(QUICK),--quick,$(if $(MUTATE),--mutations,$(if $(SHIPPED),--shipped)) --out benchmarks/results/durability.jsonl)
 
 bench: .venv/ready ## the measurements of benchmarks/, the short ones
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev,bench]'
+	@$(INSTALL) -c constraints.txt -e '.[all,dev,bench]'
 	@for script in $$(grep -l -- '"--quick"' benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
 
 migrate: .venv/ready ## bring the database of RADII_DATABASE_URL to this version's schema
@@ -56,8 +64,9 @@ clean: ## remove what the other targets made, the virtual environment included
 
 .venv/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "radii needs Python 3.11 or newer; set PYTHON to one" >&2; exit 1; }
-	@echo "Building .venv with $(PYTHON) (about a minute and a half)"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps imagecorruptions-imaug
+	@echo "Building .venv with $(PYTHON): downloads about $(DOWNLOAD) where they are not cached, and takes one to five minutes."
+	@$(if $(CPU),,echo "Most of it is CUDA. On a machine without a GPU, CPU=1 leaves it out: make $(or $(MAKECMDGOALS),demo) CPU=1")
+	@$(if $(UV),$(UV) venv --quiet --seed --allow-existing --python "$$(command -v $(PYTHON))" .venv,$(PYTHON) -m venv .venv)
+	@$(INSTALL) -c constraints.txt -e '.[all,dev]'
+	@$(INSTALL) -c constraints.txt --no-deps imagecorruptions-imaug
 	@touch $@
