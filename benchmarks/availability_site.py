@@ -16,8 +16,8 @@ import availability_attacks as attacks
 from sqlalchemy import create_engine, make_url, text
 
 from radii.rs_core.certify.certificates import decide
+from radii.rs_core.records import Certificate
 from radii.rs_core.results import ndjson
-from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.jobs import parse_spec
 from radii.service.client.client import Client
 from radii.service.jobs import planning

@@ -16,7 +16,7 @@ from radii.rs_core.certify.inference_model import Prepared
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.noise.streams import CHUNK, Stage, fill
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.specs.fields import Precision
 
 SAMPLES_LOOKED_AT = 1_000

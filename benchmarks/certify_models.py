@@ -23,8 +23,8 @@ from radii.rs_core.data.builtin import digits
 from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.data.load import load
 from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.records import Certificate
 from radii.rs_core.results import ndjson
-from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.jobs import CertifySpec, Selection, TrainSpec
 from radii.rs_core.training.loop import Trained as Finished
 from radii.rs_core.training.loop import train

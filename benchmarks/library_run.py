@@ -14,7 +14,7 @@ from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.checkpoints import checkpoint
 from radii.rs_core.data.dataset_file import open_dataset
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])

@@ -22,7 +22,7 @@ import shown
 from fastapi.testclient import TestClient
 
 from radii.rs_core.certify.certificates import decide
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.specs.jobs import parse_spec
 from radii.service.api.app import create_app
 from radii.service.jobs import planning

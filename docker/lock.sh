@@ -15,8 +15,8 @@ locked() {
 }
 # opencv-python has no place in an image without libGL; see pyproject.toml.
 locked --no-deps "$work/corruptions.in" > "$work/corruptions.txt"
-locked pyproject.toml "$work/build.in" > "$work/service.txt"
-locked pyproject.toml "$work/build.in" --extra worker --extra attacks --extra corruptions > "$work/all.txt"
+locked pyproject.toml "$work/build.in" --extra server > "$work/service.txt"
+locked pyproject.toml "$work/build.in" --extra server --extra torch --extra corruptions > "$work/all.txt"
 cat "$work/corruptions.txt" >> "$work/all.txt"
 
 head='# Written by `make requirements`. Installed with `pip install --require-hashes --no-deps`.'

@@ -6,7 +6,7 @@ ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHON
 WORKDIR /radii
 COPY docker/service.requirements.txt docker/
 RUN pip install --require-hashes --no-deps --only-binary :all: -r docker/service.requirements.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE THIRD_PARTY_NOTICES.md ./
 COPY radii radii
 COPY rs_core rs_core
 COPY worker worker

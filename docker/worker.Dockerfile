@@ -15,7 +15,7 @@ RUN if [ -n "$TORCH_INDEX" ]; \
  then pip install --no-deps --index-url "$TORCH_INDEX" torch==2.14.1 torchvision==0.29.1; \
  else pip install --require-hashes --no-deps --only-binary :all: -r docker/torch.requirements.txt; fi \
  && pip install --require-hashes --no-deps --only-binary :all: -r docker/worker.requirements.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE THIRD_PARTY_NOTICES.md ./
 COPY radii radii
 COPY rs_core rs_core
 COPY worker worker

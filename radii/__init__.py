@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from radii.rs_core.comparisons.text import format_comparison as format_comparison
     from radii.rs_core.data.dataset import Dataset as Dataset
     from radii.rs_core.errors import RadiiError as RadiiError
+    from radii.rs_core.records import ABSTAIN as ABSTAIN
+    from radii.rs_core.records import Certificate as Certificate
+    from radii.rs_core.records import Prediction as Prediction
     from radii.rs_core.reports.certification import Report as Report
     from radii.rs_core.reports.certification import summarize as summarize
     from radii.rs_core.reports.certification_text import format_table as format_table
-    from radii.rs_core.results.records import ABSTAIN as ABSTAIN
-    from radii.rs_core.results.records import Certificate as Certificate
-    from radii.rs_core.results.records import Prediction as Prediction
     from radii.rs_core.results.tsv import read_tsv as read_tsv
     from radii.rs_core.results.tsv import write_tsv as write_tsv
     from radii.rs_core.specs.jobs import CertifySpec as CertifySpec
@@ -63,7 +63,7 @@ _HOMES = {
     "radii.rs_core.errors": ("RadiiError",),
     "radii.rs_core.reports.certification": ("Report", "summarize"),
     "radii.rs_core.reports.certification_text": ("format_table",),
-    "radii.rs_core.results.records": ("ABSTAIN", "Certificate", "Prediction"),
+    "radii.rs_core.records": ("ABSTAIN", "Certificate", "Prediction"),
     "radii.rs_core.results.tsv": ("read_tsv", "write_tsv"),
     "radii.rs_core.specs.jobs": ("CertifySpec", "EvaluateSpec", "PredictSpec", "SoftLabelSpec", "VerifySpec"),
     "radii.rs_core.specs.training": ("TrainSpec",),

@@ -17,7 +17,7 @@ from radii.rs_core.data.load import load
 from radii.rs_core.errors import InvalidSpec, Mismatch, NetworkFailed
 from radii.rs_core.exception_text import cause_of
 from radii.rs_core.models.base_classifier import BaseClassifier
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.specs.jobs import DEFAULT_BATCH, parse_spec
 from radii.rs_core.specs.training import TrainSpec
 from radii.rs_core.training.loop import train as training

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from radii.rs_core.evaluate.records import Evaluated, Found
-from radii.rs_core.results.records import UNKNOWN_LABEL, Certificate, Prediction
+from radii.rs_core.records import UNKNOWN_LABEL, Certificate, Prediction
 from radii.rs_core.specs.jobs import DEFAULT_BATCH
 from radii.worker import audits
 from radii.worker.settings import Settings

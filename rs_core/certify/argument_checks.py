@@ -12,7 +12,7 @@ from torch import Tensor
 
 from radii.rs_core.data.image_checks import check_images
 from radii.rs_core.errors import InvalidImages, InvalidSpec
-from radii.rs_core.results.records import UNKNOWN_LABEL, Certificate, Prediction
+from radii.rs_core.records import UNKNOWN_LABEL, Certificate, Prediction
 from radii.rs_core.specs.jobs import MAX_SEED
 
 Images: TypeAlias = Tensor | NDArray[Any]

@@ -22,7 +22,7 @@ from radii.rs_core.certify.certificates import Decision, argmax, decide
 from radii.rs_core.certify.mixed import decided_again
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.noise.discrete_distribution import neglected
-from radii.rs_core.results.records import ABSTAIN, Certificate
+from radii.rs_core.records import ABSTAIN, Certificate
 
 TOLERANCE = 1e-9
 """Relative, of radii and bounds: other versions of the libraries differ in the last bits."""

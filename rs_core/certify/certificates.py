@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from radii.rs_core.certify import confidence_sequence
 from radii.rs_core.certify.bounds import lower_bound, radius, two_class_radius, upper_bound
 from radii.rs_core.errors import InvalidResults
-from radii.rs_core.results.records import ABSTAIN
+from radii.rs_core.records import ABSTAIN
 from radii.rs_core.specs.fields import Bound, Sampling
 
 SHARE_OF_THE_TOP = 0.9

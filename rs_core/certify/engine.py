@@ -18,7 +18,7 @@ from radii.rs_core.certify import certificates
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Part, Sampler, Votes
 from radii.rs_core.noise.streams import CHUNK, Stage
-from radii.rs_core.results.records import UNKNOWN_LABEL, Certificate, Prediction
+from radii.rs_core.records import UNKNOWN_LABEL, Certificate, Prediction
 
 SECONDS_BETWEEN_PROGRESS = 1.0
 

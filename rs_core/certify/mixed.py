@@ -25,7 +25,7 @@ from scipy.special import ndtri
 
 from radii.rs_core.certify.bounds import lower_bound, upper_bound
 from radii.rs_core.certify.certificates import SHARE_OF_THE_TOP, Decision, check_classes
-from radii.rs_core.results.records import ABSTAIN, Certificate
+from radii.rs_core.records import ABSTAIN, Certificate
 
 PUBLISHED_CONSTANT = math.sqrt(2 / math.pi)
 """Lipschitz constant times sigma of a Gaussian-smoothed function with values in [0, 1], as the paper has it."""

@@ -24,7 +24,7 @@ from radii.rs_core.certify.argument_checks import (
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler, device_of
 from radii.rs_core.errors import InvalidSpec
-from radii.rs_core.results.records import UNKNOWN_LABEL, Certificate, Prediction
+from radii.rs_core.records import UNKNOWN_LABEL, Certificate, Prediction
 from radii.rs_core.specs.jobs import DEFAULT_BATCH, MAX_ALPHA, MAX_SEED
 
 SAMPLES = "a whole number of noise samples, at least 1"

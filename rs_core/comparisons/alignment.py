@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radii.rs_core.errors import InvalidResults
+from radii.rs_core.records import UNKNOWN_LABEL, Certificate
 from radii.rs_core.reports.certification import Facts, cap_of, denominator, facts_of
 from radii.rs_core.results.aggregate import Columns, columns
 from radii.rs_core.results.photographs import Photographs, Unit, joined
-from radii.rs_core.results.records import UNKNOWN_LABEL, Certificate
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

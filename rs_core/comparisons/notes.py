@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from radii.rs_core.comparisons.alignment import Aligned, Run
 from radii.rs_core.literature.published_results import Published
+from radii.rs_core.records import UNKNOWN_LABEL
 from radii.rs_core.reports.certification import warnings_of
 from radii.rs_core.results.aggregate import CONFIDENCE, sums_of
 from radii.rs_core.results.photographs import UNKNOWN_PHOTOGRAPHS, dataset_repeats_note, repeat_of, repeats_note, told
 from radii.rs_core.results.plausibility import Outcome
-from radii.rs_core.results.records import UNKNOWN_LABEL
 from radii.rs_core.results.tsv import rounded_down
 from radii.rs_core.statistics.paired_tests import MOST_RESAMPLED
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from radii.rs_core.certify.procedure import procedure_of
 from radii.rs_core.comparisons.alignment import Run
+from radii.rs_core.records import Certificate
 from radii.rs_core.reports.certification import denominator
 from radii.rs_core.reports.certification_of_spec import facts_asked, growing
 from radii.rs_core.results.aggregate import Columns, columns
 from radii.rs_core.results.photographs import Photographs
-from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.jobs import CertifySpec
 
 

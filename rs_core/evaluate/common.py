@@ -21,7 +21,7 @@ from radii.rs_core.evaluate.records import Evaluated, Found, Working
 from radii.rs_core.models.mixed import MixedClassifier
 from radii.rs_core.models.training_forward import training_forward
 from radii.rs_core.noise.streams import Stage, draw, generator
-from radii.rs_core.results.records import Certificate, Prediction
+from radii.rs_core.records import Certificate, Prediction
 
 SECONDS_BETWEEN_SIGNS = 1.0
 SELECTION = 100

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from radii.rs_core.results.records import ABSTAIN, UNKNOWN_LABEL
+from radii.rs_core.records import ABSTAIN, UNKNOWN_LABEL
 
 
 @dataclass(frozen=True, kw_only=True)

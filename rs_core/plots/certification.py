@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from radii.rs_core.certify.bounds import interval
 from radii.rs_core.errors import InvalidResults
 from radii.rs_core.literature.published_results import Published
+from radii.rs_core.records import Certificate
 from radii.rs_core.reports.procedure_text import Made, made
 from radii.rs_core.results.aggregate import CONFIDENCE, radii_up_to
 from radii.rs_core.results.digest import Digest, Sample, digest_of, shown_in
 from radii.rs_core.results.photographs import Photographs, Sizes, told
-from radii.rs_core.results.records import Certificate
 from radii.rs_core.results.tsv import rounded_down
 
 # Read while an SVG is drawn, so it cannot be passed with the figure; a fixed salt makes the ids of its parts fixed.

@@ -18,6 +18,7 @@ import numpy as np
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.errors import InvalidResults
 from radii.rs_core.noise.discrete_distribution import neglected
+from radii.rs_core.records import Certificate
 from radii.rs_core.reports.corruptions import CorruptionReport, Grouped, report_on_groups
 from radii.rs_core.reports.corruptions import notes as corruption_notes
 from radii.rs_core.reports.mixed import WEIGHTS, AtWeight, WeightRow, by_weight, rows_at
@@ -27,7 +28,6 @@ from radii.rs_core.results.aggregate import CONFIDENCE, Columns, CurvePoint, col
 from radii.rs_core.results.digest import Digest, Sample, by_photograph, digest_of_columns, shown_in
 from radii.rs_core.results.photographs import Photographs, Sizes, Unit
 from radii.rs_core.results.plausibility import Outcome, cannot_certify, implausible
-from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.fields import Bound, Noise, Precision, Sampling
 
 Number = TypeVar("Number", int, float)

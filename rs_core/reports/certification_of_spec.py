@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from radii.rs_core.certify.procedure import procedure_of
+from radii.rs_core.records import Certificate
 from radii.rs_core.reports.certification import Facts, Report, summarize
 from radii.rs_core.reports.corruptions import Grouped
 from radii.rs_core.reports.procedure_text import Made, guarantee_note, made_of
 from radii.rs_core.results.aggregate import grid, radii_up_to
 from radii.rs_core.results.photographs import Photographs
-from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.jobs import CertifySpec, parse_spec
 
 

@@ -18,10 +18,10 @@ from math import fsum
 import numpy as np
 
 from radii.rs_core.data.corruption_info import COMMON, SEVERITIES, Corrupted, differences
+from radii.rs_core.records import ABSTAIN, Prediction
 from radii.rs_core.results.aggregate import CONFIDENCE
 from radii.rs_core.results.digest import ClassSums, PhotographSums
 from radii.rs_core.results.photographs import Photographs, Sizes
-from radii.rs_core.results.records import ABSTAIN, Prediction
 from radii.rs_core.statistics.paired_tests import mean_interval
 
 NONE = ClassSums()

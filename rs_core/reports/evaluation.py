@@ -14,12 +14,12 @@ from typing import Any
 
 from radii.rs_core.errors import InvalidResults, Mismatch
 from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.reports.certification import plain
 from radii.rs_core.reports.procedure_text import Made
 from radii.rs_core.results.aggregate import CONFIDENCE, Share, Shown, share_of
 from radii.rs_core.results.photographs import Photographs, Sizes, Unit, unit_note
 from radii.rs_core.results.plausibility import implausible_evaluation, too_few_samples
-from radii.rs_core.results.records import ABSTAIN, Certificate
 from radii.rs_core.soft_labels.labels import ALPHA
 from radii.rs_core.specs.evaluations import points_of
 from radii.rs_core.specs.jobs import Attack, AutoAttack, EvaluateSpec

@@ -15,9 +15,9 @@ import numpy as np
 from radii.rs_core.certify.certificates import Decision
 from radii.rs_core.certify.mixed import decided_again, lipschitz_radius
 from radii.rs_core.errors import InvalidResults
+from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.results.aggregate import ByPhotograph, CurvePoint, Shown, grid, point
 from radii.rs_core.results.photographs import Photographs, Unit
-from radii.rs_core.results.records import ABSTAIN, Certificate
 
 WEIGHTS = (0.0, 0.5, 0.6, 0.67, 0.76, 0.8, 0.85, 0.9, 0.95, 1.0)
 """The paper's, and some between them."""

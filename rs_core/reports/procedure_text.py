@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from radii.rs_core.errors import InvalidResults
 from radii.rs_core.noise.discrete_distribution import neglected
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.specs.fields import Bound, Noise, Precision, Sampling
 from radii.rs_core.specs.jobs import CertifySpec
 

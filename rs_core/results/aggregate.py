@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from radii.rs_core.certify.bounds import interval, max_radius
 from radii.rs_core.errors import InvalidSpec
+from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.results.photographs import Counts, Photographs, Sizes, known_sizes
-from radii.rs_core.results.records import ABSTAIN, Certificate
 
 CONFIDENCE = 0.95
 CAP_TOLERANCE = 0.005

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radii.rs_core.records import UNKNOWN_LABEL, Certificate
 from radii.rs_core.results.aggregate import ByPhotograph, Columns, Shown, Tally, columns, grid, sums_of
 from radii.rs_core.results.photographs import Counts, Photographs
-from radii.rs_core.results.records import UNKNOWN_LABEL, Certificate
 
 STEPS = 50_000
 """Steps from 0 to the cap, and of p_lower from 0 to 1, in the digest of very many rows."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from radii.rs_core.evaluate.records import Evaluated
-    from radii.rs_core.results.records import Certificate, Prediction
+    from radii.rs_core.records import Certificate, Prediction
     from radii.rs_core.results.text_lines import Limits
 
 MINUS_ONE = ("label", "prediction")
@@ -43,7 +43,7 @@ def to_json(record: "Certificate | Prediction | Evaluated") -> dict[str, Any]:
 
 def certificate(body: Mapping[str, Any]) -> "Certificate":
     """The certificate that an object holds. Raises :class:`InvalidResults` where it is none."""
-    from radii.rs_core.results.records import Certificate
+    from radii.rs_core.records import Certificate
 
     record: Certificate = _read(Certificate, body)
     return record
@@ -51,7 +51,7 @@ def certificate(body: Mapping[str, Any]) -> "Certificate":
 
 def prediction(body: Mapping[str, Any]) -> "Prediction":
     """The prediction that an object holds. Raises :class:`InvalidResults` where it is none."""
-    from radii.rs_core.results.records import Prediction
+    from radii.rs_core.records import Prediction
 
     record: Prediction = _read(Prediction, body)
     return record

@@ -14,7 +14,7 @@ from scipy.special import bdtr, bdtrc
 
 from radii.rs_core.certify.procedure import Procedure, procedure_of
 from radii.rs_core.evaluate.records import Evaluated
-from radii.rs_core.results.records import ABSTAIN, UNKNOWN_LABEL, Certificate, Prediction
+from radii.rs_core.records import ABSTAIN, UNKNOWN_LABEL, Certificate, Prediction
 from radii.rs_core.soft_labels.labels import ALPHA
 from radii.rs_core.specs.evaluations import Attack, OverConfidence, points_of
 from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, PredictSpec, TrainSpec

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from radii.rs_core.errors import InvalidResults
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.results.text_lines import Limits
 from radii.rs_core.results.tsv_reader import COLUMNS as COLUMNS
 from radii.rs_core.results.tsv_reader import HEADER, UNBOUNDED, Known, read_results

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from radii.rs_core.errors import InvalidResults
-from radii.rs_core.results.records import ABSTAIN, Certificate, Prediction
+from radii.rs_core.records import ABSTAIN, Certificate, Prediction
 from radii.rs_core.results.text_lines import Limits, check_rows, raw_lines, shown
 
 COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")

@@ -14,7 +14,7 @@ from radii.rs_core.certify.engine import Input, Progress, Stop
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.data.augment import augment
 from radii.rs_core.noise.streams import Stage, generator
-from radii.rs_core.results.records import Prediction
+from radii.rs_core.records import Prediction
 from radii.rs_core.soft_labels.labels import ALPHA
 
 

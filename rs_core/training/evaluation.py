@@ -17,8 +17,8 @@ from radii.rs_core.data.loader import batches
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.noise.streams import Stage, generator
 from radii.rs_core.out_of_memory import network_failures
+from radii.rs_core.records import Certificate
 from radii.rs_core.results.aggregate import default_radii, tally
-from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.jobs import DEFAULT_BATCH, PeriodicCertification, TrainSpec
 
 TEST_BATCH = 500

@@ -28,7 +28,7 @@ from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.models.training_forward import training_forward
 from radii.rs_core.noise.streams import Stage, generator, layer_randomness
 from radii.rs_core.out_of_memory import network_failures
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.soft_labels.labels import SoftLabels
 from radii.rs_core.specs.jobs import TrainSpec
 from radii.rs_core.training import evaluation, model_selection, snapshots

@@ -125,8 +125,8 @@ def _of_file(name: str, path: Path, repeating: int | None) -> "Run":
     rows, run = read(path)
     from radii.rs_core.comparisons.alignment import run_of
     from radii.rs_core.comparisons.runs import run_of_certificates
+    from radii.rs_core.records import Certificate
     from radii.rs_core.reports.certification_of_spec import spec_of_run
-    from radii.rs_core.results.records import Certificate
 
     if not isinstance(rows[0], Certificate):
         raise CommandError(f"The file {path} holds predictions, which have no radii to compare.")

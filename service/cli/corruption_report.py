@@ -11,9 +11,9 @@ from radii.service.cli.results_input import NDJSON
 from radii.service.console import CommandError, note, say
 
 if TYPE_CHECKING:
+    from radii.rs_core.records import Certificate
     from radii.rs_core.reports.corruptions import CorruptionReport, Part
     from radii.rs_core.results.aggregate import Columns
-    from radii.rs_core.results.records import Certificate
 
 NO_INTERVALS = (
     "Nothing says which rows show the same photograph, so that mACR and mAcc have no intervals: give --per-severity N, the number of "
@@ -99,8 +99,8 @@ def _parts(name: str, rows: "Columns", path: Path, per_severity: int | None) -> 
 
 
 def _rows(path: Path) -> "list[Certificate]":
+    from radii.rs_core.records import Certificate
     from radii.rs_core.results.ndjson import read_ndjson
-    from radii.rs_core.results.records import Certificate
     from radii.rs_core.results.tsv_reader import read_results
 
     rows = read_ndjson(path) if path.suffix in NDJSON else read_results(path)

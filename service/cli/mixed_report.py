@@ -12,9 +12,9 @@ from radii.service.cli.results_input import check_picture, read, write_picture
 from radii.service.console import CommandError, note, say
 
 if TYPE_CHECKING:
+    from radii.rs_core.records import Certificate
     from radii.rs_core.reports.mixed import WeightRow
     from radii.rs_core.results.photographs import Photographs
-    from radii.rs_core.results.records import Certificate
 
 
 def report(
@@ -84,7 +84,7 @@ def _named(files: Sequence[Path], repeating: int | None) -> dict[str, Votes]:
 
 
 def _votes(file: Path, repeating: int | None) -> Votes:
-    from radii.rs_core.results.records import Certificate
+    from radii.rs_core.records import Certificate
 
     rows, run = read(file)
     certificates = [row for row in rows if isinstance(row, Certificate)]

@@ -108,8 +108,8 @@ def _looked(
     from radii.rs_core.certify.sampler import Sampler
     from radii.rs_core.checkpoints.checkpoint import check_fits
     from radii.rs_core.noise.streams import Stage
+    from radii.rs_core.records import Prediction
     from radii.rs_core.results.plausibility import implausible, outcome_of
-    from radii.rs_core.results.records import Prediction
     from radii.service.local.architecture_plugins import use_registered
     from radii.service.local.certify import chosen_of, load_checkpoint, resolved
     from radii.service.local.datasets import loaded

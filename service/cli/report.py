@@ -132,7 +132,7 @@ def report(
     rows: Any = found
     inputs = total or max(int(run.get("inputs") or 0), len(rows))
     from radii.rs_core.evaluate.records import Evaluated
-    from radii.rs_core.results.records import Prediction
+    from radii.rs_core.records import Prediction
 
     if isinstance(rows[0], Evaluated):
         _print_evaluation(rows, run, file, certificates, photographs, as_json=as_json, as_csv=as_csv, plot=plot)

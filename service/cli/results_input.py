@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from radii.rs_core.evaluate.records import Evaluated
-    from radii.rs_core.results.records import Certificate, Prediction
+    from radii.rs_core.records import Certificate, Prediction
 
     Rows = list[Certificate] | list[Prediction] | list[Evaluated]
 

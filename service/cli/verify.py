@@ -19,7 +19,7 @@ from radii.service.cli.connection import DEFAULT_SERVER, ApiKey, Server, connect
 from radii.service.console import CommandError, bar, note, say
 
 if TYPE_CHECKING:
-    from radii.rs_core.results.records import Certificate
+    from radii.rs_core.records import Certificate
 
 MODEL_AND_DATA = "Model and data, to draw noise again (files only)"
 INPUTS = 20
@@ -195,7 +195,7 @@ def _redrawn(
     from radii.rs_core.certify.mixed_inputs import standard_of, voting
     from radii.rs_core.certify.replay import redraw
     from radii.rs_core.certify.sampler import Sampler
-    from radii.rs_core.results.records import Certificate
+    from radii.rs_core.records import Certificate
     from radii.rs_core.specs.jobs import DEFAULT_BATCH
     from radii.service.local.results import ran_as
     from radii.worker.tasks.environment import configure, provenance, resolve_device

@@ -16,7 +16,7 @@ from radii.service.schemas import job_results, responses
 
 if TYPE_CHECKING:
     from radii.rs_core.evaluate.records import Evaluated
-    from radii.rs_core.results.records import Certificate, Prediction
+    from radii.rs_core.records import Certificate, Prediction
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
 PAGE = 1000

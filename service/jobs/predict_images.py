@@ -18,8 +18,8 @@ from radii.rs_core.data import dataset_header
 from radii.rs_core.data.content_hash import ContentHash
 from radii.rs_core.data.dataset_info import Shape
 from radii.rs_core.data.memmap import chunks
+from radii.rs_core.records import ABSTAIN, UNKNOWN_LABEL, Certificate
 from radii.rs_core.results.plausibility import implausible_answers
-from radii.rs_core.results.records import ABSTAIN, UNKNOWN_LABEL, Certificate
 from radii.rs_core.specs.jobs import CertifySpec, parse_spec
 from radii.service.errors import NotFound
 from radii.service.jobs import forecast, planning, quotas

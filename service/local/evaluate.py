@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
     from radii.rs_core.data.dataset import Dataset
     from radii.rs_core.models.base_classifier import BaseClassifier
-    from radii.rs_core.results.records import Certificate
+    from radii.rs_core.records import Certificate
     from radii.rs_core.specs.jobs import Attack, EvaluateSpec
 
 
@@ -96,8 +96,8 @@ def _weight(spec: "EvaluateSpec", info: "CheckpointInfo") -> float | None:
 
 def certificates_in(path: Path) -> "dict[int, Certificate]":
     """Those of a run of ``radii certify``, by index."""
+    from radii.rs_core.records import Certificate
     from radii.rs_core.results.ndjson import read_ndjson
-    from radii.rs_core.results.records import Certificate
 
     evidence = path.with_suffix(".ndjson")
     if not evidence.exists():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from radii.rs_core.certify.mixed_inputs import Standard
     from radii.rs_core.certify.sampler import Sampler
     from radii.rs_core.data.dataset import Dataset
-    from radii.rs_core.results.records import Certificate, Prediction
+    from radii.rs_core.records import Certificate, Prediction
     from radii.rs_core.specs.jobs import CertifySpec, PredictSpec
 
     Spec = CertifySpec | PredictSpec
@@ -84,7 +84,7 @@ class Left:
         """The votes that there are of inputs that are not finished."""
         from radii.rs_core.certify.engine import Progress
         from radii.rs_core.certify.sampler import Votes
-        from radii.rs_core.results.records import Certificate
+        from radii.rs_core.records import Certificate
 
         found = {}
         for record in self.results.done:

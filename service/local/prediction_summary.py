@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from radii.service.console import table
 
 if TYPE_CHECKING:
+    from radii.rs_core.records import Prediction
     from radii.rs_core.reports.corruptions import Grouped
-    from radii.rs_core.results.records import Prediction
 
 COLUMNS = ("idx", "label", "predict", "correct", "time")
 

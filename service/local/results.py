@@ -18,7 +18,7 @@ from radii.service.console import CommandError
 
 if TYPE_CHECKING:
     from radii.rs_core.evaluate.records import Evaluated
-    from radii.rs_core.results.records import Certificate, Prediction
+    from radii.rs_core.records import Certificate, Prediction
 
     Record = Certificate | Prediction | Evaluated
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
     from radii.rs_core.data.dataset import Dataset
     from radii.rs_core.models.base_classifier import BaseClassifier
-    from radii.rs_core.results.records import Prediction
+    from radii.rs_core.records import Prediction
     from radii.rs_core.soft_labels.labels import SoftLabels
     from radii.rs_core.specs.jobs import SoftLabelSpec, TrainSpec
 

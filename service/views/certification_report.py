@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from radii.rs_core.certify.procedure import procedure_of
 from radii.rs_core.checkpoints.training_overlap import trained_on, training_note
+from radii.rs_core.records import Certificate
 from radii.rs_core.reports.certification import Report, mixes, report_of
 from radii.rs_core.reports.certification_of_spec import facts_asked, together
 from radii.rs_core.reports.corruptions import Grouped
@@ -22,7 +23,6 @@ from radii.rs_core.reports.procedure_text import recipe
 from radii.rs_core.results.aggregate import Columns, columns, joined, radii_up_to
 from radii.rs_core.results.digest import Digest, digest_of_columns, photograph_sums
 from radii.rs_core.results.photographs import Photographs, dataset_repeats_note
-from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, dump_spec, parse_spec
 from radii.service.lookup import etag_of
 from radii.service.schemas import job_results

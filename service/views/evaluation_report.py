@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from radii.rs_core.evaluate.registry import EVALUATIONS
+from radii.rs_core.records import Certificate
 from radii.rs_core.reports.evaluation import EvaluationReport, summarize
-from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.jobs import Attack, AutoAttack, EvaluateSpec, dump_spec
 from radii.service.schemas import job_results
 from radii.service.views import certification_report

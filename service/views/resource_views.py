@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from radii.rs_core.errors import readable
 from radii.rs_core.evaluate.records import Evaluated as EvaluatedRecord
-from radii.rs_core.results.records import ABSTAIN, UNKNOWN_LABEL
-from radii.rs_core.results.records import Certificate as CertificateRecord
-from radii.rs_core.results.records import Prediction as PredictionRecord
+from radii.rs_core.records import ABSTAIN, UNKNOWN_LABEL
+from radii.rs_core.records import Certificate as CertificateRecord
+from radii.rs_core.records import Prediction as PredictionRecord
 from radii.rs_core.specs.jobs import dump_spec
 from radii.rs_core.specs.validation_errors import MOST_FAULTS
 from radii.service.schemas import job_results, responses

@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from radii.rs_core.comparisons.alignment import Run, run_of
 from radii.rs_core.errors import InvalidResults, RadiiError
+from radii.rs_core.records import Certificate
 from radii.rs_core.reports.certification import Facts
 from radii.rs_core.results import ndjson
 from radii.rs_core.results.aggregate import Columns
-from radii.rs_core.results.records import Certificate
 from radii.rs_core.results.text_lines import Limits
 from radii.rs_core.results.tsv_reader import read_results
 from radii.service.errors import TooManyWait

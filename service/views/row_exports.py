@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from radii.rs_core.evaluate.records import Evaluated
+from radii.rs_core.records import Certificate, Prediction
 from radii.rs_core.reports.evaluation_text import row_lines
 from radii.rs_core.results.csv_text import csv_text
-from radii.rs_core.results.records import Certificate, Prediction
 from radii.rs_core.results.tsv import tsv_lines
 from radii.service.views import resource_views
 from radii.worker.store import evaluations as evaluation_rows

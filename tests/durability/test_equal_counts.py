@@ -12,7 +12,7 @@ from radii.rs_core.certify import engine
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.data.builtin import digits
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.specs.fields import Sampling
 from radii.worker.queue import broker
 from radii.worker.settings import Settings

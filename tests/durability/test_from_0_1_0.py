@@ -14,7 +14,7 @@ from radii.rs_core.certify import engine
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.data.builtin import digits
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.specs.jobs import parse_spec
 from radii.service.jobs.planning import plan
 from radii.worker.settings import Settings

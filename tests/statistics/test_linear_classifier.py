@@ -5,7 +5,7 @@ from scipy.stats import binom
 from torch import nn
 
 from radii.rs_core.certify.smoothed_classifier import SmoothedClassifier
-from radii.rs_core.results.records import ABSTAIN
+from radii.rs_core.records import ABSTAIN
 
 
 def test_certified_radius_exceeds_the_known_one_in_no_more_than_an_alpha_share_of_runs() -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests_support import things
 
 from radii.rs_core.errors import InvalidResults
-from radii.rs_core.results.records import Prediction
+from radii.rs_core.records import Prediction
 from radii.rs_core.soft_labels.labels import SoftLabels
 from radii.worker import soft_label_files
 from radii.worker.settings import Settings

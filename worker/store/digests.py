@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from radii.rs_core.certify.procedure import procedure_of
+from radii.rs_core.records import Certificate
 from radii.rs_core.results.digest import STEPS, Digest, digest_of, from_bytes, to_bytes
-from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.jobs import CertifySpec, parse_spec
 from radii.worker.store import corruption_groups
 from radii.worker.store.models.result_tables import JobDigest, JobSummary

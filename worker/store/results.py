@@ -12,8 +12,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from radii.rs_core.certify.procedure import Procedure, turn_end
+from radii.rs_core.records import ABSTAIN, Certificate, Prediction
 from radii.rs_core.results.aggregate import tally
-from radii.rs_core.results.records import ABSTAIN, Certificate, Prediction
 from radii.rs_core.soft_labels.labels import ALPHA
 from radii.rs_core.specs.jobs import Selection
 from radii.worker.store import digests, evaluations, result_rows

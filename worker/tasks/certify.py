@@ -7,7 +7,7 @@ from typing import Any
 from radii.rs_core.certify import engine
 from radii.rs_core.certify.engine import Progress
 from radii.rs_core.certify.sampler import Votes
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.worker.tasks.task import Task
 
 

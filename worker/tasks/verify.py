@@ -6,7 +6,7 @@ from typing import Any
 
 from radii.rs_core.certify.engine import Input, Progress
 from radii.rs_core.certify.replay import redraw
-from radii.rs_core.results.records import ABSTAIN, Certificate
+from radii.rs_core.records import ABSTAIN, Certificate
 from radii.worker.tasks.certify import progress
 from radii.worker.tasks.task import Task
 

@@ -13,7 +13,7 @@ from radii.rs_core.certify.engine import Input
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.replay import redraw
 from radii.rs_core.certify.sampler import Sampler
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.specs.fields import Bound, Noise, Sampling
 
 

@@ -13,7 +13,7 @@ from radii.rs_core.certify.autotune import Way, measured, remembered, tune, way_
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.models import registry
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 
 
 class Machine:

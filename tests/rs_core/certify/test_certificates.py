@@ -11,7 +11,7 @@ from radii.rs_core.certify import confidence_sequence
 from radii.rs_core.certify.bounds import lower_bound, two_class_radius, upper_bound
 from radii.rs_core.certify.certificates import Decision, certify, decide, predict
 from radii.rs_core.errors import InvalidResults
-from radii.rs_core.results.records import ABSTAIN, Certificate
+from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.specs.fields import Bound, Sampling
 
 

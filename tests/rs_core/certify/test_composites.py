@@ -16,7 +16,7 @@ from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.checkpoints.compose import joined
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.models.mixing_network import mixing_for
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.specs.composition import Denoised, Ensemble, Mixed
 
 

@@ -12,7 +12,7 @@ from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler, Votes
 from radii.rs_core.certify.smoothed_classifier import SmoothedClassifier
 from radii.rs_core.noise.discrete_distribution import neglected
-from radii.rs_core.results.records import Certificate, Prediction
+from radii.rs_core.records import Certificate, Prediction
 from radii.rs_core.specs.fields import Sampling
 
 SMALL = Procedure(sigma=0.25, n0=50, n=500, alpha=0.01)

@@ -11,7 +11,7 @@ from radii.rs_core.certify.engine import Input
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.models import registry
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.specs.fields import Noise, Precision, Sampling
 
 pytestmark = [

@@ -13,7 +13,7 @@ from radii.rs_core.certify.inference_model import Prepared, folded
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.models import registry
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.specs.jobs import Normalization
 
 NEEDS_A_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++, which compiling needs")

@@ -9,7 +9,7 @@ from radii.rs_core.certify.engine import Input, Progress
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.errors import InputOutOfMemory, NetworkFailed
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 
 POISON = 9.0
 

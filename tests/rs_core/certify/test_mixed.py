@@ -11,7 +11,7 @@ from scipy.special import ndtr, ndtri
 from radii.rs_core.certify.bounds import lower_bound
 from radii.rs_core.certify.certificates import decide
 from radii.rs_core.certify.mixed import TIGHT_CONSTANT, Mix, decide_mixed, lipschitz_radius, mixed_radius
-from radii.rs_core.results.records import ABSTAIN
+from radii.rs_core.records import ABSTAIN
 
 SIGMA = 0.5
 shares = st.floats(0.001, 0.999)

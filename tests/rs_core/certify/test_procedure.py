@@ -18,7 +18,7 @@ from radii.rs_core.certify.bounds import lower_bound
 from radii.rs_core.certify.certificates import Decision
 from radii.rs_core.certify.procedure import Procedure, procedure_of, turn_end
 from radii.rs_core.errors import InvalidSpec
-from radii.rs_core.results.records import ABSTAIN
+from radii.rs_core.records import ABSTAIN
 from radii.rs_core.specs.fields import Bound
 from radii.rs_core.specs.jobs import CertifySpec
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from radii.rs_core.certify.smoothed_classifier import SmoothedClassifier
 from radii.rs_core.errors import InvalidImages, InvalidSpec, NetworkFailed, NotFinite
-from radii.rs_core.results.records import ABSTAIN
+from radii.rs_core.records import ABSTAIN
 
 
 @pytest.fixture

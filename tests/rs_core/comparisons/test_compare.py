@@ -13,8 +13,8 @@ from radii.rs_core.comparisons.alignment import run_of
 from radii.rs_core.comparisons.compare import Comparison, common_radii, compare
 from radii.rs_core.errors import InvalidResults, InvalidSpec
 from radii.rs_core.literature.published_results import published
+from radii.rs_core.records import Certificate
 from radii.rs_core.reports.certification import summarize
-from radii.rs_core.results.records import Certificate
 from radii.rs_core.results.tsv import rounded_down
 from tests.rs_core.reports.test_certification import certificate
 

@@ -16,7 +16,7 @@ from radii.rs_core.errors import InvalidResults
 from radii.rs_core.literature.published_results import published
 from radii.rs_core.plots import certification
 from radii.rs_core.plots.certification import certified_accuracy, radius_histogram, render
-from radii.rs_core.results.records import ABSTAIN, Certificate
+from radii.rs_core.records import ABSTAIN, Certificate
 
 ROW = Certificate(
     index=0,

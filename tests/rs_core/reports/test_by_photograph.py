@@ -19,6 +19,7 @@ from radii.rs_core.errors import InvalidResults
 from radii.rs_core.evaluate.records import Evaluated, Found
 from radii.rs_core.plots.certification import certified_accuracy, drawn
 from radii.rs_core.plots.comparison import comparison_figure
+from radii.rs_core.records import Certificate
 from radii.rs_core.reports import mixed_text
 from radii.rs_core.reports.certification import Report, summarize
 from radii.rs_core.reports.certification_text import format_table, to_csv
@@ -30,7 +31,6 @@ from radii.rs_core.reports.mixed import by_weight, rows_at
 from radii.rs_core.results.aggregate import radii_up_to
 from radii.rs_core.results.digest import STEPS, digest_of, from_bytes, to_bytes
 from radii.rs_core.results.photographs import Photographs, share_interval
-from radii.rs_core.results.records import Certificate
 from radii.rs_core.specs.jobs import Attack, EvaluateSpec
 
 KINDS = [("fog", 1), ("fog", 5), ("snow", 1), ("snow", 5)]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from radii.rs_core.certify.bounds import interval, max_radius
 from radii.rs_core.certify.certificates import certify as decide
 from radii.rs_core.errors import InvalidResults
+from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.reports.certification import Report, summarize
-from radii.rs_core.results.records import ABSTAIN, Certificate
 
 N, ALPHA, SIGMA, CLASSES = 1_000, 0.001, 0.25, 3
 CAP = max_radius(N, ALPHA, SIGMA)

@@ -5,9 +5,9 @@ import io
 import math
 from dataclasses import replace
 
+from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.reports.certification import Report, summarize
 from radii.rs_core.reports.certification_text import format_table, to_csv
-from radii.rs_core.results.records import ABSTAIN, Certificate
 
 ROW = Certificate(
     index=0,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from radii.rs_core.data.corruption_info import COMMON, Corrupted, in_a_row
+from radii.rs_core.records import ABSTAIN, Certificate, Prediction
 from radii.rs_core.reports.certification import summarize
 from radii.rs_core.reports.certification_text import format_table, to_csv
 from radii.rs_core.reports.corruptions import (
@@ -21,7 +22,6 @@ from radii.rs_core.reports.corruptions_text import csv_rows, lines_of
 from radii.rs_core.results.aggregate import columns
 from radii.rs_core.results.digest import STEPS, ClassSums, digest_of, from_bytes, group_sums, to_bytes
 from radii.rs_core.results.photographs import share_interval
-from radii.rs_core.results.records import ABSTAIN, Certificate, Prediction
 from radii.rs_core.results.tsv import rounded_down
 from radii.rs_core.statistics.paired_tests import mean_interval
 

@@ -9,9 +9,9 @@ from radii.rs_core.errors import InvalidResults, Mismatch
 from radii.rs_core.evaluate.records import Evaluated, Found
 from radii.rs_core.plots.certification import render
 from radii.rs_core.plots.evaluation import evaluation
+from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.reports.evaluation import require_shared_inputs, summarize
 from radii.rs_core.reports.evaluation_text import format_table, row_lines, to_csv
-from radii.rs_core.results.records import ABSTAIN, Certificate
 from radii.rs_core.specs.jobs import Attack, AutoAttack, EvaluateSpec, OverConfidence
 
 SPEC = EvaluateSpec(

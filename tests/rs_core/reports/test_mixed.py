@@ -6,9 +6,9 @@ import pytest
 from tests_support.mixes import certified
 
 from radii.rs_core.errors import InvalidResults, InvalidSpec
+from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.reports.mixed import WEIGHTS, WeightRow, by_weight, rows_at
 from radii.rs_core.results.photographs import Photographs
-from radii.rs_core.results.records import ABSTAIN, Certificate
 
 ROWS = [
     certified(0, 0, (990, 10), (0.9, 0.1)),  # both right, the robust one surely

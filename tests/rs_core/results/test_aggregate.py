@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from radii.rs_core.certify.bounds import lower_bound, max_radius, radius
 from radii.rs_core.errors import InvalidSpec
+from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.results.aggregate import curve, default_radii, grid_counts, radii_up_to, tally
-from radii.rs_core.results.records import ABSTAIN, Certificate
 
 
 def certificate(

@@ -42,8 +42,8 @@ def test_every_table_of_names_from_outside_is_escaped() -> None:
     from radii.rs_core.comparisons.compare import compare
     from radii.rs_core.comparisons.text import comparison_csv
     from radii.rs_core.evaluate.records import Evaluated
+    from radii.rs_core.records import Certificate
     from radii.rs_core.reports.evaluation_text import row_lines
-    from radii.rs_core.results.records import Certificate
 
     one = Certificate(
         index=0, label=1, prediction=1, radius=0.5, p_lower=0.9, counts0=(0, 9), counts=(0, 9), n0=9, n=9,

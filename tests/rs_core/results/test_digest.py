@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from radii.rs_core.certify.bounds import max_radius
 from radii.rs_core.certify.certificates import certify
+from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.reports.certification import Facts, Report, report_of, summarize
 from radii.rs_core.reports.procedure_text import Made
 from radii.rs_core.results.digest import STEPS, Digest, Sample, digest_of, from_bytes, to_bytes
-from radii.rs_core.results.records import ABSTAIN, Certificate
 
 N, ALPHA, SIGMA = 10_000, 0.001, 0.5
 CAP = max_radius(N, ALPHA, SIGMA)

@@ -9,8 +9,8 @@ import pydantic
 import pytest
 
 from radii.rs_core.errors import InvalidResults
+from radii.rs_core.records import Certificate, Prediction
 from radii.rs_core.results import ndjson
-from radii.rs_core.results.records import Certificate, Prediction
 from radii.service.views import resource_views
 
 CERTIFICATE = Certificate(

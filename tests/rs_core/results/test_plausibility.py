@@ -10,6 +10,7 @@ from scipy.stats import binom
 from radii.rs_core.certify.certificates import predict as decide_prediction
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.records import ABSTAIN, Prediction
 from radii.rs_core.reports.certification import summarize
 from radii.rs_core.results.plausibility import (
     FALSE_ALARM,
@@ -25,7 +26,6 @@ from radii.rs_core.results.plausibility import (
     outcome_of_shares,
     too_few_samples,
 )
-from radii.rs_core.results.records import ABSTAIN, Prediction
 from radii.rs_core.specs.jobs import parse_spec
 from tests.rs_core.reports.test_certification import certificate
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radii.rs_core.errors import InvalidResults
-from radii.rs_core.results.records import ABSTAIN, Certificate
+from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.results.tsv import HEADER, read_tsv, rounded_down, write_tsv
 
 GOOD_ROW = "3\t1\t1\t0.25\t1\t0:00:08.500000"

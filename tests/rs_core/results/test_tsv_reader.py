@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from radii.rs_core.errors import InvalidResults
-from radii.rs_core.results.records import Certificate, Prediction
+from radii.rs_core.records import Certificate, Prediction
 from radii.rs_core.results.text_lines import Limits
 from radii.rs_core.results.tsv import read_tsv, write_tsv
 from radii.rs_core.results.tsv_reader import LONGEST_FIELD, UNBOUNDED, Known, read_results

@@ -10,7 +10,7 @@ from radii.rs_core.certify import engine
 from radii.rs_core.certify.engine import Input, Progress
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.noise.streams import Stage
-from radii.rs_core.results.records import Prediction
+from radii.rs_core.records import Prediction
 from radii.rs_core.soft_labels.voting import view, vote
 
 

@@ -19,7 +19,7 @@ from radii.rs_core.errors import InvalidCheckpoint, InvalidSpec, Mismatch
 from radii.rs_core.models import registry
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.noise.streams import Stage
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.soft_labels import labels as soft_labels
 from radii.rs_core.specs.jobs import CatRs, Consistency, Macer, Normalization, Selection, SmoothAdv
 from radii.rs_core.training import evaluation, loop, timers

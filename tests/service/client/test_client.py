@@ -11,7 +11,7 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.service.client import http
 from radii.service.client import job as client_job
 from radii.service.client.client import ApiError, Client, JobNotSucceeded, JobTimeout, Unreachable

@@ -17,7 +17,7 @@ from radii.rs_core.data.builtin import digits
 from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.errors import Mismatch
 from radii.rs_core.models import registry
-from radii.rs_core.results.records import Prediction
+from radii.rs_core.records import Prediction
 from radii.rs_core.soft_labels import voting
 from radii.rs_core.soft_labels.labels import SoftLabels, from_counts
 from radii.rs_core.specs.jobs import CatRs, Selection, TrainSpec

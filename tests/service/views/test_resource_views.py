@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests_support.over_http import Service
 
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.service.api import row_responses
 from radii.worker import task_message
 from radii.worker.store import resources, results

@@ -9,7 +9,7 @@ from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
 from radii.rs_core.checkpoints.compose import joined
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.models.mixing_network import mixing_for
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.rs_core.specs.composition import Mixed
 from tests_support import parts
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from radii.rs_core.certify.certificates import decide
-from radii.rs_core.results.records import ABSTAIN, Certificate, Prediction
+from radii.rs_core.records import ABSTAIN, Certificate, Prediction
 from radii.service.api.app import create_app
 from radii.service.api.shared_answers import Scrapes
 from radii.service.client.client import Client

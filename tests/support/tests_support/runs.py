@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from radii.rs_core.comparisons.alignment import Run, run_of
-from radii.rs_core.results.records import ABSTAIN, Certificate
+from radii.rs_core.records import ABSTAIN, Certificate
 
 KNOWN: dict[str, Any] = {"n0": 100, "n": 1_000, "sigma": 0.25, "alpha": 0.001, "seed": 7, "p_lower": 0.9}
 UNKNOWN: dict[str, Any] = {

@@ -5,7 +5,7 @@ import torch
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.data.builtin import digits
 from radii.rs_core.models.base_classifier import BaseClassifier
-from radii.rs_core.results.records import Prediction
+from radii.rs_core.records import Prediction
 from radii.rs_core.soft_labels.labels import SoftLabels, from_counts, voter_spec
 from radii.rs_core.soft_labels.voting import vote
 from radii.rs_core.specs.jobs import CatRs, TrainSpec

@@ -4,7 +4,7 @@ import pytest
 from tests_support import things
 
 from radii.rs_core.evaluate.records import Evaluated, Found
-from radii.rs_core.results.records import ABSTAIN
+from radii.rs_core.records import ABSTAIN
 from radii.worker.store import evaluations, jobs, results
 from radii.worker.store.database import Database
 from radii.worker.store.jobs import NewJob

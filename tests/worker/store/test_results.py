@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests_support import things
 
+from radii.rs_core.records import ABSTAIN, Certificate, Prediction
 from radii.rs_core.reports.certification import summarize
-from radii.rs_core.results.records import ABSTAIN, Certificate, Prediction
 from radii.worker.store import jobs, results, shards
 from radii.worker.store.database import Database
 from radii.worker.store.jobs import NewJob

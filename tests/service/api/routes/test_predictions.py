@@ -15,7 +15,7 @@ from tests_support.asking import PNG, URL, ask, claimed, end
 from tests_support.over_http import Service, serving
 
 from radii.rs_core.data.dataset_file import content_hash, open_dataset
-from radii.rs_core.results.records import UNKNOWN_LABEL
+from radii.rs_core.records import UNKNOWN_LABEL
 from radii.worker.sandbox.decoder_client import Decoder
 from radii.worker.settings import Settings
 from radii.worker.store import results, shards

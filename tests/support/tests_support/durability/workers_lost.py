@@ -11,7 +11,7 @@ from radii.rs_core.certify import engine
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.data.builtin import digits
-from radii.rs_core.results.records import Certificate
+from radii.rs_core.records import Certificate
 from radii.worker.store import counters
 from tests_support import things
 from tests_support.durability.house import LEASE, SWEEP, House, Kind, house, light
