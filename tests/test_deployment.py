@@ -207,15 +207,19 @@ def test_every_package_of_an_image_has_hashes_and_no_address(path: Path) -> None
 def test_images_install_everything_that_radii_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-    def names(*lists: list[str]) -> set[str]:
-        return {canonicalize_name(Requirement(line).name) for each in lists for line in each}
+    def names(lines: list[str]) -> set[str]:
+        """The packages of a list, with those of radii's own extras that it names."""
+        asked = [Requirement(line) for line in lines]
+        own = [names(extras[extra]) for each in asked if each.name == "radii" for extra in each.extras]
+        return {canonicalize_name(each.name) for each in asked if each.name != "radii"}.union(*own)
 
     docker, extras = ROOT / "docker", project["optional-dependencies"]
     service = set(_locked(docker / "service.requirements.txt"))
     worker = set(_locked(docker / "worker.requirements.txt")) | set(_locked(docker / "torch.requirements.txt"))
-    assert names(project["dependencies"], ["setuptools"]) <= service
-    wanted = names(project["dependencies"], extras["worker"], extras["attacks"], extras["corruptions"])
-    assert wanted | {"setuptools", "imagecorruptions-imaug"} <= worker
+    assert names([*project["dependencies"], "radii[server]", "setuptools"]) <= service
+    assert not {"torch", "torchvision"} & service
+    wanted = names([*project["dependencies"], "radii[all]", "setuptools", "imagecorruptions-imaug"])
+    assert {"torch", "celery", "numba"} <= wanted <= worker
     assert not {name for name in service | worker if name == "opencv-python"}
 
 
