@@ -142,12 +142,12 @@ class Decoder:
                 try:
                     socket.send_fds(control, [b"\0"], [theirs.fileno(), *files])
                     return ours
-                except OSError:  # it was ended by somebody
+                except OSError as error:  # it has ended since
                     self._log_end()
                     self._end()
                     if attempt == 2:
                         ours.close()
-                        raise
+                        raise Ended(f"the decoder ended before it was asked: {error}") from error
         raise AssertionError
 
     def _wait_for_report(self) -> None:

@@ -172,6 +172,17 @@ def test_how_a_decoder_ended_is_logged(decoder: Decoder, caplog: pytest.LogCaptu
     assert len(_messages(caplog)) == 1, "closing it is no failure"
 
 
+def test_a_decoder_that_ends_before_it_is_asked_is_a_problem_of_the_request_and_no_crash(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(decoder_client.socket, "send_fds", broken)
+    with pytest.raises(InvalidImages, match="ones that ended the decoder"):
+        decoder.decode(pictures.png(pictures.RAMP), shape=SHAPE, most=5)
+
+
 def test_why_a_decoder_does_not_come_up_is_logged(
     decoder: Decoder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
