@@ -109,4 +109,6 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
     """Settings of a radii in a folder of its own, with short intervals."""
-    return Settings(data=tmp_path, database_url=database_url, sweep=0.5, poll=0.05, commit=0.2, keep_warm=5.0)
+    return Settings(
+        data=tmp_path, database_url=database_url, housekeeping_seconds=0.5, poll=0.05, commit=0.2, keep_warm=5.0
+    )

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from radii.worker import library_caches, logs
 from radii.worker.embedded import run_process
-from radii.worker.housekeeping import Rounds, Sweeping
+from radii.worker.housekeeping import HousekeepingThreads, WorkerHeartbeat
 from radii.worker.loop import CannotStart, Slot, end
 from radii.worker.processes import launch
 from radii.worker.queue import broker
@@ -39,14 +39,14 @@ def run_worker(settings: Settings) -> None:
     def work() -> None:
         _work(slot, turn)
 
-    rounds = Rounds(slot)
+    rounds = WorkerHeartbeat(slot)
     slot.tick = rounds.go_if_due
     signals.worker_shutting_down.connect(lambda **_: slot.stop.set(), weak=False)
     # Not when the worker is ready: it never is while the broker is away, and there is work all the same.
     threading.Thread(target=_look_around, args=(slot, turn, rounds), daemon=True).start()
     signal.signal(signal.SIGTERM, _end_before_celery_handles_signals)
     try:
-        with Sweeping(settings):
+        with HousekeepingThreads(settings):
             celery.worker_main(
                 [
                     "--quiet",
@@ -88,10 +88,10 @@ def _work(slot: Slot, turn: Any) -> None:
         turn.release()
 
 
-def _look_around(slot: Slot, turn: Any, rounds: Rounds) -> None:
+def _look_around(slot: Slot, turn: Any, rounds: WorkerHeartbeat) -> None:
     """Makes the rounds, and works where a bell was missed."""
     logs.name_thread("timer")
-    while not slot.stop.wait(slot.settings.look):
+    while not slot.stop.wait(slot.settings.broker_poll_seconds):
         if turn.acquire(blocking=False):
             turn.release()
             slot.tick()

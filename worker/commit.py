@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.records import UNKNOWN_LABEL, Certificate, Prediction
 from radii.rs_core.specs.jobs import DEFAULT_BATCH
 from radii.worker import audits
@@ -31,7 +31,7 @@ MOST_GIVEN_UP = 3
 
 
 @dataclass
-class Pending:
+class PendingResults:
     """What has come from the child and is not yet stored.
 
     ``at`` are the inputs that it works on, with their labels; ``resumed`` are the samples of the unfinished inputs when
@@ -40,7 +40,7 @@ class Pending:
 
     certificates: list[Certificate] = field(default_factory=list)
     predictions: list[Prediction] = field(default_factory=list)
-    evaluated: list[Evaluated] = field(default_factory=list)
+    evaluated: list[EvaluationRecord] = field(default_factory=list)
     epochs: list[Message] = field(default_factory=list)
     snapshots: list[Message] = field(default_factory=list)
     progress: dict[int, Message] = field(default_factory=dict)
@@ -70,8 +70,8 @@ class Pending:
             self.predictions.append(prediction)
             self._finished(prediction.index)
         elif kind == "evaluated":
-            found = tuple(Found(**_tuples(at)) for at in message.pop("found"))
-            self.evaluated.append(Evaluated(**message, found=found))
+            found = tuple(PointResult(**_tuples(at)) for at in message.pop("found"))
+            self.evaluated.append(EvaluationRecord(**message, found=found))
             self._finished(message["index"])
         elif kind == "progress":
             index = message["index"]
@@ -88,9 +88,11 @@ class Pending:
         elif kind == "step":
             self.work_done = message["work_done"] or self.work_done
 
-    def emptied(self) -> "Pending":
+    def emptied(self) -> "PendingResults":
         """The same place in the work, with nothing left to store."""
-        return Pending(at=self.at, resumed=self.resumed, forced=self.told if self.told is not None else self.forced)
+        return PendingResults(
+            at=self.at, resumed=self.resumed, forced=self.told if self.told is not None else self.forced
+        )
 
     def let_go(self, resume: Message | None) -> None:
         """Notes the snapshot of a place that is not gone on from any more."""
@@ -102,7 +104,7 @@ class Pending:
         self.at.pop(index, None)
 
     @property
-    def finished(self) -> list[Certificate | Prediction | Evaluated]:
+    def finished(self) -> list[Certificate | Prediction | EvaluationRecord]:
         """The inputs that have their result."""
         return [*self.certificates, *self.predictions, *self.evaluated]
 
@@ -112,7 +114,7 @@ class Pending:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class ShardEnding:
     """How a commit leaves the shard. Without any of it, the worker goes on with it."""
 
     done: Message | None = None
@@ -130,11 +132,16 @@ class Ending:
     """So it is, with the order to keep the activations of so many images."""
 
 
-GOES_ON = Ending()
+GOES_ON = ShardEnding()
 
 
 def write(
-    session: Session, settings: Settings, claim: Claim, pending: Pending, seconds: float, ending: Ending = GOES_ON
+    session: Session,
+    settings: Settings,
+    claim: Claim,
+    pending: PendingResults,
+    seconds: float,
+    ending: ShardEnding = GOES_ON,
 ) -> shards.Standing:
     """Writes one commit and tells whether the job is to go on; of a job that has ended nothing is written any more.
     Raises ``LeaseLost`` before anything is written, and :class:`StorageUsedUp` or :class:`BeyondStorage` where a file does not
@@ -158,7 +165,7 @@ def write(
     return standing
 
 
-def _leave(session: Session, settings: Settings, claim: Claim, pending: Pending, ending: Ending) -> None:
+def _leave(session: Session, settings: Settings, claim: Claim, pending: PendingResults, ending: ShardEnding) -> None:
     """Does with the shard what the ending says."""
     if ending.failed is not None and ending.retry:
         shards.lose(session, claim, ending.failed)
@@ -180,14 +187,14 @@ def _leave(session: Session, settings: Settings, claim: Claim, pending: Pending,
         shards.release(session, claim)
 
 
-def abandon(pending: Pending, done: Message | None) -> None:
+def abandon(pending: PendingResults, done: Message | None) -> None:
     """Removes the files that a commit would have named, when it is certain that it will not happen."""
     made = [done["made"]] if done and "made" in done else []
     for file in [*pending.snapshots, *made]:
         Path(file["sealed"]["path"]).unlink(missing_ok=True)
 
 
-def _results(session: Session, settings: Settings, claim: Claim, pending: Pending) -> None:
+def _results(session: Session, settings: Settings, claim: Claim, pending: PendingResults) -> None:
     job_id = claim.job_id
     if pending.turn is not None:
         shards.turned(session, claim, pending.turn)
@@ -216,7 +223,7 @@ def _results(session: Session, settings: Settings, claim: Claim, pending: Pendin
         pending.let_go(before)
 
 
-def _note_smaller_batches(session: Session, claim: Claim, pending: Pending) -> None:
+def _note_smaller_batches(session: Session, claim: Claim, pending: PendingResults) -> None:
     """Leaves an event where memory has forced smaller batches than the last time that it did."""
     sizes = [record.batch_size for record in pending.finished]
     pending.told = min((size for size in sizes if size is not None), default=pending.forced)
@@ -225,7 +232,9 @@ def _note_smaller_batches(session: Session, claim: Claim, pending: Pending) -> N
         counters.add(session, counters.BATCHES_HALVED)
 
 
-def _made(session: Session, settings: Settings, claim: Claim, pending: Pending, done: Message) -> dict[str, Any] | None:
+def _made(
+    session: Session, settings: Settings, claim: Claim, pending: PendingResults, done: Message
+) -> dict[str, Any] | None:
     """Gives the data set or checkpoint that the job made its blob and what is known of it; the outcome of an audit."""
     if claim.kind == "verify":
         return audits.outcome(session, session.get_one(Job, claim.job_id), done["recomputed"])
@@ -257,7 +266,7 @@ def _check_quota(session: Session, settings: Settings, claim: Claim, size: int, 
         storage_usage.require(session, claim.tenant_id, settings, size, without_output_of=claim.job_id, exact=True)
 
 
-def _death(session: Session, settings: Settings, claim: Claim, pending: Pending) -> None:
+def _death(session: Session, settings: Settings, claim: Claim, pending: PendingResults) -> None:
     """A child died before it brought the shard forward: the input it was at is counted, and in the end given up."""
     index, label = next(iter(pending.at.items()), (None, UNKNOWN_LABEL))
     deaths = results.count_death(session, claim.job_id, index) if index is not None else 0
@@ -281,7 +290,7 @@ def _fewer_rows(claim: Claim) -> int:
     return max(1, (claim.execution.get("batch_size") or DEFAULT_BATCH) // FEWER)
 
 
-def _nothing_lives(pending: Pending) -> dict[str, Any]:
+def _nothing_lives(pending: PendingResults) -> dict[str, Any]:
     """The problem of a job whose process ends whatever input it works on."""
     hint = " Something may be short of memory: a smaller batch_size needs less." if pending.killed else ""
     return {

@@ -22,11 +22,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from radii.rs_core.errors import OperationError
 from radii.worker import library_caches, logs
 from radii.worker.backoff import Backoff, Repeats
-from radii.worker.housekeeping import Rounds, Sweeping
+from radii.worker.housekeeping import HousekeepingThreads, WorkerHeartbeat
 from radii.worker.loop import REFUSED, CannotStart, Slot, end
 from radii.worker.processes import launch
 from radii.worker.processes.child_output import ProcessOutput, describe, why_not_started
-from radii.worker.queue.fifo import Bell
+from radii.worker.queue.fifo import WakeupPipe
 from radii.worker.settings import Settings
 from radii.worker.settings_environment import environment
 from radii.worker.store import start_failures
@@ -49,10 +49,10 @@ def run_worker(
     slot = Slot(settings, Database(settings.url, patience=settings.patience), stop or threading.Event())
     slot.start()
     started()
-    rounds = Rounds(slot)
+    rounds = WorkerHeartbeat(slot)
     slot.tick = rounds.go_if_due
     try:
-        with Sweeping(settings), Bell(settings.data) as bell:
+        with HousekeepingThreads(settings), WakeupPipe(settings.data) as bell:
             while not slot.stop.is_set():
                 if not _worked(slot):
                     bell.wait(slot.stop, settings.poll)

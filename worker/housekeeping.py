@@ -1,4 +1,4 @@
-"""What has to happen now and then, in any process: expired leases, unrung bells, old uploads, unused blobs."""
+"""Regular work of every process: expired leases and deadlines, lost wake-ups, old uploads, unused blobs."""
 
 import logging
 import threading
@@ -19,29 +19,29 @@ from radii.worker.store.folder import folder_identity
 from radii.worker.store.folder.folder_identity import WrongFolder
 from radii.worker.store.models.tables import Worker
 
-log = logging.getLogger("radii.sweep")
+log = logging.getLogger("radii.housekeeping")
 
 HOUSEKEEPING = 600.0
 UNFINISHED = 86_400.0
 """Seconds between two rounds of housekeeping, and age at which an unfinished file is a crash's remains."""
 
 
-class Rounds:
-    """A worker's rounds, also while a shard is in work: it is seen, and stops where its database has got another schema.
+class WorkerHeartbeat:
+    """Records that the worker is alive, also while it works on a shard, and stops it if the schema or the data folder has changed.
 
-    Whatever else goes wrong in a round is logged and tried again in the next one: a worker must not die of it.
+    Other errors are logged, and the next round tries again: they must not end a worker.
     """
 
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
         self._made = float("-inf")
         self.refused: schema_version.WrongSchema | WrongFolder | None = None
-        """What has stopped the slot, where it was the schema or another data folder."""
+        """Why the slot was stopped: another schema or another data folder."""
 
     def go_if_due(self) -> None:
         """Makes a round if the interval of the settings is over."""
         now = time.monotonic()
-        if now - self._made < self._slot.settings.sweep:
+        if now - self._made < self._slot.settings.housekeeping_seconds:
             return
         self._made = now
         try:
@@ -56,18 +56,22 @@ class Rounds:
             log.warning("a round was cut short", extra={"error": f"{type(error).__name__}: {error}"[:300]})
 
 
-class Sweeping:
-    """Sweeps and cleans, in threads of their own, for as long as the ``with`` block lasts: lost leases and deadlines wait
-    neither for a child that starts nor for a commit of this process's own, and no lease runs out over old files."""
+class HousekeepingThreads:
+    """Runs housekeeping in two threads for as long as the ``with`` block lasts, so that expired leases and deadlines wait neither for
+    a child that starts nor for a commit of this process, nor for the deletion of old files."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._stop = settings, threading.Event()
         self._threads = [
-            threading.Thread(target=self._again, args=("sweep", sweep_once, settings.sweep, 0.0), daemon=True),
-            threading.Thread(target=self._again, args=("clean", clean_once, HOUSEKEEPING, HOUSEKEEPING), daemon=True),
+            threading.Thread(
+                target=self._again, args=("recovery", recover_once, settings.housekeeping_seconds, 0.0), daemon=True
+            ),
+            threading.Thread(
+                target=self._again, args=("cleaning", delete_expired_once, HOUSEKEEPING, HOUSEKEEPING), daemon=True
+            ),
         ]
 
-    def __enter__(self) -> "Sweeping":
+    def __enter__(self) -> "HousekeepingThreads":
         for thread in self._threads:
             thread.start()
         return self
@@ -86,17 +90,20 @@ class Sweeping:
                 schema_version.require(database.engine)
                 work(database, self._settings)
             except Exception as error:
-                log.warning("a %s was cut short", name, extra={"error": f"{type(error).__name__}: {error}"[:300]})
+                log.warning("the %s was cut short", name, extra={"error": f"{type(error).__name__}: {error}"[:300]})
             # From start to start: what the work takes is part of the interval.
             wait = max(0.0, interval - (time.monotonic() - began))
         database.close()
 
 
-def sweep_once(database: Database, settings: Settings) -> int:
-    """Takes back expired leases, stops jobs whose deadline has passed, and rings for ready shards that no bell was rung for;
-    returns how many leases."""
+def recover_once(database: Database, settings: Settings) -> int:
+    """Takes back expired leases, ends jobs whose deadline has passed, and wakes workers for ready shards whose wake-up was lost.
+
+    Returns:
+        The number of expired leases.
+    """
     with database.write() as session:
-        expired = shards.sweep(session)
+        expired = shards.expire_leases(session)
     for job_id, number in expired:
         log.warning("lease expired", extra={"job": job_id, "shard": number})
     # Each in a transaction of its own: what one of them waits for is not to hold up the others.
@@ -106,13 +113,13 @@ def sweep_once(database: Database, settings: Settings) -> int:
         log.info("deadline passed", extra={"job": job_id})
     if not settings.embedded:
         with database.write() as session:
-            # Of the bell before, half an interval: one that was rung in this thread's last round counts as lost by now.
-            waiting = shards.unrung(session, settings.sweep / 2, broker.MAX_RING)
-        broker.ring(settings, waiting)
+            # Half an interval: a wake-up of this thread's last round counts as lost by now.
+            waiting = shards.without_wakeup(session, settings.housekeeping_seconds / 2, broker.MAX_WAKEUPS)
+        broker.wake_workers(settings, waiting)
     return len(expired)
 
 
-def clean_once(database: Database, settings: Settings) -> int:
+def delete_expired_once(database: Database, settings: Settings) -> int:
     """Forgets what is old and deletes what nothing refers to, in small transactions; returns the number of deleted blobs."""
     folder_identity.check(settings, database)  # files of another database's folder are not ours to delete
     with database.write() as session:

@@ -9,7 +9,7 @@ from radii.worker.child.handle import Child
 STEPS = 20
 
 
-class Fuse:
+class LeaseWatchdog:
     """Kills the child once ``seconds`` have gone by since ``renewed()``, in a thread of its own.
 
     A database that hangs neither answers nor refuses: the loop stays inside a call of its driver, and others take over a
@@ -22,7 +22,7 @@ class Fuse:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.blown = False
 
-    def __enter__(self) -> "Fuse":
+    def __enter__(self) -> "LeaseWatchdog":
         self._thread.start()
         return self
 

@@ -25,7 +25,7 @@ from radii.worker.child.handle import Child, ChildEnded
 from radii.worker.isolation import availability
 from radii.worker.processes.child_output import describe, last_words, why_not_started
 from radii.worker.settings import Settings
-from radii.worker.shard_session import Drive, GivenUp, unexpected
+from radii.worker.shard_session import GivenUp, ShardSession, unexpected
 from radii.worker.store import counters, schema_version, shards, start_failures
 from radii.worker.store.clock import clock
 from radii.worker.store.database import Database, new_id
@@ -110,7 +110,7 @@ class Slot:
     def _work_on(self, claim: Claim, child: Child) -> None:
         log.info("claimed", extra={"attempt": claim.attempt})
         try:
-            Drive(self, claim, child).run()
+            ShardSession(self, claim, child).run()
         except LeaseLost as error:
             log.warning("lease lost", extra={"why": str(error)})
             self.drop_child()

@@ -3,6 +3,7 @@
 Times are in seconds. The defaults are for one machine with nothing beside Python: a folder, SQLite, no broker.
 """
 
+import logging
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -18,6 +19,27 @@ from radii.worker.processes import memory_limit
 SEEN_AT_LEAST = 45.0
 SECRETS = ("database_url", "broker_url")
 """Settings that may hold a password: RADII_..._FILE names a file that holds the value."""
+
+
+RENAMED = {"housekeeping_seconds": "sweep", "broker_poll_seconds": "look"}
+"""Settings with the names that they had in version 0.1.0, which are read for one more release."""
+
+log = logging.getLogger("radii.settings")
+
+
+class FormerNames(EnvSettingsSource):
+    """The settings of ``RENAMED`` from the variables of their former names, with a warning."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
+        """The value of the former name; None where the new one is set as well."""
+        if field_name not in RENAMED:
+            return None, field_name, False
+        former, name = (f"{self.env_prefix}{each}".lower() for each in (RENAMED[field_name], field_name))
+        value = self.env_vars.get(former)
+        if value is None or name in self.env_vars:
+            return None, field_name, False
+        log.warning("%s is called %s now; the next release does not read the old name", former.upper(), name.upper())
+        return value, field_name, False
 
 
 class SecretFiles(EnvSettingsSource):
@@ -79,8 +101,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments go before files of secrets, and these before the environment."""
-        return init_settings, SecretFiles(settings_cls), env_settings
+        """Arguments go before files of secrets, these before the environment, and that before former names of variables."""
+        return init_settings, SecretFiles(settings_cls), env_settings, FormerNames(settings_cls)
 
     data: Path = Field(default=Path("radii-data"), description="folder of the blobs and of the SQLite database")
     database_url: str | None = Field(
@@ -117,9 +139,16 @@ class Settings(BaseSettings):
     )
 
     lease: float = Field(default=60.0, gt=0, description="a worker that is silent this long has lost its shard")
-    sweep: float = Field(default=10.0, gt=0, description="between two sweeps for expired leases and unrung bells")
+    housekeeping_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        description="between two rounds that take back expired leases, end jobs whose deadline has passed, and wake workers for "
+        "shards that nobody has been told of",
+    )
     poll: float = Field(default=0.5, gt=0, description="between two looks for ready shards without a broker")
-    look: float = Field(default=5.0, gt=0, description="between two looks for ready shards with a broker, bell or not")
+    broker_poll_seconds: float = Field(
+        default=5.0, gt=0, description="between two queries for ready shards with a broker, in case a message was lost"
+    )
     commit: float = Field(default=2.0, gt=0, description="between two commits of results; a third of the lease at most")
     child_silence: float = Field(default=300.0, gt=0, description="a child that says nothing this long is ended")
     child_start: float = Field(default=120.0, gt=0, description="a child has this long to start")
@@ -338,8 +367,8 @@ class Settings(BaseSettings):
 
     @property
     def seen(self) -> float:
-        """Seconds since a process was last seen, as it is with each sweep, for which it is taken to be running."""
-        return max(SEEN_AT_LEAST, 4.5 * self.sweep)
+        """Seconds since a process was last seen, as it is with each round of housekeeping, for which it is taken to be running."""
+        return max(SEEN_AT_LEAST, 4.5 * self.housekeeping_seconds)
 
     @property
     def embedded(self) -> bool:

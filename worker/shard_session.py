@@ -22,8 +22,8 @@ from radii.rs_core.errors import BeyondStorage, MissingFile, RadiiError, Storage
 from radii.rs_core.exception_text import cause_of
 from radii.worker import task_message
 from radii.worker.child.handle import Child, ChildEnded, Message
-from radii.worker.commit import GOES_ON, Ending, Pending, abandon, write
-from radii.worker.lease_watchdog import Fuse
+from radii.worker.commit import GOES_ON, PendingResults, ShardEnding, abandon, write
+from radii.worker.lease_watchdog import LeaseWatchdog
 from radii.worker.processes.child_output import describe
 from radii.worker.queue import broker
 from radii.worker.settings import Settings
@@ -74,18 +74,18 @@ class Slot(Protocol):
         """Adds one to a counter of the metrics; nothing is counted while the database is away."""
 
 
-class Drive:
+class ShardSession:
     """One shard's way through a child."""
 
     def __init__(self, slot: Slot, claim: Claim, child: Child) -> None:
         self.slot, self.claim, self.child = slot, claim, child
         self.settings, self.database = slot.settings, slot.database
-        self.pending = Pending()
+        self.pending = PendingResults()
         self.committed = self.begun = time.monotonic()
         self.progressed = False
         self.turn, self.looked, self.making_way = claim.turn, self.begun, False
         self.stopping_since: float | None = None
-        self.fuse = Fuse(child, self.settings.lease * LEASE_SHARE, lambda: self.committed)
+        self.fuse = LeaseWatchdog(child, self.settings.lease * LEASE_SHARE, lambda: self.committed)
 
     def run(self) -> None:
         """Sends the task and commits what comes back, until the shard is done, handed back, lost or failed."""
@@ -101,7 +101,7 @@ class Drive:
             self.child.send(task)
             last = self._listen()
         except HandedBack:
-            self._commit(Ending(release=True))
+            self._commit(ShardEnding(release=True))
             return
         except (FolderAway, WrongFolder) as error:
             self._folder_lost(error)
@@ -119,15 +119,15 @@ class Drive:
             self._blame("ran out of memory even with one noisy copy at a time")
             self._pause()  # what took it may be another process, and pass
         elif last["type"] == "smaller":
-            self._commit(Ending(smaller=last["forward_batch"]))
+            self._commit(ShardEnding(smaller=last["forward_batch"]))
             self.slot.drop_child()
         elif last["type"] == "failed":
             self._failed(last["problem"], retry=last.get("retry", False), full=last.get("no_room", False))
         elif last["type"] == "done":
-            self._commit(Ending(done=last))
+            self._commit(ShardEnding(done=last))
             log.info("done, as far as this turn goes" if last.get("more") else "done")
         else:
-            self._commit(Ending(release=True))
+            self._commit(ShardEnding(release=True))
             log.info("handed back")
 
     def _failed(self, problem: Message, *, retry: bool, full: bool = False) -> None:
@@ -145,7 +145,7 @@ class Drive:
         except SQLAlchemyError:
             pass  # the commit below says so
         self._log_failure(problem, retry=retry or full)
-        self._commit(Ending(no_room=problem) if full else Ending(failed=problem, retry=retry))
+        self._commit(ShardEnding(no_room=problem) if full else ShardEnding(failed=problem, retry=retry))
         if retry:
             self._pause()
 
@@ -163,7 +163,7 @@ class Drive:
         with contextlib.suppress(OSError):
             abandon(self.pending, None)
         self.pending.snapshots.clear()  # results need no files, and are kept
-        self._commit(Ending(release=True))
+        self._commit(ShardEnding(release=True))
         self._pause()
 
     def _cannot_keep(self, error: OSError) -> None:
@@ -247,7 +247,7 @@ class Drive:
     def _pause(self) -> None:
         self.slot.stop.wait(self.settings.retry_pause)
 
-    def _commit(self, ending: Ending = GOES_ON) -> None:
+    def _commit(self, ending: ShardEnding = GOES_ON) -> None:
         """Writes what is pending, and what ends the shard."""
         done = ending.done
 
@@ -266,7 +266,7 @@ class Drive:
             if ending.failed:
                 raise
             self.pending = self.pending.emptied()
-            self._commit(Ending(failed=error.problem() if isinstance(error, RadiiError) else _refused(error)))
+            self._commit(ShardEnding(failed=error.problem() if isinstance(error, RadiiError) else _refused(error)))
             return
         self.progressed = self.progressed or self.pending.holds_results()
         superseded, self.pending = self.pending.superseded, self.pending.emptied()
@@ -275,7 +275,7 @@ class Drive:
         if done:
             self._ring_for_those_that_waited()
             if done.get("more"):
-                broker.ring(self.settings)
+                broker.wake_workers(self.settings)
         if standing == "stop" and ending == GOES_ON:
             self._ask_to_stop()
 
@@ -304,7 +304,7 @@ class Drive:
         with contextlib.suppress(SQLAlchemyError):
             with self.database.read() as session:
                 waited = shards.awakened(session, self.claim.job_id)
-            broker.ring(self.settings, waited)
+            broker.wake_workers(self.settings, waited)
 
     def _beat(self) -> None:
         """Keeps the lease during work of the loop itself; raises :class:`HandedBack` where the work is to stop."""
@@ -323,7 +323,7 @@ class Drive:
         if self.fuse.blown:
             log.warning("killed: its lease was not renewed in time")
             self.slot.drop_child()
-            self._commit(Ending(release=True))
+            self._commit(ShardEnding(release=True))
             return
         if self.stopping_since is None:
             self.slot.count(counters.CHILDREN_DIED)
@@ -355,9 +355,9 @@ class Drive:
         self._commit()
         asked = self.stopping_since is not None
         if len(at) > 1 and not asked:
-            self._commit(Ending(alone=True))  # one of several inputs, and nobody knows which
+            self._commit(ShardEnding(alone=True))  # one of several inputs, and nobody knows which
         elif held or asked:
-            self._commit(Ending(release=True))
+            self._commit(ShardEnding(release=True))
         else:
             self.pending.death, self.pending.killed = how, killed
             self._commit()

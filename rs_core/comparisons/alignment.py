@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from radii.rs_core.errors import InvalidResults
 from radii.rs_core.records import UNKNOWN_LABEL, Certificate
-from radii.rs_core.reports.certification import Facts, cap_of, denominator, facts_of
+from radii.rs_core.reports.certification import SharedParameters, cap_of, denominator, facts_of
 from radii.rs_core.results.aggregate import Columns, columns
 from radii.rs_core.results.photographs import Photographs, Unit, joined
 
@@ -34,7 +34,7 @@ class Run:
     name: str
     rows: Columns
     total: int
-    facts: Facts
+    facts: SharedParameters
     cap: float | None = None
     told: bool = True
     settled: tuple[float, ...] = ()

@@ -17,7 +17,7 @@ from radii.rs_core.data.corruption_info import Corrupted
 from radii.rs_core.data.dataset_info import UNKNOWN_LABEL, Shape, check_counts, check_labels
 from radii.rs_core.data.ignored_files import Skipped
 from radii.rs_core.data.image_checks import check_layout, check_range
-from radii.rs_core.data.memmap import Joined, Place, place, take
+from radii.rs_core.data.memmap import ConcatenatedFiles, FileRegion, place, take
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ class Dataset:
     ``skipped`` are entries of its archive that are no data.
     """
 
-    images: NDArray[Any] | Joined
+    images: NDArray[Any] | ConcatenatedFiles
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     name: str
@@ -90,7 +90,7 @@ class Dataset:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         images = state["images"]
-        self.__dict__.update(state | {"images": images.open() if isinstance(images, Place) else images})
+        self.__dict__.update(state | {"images": images.open() if isinstance(images, FileRegion) else images})
 
 
 def _tensor(stored: NDArray[Any]) -> "Tensor":

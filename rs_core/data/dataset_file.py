@@ -17,7 +17,7 @@ from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.data.dataset_header import DTYPES, header, read_labels, read_stored
 from radii.rs_core.data.dataset_info import UNKNOWN_LABEL, Shape, check_labels, classes
 from radii.rs_core.data.image_checks import check_images, check_pixels
-from radii.rs_core.data.memmap import Place, chunks
+from radii.rs_core.data.memmap import FileRegion, chunks
 
 
 def save(dataset: Dataset, path: Path) -> None:
@@ -71,7 +71,7 @@ def open_dataset(path: Path, name: str | None = None) -> Dataset:
     stored = read_stored(path)
     labels = read_labels(path)
     entry = stored.images
-    place = Place(path=path.absolute(), dtype=DTYPES[entry.dtype], offset=entry.start, shape=entry.shape)
+    place = FileRegion(path=path.absolute(), dtype=DTYPES[entry.dtype], offset=entry.start, shape=entry.shape)
     labels, names = classes(labels, stored.class_names, path.name, least=UNKNOWN_LABEL)
     return Dataset(
         images=place.open(),

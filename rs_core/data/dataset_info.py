@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from radii.rs_core.data.corruption_info import Corrupted
 from radii.rs_core.data.decompression import Unpacked
 from radii.rs_core.data.ignored_files import Skipped
-from radii.rs_core.data.memmap import Joined
+from radii.rs_core.data.memmap import ConcatenatedFiles
 from radii.rs_core.errors import InvalidDataset
 from radii.rs_core.exception_text import first_line
 from radii.rs_core.specs.fields import UNKNOWN_LABEL as UNKNOWN_LABEL
@@ -60,7 +60,7 @@ class Arrays:
     hidden and system entries of an archive, which were not read.
     """
 
-    images: NDArray[Any] | Joined
+    images: NDArray[Any] | ConcatenatedFiles
     labels: NDArray[Any]
     class_names: tuple[str, ...] | None = None
     corrupted: Corrupted | None = None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radii.rs_core.data.memmap import Joined, chunks
+from radii.rs_core.data.memmap import ConcatenatedFiles, chunks
 from radii.rs_core.errors import InvalidDataset, RadiiError
 from radii.rs_core.noise.pixel_grid import GRID, OFF_GRID
 
@@ -20,7 +20,9 @@ PIXEL_TYPES = ("uint8", "float32")
 EXPECTED = "float pixels in [0, 1], or pixels as uint8"
 
 
-def check_images(images: NDArray[Any] | Joined, where: str | None, error: type[RadiiError] = InvalidDataset) -> bool:
+def check_images(
+    images: NDArray[Any] | ConcatenatedFiles, where: str | None, error: type[RadiiError] = InvalidDataset
+) -> bool:
     """Checks the shape, type and values of images; the one check that every reader calls.
 
     Args:
@@ -35,7 +37,9 @@ def check_images(images: NDArray[Any] | Joined, where: str | None, error: type[R
     return check_pixels(chunks(images), str(images.dtype), where, error)
 
 
-def check_layout(images: NDArray[Any] | Joined, where: str | None, error: type[RadiiError] = InvalidDataset) -> None:
+def check_layout(
+    images: NDArray[Any] | ConcatenatedFiles, where: str | None, error: type[RadiiError] = InvalidDataset
+) -> None:
     """Raises ``error`` unless ``images`` is (N, C, H, W), not empty, and uint8 or float32."""
     shape, dtype = tuple(images.shape), str(images.dtype)
     if len(shape) != 4 or min(shape) < 1:

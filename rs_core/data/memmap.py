@@ -2,7 +2,7 @@
 
 A data set may be larger than memory. Its array is a NumPy map of the file, which costs address space alone; rows are
 copied by reads at their place in the file, because pages that are touched through the map count as the process's memory
-until the system takes them back. A map is sent to another process as a :class:`Place`, not as its bytes.
+until the system takes them back. A map is sent to another process as a :class:`FileRegion`, not as its bytes.
 """
 
 import mmap
@@ -21,7 +21,7 @@ CHUNK = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class FileRegion:
     """Where an array lies in a file, in C order: its type, its shape, and the offset of its first byte."""
 
     path: Path
@@ -36,11 +36,11 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Joined:
+class ConcatenatedFiles:
     """Images that lie in several files, one file after the other, as an array (N, C, H, W); in each file the channels come
     last, (n, H, W, C)."""
 
-    places: tuple[Place, ...]
+    places: tuple[FileRegion, ...]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -71,22 +71,22 @@ class Joined:
         return np.cumsum([place.shape[0] for place in self.places])
 
 
-def place(array: NDArray[Any] | Joined) -> Place | None:
+def place(array: NDArray[Any] | ConcatenatedFiles) -> FileRegion | None:
     """Where a whole mapped file's array lies; ``None`` for arrays in memory and for parts of a map."""
     if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap) or array.filename is None:
         return None
-    return Place(path=Path(array.filename), dtype=array.dtype.str, offset=array.offset, shape=array.shape)
+    return FileRegion(path=Path(array.filename), dtype=array.dtype.str, offset=array.offset, shape=array.shape)
 
 
-def take(array: NDArray[Any] | Joined, indices: NDArray[np.int64]) -> NDArray[Any]:
+def take(array: NDArray[Any] | ConcatenatedFiles, indices: NDArray[np.int64]) -> NDArray[Any]:
     """A copy of ``array[indices]``, for an array of two axes or more; ``IndexError`` where an index is outside."""
     found = place(array)
-    if found is None and not isinstance(array, Joined):
+    if found is None and not isinstance(array, ConcatenatedFiles):
         return np.asarray(np.take(array, indices, axis=0))  # in C order, whatever the strides of the source are
     outside = indices[(indices < -len(array)) | (indices >= len(array))]
     if outside.size:
         raise IndexError(f"index {outside[0]} is outside of {len(array):,} rows")
-    if found is None or isinstance(array, Joined):
+    if found is None or isinstance(array, ConcatenatedFiles):
         return array.take(indices % len(array))
     rows = np.empty((len(indices), *array.shape[1:]), dtype=array.dtype)
     size = int(array[:1].nbytes)
@@ -99,12 +99,12 @@ def take(array: NDArray[Any] | Joined, indices: NDArray[np.int64]) -> NDArray[An
     return rows
 
 
-def chunks(array: NDArray[Any] | Joined) -> Iterator[bytes]:
+def chunks(array: NDArray[Any] | ConcatenatedFiles) -> Iterator[bytes]:
     """The array's bytes in C order, little-endian, a few megabytes at a time; of a map, by reads of its file."""
     rows = max(1, CHUNK // max(1, prod(array.shape[1:]) * array.dtype.itemsize))
     for start in range(0, len(array), rows):
         stop = min(start + rows, len(array))
-        if isinstance(array, Joined) or place(array) is not None:
+        if isinstance(array, ConcatenatedFiles) or place(array) is not None:
             part = take(array, np.arange(start, stop))
         else:
             part = array[start:stop]

@@ -24,8 +24,8 @@ from radii.rs_core.attacks import (
     smoothed_loss,
 )
 from radii.rs_core.certify.engine import Input
-from radii.rs_core.evaluate.common import At, Clock, Subject, judged, last_of
-from radii.rs_core.evaluate.records import Evaluated, Working
+from radii.rs_core.evaluate.common import At, Clock, EvaluationTarget, judged, last_of
+from radii.rs_core.evaluate.records import EvaluationRecord, Heartbeat
 from radii.rs_core.models.mixed import MixedClassifier
 from radii.rs_core.noise.streams import Stage, noisy
 from radii.rs_core.specs.composition import mixed_weight
@@ -39,10 +39,12 @@ LARGEST_GAMMA, SMALLEST_GAMMA = 0.5, 1e-4
 """The rule for gamma leaves (0, 1) where epsilon is near that norm, or far below it."""
 
 
-def evaluate(subject: Subject, inputs: Iterable[Input], asked: Attack) -> Iterator[Working | Evaluated]:
+def evaluate(
+    subject: EvaluationTarget, inputs: Iterable[Input], asked: Attack
+) -> Iterator[Heartbeat | EvaluationRecord]:
     """Each input attacked at each radius; of one input, all from the same noise."""
     for index, image, label in inputs:
-        yield Working(index=index, label=label)
+        yield Heartbeat(index=index, label=label)
         clock, x = Clock(), image[None].to(subject.device)
         places: list[At] = []
         with frozen(subject.mix or subject.model):
@@ -55,8 +57,8 @@ def evaluate(subject: Subject, inputs: Iterable[Input], asked: Attack) -> Iterat
 
 
 def _strongest(
-    subject: Subject, x: Tensor, index: int, label: int, asked: Attack, epsilon: float, clock: Clock
-) -> Generator[Working, None, Tensor]:
+    subject: EvaluationTarget, x: Tensor, index: int, label: int, asked: Attack, epsilon: float, clock: Clock
+) -> Generator[Heartbeat, None, Tensor]:
     """What the attack ends at. Of a mix there are two: the gradient of its own probability vanishes where the standard
     classifier is confident, so that the sum of the standard classifier's margin, which has no such place, and the robust
     one's loss is ascended, too. That end counts which leaves the mix the least probability of the label under the noise of the
@@ -76,7 +78,7 @@ def _strongest(
         return max(ends, key=lambda end: float(objectives[0](end)))
 
 
-def _of_mix(subject: Subject, x: Tensor, index: int, label: int, asked: Attack) -> tuple[Objective, Objective]:
+def _of_mix(subject: EvaluationTarget, x: Tensor, index: int, label: int, asked: Attack) -> tuple[Objective, Objective]:
     weight, mix = weight_of(subject, asked), subject.mix
     assert weight is not None and mix is not None
     noises, y = subject.noises(x, index, asked.m), torch.tensor([label], device=x.device)
@@ -92,7 +94,7 @@ def _of_mix(subject: Subject, x: Tensor, index: int, label: int, asked: Attack) 
     return mixed_loss(mix, subject.forward, noises, y, weight), both
 
 
-def weight_of(subject: Subject, asked: Attack) -> float | None:
+def weight_of(subject: EvaluationTarget, asked: Attack) -> float | None:
     """The robust classifier's weight in a mix that is attacked as one; None of anything else. Raises :class:`Mismatch` or
     :class:`InvalidSpec` where there is none."""
     if asked.target != "mix":
@@ -120,7 +122,9 @@ def mixed_loss(mix: MixedClassifier, robust: nn.Module, noises: Tensor, y: Tenso
     return loss
 
 
-def _iterates(subject: Subject, x: Tensor, index: int, label: int, asked: Attack, epsilon: float) -> Iterable[Tensor]:
+def _iterates(
+    subject: EvaluationTarget, x: Tensor, index: int, label: int, asked: Attack, epsilon: float
+) -> Iterable[Tensor]:
     """Where the attack stands before and after each step."""
     noises = torch.zeros_like(x)[None] if asked.target == "base" else subject.noises(x, index, asked.m)
     y = torch.tensor([label], device=x.device)

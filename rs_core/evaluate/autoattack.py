@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from radii.rs_core.attacks import frozen, require_pixels
 from radii.rs_core.certify.engine import Input
 from radii.rs_core.errors import Mismatch
-from radii.rs_core.evaluate.common import SECONDS_BETWEEN_SIGNS, Clock, Subject
-from radii.rs_core.evaluate.records import Evaluated, Found, Working
+from radii.rs_core.evaluate.common import SECONDS_BETWEEN_SIGNS, Clock, EvaluationTarget
+from radii.rs_core.evaluate.records import EvaluationRecord, Heartbeat, PointResult
 from radii.rs_core.evaluate.third_party.autoattack.autopgd_base import APGDAttack, APGDAttack_targeted
 from radii.rs_core.evaluate.third_party.autoattack.fab_pt import FABAttack_PT
 from radii.rs_core.evaluate.third_party.autoattack.square import SquareAttack
@@ -34,7 +34,9 @@ log = logging.getLogger("radii.autoattack")
 NORMS = {"linf": "Linf", "l2": "L2"}
 
 
-def evaluate(subject: Subject, inputs: Iterable[Input], asked: AutoAttack) -> Iterator[Working | Evaluated]:
+def evaluate(
+    subject: EvaluationTarget, inputs: Iterable[Input], asked: AutoAttack
+) -> Iterator[Heartbeat | EvaluationRecord]:
     """Each input as it is and as it is left by the attack, so many at a time; ``counts`` are empty, since nobody votes.
 
     Raises :class:`Mismatch` where the model has too few classes, or no mixing network for ``adaptive``.
@@ -43,25 +45,25 @@ def evaluate(subject: Subject, inputs: Iterable[Input], asked: AutoAttack) -> It
     while some := list(islice(given, asked.together)):
         clock = Clock()
         for index, _, label in some:
-            yield Working(index=index, label=label)
+            yield Heartbeat(index=index, label=label)
         x = torch.stack([image for _, image, _ in some]).to(subject.device)
         y = torch.tensor([label for _, _, label in some], device=subject.device)
         require_pixels(x)
         with frozen(subject.model):
             clean = _classes(subject.model, x)
             signs = _attacked(subject, x, y, asked, first=some[0])
-            while isinstance(sign := next(signs), Working):
+            while isinstance(sign := next(signs), Heartbeat):
                 yield sign
             left = _classes(subject.model, sign)
         moved = (sign - x).flatten(1)
         distances = moved.abs().amax(1) if asked.norm == "linf" else moved.norm(dim=1)
         for place, (index, _, label) in enumerate(some):
-            yield Evaluated(
+            yield EvaluationRecord(
                 index=index,
                 label=label,
                 found=(
-                    Found(point=0.0, distance=0.0, prediction=int(clean[place]), counts=()),
-                    Found(
+                    PointResult(point=0.0, distance=0.0, prediction=int(clean[place]), counts=()),
+                    PointResult(
                         point=asked.epsilon, distance=float(distances[place]), prediction=int(left[place]), counts=()
                     ),
                 ),
@@ -76,7 +78,9 @@ def _classes(model: nn.Module, x: Tensor) -> Tensor:
     return found
 
 
-def _attacked(subject: Subject, x: Tensor, y: Tensor, asked: AutoAttack, *, first: Input) -> Iterator[Working | Any]:
+def _attacked(
+    subject: EvaluationTarget, x: Tensor, y: Tensor, asked: AutoAttack, *, first: Input
+) -> Iterator[Heartbeat | Any]:
     """Signs of life, then what the attack has made of the images: as they were where it found nothing."""
     watched = _Watched(subject.model)
     attacks = _attacks(watched, x, asked, subject, first[0])
@@ -97,7 +101,7 @@ def _attacked(subject: Subject, x: Tensor, y: Tensor, asked: AutoAttack, *, firs
                 answer = answers.get(timeout=SECONDS_BETWEEN_SIGNS)
                 break
             except queue.Empty:
-                yield Working(index=first[0], label=first[2])
+                yield Heartbeat(index=first[0], label=first[2])
     finally:
         watched.stop.set()
         thread.join()
@@ -176,7 +180,7 @@ class _Attacks:
         return attack
 
 
-def _attacks(model: _Watched, x: Tensor, asked: AutoAttack, subject: Subject, index: int) -> _Attacks:
+def _attacks(model: _Watched, x: Tensor, asked: AutoAttack, subject: EvaluationTarget, index: int) -> _Attacks:
     """The attacks as they were asked for; their random starts come from the first input's own stream."""
     targets = min(TARGETS, _check(model, x, asked) - 1)
     seed = int(torch.randint(2**31, (), generator=generator(subject.seed, index, Stage.ATTACK)))

@@ -17,7 +17,7 @@ from radii.rs_core.certify import engine
 from radii.rs_core.certify.mixed_inputs import standard_of
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
-from radii.rs_core.evaluate.records import Evaluated, Found, Working
+from radii.rs_core.evaluate.records import EvaluationRecord, Heartbeat, PointResult
 from radii.rs_core.models.mixed import MixedClassifier
 from radii.rs_core.models.training_forward import training_forward
 from radii.rs_core.noise.streams import Stage, draw, generator
@@ -32,7 +32,7 @@ At = tuple[float, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class EvaluationTarget:
     """The classifier that is evaluated.
 
     ``model`` maps (B, C, H, W) in [0, 1] pixels to logits (B, K); ``sampler`` counts its votes under noise, where there is some.
@@ -88,17 +88,17 @@ class Clock:
         return time.monotonic() - self.began
 
 
-def last_of(iterates: Iterable[Tensor], clock: Clock, index: int, label: int) -> Generator[Working, None, Tensor]:
+def last_of(iterates: Iterable[Tensor], clock: Clock, index: int, label: int) -> Generator[Heartbeat, None, Tensor]:
     """The last of the iterates of a search, with signs of life on the way; there is at least one."""
     for at in iterates:
         found = at
         if clock.due:
-            yield Working(index=index, label=label)
+            yield Heartbeat(index=index, label=label)
     return found
 
 
 def judged(
-    subject: Subject,
+    subject: EvaluationTarget,
     x: Tensor,
     index: int,
     label: int,
@@ -108,10 +108,10 @@ def judged(
     alpha: float,
     clock: Clock,
     weight: float | None = None,
-) -> Iterator[Working | Evaluated]:
+) -> Iterator[Heartbeat | EvaluationRecord]:
     """PREDICT at each of the places by fresh noise, then the whole input: ``x`` is the image (1, C, H, W) itself. Of a mix with
     that ``weight`` of the robust classifier, what its bounds separate there."""
-    found: list[Found] = []
+    found: list[PointResult] = []
     forced: list[int | None] = []
     inputs = [(index, image[0].cpu(), label) for _, image in places]
     if weight is None:
@@ -123,19 +123,19 @@ def judged(
     for record in answers:
         if not isinstance(record, Prediction | Certificate):
             if clock.due:
-                yield Working(index=index, label=label)
+                yield Heartbeat(index=index, label=label)
             continue
         point, image = places[len(found)]
         forced.append(record.batch_size)
         found.append(
-            Found(
+            PointResult(
                 point=point,
                 distance=float((image - x).norm()),
                 prediction=record.prediction,
                 counts=record.counts,
             )
         )
-    yield Evaluated(
+    yield EvaluationRecord(
         index=index,
         label=label,
         found=tuple(found),
@@ -146,7 +146,7 @@ def judged(
 
 
 def _of_mix(
-    subject: Subject, inputs: list[engine.Input], *, n: int, alpha: float, weight: float
+    subject: EvaluationTarget, inputs: list[engine.Input], *, n: int, alpha: float, weight: float
 ) -> Iterator[engine.Progress | Certificate]:
     """Certificates of the mix at these images, whose class is what it answers."""
     sampler = subject.votes

@@ -14,17 +14,19 @@ import torch
 
 from radii.rs_core.attacks import frozen, smoothed_loss, unrestricted_iterates
 from radii.rs_core.certify.engine import Input
-from radii.rs_core.evaluate.common import At, Clock, Subject, judged
-from radii.rs_core.evaluate.records import Evaluated, Working
+from radii.rs_core.evaluate.common import At, Clock, EvaluationTarget, judged
+from radii.rs_core.evaluate.records import EvaluationRecord, Heartbeat
 from radii.rs_core.soft_labels.labels import ALPHA
 from radii.rs_core.specs.evaluations import OverConfidence
 
 
-def evaluate(subject: Subject, inputs: Iterable[Input], asked: OverConfidence) -> Iterator[Working | Evaluated]:
+def evaluate(
+    subject: EvaluationTarget, inputs: Iterable[Input], asked: OverConfidence
+) -> Iterator[Heartbeat | EvaluationRecord]:
     """Each input along one path; ``prediction`` is PREDICT's, of a test at the usual alpha."""
     wanted = dict(zip(asked.steps, asked.lengths, strict=True))
     for index, image, label in inputs:
-        yield Working(index=index, label=label)
+        yield Heartbeat(index=index, label=label)
         clock, x = Clock(), image[None].to(subject.device)
         y = torch.tensor([label], device=x.device)
         objective = smoothed_loss(subject.forward, subject.noises(x, index, asked.m), y)
@@ -35,5 +37,5 @@ def evaluate(subject: Subject, inputs: Iterable[Input], asked: OverConfidence) -
                 if step in wanted:
                     places.append((wanted[step], at))
                 if clock.due:
-                    yield Working(index=index, label=label)
+                    yield Heartbeat(index=index, label=label)
         yield from judged(subject, x, index, label, places, n=asked.n, alpha=ALPHA, clock=clock)

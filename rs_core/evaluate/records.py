@@ -6,7 +6,7 @@ from radii.rs_core.records import ABSTAIN, UNKNOWN_LABEL
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class PointResult:
     """One point: what was looked for, and what the classifier says there.
 
     ``point`` is the attack's radius or the length of the search; ``distance`` how far what was found is from the input; both in
@@ -20,13 +20,13 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluated:
+class EvaluationRecord:
     """One input at all points. ``batch_size`` is set where memory forced fewer images at once than the job has. ``error`` says
     why there are no points: then it counts as wrong everywhere."""
 
     index: int
     label: int = UNKNOWN_LABEL
-    found: tuple[Found, ...] = ()
+    found: tuple[PointResult, ...] = ()
     seed: int
     seconds: float = 0.0
     batch_size: int | None = None
@@ -40,7 +40,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Working:
+class Heartbeat:
     """A sign of life: the input that is worked on, said when it begins and about once a second."""
 
     index: int

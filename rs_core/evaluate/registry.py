@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from radii.rs_core.specs.evaluations import Attack, AutoAttack, OverConfidence
 
 if TYPE_CHECKING:
-    from radii.rs_core.evaluate.records import Evaluated, Working
+    from radii.rs_core.evaluate.records import EvaluationRecord, Heartbeat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ EVALUATIONS: dict[str, EvaluationRow] = {
 }
 
 
-def evaluation_function(name: str) -> "Callable[..., Iterator[Working | Evaluated]]":
+def evaluation_function(name: str) -> "Callable[..., Iterator[Heartbeat | EvaluationRecord]]":
     """The evaluation's ``evaluate(subject, inputs, asked)``."""
     module, function = EVALUATIONS[name].function.split(":")
-    return cast("Callable[..., Iterator[Working | Evaluated]]", getattr(import_module(module), function))
+    return cast("Callable[..., Iterator[Heartbeat | EvaluationRecord]]", getattr(import_module(module), function))

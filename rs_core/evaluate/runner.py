@@ -12,8 +12,8 @@ from torch import nn
 
 from radii.rs_core.certify.engine import Input
 from radii.rs_core.errors import InputOutOfMemory
-from radii.rs_core.evaluate.common import Subject
-from radii.rs_core.evaluate.records import Evaluated, Working
+from radii.rs_core.evaluate.common import EvaluationTarget
+from radii.rs_core.evaluate.records import EvaluationRecord, Heartbeat
 from radii.rs_core.evaluate.registry import EVALUATIONS, evaluation_function
 from radii.rs_core.exception_text import cause_of, comes_from, raise_as_network_failure
 from radii.rs_core.out_of_memory import ran_out
@@ -21,8 +21,8 @@ from radii.rs_core.specs.evaluations import Asked, AutoAttack
 
 
 def evaluated(
-    subject: Subject, inputs: Iterable[Input], asked: Asked, *, alone: bool = False
-) -> Iterator[Working | Evaluated]:
+    subject: EvaluationTarget, inputs: Iterable[Input], asked: Asked, *, alone: bool = False
+) -> Iterator[Heartbeat | EvaluationRecord]:
     """Signs of life and one row for each input; ``alone`` works on one input at a time.
 
     Raises:
@@ -36,13 +36,13 @@ def evaluated(
         yield from _of_group(subject, group, asked)
 
 
-def _of_group(subject: Subject, group: list[Input], asked: Asked) -> Iterator[Working | Evaluated]:
+def _of_group(subject: EvaluationTarget, group: list[Input], asked: Asked) -> Iterator[Heartbeat | EvaluationRecord]:
     evaluate, forced = evaluation_function(asked.name), None
     while True:
-        found: list[Evaluated] = []
+        found: list[EvaluationRecord] = []
         try:
             for record in evaluate(subject, group, asked):
-                if isinstance(record, Working):
+                if isinstance(record, Heartbeat):
                     yield record
                 else:
                     found.append(record if forced is None else replace(record, batch_size=forced))
@@ -57,12 +57,12 @@ def _of_group(subject: Subject, group: list[Input], asked: Asked) -> Iterator[Wo
         return
 
 
-def _modules(subject: Subject) -> list[nn.Module]:
+def _modules(subject: EvaluationTarget) -> list[nn.Module]:
     """The user's network, whose errors are not ours."""
     return [module for network in (subject.model, subject.mix) if network is not None for module in network.modules()]
 
 
-def _smaller(subject: Subject, asked: Asked, error: Exception) -> tuple[Subject, Asked, int]:
+def _smaller(subject: EvaluationTarget, asked: Asked, error: Exception) -> tuple[EvaluationTarget, Asked, int]:
     """The same with half as many images at once, and how many these are."""
     if isinstance(asked, AutoAttack):
         size, where = asked.together, "evaluation.together"

@@ -4,7 +4,7 @@ import torch
 
 from radii.rs_core.certify.mixed_inputs import mix_of, voting
 from radii.rs_core.certify.sampler import Sampler
-from radii.rs_core.evaluate.common import Subject
+from radii.rs_core.evaluate.common import EvaluationTarget
 from radii.rs_core.evaluate.runner import is_noisy
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.specs.evaluations import Asked, Attack
@@ -19,7 +19,7 @@ def bound_of(asked: Asked) -> Bound:
 
 def subject_of(
     model: BaseClassifier, spec: EvaluateSpec, num_classes: int, *, batch_size: int, sampler: Sampler | None = None
-) -> Subject:
+) -> EvaluationTarget:
     """The classifier that ``spec`` evaluates, on the model's device; ``sampler`` where there is one already.
 
     Raises :class:`Mismatch` for a specification of a mix and a model that is none.
@@ -28,7 +28,7 @@ def subject_of(
     network = voting(model, bound)
     if sampler is None and is_noisy(spec.evaluation) and spec.sigma is not None:
         sampler = Sampler(network, spec.sigma, num_classes, seed=spec.seed, batch_size=batch_size)
-    return Subject(
+    return EvaluationTarget(
         model=network,
         sampler=sampler,
         seed=spec.seed,

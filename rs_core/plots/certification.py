@@ -24,7 +24,7 @@ from radii.rs_core.certify.bounds import interval
 from radii.rs_core.errors import InvalidResults
 from radii.rs_core.literature.published_results import Published
 from radii.rs_core.records import Certificate
-from radii.rs_core.reports.procedure_text import Made, made
+from radii.rs_core.reports.procedure_text import ProcedureSummary, made
 from radii.rs_core.results.aggregate import CONFIDENCE, radii_up_to
 from radii.rs_core.results.digest import Digest, Sample, digest_of, shown_in
 from radii.rs_core.results.photographs import Photographs, Sizes, told
@@ -50,17 +50,17 @@ METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": "radii"}, "svg
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class PlotInput:
     """A curve of rows that a digest was made of; ``photographs`` where several of them may show the same one, and the digest
     has the sums of each."""
 
     digest: Digest
-    how: Made
+    how: ProcedureSummary
     photographs: Photographs | None = None
 
 
 def certified_accuracy(
-    curves: Mapping[str, Sequence[Certificate] | Drawn],
+    curves: Mapping[str, Sequence[Certificate] | PlotInput],
     *,
     totals: Mapping[str, int] | None = None,
     title: str = "Certified accuracy",
@@ -77,7 +77,7 @@ def certified_accuracy(
     figure, axes = canvas(title)
     styles = cycle((colour, style) for style in LINE_STYLES for colour in LINE_COLOURS)
     labels = []
-    shown = {name: curve if isinstance(curve, Drawn) else drawn(curve) for name, curve in curves.items()}
+    shown = {name: curve if isinstance(curve, PlotInput) else drawn(curve) for name, curve in curves.items()}
     several = len({curve.how for curve in shown.values() if curve.digest.sums.evaluated}) > 1
     for (name, curve), (colour, style) in zip(shown.items(), styles, strict=False):
         sums, radii_of = curve.digest.sums, curve.digest.correct_radii
@@ -148,13 +148,13 @@ def canvas(title: str, xlabel: str = RADIUS_LABEL) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def drawn(certificates: Sequence[Certificate], photographs: Photographs | None = None) -> Drawn:
+def drawn(certificates: Sequence[Certificate], photographs: Photographs | None = None) -> PlotInput:
     """The curve of these certificates, of which several may show one of ``photographs``."""
     if photographs is None:
-        return Drawn(digest=digest_of(certificates, ()), how=made(certificates))
+        return PlotInput(digest=digest_of(certificates, ()), how=made(certificates))
     radii = radii_up_to(max((row.radius for row in certificates), default=0.0))
     digest = digest_of(certificates, radii, starts=photographs.starts)
-    return Drawn(digest=digest, how=made(certificates), photographs=photographs)
+    return PlotInput(digest=digest, how=made(certificates), photographs=photographs)
 
 
 def _steps(sample: Sample, inputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from radii.rs_core.comparisons.alignment import Aligned, Run, photographs_of
 from radii.rs_core.literature.published_results import Published
-from radii.rs_core.plots.certification import Drawn, certified_accuracy
+from radii.rs_core.plots.certification import PlotInput, certified_accuracy
 from radii.rs_core.results.aggregate import Columns, radii_up_to
 from radii.rs_core.results.digest import digest_of_columns
 
@@ -23,10 +23,10 @@ def comparison_figure(runs: Sequence[Run], shared: Aligned, published: Sequence[
     return certified_accuracy(curves, title=f"Certified accuracy, {shared.inputs:,} shared inputs", published=published)
 
 
-def _drawn(run: Run, rows: Columns) -> Drawn:
+def _drawn(run: Run, rows: Columns) -> PlotInput:
     photographs = photographs_of(run, [run])
     if photographs is None:
-        return Drawn(digest=digest_of_columns(rows, (), (), cap=None), how=run.facts.how)
+        return PlotInput(digest=digest_of_columns(rows, (), (), cap=None), how=run.facts.how)
     radii = radii_up_to(float(rows.radius.max(initial=0.0)))
     digest = digest_of_columns(rows, (), radii, cap=None, starts=photographs.starts)
-    return Drawn(digest=digest, how=run.facts.how, photographs=photographs)
+    return PlotInput(digest=digest, how=run.facts.how, photographs=photographs)

@@ -19,11 +19,11 @@ from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.errors import InvalidResults
 from radii.rs_core.noise.discrete_distribution import neglected
 from radii.rs_core.records import Certificate
-from radii.rs_core.reports.corruptions import CorruptionReport, Grouped, report_on_groups
+from radii.rs_core.reports.corruptions import CorruptionGroups, CorruptionReport, report_on_groups
 from radii.rs_core.reports.corruptions import notes as corruption_notes
 from radii.rs_core.reports.mixed import WEIGHTS, AtWeight, WeightRow, by_weight, rows_at
 from radii.rs_core.reports.notes import norms_note, notes_of, steps_note
-from radii.rs_core.reports.procedure_text import Made, made, notes
+from radii.rs_core.reports.procedure_text import ProcedureSummary, made, notes
 from radii.rs_core.results.aggregate import CONFIDENCE, Columns, CurvePoint, columns, curve, point, radii_up_to
 from radii.rs_core.results.digest import Digest, Sample, by_photograph, digest_of_columns, shown_in
 from radii.rs_core.results.photographs import Photographs, Sizes, Unit
@@ -105,9 +105,9 @@ class Report:
     weights: tuple[WeightRow, ...] = ()
 
     @property
-    def made(self) -> Made:
+    def made(self) -> ProcedureSummary:
         """The procedure."""
-        return Made(
+        return ProcedureSummary(
             sampling=self.sampling,
             bound=self.bound,
             noise=self.noise,
@@ -122,10 +122,10 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class SharedParameters:
     """What all rows of a report share; ``None`` where they do not tell, or where it was chosen for each input."""
 
-    how: Made
+    how: ProcedureSummary
     n0: int | None = None
     n: int | None = None
     alpha: float | None = None
@@ -142,7 +142,7 @@ def summarize(
     class_names: Sequence[str] | None = None,
     pixels: int | None = None,
     unfinished: int = 0,
-    grouped: Grouped | None = None,
+    grouped: CorruptionGroups | None = None,
     photographs: Photographs | None = None,
 ) -> Report:
     """The report of ``certificates``, in any order.
@@ -210,14 +210,14 @@ def mix_radii(certificates: Sequence[Certificate]) -> tuple[float, ...]:
 
 def report_of(
     digest: Digest,
-    facts: Facts,
+    facts: SharedParameters,
     *,
     inputs: int,
     cap: float | None,
     class_names: Sequence[str] | None = None,
     pixels: int | None = None,
     unfinished: int = 0,
-    grouped: Grouped | None = None,
+    grouped: CorruptionGroups | None = None,
     photographs: Photographs | None = None,
 ) -> Report:
     """The report of rows that a digest was made of; ``unfinished`` of them hold but are still to be replaced by ones of
@@ -270,11 +270,11 @@ def report_of(
     )
 
 
-def facts_of(certificates: Sequence[Certificate]) -> Facts:
+def facts_of(certificates: Sequence[Certificate]) -> SharedParameters:
     """What all rows share. Raises :class:`InvalidResults` where they come from several procedures."""
     certified, how = [row for row in certificates if row.error is None] or certificates, made(certificates)
     fixed = how.sampling == "fixed"
-    return Facts(
+    return SharedParameters(
         how=how,
         n0=_agreed("n0", [row.n0 for row in certified]) if fixed else None,
         n=_agreed("n", [row.n for row in certified]) if fixed else None,
@@ -284,7 +284,7 @@ def facts_of(certificates: Sequence[Certificate]) -> Facts:
     )
 
 
-def cap_of(facts: Facts, robust_weight: float | None = None) -> float | None:
+def cap_of(facts: SharedParameters, robust_weight: float | None = None) -> float | None:
     """The largest radius that is possible, where n, alpha and sigma are known and the same for all rows; of a mix, with
     another weight of the robust classifier where one is given."""
     if not (facts.n and facts.alpha and facts.sigma):
@@ -328,7 +328,7 @@ def _outcome(digest: Digest, sizes: Sizes | None) -> Outcome:
     )
 
 
-def warnings_of(outcome: Outcome, facts: Facts) -> tuple[str, ...]:
+def warnings_of(outcome: Outcome, facts: SharedParameters) -> tuple[str, ...]:
     """What about results is hardly what anybody wanted, and whether it could have been known from n and alpha."""
     few: str | None = None
     if facts.n and facts.alpha and facts.sigma:

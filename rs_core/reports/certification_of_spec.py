@@ -8,9 +8,9 @@ from typing import Any
 
 from radii.rs_core.certify.procedure import procedure_of
 from radii.rs_core.records import Certificate
-from radii.rs_core.reports.certification import Facts, Report, summarize
-from radii.rs_core.reports.corruptions import Grouped
-from radii.rs_core.reports.procedure_text import Made, guarantee_note, made_of
+from radii.rs_core.reports.certification import Report, SharedParameters, summarize
+from radii.rs_core.reports.corruptions import CorruptionGroups
+from radii.rs_core.reports.procedure_text import ProcedureSummary, guarantee_note, made_of
 from radii.rs_core.results.aggregate import grid, radii_up_to
 from radii.rs_core.results.photographs import Photographs
 from radii.rs_core.specs.jobs import CertifySpec, parse_spec
@@ -24,7 +24,7 @@ def summarize_asked(
     radii: Sequence[float] | None = None,
     class_names: Sequence[str] | None = None,
     pixels: int | None = None,
-    grouped: Grouped | None = None,
+    grouped: CorruptionGroups | None = None,
     photographs: Photographs | None = None,
 ) -> Report:
     """The report of a run's certificates; ``spec``, which has a noise level, is what the run was asked for, on ``total``
@@ -51,14 +51,14 @@ def growing(certificates: Sequence[Certificate], spec: CertifySpec) -> int:
     return sum(bool(row.counts) and row.n < spec.n for row in certificates)
 
 
-def facts_asked(spec: CertifySpec, inputs: int) -> Facts:
+def facts_asked(spec: CertifySpec, inputs: int) -> SharedParameters:
     """What all certificates of a run on so many inputs share."""
     fixed = {"n0": spec.n0, "n": spec.n} if spec.sampling == "fixed" else {}
     procedure = procedure_of(spec, inputs=inputs)
-    return Facts(how=how_of(spec), alpha=procedure.alpha, sigma=procedure.sigma, seed=spec.seed, **fixed)
+    return SharedParameters(how=how_of(spec), alpha=procedure.alpha, sigma=procedure.sigma, seed=spec.seed, **fixed)
 
 
-def how_of(spec: CertifySpec) -> Made:
+def how_of(spec: CertifySpec) -> ProcedureSummary:
     """The procedure that is asked for."""
     return made_of(spec)
 

@@ -77,7 +77,7 @@ class CorruptionReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grouped:
+class CorruptionGroups:
     """The groups of a data set, and the indices of it that a job looks at."""
 
     corrupted: Corrupted
@@ -106,7 +106,7 @@ class Part:
 
 def report_on_groups(
     sums: Mapping[int, ClassSums],
-    grouped: Grouped,
+    grouped: CorruptionGroups,
     by_photograph: PhotographSums | None = None,
     *,
     radii: bool = True,
@@ -156,7 +156,7 @@ def report_on(parts: Sequence[Part], *, radii: bool = True) -> CorruptionReport:
     )
 
 
-def report_on_predictions(predictions: Sequence[Prediction], grouped: Grouped) -> CorruptionReport:
+def report_on_predictions(predictions: Sequence[Prediction], grouped: CorruptionGroups) -> CorruptionReport:
     """The same of predictions, in any order."""
     sums: dict[int, ClassSums] = {}
     for row in predictions:
@@ -166,7 +166,7 @@ def report_on_predictions(predictions: Sequence[Prediction], grouped: Grouped) -
     return report_on_groups(sums, grouped, _by_photograph(predictions, grouped), radii=False)
 
 
-def _by_photograph(predictions: Sequence[Prediction], grouped: Grouped) -> PhotographSums:
+def _by_photograph(predictions: Sequence[Prediction], grouped: CorruptionGroups) -> PhotographSums:
     numbers = grouped.photographs.numbers(np.array([row.index for row in predictions], dtype=np.int64))
     correct = np.array([row.correct for row in predictions], dtype=np.bool_)
     evaluated, right = np.bincount(numbers), np.bincount(numbers, correct)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from radii.rs_core.errors import InvalidResults, Mismatch
-from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.reports.certification import plain
-from radii.rs_core.reports.procedure_text import Made
+from radii.rs_core.reports.procedure_text import ProcedureSummary
 from radii.rs_core.results.aggregate import CONFIDENCE, Share, Shown, share_of
 from radii.rs_core.results.photographs import Photographs, Sizes, Unit, unit_note
 from radii.rs_core.results.plausibility import implausible_evaluation, too_few_samples
@@ -114,7 +114,7 @@ class EvaluationReport:
 
 
 def summarize(
-    rows: Sequence[Evaluated],
+    rows: Sequence[EvaluationRecord],
     spec: EvaluateSpec,
     *,
     total: int | None = None,
@@ -157,7 +157,7 @@ def summarize(
 
 
 def require_same_classifier(
-    asked: Attack, composition: Mapping[str, Any] | None, made: Made, who: str, where: str
+    asked: Attack, composition: Mapping[str, Any] | None, made: ProcedureSummary, who: str, where: str
 ) -> None:
     """Raises :class:`Mismatch` where certificates that were made so are about another classifier than the one whose answers are
     to be held against them: another noise, another precision, or a mix where there is none, or with another weight.
@@ -165,7 +165,9 @@ def require_same_classifier(
     weight = asked.robust_weight
     if asked.target == "mix" and weight is None:
         weight = (composition or {}).get("robust_weight")
-    wanted = Made(sampling=made.sampling, bound=made.bound, robust_weight=weight if asked.target == "mix" else None)
+    wanted = ProcedureSummary(
+        sampling=made.sampling, bound=made.bound, robust_weight=weight if asked.target == "mix" else None
+    )
     if asked.target != "mix" and made.bound == "mixed":
         raise Mismatch(expected="certificates of the smoothed classifier", got=f"{who}, of a mix", where=where)
     if asked.target == "mix" and made.bound != "mixed":
@@ -186,7 +188,7 @@ def _span(indices: Collection[int]) -> str:
     return f"{min(indices):,} to {max(indices):,}" if indices else "none"
 
 
-def _check(rows: Sequence[Evaluated], asked: Sequence[float]) -> None:
+def _check(rows: Sequence[EvaluationRecord], asked: Sequence[float]) -> None:
     indices = {row.index for row in rows}
     if len(indices) < len(rows):
         raise InvalidResults(expected="every index once", got=f"{len(rows) - len(indices)} that come again")
@@ -200,8 +202,8 @@ def _check(rows: Sequence[Evaluated], asked: Sequence[float]) -> None:
 def _at(
     place: int,
     at: float,
-    rows: Sequence[Evaluated],
-    done: Sequence[Evaluated],
+    rows: Sequence[EvaluationRecord],
+    done: Sequence[EvaluationRecord],
     inputs: int,
     certificates: Mapping[int, Certificate] | None,
     shown: Shown | None,
@@ -224,7 +226,7 @@ def _at(
     )
 
 
-def _votes(row: Evaluated, one: Found) -> tuple[float, float]:
+def _votes(row: EvaluationRecord, one: PointResult) -> tuple[float, float]:
     """Shares of votes for the label and for the strongest other class."""
     if not one.counts:  # nobody voted: the classifier was asked without noise
         return math.nan, math.nan
@@ -234,7 +236,7 @@ def _votes(row: Evaluated, one: Found) -> tuple[float, float]:
     return true / drawn, max(others, default=0) / drawn
 
 
-def _held(done: Sequence[Evaluated], spec: EvaluateSpec, certificates: Mapping[int, Certificate]) -> Held:
+def _held(done: Sequence[EvaluationRecord], spec: EvaluateSpec, certificates: Mapping[int, Certificate]) -> Held:
     alpha = spec.evaluation.alpha if isinstance(spec.evaluation, Attack) else ALPHA
     checked, allowed, unknown, violations = 0, 0.0, 0, []
     for row in done:
@@ -263,7 +265,7 @@ def _held(done: Sequence[Evaluated], spec: EvaluateSpec, certificates: Mapping[i
 
 
 def _notes(
-    rows: Sequence[Evaluated], spec: EvaluateSpec, inputs: int, held: Held | None, sizes: Sizes | None
+    rows: Sequence[EvaluationRecord], spec: EvaluateSpec, inputs: int, held: Held | None, sizes: Sizes | None
 ) -> tuple[str, ...]:
     """Plain sentences that a reader of the numbers needs."""
     errors = sum(row.error is not None for row in rows)

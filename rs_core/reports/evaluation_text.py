@@ -5,7 +5,7 @@ the rows themselves as CSV. The figures come from ``evaluation``.
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from radii.rs_core.evaluate.records import Evaluated
+from radii.rs_core.evaluate.records import EvaluationRecord
 from radii.rs_core.evaluate.registry import EVALUATIONS
 from radii.rs_core.reports.certification_text import WIDTH
 from radii.rs_core.reports.evaluation import EvaluationReport, PointRow
@@ -51,7 +51,7 @@ def to_csv(report: EvaluationReport) -> str:
     return csv_text(rows)
 
 
-def row_lines(rows: Iterable[Evaluated], separator: str = ",") -> Iterator[str]:
+def row_lines(rows: Iterable[EvaluationRecord], separator: str = ",") -> Iterator[str]:
     """Header and rows as text for a caller that streams them: one line for each input and point, all of one input
     together; an input that failed has one line, with its error."""
     yield csv_text([ROW_COLUMNS], separator)

@@ -12,7 +12,7 @@ from radii.rs_core.specs.jobs import CertifySpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class ProcedureSummary:
     """How the certificates of one report were made."""
 
     sampling: Sampling = "fixed"
@@ -45,19 +45,19 @@ SAMPLINGS: dict[Sampling, str] = {
 }
 
 
-def made(certificates: Sequence[Certificate]) -> Made:
+def made(certificates: Sequence[Certificate]) -> ProcedureSummary:
     """The procedure that all rows share, the default where there are none; raises :class:`InvalidResults` where there
     are several."""
     found = {made_of(row) for row in certificates}
     if len(found) > 1:
         shown = "; ".join(sorted(how.text for how in found))
         raise InvalidResults(expected="rows of one procedure", got=f"rows of several: {shown}", where="sampling")
-    return found.pop() if found else Made()
+    return found.pop() if found else ProcedureSummary()
 
 
-def made_of(row: "Certificate | CertifySpec") -> Made:
+def made_of(row: "Certificate | CertifySpec") -> ProcedureSummary:
     """The procedure of one certificate, or of a specification."""
-    return Made(
+    return ProcedureSummary(
         sampling=row.sampling,
         bound=row.bound,
         noise=row.noise,
@@ -66,7 +66,7 @@ def made_of(row: "Certificate | CertifySpec") -> Made:
     )
 
 
-def notes(how: Made, mean: float | None, unfinished: int) -> tuple[str, ...]:
+def notes(how: ProcedureSummary, mean: float | None, unfinished: int) -> tuple[str, ...]:
     """Sentences that a reader of the numbers needs, because they were not made as most are."""
     drawn = "" if mean is None else f" {mean:,.0f} on average."
     found = []

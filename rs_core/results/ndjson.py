@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from radii.rs_core.evaluate.records import Evaluated
+    from radii.rs_core.evaluate.records import EvaluationRecord
     from radii.rs_core.records import Certificate, Prediction
     from radii.rs_core.results.text_lines import Limits
 
@@ -28,7 +28,7 @@ LONGEST_LINE = 2**22
 """Bytes of one object: 100,000 class counts, twice, take less."""
 
 
-def to_json(record: "Certificate | Prediction | Evaluated") -> dict[str, Any]:
+def to_json(record: "Certificate | Prediction | EvaluationRecord") -> dict[str, Any]:
     """The record as an object without NaN."""
     if not hasattr(record, "correct"):
         return _evaluated_to_json(record)
@@ -57,17 +57,17 @@ def prediction(body: Mapping[str, Any]) -> "Prediction":
     return record
 
 
-def evaluated(body: Mapping[str, Any]) -> "Evaluated":
+def evaluated(body: Mapping[str, Any]) -> "EvaluationRecord":
     """What was found of an input, out of an object. Raises :class:`InvalidResults` where it is none."""
     from radii.rs_core.errors import InvalidResults
-    from radii.rs_core.evaluate.records import Evaluated
+    from radii.rs_core.evaluate.records import EvaluationRecord
 
     found = body.get("found")
     if not isinstance(found, list) or not all(isinstance(at, dict) for at in found):
         got = "none" if found is None else repr(found)[:100]
         raise InvalidResults(expected="found: a list of objects, one for each point", got=got)
     points = [{**at, "prediction": -1 if at.get("prediction") is None else at["prediction"]} for at in found]
-    record: Evaluated = _read(Evaluated, {**body, "found": points})
+    record: EvaluationRecord = _read(EvaluationRecord, {**body, "found": points})
     return record
 
 
@@ -83,7 +83,7 @@ def _evaluated_to_json(record: Any) -> dict[str, Any]:
 
 def read_ndjson(
     path: Path, name: str | None = None, limits: "Limits | None" = None
-) -> "list[Certificate] | list[Prediction] | list[Evaluated]":
+) -> "list[Certificate] | list[Prediction] | list[EvaluationRecord]":
     """Reads the records of a file with one object per line, all of one kind.
 
     Of an input that was certified again and again (``anytime``), the last line counts.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from scipy.special import bdtr, bdtrc
 
 from radii.rs_core.certify.procedure import Procedure, procedure_of
-from radii.rs_core.evaluate.records import Evaluated
+from radii.rs_core.evaluate.records import EvaluationRecord
 from radii.rs_core.records import ABSTAIN, UNKNOWN_LABEL, Certificate, Prediction
 from radii.rs_core.soft_labels.labels import ALPHA
 from radii.rs_core.specs.evaluations import Attack, OverConfidence, points_of
@@ -63,7 +63,7 @@ def implausible(outcome: Outcome) -> tuple[str, ...]:
 
 
 def implausible_evaluation(
-    rows: Sequence[Evaluated], spec: EvaluateSpec, photographs: int | None = None
+    rows: Sequence[EvaluationRecord], spec: EvaluateSpec, photographs: int | None = None
 ) -> tuple[str, ...]:
     """The same about the rows of an evaluation, judged at its first point. ``photographs``: how many the rows show.
 
@@ -166,7 +166,7 @@ def _at_cap(records: Sequence[Certificate | Prediction]) -> int | None:
     return sum(found) if len(found) == len(records) else None
 
 
-def _outcome_at_first_point(rows: Sequence[Evaluated], *, smoothed: bool) -> Outcome:
+def _outcome_at_first_point(rows: Sequence[EvaluationRecord], *, smoothed: bool) -> Outcome:
     """Inputs that failed are no abstentions of the classifier; they are left out."""
     done = [row for row in rows if row.found]
     answers = Counter(row.found[0].prediction for row in done if row.found[0].prediction != ABSTAIN)

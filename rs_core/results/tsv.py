@@ -17,7 +17,7 @@ from radii.rs_core.errors import InvalidResults
 from radii.rs_core.records import Certificate
 from radii.rs_core.results.text_lines import Limits
 from radii.rs_core.results.tsv_reader import COLUMNS as COLUMNS
-from radii.rs_core.results.tsv_reader import HEADER, UNBOUNDED, Known, read_results
+from radii.rs_core.results.tsv_reader import HEADER, UNBOUNDED, KnownParameters, read_results
 from radii.rs_core.results.tsv_reader import LARGEST_RADIUS as LARGEST_RADIUS
 from radii.rs_core.results.tsv_reader import UNKNOWN_SEED as UNKNOWN_SEED
 
@@ -46,7 +46,7 @@ def read_tsv(
     Raises:
         InvalidResults: The file is not valid, or holds predictions.
     """
-    known = Known(sigma=sigma, n0=n0, n=n, alpha=alpha)
+    known = KnownParameters(sigma=sigma, n0=n0, n=n, alpha=alpha)
     rows = read_results(path, known=known, name=name, limits=limits)
     found = [row for row in rows if isinstance(row, Certificate)]
     if len(found) < len(rows):

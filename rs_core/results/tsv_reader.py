@@ -45,7 +45,7 @@ _GRAMMAR = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class KnownParameters:
     """What a results file does not say and its reader may know."""
 
     sigma: float = math.nan
@@ -55,11 +55,11 @@ class Known:
 
 
 UNBOUNDED = Limits()
-NOTHING = Known()
+NOTHING = KnownParameters()
 
 
 def read_results(
-    path: str | Path, *, known: Known = NOTHING, name: str | None = None, limits: Limits = UNBOUNDED
+    path: str | Path, *, known: KnownParameters = NOTHING, name: str | None = None, limits: Limits = UNBOUNDED
 ) -> list[Certificate] | list[Prediction]:
     """Reads a results file: certificates where it has a column ``radius``, predictions where it has none.
 
@@ -160,7 +160,7 @@ def _fields(line: str, columns: tuple[dict[str, int], int], where: str) -> dict[
     return found
 
 
-def _record(fields: dict[str, str], known: Known, where: str) -> Certificate | Prediction:
+def _record(fields: dict[str, str], known: KnownParameters, where: str) -> Certificate | Prediction:
     index, label, prediction = (int(fields[name]) for name in NEEDED)
     seconds = _seconds(fields.get("time", ""), where)
     right = int(prediction != ABSTAIN and prediction == label)

@@ -29,7 +29,7 @@ class Sized(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class DatasetSummary:
     """A data set that is elsewhere: how many images of which shape, in how many classes."""
 
     count: int

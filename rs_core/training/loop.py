@@ -35,13 +35,13 @@ from radii.rs_core.training import evaluation, model_selection, snapshots
 from radii.rs_core.training.compatibility import check_training
 from radii.rs_core.training.initialization import first_model
 from radii.rs_core.training.mixed_initialization import learner, shown
-from radii.rs_core.training.model_selection import Kept
+from radii.rs_core.training.model_selection import BestEpoch
 from radii.rs_core.training.optimizers import descend, optimizer_of
 from radii.rs_core.training.records import EpochRecord as EpochRecord
 from radii.rs_core.training.records import StepRecord as StepRecord
 from radii.rs_core.training.records import Trained as Trained
 from radii.rs_core.training.schedules import first_drop, learning_rate
-from radii.rs_core.training.snapshots import Place, Snapshot, Sums
+from radii.rs_core.training.snapshots import Snapshot, Sums, TrainingPosition
 from radii.rs_core.training.timers import Clock
 
 Record = StepRecord | EpochRecord | Snapshot | Trained
@@ -75,7 +75,7 @@ def train(
     place = snapshots.load(resume, run.name, run.learner, run.optimizer) if resume else snapshots.START
     run.kept = place.kept
     for epoch in range(place.epoch, spec.epochs):
-        yield from run.epoch(place if epoch == place.epoch else Place(epoch=epoch))
+        yield from run.epoch(place if epoch == place.epoch else TrainingPosition(epoch=epoch))
     yield run.trained()
 
 
@@ -109,9 +109,9 @@ class _Run:
         self.per_epoch = math.ceil(len(self.indices) / spec.batch_size)
         self.chunks = method(spec.method.name).chunks(spec.method)
         self.loss = loss_function(spec.method.name)
-        self.kept: Kept | None = None
+        self.kept: BestEpoch | None = None
 
-    def epoch(self, place: Place) -> Iterator[Record]:
+    def epoch(self, place: TrainingPosition) -> Iterator[Record]:
         """The epoch from ``place`` on: its steps, its tests, its record and the snapshot after it."""
         epoch, due = place.epoch, evaluation.certification_due(self.spec, place.epoch)
         begun = time.monotonic()
@@ -142,7 +142,7 @@ class _Run:
         value = None if self.kept is None else self.kept.value
         return Trained(model=self.model.eval(), epochs=self.spec.epochs, epoch=epoch, value=value)
 
-    def _steps(self, place: Place, begun: float) -> Generator[Record, None, Sums]:
+    def _steps(self, place: TrainingPosition, begun: float) -> Generator[Record, None, Sums]:
         """Trains on the batches from ``place`` on; returns the epoch's sums."""
         spec, epoch, sums = self.spec, place.epoch, place.sums
         order = self.indices[torch.randperm(len(self.indices), generator=generator(spec.seed, epoch, Stage.ORDER))]

@@ -11,7 +11,7 @@ LOWER_IS_BETTER = ("loss",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class BestEpoch:
     """The weights after the best epoch so far (from 0), on the CPU, and the number that makes it the best."""
 
     epoch: int
@@ -20,7 +20,7 @@ class Kept:
 
 
 def better(
-    kept: Kept | None,
+    kept: BestEpoch | None,
     by: str,
     model: nn.Module,
     *,
@@ -28,14 +28,14 @@ def better(
     loss: float,
     test_accuracy: float | None,
     certification: Mapping[str, Any] | None,
-) -> Kept | None:
+) -> BestEpoch | None:
     """What is kept after ``epoch``. Ties go to the earlier one; an epoch without the number is passed over."""
     acr = None if certification is None else certification["acr"]
     value = {"loss": loss, "test_accuracy": test_accuracy, "acr": acr}.get(by)
     if value is None or not math.isfinite(value) or (kept is not None and not _beats(by, value, kept.value)):
         return kept
     weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-    return Kept(epoch=epoch, value=value, weights=weights)
+    return BestEpoch(epoch=epoch, value=value, weights=weights)
 
 
 def _beats(by: str, value: float, best: float) -> bool:

@@ -27,7 +27,7 @@ from radii.rs_core.soft_labels.labels import SoftLabels
 from radii.rs_core.specs.jobs import TrainSpec, dump_spec, parse_spec
 from radii.rs_core.specs.references import settings
 from radii.rs_core.training import initialization
-from radii.rs_core.training.model_selection import Kept
+from radii.rs_core.training.model_selection import BestEpoch
 from radii.rs_core.training.optimizers import remembered, remind
 
 FORMAT = "radii-snapshot-1"
@@ -66,16 +66,16 @@ class Sums:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class TrainingPosition:
     """The epoch and the loader batch within it that come next, the sums of that epoch so far, and the best epoch."""
 
     epoch: int
     step: int = 0
     sums: Sums = field(default_factory=Sums)
-    kept: Kept | None = None
+    kept: BestEpoch | None = None
 
 
-START = Place(epoch=0)
+START = TrainingPosition(epoch=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class Snapshot:
     epoch: int
     step: int
     sums: Sums
-    kept: Kept | None = None
+    kept: BestEpoch | None = None
 
     def save(self, path: Path) -> None:
         """Writes the file; the caller sees to it that a half-written one is never taken for a whole one."""
@@ -103,7 +103,7 @@ class Snapshot:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata)
 
 
-def load(path: Path, run: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> Place:
+def load(path: Path, run: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingPosition:
     """Puts weights and the optimiser's memory back and returns the place; raises :class:`InvalidCheckpoint` for another run's file."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
@@ -120,8 +120,8 @@ def load(path: Path, run: str, model: nn.Module, optimizer: torch.optim.Optimize
     model.load_state_dict(_under("model.", tensors))
     remind(optimizer, model, tensors)
     place = json.loads(metadata["place"])
-    kept = Kept(**place["best"], weights=_under("best.", tensors)) if "best" in place else None
-    return Place(epoch=place["epoch"], step=place["step"], sums=Sums(**place["sums"]), kept=kept)
+    kept = BestEpoch(**place["best"], weights=_under("best.", tensors)) if "best" in place else None
+    return TrainingPosition(epoch=place["epoch"], step=place["step"], sums=Sums(**place["sums"]), kept=kept)
 
 
 def identity(

@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry
 from radii.rs_core.models import registry as architectures_table
 from radii.service.api import openapi, problems
 from radii.service.api.auth import Credentials, Guard
-from radii.service.api.heartbeat import Presence, SameSchema
+from radii.service.api.heartbeat import SameSchema, ServiceHeartbeat
 from radii.service.api.job_cache import JobAnswers
 from radii.service.api.metrics import QueueCollector, RequestMetrics
-from radii.service.api.request_limits import RequestLimits, Room
+from radii.service.api.request_limits import RequestCapacity, RequestLimits
 from radii.service.api.routes import (
     architectures,
     blobs,
@@ -37,10 +37,10 @@ from radii.service.api.routes import (
     uploads,
     usage,
 )
-from radii.service.api.shared_answers import Scrapes, Shared
+from radii.service.api.shared_answers import SharedAnswer, SharedMetrics
 from radii.service.api.uploads_in_progress import InFlight
-from radii.service.jobs.watcher import Watch
-from radii.service.limits.concurrency import DECODED_AT_ONCE, JOINED_AT_ONCE, SEALED_AT_ONCE, Places, Turns
+from radii.service.jobs.watcher import JobWatcher
+from radii.service.limits.concurrency import DECODED_AT_ONCE, JOINED_AT_ONCE, SEALED_AT_ONCE, FairThreads, TenantLimit
 from radii.service.views.certification_report import VERSION
 from radii.service.views.comparison import MOST_WITH_FILES
 from radii.worker.sandbox import decoder
@@ -95,21 +95,21 @@ def create_app(
     app.state.owns_database = database is None
     app.state.shown = shown
     app.state.documents = None
-    app.state.watch = Watch(app.state.database)
-    app.state.urgent_watch = Watch(app.state.database, eager=True)
+    app.state.watch = JobWatcher(app.state.database)
+    app.state.urgent_watch = JobWatcher(app.state.database, eager=True)
     app.state.decoder = Decoder(decoder.share(settings.decode_memory, DECODED_AT_ONCE), settings.sandbox_uid)
-    app.state.decoding = Places(MOST_ARRIVING, "requests for predictions whose images are read"), Turns()
+    app.state.decoding = TenantLimit(MOST_ARRIVING, "requests for predictions whose images are read"), FairThreads()
     app.state.sealing = CapacityLimiter(SEALED_AT_ONCE)
-    app.state.joining = Places(1, "completion of an upload"), CapacityLimiter(JOINED_AT_ONCE)
-    app.state.comparing = Places(MOST_WITH_FILES, "comparisons with files")
+    app.state.joining = TenantLimit(1, "completion of an upload"), CapacityLimiter(JOINED_AT_ONCE)
+    app.state.comparing = TenantLimit(MOST_WITH_FILES, "comparisons with files")
     app.state.job_answers = JobAnswers(app.state.database)
     app.state.in_flight = InFlight(app.state.database, settings)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(QueueCollector(app.state.database, settings))
-    app.state.scrapes = Scrapes(app.state.registry)
-    app.state.readiness = Shared(partial(health.readiness, app.state.database, settings))
-    app.state.presence = Presence(app.state.database, settings)
-    app.state.room = Room(settings, app.state.registry)
+    app.state.scrapes = SharedMetrics(app.state.registry)
+    app.state.readiness = SharedAnswer(partial(health.readiness, app.state.database, settings))
+    app.state.presence = ServiceHeartbeat(app.state.database, settings)
+    app.state.room = RequestCapacity(settings, app.state.registry)
     credentials = Credentials(app.state.database, require_key=require_key)
     app.state.room.refusals.gauge(
         "http_key_lookups_waiting", "Requests whose keys wait to be looked up.", lambda: credentials.waiting

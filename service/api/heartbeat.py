@@ -36,7 +36,7 @@ LOOK = 2.0
 FOR_OPERATORS = ("/healthz", "/readyz", "/metrics", "/version")
 
 
-class Presence:
+class ServiceHeartbeat:
     """What a service knows of its database's schema: ``found`` is the revision that is there, where it is another one."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
@@ -67,7 +67,11 @@ class Presence:
         while not stop.is_set():
             self._tried(self._compare)
             self._tried(self._look_at_folder)
-            if row_id is not None and self.found is None and time.monotonic() - shown >= self._settings.sweep:
+            if (
+                row_id is not None
+                and self.found is None
+                and time.monotonic() - shown >= self._settings.housekeeping_seconds
+            ):
                 shown = time.monotonic()
                 self._tried(lambda: self._show(row_id))
             stop.wait(LOOK)
@@ -118,7 +122,7 @@ class Presence:
 class SameSchema:
     """ASGI middleware that answers 503 while the database has another schema."""
 
-    def __init__(self, app: ASGIApp, *, presence: Presence) -> None:
+    def __init__(self, app: ASGIApp, *, presence: ServiceHeartbeat) -> None:
         self.app, self._presence = app, presence
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

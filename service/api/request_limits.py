@@ -14,9 +14,9 @@ from radii.service.api.problems import answer_any
 from radii.service.errors import KeyNeeded, ServiceError, TooManyRequests, TooManyStreams
 from radii.service.limits.client_address import client_of, is_trusted, limit_key
 from radii.service.limits.fair_limiter import FairLimiter
-from radii.service.limits.refusals import Refusals
+from radii.service.limits.refusals import RefusalMetrics
 from radii.service.limits.request_bodies import Body
-from radii.service.limits.request_turns import ClientGone, Turn, unless_gone
+from radii.service.limits.request_turns import ClientGone, RequestTurn, unless_gone
 from radii.worker.settings import Settings
 
 UNLIMITED = frozenset({"/healthz"})
@@ -27,12 +27,12 @@ COMPUTED_AT_ONCE, COMPUTED_OF_ONE_TENANT = 2, 1
 request of the process."""
 
 
-class Room:
+class RequestCapacity:
     """What one process has for requests: turns, memory for bodies, and counts by tenant and address."""
 
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         self.settings = settings
-        self.refusals = Refusals(registry)
+        self.refusals = RefusalMetrics(registry)
         self.turns = FairLimiter(settings.running_requests, settings.tenant_running_requests)
         self.bodies = FairLimiter(settings.body_memory, settings.tenant_body_memory)
         self.computing = FairLimiter(COMPUTED_AT_ONCE, COMPUTED_OF_ONE_TENANT)
@@ -98,7 +98,7 @@ class RequestLimits:
     disconnects while it waits is dropped.
     """
 
-    def __init__(self, app: ASGIApp, *, room: Room, credentials: Credentials) -> None:
+    def __init__(self, app: ASGIApp, *, room: RequestCapacity, credentials: Credentials) -> None:
         self.app, self._room, self._credentials = app, room, credentials
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,7 +118,7 @@ class RequestLimits:
                 return
             await self.app(scope, _pausing_receive(body, turn), _pausing_send(closing, turn))
 
-    async def _admit(self, scope: Scope, body: Body, held: AsyncExitStack) -> Turn:
+    async def _admit(self, scope: Scope, body: Body, held: AsyncExitStack) -> RequestTurn:
         """The request's turn, held like everything else until the request has ended; raises where there is no room."""
         room, address = self._room, limit_key(scope["client"][0] if scope.get("client") else None)
         held.enter_context(room.request_from(address))
@@ -129,7 +129,7 @@ class RequestLimits:
         share = tenant_id or f"address {address}"
         release_body = await _reserved(room.bodies, share, body.reserved)
         held.callback(release_body)
-        turn = Turn(room.turns, share, release_body, body.disconnected)
+        turn = RequestTurn(room.turns, share, release_body, body.disconnected)
         await held.enter_async_context(turn.running())
         scope["radii.tenant"], scope["radii.address"] = tenant_id, address
         return turn
@@ -177,7 +177,7 @@ def _closing(send: Send, body: Body) -> Send:
     return sending
 
 
-def _pausing_receive(body: Body, turn: Turn) -> Receive:
+def _pausing_receive(body: Body, turn: RequestTurn) -> Receive:
     async def receive() -> Message:
         if body.complete:
             return await body.receive()
@@ -187,7 +187,7 @@ def _pausing_receive(body: Body, turn: Turn) -> Receive:
     return receive
 
 
-def _pausing_send(send: Send, turn: Turn) -> Send:
+def _pausing_send(send: Send, turn: RequestTurn) -> Send:
     """No turn is held while a client takes its answer, or a few that read nothing would hold all of them."""
 
     async def sending(message: Message) -> None:

@@ -20,7 +20,7 @@ KEPT = 9
 T = TypeVar("T")
 
 
-class Shared(Generic[T]):
+class SharedAnswer(Generic[T]):
     """An answer that everybody gets, made in a thread. For one event loop.
 
     Args:
@@ -51,7 +51,7 @@ class Shared(Generic[T]):
         return made
 
 
-class Scrapes(Shared[bytes]):
+class SharedMetrics(SharedAnswer[bytes]):
     """The metrics of a registry in the text format of Prometheus."""
 
     def __init__(self, registry: CollectorRegistry, *, kept: float = KEPT) -> None:

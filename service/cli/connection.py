@@ -155,10 +155,10 @@ def _summary(job: "responses.Job") -> list[str]:
         return []
     at = "" if (sigma := job.spec.get("sigma")) is None else f" at sigma {sigma:g}"
     if summary.kind == "certify":
-        from radii.rs_core.reports.procedure_text import Made
+        from radii.rs_core.reports.procedure_text import ProcedureSummary
         from radii.rs_core.results.tsv import rounded_down
 
-        how = Made(sampling=summary.sampling)
+        how = ProcedureSummary(sampling=summary.sampling)
         procedure = "" if how.sampling == "fixed" else f" ({how.text})"
 
         so_far = " so far (what is missing counts as not certified)" if summary.partial else ""

@@ -10,7 +10,7 @@ import typer
 from radii.service.console import CommandError
 
 if TYPE_CHECKING:
-    from radii.rs_core.reports.corruptions import Grouped
+    from radii.rs_core.reports.corruptions import CorruptionGroups
     from radii.rs_core.results.photographs import Photographs
 
 FETCHED = ("certificates", "evaluations")
@@ -54,17 +54,17 @@ def shown_in(file: Path, run: Mapping[str, Any], rows: Iterable[Any], repeating:
     return Shown(Photographs.repeating(repeating, max(row.index for row in rows)), known=True, data=data)
 
 
-def grouped_of(run: Mapping[str, Any]) -> "Grouped | None":
+def grouped_of(run: Mapping[str, Any]) -> "CorruptionGroups | None":
     """What the record next to a run says about its corrupted images."""
     body, count = run.get("corrupted"), run.get("count")
     if not body or not isinstance(count, int):
         return None
     from radii.rs_core.data.corruption_info import from_json
-    from radii.rs_core.reports.corruptions import Grouped
+    from radii.rs_core.reports.corruptions import CorruptionGroups
     from radii.rs_core.specs.jobs import Selection
 
     chosen = Selection(**run["spec"]["inputs"]).indices(count)
-    return Grouped(corrupted=from_json(body, count, "corrupted"), chosen=chosen)
+    return CorruptionGroups(corrupted=from_json(body, count, "corrupted"), chosen=chosen)
 
 
 def shown_by(

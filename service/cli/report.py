@@ -14,7 +14,7 @@ from radii.service.console import CommandError, say
 from radii.service.local.prediction_summary import predictions_table, summarize_predictions
 
 if TYPE_CHECKING:
-    from radii.rs_core.reports.corruptions import Grouped
+    from radii.rs_core.reports.corruptions import CorruptionGroups
 
 KNOWN = "What a TSV file does not say"
 
@@ -131,10 +131,10 @@ def report(
     found, run = read(file, sigma=sigma, n0=n0, n=n, alpha=alpha)
     rows: Any = found
     inputs = total or max(int(run.get("inputs") or 0), len(rows))
-    from radii.rs_core.evaluate.records import Evaluated
+    from radii.rs_core.evaluate.records import EvaluationRecord
     from radii.rs_core.records import Prediction
 
-    if isinstance(rows[0], Evaluated):
+    if isinstance(rows[0], EvaluationRecord):
         _print_evaluation(rows, run, file, certificates, photographs, as_json=as_json, as_csv=as_csv, plot=plot)
         return
     grouped = grouped_of(run)
@@ -235,7 +235,9 @@ def _print_evaluation(
         write_picture(plot, evaluation.evaluation({file.stem: made}), "The curve is")
 
 
-def _print_predictions(rows: Any, inputs: int, grouped: "Grouped | None", *, as_json: bool, refused: bool) -> None:
+def _print_predictions(
+    rows: Any, inputs: int, grouped: "CorruptionGroups | None", *, as_json: bool, refused: bool
+) -> None:
     if refused:
         raise CommandError("The file holds predictions, which have no radii: expected no --csv, --plot or --radii.")
     if as_json:

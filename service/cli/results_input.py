@@ -14,10 +14,10 @@ from radii.service.local.results import read_run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from radii.rs_core.evaluate.records import Evaluated
+    from radii.rs_core.evaluate.records import EvaluationRecord
     from radii.rs_core.records import Certificate, Prediction
 
-    Rows = list[Certificate] | list[Prediction] | list[Evaluated]
+    Rows = list[Certificate] | list[Prediction] | list[EvaluationRecord]
 
 NDJSON = (".ndjson", ".jsonl")
 
@@ -85,11 +85,11 @@ def _as_made(rows: Any, run: dict[str, Any]) -> Any:
 
 
 def _rows(file: Path, *, sigma: float | None, n0: int | None, n: int | None, alpha: float | None) -> "Rows":
-    from radii.rs_core.results.tsv_reader import Known, read_results
+    from radii.rs_core.results.tsv_reader import KnownParameters, read_results
 
     if file.suffix not in NDJSON:
         known = [math.nan if value is None else value for value in (sigma, alpha)]
-        return read_results(file, known=Known(sigma=known[0], n0=n0 or 0, n=n or 0, alpha=known[1]))
+        return read_results(file, known=KnownParameters(sigma=known[0], n0=n0 or 0, n=n or 0, alpha=known[1]))
     if any(value is not None for value in (sigma, n0, n, alpha)):
         raise typer.BadParameter("expected --sigma, --n0, --n and --alpha with a TSV file only: the rows say them")
     return ndjson.read_ndjson(file)

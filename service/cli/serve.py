@@ -71,7 +71,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     from radii.service.api.documents import DocumentProcess
     from radii.service.api.garbage_collection import freeze_loaded_objects
     from radii.service.limits.connections import server_config
-    from radii.worker.housekeeping import Sweeping
+    from radii.worker.housekeeping import HousekeepingThreads
     from radii.worker.isolation import availability
 
     class Server(uvicorn.Server):
@@ -95,7 +95,7 @@ def serve(settings: "Settings", host: str, port: int, *, require_key: bool) -> N
     _as_many_connections_as_allowed()
     logs.configure(settings)
     made_folder(settings)
-    with listener, orderly_end(), Sweeping(settings), _workers(settings) as workers:
+    with listener, orderly_end(), HousekeepingThreads(settings), _workers(settings) as workers:
         app = create_app(settings, require_key=require_key)
         app.state.documents = DocumentProcess(settings, require_key=require_key)
         app.state.decoder.start()  # nobody waits for that later

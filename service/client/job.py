@@ -15,7 +15,7 @@ from radii.service.client.http import Http
 from radii.service.schemas import job_results, responses
 
 if TYPE_CHECKING:
-    from radii.rs_core.evaluate.records import Evaluated
+    from radii.rs_core.evaluate.records import EvaluationRecord
     from radii.rs_core.records import Certificate, Prediction
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -162,7 +162,7 @@ class Job:
         """The predictions so far, in the order of their inputs; of a soft_labels job, the votes."""
         return (ndjson.prediction(item) for item in self._items("predictions"))
 
-    def evaluations(self) -> "Iterator[Evaluated]":
+    def evaluations(self) -> "Iterator[EvaluationRecord]":
         """What an evaluation has found so far, in the order of its inputs."""
         return (ndjson.evaluated(item) for item in self._items("evaluations"))
 

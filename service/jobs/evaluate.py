@@ -8,7 +8,7 @@ from radii.rs_core.specs.evaluations import FEWEST_CLASSES
 from radii.rs_core.specs.jobs import Attack, AutoAttack, EvaluateSpec, Selection
 from radii.service.errors import UnknownResource
 from radii.service.jobs import planning
-from radii.service.jobs.planned_job import Desk
+from radii.service.jobs.planned_job import PlanningContext
 from radii.service.lookup import find, shown
 from radii.service.views.certification_report import spec_of
 from radii.worker.store import content_keys
@@ -17,7 +17,7 @@ from radii.worker.store.models.tables import Checkpoint, Dataset, Job
 WHERE = "evaluation.certificates"
 
 
-def check_evaluation(desk: Desk, spec: EvaluateSpec, dataset: Dataset, checkpoint: Checkpoint) -> None:
+def check_evaluation(desk: PlanningContext, spec: EvaluateSpec, dataset: Dataset, checkpoint: Checkpoint) -> None:
     """Raises the problem where the certificates that an attack is to be held against are none, or of something else."""
     asked = spec.evaluation
     if isinstance(asked, Attack) and asked.target == "mix":

@@ -31,14 +31,14 @@ LEAST_VOTES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class History:
     """``rate`` in noise samples a second."""
 
     rate: float | None = None
     forecast: plans.Forecast | None = None
 
 
-NOTHING = Known()
+NOTHING = History()
 
 
 def known(
@@ -50,16 +50,16 @@ def known(
     *,
     look_ahead: bool,
     budget: float | None = None,
-) -> Known:
+) -> History:
     """What earlier jobs of the tenant tell about this one; only with ``look_ahead`` what it would certify, which takes a
     moment, and with ``budget`` what so many seconds of device time would."""
     if isinstance(spec, TrainSpec | EvaluateSpec) or checkpoint is None:
         return NOTHING
     rate = _rate(session, tenant_id, checkpoint, getattr(spec, "precision", "fp32"))
     if not look_ahead or not isinstance(spec, CertifySpec) or not spec.inputs.indices(dataset.count or 0):
-        return Known(rate=rate)
+        return History(rate=rate)
     if spec.bound == "mixed":
-        return Known(rate=rate)  # what is certified depends on the standard classifier, input by input
+        return History(rate=rate)  # what is certified depends on the standard classifier, input by input
     sigma = planning.resolve_sigma(spec, checkpoint)
     spec = replace(spec, sigma=sigma)
     inputs = len(spec.inputs.indices(dataset.count or 0))
@@ -69,7 +69,7 @@ def known(
     if budget is not None:
         per_second = rate or planning.rate_of(checkpoint)
         found = found.model_copy(update={"within_budget": _within(budget, procedure, basis, per_second / inputs)})
-    return Known(rate=rate, forecast=found)
+    return History(rate=rate, forecast=found)
 
 
 def _rate(session: Session, tenant_id: str, checkpoint: Checkpoint, precision: str) -> float | None:

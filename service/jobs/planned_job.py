@@ -31,7 +31,7 @@ Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | VerifySpec | Eval
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class PlanningContext:
     """Where planning is done: for whom, within which settings, and whether somebody wants to know what would come of it,
     and of the largest n that ``budget`` seconds are enough for."""
 
@@ -60,7 +60,7 @@ class Planned:
     inputs: int
     dataset_name: str
     needs: "Planned | Job | None" = None
-    known: forecast.Known = forecast.NOTHING
+    known: forecast.History = forecast.NOTHING
     warnings: tuple[str, ...] = ()
 
     @property
@@ -72,7 +72,7 @@ class Planned:
 
 
 def plan_one(
-    desk: Desk,
+    desk: PlanningContext,
     spec: TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | EvaluateSpec,
     data: Data,
     *,

@@ -28,7 +28,7 @@ from radii.rs_core.specs.jobs import (
 )
 from radii.rs_core.specs.training import trains_a_mix
 from radii.rs_core.training import compatibility, start_compatibility
-from radii.rs_core.training.compatibility import Known
+from radii.rs_core.training.compatibility import DatasetSummary
 from radii.worker.store.jobs import NewJob
 from radii.worker.store.models.tables import Checkpoint, Dataset
 
@@ -283,9 +283,9 @@ def check_training(
         compatibility.check_start(spec, start.architecture or "unknown", known)
 
 
-def _known(dataset: Dataset) -> Known:
+def _known(dataset: Dataset) -> DatasetSummary:
     channels, height, width = dataset.shape or (0, 0, 0)
-    return Known(
+    return DatasetSummary(
         count=dataset.count or 0,
         shape=(channels, height, width),
         num_classes=dataset.num_classes or 0,

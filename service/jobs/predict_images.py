@@ -26,7 +26,7 @@ from radii.service.jobs import forecast, planning, quotas
 from radii.service.jobs.disk_space import check_room
 from radii.service.jobs.idempotency import came_before, once
 from radii.service.jobs.planned_job import ready
-from radii.service.jobs.watcher import Standing
+from radii.service.jobs.watcher import JobSnapshot
 from radii.service.lookup import get, shown
 from radii.service.schemas.prediction_query import PredictionQuery
 from radii.service.schemas.predictions import Predictions, SmoothedPrediction
@@ -231,12 +231,12 @@ def _at_cap(shown: Sequence[SmoothedPrediction], spec: CertifySpec) -> int:
     return sum(each.at_cap for each in shown if each.n >= spec.n or each.error is not None)
 
 
-def has_first(standing: Standing | None, images: int, query: PredictionQuery, n0: int) -> bool:
+def has_first(standing: JobSnapshot | None, images: int, query: PredictionQuery, n0: int) -> bool:
     """Whether every image has been through its first turn, or no more will come."""
     first = images * (n0 + min(PART, query.n))
     return standing is None or standing.over or standing.progress.work_done >= first
 
 
-def is_over(standing: Standing | None) -> bool:
+def is_over(standing: JobSnapshot | None) -> bool:
     """Whether no more will come."""
     return standing is None or standing.over

@@ -14,7 +14,7 @@ from radii.rs_core.soft_labels.labels import vote_spec, voter_spec
 from radii.rs_core.specs.composition import networks_in
 from radii.rs_core.specs.jobs import CatRs, Selection, SoftLabelSpec, TrainSpec
 from radii.service.errors import Rejected, UnknownResource
-from radii.service.jobs.planned_job import Data, Desk, Planned, plan_one, ready
+from radii.service.jobs.planned_job import Data, Planned, PlanningContext, plan_one, ready
 from radii.service.lookup import find, shown
 from radii.worker.store import content_keys, jobs, results
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job, Tenant
@@ -23,7 +23,7 @@ WHERE = "method.soft_labels"
 TO_BE_MADE = "to be made"
 
 
-def needed(desk: Desk, spec: TrainSpec, data: Data) -> Planned | Job | None:
+def needed(desk: PlanningContext, spec: TrainSpec, data: Data) -> Planned | Job | None:
     """The job that a training needs first: one that is there, or the plan of one."""
     if not method(spec.method.name).needs_soft_labels:
         return None
@@ -38,7 +38,7 @@ def needed(desk: Desk, spec: TrainSpec, data: Data) -> Planned | Job | None:
     return _by_checkpoint(desk, votes, data)
 
 
-def train_key(desk: Desk, spec: TrainSpec, data: Data, needs: Planned | Job | None = None) -> str:
+def train_key(desk: PlanningContext, spec: TrainSpec, data: Data, needs: Planned | Job | None = None) -> str:
     """The content key of a training; ``needs`` is the job of its soft labels.
 
     Test data are part of it where they decide which weights are kept.
@@ -72,7 +72,7 @@ def of_training(key: str) -> str:
     return f"training {key}"
 
 
-def _by_training(desk: Desk, spec: TrainSpec, votes: SoftLabelSpec, data: Data) -> Planned | Job:
+def _by_training(desk: PlanningContext, spec: TrainSpec, votes: SoftLabelSpec, data: Data) -> Planned | Job:
     maker, data = voter_spec(spec), Data(dataset=data.dataset)
     key = train_key(desk, maker, data)
     votes_key = vote_key(votes, data, of_training(key))
@@ -90,7 +90,7 @@ def _by_training(desk: Desk, spec: TrainSpec, votes: SoftLabelSpec, data: Data) 
     return found or plan_one(desk, votes, data, checkpoint=made, key=votes_key)
 
 
-def _by_checkpoint(desk: Desk, votes: SoftLabelSpec, data: Data) -> Planned | Job:
+def _by_checkpoint(desk: PlanningContext, votes: SoftLabelSpec, data: Data) -> Planned | Job:
     row = ready(desk.session, Checkpoint, desk.tenant_id, votes.checkpoint, "method.soft_label_checkpoint")
     key = vote_key(votes, data, of_file(row))
     if found := content_keys.find(desk.session, desk.tenant_id, "soft_labels", key):
@@ -103,7 +103,7 @@ def _by_checkpoint(desk: Desk, votes: SoftLabelSpec, data: Data) -> Planned | Jo
     return plan_one(desk, votes, Data(dataset=data.dataset), checkpoint=row, key=key)
 
 
-def _given(desk: Desk, spec: TrainSpec, data: Data, identifier: str) -> Job:
+def _given(desk: PlanningContext, spec: TrainSpec, data: Data, identifier: str) -> Job:
     """The soft_labels job that the request names; raises where it cannot serve the training."""
     job = find(desk.session, Job, desk.tenant_id, identifier)
     if job is None:
@@ -123,7 +123,7 @@ def _given(desk: Desk, spec: TrainSpec, data: Data, identifier: str) -> Job:
     return job
 
 
-def _check_same_data(desk: Desk, job: Job, dataset: Dataset) -> None:
+def _check_same_data(desk: PlanningContext, job: Job, dataset: Dataset) -> None:
     theirs = desk.session.get_one(Dataset, job.dataset_id)
     same_classes = theirs.num_classes == dataset.num_classes
     if not same_classes or content_keys.content_of(theirs) != content_keys.content_of(dataset):
@@ -134,7 +134,7 @@ def _check_same_data(desk: Desk, job: Job, dataset: Dataset) -> None:
         )
 
 
-def _check_covered(desk: Desk, job: Job, wanted: range, size: int) -> None:
+def _check_covered(desk: PlanningContext, job: Job, wanted: range, size: int) -> None:
     theirs = Selection(**job.spec["inputs"]).indices(size)
     missing = next((index for index in wanted if index not in theirs), None)
     if missing is not None:

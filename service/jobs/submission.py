@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec
 from radii.service.jobs import planning, prerequisites, quotas
 from radii.service.jobs.evaluate import check_evaluation
-from radii.service.jobs.planned_job import Data, Desk, Planned, Spec, plan_one, ready
+from radii.service.jobs.planned_job import Data, Planned, PlanningContext, Spec, plan_one, ready
 from radii.service.jobs.verify import plan_audit
 from radii.service.schemas import plans, requests
 from radii.service.views.job_views import UNITS
@@ -48,14 +48,16 @@ def plan(
     """What would be submitted, with the jobs that it needs; with ``look_ahead`` what would come of it, too, and of the
     largest n that ``budget`` seconds are enough for. Raises the problem where names, shapes, classes or the amount of work
     do not fit, or where the queue would never take it."""
-    desk = Desk(session=session, tenant_id=tenant_id, settings=settings, look_ahead=look_ahead, budget=budget)
+    desk = PlanningContext(
+        session=session, tenant_id=tenant_id, settings=settings, look_ahead=look_ahead, budget=budget
+    )
     planned = _plan(desk, spec)
     count, seconds = _amount(planned)
     quotas.fit(settings, jobs=count, seconds=seconds)
     return planned
 
 
-def _plan(desk: Desk, spec: Spec) -> Planned:
+def _plan(desk: PlanningContext, spec: Spec) -> Planned:
     """What would be submitted, however full the queue is."""
     if isinstance(spec, VerifySpec):
         return plan_audit(desk, spec)
@@ -133,7 +135,7 @@ def _submit(session: Session, planned: Planned, request: requests.JobRequest, *,
     return job
 
 
-def bells(planned: Planned) -> int:
+def claimable_shards(planned: Planned) -> int:
     """How many shards can be claimed as soon as the plan is submitted."""
     *_, first = [planned, *planned.chain]
     if isinstance(first, Planned):
@@ -150,7 +152,7 @@ def plan_view(planned: Planned) -> plans.Plan:
     )
 
 
-def _training(desk: Desk, spec: TrainSpec, dataset: Dataset) -> Planned:
+def _training(desk: PlanningContext, spec: TrainSpec, dataset: Dataset) -> Planned:
     test_dataset = None
     if spec.test_dataset is not None:
         test_dataset = ready(desk.session, Dataset, desk.tenant_id, spec.test_dataset, "test_dataset")

@@ -9,7 +9,7 @@ from radii.rs_core.errors import Mismatch
 from radii.rs_core.specs.jobs import Selection, VerifySpec, dump_spec
 from radii.service.errors import Rejected, UnknownResource
 from radii.service.jobs import planning
-from radii.service.jobs.planned_job import Desk, Planned
+from radii.service.jobs.planned_job import Planned, PlanningContext
 from radii.service.lookup import find, shown
 from radii.worker.store import resources, results
 from radii.worker.store.jobs import NewJob
@@ -19,7 +19,7 @@ FEW = 100_000
 """Certificates of which all are in the draw, wherever they lie; of more, those at random places are."""
 
 
-def plan_audit(desk: Desk, spec: VerifySpec) -> Planned:
+def plan_audit(desk: PlanningContext, spec: VerifySpec) -> Planned:
     """The plan of an audit; raises the problem where there is no such job, or nothing to draw again from."""
     audited = find(desk.session, Job, desk.tenant_id, spec.job)
     if audited is None:
@@ -55,7 +55,7 @@ def plan_audit(desk: Desk, spec: VerifySpec) -> Planned:
     return Planned(spec=spec, new=new, seconds=seconds, inputs=len(chosen), dataset_name=dataset.name)
 
 
-def _chosen(desk: Desk, audited: Job, dataset: Dataset, inputs: int, seed: int) -> list[int]:
+def _chosen(desk: PlanningContext, audited: Job, dataset: Dataset, inputs: int, seed: int) -> list[int]:
     """Indices of certificates, at random."""
     draw = random.Random(seed)
     places: Sequence[int] = Selection(**audited.spec["inputs"]).indices(dataset.count or 0)

@@ -36,7 +36,7 @@ log = logging.getLogger("radii.service")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class JobSnapshot:
     """How a job stood at a look: the number of its last event, whether it has ended, and how much of it was done."""
 
     revision: int
@@ -44,17 +44,17 @@ class Standing:
     progress: responses.EventProgress
 
 
-Wakes = Callable[[Standing | None], bool]
+WakeCondition = Callable[[JobSnapshot | None], bool]
 """Whether somebody waits no longer, now that the job stands so; None: it is gone."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Waiter:
-    wakes: Wakes
-    future: "asyncio.Future[Standing | None]"
+    wakes: WakeCondition
+    future: "asyncio.Future[JobSnapshot | None]"
 
 
-class Watch:
+class JobWatcher:
     """The waiting requests of one event loop, and the task that reads for them; ``eager`` for those of urgent jobs."""
 
     def __init__(self, database: Database, *, eager: bool = False) -> None:
@@ -69,7 +69,7 @@ class Watch:
         with contextlib.suppress(TimeoutError):
             await self.until(job_id, lambda standing: standing is None or standing.over, seconds)
 
-    async def until(self, job_id: str, wakes: Wakes, seconds: float) -> Standing | None:
+    async def until(self, job_id: str, wakes: WakeCondition, seconds: float) -> JobSnapshot | None:
         """How the job stands as soon as ``wakes`` is true of that, None where it is gone, the client is, or nobody reads any more;
         raises TimeoutError after ``seconds``."""
         if self.closed:
@@ -127,13 +127,13 @@ class Watch:
             except TimeoutError:
                 return
 
-    def _standings(self, asked: Sequence[str]) -> dict[str, Standing]:
+    def _standings(self, asked: Sequence[str]) -> dict[str, JobSnapshot]:
         query = select(Job.id, Job.revision, Job.state, JobSummary).join(JobSummary, JobSummary.job_id == Job.id)
         with self._database.read() as session:
             chunks = [asked[start : start + CHUNK] for start in range(0, len(asked), CHUNK)]
             rows = [row for chunk in chunks for row in session.execute(query.where(Job.id.in_(chunk)))]
         return {
-            job_id: Standing(
+            job_id: JobSnapshot(
                 revision=revision,
                 over=state in TERMINAL,
                 progress=responses.EventProgress(
@@ -153,6 +153,6 @@ class Watch:
             self._waiting.pop(job_id, None)
 
 
-def _release(waiter: _Waiter, standing: Standing | None) -> None:
+def _release(waiter: _Waiter, standing: JobSnapshot | None) -> None:
     if not waiter.future.done():
         waiter.future.set_result(standing)

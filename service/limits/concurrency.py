@@ -24,7 +24,7 @@ SEALED_AT_ONCE = 4
 """Large uploads that are made durable (``fsync``) at a time, of all tenants."""
 
 
-class Places:
+class TenantLimit:
     """So many for each tenant, in any thread; ``what`` names them in errors."""
 
     def __init__(self, most: int, what: str) -> None:
@@ -49,7 +49,7 @@ class Places:
                 self._taken += Counter()  # without those that have none
 
 
-class Turns:
+class FairThreads:
     """Threads for work that takes a processor; the service's own stay free."""
 
     def __init__(self, at_once: int = DECODED_AT_ONCE, of_one_tenant: int = OF_ONE_TENANT) -> None:

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from radii.service.errors import MalformedRequest, RequestTooSlow, ServiceError, ServiceFull, TooManyConnections
 from radii.service.limits.client_address import is_trusted, limit_key
 from radii.service.limits.connection_rates import ConnectionRates
-from radii.service.limits.refusals import Refusals
+from radii.service.limits.refusals import RefusalMetrics
 from radii.service.schemas.responses import PROBLEM_MEDIA_TYPE
 from radii.worker.settings import Settings
 
@@ -35,7 +35,7 @@ ACCEPTED_AT_ONCE = 8
 class Connections:
     """The open connections by address."""
 
-    def __init__(self, settings: Settings, refusals: Refusals, most: int | None = None) -> None:
+    def __init__(self, settings: Settings, refusals: RefusalMetrics, most: int | None = None) -> None:
         self.settings, self.refusals = settings, refusals
         self.most = min(settings.max_connections, most or settings.max_connections)
         self.lingering = 0
@@ -300,7 +300,7 @@ def server_config(app: FastAPI, most: int | None = None, **more: Any) -> uvicorn
         more: Further arguments of ``uvicorn.Config``.
     """
     settings: Settings = app.state.settings
-    refusals: Refusals = app.state.room.refusals
+    refusals: RefusalMetrics = app.state.room.refusals
     registry = Connections(settings, refusals, most)
     refusals.gauge("http_connections", "Open connections.", lambda: len(registry))
     return uvicorn.Config(

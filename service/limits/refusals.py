@@ -22,7 +22,7 @@ REASONS = {
 }
 
 
-class Refusals:
+class RefusalMetrics:
     """The counter of one application, and gauges that are read when they are scraped."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

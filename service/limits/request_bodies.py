@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope
 
 from radii.service.errors import BodyRefused, RequestTooSlow, TooLarge
-from radii.service.limits.refusals import Refusals
+from radii.service.limits.refusals import RefusalMetrics
 from radii.worker.settings import Settings
 
 JSON_BODY = 2**20
@@ -47,7 +47,7 @@ def limit_of(scope: Scope) -> int | None:
 class Body:
     """The body of one request while it is read."""
 
-    def __init__(self, scope: Scope, receive: Receive, settings: Settings, refusals: Refusals) -> None:
+    def __init__(self, scope: Scope, receive: Receive, settings: Settings, refusals: RefusalMetrics) -> None:
         headers = Headers(scope=scope)
         length = headers.get("content-length", "")
         self.length = int(length[:20]) if length.isdecimal() else None

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from radii.service.limits.fair_limiter import FairLimiter
 
 T = TypeVar("T")
-_current: ContextVar["Turn | None"] = ContextVar("radii_turn", default=None)
+_current: ContextVar["RequestTurn | None"] = ContextVar("radii_turn", default=None)
 
 
 PATIENCE = 0.5
@@ -24,7 +24,7 @@ class ClientGone(Exception):
     """The client has disconnected while its request waited to be begun."""
 
 
-class Turn:
+class RequestTurn:
     """The turn of one request of ``share``, a tenant or, without one, an address.
 
     Args:

@@ -243,11 +243,11 @@ def sha256_of(path: Path) -> str:
 def _summary(spec: "Spec", data: "Dataset", done: "list[Any]", total: int) -> str:
     from radii.rs_core.reports.certification_of_spec import summarize_asked
     from radii.rs_core.reports.certification_text import format_table
-    from radii.rs_core.reports.corruptions import Grouped
+    from radii.rs_core.reports.corruptions import CorruptionGroups
     from radii.rs_core.specs.jobs import CertifySpec
 
     chosen = spec.inputs.indices(len(data))
-    grouped = None if data.corrupted is None else Grouped(corrupted=data.corrupted, chosen=chosen)
+    grouped = None if data.corrupted is None else CorruptionGroups(corrupted=data.corrupted, chosen=chosen)
     if not isinstance(spec, CertifySpec):
         return predictions_table(done, total, grouped)
     pixels = math.prod(data.images.shape[1:])

@@ -142,7 +142,7 @@ def _measure(
     execution: Mapping[str, Any],
     results: files.Results,
 ) -> None:
-    from radii.rs_core.evaluate.records import Working
+    from radii.rs_core.evaluate.records import Heartbeat
     from radii.rs_core.evaluate.runner import evaluated
     from radii.rs_core.evaluate.targets import subject_of
     from radii.rs_core.specs.jobs import DEFAULT_BATCH
@@ -157,6 +157,6 @@ def _measure(
     full = "The device's memory is full: give a smaller --batch-size and another --out."
     with stoppable(lambda: stopped.format(len(results.done), len(chosen)), full), bar("evaluate") as progress:
         for record in evaluated(subject, left, spec.evaluation):
-            if not isinstance(record, Working):
+            if not isinstance(record, Heartbeat):
                 results.add(record)
             progress.show(len(results.done), len(chosen))

@@ -9,7 +9,7 @@ from radii.service.console import table
 
 if TYPE_CHECKING:
     from radii.rs_core.records import Prediction
-    from radii.rs_core.reports.corruptions import Grouped
+    from radii.rs_core.reports.corruptions import CorruptionGroups
 
 COLUMNS = ("idx", "label", "predict", "correct", "time")
 
@@ -22,7 +22,7 @@ def predictions_tsv(predictions: "Iterable[Prediction]") -> Iterator[str]:
 
 
 def summarize_predictions(
-    predictions: "Sequence[Prediction]", total: int, grouped: "Grouped | None" = None
+    predictions: "Sequence[Prediction]", total: int, grouped: "CorruptionGroups | None" = None
 ) -> dict[str, Any]:
     """Counts and shares; inputs that abstained or are missing stay in the denominator, and what the rows do not say is
     ``None``. ``grouped``: of a data set of corrupted images, which are which. ``warnings`` are sentences about implausible
@@ -56,7 +56,7 @@ def _shown(value: float | None, form: str) -> str:
     return "unknown" if value is None else format(value, form)
 
 
-def _by_corruption(predictions: "Sequence[Prediction]", grouped: "Grouped | None") -> dict[str, Any]:
+def _by_corruption(predictions: "Sequence[Prediction]", grouped: "CorruptionGroups | None") -> dict[str, Any]:
     if grouped is None:
         return {}
     from radii.rs_core.reports.corruptions import report_on_predictions
@@ -64,7 +64,9 @@ def _by_corruption(predictions: "Sequence[Prediction]", grouped: "Grouped | None
     return {"corruptions": asdict(report_on_predictions(predictions, grouped))}
 
 
-def predictions_table(predictions: "Sequence[Prediction]", total: int, grouped: "Grouped | None" = None) -> str:
+def predictions_table(
+    predictions: "Sequence[Prediction]", total: int, grouped: "CorruptionGroups | None" = None
+) -> str:
     """The same as a few lines of text, and of a data set of corrupted images by corruption."""
     sums = summarize_predictions(predictions, total)
     rows = [

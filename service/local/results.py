@@ -17,10 +17,10 @@ from radii.rs_core.results import ndjson as records
 from radii.service.console import CommandError
 
 if TYPE_CHECKING:
-    from radii.rs_core.evaluate.records import Evaluated
+    from radii.rs_core.evaluate.records import EvaluationRecord
     from radii.rs_core.records import Certificate, Prediction
 
-    Record = Certificate | Prediction | Evaluated
+    Record = Certificate | Prediction | EvaluationRecord
 
 Lines = Callable[[Iterable[Any]], Iterator[str]]
 """Header and rows of a TSV file, as ``radii.rs_core.results.tsv.tsv_lines`` gives them."""

@@ -83,7 +83,7 @@ PresetName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(prese
 
 
 @record
-class Wishes:
+class RequestOptions:
     """What the request for a job says beside its specification: whether to make it, when, and until when."""
 
     validate_only: Annotated[bool, Field(description="check and estimate, but make no job")] = False
@@ -102,7 +102,7 @@ class Wishes:
 
 
 @record
-class TrainJob(TrainSpec, Wishes):
+class TrainJob(TrainSpec, RequestOptions):
     """A training job; ``name`` is given to the checkpoint that it makes.
 
     With a ``preset`` every field but the data sets may be left out. What the body says goes before the preset; its
@@ -125,7 +125,7 @@ class TrainJob(TrainSpec, Wishes):
 
 
 @record
-class CertifyJob(CertifySpec, Wishes):
+class CertifyJob(CertifySpec, RequestOptions):
     """A certification job."""
 
     budget_seconds: Annotated[
@@ -145,22 +145,22 @@ class CertifyJob(CertifySpec, Wishes):
 
 
 @record
-class PredictJob(PredictSpec, Wishes):
+class PredictJob(PredictSpec, RequestOptions):
     """A prediction job."""
 
 
 @record
-class SoftLabelJob(SoftLabelSpec, Wishes):
+class SoftLabelJob(SoftLabelSpec, RequestOptions):
     """A job of votes on a training set, for CAT-RS."""
 
 
 @record
-class VerifyJob(VerifySpec, Wishes):
+class VerifyJob(VerifySpec, RequestOptions):
     """An audit of a certification job."""
 
 
 @record
-class EvaluateJob(EvaluateSpec, Wishes):
+class EvaluateJob(EvaluateSpec, RequestOptions):
     """An evaluation of a classifier beside its certificates."""
 
 

@@ -17,7 +17,7 @@ from radii.rs_core.checkpoints.training_overlap import trained_on, training_note
 from radii.rs_core.records import Certificate
 from radii.rs_core.reports.certification import Report, mixes, report_of
 from radii.rs_core.reports.certification_of_spec import facts_asked, together
-from radii.rs_core.reports.corruptions import Grouped
+from radii.rs_core.reports.corruptions import CorruptionGroups
 from radii.rs_core.reports.mixed import AtWeight, rows_at
 from radii.rs_core.reports.procedure_text import recipe
 from radii.rs_core.results.aggregate import Columns, columns, joined, radii_up_to
@@ -115,14 +115,14 @@ def _digest_of_rows(session: Session, job_id: str, radii: Sequence[float], **how
     return digest_of_columns(joined(parts), rows, radii, **how)
 
 
-def grouped(found: Sources) -> Grouped | None:
+def grouped(found: Sources) -> CorruptionGroups | None:
     """Which of the job's inputs have which corruption and show which photograph; None of a dataset of other images."""
     corrupted = corruption_groups.corrupted(found.dataset)
     if corrupted is None:
         return None
     spec = parse_spec(found.job.spec)
     assert isinstance(spec, CertifySpec | EvaluateSpec)
-    return Grouped(corrupted=corrupted, chosen=spec.inputs.indices(found.dataset.count or 0))
+    return CorruptionGroups(corrupted=corrupted, chosen=spec.inputs.indices(found.dataset.count or 0))
 
 
 def photographs(found: Sources) -> Photographs | None:

@@ -39,7 +39,7 @@ MOST_WITH_FILES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ComparisonRequest:
     """What a request asks for: identifiers of jobs, names of uploads, published results, and how to compare. ``photographs``:
     after how many indices those of the files come again, of corrupted images."""
 
@@ -53,7 +53,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Named:
+class NamedRun:
     """A run that was asked for as ``reference``, before its rows are read: a job or an upload."""
 
     name: str
@@ -66,14 +66,14 @@ class Named:
 class Compared:
     """A comparison, and what it was made of."""
 
-    asked: Asked
-    named: tuple[Named, ...]
+    asked: ComparisonRequest
+    named: tuple[NamedRun, ...]
     runs: tuple[Run, ...]
     shared: Aligned
     results: Comparison
 
 
-def find(session: Session, tenant_id: str, asked: Asked) -> tuple[Named, ...]:
+def find(session: Session, tenant_id: str, asked: ComparisonRequest) -> tuple[NamedRun, ...]:
     """The jobs and uploads that are meant, in the order asked for.
 
     Raises :class:`NotFound` for what is not the tenant's, :class:`InvalidRequest` where there is nothing or too much to
@@ -95,7 +95,7 @@ def find(session: Session, tenant_id: str, asked: Asked) -> tuple[Named, ...]:
     return tuple(named)
 
 
-def etag(named: Sequence[Named], asked: Asked, form: str) -> str:
+def etag(named: Sequence[NamedRun], asked: ComparisonRequest, form: str) -> str:
     """Changes with every result of a job, with the content of a file, and with what is asked."""
     parts: list[object] = [VERSION, form, [one.name for one in asked.published], asked.baseline]
     parts += [asked.radii, asked.all_pairs, asked.photographs]
@@ -109,7 +109,7 @@ def etag(named: Sequence[Named], asked: Asked, form: str) -> str:
     return etag_of(*parts)
 
 
-def read_jobs(session: Session, named: Sequence[Named]) -> dict[str, Run]:
+def read_jobs(session: Session, named: Sequence[NamedRun]) -> dict[str, Run]:
     """Those of the runs that are jobs, by name, with their rows. Raises :class:`InvalidResults` where the files are too
     large."""
     _check_bytes(session, [one.upload for one in named if one.upload is not None])
@@ -117,7 +117,7 @@ def read_jobs(session: Session, named: Sequence[Named]) -> dict[str, Run]:
 
 
 def read_files(
-    named: Sequence[Named], runs: dict[str, Run], settings: Settings, photographs: int | None = None
+    named: Sequence[NamedRun], runs: dict[str, Run], settings: Settings, photographs: int | None = None
 ) -> tuple[Run, ...]:
     """All runs in their order, those that are files read now, which takes a while and needs no session. Raises
     :class:`InvalidResults` for a file that holds no certificates."""
@@ -130,7 +130,7 @@ def read_files(
     return tuple(found[one.name] for one in named)
 
 
-def compared(asked: Asked, named: tuple[Named, ...], runs: tuple[Run, ...]) -> Compared:
+def compared(asked: ComparisonRequest, named: tuple[NamedRun, ...], runs: tuple[Run, ...]) -> Compared:
     """The comparison; raises as ``radii.rs_core.comparisons.compare`` does."""
     baseline = _baseline(named, asked.baseline)
     shared = checked(runs, baseline)
@@ -145,7 +145,7 @@ def body(found: Compared) -> comparisons.Comparison:
     return comparisons.Comparison(sources=[source(one) for one in found.named], results=found.results.to_json())
 
 
-def source(one: Named) -> comparisons.ComparedSource:
+def source(one: NamedRun) -> comparisons.ComparedSource:
     """Where a run's rows come from, with the hashes that tell what was certified."""
     if one.job is None:
         assert one.upload is not None
@@ -176,10 +176,10 @@ def _upload(session: Session, tenant_id: str, name: str) -> Upload:
     return found
 
 
-def _named(short: str, all_short: Sequence[str], reference: str, **of: Any) -> Named:
+def _named(short: str, all_short: Sequence[str], reference: str, **of: Any) -> NamedRun:
     """With a name that no other run has: that of the model or file, where this is the only one with it."""
     name = short if all_short.count(short) == 1 else f"{short} ({reference})"
-    return Named(name=name, reference=reference, **of)
+    return NamedRun(name=name, reference=reference, **of)
 
 
 def _check_rows(jobs: Sequence[Sources]) -> None:
@@ -192,7 +192,7 @@ def _check_rows(jobs: Sequence[Sources]) -> None:
         )
 
 
-def _baseline(named: Sequence[Named], wanted: str | None) -> str | None:
+def _baseline(named: Sequence[NamedRun], wanted: str | None) -> str | None:
     """The name of the run that is meant by its name, its job or its file."""
     if wanted is None:
         return None
@@ -224,7 +224,7 @@ def _check_bytes(session: Session, uploads: Sequence[Upload]) -> None:
         raise InvalidResults(expected=expected, got=f"{size:,} bytes", where=uploads[0].name)
 
 
-def _of_upload(one: Named, settings: Settings, rows: int, photographs: int | None) -> Run:
+def _of_upload(one: NamedRun, settings: Settings, rows: int, photographs: int | None) -> Run:
     assert one.upload is not None
     path = blob_files.local_path(settings.blobs, one.upload.sha256)
     limits = {"memory": settings.results_memory // results_files.AT_ONCE, "uid": settings.sandbox_uid}

@@ -35,7 +35,7 @@ UNITS: dict[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class JobFacts:
     """What there is to say about a job in addition to its own row."""
 
     summary: JobSummary
@@ -76,7 +76,7 @@ def _spec(job: Job, brief: bool) -> dict[str, Any]:
     return job.spec | {"source": brief_source(job.spec.get("source") or {})}
 
 
-def _facts(session: Session, jobs: Sequence[Job]) -> dict[str, Facts]:
+def _facts(session: Session, jobs: Sequence[Job]) -> dict[str, JobFacts]:
     """By job."""
     ids = [job.id for job in jobs]
     summaries = {row.job_id: row for row in session.scalars(select(JobSummary).where(JobSummary.job_id.in_(ids)))}
@@ -88,7 +88,7 @@ def _facts(session: Session, jobs: Sequence[Job]) -> dict[str, Facts]:
     on_corrupted = _on_corrupted(session, jobs)
     now = session.scalar(select(clock())) or 0.0
     return {
-        job_id: Facts(
+        job_id: JobFacts(
             summary=summary,
             drawn=int(drawn.get(job_id) or 0),
             leased=leased.get(job_id, 0),
@@ -112,7 +112,7 @@ def _needed(session: Session, jobs: Sequence[Job]) -> dict[str, Job]:
     return found
 
 
-def _brief(job: Job | None, needed: Mapping[str, Job], facts: Mapping[str, Facts]) -> responses.JobBrief | None:
+def _brief(job: Job | None, needed: Mapping[str, Job], facts: Mapping[str, JobFacts]) -> responses.JobBrief | None:
     if job is None:
         return None
     return responses.JobBrief(
@@ -130,7 +130,7 @@ def etag(body: responses.Job) -> str:
     return etag_of(body.model_dump_json(exclude={"progress": {"rate", "eta_seconds"}}))
 
 
-def _view(job: Job, facts: Facts, needs: responses.JobBrief | None, spec: dict[str, Any]) -> responses.Job:
+def _view(job: Job, facts: JobFacts, needs: responses.JobBrief | None, spec: dict[str, Any]) -> responses.Job:
     return responses.Job(
         id=job.id,
         kind=job.kind,
@@ -156,7 +156,7 @@ def _view(job: Job, facts: Facts, needs: responses.JobBrief | None, spec: dict[s
     )
 
 
-def progress(job: Job, facts: Facts) -> responses.Progress:
+def progress(job: Job, facts: JobFacts) -> responses.Progress:
     """Done and still to do; the rate is that of the workers that hold a part of the job now."""
     row = facts.summary
     work = min(row.work_done + facts.drawn, row.work_total)
@@ -188,7 +188,7 @@ def _chooses_sizes(job: Job) -> bool:
     return job.kind == "certify" and job.spec.get("sampling") in ("pilot", "at_radii")
 
 
-def _rate(job: Job, facts: Facts, work: int) -> float | None:
+def _rate(job: Job, facts: JobFacts, work: int) -> float | None:
     """Work units per second: while it runs, per second of device time and worker; in the end, over the whole time."""
     if job.started is None or work == 0:
         return None
@@ -198,7 +198,7 @@ def _rate(job: Job, facts: Facts, work: int) -> float | None:
     return work / elapsed if elapsed > 0 else None
 
 
-def summary(job: Job, facts: Facts) -> responses.Summary | None:
+def summary(job: Job, facts: JobFacts) -> responses.Summary | None:
     """The running sums of the job's kind."""
     row = facts.summary
     partial = row.done < row.total
@@ -266,7 +266,7 @@ def certify_summary(row: JobSummary, sampling: Sampling = "fixed") -> responses.
     )
 
 
-def links(job: Job, facts: Facts) -> dict[str, str]:
+def links(job: Job, facts: JobFacts) -> dict[str, str]:
     """Where the job's parts are."""
     base = f"/v1/jobs/{job.id}"
     parts = {

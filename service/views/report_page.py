@@ -70,7 +70,7 @@ def plot(found: Sources, rows: Digest, name: str, form: Any, report: Report | No
         return certification.render(mixed.by_weight({about: found.weights}), form)
     label = found.checkpoint.name
     how_made = how_of(certification_report.spec_of(found.job))
-    curve = certification.Drawn(digest=rows, how=how_made, photographs=certification_report.photographs(found))
+    curve = certification.PlotInput(digest=rows, how=how_made, photographs=certification_report.photographs(found))
     drawn = certification.certified_accuracy(
         {label: curve}, totals={label: total}, title=f"Certified accuracy, {about}"
     )

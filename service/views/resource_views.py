@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from radii.rs_core.errors import readable
-from radii.rs_core.evaluate.records import Evaluated as EvaluatedRecord
+from radii.rs_core.evaluate.records import EvaluationRecord as EvaluatedRecord
 from radii.rs_core.records import ABSTAIN, UNKNOWN_LABEL
 from radii.rs_core.records import Certificate as CertificateRecord
 from radii.rs_core.records import Prediction as PredictionRecord

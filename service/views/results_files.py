@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from radii.rs_core.comparisons.alignment import Run, run_of
 from radii.rs_core.errors import InvalidResults, RadiiError
 from radii.rs_core.records import Certificate
-from radii.rs_core.reports.certification import Facts
+from radii.rs_core.reports.certification import SharedParameters
 from radii.rs_core.results import ndjson
 from radii.rs_core.results.aggregate import Columns
 from radii.rs_core.results.text_lines import Limits
@@ -71,7 +71,7 @@ class _Facts(BaseModel):
     told: bool
     settled: Annotated[tuple[float, ...], Field(max_length=10_000)]
     unfinished: Annotated[int, Field(ge=0, lt=2**53)]
-    facts: Facts
+    facts: SharedParameters
 
 
 class _Head(BaseModel):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from radii.rs_core.evaluate.records import Evaluated
+from radii.rs_core.evaluate.records import EvaluationRecord
 from radii.rs_core.records import Certificate, Prediction
 from radii.rs_core.reports.evaluation_text import row_lines
 from radii.rs_core.results.csv_text import csv_text
@@ -20,7 +20,7 @@ from radii.worker.store import results
 from radii.worker.store.database import Database
 from radii.worker.store.result_rows import by_numbers
 
-Record = TypeVar("Record", Certificate, Prediction, Evaluated)
+Record = TypeVar("Record", Certificate, Prediction, EvaluationRecord)
 
 PIECE = 2**16
 CERTIFICATE_COLUMNS = (

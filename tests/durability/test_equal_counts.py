@@ -70,7 +70,14 @@ def _outcome(database: Database, job_id: str) -> Evidence:
 
 def _settings(tmp_path: Path, url: str, **more: object) -> Settings:
     # One thread each: three workers share two cores, and the counts must not depend on threads anyway.
-    fields = {"sweep": 0.5, "poll": 0.05, "commit": 0.1, "lease": 3.0, "threads": 1, "shard_seconds": 0.2}
+    fields = {
+        "housekeeping_seconds": 0.5,
+        "poll": 0.05,
+        "commit": 0.1,
+        "lease": 3.0,
+        "threads": 1,
+        "shard_seconds": 0.2,
+    }
     return Settings(data=tmp_path, database_url=url, **fields | more)  # type: ignore[arg-type]
 
 
@@ -110,7 +117,7 @@ def test_celery_workers_on_postgres_and_redis_give_the_counts_of_a_library_call(
         settings = _settings(tmp_path, url, broker_url=redis_url, queue=f"radii-test-{secrets.token_hex(4)}")
         database = things.migrated(url)
         job_id = _job(database, settings)
-        broker.ring(settings, 3)
+        broker.wake_workers(settings, 3)
         with processes.fleet(settings, "radii.worker.celery_worker", workers) as fleet:
             if workers == 1:
                 processes.until(lambda: processes.stored(database, job_id) >= 1, 60, "the first result")

@@ -123,7 +123,14 @@ def test_queued_running_and_finished_jobs_of_0_1_0_survive_the_migration(
     schema_version.migrate(database.engine, RELEASED)
     released = made_of(database.engine)
     schema_version.migrate(database.engine)
-    fields = {"sweep": 0.5, "poll": 0.05, "commit": 0.1, "lease": 3.0, "threads": 1, "shard_seconds": 0.2}
+    fields = {
+        "housekeeping_seconds": 0.5,
+        "poll": 0.05,
+        "commit": 0.1,
+        "lease": 3.0,
+        "threads": 1,
+        "shard_seconds": 0.2,
+    }
     settings = Settings(data=tmp_path, database_url=empty_url, **fields)  # type: ignore[arg-type]
     finished = submitted(database, settings.blobs)
     for _ in range(4):

@@ -93,7 +93,7 @@ def test_kills_during_the_votes_and_during_the_training_change_no_weight(
         data=tmp_path,
         database_url=database_url,
         lease=3.0,
-        sweep=0.3,
+        housekeeping_seconds=0.3,
         commit=0.1,
         poll=0.05,
         snapshot=0.1,
@@ -134,7 +134,9 @@ def test_kills_during_the_votes_and_during_the_training_change_no_weight(
 def test_without_its_soft_labels_a_training_fails_and_says_for_which_input(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    settings = Settings(data=tmp_path, database_url=database_url, sweep=0.3, commit=0.1, poll=0.05, threads=1)
+    settings = Settings(
+        data=tmp_path, database_url=database_url, housekeeping_seconds=0.3, commit=0.1, poll=0.05, threads=1
+    )
     training, votes = _submit(database, settings)
     machine = {"device_type": "cpu", "execution": {"threads": 1}, "provenance": {"device": "a"}}
     while True:

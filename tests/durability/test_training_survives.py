@@ -40,7 +40,14 @@ def test_a_training_killed_twice_ends_with_the_weights_of_an_unbroken_run(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     settings = Settings(
-        data=tmp_path, database_url=database_url, lease=3.0, sweep=0.3, commit=0.1, poll=0.05, snapshot=0.1, threads=1
+        data=tmp_path,
+        database_url=database_url,
+        lease=3.0,
+        housekeeping_seconds=0.3,
+        commit=0.1,
+        poll=0.05,
+        snapshot=0.1,
+        threads=1,
     )
     tenant_id = things.tenant(database)
     dataset_id = things.dataset(database, settings.blobs, tenant_id)

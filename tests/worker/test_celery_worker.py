@@ -59,21 +59,21 @@ def _seen(database: Database) -> bool:
 def test_an_idle_worker_begins_when_the_bell_rings(
     database: Database, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    settings = _settings(tmp_path, database_url, redis_url, sweep=600.0, look=600.0)
+    settings = _settings(tmp_path, database_url, redis_url, housekeeping_seconds=600.0, broker_poll_seconds=600.0)
     with processes.fleet(settings, "radii.worker.celery_worker", 1):
         processes.until(lambda: _seen(database), 60, "the worker is there")
         time.sleep(2.0)  # it has connected to the broker by then
         job_id = _submit(database, settings)
         time.sleep(1.0)
         assert not _begun(database, job_id), "without a bell, and its timer far off, it does not know"
-        broker.ring(settings)
+        broker.wake_workers(settings)
         processes.until(lambda: processes.ended(database, job_id), 30, "the job ends")
 
 
 def test_a_bell_that_was_lost_costs_one_look(
     database: Database, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    settings = _settings(tmp_path, database_url, redis_url, sweep=0.5, look=0.5)
+    settings = _settings(tmp_path, database_url, redis_url, housekeeping_seconds=0.5, broker_poll_seconds=0.5)
     with processes.fleet(settings, "radii.worker.celery_worker", 1):
         processes.until(lambda: _seen(database), 60, "the worker is there")
         job_id = _submit(database, settings)
@@ -84,7 +84,7 @@ def test_a_worker_whose_schema_is_changed_ends_and_is_not_to_be_started_again(
     database: Database, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     """Else it would go on taking bells that others need, and keep its device."""
-    settings = _settings(tmp_path, database_url, redis_url, sweep=0.5, look=0.5)
+    settings = _settings(tmp_path, database_url, redis_url, housekeeping_seconds=0.5, broker_poll_seconds=0.5)
     with processes.fleet(settings, "radii.worker.celery_worker", 1) as fleet:
         processes.until(lambda: _seen(database), 60, "the worker is there")
         with database.engine.begin() as connection:
@@ -97,7 +97,7 @@ def test_a_worker_whose_schema_is_changed_while_celery_starts_ends_in_the_same_w
     database: Database, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     """Celery handles signals only once it has started; here it never does."""
-    settings = _settings(tmp_path, database_url, redis_url, sweep=0.5, look=0.5)
+    settings = _settings(tmp_path, database_url, redis_url, housekeeping_seconds=0.5, broker_poll_seconds=0.5)
     code = (
         "import time; from celery import Celery; Celery.worker_main = lambda *_: time.sleep(300)\n"
         "from radii.worker import celery_worker; celery_worker.main()"
@@ -116,5 +116,5 @@ def test_a_worker_whose_schema_is_changed_while_celery_starts_ends_in_the_same_w
 
 def test_a_broker_that_is_away_is_no_error_for_whoever_rings(tmp_path: Path) -> None:
     begun = time.monotonic()
-    broker.ring(_settings(tmp_path, "sqlite://", f"redis://127.0.0.1:{servers.free_port()}/0"))
+    broker.wake_workers(_settings(tmp_path, "sqlite://", f"redis://127.0.0.1:{servers.free_port()}/0"))
     assert time.monotonic() - begun < 2, "somebody waits for the answer to a submission"

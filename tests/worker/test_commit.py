@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests_support.slots import START, notes, submit
 
-from radii.worker.commit import Pending, write
+from radii.worker.commit import PendingResults, write
 from radii.worker.settings import Settings
 from radii.worker.store import counters, shards
 from radii.worker.store.database import Database
@@ -37,7 +37,7 @@ def _certificate(index: int, batch_size: int | None) -> dict[str, Any]:
 def test_a_smaller_batch_is_told_of_once_though_the_transaction_had_to_be_begun_again(
     database: Database, tmp_path: Path
 ) -> None:
-    job_id, settings, pending = submit(database, tmp_path, 4), Settings(data=tmp_path), Pending()
+    job_id, settings, pending = submit(database, tmp_path, 4), Settings(data=tmp_path), PendingResults()
     claim = _claimed(database)
     pending.add(_certificate(START, 50))
     with pytest.raises(KeyError), database.write() as session:

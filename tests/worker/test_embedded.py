@@ -19,7 +19,7 @@ from radii.worker.store.models.tables import Worker
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    settings = Settings(data=tmp_path, poll=0.05, sweep=0.5, threads=1)
+    settings = Settings(data=tmp_path, poll=0.05, housekeeping_seconds=0.5, threads=1)
     database = Database(settings.url)
     schema_version.migrate(database.engine)
     database.close()

@@ -19,11 +19,11 @@ CPU = {"device_type": "cpu", "execution": {"threads": 1}, "provenance": {"device
 
 @pytest.fixture
 def slot(database: Database, database_url: str, tmp_path: Path) -> Slot:
-    return Slot(Settings(data=tmp_path, database_url=database_url, sweep=0.001), database)
+    return Slot(Settings(data=tmp_path, database_url=database_url, housekeeping_seconds=0.001), database)
 
 
 def test_a_round_shows_the_worker(slot: Slot, database: Database) -> None:
-    housekeeping.Rounds(slot).go_if_due()
+    housekeeping.WorkerHeartbeat(slot).go_if_due()
     with database.read() as session:
         assert session.get(Worker, slot.id) is not None
 
@@ -50,15 +50,15 @@ def test_expired_leases_are_taken_back_whatever_the_process_is_at(
         with database.read() as session:
             return {shard.state for shard in session.query(Shard).filter(Shard.attempt > 0)}
 
-    with housekeeping.Sweeping(slot.settings):
+    with housekeeping.HousekeepingThreads(slot.settings):
         processes.until(lambda: states() == {"ready"}, 30, "the sweep")
 
 
 def test_rounds_are_made_once_an_interval(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     monkeypatch.setattr(slot, "register", lambda: made.append(1))
-    slot.settings = slot.settings.model_copy(update={"sweep": 600.0})
-    rounds = housekeeping.Rounds(slot)
+    slot.settings = slot.settings.model_copy(update={"housekeeping_seconds": 600.0})
+    rounds = housekeeping.WorkerHeartbeat(slot)
     for _ in range(3):
         rounds.go_if_due()
     assert made == [1]
@@ -71,7 +71,7 @@ def test_an_error_in_a_round_does_not_end_the_worker(
         raise FileNotFoundError("moved meanwhile")
 
     monkeypatch.setattr(slot, "register", fail)
-    housekeeping.Rounds(slot).go_if_due()
+    housekeeping.WorkerHeartbeat(slot).go_if_due()
     assert "a round was cut short" in caplog.text
     assert not slot.stop.is_set()
 
@@ -83,15 +83,15 @@ def test_an_error_in_a_sweep_does_not_end_the_sweeping(slot: Slot, monkeypatch: 
         made.append(1)
         raise FileNotFoundError("moved meanwhile")
 
-    monkeypatch.setattr(housekeeping, "sweep_once", fail)
-    with housekeeping.Sweeping(slot.settings):
+    monkeypatch.setattr(housekeeping, "recover_once", fail)
+    with housekeeping.HousekeepingThreads(slot.settings):
         processes.until(lambda: len(made) > 2, 30, "more sweeps")
 
 
 def test_a_worker_stops_when_its_database_has_got_another_schema(slot: Slot, database: Database) -> None:
     with database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    housekeeping.Rounds(slot).go_if_due()
+    housekeeping.WorkerHeartbeat(slot).go_if_due()
     assert slot.stop.is_set()
 
 
@@ -100,5 +100,5 @@ def test_a_cleaning_leaves_what_is_young_and_what_is_used(slot: Slot, database: 
     young = blob_files.new_path(slot.settings.blobs)
     young.write_bytes(b"in work")
     assert dataset_id
-    assert housekeeping.clean_once(database, slot.settings) == 0
+    assert housekeeping.delete_expired_once(database, slot.settings) == 0
     assert young.exists()

@@ -248,7 +248,7 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing_more(
         for shard in session.query(Shard).filter_by(state="leased"):
             shard.lease_until = 0.0
         session.flush()
-        assert len(shards.sweep(session)) == 1
+        assert len(shards.expire_leases(session)) == 1
     thread.join(timeout=20)
     assert processes.stored(database, job_id) == 0
     with database.read() as session:

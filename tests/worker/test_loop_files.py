@@ -140,6 +140,6 @@ def test_those_that_waited_are_rung_for_as_soon_as_the_job_has_succeeded(
         shared = {"tenant_id": first.tenant_id, "kind": "train", "spec": {}, "total": 1, "work_total": 1}
         jobs.submit(session, jobs.NewJob(**shared, shards=[(0, 1)] * 3, needs_id=job_id))  # type: ignore[arg-type]
     rung: list[int] = []
-    monkeypatch.setattr(broker, "ring", lambda settings, count=1: rung.append(count))
+    monkeypatch.setattr(broker, "wake_workers", lambda settings, count=1: rung.append(count))
     assert slot(lambda beat: "0" * 64).work_once()
     assert sum(rung) == 3

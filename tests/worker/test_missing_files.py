@@ -7,7 +7,7 @@ import pytest
 from tests_support.slots import START, SlotMaker, job_of, submit, work
 
 from radii.worker import housekeeping
-from radii.worker.housekeeping import Rounds
+from radii.worker.housekeeping import WorkerHeartbeat
 from radii.worker.loop import Slot
 from radii.worker.store import jobs, resources
 from radii.worker.store.blobs import blob_files
@@ -112,7 +112,7 @@ def test_a_worker_that_finds_another_folder_in_place_of_its_own_stops(
     job_id = submit(database, tmp_path, 1)
     (tmp_path / FILE).write_text('{"folder": "folder_of_somebody_else"}')
     assert not worker.work_once() and _shard(database, job_id).attempt == 0
-    rounds = Rounds(worker)
+    rounds = WorkerHeartbeat(worker)
     rounds.go_if_due()
     assert isinstance(rounds.refused, WrongFolder) and worker.stop.is_set()
 
@@ -129,10 +129,10 @@ def test_nothing_is_cleaned_in_a_folder_of_another_database(
     ours = (tmp_path / FILE).read_text()
     (tmp_path / FILE).write_text('{"folder": "folder_of_somebody_else"}')
     with pytest.raises(WrongFolder):
-        housekeeping.clean_once(database, worker.settings)
+        housekeeping.delete_expired_once(database, worker.settings)
     assert strange.exists()
     (tmp_path / FILE).write_text(ours)
-    housekeeping.clean_once(database, worker.settings)
+    housekeeping.delete_expired_once(database, worker.settings)
     assert not strange.exists(), "what no row names goes, where the folder is the right one"
 
 

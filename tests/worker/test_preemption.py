@@ -36,7 +36,7 @@ ENOUGH = 90.0
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
-    return Settings(data=tmp_path, database_url=database_url, sweep=0.5, commit=0.3, poll=5.0, threads=1)
+    return Settings(data=tmp_path, database_url=database_url, housekeeping_seconds=0.5, commit=0.3, poll=5.0, threads=1)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def submit(database: Database, settings: Settings, pair: dict[str, Any], *, urge
         new, _ = plan(spec, tenant_id=dataset.tenant_id, dataset=dataset, checkpoint=model)
         new = replace(new, shards=[(0, new.total)], priority=jobs.URGENT if urgent else 0)
         job_id = jobs.submit(session, new).id
-    broker.ring(settings)
+    broker.wake_workers(settings)
     return job_id
 
 

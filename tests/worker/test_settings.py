@@ -7,6 +7,7 @@ import pytest
 
 from radii.worker.doctor import diagnosis
 from radii.worker.settings import Settings
+from radii.worker.settings_environment import variables
 from radii.worker.store import schema_version
 from radii.worker.store.backup import create, restore
 from radii.worker.store.database import Database
@@ -37,3 +38,25 @@ def test_a_backup_of_such_a_folder_is_made_and_restored(tmp_path: Path) -> None:
     create.back_up(settings, tmp_path / "kept %41?")
     restore.restore(other, tmp_path / "kept %41?")
     assert (other.data / "radii.db").is_file()
+
+
+@pytest.mark.parametrize(("former", "present"), [("SWEEP", "HOUSEKEEPING_SECONDS"), ("LOOK", "BROKER_POLL_SECONDS")])
+def test_a_former_name_is_read_with_a_warning_that_names_the_present_one(
+    former: str, present: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(f"RADII_{former}", "7.5")
+    assert getattr(Settings(), present.lower()) == 7.5
+    assert f"RADII_{former} is called RADII_{present} now" in caplog.text
+    found = [each for each in diagnosis.look(Settings()) if each.what == "settings"]
+    assert [(each.state, each.found) for each in found][:1] == [("worth knowing", f"RADII_{former} is set")]
+    caplog.clear()
+    monkeypatch.setenv(f"RADII_{present}", "3")
+    assert getattr(Settings(), present.lower()) == 3.0, "the present name goes before"
+    assert not caplog.text
+
+
+def test_settings_reach_other_processes_under_their_present_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RADII_SWEEP", "7.5")
+    given = variables(Settings())
+    assert given["RADII_HOUSEKEEPING_SECONDS"] == "7.5"
+    assert "RADII_SWEEP" not in given

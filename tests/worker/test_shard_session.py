@@ -35,14 +35,14 @@ def test_a_job_cancelled_as_its_child_dies_is_cancelled_and_the_worker_lives(
     database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = submit(database, tmp_path, 3)
-    died = shard_session.Drive._child_died
+    died = shard_session.ShardSession._child_died
 
-    def cancelled_then(self: shard_session.Drive, ended: ChildEnded) -> None:
+    def cancelled_then(self: shard_session.ShardSession, ended: ChildEnded) -> None:
         with database.write() as session:
             jobs.cancel(session, job_id)
         died(self, ended)
 
-    monkeypatch.setattr(shard_session.Drive, "_child_died", cancelled_then)
+    monkeypatch.setattr(shard_session.ShardSession, "_child_died", cancelled_then)
     work(slot(f"{START}:die"))
     assert job_of(database, job_id).state == jobs.CANCELLED
     assert _errors(database, job_id) == []
@@ -209,7 +209,7 @@ def test_a_worker_that_is_stopping_calls_no_urgent_shard_that_it_will_not_claim(
         row.priority, row.created = jobs.URGENT, row.created - 60.0
     assert claim is not None and claim.job_id == held
     child: Any = SimpleNamespace(send=lambda message: None)
-    driven = shard_session.Drive(worker, claim, child)
+    driven = shard_session.ShardSession(worker, claim, child)
     driven.progressed, driven.looked = True, 0.0
     if why == "the worker is to end":
         worker.stop.set()

@@ -96,7 +96,7 @@ def _queue(session: Session, settings: Settings) -> Iterator[Finding]:
         yield Finding(
             what="device types", state="wrong", found=f"{foreign:,} parts wait for a device nobody has", help=hint
         )
-    late = clock() - 3 * settings.sweep
+    late = clock() - 3 * settings.housekeeping_seconds
     overdue = session.scalar(select(func.count()).where(Shard.state == "leased", Shard.lease_until < late)) or 0
     if overdue:
         hint = "a worker takes them back with its next sweep: is one running?"

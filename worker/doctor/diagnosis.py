@@ -19,7 +19,7 @@ from radii.worker.doctor.findings import Finding
 from radii.worker.isolation import availability
 from radii.worker.processes import memory_limit
 from radii.worker.queue import broker
-from radii.worker.settings import SECRETS, Settings
+from radii.worker.settings import RENAMED, SECRETS, Settings
 from radii.worker.store import queue_stats, schema_version
 from radii.worker.store.backup import restore_marker
 from radii.worker.store.database import Database, reason, way_out
@@ -78,6 +78,11 @@ def _python(settings: Settings) -> Iterator[Finding]:
 def _variables(settings: Settings) -> Iterator[Finding]:
     known = [f"RADII_{name.upper()}" for name in Settings.model_fields]
     known += [f"RADII_{name.upper()}_FILE" for name in SECRETS]
+    former = {f"RADII_{old.upper()}": f"RADII_{new.upper()}" for new, old in RENAMED.items()}
+    for old in sorted(former.keys() & os.environ.keys()):
+        hint = f"its name is {former[old]} now, and the next release does not read the old one"
+        yield Finding(what="settings", state="worth knowing", found=f"{old} is set", help=hint)
+    known += former
     odd = [
         name for name in os.environ if name.startswith("RADII_") and name not in known and not name.startswith(OTHERS)
     ]
@@ -189,10 +194,10 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             what="broker", state="good", found="none is configured: workers of this machine look by themselves"
         )
-    elif broker.answers(settings):
+    elif broker.is_reachable(settings):
         yield Finding(what="broker", state="good", found="answers")
     else:
-        hint = f"jobs are found {settings.look:g} s later; is Redis running at RADII_BROKER_URL?"
+        hint = f"jobs are found {settings.broker_poll_seconds:g} s later; is Redis running at RADII_BROKER_URL?"
         yield Finding(what="broker", state="wrong", found="does not answer", help=hint)
 
 

@@ -1,8 +1,7 @@
-"""The bell: Celery over Redis, where a broker is configured, else that of ``fifo``. A message is permission to work, and
-carries nothing.
+"""Wakes workers for ready shards: by Celery over Redis where a broker is configured, else by ``fifo``.
 
-Acknowledged early, no result, no arguments: a message that is lost costs one sweep, a message that comes twice finds
-nothing to do. Who answers the bell stands in ``worker.celery_worker``.
+A message is a wake-up and carries no data: it is acknowledged early and has no arguments and no result. A lost message costs one round
+of housekeeping; a message too many finds nothing to do. ``worker.celery_worker`` receives the messages.
 """
 
 import contextlib
@@ -26,9 +25,9 @@ TASK = "radii.work"
 AWAY = (OperationalError, RedisError, OSError)
 """What a broker that is away, or goes away meanwhile, raises: kombu lets some of Redis' own errors through."""
 AT_ONCE = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.0}
-"""For a connection that somebody waits for who can do without: tried once more, and not for seconds."""
-MAX_RING = 64
-"""Bells that wait to be heard, at most: a worker that is awake goes on until nothing is ready."""
+"""Retries of a connection that a request waits for: one, at once, since the message is not essential."""
+MAX_WAKEUPS = 64
+"""Wake-up messages in the queue, at most: a worker that is awake works until nothing is ready."""
 
 
 @lru_cache(maxsize=4)
@@ -59,7 +58,7 @@ def app(url: str, queue: str) -> Celery:
     return celery
 
 
-def answers(settings: Settings) -> bool:
+def is_reachable(settings: Settings) -> bool:
     """Whether the configured broker can be reached."""
     assert settings.broker_url is not None
     try:
@@ -70,18 +69,18 @@ def answers(settings: Settings) -> bool:
         return False
 
 
-def ring(settings: Settings, count: int = 1) -> None:
-    """Wakes up to ``count`` workers after a commit. A broker that is away is no error: the sweep rings again."""
+def wake_workers(settings: Settings, count: int = 1) -> None:
+    """Wakes up to ``count`` workers after a commit. A broker that cannot be reached is no error: housekeeping tries again."""
     if count < 1:
         return
     if settings.broker_url is None:
-        fifo.ring(settings.data, min(count, MAX_RING))
+        fifo.wake(settings.data, min(count, MAX_WAKEUPS))
         return
     try:
         celery = app(settings.broker_url, settings.queue)
         with celery.connection_for_write(transport_options=AT_ONCE) as connection:
-            unheard = connection.default_channel.queue_declare("radii").message_count
-            for _ in range(min(count, MAX_RING) - unheard):
+            queued = connection.default_channel.queue_declare("radii").message_count
+            for _ in range(min(count, MAX_WAKEUPS) - queued):
                 celery.send_task(TASK, retry=False, ignore_result=True, connection=connection)
     except AWAY as error:
-        log.warning("the broker cannot be reached; the next sweep rings again", extra={"error": str(error)[:300]})
+        log.warning("the broker cannot be reached; housekeeping tries again", extra={"error": str(error)[:300]})

@@ -1,7 +1,7 @@
-"""The bell of the embedded mode: a named pipe in the data folder, which wakes workers that wait for a shard.
+"""Wakes embedded workers that wait for a shard: a named pipe in the data folder.
 
-Each byte in it wakes one worker, or the next one that has nothing to do. It carries nothing else, and may be lost: whoever
-waits looks by himself, too, after the time of the settings. Where the folder's file system has no pipes, only that is left.
+Each byte wakes one worker, or the next one that becomes idle. A byte carries no data and may be lost: a waiting worker also queries
+the database from time to time (``RADII_POLL``). On a file system without pipes, workers only query.
 """
 
 import contextlib
@@ -18,20 +18,20 @@ STEP = 0.1
 NO_WAIT = os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Bell:
-    """A worker's end, open as long as the ``with`` block lasts."""
+class WakeupPipe:
+    """A worker's end of the pipe, open as long as the ``with`` block lasts."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
         self._pipe: int | None = None
 
-    def __enter__(self) -> "Bell":
+    def __enter__(self) -> "WakeupPipe":
         with contextlib.suppress(OSError):
             if not self._path.exists():
                 with contextlib.suppress(FileExistsError):
                     os.mkfifo(self._path)
             if stat.S_ISFIFO(self._path.stat().st_mode):
-                # For writing, too: a pipe that nobody has open for that is at its end, and its readers wait no more.
+                # For writing, too: a pipe that no process has open for writing is at its end, and its readers do not wait.
                 self._pipe = os.open(self._path, os.O_RDWR | NO_WAIT)
         return self
 
@@ -41,7 +41,7 @@ class Bell:
             self._pipe = None
 
     def wait(self, stop: threading.Event, seconds: float) -> None:
-        """Returns when the bell has rung, ``stop`` is set, or ``seconds`` are over."""
+        """Returns when the worker is woken, ``stop`` is set, or ``seconds`` are over."""
         deadline = time.monotonic() + seconds
         while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
             if self._pipe is None:
@@ -57,8 +57,8 @@ class Bell:
             return False
 
 
-def ring(folder: Path, count: int = 1) -> None:
-    """Wakes up to ``count`` of the workers that wait; where none is there, or none can hear, nothing happens."""
+def wake(folder: Path, count: int = 1) -> None:
+    """Wakes up to ``count`` waiting workers; does nothing where none waits or there is no pipe."""
     with contextlib.suppress(OSError):
         pipe = os.open(folder / NAME, os.O_WRONLY | NO_WAIT)
         try:

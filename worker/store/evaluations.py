@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.specs.evaluations import passes_of
 from radii.rs_core.specs.jobs import EvaluateSpec, parse_spec
 from radii.worker.store import result_rows
@@ -17,7 +17,7 @@ from radii.worker.store.models.result_tables import EvaluationRow, JobSummary
 from radii.worker.store.models.tables import Job
 
 
-def store(session: Session, job_id: str, evaluated: Sequence[Evaluated]) -> int:
+def store(session: Session, job_id: str, evaluated: Sequence[EvaluationRecord]) -> int:
     """Inserts those that are new and adds them to the summary, whose ``correct_at`` counts the inputs that are right at each
     point; returns how many were."""
     new = result_rows.insert_new(session, EvaluationRow, job_id, evaluated)
@@ -34,14 +34,16 @@ def store(session: Session, job_id: str, evaluated: Sequence[Evaluated]) -> int:
 
 def store_failure(session: Session, job_id: str, spec: dict[str, Any], index: int, label: int, error: str) -> None:
     """Stores an input that could not be worked on: wrong at every point, with the reason."""
-    store(session, job_id, [Evaluated(index=index, label=label, seed=spec["seed"], error=error)])
+    store(session, job_id, [EvaluationRecord(index=index, label=label, seed=spec["seed"], error=error)])
 
 
-def read(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[Evaluated]:
+def read(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[EvaluationRecord]:
     """A job's rows in the order of their index, beyond index ``after``."""
-    for fields in result_rows.read(session, EvaluationRow, Evaluated, job_id, EvaluationRow.index > after, limit=limit):
-        found = tuple(Found(**at | {"counts": tuple(at["counts"])}) for at in fields["found"])
-        yield Evaluated(**fields | {"found": found})
+    for fields in result_rows.read(
+        session, EvaluationRow, EvaluationRecord, job_id, EvaluationRow.index > after, limit=limit
+    ):
+        found = tuple(PointResult(**at | {"counts": tuple(at["counts"])}) for at in fields["found"])
+        yield EvaluationRecord(**fields | {"found": found})
 
 
 def done_among(session: Session, job_id: str, indices: Sequence[int]) -> set[int]:

@@ -231,7 +231,7 @@ def fail(session: Session, held: Claim, problem: dict[str, Any]) -> None:
     jobs.fail(session, held.job_id, problem)
 
 
-def sweep(session: Session) -> list[tuple[str, int]]:
+def expire_leases(session: Session) -> list[tuple[str, int]]:
     """Takes back the shards whose lease has run out; returns which, as job and number.
 
     That a worker was not heard of tells nothing of the shard: its machine may have been switched off. It counts no loss.
@@ -253,7 +253,7 @@ def sweep(session: Session) -> list[tuple[str, int]]:
     return [(shard.job_id, shard.number) for shard in expired]
 
 
-def unrung(session: Session, interval: float, most: int) -> int:
+def without_wakeup(session: Session, interval: float, most: int) -> int:
     """How many ready shards have had no bell for ``interval`` seconds, ``most`` of them; from now on they have.
 
     Of a long queue only these few are touched: their rows are held until the transaction ends, and nobody can claim them.

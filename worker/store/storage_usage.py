@@ -84,7 +84,7 @@ class Usage:
         return sum(stored.size for stored in self.kinds)
 
 
-class Recent:
+class RecentUsage:
     """Cache of recent usage totals, plus the bytes that this process has admitted since.
 
     Adding up reads all that a tenant has, and on SQLite all other writers wait for that. Small additions skip it for ``LASTS``
@@ -120,7 +120,7 @@ class Recent:
             return True
 
 
-RECENT = Recent()
+RECENT = RecentUsage()
 
 
 def hold(session: Session, tenant_id: str) -> None:
@@ -163,7 +163,7 @@ def require(
         without_output_of: A job whose estimated output is not counted, since ``needed`` takes its place.
         in_flight: Bytes that others have announced.
         exact: Whether to add up in any case. If false, small additions are checked against a total of some seconds ago
-            (:class:`Recent`).
+            (:class:`RecentUsage`).
 
     Raises:
         BeyondStorage: The bytes exceed the whole quota.
@@ -196,7 +196,7 @@ def require_within(
 ) -> None:
     """Raises :class:`StorageUsedUp` where all that the tenant has, with the ``written`` bytes that this transaction has just
     written and ``more`` that follow, is more than it may store. This is the last check before a commit: it adds up, except
-    for small additions if ``exact`` is false (:class:`Recent`)."""
+    for small additions if ``exact`` is false (:class:`RecentUsage`)."""
     if not exact and RECENT.surely_fits(tenant_id, settings, written + more, in_flight):
         return
     session.flush()

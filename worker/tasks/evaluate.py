@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from radii.rs_core.evaluate.records import Working
+from radii.rs_core.evaluate.records import Heartbeat
 from radii.rs_core.evaluate.runner import evaluated, is_noisy
 from radii.rs_core.evaluate.targets import bound_of, subject_of
 from radii.rs_core.specs.jobs import DEFAULT_BATCH, EvaluateSpec, parse_spec
@@ -24,7 +24,7 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
         sampler=task.sampler(bound_of(asked)) if is_noisy(asked) else None,
     )
     for record in evaluated(subject, task.inputs(), asked, alone=task.alone or forced is not None):
-        if isinstance(record, Working):
+        if isinstance(record, Heartbeat):
             yield {"type": "progress", **asdict(record), "votes": {}, "seconds": 0.0}
         else:
             yield {"type": "evaluated", **asdict(record)}

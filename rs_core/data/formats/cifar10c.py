@@ -18,7 +18,7 @@ from radii.rs_core.data.corruption_info import CIFAR_10_C, COMMON, SEVERITIES, V
 from radii.rs_core.data.dataset_info import Arrays, DatasetInfo, check_counts, check_files, check_size, classes, listed
 from radii.rs_core.data.formats.cifar import CIFAR10, CIFAR100
 from radii.rs_core.data.formats.npy import place_of
-from radii.rs_core.data.memmap import Joined, Place
+from radii.rs_core.data.memmap import ConcatenatedFiles, FileRegion
 from radii.rs_core.errors import InvalidDataset
 
 SHAPE = (32, 32, 3)
@@ -51,7 +51,7 @@ def read_cifar10c(paths: Sequence[Path]) -> Arrays:
         raise InvalidDataset(expected=wanted, got=f"{len(labels):,}", where=named[LABELS].name)
     groups = in_a_row(list(product(places, SEVERITIES)), each)
     return Arrays(
-        images=Joined(tuple(places.values())),
+        images=ConcatenatedFiles(tuple(places.values())),
         labels=np.tile(labels, len(places)),
         class_names=_class_names(labels),
         corrupted=Corrupted(groups=groups, constants=CIFAR_10_C),
@@ -67,7 +67,7 @@ def _by_name(paths: Sequence[Path]) -> dict[str, Path]:
     return named
 
 
-def _images(path: Path) -> Place:
+def _images(path: Path) -> FileRegion:
     place = place_of(path)
     if place.dtype != "|u1" or place.shape[1:] != SHAPE:
         raise InvalidDataset(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from radii.rs_core.data.memmap import Place
+from radii.rs_core.data.memmap import FileRegion
 from radii.rs_core.errors import InvalidDataset
 from radii.rs_core.exception_text import first_line
 
@@ -76,7 +76,7 @@ def read_array(stream: Readable) -> NDArray[Any]:
     return np.asarray(npy.read_array(stream, allow_pickle=False))
 
 
-def place_of(path: Path) -> Place:
+def place_of(path: Path) -> FileRegion:
     """Where the array of a .npy file lies in it, to be mapped; the only place that opens this format.
 
     Raises :class:`InvalidDataset` for what :func:`read_header` refuses, for an array in Fortran's order, and for a file that
@@ -94,4 +94,4 @@ def place_of(path: Path) -> Place:
             got=f"{size:,}",
             where=path.name,
         )
-    return Place(path=path.absolute(), dtype=found.dtype.str, offset=offset, shape=found.shape)
+    return FileRegion(path=path.absolute(), dtype=found.dtype.str, offset=offset, shape=found.shape)

@@ -51,7 +51,7 @@ def create_checkpoint(
 
     request = {"make": "checkpoint", **body.model_dump(mode="json")}
     identifier, replayed = once(database, tenant_id, idempotency_key, request, make)
-    broker.ring(settings)
+    broker.wake_workers(settings)
     accepted(response, f"/v1/checkpoints/{identifier}", replayed)
     return _read(database, tenant_id, identifier)
 

@@ -11,10 +11,10 @@ from radii.service.api.dependencies import DatabaseDep, FileSettingsDep, TenantI
 from radii.service.api.documents import DocumentRoute
 from radii.service.api.openapi import NOT_MODIFIED, files, problems
 from radii.service.api.resource_routes import json_answer
-from radii.service.limits.concurrency import Places
+from radii.service.limits.concurrency import TenantLimit
 from radii.service.schemas import comparisons
 from radii.service.views import comparison
-from radii.service.views.comparison import MOST_RUNS, Asked, Compared
+from radii.service.views.comparison import MOST_RUNS, Compared, ComparisonRequest
 from radii.service.views.rendering import FIGURE_HEADERS, FIGURE_TYPES, PAGE_HEADERS
 from radii.worker.settings import Settings
 from radii.worker.store.database import Database
@@ -54,9 +54,9 @@ def _asked(
             "intervals then resample photographs. Of jobs it is known",
         ),
     ] = None,
-) -> Asked:
+) -> ComparisonRequest:
     """The query; what is empty, as a form sends it, is not asked for, and what comes twice is asked for once."""
-    return Asked(
+    return ComparisonRequest(
         jobs=tuple(dict.fromkeys(filter(None, job))),
         files=tuple(dict.fromkeys(filter(None, file))),
         published=tuple(results.published(name) for name in dict.fromkeys(filter(None, published))),
@@ -67,7 +67,7 @@ def _asked(
     )
 
 
-AskedDep = Annotated[Asked, Depends(_asked)]
+AskedDep = Annotated[ComparisonRequest, Depends(_asked)]
 
 
 @router.get(
@@ -125,7 +125,7 @@ def get_comparison_plot(
 
 
 def _comparison(
-    asked: Asked, form: str, request: Request, tenant_id: str, database: Database, settings: Settings
+    asked: ComparisonRequest, form: str, request: Request, tenant_id: str, database: Database, settings: Settings
 ) -> Response:
     headers, found = _made(asked, form, request, tenant_id, database, settings)
     if found is None:
@@ -141,11 +141,11 @@ def _comparison(
 
 
 def _made(
-    asked: Asked, form: str, request: Request, tenant_id: str, database: Database, settings: Settings
+    asked: ComparisonRequest, form: str, request: Request, tenant_id: str, database: Database, settings: Settings
 ) -> tuple[dict[str, str], Compared | None]:
     """The headers and the comparison; None where the client has it already. Files are read, and it is computed, when the session is
     closed."""
-    places: Places = request.app.state.comparing
+    places: TenantLimit = request.app.state.comparing
     with ExitStack() as held:
         with database.read() as session:
             named = comparison.find(session, tenant_id, asked)

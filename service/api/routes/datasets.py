@@ -50,7 +50,7 @@ def create_dataset(
 
     request = {"make": "dataset", **body.model_dump(mode="json")}
     identifier, replayed = once(database, tenant_id, idempotency_key, request, make)
-    broker.ring(settings)
+    broker.wake_workers(settings)
     accepted(response, f"/v1/datasets/{identifier}", replayed)
     return _read(database, tenant_id, identifier)
 

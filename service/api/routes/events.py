@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from radii.service.api.dependencies import DatabaseDep, TenantId
 from radii.service.api.openapi import problems
-from radii.service.jobs.watcher import Standing, Watch
+from radii.service.jobs.watcher import JobSnapshot, JobWatcher
 from radii.service.lookup import get
 from radii.service.schemas import responses
 from radii.service.views.resource_views import time
@@ -68,7 +68,7 @@ async def stream_events(
     after `Last-Event-ID`; none is missing and none comes twice. In between come events `progress`, without an `id`. The
     stream ends with the job.
     """
-    watch: Watch = request.app.state.watch
+    watch: JobWatcher = request.app.state.watch
     last, shown, shown_at = -1 if last_event_id is None else last_event_id, None, 0.0
     while True:
         for event in await run_in_threadpool(_after, database, job_id, last):
@@ -85,7 +85,7 @@ async def stream_events(
             yield ServerSentEvent(event="progress", data=shown)
 
 
-def _news(last: int, shown: responses.EventProgress | None, shown_at: float, standing: Standing | None) -> bool:
+def _news(last: int, shown: responses.EventProgress | None, shown_at: float, standing: JobSnapshot | None) -> bool:
     """Whether there is anything to send, or nothing any more."""
     if standing is None or standing.over or standing.revision > last:
         return True

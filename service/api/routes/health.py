@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from radii.rs_core.errors import OperationError
 from radii.service.api.resource_routes import json_answer
-from radii.service.api.shared_answers import Scrapes, Shared
+from radii.service.api.shared_answers import SharedAnswer, SharedMetrics
 from radii.service.errors import Unavailable
 from radii.service.schemas.responses import Answer
 from radii.service.views.certification_report import VERSION
@@ -90,7 +90,7 @@ async def get_health() -> Health:
 async def get_readiness(request: Request) -> Response:
     """Database, schema and blob folder, without which nothing is served (503); room for uploads; workers and broker, without
     which jobs wait; the restrictions under which files from outside are opened."""
-    shared: Shared[Readiness] = request.app.state.readiness
+    shared: SharedAnswer[Readiness] = request.app.state.readiness
     answer = await shared.answer()
     return json_answer(answer) if answer.ready else json_answer(answer, 503, Unavailable.headers)
 
@@ -120,7 +120,7 @@ def readiness(database: Database, settings: Settings) -> Readiness:
 )
 async def get_metrics(request: Request) -> Response:
     """Metrics in the text format of Prometheus."""
-    scrapes: Scrapes = request.app.state.scrapes
+    scrapes: SharedMetrics = request.app.state.scrapes
     return Response(await scrapes.answer(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -182,7 +182,7 @@ def _isolated(settings: Settings) -> str:
 
 
 def _hear(settings: Settings) -> str:
-    if not broker.answers(settings):
+    if not broker.is_reachable(settings):
         raise Missing("the broker cannot be reached: workers find new jobs a few seconds later, by looking")
     return "redis answers"
 

@@ -13,8 +13,7 @@ from radii.service.api.openapi import ACCEPTED, NOT_MODIFIED, Responses, problem
 from radii.service.api.resource_routes import json_answer, page
 from radii.service.errors import RETRY_SECONDS, InUse
 from radii.service.jobs.idempotency import REPLAYED, IdempotencyKey, forget, once
-from radii.service.jobs.submission import bells as claimable
-from radii.service.jobs.submission import plan, plan_view, spec_of, submit
+from radii.service.jobs.submission import claimable_shards, plan, plan_view, spec_of, submit
 from radii.service.limits.json_bodies import JsonRoute
 from radii.service.lookup import get, of_kind
 from radii.service.schemas import job_results, plans, requests, responses
@@ -51,17 +50,17 @@ def create_job(
         budget = body.budget_seconds if isinstance(body, requests.CertifyJob) else None
         with database.read() as session:
             return json_answer(plan_view(plan(session, tenant_id, spec, settings, look_ahead=True, budget=budget)))
-    bells = 0
+    claimable = 0
 
     def make(session: Session) -> str:
-        nonlocal bells
+        nonlocal claimable
         planned = plan(session, tenant_id, spec, settings)
-        bells = claimable(planned)
+        claimable = claimable_shards(planned)
         return submit(session, planned, body, settings).id
 
     request = {"make": "job", **_REQUEST.dump_python(body, mode="json")}
     identifier, replayed = once(database, tenant_id, idempotency_key, request, make)
-    broker.ring(settings, bells)
+    broker.wake_workers(settings, claimable)
     headers = {"Location": f"/v1/jobs/{identifier}", "Retry-After": str(RETRY_SECONDS)}
     return json_answer(_read(database, tenant_id, identifier), 202, headers | (REPLAYED if replayed else {}))
 

@@ -13,7 +13,7 @@ from radii.service.api.openapi import ACCEPTED, NOT_MODIFIED, problems
 from radii.service.errors import RETRY_SECONDS
 from radii.service.jobs import predict_images, request_images
 from radii.service.jobs.idempotency import REPLAYED, IdempotencyKey
-from radii.service.jobs.watcher import Wakes, Watch
+from radii.service.jobs.watcher import JobWatcher, WakeCondition
 from radii.service.lookup import etag_of
 from radii.service.schemas.prediction_query import PredictionQuery
 from radii.service.schemas.predictions import Predictions
@@ -91,7 +91,7 @@ def _submit(
     database: Database, settings: Settings, tenant_id: str, given: predict_images.Images, key: str | None
 ) -> tuple[str, bool]:
     job_id, replayed = predict_images.submit(database, settings, tenant_id, given, key)
-    broker.ring(settings)
+    broker.wake_workers(settings)
     if not replayed:  # what a request finds again is not to make room for itself
         predict_images.make_room(database, settings, tenant_id)
     return job_id, replayed
@@ -118,8 +118,8 @@ async def get_predictions(
     return answer
 
 
-async def _wait(request: Request, job_id: str, seconds: float, wakes: Wakes) -> None:
-    watch: Watch = request.app.state.urgent_watch
+async def _wait(request: Request, job_id: str, seconds: float, wakes: WakeCondition) -> None:
+    watch: JobWatcher = request.app.state.urgent_watch
     with contextlib.suppress(TimeoutError):
         if seconds > 0:
             await watch.until(job_id, wakes, min(seconds, MAX_WAIT))

@@ -15,7 +15,7 @@ from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.errors import Mismatch
 from radii.rs_core.evaluate import common
 from radii.rs_core.evaluate.attack import evaluate, gamma_of
-from radii.rs_core.evaluate.records import Evaluated, Working
+from radii.rs_core.evaluate.records import EvaluationRecord, Heartbeat
 from radii.rs_core.models.mixed import MixedClassifier
 from radii.rs_core.noise import streams
 from radii.rs_core.specs.composition import Mixed
@@ -24,8 +24,8 @@ from radii.rs_core.specs.evaluations import Attack
 MARGIN, SIGMA = 0.8, 0.05
 
 
-def rows(records: Iterable[object]) -> list[Evaluated]:
-    return [record for record in records if isinstance(record, Evaluated)]
+def rows(records: Iterable[object]) -> list[EvaluationRecord]:
+    return [record for record in records if isinstance(record, EvaluationRecord)]
 
 
 @pytest.mark.parametrize("algorithm", ["pgd", "ddn"])
@@ -110,7 +110,7 @@ def test_a_long_attack_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(common, "SECONDS_BETWEEN_SIGNS", 0.0)
     asked = Attack(epsilons=(0.5,), steps=30, m=2, n=100)
     records = list(evaluate(subject(MARGIN, SIGMA), [(5, grey(), 0)], asked))
-    signs = [record for record in records if isinstance(record, Working)]
+    signs = [record for record in records if isinstance(record, Heartbeat)]
     assert len(signs) > 30 and {sign.index for sign in signs} == {5}
 
 
@@ -120,7 +120,7 @@ def test_the_published_gamma_brings_ddn_from_epsilon_to_three_levels_of_510() ->
     assert 0 < gamma_of(1e-4, 20) < 1
 
 
-def of_a_mix(weight: float, against: float) -> common.Subject:
+def of_a_mix(weight: float, against: float) -> common.EvaluationTarget:
     """The half-spaces as robust classifier, beside a standard one that turns after ``against``."""
     robust = subject(MARGIN, SIGMA)
     mix = MixedClassifier(Mixed(robust_weight=weight), [HalfSpaces(against).eval(), robust.model])
@@ -164,7 +164,7 @@ def test_a_confident_standard_classifier_does_not_hide_itself_from_the_attack() 
     robust = Halves(right=True, margin=1.0, sharpness=4.0)
     mix = MixedClassifier(Mixed(robust_weight=0.4), [Halves(right=False, margin=0.3, sharpness=200.0), robust])
     sampler = Sampler(robust, 0.25, 2, seed=0)
-    found = common.Subject(
+    found = common.EvaluationTarget(
         model=robust, sampler=sampler, seed=0, device=torch.device("cpu"), batch_size=100, mix=mix.eval()
     )
     (row,) = rows(evaluate(found, [(0, grey(), 0)], Attack(target="mix", epsilons=(0.5,), m=8, n=500)))

@@ -15,8 +15,8 @@ from radii.rs_core.data.builtin import digits
 from radii.rs_core.errors import Mismatch
 from radii.rs_core.evaluate import autoattack, common
 from radii.rs_core.evaluate.autoattack import evaluate, mixing_of
-from radii.rs_core.evaluate.common import Subject
-from radii.rs_core.evaluate.records import Evaluated, Working
+from radii.rs_core.evaluate.common import EvaluationTarget
+from radii.rs_core.evaluate.records import EvaluationRecord, Heartbeat
 from radii.rs_core.models.mixing_network import mixing_for
 from radii.rs_core.specs.composition import Mixed
 from radii.rs_core.specs.evaluations import AutoAttack
@@ -32,12 +32,12 @@ RECORDED = (
 """By norm and radius: prediction and distance of six digits after the attacks."""
 
 
-def rows(records: Iterable[object]) -> list[Evaluated]:
-    return [record for record in records if isinstance(record, Evaluated)]
+def rows(records: Iterable[object]) -> list[EvaluationRecord]:
+    return [record for record in records if isinstance(record, EvaluationRecord)]
 
 
-def bare(model: nn.Module) -> Subject:
-    return Subject(model=model.eval(), sampler=None, seed=0, device=torch.device("cpu"), batch_size=100)
+def bare(model: nn.Module) -> EvaluationTarget:
+    return EvaluationTarget(model=model.eval(), sampler=None, seed=0, device=torch.device("cpu"), batch_size=100)
 
 
 @pytest.mark.parametrize(("norm", "distance"), [("linf", 0.1), ("l2", MARGIN)])
@@ -97,7 +97,7 @@ def test_a_long_attack_gives_signs_of_life_and_ends_where_nobody_listens(monkeyp
     model = Slow()
     records = evaluate(bare(model), [(5, grey(), 0)], AutoAttack(epsilon=1e-6, attacks=("square",), queries=5_000))
     signs = [next(records) for _ in range(4)]
-    assert all(isinstance(sign, Working) and sign.index == 5 for sign in signs)
+    assert all(isinstance(sign, Heartbeat) and sign.index == 5 for sign in signs)
     records.close()  # type: ignore[attr-defined]
     made = model.passes
     time.sleep(0.2)

@@ -5,16 +5,16 @@ from scipy.stats import binom
 from tests_support.linear import grey, probability, subject
 
 from radii.rs_core.evaluate.over_confidence import evaluate
-from radii.rs_core.evaluate.records import Evaluated
+from radii.rs_core.evaluate.records import EvaluationRecord
 from radii.rs_core.specs.evaluations import OverConfidence
 
 MARGIN, SIGMA, N = 1.0, 0.25, 2_000
 LENGTHS = (0.0, 0.5, 1.0, 1.5)
 
 
-def found(asked: OverConfidence) -> Evaluated:
+def found(asked: OverConfidence) -> EvaluationRecord:
     records = evaluate(subject(MARGIN, SIGMA), [(2, grey(), 0)], asked)
-    return next(record for record in records if isinstance(record, Evaluated))
+    return next(record for record in records if isinstance(record, EvaluationRecord))
 
 
 def test_votes_along_the_path_are_those_of_the_distance() -> None:

@@ -10,8 +10,8 @@ from tests_support.linear import HalfSpaces, grey, subject
 from torch import Tensor
 
 from radii.rs_core.errors import InputOutOfMemory, NetworkFailed, RadiiError
-from radii.rs_core.evaluate.common import Subject
-from radii.rs_core.evaluate.records import Evaluated, Working
+from radii.rs_core.evaluate.common import EvaluationTarget
+from radii.rs_core.evaluate.records import EvaluationRecord, Heartbeat
 from radii.rs_core.evaluate.runner import evaluated
 from radii.rs_core.specs.evaluations import Attack, AutoAttack
 
@@ -32,12 +32,12 @@ class Small(HalfSpaces):
         return super().forward(x)
 
 
-def small(most: int) -> Subject:
+def small(most: int) -> EvaluationTarget:
     return subject(0.8, 0.05, model=Small(most))
 
 
-def rows(found: Iterator[Working | Evaluated]) -> list[Evaluated]:
-    return [record for record in found if isinstance(record, Evaluated)]
+def rows(found: Iterator[Heartbeat | EvaluationRecord]) -> list[EvaluationRecord]:
+    return [record for record in found if isinstance(record, EvaluationRecord)]
 
 
 def test_an_attack_that_does_not_fit_goes_on_with_half_and_says_so() -> None:
@@ -59,15 +59,17 @@ class Grouped:
 
     seen: list[list[int]] = field(default_factory=list)
 
-    def __call__(self, subject: Subject, inputs: Sequence[Any], asked: AutoAttack) -> Iterator[Working | Evaluated]:
+    def __call__(
+        self, subject: EvaluationTarget, inputs: Sequence[Any], asked: AutoAttack
+    ) -> Iterator[Heartbeat | EvaluationRecord]:
         for first in range(0, len(inputs), asked.together):
             some = [index for index, _, _ in inputs[first : first + asked.together]]
             self.seen.append(some)
-            yield Working(index=some[0], label=0)
+            yield Heartbeat(index=some[0], label=0)
             if len(some) > 2:
                 raise torch.OutOfMemoryError("no room")
             for index in some:
-                yield Evaluated(index=index, seed=0)
+                yield EvaluationRecord(index=index, seed=0)
 
 
 def test_inputs_attacked_together_are_halved_and_each_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,14 +16,14 @@ from radii.rs_core.comparisons.compare import Comparison, checked, compare
 from radii.rs_core.comparisons.text import comparison_csv, format_comparison
 from radii.rs_core.data.corruption_info import Corrupted, in_a_row
 from radii.rs_core.errors import InvalidResults
-from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.plots.certification import certified_accuracy, drawn
 from radii.rs_core.plots.comparison import comparison_figure
 from radii.rs_core.records import Certificate
 from radii.rs_core.reports import mixed_text
 from radii.rs_core.reports.certification import Report, summarize
 from radii.rs_core.reports.certification_text import format_table, to_csv
-from radii.rs_core.reports.corruptions import Grouped
+from radii.rs_core.reports.corruptions import CorruptionGroups
 from radii.rs_core.reports.evaluation import summarize as evaluated
 from radii.rs_core.reports.evaluation_text import format_table as evaluation_table
 from radii.rs_core.reports.evaluation_text import to_csv as evaluation_csv
@@ -36,7 +36,7 @@ from radii.rs_core.specs.jobs import Attack, EvaluateSpec
 KINDS = [("fog", 1), ("fog", 5), ("snow", 1), ("snow", 5)]
 EACH = 50
 MARKS = Corrupted(groups=in_a_row(KINDS, EACH), constants="ImageNet-C", library="a-library", version="1.2", seed=3)
-WHOLE = Grouped(corrupted=MARKS, chosen=range(4 * EACH))
+WHOLE = CorruptionGroups(corrupted=MARKS, chosen=range(4 * EACH))
 HARD = np.random.default_rng(5).uniform(0, 1, EACH)
 GRID = (0.0, 0.25, 0.5, 0.75)
 
@@ -72,7 +72,7 @@ class TestReport:
 
     def test_of_one_corruption_at_one_severity_they_are_those_over_inputs(self) -> None:
         """Each photograph comes once: to the last bit what a report of clean images says, in its words."""
-        only = Grouped(corrupted=MARKS, chosen=range(EACH, 2 * EACH))
+        only = CorruptionGroups(corrupted=MARKS, chosen=range(EACH, 2 * EACH))
         report = summarize(ROWS[EACH : 2 * EACH], radii=GRID, grouped=only)
         plain = summarize(ROWS[EACH : 2 * EACH], radii=GRID)
         assert (report.unit, report.units) == ("input", EACH)
@@ -92,7 +92,7 @@ class TestReport:
     def test_of_every_third_image_photographs_have_different_numbers(self) -> None:
         chosen = range(1, 4 * EACH, 3)
         rows = [ROWS[index] for index in chosen]
-        report = summarize(rows, radii=GRID, grouped=Grouped(corrupted=MARKS, chosen=chosen))
+        report = summarize(rows, radii=GRID, grouped=CorruptionGroups(corrupted=MARKS, chosen=chosen))
         sizes = np.bincount(np.array(chosen) % EACH, minlength=EACH)
         assert len(set(sizes)) > 1 and report.units == np.count_nonzero(sizes)
         low, high = share_interval(np.array(right(rows, 0.25)), sizes, 0.95)
@@ -254,11 +254,11 @@ class TestOthers:
 
     def test_an_evaluation_counts_photographs_at_every_point(self) -> None:
         rows = [
-            Evaluated(
+            EvaluationRecord(
                 index=index,
                 label=0,
                 found=tuple(
-                    Found(point=at, distance=at, prediction=int(HARD[index % EACH] < at), counts=(9, 1))
+                    PointResult(point=at, distance=at, prediction=int(HARD[index % EACH] < at), counts=(9, 1))
                     for at in (0.3, 0.6)
                 ),
                 seed=0,

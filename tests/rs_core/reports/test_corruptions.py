@@ -10,7 +10,7 @@ from radii.rs_core.records import ABSTAIN, Certificate, Prediction
 from radii.rs_core.reports.certification import summarize
 from radii.rs_core.reports.certification_text import format_table, to_csv
 from radii.rs_core.reports.corruptions import (
-    Grouped,
+    CorruptionGroups,
     Part,
     different,
     notes,
@@ -27,7 +27,7 @@ from radii.rs_core.statistics.paired_tests import mean_interval
 
 KINDS = [("gaussian_noise", 1), ("gaussian_noise", 5), ("fog", 1), ("fog", 5), ("spatter", 1)]
 MARKS = Corrupted(groups=in_a_row(KINDS, 10), constants="ImageNet-C", library="a-library", version="1.2", seed=3)
-WHOLE = Grouped(corrupted=MARKS, chosen=range(50))
+WHOLE = CorruptionGroups(corrupted=MARKS, chosen=range(50))
 
 
 def row(index: int, radius: float = 0.5, prediction: int = 0) -> Certificate:
@@ -94,14 +94,15 @@ def test_a_selection_has_what_was_chosen_of_each_group() -> None:
     """Every 7th of 50: 0 7 | 14 | 21 28 | 35 | 42 49."""
     chosen = range(0, 50, 7)
     found = report_on_groups(
-        group_sums(columns([ROWS[index] for index in chosen]), MARKS.starts), Grouped(corrupted=MARKS, chosen=chosen)
+        group_sums(columns([ROWS[index] for index in chosen]), MARKS.starts),
+        CorruptionGroups(corrupted=MARKS, chosen=chosen),
     )
     assert [part.inputs for part in found.severities] == [2, 1, 2, 1, 2]
     assert found.severities[0].acr == pytest.approx((0.1 + 0.8) / 2)
 
 
 def test_groups_of_which_nothing_was_chosen_are_left_out() -> None:
-    found = report_on_groups({}, Grouped(corrupted=MARKS, chosen=range(25, 50)[:10]))
+    found = report_on_groups({}, CorruptionGroups(corrupted=MARKS, chosen=range(25, 50)[:10]))
     assert [(part.corruption, part.severity, part.inputs) for part in found.severities] == [
         ("fog", 1, 5),
         ("fog", 5, 5),
@@ -149,7 +150,7 @@ def test_digests_of_groups_add_up_and_are_kept_whole() -> None:
 COMMON_MARKS = replace(
     MARKS, groups=in_a_row([("gaussian_noise", 1), ("fog", 1), ("fog", 2), ("gaussian_noise", 2)], 10)
 )
-COMMON_WHOLE = Grouped(corrupted=COMMON_MARKS, chosen=range(40))
+COMMON_WHOLE = CorruptionGroups(corrupted=COMMON_MARKS, chosen=range(40))
 
 
 def test_means_over_common_corruptions_of_equal_size_have_intervals_by_photograph() -> None:
@@ -256,7 +257,7 @@ def test_the_text_of_all_corruptions_and_severities_fits_a_terminal() -> None:
     marks = Corrupted(
         groups=in_a_row([(name, s) for name in COMMON for s in range(1, 6)], 10_000), constants="CIFAR-10-C"
     )
-    found = summarize(ROWS, total=750_000, grouped=Grouped(corrupted=marks, chosen=range(750_000)))
+    found = summarize(ROWS, total=750_000, grouped=CorruptionGroups(corrupted=marks, chosen=range(750_000)))
     assert max(map(len, format_table(found).splitlines())) <= 100
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from radii.rs_core.errors import InvalidResults, Mismatch
-from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.plots.certification import render
 from radii.rs_core.plots.evaluation import evaluation
 from radii.rs_core.records import ABSTAIN, Certificate
@@ -19,13 +19,13 @@ SPEC = EvaluateSpec(
 )
 
 
-def row(index: int, label: int, *found: tuple[float, int, tuple[int, ...]]) -> Evaluated:
+def row(index: int, label: int, *found: tuple[float, int, tuple[int, ...]]) -> EvaluationRecord:
     """With a distance, a prediction and votes at each of the two points."""
     at = tuple(
-        Found(point=point, distance=distance, prediction=prediction, counts=counts)
+        PointResult(point=point, distance=distance, prediction=prediction, counts=counts)
         for point, (distance, prediction, counts) in zip((0.0, 1.0), found, strict=True)
     )
-    return Evaluated(index=index, label=label, found=at, seed=0)
+    return EvaluationRecord(index=index, label=label, found=at, seed=0)
 
 
 ROWS = [
@@ -55,7 +55,7 @@ def test_votes_are_those_for_the_label_and_for_the_strongest_other_class() -> No
 
 
 def test_missing_and_failed_inputs_stay_in_the_denominator() -> None:
-    failed = Evaluated(index=9, label=0, seed=0, error="it ended its process")
+    failed = EvaluationRecord(index=9, label=0, seed=0, error="it ended its process")
     report = summarize([*ROWS, failed], SPEC, total=8)
     assert (report.inputs, report.evaluated, report.errors, report.complete) == (8, 4, 1, False)
     assert report.points[0].accuracy.share == pytest.approx(2 / 8)

@@ -41,7 +41,7 @@ def test_every_table_of_names_from_outside_is_escaped() -> None:
     from radii.rs_core.comparisons.alignment import run_of
     from radii.rs_core.comparisons.compare import compare
     from radii.rs_core.comparisons.text import comparison_csv
-    from radii.rs_core.evaluate.records import Evaluated
+    from radii.rs_core.evaluate.records import EvaluationRecord
     from radii.rs_core.records import Certificate
     from radii.rs_core.reports.evaluation_text import row_lines
 
@@ -53,5 +53,5 @@ def test_every_table_of_names_from_outside_is_escaped() -> None:
     made = comparison_csv(compare([run_of(LINK, rows), run_of("-cmd|x", rows)]))
     cells = {cell for row in read(made) for cell in row}
     assert {"'" + LINK, "'-cmd|x"} < cells and not {LINK, "-cmd|x"} & cells
-    failed = Evaluated(index=0, label=1, found=(), seed=1, seconds=0.0, error=LINK)
+    failed = EvaluationRecord(index=0, label=1, found=(), seed=1, seconds=0.0, error=LINK)
     assert read("".join(row_lines([failed])))[1][-1] == "'" + LINK

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from radii.rs_core.certify.bounds import max_radius
 from radii.rs_core.certify.certificates import certify
 from radii.rs_core.records import ABSTAIN, Certificate
-from radii.rs_core.reports.certification import Facts, Report, report_of, summarize
-from radii.rs_core.reports.procedure_text import Made
+from radii.rs_core.reports.certification import Report, SharedParameters, report_of, summarize
+from radii.rs_core.reports.procedure_text import ProcedureSummary
 from radii.rs_core.results.digest import STEPS, Digest, Sample, digest_of, from_bytes, to_bytes
 
 N, ALPHA, SIGMA = 10_000, 0.001, 0.5
 CAP = max_radius(N, ALPHA, SIGMA)
 RADII = (0.0, 0.25, 0.5, 1.0)
-FACTS = Facts(how=Made(), n0=100, n=N, alpha=ALPHA, sigma=SIGMA, seed=0)
+FACTS = SharedParameters(how=ProcedureSummary(), n0=100, n=N, alpha=ALPHA, sigma=SIGMA, seed=0)
 
 
 def _row(index: int, label: int, selected: int, votes: int, failed: bool) -> Certificate:

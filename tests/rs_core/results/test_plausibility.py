@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 from radii.rs_core.certify.certificates import predict as decide_prediction
 from radii.rs_core.certify.procedure import Procedure
-from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.records import ABSTAIN, Prediction
 from radii.rs_core.reports.certification import summarize
 from radii.rs_core.results.plausibility import (
@@ -232,13 +232,13 @@ def test_the_maximum_radius_for_all_inputs_is_named_with_the_two_usual_reasons()
     assert implausible(replace(outcome(few + 1, 0, classes=1), at_cap=few + 1)) != ()
 
 
-def evaluated(index: int, *answers: int, points: tuple[float, ...] = (0.0, 1.0), classes: int = 10) -> Evaluated:
+def evaluated(index: int, *answers: int, points: tuple[float, ...] = (0.0, 1.0), classes: int = 10) -> EvaluationRecord:
     """What is answered at each point; the label is the index modulo the number of classes."""
     found = tuple(
-        Found(point=point, distance=point, prediction=answer, counts=(100, *[0] * (classes - 1)))
+        PointResult(point=point, distance=point, prediction=answer, counts=(100, *[0] * (classes - 1)))
         for point, answer in zip(points, answers, strict=True)
     )
-    return Evaluated(index=index, label=index % classes, found=found, seed=0)
+    return EvaluationRecord(index=index, label=index % classes, found=found, seed=0)
 
 
 def evaluation(*epsilons: float, **fields: Any) -> Any:
@@ -255,7 +255,7 @@ def test_an_evaluation_is_judged_at_the_inputs_themselves() -> None:
     )
     broken_by_the_attack = [evaluated(i, i % 10, 3) for i in range(100)]
     assert implausible_evaluation(broken_by_the_attack, asked) == ()
-    failed = Evaluated(index=200, label=0, seed=0, error="it ended its process")
+    failed = EvaluationRecord(index=200, label=0, seed=0, error="it ended its process")
     assert len(implausible_evaluation([failed] * 5 + [evaluated(i, 3, 5) for i in range(100)], asked)) == 2
 
 

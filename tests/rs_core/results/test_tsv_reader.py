@@ -9,7 +9,7 @@ from radii.rs_core.errors import InvalidResults
 from radii.rs_core.records import Certificate, Prediction
 from radii.rs_core.results.text_lines import Limits
 from radii.rs_core.results.tsv import read_tsv, write_tsv
-from radii.rs_core.results.tsv_reader import LONGEST_FIELD, UNBOUNDED, Known, read_results
+from radii.rs_core.results.tsv_reader import LONGEST_FIELD, UNBOUNDED, KnownParameters, read_results
 
 
 def file_of(folder: Path, *lines: str) -> Path:
@@ -41,7 +41,7 @@ def test_predictions_are_read_and_what_their_file_does_not_say_is_unknown(tmp_pa
         assert isinstance(row, Prediction)
         assert (row.counts, row.n, row.seed, row.error) == ((), 0, -1, None)
         assert math.isnan(row.p_value) and math.isnan(row.sigma) and math.isnan(row.alpha)
-    assert read_results(path, known=Known(sigma=0.5, n=100, alpha=0.01))[0].sigma == 0.5
+    assert read_results(path, known=KnownParameters(sigma=0.5, n=100, alpha=0.01))[0].sigma == 0.5
 
 
 def test_a_reader_of_certificates_refuses_predictions(tmp_path: Path) -> None:

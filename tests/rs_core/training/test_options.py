@@ -24,7 +24,7 @@ from radii.rs_core.soft_labels import labels as soft_labels
 from radii.rs_core.specs.jobs import CatRs, Consistency, Macer, Normalization, Selection, SmoothAdv
 from radii.rs_core.training import evaluation, loop, timers
 from radii.rs_core.training.loop import StepRecord, train
-from radii.rs_core.training.model_selection import Kept, better
+from radii.rs_core.training.model_selection import BestEpoch, better
 from radii.rs_core.training.snapshots import Snapshot
 
 
@@ -79,7 +79,7 @@ class TestKeep:
             numbers = {"loss": 0.0, "test_accuracy": None, "certification": None}
             numbers |= {by: value} if by != "acr" else {"certification": None if value is None else {"acr": value}}
             kept = better(kept, by, model, epoch=epoch, **numbers)  # type: ignore[arg-type]
-        assert isinstance(kept, Kept)
+        assert isinstance(kept, BestEpoch)
         assert (kept.epoch, kept.value) == (best, values[best])
 
     def test_kept_weights_do_not_move_with_the_model(self) -> None:

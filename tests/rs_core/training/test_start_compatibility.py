@@ -11,10 +11,10 @@ from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
 from radii.rs_core.checkpoints.composite_info import facts
 from radii.rs_core.errors import Mismatch
 from radii.rs_core.specs.composition import Ensemble, Mixed
-from radii.rs_core.training.compatibility import Known
+from radii.rs_core.training.compatibility import DatasetSummary
 from radii.rs_core.training.start_compatibility import check_start_of
 
-DATA = Known(count=100, shape=(1, 8, 8), num_classes=10, class_names=NAMES)
+DATA = DatasetSummary(count=100, shape=(1, 8, 8), num_classes=10, class_names=NAMES)
 SPEC = trainings.by(trainings.METHODS["adaptive_smoothing"])
 
 
@@ -51,12 +51,12 @@ def test_a_mix_for_these_images_can_be_trained_on(info: CheckpointInfo) -> None:
         (_composed(Mixed(robust_weight=0.5), BOTH, DIGITS), DATA, "got ensemble(2 x digits_cnn)"),
         (
             _composed(Mixed(robust_weight=0.5), TINY, TINY),
-            Known(count=9, shape=(3, 224, 224), num_classes=10),
+            DatasetSummary(count=9, shape=(3, 224, 224), num_classes=10),
             "whose rows name two modules, got torchvision/vit_b_16",
         ),
     ],
 )
-def test_what_cannot_is_said(info: CheckpointInfo, data: Known, sentence: str) -> None:
+def test_what_cannot_is_said(info: CheckpointInfo, data: DatasetSummary, sentence: str) -> None:
     with pytest.raises(Mismatch) as caught:
         check_start_of(SPEC, info, data)
     assert sentence in str(caught.value)

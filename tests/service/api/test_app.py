@@ -158,7 +158,7 @@ def test_readiness_tells_that_uploads_find_no_room(fresh: Database, tmp_path: Pa
 def test_workers_are_there_for_some_sweeps_after_they_were_seen(
     fresh: Database, tmp_path: Path, sweep: float, seen: float
 ) -> None:
-    with serving(fresh, Settings(data=tmp_path, min_free=0, sweep=sweep)) as service:
+    with serving(fresh, Settings(data=tmp_path, min_free=0, housekeeping_seconds=sweep)) as service:
         for ago, there in ((seen - 10.0, True), (seen + 10.0, False)):
             with fresh.write() as session:
                 session.merge(Worker(id="w", host="gpu1", pid=7, info={}, seen=clock() - ago))

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from radii.service.api import shared_answers
-from radii.service.api.shared_answers import Scrapes, Shared
+from radii.service.api.shared_answers import SharedAnswer, SharedMetrics
 
 
 class Counting(Collector):
@@ -34,14 +34,14 @@ def counting() -> Counting:
 
 
 @pytest.fixture
-def made(counting: Counting) -> Scrapes:
+def made(counting: Counting) -> SharedMetrics:
     registry = CollectorRegistry()
     registry.register(counting)
-    return Scrapes(registry)
+    return SharedMetrics(registry)
 
 
 def test_scrapes_at_once_share_one_answer_and_a_client_that_leaves_does_not_end_it(
-    made: Scrapes, counting: Counting
+    made: SharedMetrics, counting: Counting
 ) -> None:
     async def ask() -> list[bytes]:
         waiting = [asyncio.create_task(made.answer()) for _ in range(100)]
@@ -55,7 +55,7 @@ def test_scrapes_at_once_share_one_answer_and_a_client_that_leaves_does_not_end_
     assert len(answers) == 99 and set(answers) == {answers[0]} and b"asked 1.0" in answers[0]
 
 
-def test_a_scrape_after_the_other_is_made_anew(made: Scrapes, counting: Counting) -> None:
+def test_a_scrape_after_the_other_is_made_anew(made: SharedMetrics, counting: Counting) -> None:
     counting.go.set()
 
     async def ask() -> list[bytes]:
@@ -65,7 +65,7 @@ def test_a_scrape_after_the_other_is_made_anew(made: Scrapes, counting: Counting
 
 
 def test_an_answer_that_took_long_is_kept_for_a_while(
-    made: Scrapes, counting: Counting, monkeypatch: pytest.MonkeyPatch
+    made: SharedMetrics, counting: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counting.go.set()
     now = iter([0.0, 1.0, 2.0, 5.0, 11.5, 11.5, 11.6])
@@ -87,7 +87,7 @@ def test_an_answer_that_is_not_kept_is_made_anew_however_long_it_took(monkeypatc
     asked: list[int] = []
 
     async def ask() -> list[int]:
-        shared = Shared(lambda: asked.append(1) or len(asked))
+        shared = SharedAnswer(lambda: asked.append(1) or len(asked))
         at_once = await asyncio.gather(shared.answer(), shared.answer())
         return [*at_once, await shared.answer()]
 

@@ -9,7 +9,7 @@ import pytest
 from tests_support.over_http import Service, certificate
 from tests_support.runs import row
 
-from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.results.photographs import share_interval
 from radii.service.cli.photographs import Shown, shown_by, shown_in, unknown_notes
 from radii.service.console import CommandError
@@ -166,10 +166,10 @@ def test_evaluations_resample_the_declared_photographs(either: Service) -> None:
     job_id = either.client.post("/v1/jobs", json=body).json()["id"]
     counts = (100, *[0] * 9)
     rows = [
-        Evaluated(
+        EvaluationRecord(
             index=index,
             label=0,
-            found=(Found(point=0.0, distance=0.0, prediction=index % 5 % 2, counts=counts),),
+            found=(PointResult(point=0.0, distance=0.0, prediction=index % 5 % 2, counts=counts),),
             seed=0,
             seconds=0.1,
         )

@@ -95,7 +95,7 @@ def test_no_service_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_service_without_workers_ends_jobs_at_their_deadline(tmp_path: Path) -> None:
-    with running(tmp_path / "data", "--workers", "0", RADII_SWEEP="0.2"):
+    with running(tmp_path / "data", "--workers", "0", RADII_HOUSEKEEPING_SECONDS="0.2"):
         database = Database(f"sqlite:///{tmp_path / 'data' / 'radii.db'}")
         tenant_id = things.tenant(database)
         with database.write() as session:

@@ -14,8 +14,8 @@ from tests_support.over_http import Service, serving
 
 from radii.service.api.routes import predictions as route
 from radii.service.jobs import predict_images
-from radii.service.limits.concurrency import Places, Turns
-from radii.worker.housekeeping import clean_once
+from radii.service.limits.concurrency import FairThreads, TenantLimit
+from radii.worker.housekeeping import delete_expired_once
 from radii.worker.settings import Settings
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
@@ -50,7 +50,7 @@ def test_a_request_that_the_queue_has_no_room_for_is_refused_before_its_images_a
 
 
 def test_a_tenant_has_so_many_requests_whose_images_are_read_and_no_more(service: Service) -> None:
-    service.app.state.decoding = Places(0, "requests for predictions whose images are read"), Turns()
+    service.app.state.decoding = TenantLimit(0, "requests for predictions whose images are read"), FairThreads()
     answer = ask(service)
     assert answer.status_code == 429 and answer.headers["Retry-After"] == "1"
     assert "whose images are read" in answer.json()["detail"]
@@ -114,11 +114,11 @@ def test_old_requests_are_deleted_with_their_images(service: Service) -> None:
     job = ask(service).json()["job"]
     end(service, claimed(service))
     settings = service.settings.model_copy(update={"prediction_ttl": 100.0})
-    clean_once(service.database, settings)
+    delete_expired_once(service.database, settings)
     assert service.client.get(f"{URL}/{job}").status_code == 200
     with service.database.write() as session:
         session.execute(update(Job).where(Job.id == job).values(finished=Job.finished - 200))
-    clean_once(service.database, settings)
+    delete_expired_once(service.database, settings)
     assert service.client.get(f"{URL}/{job}").status_code == 404
     with service.database.read() as session:
         assert session.query(Dataset).filter(Dataset.state == "attached").count() == 0

@@ -7,11 +7,11 @@ import anyio
 import pytest
 
 from radii.service.errors import TooManyWait
-from radii.service.limits.concurrency import Places, Turns
+from radii.service.limits.concurrency import FairThreads, TenantLimit
 
 
 def test_a_tenant_has_its_places_and_gives_them_back_however_the_work_ends() -> None:
-    places = Places(2, "comparisons")
+    places = TenantLimit(2, "comparisons")
     refused = pytest.raises(TooManyWait, match="at most 2 comparisons of yours at a time")
     with places.taken("a"), places.taken("a"), places.taken("b"), refused, places.taken("a"):
         raise AssertionError
@@ -22,7 +22,7 @@ def test_a_tenant_has_its_places_and_gives_them_back_however_the_work_ends() -> 
 
 
 def test_turns_are_so_many_at_once_and_one_tenant_cannot_take_all() -> None:
-    turns, lock = Turns(4, 3), Lock()
+    turns, lock = FairThreads(4, 3), Lock()
     now: dict[str, int] = {"greedy": 0, "patient": 0}
     most: list[dict[str, int]] = []
 

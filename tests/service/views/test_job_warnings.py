@@ -8,7 +8,7 @@ import pytest
 from tests_support.over_http import Service, certificate
 from tests_support.over_http import prediction as _prediction
 
-from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.worker.store import evaluations, results, shards
 
 FEW = "n = 9 noise samples cannot certify any input at alpha = 0.001"
@@ -135,9 +135,9 @@ def test_an_evaluation_at_chance_is_named_while_it_is_attacked_results_are_not(s
         asked = {"name": "attack", "epsilons": epsilons, "steps": 2, "m": 1, "n": 100}
         job = service.client.post("/v1/jobs", json=body | {"evaluation": asked}).json()["id"]
 
-        def row(index: int, spec: dict[str, Any]) -> Evaluated:
-            at = [Found(point=e, distance=e, prediction=answer(index), counts=(100, *[0] * 9)) for e in epsilons]
-            return Evaluated(index=index, label=index % 10, found=tuple(at), seed=0)
+        def row(index: int, spec: dict[str, Any]) -> EvaluationRecord:
+            at = [PointResult(point=e, distance=e, prediction=answer(index), counts=(100, *[0] * 9)) for e in epsilons]
+            return EvaluationRecord(index=index, label=index % 10, found=tuple(at), seed=0)
 
         return worked(service, job, row)
 

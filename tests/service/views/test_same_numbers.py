@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from tests_support import over_http
 from tests_support.over_http import Service
 
-from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.results.tsv import rounded_down
 from radii.service.cli.connection import job_text
 from radii.service.schemas import responses
@@ -50,10 +50,14 @@ def _prediction(session: Session, claim: Claim, index: int) -> object:
 
 def _evaluated(session: Session, claim: Claim, index: int) -> object:
     found = tuple(
-        Found(point=point, distance=point, prediction=index % 10 if place + index % 5 < 3 else -1, counts=(10,) * 10)
+        PointResult(
+            point=point, distance=point, prediction=index % 10 if place + index % 5 < 3 else -1, counts=(10,) * 10
+        )
         for place, point in enumerate(claim.spec["evaluation"]["epsilons"])
     )
-    return evaluations.store(session, claim.job_id, [Evaluated(index=index, label=index % 10, seed=0, found=found)])
+    return evaluations.store(
+        session, claim.job_id, [EvaluationRecord(index=index, label=index % 10, seed=0, found=found)]
+    )
 
 
 STORE: dict[str, Store] = {"certify": _certificate, "predict": _prediction, "evaluate": _evaluated}

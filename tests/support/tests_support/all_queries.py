@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from radii.rs_core.data import dataset_file
 from radii.rs_core.data.dataset import Dataset as Data
-from radii.rs_core.evaluate.records import Evaluated
+from radii.rs_core.evaluate.records import EvaluationRecord
 from radii.service.jobs import predict_images
 from radii.worker import audits, commit, housekeeping, soft_label_files, task_message
 from radii.worker.loop import Slot, end
@@ -200,16 +200,16 @@ def _commit_everything(service: Service, claims: list[Claim]) -> None:
     done = {"type": "done"}
     endings = [
         commit.GOES_ON,
-        commit.Ending(release=True),
-        commit.Ending(done=done | {"more": True}),
-        commit.Ending(failed={"detail": "x"}, retry=True),
-        commit.Ending(failed={"detail": "x"}),
-        commit.Ending(smaller=8),
-        commit.Ending(alone=True),
-        commit.Ending(no_room={"detail": "full"}),
+        commit.ShardEnding(release=True),
+        commit.ShardEnding(done=done | {"more": True}),
+        commit.ShardEnding(failed={"detail": "x"}, retry=True),
+        commit.ShardEnding(failed={"detail": "x"}),
+        commit.ShardEnding(smaller=8),
+        commit.ShardEnding(alone=True),
+        commit.ShardEnding(no_room={"detail": "full"}),
     ]
     for claim, ending in zip(claims, endings, strict=True):
-        pending = commit.Pending(turn=1, at={0: 0})
+        pending = commit.PendingResults(turn=1, at={0: 0})
         _in_transaction(
             service, lambda s, c=claim, p=pending, e=ending: commit.write(s, service.settings, c, p, 1.0, e)
         )  # type: ignore[misc]
@@ -224,7 +224,7 @@ def _in_turns(service: Service, crowd: Crowd) -> None:
     claim = replace(claim_of(service, job_id), urgent=True)
     for n in (1000, 2000):
         found = [over_http.certificate(index, claim.spec, n) for index in range(2)]
-        pending = commit.Pending(certificates=found)
+        pending = commit.PendingResults(certificates=found)
         _in_transaction(service, lambda s, p=pending: commit.write(s, service.settings, claim, p, 1.0))  # type: ignore[misc]
     assert task_message.task(service.database, service.settings, claim, beat=lambda: None)["done"] == []
     assert service.client.get(f"/v1/jobs/{job_id}/report").status_code == 200
@@ -245,7 +245,7 @@ def _one_of(service: Service, crowd: Crowd, kind: str) -> None:
         shards.agree(session, claim, {"batch_size": 10, "compiled": False})
         urgent_jobs.waits(session, claim, 0, "cpu")
         urgent_jobs.calls(session, claim, 0, "cpu")
-    pending = commit.Pending(forced=64, at={3: 1})
+    pending = commit.PendingResults(forced=64, at={3: 1})
     if kind == "certify":
         pending.certificates = [over_http.certificate(i, claim.spec | {"n": 100, "n0": 10}) for i in range(2)]
         pending.progress = {2: {"index": 2, "votes": {"0": {"drawn": 5, "counts": [5]}}, "seconds": 1.0}}
@@ -254,7 +254,7 @@ def _one_of(service: Service, crowd: Crowd, kind: str) -> None:
             replace(over_http.prediction(i, {"alpha": 0.001} | claim.spec), batch_size=8) for i in (0, 1)
         ]
     elif kind == "evaluate":
-        pending.evaluated = [Evaluated(index=0, label=1, seed=0, error="x")]
+        pending.evaluated = [EvaluationRecord(index=0, label=1, seed=0, error="x")]
     elif kind == "train":
         pending.epochs, pending.work_done = [_epoch()], 10
         pending.snapshots = [{"sealed": _sealed(settings.blobs, b"snapshot"), "place": {"epoch": 1}}]
@@ -269,7 +269,7 @@ def _one_of(service: Service, crowd: Crowd, kind: str) -> None:
             audits.evidence(session, session.get_one(Job, claim.job_id))
     _in_transaction(service, lambda session: commit.write(session, settings, claim, pending, 1.0))
     if kind in ("certify", "predict", "evaluate"):
-        claim_died = commit.Pending(at={4: 1}, death="was killed", killed=True)
+        claim_died = commit.PendingResults(at={4: 1}, death="was killed", killed=True)
         _in_transaction(service, lambda session: commit.write(session, settings, claim, claim_died, 1.0))
         again = claim_of(service, claim.job_id)
         _in_transaction(
@@ -280,8 +280,10 @@ def _one_of(service: Service, crowd: Crowd, kind: str) -> None:
             ),
         )
         claim = again
-    ending = commit.Ending(done={"type": "done", **done})
-    _in_transaction(service, lambda session: commit.write(session, settings, claim, commit.Pending(), 1.0, ending))
+    ending = commit.ShardEnding(done={"type": "done", **done})
+    _in_transaction(
+        service, lambda session: commit.write(session, settings, claim, commit.PendingResults(), 1.0, ending)
+    )
     with database.read() as session:
         shards.awakened(session, claim.job_id)
         evaluations.done_among(session, claim.job_id, [0, 1])
@@ -357,7 +359,7 @@ def _housekeeping(service: Service) -> None:
         session.execute(update(Job).where(Job.id.in_(late)).values(deadline=1.0))
         needed = session.scalar(select(Job.needs_id).where(Job.state == "queued", Job.needs_id.is_not(None)).limit(1))
         jobs.cancel(session, str(needed))
-    housekeeping.sweep_once(database, settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"}))
+    housekeeping.recover_once(database, settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"}))
     with database.write() as session:
         resources.expire_uploads(session, 1000.0)
         multipart_uploads.expire(session, 1000.0)
@@ -366,7 +368,7 @@ def _housekeeping(service: Service) -> None:
         urgent_jobs.forget(session, -1.0)
         queue_stats.services(session)
         resources.collect(session, settings.blobs)
-    housekeeping.clean_once(database, settings.model_copy(update={"prediction_ttl": 1e9}))
+    housekeeping.delete_expired_once(database, settings.model_copy(update={"prediction_ttl": 1e9}))
     orphan = blob_files.path_of(settings.blobs, "f" * 64)
     orphan.parent.mkdir(parents=True, exist_ok=True)
     orphan.write_bytes(b"")

@@ -9,7 +9,7 @@ from scipy.special import ndtr
 from torch import Tensor, nn
 
 from radii.rs_core.certify.sampler import Sampler
-from radii.rs_core.evaluate.common import Subject
+from radii.rs_core.evaluate.common import EvaluationTarget
 
 SIDE, SHARPNESS = 8, 4.0
 
@@ -35,11 +35,11 @@ def grey() -> Tensor:
 
 def subject(
     margin: float, sigma: float, *, batch_size: int = 100, seed: int = 0, model: nn.Module | None = None
-) -> Subject:
+) -> EvaluationTarget:
     """The classifier, or a ``model`` in its place, ready to be evaluated."""
     model = (model or HalfSpaces(margin)).eval()
     sampler = Sampler(model, sigma, 2, seed=seed, batch_size=batch_size)
-    return Subject(model=model, sampler=sampler, seed=seed, device=torch.device("cpu"), batch_size=batch_size)
+    return EvaluationTarget(model=model, sampler=sampler, seed=seed, device=torch.device("cpu"), batch_size=batch_size)
 
 
 def probability(margin: float, moved: float, sigma: float) -> float:

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from radii.rs_core.certify.certificates import decide
 from radii.rs_core.records import ABSTAIN, Certificate, Prediction
 from radii.service.api.app import create_app
-from radii.service.api.shared_answers import Scrapes
+from radii.service.api.shared_answers import SharedMetrics
 from radii.service.client.client import Client
 from radii.worker.settings import Settings
 from radii.worker.store import jobs, resources, results, shards, tenants
@@ -144,7 +144,7 @@ class Service:
 
 def always_measured(app: FastAPI) -> FastAPI:
     """The application; its metrics are always those of now, however long they take to make on a busy machine."""
-    app.state.scrapes = Scrapes(app.state.registry, kept=0.0)
+    app.state.scrapes = SharedMetrics(app.state.registry, kept=0.0)
     return app
 
 

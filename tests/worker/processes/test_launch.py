@@ -107,14 +107,19 @@ def test_the_child_of_a_worker_imports_nothing_from_there(
 
 
 def test_local_workers_import_nothing_from_there(hostile: Path, tmp_path: Path) -> None:
-    settings = _migrated(Settings(data=tmp_path / "data", poll=0.05, sweep=0.5, threads=1, device="cpu"))
+    settings = _migrated(Settings(data=tmp_path / "data", poll=0.05, housekeeping_seconds=0.5, threads=1, device="cpu"))
     with Workers(settings):
         processes.until(lambda: _count(settings) == 1, 60, "a worker")
 
 
 def test_a_worker_that_celery_runs_imports_nothing_from_there(hostile: Path, tmp_path: Path, redis_url: str) -> None:
     settings = Settings(
-        data=tmp_path / "data", broker_url=redis_url, queue=f"hostile-{os.getpid()}", device="cpu", sweep=0.5, threads=1
+        data=tmp_path / "data",
+        broker_url=redis_url,
+        queue=f"hostile-{os.getpid()}",
+        device="cpu",
+        housekeeping_seconds=0.5,
+        threads=1,
     )
     _migrated(settings)
     command = launch.command("radii.worker.celery_worker", starts_python=True)

@@ -194,8 +194,8 @@ def test_a_sweep_does_not_wait_for_a_worker_that_is_frozen_inside_a_transaction(
         held = frozen.query(Shard).with_for_update().first()
         assert held is not None
         with database.write() as session:
-            assert [job_id for job_id, _ in shards.sweep(session)] != [held.job_id]
+            assert [job_id for job_id, _ in shards.expire_leases(session)] != [held.job_id]
             assert session.query(Shard).filter_by(state="ready").count() == 1
     with database.write() as session:
-        assert shards.sweep(session) == [(held.job_id, held.number)]
+        assert shards.expire_leases(session) == [(held.job_id, held.number)]
     database.close()

@@ -3,7 +3,7 @@
 import pytest
 from tests_support import things
 
-from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.records import ABSTAIN
 from radii.worker.store import evaluations, jobs, results
 from radii.worker.store.database import Database
@@ -21,12 +21,12 @@ SPEC = {
 PASSES = 2 * 10 + 5 * 2
 
 
-def row(index: int, *predictions: int) -> Evaluated:
+def row(index: int, *predictions: int) -> EvaluationRecord:
     found = tuple(
-        Found(point=point, distance=point, prediction=answer, counts=(1, 9))
+        PointResult(point=point, distance=point, prediction=answer, counts=(1, 9))
         for point, answer in zip((0.0, 0.5), predictions, strict=True)
     )
-    return Evaluated(index=index, label=1, found=found, seed=3, seconds=0.5)
+    return EvaluationRecord(index=index, label=1, found=found, seed=3, seconds=0.5)
 
 
 @pytest.fixture

@@ -79,14 +79,14 @@ def test_nothing_is_claimed_while_the_needed_job_is_in_work(database: Database) 
 def test_bells_ring_only_for_shards_that_can_be_claimed_and_at_once_when_they_can(database: Database) -> None:
     training, votes, _ = _chain(database)
     with database.write() as session:
-        assert shards.unrung(session, 10.0, most=64) == 2, "those of the first job of the chain"
+        assert shards.without_wakeup(session, 10.0, most=64) == 2, "those of the first job of the chain"
     with database.write() as session:
         assert shards.awakened(session, votes) == 0
     for job_id in _job(database, votes).needs_id or "", votes:
         _finish(database, job_id)
     with database.write() as session:
         assert shards.awakened(session, votes) == 2
-        assert shards.unrung(session, 10.0, most=64) == 2
+        assert shards.without_wakeup(session, 10.0, most=64) == 2
         session.execute(update(Job).where(Job.id == training).values(state="running"))
         assert shards.awakened(session, votes) == 0
 

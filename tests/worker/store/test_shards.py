@@ -93,7 +93,7 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(database: Database) -> N
     _submit(database, count=1)
     stale = _taken(database, lease=-1.0)
     with database.write() as session:
-        assert len(shards.sweep(session)) == 1
+        assert len(shards.expire_leases(session)) == 1
     fresh = _taken(database)
     assert fresh.fence == stale.fence + 1
     for act in (
@@ -117,7 +117,7 @@ def test_a_lease_that_is_renewed_is_not_swept(database: Database) -> None:
     claim = _taken(database, lease=-1.0)
     with database.write() as session:
         assert shards.renew(session, claim, 60.0) == "go on"
-        assert shards.sweep(session) == []
+        assert shards.expire_leases(session) == []
 
 
 def test_a_released_shard_is_taken_up_by_the_next_worker_and_counts_no_loss(database: Database) -> None:
@@ -159,7 +159,7 @@ def test_leases_that_ran_out_fail_no_job_however_many(database: Database) -> Non
     for _ in range(3 * shards.MAX_LOST):
         _taken(database, lease=-1.0)
         with database.write() as session:
-            assert len(shards.sweep(session)) == 1
+            assert len(shards.expire_leases(session)) == 1
     assert _state(database, job_id) == jobs.RUNNING
 
 
@@ -296,10 +296,10 @@ def test_bells_are_rung_once_an_interval_for_shards_that_are_ready(database: Dat
     job_id = _submit(database)
     _taken(database)
     with database.write() as session:
-        assert shards.unrung(session, 10.0, most=64) == 2
-        assert shards.unrung(session, 10.0, most=64) == 0
+        assert shards.without_wakeup(session, 10.0, most=64) == 2
+        assert shards.without_wakeup(session, 10.0, most=64) == 0
         session.execute(update(Shard).where(Shard.job_id == job_id).values(rung=0.0))
-        assert [shards.unrung(session, 10.0, most=1) for _ in range(3)] == [1, 1, 0], (
+        assert [shards.without_wakeup(session, 10.0, most=1) for _ in range(3)] == [1, 1, 0], (
             "no more at once than can be heard"
         )
 
@@ -310,7 +310,7 @@ def test_a_swept_shard_of_a_cancelled_job_ends_the_job(database: Database, tmp_p
     with database.write() as session:
         jobs.cancel(session, job_id)
     with database.write() as session:
-        shards.sweep(session)
+        shards.expire_leases(session)
     assert _state(database, job_id) == jobs.CANCELLED
 
 

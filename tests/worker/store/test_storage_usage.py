@@ -183,7 +183,7 @@ def test_usage_is_added_up_anew_where_the_quota_is_nearly_used_up(database: Data
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Continues the test as process 0, 1, ...; each has its own cache of totals."""
-    caches = [storage_usage.Recent() for _ in range(3)]
+    caches = [storage_usage.RecentUsage() for _ in range(3)]
     return lambda number: monkeypatch.setattr(storage_usage, "RECENT", caches[number])
 
 
@@ -331,7 +331,7 @@ def test_the_number_of_things_is_each_tenants_own(database: Database, tenant_id:
 def test_what_was_added_up_is_forgotten_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1_000.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    recent, settings = storage_usage.Recent(), Settings(tenant_bytes=1_000)
+    recent, settings = storage_usage.RecentUsage(), Settings(tenant_bytes=1_000)
     assert not recent.surely_fits("t", settings, 1, 0), "nothing is known yet"
     recent.note("t", 100)
     clock[0] += recent.LASTS

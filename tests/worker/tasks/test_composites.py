@@ -77,7 +77,7 @@ def test_a_composite_of_a_composite_is_certified_and_audited(
 
 @pytest.mark.slow
 def test_a_composition_that_was_killed_is_made_by_the_next_worker(files: list[Path], tmp_path: Path) -> None:
-    short = {"RADII_LEASE": "3", "RADII_SWEEP": "0.5"}
+    short = {"RADII_LEASE": "3", "RADII_HOUSEKEEPING_SECONDS": "0.5"}
     with killed(tmp_path / "data", **short) as (url, _), Client(url) as client:
         pair = [client.add_checkpoint(path.stem, path) for path in files[:2]]
         waiting = client.compose("both", "ensemble", pair, wait=False)

@@ -9,7 +9,7 @@ from tests_support.slots import START, SlotMaker, job_of, work
 
 from radii.rs_core.checkpoints import checkpoint
 from radii.rs_core.data.builtin import digits
-from radii.rs_core.evaluate.records import Evaluated
+from radii.rs_core.evaluate.records import EvaluationRecord
 from radii.rs_core.evaluate.runner import evaluated
 from radii.rs_core.evaluate.targets import subject_of
 from radii.rs_core.specs.jobs import EvaluateSpec, parse_spec
@@ -19,7 +19,7 @@ from radii.worker.store import evaluations, jobs
 from radii.worker.store.database import Database
 
 ATTACK = {"name": "attack", "epsilons": [0.0, 0.25, 0.5], "steps": 8, "m": 4, "n": 300}
-SHORT = {"RADII_LEASE": "3", "RADII_SWEEP": "0.5", "RADII_THREADS": "1"}
+SHORT = {"RADII_LEASE": "3", "RADII_HOUSEKEEPING_SECONDS": "0.5", "RADII_THREADS": "1"}
 COUNT = 60
 
 
@@ -45,10 +45,10 @@ def unbroken() -> list[tuple[int, list[tuple[int, ...]]]]:
     data = digits()
     given = ((at, data.image(at), int(data.labels[at])) for at in range(START, START + COUNT))
     found = evaluated(subject_of(things.model(), spec, 10, batch_size=100), given, spec.evaluation)
-    return votes([row for row in found if isinstance(row, Evaluated)])
+    return votes([row for row in found if isinstance(row, EvaluationRecord)])
 
 
-def votes(rows: list[Evaluated]) -> list[tuple[int, list[tuple[int, ...]]]]:
+def votes(rows: list[EvaluationRecord]) -> list[tuple[int, list[tuple[int, ...]]]]:
     return [(row.index, [at.counts for at in row.found]) for row in rows]
 
 

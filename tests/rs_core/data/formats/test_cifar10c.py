@@ -16,7 +16,7 @@ from radii.rs_core.data.formats.cifar import CIFAR10, CIFAR100
 from radii.rs_core.data.formats.npy import place_of
 from radii.rs_core.data.inspect import detect, inspect
 from radii.rs_core.data.load import load, read
-from radii.rs_core.data.memmap import Joined
+from radii.rs_core.data.memmap import ConcatenatedFiles
 from radii.rs_core.errors import InvalidDataset
 
 RNG = np.random.default_rng(0)
@@ -59,7 +59,7 @@ def test_images_come_in_the_papers_order_with_their_severities(files: list[Path]
 
 def test_pixels_are_those_of_the_files_channels_first(files: list[Path]) -> None:
     found = read(files)
-    assert isinstance(found.images, Joined)
+    assert isinstance(found.images, ConcatenatedFiles)
     chosen = np.array([21, 3, 12, -1])
     wanted = np.stack([NOISE[8], NOISE[3], FOG[2], NOISE[0]]).transpose(0, 3, 1, 2)
     assert np.array_equal(memmap.take(found.images, chosen), wanted)
@@ -77,7 +77,7 @@ def test_images_larger_than_memory_are_not_read_before_they_are_asked_for(tmp_pa
         )
         file.truncate(file.tell() + count * 3072)
     place = place_of(tmp_path / "fog.npy")
-    joined = Joined((place, place))
+    joined = ConcatenatedFiles((place, place))
     assert joined.shape == (2 * count, 3, 32, 32)
     assert memmap.take(joined, np.array([0, count + 5])).sum() == 0
 

@@ -9,7 +9,7 @@ import pytest
 from tests_support.cli import printed, refused
 from tests_support.over_http import Service
 
-from radii.rs_core.evaluate.records import Evaluated, Found
+from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.worker.store import evaluations, jobs
 
 ATTACK = {"name": "attack", "epsilons": [0.0, 0.25], "steps": 4, "m": 2, "n": 100}
@@ -31,18 +31,18 @@ def submitted(service: Service, body: dict[str, Any]) -> str:
     return str(answer.json()["id"])
 
 
-def row(index: int, *, moved: float = 0.25, wrong: bool = False) -> Evaluated:
+def row(index: int, *, moved: float = 0.25, wrong: bool = False) -> EvaluationRecord:
     label = index % 10
     clean, attacked = label, (label + 1) % 10 if wrong else label
     counts = tuple(90 if at == label else 10 if at == (label + 1) % 10 else 0 for at in range(10))
     found = (
-        Found(point=0.0, distance=0.0, prediction=clean, counts=counts),
-        Found(point=0.25, distance=moved, prediction=attacked, counts=counts),
+        PointResult(point=0.0, distance=0.0, prediction=clean, counts=counts),
+        PointResult(point=0.25, distance=moved, prediction=attacked, counts=counts),
     )
-    return Evaluated(index=index, label=label, found=found, seed=0, seconds=0.1)
+    return EvaluationRecord(index=index, label=label, found=found, seed=0, seconds=0.1)
 
 
-def found(service: Service, job_id: str, rows: list[Evaluated]) -> None:
+def found(service: Service, job_id: str, rows: list[EvaluationRecord]) -> None:
     """As a worker would store them."""
     with service.database.write() as session:
         evaluations.store(session, job_id, rows)
@@ -58,7 +58,7 @@ def test_the_document_says_of_which_norm_points_and_distances_are_and_what_certi
     service: Service,
 ) -> None:
     schemas = service.client.get("/openapi.json").json()["components"]["schemas"]
-    told = [schemas["Found"]["properties"][name] for name in ("point", "distance")]
+    told = [schemas["PointResult"]["properties"][name] for name in ("point", "distance")]
     told.append(schemas["PointCount"]["properties"]["point"])
     assert all("of AutoAttack in those of its norm (linf by default)" in each["description"] for each in told)
     certificates = schemas["Attack"]["properties"]["certificates"]["description"]

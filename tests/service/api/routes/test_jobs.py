@@ -249,7 +249,7 @@ def test_bells_ring_after_the_commit(service: Service, monkeypatch: pytest.Monke
             assert session.query(Job).filter_by(kind="certify").count() == 1
         seen.append(count)
 
-    monkeypatch.setattr("radii.worker.queue.broker.ring", ring)
+    monkeypatch.setattr("radii.worker.queue.broker.wake_workers", ring)
     job_id = service.client.post("/v1/jobs", json=body).json()["id"]
     with service.database.read() as session:
         assert seen == [session.query(Shard).filter_by(job_id=job_id).count()]

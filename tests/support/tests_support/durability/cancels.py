@@ -20,7 +20,7 @@ from tests_support.durability.waiting import until
 from tests_support.durability.workers_lost import KINDS, certification
 
 SHIPPED: dict[str, Any] = {
-    name: Settings.model_fields[name].default for name in ("commit", "lease", "sweep", "cancel_grace")
+    name: Settings.model_fields[name].default for name in ("commit", "lease", "housekeeping_seconds", "cancel_grace")
 }
 """A cancel is heard with a commit; its bounds are in seconds, and so are the intervals: those that radii comes with."""
 GRACE: float = SHIPPED["cancel_grace"]

@@ -40,7 +40,7 @@ def redis_away(*, times: int, long: float = 0.0, without: str = "") -> Figures:
     with house("postgresql", shard_seconds=0.5) as here:
         _undisturbed(here, 1 + times // 4, total, without)
         if not without:
-            here.change(sweep=SWEEP, look=LOOK)
+            here.change(housekeeping_seconds=SWEEP, broker_poll_seconds=LOOK)
             _disturbed(here, times, total)
             if long:
                 _long_away(here, long, total)
@@ -51,7 +51,7 @@ def redis_away(*, times: int, long: float = 0.0, without: str = "") -> Figures:
 
 def _undisturbed(here: House, times: int, total: Figures, without: str) -> None:
     """With nobody who sweeps or looks for two minutes, only the bell of the submission can be heard."""
-    here.change(sweep=NEVER, look=NEVER)
+    here.change(housekeeping_seconds=NEVER, broker_poll_seconds=NEVER)
     with here.api(PROOF_WITHOUT=without) as address:
         first = _submitted(address, here.light_body(8), total)
         _two_workers(here)  # whose sweep at the start finds the first job

@@ -61,9 +61,9 @@ def without(guard: str) -> None:
     elif guard == "conflict":
         _replace(result_rows, "insert", _inserted_again)
     elif guard == "sweep":
-        _replace(shards, "sweep", lambda session: [])
+        _replace(shards, "expire_leases", lambda session: [])
     elif guard == "bell":
-        _replace(broker, "ring", lambda settings, count=1: None)
+        _replace(broker, "wake_workers", lambda settings, count=1: None)
 
 
 def _replace(module: Any, name: str, by: Any) -> None:
@@ -146,9 +146,9 @@ def _freeze_inside(flag: Path) -> None:
 
 def _tell_of_samples(file: Path) -> None:
     """Adds to the file, a number a line, what each message of a child tells beyond the one before it."""
-    add, claims = commit.Pending.add, [(dict[int, int](), dict[int, int]())]
+    add, claims = commit.PendingResults.add, [(dict[int, int](), dict[int, int]())]
 
-    def told(pending: commit.Pending, message: dict[str, Any]) -> None:
+    def told(pending: commit.PendingResults, message: dict[str, Any]) -> None:
         if pending.at is not claims[-1][0]:  # which all that is pending for one claim has in common
             claims.append((pending.at, dict(pending.resumed)))
         seen = claims[-1][1]
@@ -157,7 +157,7 @@ def _tell_of_samples(file: Path) -> None:
             seen[message["index"]] = drawn
         add(pending, message)
 
-    commit.Pending.add = told
+    commit.PendingResults.add = told
 
 
 def _drawn(message: dict[str, Any]) -> int | None:

@@ -27,7 +27,9 @@ def settings(tmp_path: Path, database: Database, database_url: str) -> Settings:
     if database_url.startswith("postgres") and shutil.which("pg_dump") is None:
         pytest.skip("pg_dump is not on this machine's path")
     (tmp_path / "here").mkdir()
-    return Settings(data=tmp_path / "here", database_url=database_url, poll=0.05, commit=0.1, sweep=0.5, threads=1)
+    return Settings(
+        data=tmp_path / "here", database_url=database_url, poll=0.05, commit=0.1, housekeeping_seconds=0.5, threads=1
+    )
 
 
 @pytest.fixture
