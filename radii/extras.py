@@ -10,7 +10,6 @@ _PACKAGES = {
         "jinja2",
         "prometheus_client",
         "psycopg",
-        "pydantic_settings",
         "redis",
         "sqlalchemy",
         "uvicorn",

@@ -12,7 +12,6 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
-from sqlalchemy import URL
 
 from radii.worker.processes import memory_limit
 
@@ -64,6 +63,8 @@ class SecretFiles(EnvSettingsSource):
 
 def sqlite_url(path: Path) -> str:
     """The SQLAlchemy URL of an SQLite file, whatever characters its path has."""
+    from sqlalchemy import URL
+
     return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
