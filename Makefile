@@ -10,7 +10,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 EXTRA_INDEX := $(if $(CPU),--extra-index-url $(TORCH_CPU_INDEX))
 INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python $(if $(CPU),--index-strategy unsafe-best-match),\
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check) $(EXTRA_INDEX)
-DOWNLOAD := $(if $(CPU),0.7 GB,3.4 GB)
+DOWNLOAD := $(if $(CPU),less than 1 GB,3.4 GB)
 TEST_PROCESSES ?= 3
 
 .PHONY: help demo up test slow hostile lint format arch durability bench migrate requirements clean
@@ -64,7 +64,7 @@ clean: ## remove what the other targets made, the virtual environment included
 
 .venv/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "radii needs Python 3.11 or newer; set PYTHON to one" >&2; exit 1; }
-	@echo "Building .venv with $(PYTHON): downloads about $(DOWNLOAD) where they are not cached, and takes one to five minutes."
+	@echo "Building .venv with $(PYTHON): downloads $(DOWNLOAD) where they are not cached, and takes one to five minutes."
 	@$(if $(CPU),,echo "Most of it is CUDA. On a machine without a GPU, CPU=1 leaves it out: make $(or $(MAKECMDGOALS),demo) CPU=1")
 	@$(if $(UV),$(UV) venv --quiet --seed --allow-existing --python "$$(command -v $(PYTHON))" .venv,$(PYTHON) -m venv .venv)
 	@$(INSTALL) -c constraints.txt -e '.[all,dev]'
