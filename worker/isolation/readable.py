@@ -29,7 +29,8 @@ def interpreter() -> set[Path]:
     whole = set(found)
     for entry in map(Path, sys.path):
         found |= {entry} if entry.name in PACKAGES or _is_below(entry, whole) else set(modules(entry))
-    return found | set(_imported(found))
+    found |= set(_imported(found))
+    return found | set(_linked(found - whole))
 
 
 def modules(folder: Path) -> Iterator[Path]:
@@ -49,6 +50,15 @@ def _imported(found: Iterable[Path]) -> Iterator[Path]:
         if "." not in name:
             folders = [Path(path) for path in getattr(module, "__path__", ())]
             yield from (path for path in folders if path.is_absolute() and not _is_below(path, found))
+
+
+def _linked(folders: Iterable[Path]) -> Iterator[Path]:
+    """Where the links in packages lead: the packages of a checkout are links to folders next to ``radii``."""
+    for folder in folders:
+        if not os.path.isfile(folder / "__init__.py"):
+            continue
+        with contextlib.suppress(OSError):
+            yield from (path.resolve() for path in folder.iterdir() if path.is_symlink() and path.is_dir())
 
 
 def _is_below(path: Path, folders: Iterable[Path]) -> bool:
