@@ -26,11 +26,23 @@ if TYPE_CHECKING:
     from radii.library import load_dataset as load_dataset
     from radii.library import train as train
     from radii.rs_core.certify.smoothed_classifier import SmoothedClassifier as SmoothedClassifier
+    from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo as CheckpointInfo
     from radii.rs_core.comparisons.compare import compare as compare
     from radii.rs_core.comparisons.runs import run_of_certificates as run_of_certificates
     from radii.rs_core.comparisons.text import format_comparison as format_comparison
     from radii.rs_core.data.dataset import Dataset as Dataset
+    from radii.rs_core.errors import BrokenArchitecture as BrokenArchitecture
+    from radii.rs_core.errors import InvalidCheckpoint as InvalidCheckpoint
+    from radii.rs_core.errors import InvalidDataset as InvalidDataset
+    from radii.rs_core.errors import InvalidImages as InvalidImages
+    from radii.rs_core.errors import InvalidResults as InvalidResults
+    from radii.rs_core.errors import InvalidSpec as InvalidSpec
+    from radii.rs_core.errors import Mismatch as Mismatch
+    from radii.rs_core.errors import NetworkFailed as NetworkFailed
+    from radii.rs_core.errors import NotFinite as NotFinite
     from radii.rs_core.errors import RadiiError as RadiiError
+    from radii.rs_core.errors import TrainingDiverged as TrainingDiverged
+    from radii.rs_core.errors import UnknownArchitecture as UnknownArchitecture
     from radii.rs_core.records import ABSTAIN as ABSTAIN
     from radii.rs_core.records import Certificate as Certificate
     from radii.rs_core.records import Prediction as Prediction
@@ -59,8 +71,22 @@ _HOMES = {
     "radii.rs_core.comparisons.compare": ("compare",),
     "radii.rs_core.comparisons.runs": ("run_of_certificates",),
     "radii.rs_core.comparisons.text": ("format_comparison",),
+    "radii.rs_core.checkpoints.checkpoint_info": ("CheckpointInfo",),
     "radii.rs_core.data.dataset": ("Dataset",),
-    "radii.rs_core.errors": ("RadiiError",),
+    "radii.rs_core.errors": (
+        "BrokenArchitecture",
+        "InvalidCheckpoint",
+        "InvalidDataset",
+        "InvalidImages",
+        "InvalidResults",
+        "InvalidSpec",
+        "Mismatch",
+        "NetworkFailed",
+        "NotFinite",
+        "RadiiError",
+        "TrainingDiverged",
+        "UnknownArchitecture",
+    ),
     "radii.rs_core.reports.certification": ("Report", "summarize"),
     "radii.rs_core.reports.certification_text": ("format_table",),
     "radii.rs_core.records": ("ABSTAIN", "Certificate", "Prediction"),
@@ -79,9 +105,12 @@ __all__ = [*sorted(_MODULE_OF), "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("radii")
+        try:
+            return version("radii")
+        except PackageNotFoundError:  # a tree that is only on the path
+            return "unknown"
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'radii' has no attribute {name!r}")
     try:
@@ -92,7 +121,7 @@ def __getattr__(name: str) -> Any:
         extra = extra_of(error.name)
         if extra is None:
             raise
-        if name in _HOMES["radii.library"]:
+        if name in (*_HOMES["radii.library"], "Dataset", "SmoothedClassifier"):
             extra = "torch"
         message = f"radii.{name} needs the package {error.name}, which is not installed: {how_to_install(extra)}"
         raise ImportError(message, name=error.name) from error

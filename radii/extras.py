@@ -14,7 +14,7 @@ _PACKAGES = {
         "sqlalchemy",
         "uvicorn",
     ),
-    "corruptions": ("cv2", "imagecorruptions_imaug", "numba", "skimage"),
+    "corruptions": ("cv2", "imagecorruptions", "numba", "skimage"),
 }
 
 

@@ -1,5 +1,6 @@
 """Certification and training in one call, on a model and data in memory or in files."""
 
+import operator
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
 from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.data.load import load
 from radii.rs_core.errors import InvalidSpec, Mismatch, NetworkFailed
-from radii.rs_core.exception_text import cause_of
+from radii.rs_core.exception_text import cause_of, first_line
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.records import Certificate
 from radii.rs_core.specs.jobs import DEFAULT_BATCH, parse_spec
@@ -48,8 +49,8 @@ def load_dataset(reference: str | Path | Sequence[str | Path]) -> Dataset:
 def load_checkpoint(path: str | Path) -> tuple[BaseClassifier, CheckpointInfo]:
     """Reads a checkpoint in radii's format, as ``radii train`` and the service write it.
 
-    Convert files of other formats with the command ``radii certify --architecture NAME`` or by uploading them to a service; both
-    open them in an isolated process.
+    For files of other formats, use the command ``radii certify --architecture NAME`` or upload them to a service: both open them in an
+    isolated process.
 
     Args:
         path: a ``.safetensors`` file.
@@ -65,7 +66,7 @@ def load_checkpoint(path: str | Path) -> tuple[BaseClassifier, CheckpointInfo]:
 
 def certify(
     model: nn.Module | str | Path,
-    dataset: Dataset | str | Path,
+    dataset: Dataset | str | Path | Sequence[str | Path],
     sigma: float | None = None,
     *,
     inputs: Iterable[int] | None = None,
@@ -84,14 +85,15 @@ def certify(
             layer. Or the path of a checkpoint in radii's format.
         dataset: a dataset, or what :func:`load_dataset` takes.
         sigma: noise level, in [0, 1]-pixel units. By default that of the checkpoint's training.
-        inputs: indices of the images; all by default. The index names an image's noise, so a part gives the certificates that the
-            whole gives.
+        inputs: indices of the images; all by default. The index names an image's noise, so a subset gets the same certificates as
+            the whole dataset.
         n0: noise samples for the selection of the class.
         n: noise samples for the estimation of its probability.
         alpha: failure probability of each certificate.
         seed: names the noise streams.
         batch_size: noise samples per forward pass, at most.
-        device: where the model runs; where it is now by default. The model is moved there and stays there.
+        device: where the model runs: a torch device, or "auto" for a GPU if there is one. By default, where it is now. The model is
+            moved there and stays there.
         progress: whether a progress bar is shown on a terminal or in a notebook.
 
     Returns:
@@ -104,17 +106,23 @@ def certify(
         Mismatch: the model has fewer logits than the dataset has classes.
         NetworkFailed: the model cannot be run on such images.
     """
-    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    if not isinstance(model, nn.Module):
+    data = _dataset(dataset)
+    if isinstance(model, str | Path):
         model, info = load_checkpoint(model)
         sigma = info.sigma if sigma is None else sigma
+    elif not isinstance(model, nn.Module):
+        got = f"a {type(model).__name__}; wrap a function in a module whose forward calls it"
+        raise InvalidSpec(expected="a torch.nn.Module or the path of a checkpoint", got=got, where="model")
     if sigma is None:
         raise InvalidSpec(
-            expected="a noise level sigma above 0", got="none, and no checkpoint that tells it", where="sigma"
+            expected="a noise level sigma above 0", got="none, and the checkpoint has none", where="sigma"
         )
     if device is not None:
-        model = model.to(device)
-    chosen = list(range(len(data))) if inputs is None else [int(index) for index in inputs]
+        model = model.to(_device(device))
+    chosen = list(range(len(data))) if inputs is None else [_index(each) for each in inputs]
+    if not chosen or len(set(chosen)) < len(chosen):
+        got = "none" if not chosen else "one of them twice"
+        raise InvalidSpec(expected="one or more indices, each once", got=got, where="inputs")
     if wrong := [index for index in chosen if not 0 <= index < len(data)]:
         raise InvalidSpec(expected=f"indices from 0 to {len(data) - 1:,}", got=f"{wrong[0]:,}", where="inputs")
     smoothed = SmoothedClassifier(model, sigma, _logits(model, data), seed=seed, batch_size=batch_size)
@@ -129,7 +137,7 @@ def certify(
 
 
 def train(
-    dataset: Dataset | str | Path,
+    dataset: Dataset | str | Path | Sequence[str | Path],
     spec: TrainSpec | None = None,
     *,
     test_data: Dataset | None = None,
@@ -142,9 +150,10 @@ def train(
     Args:
         dataset: a dataset, or what :func:`load_dataset` takes.
         spec: what is trained and how. Or give its fields as keywords: ``architecture``, ``sigma``, ``method`` (such as
-            ``{"name": "smoothadv"}``), ``epochs``, ``batch_size``, ``learning_rate``, ...; see :class:`TrainSpec`.
-        test_data: for the accuracy under noise after each epoch.
-        device: where it is trained.
+            ``{"name": "smoothadv"}``), ``epochs``, ``batch_size``, ``learning_rate``, ...; see :class:`TrainSpec`. CAT-RS, adaptive
+            smoothing and ``start_from`` need other models first: use ``radii train`` or a service for them.
+        test_data: for the accuracy under noise after each epoch; by default the dataset of the field ``test_dataset``.
+        device: where it is trained: a torch device, or "auto" for a GPU if there is one.
         progress: whether a progress bar is shown on a terminal or in a notebook.
 
     Returns:
@@ -153,17 +162,21 @@ def train(
     Raises:
         InvalidSpec: a field is unknown or out of its range.
         Mismatch: images and architecture do not fit.
-        TrainingDiverged: the loss is no number.
+        TrainingDiverged: the loss is not finite.
     """
-    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+    data = _dataset(dataset)
     if spec is None:
-        parsed = parse_spec({"kind": "train", "dataset": data.name, **fields})
+        if test_data is not None:
+            fields = {"test_dataset": test_data.name or "test data", **fields}
+        parsed = parse_spec({**fields, "kind": "train", "dataset": data.name or "dataset"})
         assert isinstance(parsed, TrainSpec)
         spec = parsed
     elif fields:
         raise InvalidSpec(expected="a specification or its fields", got=f"both: {', '.join(fields)}", where="spec")
+    if test_data is None and spec.test_dataset is not None:
+        test_data = load_dataset(spec.test_dataset)
     with _bar("Training", spec.epochs, shown=progress) as advance:
-        for record in training(spec, data, test_data=test_data, device=device):
+        for record in training(spec, data, test_data=test_data, device=_device(device)):
             if isinstance(record, EpochRecord):
                 advance(1)
             elif isinstance(record, Trained):
@@ -171,6 +184,38 @@ def train(
             elif isinstance(record, StepRecord):
                 advance(0)
     raise AssertionError("training ended without its last record")
+
+
+def _dataset(given: Any) -> Dataset:
+    """The dataset, or what is read from the files that are named."""
+    if isinstance(given, Dataset):
+        return given
+    named = isinstance(given, str | Path) or (
+        isinstance(given, list | tuple) and bool(given) and all(isinstance(part, str | Path) for part in given)
+    )
+    if not named:
+        expected = 'a radii.Dataset, "digits", or the path of one or more files'
+        raise InvalidSpec(expected=expected, got=f"a {type(given).__name__}", where="dataset")
+    return load_dataset(given)
+
+
+def _index(given: Any) -> int:
+    """A whole number; a numpy integer is one, too."""
+    try:
+        return operator.index(given)
+    except TypeError:
+        raise InvalidSpec(expected="whole numbers", got=repr(given)[:100], where="inputs") from None
+
+
+def _device(given: torch.device | str) -> torch.device:
+    """The device of that name, if this machine has it."""
+    try:
+        name = ("cuda" if torch.cuda.is_available() else "cpu") if given == "auto" else given
+        return torch.zeros((), device=name).device
+    except (AssertionError, RuntimeError) as error:
+        raise InvalidSpec(
+            expected="auto, or a device of this machine", got=f"{given}: {first_line(error)}", where="device"
+        ) from None
 
 
 def _logits(model: nn.Module, data: Dataset) -> int:

@@ -12,7 +12,7 @@ from radii.worker.store.backup.create import CannotCopy
 
 INSIDE = {
     "radii.rs_core.data.formats.image_folders.ColourFound": "ends the search for a picture in color",
-    "radii.rs_core.evaluate.autoattack._Stopped": "leaves the attack's package at a batch",
+    "radii.rs_core.evaluate.autoattack._Stopped": "leaves an attack at a batch",
     "radii.service.errors.BodyRefused": "becomes the problem that it carries",
     "radii.service.limits.request_turns.ClientGone": "ends a request that nobody waits for",
     "radii.worker.sandbox.decoder_client.Ended": "becomes InvalidImages",

@@ -110,6 +110,12 @@ def test_training_and_certifying_by_the_public_functions() -> None:
     [
         ({"sigma": None}, "expected a noise level sigma above 0, got none"),
         ({"inputs": [1797]}, "expected indices from 0 to 1,796, got 1,797"),
+        ({"inputs": []}, "expected one or more indices, each once, got none"),
+        ({"inputs": [3, 4, 3]}, "expected one or more indices, each once, got one of them twice"),
+        ({"inputs": [3.7]}, "expected whole numbers, got 3.7"),
+        ({"model": len}, "expected a torch.nn.Module or the path of a checkpoint, got a builtin_function_or_method"),
+        ({"dataset": [(1, 2)]}, "expected a radii.Dataset"),
+        ({"device": "nowhere"}, "expected auto, or a device of this machine, got nowhere"),
         ({"model": nn.Flatten(0)}, r"expected logits of shape \(1, K\)"),
         ({"model": nn.Sequential(nn.Flatten(), nn.Linear(64, 3))}, "a logit for each of the 10 classes"),
         ({"model": nn.Conv2d(3, 4, 3)}, r"a model that takes images of shape \(B, 1, 8, 8\)"),
@@ -119,6 +125,23 @@ def test_mistakes_are_said_before_any_noise_is_drawn(how: dict[str, object], mes
     given = {"model": Linear(), "dataset": digits(), "sigma": 0.5, "progress": False} | how
     with pytest.raises(radii.RadiiError, match=message):
         radii.certify(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"inputs": {"start": 5_000}},
+            "expected at least one input of a dataset of 1,797, got none from index 5000 on",
+        ),
+        ({"kind": "certify", "architecture": "nothing"}, "expected one of lenet"),
+        ({"test_dataset": "/absent.npz", "architecture": "digits_cnn"}, "absent.npz"),
+    ],
+)
+def test_mistakes_of_a_training_are_said(fields: dict[str, object], message: str) -> None:
+    given = {"architecture": "digits_cnn", "sigma": 0.25, "epochs": 1, "progress": False} | fields
+    with pytest.raises((radii.RadiiError, OSError), match=message):
+        radii.train("digits", **given)  # type: ignore[arg-type]
 
 
 def test_a_file_and_a_sequence_of_files_are_read(tmp_path: Path) -> None:

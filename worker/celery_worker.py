@@ -83,13 +83,13 @@ def _work(slot: Slot, turn: Any) -> None:
     except CannotStart as error:
         slot.pause(str(error))  # until its next try
     except Exception:
-        log.exception("a shard could not be worked on; the sweep brings it back")
+        log.exception("a shard could not be worked on; housekeeping brings it back")
     finally:
         turn.release()
 
 
 def _look_around(slot: Slot, turn: Any, rounds: WorkerHeartbeat) -> None:
-    """Makes the rounds, and works where a bell was missed."""
+    """Makes the rounds, and works where a wake-up was lost."""
     logs.name_thread("timer")
     while not slot.stop.wait(slot.settings.broker_poll_seconds):
         if turn.acquire(blocking=False):
@@ -97,7 +97,7 @@ def _look_around(slot: Slot, turn: Any, rounds: WorkerHeartbeat) -> None:
             slot.tick()
         _work(slot, turn)
     if rounds.refused is not None:
-        # Celery would go on taking bells from others for a slot that does nothing more.
+        # Celery would continue to take wake-ups that other workers need, for a slot that has stopped.
         os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -1,4 +1,4 @@
-"""What ends a child whose lease is not renewed, though the loop that should see to it waits for something itself."""
+"""Kills a child process whose lease was not renewed in time, even while the worker's loop is blocked."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ class LeaseWatchdog:
         self._child, self._seconds, self._renewed = child, seconds, renewed
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.blown = False
+        self.killed = False
 
     def __enter__(self) -> "LeaseWatchdog":
         self._thread.start()
@@ -32,6 +32,6 @@ class LeaseWatchdog:
     def _watch(self) -> None:
         while not self._done.wait(self._seconds / STEPS):
             if time.monotonic() - self._renewed() > self._seconds:
-                self.blown = True
+                self.killed = True
                 self._child.kill()
                 return

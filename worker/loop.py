@@ -64,7 +64,7 @@ class Slot:
     child: Child | None = None
     idle_since: float = field(default_factory=time.monotonic)
     tick: Callable[[], None] = lambda: None
-    """Called now and then, also while a shard is in work: sweeping and being seen must not wait for its end."""
+    """Called regularly, also during work on a shard: recording that the worker is alive must not wait for its end."""
     ahead: float = 0.0
     """Seconds of urgent shards since the last other one."""
     folder: Folder | None = None

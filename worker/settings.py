@@ -4,7 +4,7 @@ Times are in seconds. The defaults are for one machine with nothing beside Pytho
 """
 
 import logging
-from functools import cached_property
+from functools import cache, cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal, Self
@@ -26,6 +26,11 @@ RENAMED = {"housekeeping_seconds": "sweep", "broker_poll_seconds": "look"}
 log = logging.getLogger("radii.settings")
 
 
+@cache
+def _warn_once(former: str, name: str) -> None:
+    log.warning("%s is called %s now; the next release does not read the old name", former, name)
+
+
 class FormerNames(EnvSettingsSource):
     """The settings of ``RENAMED`` from the variables of their former names, with a warning."""
 
@@ -37,7 +42,7 @@ class FormerNames(EnvSettingsSource):
         value = self.env_vars.get(former)
         if value is None or name in self.env_vars:
             return None, field_name, False
-        log.warning("%s is called %s now; the next release does not read the old name", former.upper(), name.upper())
+        _warn_once(former.upper(), name.upper())
         return value, field_name, False
 
 
@@ -144,7 +149,7 @@ class Settings(BaseSettings):
         default=10.0,
         gt=0,
         description="between two rounds that take back expired leases, end jobs whose deadline has passed, and wake workers for "
-        "shards that nobody has been told of",
+        "shards whose wake-up was lost",
     )
     poll: float = Field(default=0.5, gt=0, description="between two looks for ready shards without a broker")
     broker_poll_seconds: float = Field(

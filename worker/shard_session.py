@@ -1,8 +1,7 @@
-"""One shard's way through a child: the task goes out, what comes back is committed, and what goes wrong is taken to the
-shard's account or kept from it.
+"""Runs one shard in a child process: sends the task, commits results, and decides which failures count against the shard.
 
-Every commit checks the fence. Where the loop itself has lost its lease it writes nothing more, and a child whose lease
-cannot be renewed is killed, whatever the loop waits for (``fuse``).
+Every commit checks the fence. A session that has lost its lease writes nothing more, and a child whose lease cannot be renewed is
+killed even while the loop is blocked (``lease_watchdog``).
 """
 
 from __future__ import annotations
@@ -85,11 +84,11 @@ class ShardSession:
         self.progressed = False
         self.turn, self.looked, self.making_way = claim.turn, self.begun, False
         self.stopping_since: float | None = None
-        self.fuse = LeaseWatchdog(child, self.settings.lease * LEASE_SHARE, lambda: self.committed)
+        self.watchdog = LeaseWatchdog(child, self.settings.lease * LEASE_SHARE, lambda: self.committed)
 
     def run(self) -> None:
         """Sends the task and commits what comes back, until the shard is done, handed back, lost or failed."""
-        with self.fuse:
+        with self.watchdog:
             self._run()
 
     def _run(self) -> None:
@@ -300,7 +299,7 @@ class ShardSession:
                 resources.discard(session, self.settings.blobs, sha256)
 
     def _ring_for_those_that_waited(self) -> None:
-        """What could not be claimed until this job had succeeded; where that is not heard, the sweep rings."""
+        """Wakes workers for jobs that waited for this one to succeed; housekeeping does so if the wake-up is lost."""
         with contextlib.suppress(SQLAlchemyError):
             with self.database.read() as session:
                 waited = shards.awakened(session, self.claim.job_id)
@@ -320,7 +319,7 @@ class ShardSession:
             self._log_death(ended)
         if self.stopping_since is None and self._folder_is_lost():
             return
-        if self.fuse.blown:
+        if self.watchdog.killed:
             log.warning("killed: its lease was not renewed in time")
             self.slot.drop_child()
             self._commit(ShardEnding(release=True))

@@ -2,7 +2,7 @@
 Robustness via Randomized Smoothing", arXiv 1902.02918, functions CERTIFY and PREDICT.
 
 A record carries the evidence it rests on, so that its radius can be recomputed by anyone who holds the record. Where
-the counts come from (``sampling``) is no concern of this file, except for one condition: the counts that select the
+the counts come from (``sampler``) is no concern of this file, except for one condition: the counts that select the
 class and the counts that bound it must share no noise.
 """
 

@@ -1,6 +1,6 @@
 """Certifies and predicts many inputs at once, and can be cut anywhere.
 
-The loop around ``sampling`` (votes) and ``procedure`` (how many, and what they mean). Batches are filled with parts of as
+The loop around ``sampler`` (votes) and ``procedure`` (how many, and what they mean). Batches are filled with parts of as
 many inputs as it takes, first come, first served; an input that is finished makes room for the next one. A generator of
 small records: ``Progress`` when an input begins and about once a second inside each unfinished one, then its
 ``Certificate`` or ``Prediction``. Whoever stores the last ``Progress`` of each unfinished input can continue it from there

@@ -1,5 +1,6 @@
-"""What a procedure would draw and certify, before anything is drawn: a typical input of a given probability, whose votes are
-as many as are expected. Follows the procedure's own rules, look by look; the truth scatters around it.
+"""Predicts, before sampling, how many samples a procedure would draw for an input and which radius it would certify.
+
+It follows the procedure's own rules, look by look, for votes that are as many as expected. Real votes scatter around them.
 """
 
 from collections.abc import Callable, Sequence

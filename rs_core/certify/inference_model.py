@@ -1,8 +1,8 @@
-"""A base classifier made ready to be asked a million times: the same function, cheaper.
+"""Prepares a network for inference: the same function, at less cost.
 
 Batch normalisation is folded into the convolutions before it (in evaluation mode it is one more linear map), and weights
 lie in memory as convolutions read them (channels last). Neither changes more than the last bits of the logits, which is
-looked at each time: where it does, or where a network cannot be traced, it runs as it is.
+checked each time: where it does, or where a network cannot be traced, the network runs unchanged.
 
 ``bf16`` runs the network in bfloat16. That is another function, and the certificate is about it: noise is drawn and added
 in float32, and only the noisy image is rounded.

@@ -1,5 +1,6 @@
-"""Which network is asked under noise, and which beside it: of a mix that is certified as one, the robust classifier's votes
-are drawn, and the standard one is asked once, without noise. How the two come to a certificate is in ``mixed``.
+"""For a mixed classifier: the robust network votes under noise, the standard one is evaluated once without noise.
+
+How both become a certificate is in ``mixed``.
 """
 
 import math

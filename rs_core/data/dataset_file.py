@@ -1,6 +1,6 @@
 """The one form in which the worker keeps a data set, and the hash that identifies a data set.
 
-The file is laid out as ``stored`` says. Equal data sets give equal bytes, those that the safetensors package writes; an
+The file is laid out as ``dataset_header`` says. Equal data sets give equal bytes, those that the safetensors package writes; an
 opened one is mapped, so that an image costs its own bytes and no more. Writing, opening and hashing hold a few
 megabytes of images at a time. Writing to a place where nobody reads yet is the caller's business.
 """

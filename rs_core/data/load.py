@@ -1,6 +1,6 @@
 """Data sets from files, read in full and checked.
 
-The formats and their rules are in ``npz``, ``idx``, ``cifar``, ``cifar10c`` and ``folders``, one file each; this module
+The formats and their rules are in ``npz``, ``idx``, ``cifar``, ``cifar10c`` and ``image_folders``, one file each; this module
 puts their arrays into a :class:`Dataset`. What a file holds can be asked beforehand of ``inspect``, without torch.
 """
 

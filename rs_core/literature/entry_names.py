@@ -1,4 +1,4 @@
-"""Names of three parts, ``dataset/method/sigma``: what there is in place of one that is wrong."""
+"""Suggests names close to a misspelt ``dataset/method/sigma``."""
 
 import difflib
 from collections.abc import Sequence

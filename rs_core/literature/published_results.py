@@ -1,7 +1,7 @@
 """Published results by name, ``dataset/method/sigma``: ``published("cifar10/cat_rs/0.25").acr``.
 
 What papers, posters, slides and released logs report of randomized smoothing: facts to lay a report beside, with what is
-disputed about them. The figures are tables in ``published_tables``, one file per data set; names are those of ``presets``
+disputed about them. The figures are tables in ``result_tables``, one file per data set; names are those of ``presets``
 where both have the same training. Unless a note says otherwise they were certified with n0 = 100, n = 100,000 and
 alpha = 0.001 (Cohen et al. 2019, arXiv 1902.02918).
 """

@@ -1,6 +1,6 @@
-"""What a registered architecture stands for, so that a changed network is told from the one that a result was made with.
+"""Hashes the code of an architecture that the operator registered, so that a changed network is noticed.
 
-Torch-free, and nothing of the operator's code is imported. What a function imports beside its own file is not looked at.
+The hash is over the row and the file of its function; what that file imports is not part of it. The code is not run. Torch-free.
 """
 
 import hashlib

@@ -7,7 +7,7 @@ others.
 
 There are three sources: ours, whose layer sizes are those of the public code of the field (LeNet, CIFAR ResNet-20/110,
 torchvision's ResNet-50, the wide and pre-activation ResNets of robust classifiers, the denoiser DnCNN); every classification network of torchvision, as ``torchvision/NAME``; and those that the
-operator adds by a file (``registered``), for which :func:`use` is called once when a process starts.
+operator adds by a file (``plugins``), for which :func:`use` is called once when a process starts.
 """
 
 import difflib

@@ -8,7 +8,7 @@ network together, for every image on the grid; and since the sum is a whole numb
 arithmetic. Attacks on certificates by way of the rounding of floating-point noise (Jin, Ohrimenko & Rubinstein 2022, "Getting
 a-Round Guarantees", arXiv 2205.10159) have nothing to work with.
 
-The cumulative distribution (``certify.discrete_law``) is inverted at 64 random bits.
+The cumulative distribution (``discrete_distribution``) is inverted at 64 random bits.
 """
 
 from dataclasses import dataclass

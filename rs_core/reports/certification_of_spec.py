@@ -1,6 +1,4 @@
-"""The report of certificates by what was asked for: its radii, its cap, and what holds of them together; and the same as a
-run to be compared.
-"""
+"""Builds a report from certificates and the specification that produced them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

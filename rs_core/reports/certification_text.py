@@ -1,7 +1,7 @@
 """A report as text: an aligned table for a terminal, and CSV with one number per line for a spreadsheet.
 
 Radii and ACR are shown rounded down and intervals outwards, so that no figure claims more than was certified; CSV
-carries full precision. The figures themselves come from ``report``.
+carries full precision. The figures themselves come from ``certification``.
 """
 
 import textwrap

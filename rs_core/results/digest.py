@@ -1,4 +1,4 @@
-"""What a report needs of rows, and nothing more: sums, and how many rows have which value.
+"""Compact statistics of result rows, enough for a report without the rows: sums, and how many rows have which value.
 
 A digest of a few rows is exact. That of very many keeps radii and lower bounds in whole steps, rounded down, so that its size
 does not grow with the rows: then quantiles and the curve between the grid's radii are rounded down to a step, while ACR,

@@ -112,8 +112,8 @@ class OverConfidence:
 
 @record
 class AutoAttack:
-    """Empirical robustness of a classifier as it is, without noise: AutoAttack, Croce and Hein 2020, arXiv 2003.01690, from a
-    package (the extra ``attacks``). Gradients go through all of the model, through a mixing network, too."""
+    """Empirical robustness of a classifier as it is, without noise: AutoAttack, Croce and Hein 2020, arXiv 2003.01690, by the
+    authors' code. Gradients go through all of the model, through a mixing network, too."""
 
     name: Literal["autoattack"] = "autoattack"
     norm: Annotated[Literal["linf", "l2"], Field(description="of the ball")] = "linf"

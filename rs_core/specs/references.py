@@ -1,7 +1,7 @@
-"""The fields of a specification that do not say what is computed: names of things, and what changes no result.
+"""The fields of a specification that do not affect results: names of other things, and options of the execution.
 
-A name stands for something that may move, be uploaded again or be called otherwise; whoever compares two specifications
-compares what the names stand for beside their :func:`settings`. Needs no torch.
+A name may be used for something else later, or the same thing may be uploaded again. To compare two specifications, compare what
+their names refer to and their :func:`settings`. Needs no torch.
 """
 
 from collections.abc import Mapping

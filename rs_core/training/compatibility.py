@@ -47,8 +47,11 @@ def model_shape(spec: TrainSpec, shape: Shape) -> Shape:
 
 
 def check_training(spec: TrainSpec, data: Sized, test_data: Sized | None) -> None:
-    """Raises :class:`Mismatch` or :class:`InvalidSpec` where the data does not fit the model, the test set is of another
-    kind or missing, or a batch is too small for the method."""
+    """Raises :class:`Mismatch` or :class:`InvalidSpec` where the data does not fit the model, no input is chosen, the test
+    set is of another kind or missing, or a batch is too small for the method."""
+    if not spec.inputs.indices(len(data)):
+        wanted = f"at least one input of a dataset of {len(data):,}"
+        raise InvalidSpec(expected=wanted, got=f"none from index {spec.inputs.start} on", where="inputs")
     shape = model_shape(spec, data.shape)
     if spec.architecture is not None:
         models.check(

@@ -2,12 +2,12 @@
 
 Defaults and their odd corners follow the public code behind Cohen et al. 2019 (arXiv 1902.02918) and Jeong et al.
 (arXiv 2006.04062, 2111.09277): SGD with momentum, weight decay on all parameters, no clipping, the last epoch's weights, and
-a schedule whose drops reach training one epoch late, as in the released logs (``optimizer``, ``schedules``).
+a schedule whose drops reach training one epoch late, as in the released logs (``optimizers``, ``schedules``).
 
 Every draw (initial weights, order, augmentation, noise, dropout) comes from a stream keyed by the seed and the place in
 the run, so a run that is cut anywhere and resumed from its last snapshot ends with the weights of an unbroken one,
 bit-equal on one kind of CPU. What a method's loss is stands in ``methods``, how it passes the network in
-``models.forward``, what is measured on the test data set in ``evaluation``.
+``models.training_forward``, what is measured on the test data set in ``evaluation``.
 """
 
 import math

@@ -1,7 +1,7 @@
-"""A service is seen while it runs, as workers are, and notices when its database gets another schema.
+"""Records that this service is running, and notices a change of the database's schema.
 
-So `radii migrate` finds it. Where the schema is changed under it all the same (by force, or by a restored backup), it
-answers 503 within two seconds to everything that would read or write the tables, instead of going on with the wrong ones.
+``radii migrate`` sees running services by these records and refuses to change the schema. If it is changed anyway (by force, or by a
+restored backup), the service answers 503 within two seconds to every request that would use the tables.
 """
 
 import logging

@@ -19,7 +19,8 @@ def settings(as_json: AsJson = False) -> None:
     """
     from radii.worker.settings import Settings
 
-    rows = [_row(Settings(), name) for name in Settings.model_fields]
+    found = Settings()
+    rows = [_row(found, name) for name in Settings.model_fields]
     if as_json:
         say(json.dumps(rows, indent=2))
         return

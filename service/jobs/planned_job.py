@@ -1,6 +1,6 @@
-"""One job that could be submitted: its rows are found, its pieces fit, its work is estimated.
+"""Validates one job and estimates its cost, without storing it.
 
-What a job may need beside it is in ``needs``; checking and submitting a whole request in ``submission``.
+Jobs that must run before it are in ``prerequisites``; checking and submitting a whole request is in ``submission``.
 """
 
 from dataclasses import dataclass, replace

@@ -34,7 +34,6 @@ def run(spec: "TrainSpec", out: Path, *, device: str, threads: int | None) -> No
     _check_out(out)
     data = loaded(spec.dataset)
     test_data = loaded(spec.test_dataset) if spec.test_dataset else None
-    _check_chosen(spec, data)
     place = resolve_device(device)
     configure({"threads": threads or torch.get_num_threads()})
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -179,11 +178,3 @@ def _check_out(out: Path) -> None:
         raise CommandError(f"--out must end in .safetensors, got {str(out)!r}.")
     if out.exists():
         raise CommandError(f"The file {out} exists: choose another --out, or remove it.")
-
-
-def _check_chosen(spec: "TrainSpec", data: "Dataset") -> None:
-    from radii.rs_core.errors import InvalidSpec
-
-    if not spec.inputs.indices(len(data)):
-        wanted = f"at least one input of a data set of {len(data):,}"
-        raise InvalidSpec(expected=wanted, got=f"none from index {spec.inputs.start} on", where="inputs")

@@ -1,4 +1,4 @@
-"""What an answer names and what has been deleted since: identifiers stay where they are, as provenance, and are listed."""
+"""Lists the identifiers in an answer whose objects have been deleted; the identifiers stay in the answer as provenance."""
 
 import re
 from collections.abc import Iterator, Sequence

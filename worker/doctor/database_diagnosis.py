@@ -87,7 +87,7 @@ def _queue(session: Session, settings: Settings) -> Iterator[Finding]:
             help="start `radii up`, or `radii worker` next to a service that has a broker",
         )
     if len(workers) < len(seen):
-        hint = "they stop at their next sweep: start workers of this version"
+        hint = "they stop at their next round of housekeeping: start workers of this version"
         found = f"{len(seen) - len(workers)} work with another schema than {schema_version.head()}"
         yield Finding(what="versions", state="wrong", found=found, help=hint)
     foreign = session.scalar(ready.where(Job.device_type.is_not(None), Job.device_type.not_in(kinds))) or 0
@@ -99,7 +99,7 @@ def _queue(session: Session, settings: Settings) -> Iterator[Finding]:
     late = clock() - 3 * settings.housekeeping_seconds
     overdue = session.scalar(select(func.count()).where(Shard.state == "leased", Shard.lease_until < late)) or 0
     if overdue:
-        hint = "a worker takes them back with its next sweep: is one running?"
+        hint = "a worker takes them back within RADII_HOUSEKEEPING_SECONDS: is one running?"
         yield Finding(what="leases", state="wrong", found=f"{overdue:,} ran out and were not taken back", help=hint)
     mishaps = ", ".join(
         f"{count:,} {name.replace('_', ' ')}" for name, count in counters.values(session).items() if count

@@ -16,7 +16,7 @@ KEPT = 20
 LONGEST = 500
 """Lines that are held back, lines that are kept for a report, and characters of each of these."""
 WORKER_PACKAGES = ("torch", "torchvision", "safetensors", "mpmath")
-"""What the extra ``worker`` installs, by the names that are imported."""
+"""What the extra ``torch`` installs, by the names that are imported."""
 ABSENT = re.compile(r"(?:ModuleNotFoundError|ImportError): No module named '([\w.]+)'")
 EXCEPTION = re.compile(r"^(?:\w+\.)*[A-Z]\w+: .")
 """How the last line of a traceback begins."""

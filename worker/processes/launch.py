@@ -14,7 +14,7 @@ from pathlib import Path
 from radii.worker.processes import bootstrap
 
 CACHES = ("MPLCONFIGDIR", "NUMBA_CACHE_DIR")
-"""Variables that say where libraries keep what they have computed once; see ``caches``."""
+"""Variables that say where libraries keep what they have computed once; see ``library_caches``."""
 
 
 def command(module: str, *arguments: str, starts_python: bool = False) -> list[str]:

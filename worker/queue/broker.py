@@ -1,7 +1,7 @@
 """Wakes workers for ready shards: by Celery over Redis where a broker is configured, else by ``fifo``.
 
 A message is a wake-up and carries no data: it is acknowledged early and has no arguments and no result. A lost message costs one round
-of housekeeping; a message too many finds nothing to do. ``worker.celery_worker`` receives the messages.
+of housekeeping; a message too many finds nothing to do. ``radii.worker.celery_worker`` receives the messages.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What a job computes, as one word, so that work that others need is done once and found again.
+"""A hash of everything that determines a job's result, so that finished work is found and used again.
 
 A content key is a hash over everything that determines the result: the settings of the specification, the content of
 the things that it names, and of a registered architecture the row and the file of its function. Equal keys mean equal

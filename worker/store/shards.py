@@ -170,7 +170,7 @@ def extend(session: Session, held: Claim, lease: float) -> Standing:
 def _standing(session: Session, held: Claim) -> Standing:
     """Whether the job is to go on, as it stands until the transaction ends; the shard of one that has ended is dropped.
 
-    A deadline is noticed here by whoever works on the job, and else by a sweep.
+    A deadline is noticed here by whoever works on the job, and else by housekeeping.
     """
     state = jobs.lock(session, held.job_id)
     if state == jobs.RUNNING and session.scalar(select(Job.id).where(Job.id == held.job_id, Job.deadline < clock())):
@@ -235,14 +235,14 @@ def expire_leases(session: Session) -> list[tuple[str, int]]:
     """Takes back the shards whose lease has run out; returns which, as job and number.
 
     That a worker was not heard of tells nothing of the shard: its machine may have been switched off. It counts no loss.
-    Shards that somebody holds in a transaction are left for the next sweep: it may be a worker that was frozen inside of
+    Shards that somebody holds in a transaction are left for the next round: it may be a worker that was frozen inside of
     it, and all others are not to wait for that one.
     """
     over = (
         select(Shard).where(Shard.state == "leased", Shard.lease_until < instant()).order_by(Shard.job_id, Shard.number)
     )
     expired = list(session.scalars(over.with_for_update(skip_locked=True)))
-    for shard in expired:  # in one order: sweeps cannot cross
+    for shard in expired:  # in one order: two rounds cannot deadlock
         shard.state, shard.owner, shard.rung = "ready", None, 0.0
     session.flush()
     for shard in expired:

@@ -1,11 +1,11 @@
 """A copy of everything: the database as it is at one moment, and the blobs that it names.
 
 The database is copied first, then its blobs; they never change, and while the backup runs none is deleted
-(``store.holds``). The manifest comes last, with the hash of the database's copy: a folder without one is no backup. Every
+(``blobs.gc_locks``). The manifest comes last, with the hash of the database's copy: a folder without one is no backup. Every
 blob is compared with its name, which is its hash, on the way: a file that has rotted is told, in the backup and not on the
 day of need.
 
-``store.restoring`` is the way back.
+``restore`` is the way back.
 """
 
 import hashlib

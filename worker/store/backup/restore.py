@@ -1,8 +1,8 @@
-"""The way back from a backup (``store.backup``): into an empty database, with its blobs beside those that are there.
+"""The way back from a backup (``create``): into an empty database, with its blobs beside those that are there.
 
 The copy of the database is compared with its hash before anything is written. Blobs come first and the database last, all
 of it or nothing, so that a restore that was cut off is simply run again: blobs that are there already are read, compared and
-kept. From its start to its end a file says so in the data folder (``store.unfinished``), and nothing else begins there.
+kept. From its start to its end a file says so in the data folder (``restore_marker``), and nothing else begins there.
 """
 
 import json

@@ -1,7 +1,6 @@
-"""Holds on the blob folder: while there is one, no blob is deleted, whatever has let go of it.
+"""Lock files that prevent the deletion of blobs, for example during a backup.
 
-A hold is a file that its process touches again and again. One that nobody has touched for ten minutes is what a crash has
-left, and counts no more.
+The holder touches its file regularly. A file that has not been touched for ten minutes is left from a crash and is ignored.
 """
 
 import contextlib

@@ -175,8 +175,8 @@ class Job(Base):
     ``deadline`` nobody begins with a part of it; ``ends_as`` is the state that a job goes to when its last part has been
     handed back; ``estimated_seconds`` is the work that it was admitted with; ``stored`` are the bytes of ``spec``.
 
-    The partial indexes hold only the jobs that a claim or a sweep looks for. A query uses one of them if it repeats the
-    condition word for word: see ``store.conditions``.
+    The partial indexes hold only the jobs that a claim or housekeeping looks for. A query uses one of them if it repeats the
+    condition word for word: see ``index_conditions``.
     """
 
     __tablename__ = "job"
@@ -283,7 +283,7 @@ class Worker(Base):
 
 
 class DataFolder(Base):
-    """The data folder of this database, in its only row (``number`` is 1), see ``store.data_folder``.
+    """The data folder of this database, in its only row (``number`` is 1), see ``folder.folder_identity``.
 
     ``path`` and ``host`` say where the folder was first used. ``confirmed`` is false until the folder holds the identity, too.
     """

@@ -58,7 +58,7 @@ def test_the_document_says_of_which_norm_points_and_distances_are_and_what_certi
     service: Service,
 ) -> None:
     schemas = service.client.get("/openapi.json").json()["components"]["schemas"]
-    told = [schemas["PointResult"]["properties"][name] for name in ("point", "distance")]
+    told = [schemas["Found"]["properties"][name] for name in ("point", "distance")]
     told.append(schemas["PointCount"]["properties"]["point"])
     assert all("of AutoAttack in those of its norm (linf by default)" in each["description"] for each in told)
     certificates = schemas["Attack"]["properties"]["certificates"]["description"]
