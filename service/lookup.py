@@ -33,7 +33,7 @@ def get(session: Session, kind: type[Row], tenant_id: str, identifier: str) -> R
 
 
 def shown(text: str) -> str:
-    """Any text from outside as it may stand in a message."""
+    """Text from outside, quoted and shortened for a message."""
     return repr(text if len(text) <= 100 else text[:97] + "...")
 
 

@@ -1,4 +1,4 @@
-"""``import radii`` is the public API: lazy, complete, and the same for people and type checkers."""
+"""``import radii`` is the public API: lazy, complete, and the same at run time and for type checkers."""
 
 import ast
 import subprocess

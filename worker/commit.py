@@ -147,7 +147,7 @@ def write(
     Raises ``LeaseLost`` before anything is written, and :class:`StorageUsedUp` or :class:`BeyondStorage` where a file does not
     fit into the tenant's storage quota."""
     if pending.snapshots or (ending.done is not None and "made" in ending.done):
-        storage_usage.hold(session, claim.tenant_id)  # before any other row, as whoever submits a job does
+        storage_usage.hold(session, claim.tenant_id)  # before any other row, as a submission does
     touch = shards.renew if pending.holds_results() or ending.done else shards.extend
     standing = touch(session, claim, settings.lease)
     if standing == "ended":

@@ -1,6 +1,6 @@
 """The embedded mode: the same loop in worker processes of this machine, without a broker.
 
-``python -m radii.worker.embedded`` is one such process; it ends when it is told to, or when the process that started it is gone
+``python -m radii.worker.embedded`` is one such process; it ends on SIGTERM, or when the process that started it is gone
 (its standard input closes). ``Workers`` starts several and starts those again that die.
 """
 

@@ -1,7 +1,7 @@
 """Claim, drive a child, commit: the same for every kind of job, embedded or under Celery. Loads no torch.
 
-One ``Slot`` is one place where work can be done (a GPU, or some cores), with at most one child. How a claimed shard goes
-through the child stands in ``shard_session``.
+One ``Slot`` is one place where work can be done (a GPU, or some cores), with at most one child. ``shard_session`` runs
+a claimed shard in the child.
 """
 
 import contextlib

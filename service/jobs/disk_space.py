@@ -12,7 +12,7 @@ def check_size(size: int, settings: Settings) -> None:
 
 
 def check_room(size: int, settings: Settings, why: str = "") -> None:
-    """Raises :class:`DiskFull` where so many bytes would not leave free what is to stay so; ``why`` so many."""
+    """Raises :class:`DiskFull` if ``size`` bytes would not leave ``min_free`` bytes; ``why`` says what needs them."""
     free = blob_files.free_bytes(settings.blobs)
     if free - size < settings.min_free:
         raise DiskFull(

@@ -1,6 +1,6 @@
 """What a request may bring: the bodies, in which an unknown field is an error.
 
-A job's body is a specification of ``radii.rs_core.specs.jobs`` with a few fields of the request beside it, at the same level.
+A job's body is a specification of ``radii.rs_core.specs.jobs`` with a few fields of the request in addition, at the same level.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Comparisons over HTTP: which jobs and files are meant, their rows as runs, and what the answer says of them.
 
 A run is a certify job of the tenant, read as columns, or an upload: the field's TSV of anybody, or ``.ndjson`` with votes.
-What is compared, and how, is told in ``radii.rs_core.comparisons.compare``; the HTML form is in ``comparison_page``.
+``radii.rs_core.comparisons.compare`` defines what is compared and how; the HTML form is in ``comparison_page``.
 """
 
 from collections.abc import Sequence

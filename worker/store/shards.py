@@ -170,7 +170,7 @@ def extend(session: Session, held: Claim, lease: float) -> Standing:
 def _standing(session: Session, held: Claim) -> Standing:
     """Whether the job is to go on, as it stands until the transaction ends; the shard of one that has ended is dropped.
 
-    A deadline is noticed here by whoever works on the job, and else by housekeeping.
+    The worker of a job notices its deadline here; housekeeping notices it for jobs without a worker.
     """
     state = jobs.lock(session, held.job_id)
     if state == jobs.RUNNING and session.scalar(select(Job.id).where(Job.id == held.job_id, Job.deadline < clock())):

@@ -76,7 +76,7 @@ def _job_page(job_id: str, tenant_id: str, database: Database, settings: Setting
         held = _held(session, row)
         waits = job.state in ACTIVE and not queue_stats.workers(session, settings.seen)
     spec = json.dumps(job.spec, indent=2, sort_keys=True)
-    beside = [one for one in published_results.beginning(None) if one.sigma in (None, job.spec.get("sigma"))]
+    comparable = [one for one in published_results.beginning(None) if one.sigma in (None, job.spec.get("sigma"))]
     html = render(
         "job.html",
         job=job,
@@ -87,7 +87,7 @@ def _job_page(job_id: str, tenant_id: str, database: Database, settings: Setting
         spec=spec,
         waits=waits,
         seen=settings.seen,
-        published=beside,
+        published=comparable,
     )
     return HTMLResponse(html, headers=PAGE_HEADERS)
 

@@ -1,4 +1,4 @@
-"""Published results: what was reported of randomized smoothing, to lay a report or a comparison beside."""
+"""Published results: what was reported of randomized smoothing, to compare a report with."""
 
 from dataclasses import asdict
 

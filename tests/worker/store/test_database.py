@@ -146,7 +146,7 @@ def test_a_write_inside_a_write_of_the_same_thread_is_refused_at_once(tmp_path: 
 def test_the_wait_for_the_turn_and_for_sqlite_together_end_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process holds SQLite's lock for good, and a thread of this one waits for it, with the turn."""
+    """Another process holds SQLite's lock permanently, and a thread of this one waits for it, with the turn."""
     monkeypatch.setattr(session_module, "BUSY_TIMEOUT_MS", 1_500)
     path = tmp_path / "turns.db"
     database, foreign = Database(f"sqlite:///{path}"), sqlite3.connect(path, isolation_level=None)

@@ -1,8 +1,8 @@
-"""The way back from a backup (``create``): into an empty database, with its blobs beside those that are there.
+"""Restores a backup (``create``) into an empty database; its blobs are added to those that are there.
 
 The copy of the database is compared with its hash before anything is written. Blobs come first and the database last, all
 of it or nothing, so that a restore that was cut off is simply run again: blobs that are there already are read, compared and
-kept. From its start to its end a file says so in the data folder (``restore_marker``), and nothing else begins there.
+kept. While it runs, a marker file is in the data folder (``restore_marker``), and nothing else starts there.
 """
 
 import json
