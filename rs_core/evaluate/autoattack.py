@@ -176,7 +176,6 @@ class _Attacks:
         attack.seed = self.seed
         if attack is self.apgd:
             attack.loss = name.removeprefix("apgd-")
-        attack.targeted = name == "fab-t" if attack is self.fab else getattr(attack, "targeted", False)
         return attack
 
 
@@ -195,7 +194,7 @@ def _attacks(model: _Watched, x: Tensor, asked: AutoAttack, subject: EvaluationT
         seed=seed,
         apgd=untargeted(model, **of_apgd),
         apgd_targeted=targeted(model, n_target_classes=targets, **of_apgd),
-        fab=FABAttack_PT(model, n_iter=asked.iterations, n_target_classes=targets, **common),
+        fab=FABAttack_PT(model, n_iter=asked.iterations, n_target_classes=targets, targeted=True, **common),
         square=SquareAttack(model, p_init=0.8, n_queries=asked.queries, resc_schedule=False, **common),
     )
 
