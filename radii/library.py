@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from radii.rs_core.certify.smoothed_classifier import SmoothedClassifier
+from radii.rs_core.certify.sampler import device_of
+from radii.rs_core.certify.smoothed_classifier import SmoothedClassifier, in_evaluation_mode
 from radii.rs_core.checkpoints import checkpoint
 from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
 from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.data.load import load
-from radii.rs_core.errors import InvalidSpec, Mismatch, NetworkFailed
-from radii.rs_core.exception_text import cause_of, first_line
+from radii.rs_core.errors import InvalidSpec, Mismatch
+from radii.rs_core.exception_text import first_line, raise_as_network_failure
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.records import Certificate
 from radii.rs_core.specs.jobs import DEFAULT_BATCH, parse_spec
@@ -222,18 +223,14 @@ def _logits(model: nn.Module, data: Dataset) -> int:
     """How many classes the model tells apart, by a forward pass of one image."""
     if not len(data):
         raise InvalidSpec(expected="a dataset with images", got="none", where="dataset")
-    first = next(model.parameters(), torch.zeros(()))
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
+    image = data.batch([0])[0].to(device_of(model))
     try:
-        with torch.no_grad():
-            shape = tuple(model(data.batch([0])[0].to(first.device)).shape)
+        with in_evaluation_mode(model), torch.no_grad():
+            logits: Any = model(image)
     except Exception as error:  # the model is anybody's
-        expected = f"a model that takes images of shape (B, {', '.join(map(str, data.shape))})"
-        raise NetworkFailed(expected=expected, got=cause_of(error), where="model") from error
-    finally:
-        for module, training_mode in modes.items():
-            module.training = training_mode
+        raise_as_network_failure(error, tuple(image.shape))
+        raise
+    shape = tuple(getattr(logits, "shape", ()))
     if len(shape) != 2 or shape[0] != 1:
         raise Mismatch(expected="logits of shape (1, K) for one image", got=f"shape {shape}", where="model")
     if shape[1] < data.num_classes:

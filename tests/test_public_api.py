@@ -118,7 +118,7 @@ def test_training_and_certifying_by_the_public_functions() -> None:
         ({"device": "nowhere"}, "expected auto, or a device of this machine, got nowhere"),
         ({"model": nn.Flatten(0)}, r"expected logits of shape \(1, K\)"),
         ({"model": nn.Sequential(nn.Flatten(), nn.Linear(64, 3))}, "a logit for each of the 10 classes"),
-        ({"model": nn.Conv2d(3, 4, 3)}, r"a model that takes images of shape \(B, 1, 8, 8\)"),
+        ({"model": nn.Conv2d(3, 4, 3)}, r"a network that takes float32 images .* of shape \(1, 1, 8, 8\)"),
     ],
 )
 def test_mistakes_are_said_before_any_noise_is_drawn(how: dict[str, object], message: str) -> None:

@@ -189,7 +189,7 @@ class SmoothedClassifier:
         images, single = taken(x)
         labels = labels_of(label, len(images), self._num_classes, single=single)
         numbers = numbers_of(index, len(images), self._calls, single=single)
-        with _in_evaluation_mode(self._base_classifier):
+        with in_evaluation_mode(self._base_classifier):
             records: Iterable[Any] = ask(self._current(), list(zip(numbers, images, labels, strict=True)))
             found = in_order(records, numbers)
         return found[0] if single else found
@@ -203,7 +203,7 @@ class SmoothedClassifier:
 
 
 @contextmanager
-def _in_evaluation_mode(module: nn.Module) -> Iterator[None]:
+def in_evaluation_mode(module: nn.Module) -> Iterator[None]:
     """Evaluation mode for the block; afterwards each module is in the mode that it was in, also after an error."""
     modes = [(part, part.training) for part in module.modules()]
     try:
