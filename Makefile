@@ -60,7 +60,7 @@ requirements: ## write docker/*.requirements.txt, what the images install, with 
 	@docker/lock.sh
 
 clean: ## remove what the other targets made, the virtual environment included
-	rm -rf .venv *.egg-info demo-report .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv build *.egg-info demo-report .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 .venv/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "radii needs Python 3.11 or newer; set PYTHON to one" >&2; exit 1; }

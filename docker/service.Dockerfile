@@ -6,12 +6,8 @@ ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHON
 WORKDIR /radii
 COPY docker/service.requirements.txt docker/
 RUN pip install --require-hashes --no-deps --only-binary :all: -r docker/service.requirements.txt
-COPY pyproject.toml README.md LICENSE THIRD_PARTY_NOTICES.md ./
-COPY radii radii
-COPY rs_core rs_core
-COPY worker worker
-COPY service service
-COPY migrations migrations
+# .dockerignore leaves only the package and its metadata.
+COPY . .
 RUN pip install --no-deps --no-build-isolation -e . \
  && useradd --system --uid 10001 --user-group radii \
  && install -d -o radii -g radii /data

@@ -15,12 +15,8 @@ RUN if [ -n "$TORCH_INDEX" ]; \
  then pip install --no-deps --index-url "$TORCH_INDEX" torch==2.14.1 torchvision==0.29.1; \
  else pip install --require-hashes --no-deps --only-binary :all: -r docker/torch.requirements.txt; fi \
  && pip install --require-hashes --no-deps --only-binary :all: -r docker/worker.requirements.txt
-COPY pyproject.toml README.md LICENSE THIRD_PARTY_NOTICES.md ./
-COPY radii radii
-COPY rs_core rs_core
-COPY worker worker
-COPY service service
-COPY migrations migrations
+# .dockerignore leaves only the package and its metadata.
+COPY . .
 RUN pip install --no-deps --no-build-isolation -e . \
  && useradd --system --uid 10001 --user-group radii \
  && install -d -o radii -g radii /data

@@ -21,6 +21,8 @@ from radii.worker.settings import GIB, Settings
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
+FOLDERS = {"rs_core", "worker", "service", "migrations"}
+"""Below ``radii`` by links."""
 
 
 def _instructions(path: Path) -> list[tuple[str, str]]:
@@ -65,6 +67,17 @@ def test_a_dockerfile_copies_what_is_there_and_does_not_run_as_root(path: Path) 
             assert all((ROOT / source).exists() for source in value.split()[:-1]), value
     assert ("USER", "radii") in instructions
     assert instructions[-1][0] == "CMD"
+
+
+def test_the_images_get_the_package_and_nothing_else() -> None:
+    """From a checkout, where ``radii/`` has links to the four folders, and from an sdist, where it has the folders."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert lines[1] == "*", "everything is left out but what is named"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    metadata = {"pyproject.toml", project["readme"], *(name for name in project["license-files"] if "/" not in name)}
+    named = {line[1:] for line in lines if line.startswith("!")}
+    assert named == FOLDERS | metadata | {"radii", "docker/*.requirements.txt"}
+    assert {path.name for path in (ROOT / "radii").iterdir() if path.is_symlink()} in (FOLDERS, set())
 
 
 def test_the_commands_of_images_and_services_exist() -> None:
