@@ -33,7 +33,7 @@ from certify_early import early, votes_that_differ
 from certify_models import Trained, quick_model, read
 from certify_text import text
 
-from radii.rs_core.certify.autotune import Way, way_for
+from radii.rs_core.certify.autotune import RunConfiguration, configuration_for
 from radii.rs_core.models import registry
 from radii.rs_core.specs.fields import Precision
 from radii.worker.tasks.environment import cpu_name
@@ -55,8 +55,10 @@ def main() -> None:
             [("lenet", quick_model(Path(scratch), torch.device(options.device)))] if options.quick else options.trained
         )
         for name in options.models:
-            found[name], ways = _measured(name, options)
-            found[name]["trained"] = [_early(model, ways, options) for network, model in trained if network == name]
+            found[name], configurations = _measured(name, options)
+            found[name]["trained"] = [
+                _early(model, configurations, options) for network, model in trained if network == name
+            ]
     facts = {
         "machine": torch.cuda.get_device_name() if options.device == "cuda" else cpu_name(),
         "threads": options.threads,
@@ -68,18 +70,23 @@ def main() -> None:
     shown.finish(text(figures, shown.command()), figures, options.out, {**facts, **_ratios(found)})
 
 
-def _measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], dict[Precision, Way]]:
+def _measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], dict[Precision, RunConfiguration]]:
     """Rates of all contenders on one model, round by round, and how the engine ran it."""
     shape, device = MODELS[name], torch.device(options.device)
     torch.manual_seed(0)
     network = registry.build(name, num_classes=CLASSES, input_shape=shape).eval().to(device)
     x = torch.rand(shape).to(device)
-    ways = {precision: _way(name, network, x, precision, options.batch_size) for precision in PRECISIONS}
+    configurations = {
+        precision: _configuration(name, network, x, precision, options.batch_size) for precision in PRECISIONS
+    }
     contenders: dict[str, Contender | None] = {
         "textbook_1000": textbook(network, x, CLASSES, 1_000),
         "textbook_400": textbook(network, x, CLASSES, 400),
         "packaged": packaged(network, x, CLASSES),
-        **{precision: ours(network, x, CLASSES, way, precision) for precision, way in ways.items()},
+        **{
+            precision: ours(network, x, CLASSES, configuration, precision)
+            for precision, configuration in configurations.items()
+        },
     }
     samples = {who: _amount(run, options.seconds) for who, run in contenders.items() if run is not None}
     rates: dict[str, list[float]] = {who: [] for who in samples}
@@ -95,7 +102,8 @@ def _measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], d
     figures = {
         "rates": {who: round(rate, 1) for who, rate in medians.items()},
         "ways": {
-            precision: {"batch_size": way.batch_size, "compiled": way.compiled} for precision, way in ways.items()
+            precision: {"batch_size": configuration.batch_size, "compiled": configuration.compiled}
+            for precision, configuration in configurations.items()
         },
         "operations": work,
         "matrix": {precision: round(statistics.median(of) / 1e9, 1) for precision, of in matrix.items()},
@@ -107,11 +115,13 @@ def _measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], d
         "fp32_matrix_share": _share(rates["fp32"], matrix["fp32"], work),
         "bf16_matrix_share": _share(rates["bf16"], matrix["bf16"], work),
     }
-    return figures, ways
+    return figures, configurations
 
 
-def _way(name: str, network: Any, x: torch.Tensor, precision: Precision, batch_size: int | None) -> Way:
-    return way_for(network, x, CLASSES, name=name, precision=precision, samples=LONG, batch_size=batch_size)
+def _configuration(
+    name: str, network: Any, x: torch.Tensor, precision: Precision, batch_size: int | None
+) -> RunConfiguration:
+    return configuration_for(network, x, CLASSES, name=name, precision=precision, samples=LONG, batch_size=batch_size)
 
 
 def _amount(run: Contender, seconds: float) -> int:
@@ -133,7 +143,9 @@ def _share(rates: list[float], matrix: list[float], work: int) -> float:
     return round(statistics.median(rate * work / most for rate, most in zip(rates, matrix, strict=True)), 3)
 
 
-def _early(trained: Trained, ways: Mapping[Precision, Way], options: argparse.Namespace) -> dict[str, Any]:
+def _early(
+    trained: Trained, configurations: Mapping[Precision, RunConfiguration], options: argparse.Namespace
+) -> dict[str, Any]:
     """What stopping early brings on a trained model, and which votes differ."""
     baseline = textbook(trained.model, trained.image(trained.indices[0]), CLASSES, 1_000)
     amount = _amount(baseline, options.seconds)
@@ -146,10 +158,12 @@ def _early(trained: Trained, ways: Mapping[Precision, Way], options: argparse.Na
         "sigma": trained.sigma,
         "reference": trained.fixed[0].precision,
         "early": {
-            precision: early(_part(trained, precision), ways[precision], precision, rate, options.pilot_inputs)
+            precision: early(
+                _part(trained, precision), configurations[precision], precision, rate, options.pilot_inputs
+            )
             for precision in precisions
         },
-        "differing_votes": votes_that_differ(trained, ways),
+        "differing_votes": votes_that_differ(trained, configurations),
     }
 
 

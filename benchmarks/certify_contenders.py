@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.autotune import Way
+from radii.rs_core.certify.autotune import RunConfiguration
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.specs.fields import Precision
@@ -65,14 +65,16 @@ def packaged(network: nn.Module, x: Tensor, num_classes: int) -> Contender | Non
     return run
 
 
-def ours(network: nn.Module, x: Tensor, num_classes: int, way: Way, precision: Precision) -> Contender:
+def ours(
+    network: nn.Module, x: Tensor, num_classes: int, configuration: RunConfiguration, precision: Precision
+) -> Contender:
     """The engine with a procedure of fixed n, from noise to certificate."""
     sampler = Sampler(
         network,
         SIGMA,
         num_classes,
-        batch_size=way.batch_size,
-        compiled=way.compiled,
+        batch_size=configuration.batch_size,
+        compiled=configuration.compiled,
         precision=precision,
     )
 
@@ -81,7 +83,7 @@ def ours(network: nn.Module, x: Tensor, num_classes: int, way: Way, precision: P
         list(engine.certify(sampler, [(0, x, 0)], Procedure(sigma=SIGMA, n0=100, n=max(1, samples - 100))))
         return time.perf_counter() - started
 
-    run(2 * way.batch_size)  # prepares, and compiles
+    run(2 * configuration.batch_size)  # prepares, and compiles
     return run
 
 

@@ -11,8 +11,8 @@ import torch
 from certify_models import Trained
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.autotune import Way
-from radii.rs_core.certify.inference_model import Prepared
+from radii.rs_core.certify.autotune import RunConfiguration
+from radii.rs_core.certify.inference_model import InferenceModel
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.noise.streams import CHUNK, Stage, fill
@@ -25,7 +25,7 @@ INPUTS_LOOKED_AT = 20
 
 def early(
     trained: Trained,
-    way: Way,
+    configuration: RunConfiguration,
     precision: Precision,
     textbook_rate: Callable[[], float],
     pilot_inputs: int | None,
@@ -36,8 +36,8 @@ def early(
         trained.model,
         trained.sigma,
         trained.data.num_classes,
-        batch_size=way.batch_size,
-        compiled=way.compiled,
+        batch_size=configuration.batch_size,
+        compiled=configuration.compiled,
         precision=precision,
     )
     n = trained.fixed[0].n
@@ -103,18 +103,18 @@ def _acr(rows: Sequence[Certificate]) -> float:
 
 
 @torch.no_grad()
-def votes_that_differ(trained: Trained, ways: Mapping[Precision, Way]) -> dict[str, Any]:
+def votes_that_differ(trained: Trained, configurations: Mapping[Precision, RunConfiguration]) -> dict[str, Any]:
     """On the same noise, against the network as the textbook loop runs it: how many votes differ, and by how much logits
     and the gap of the two largest among those."""
     found: dict[str, Any] = {}
-    for precision, way in ways.items():
-        prepared = Prepared(trained.model, precision=precision, compiled=way.compiled)
+    for precision, configuration in configurations.items():
+        prepared = InferenceModel(trained.model, precision=precision, compiled=configuration.compiled)
         votes = differing = 0
         largest = widest = 0.0
         for index in trained.indices[:INPUTS_LOOKED_AT]:
             x = trained.image(index)
-            for first in range(0, SAMPLES_LOOKED_AT // CHUNK, max(1, way.batch_size // CHUNK)):
-                batch = _noisy(x, trained.sigma, index, first, max(1, way.batch_size // CHUNK))
+            for first in range(0, SAMPLES_LOOKED_AT // CHUNK, max(1, configuration.batch_size // CHUNK)):
+                batch = _noisy(x, trained.sigma, index, first, max(1, configuration.batch_size // CHUNK))
                 plain = trained.model(batch.contiguous())
                 logits = prepared(batch)
                 scale = plain.abs().amax(1, keepdim=True)

@@ -26,7 +26,7 @@ from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.records import Certificate
 from radii.rs_core.results import ndjson
 from radii.rs_core.specs.jobs import CertifySpec, Selection, TrainSpec
-from radii.rs_core.training.loop import Trained as Finished
+from radii.rs_core.training.loop import TrainingResult as Finished
 from radii.rs_core.training.loop import train
 from radii.service.local.certify import run
 
@@ -34,7 +34,7 @@ N = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainingResult:
     """A trained model, inputs, and their certificates at a fixed n; model and images lie on one device."""
 
     model: BaseClassifier
@@ -57,17 +57,17 @@ class Trained:
         return tuple(multiple * self.sigma for multiple in (0.0, 0.5, 1.0, 1.5, 2.0))
 
 
-def read(folder: Path, device: torch.device) -> Trained:
+def read(folder: Path, device: torch.device) -> TrainingResult:
     """What a folder holds."""
     model, info = checkpoint.load(folder / "model.safetensors")
     rows = [row for row in ndjson.read_ndjson(folder / "fixed.ndjson") if isinstance(row, Certificate)]
     assert info.sigma is not None and all((row.n, row.sampling, row.noise) == (N, "fixed", "gaussian") for row in rows)
-    return Trained(
+    return TrainingResult(
         model=model.eval().to(device), sigma=info.sigma, data=load(str(folder / "images.npz")), fixed=tuple(rows)
     )
 
 
-def quick_model(folder: Path, device: torch.device) -> Trained:
+def quick_model(folder: Path, device: torch.device) -> TrainingResult:
     """LeNet after a few seconds on the built-in digits, enlarged to 28 x 28, and 20 inputs at n = 10,000."""
     small = digits()
     images = np.pad(
@@ -87,7 +87,7 @@ def quick_model(folder: Path, device: torch.device) -> Trained:
     inputs = [(index, data.image(index), int(data.labels[index])) for index in range(1_500, 1_780, 14)]
     sampler = Sampler(model, 0.5, 10, precision="bf16")
     found = engine.certify(sampler, inputs, Procedure(sigma=0.5, n=10_000))
-    return Trained(
+    return TrainingResult(
         model=model, sigma=0.5, data=data, fixed=tuple(record for record in found if isinstance(record, Certificate))
     )
 

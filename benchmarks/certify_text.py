@@ -52,7 +52,7 @@ def _rates(models: Mapping[str, Any]) -> str:
                 ),
             ]
         )
-        rows.append([f"{precision}: run", *(_way(model["ways"][precision]) for model in models.values())])
+        rows.append([f"{precision}: run", *(_configuration(model["ways"][precision]) for model in models.values())])
     return "Noise samples a second.\n\n" + table(["", *names], rows)
 
 
@@ -146,5 +146,5 @@ def _times(value: float | None) -> str:
     return "–" if value is None else f"**{value:.2f}**"
 
 
-def _way(way: Mapping[str, Any]) -> str:
-    return f"batch {way['batch_size']}, {'compiled' if way['compiled'] else 'folded'}"
+def _configuration(configuration: Mapping[str, Any]) -> str:
+    return f"batch {configuration['batch_size']}, {'compiled' if configuration['compiled'] else 'folded'}"

@@ -1,5 +1,5 @@
 """How long the service and a worker wait for the database with many jobs in it: lists, pages, metrics, claims, submissions,
-sweeps and housekeeping, at several numbers of jobs on SQLite and on Postgres.
+housekeeping, at several numbers of jobs on SQLite and on Postgres.
 
 The database is filled with jobs of 20 tenants, of every kind and state: half of them are the default tenant's, two fifths
 are in the queue. Each request goes through the whole application, without a network; each act of a worker is one
@@ -123,9 +123,9 @@ def _acts(database: Database, settings: Settings, crowd: crowded.Crowd) -> dict[
         "claim": lambda session: shards.claim(session, lease=60, **MACHINE),
         "claim, urgent jobs last": lambda session: shards.claim(session, lease=60, others_first=True, **MACHINE),
         "look for something to claim": lambda session: shards.waiting(session, "cpu"),
-        "sweep of leases": shards.expire_leases,
-        "sweep of deadlines": jobs.expire,
-        "sweep of bells": lambda session: shards.without_wakeup(session, 5.0, 64),
+        "expired leases": shards.expire_leases,
+        "expired deadlines": jobs.expire,
+        "shards without wake-up": lambda session: shards.without_wakeup(session, 5.0, 64),
         "quota of a submission": lambda session: quotas.require(session, crowd.tenant, settings),
         "a tenant's outstanding work": lambda session: tenants.outstanding(session, crowd.tenant),
         "kept predictions": lambda session: urgent_jobs.kept(session, crowd.tenant),

@@ -23,7 +23,7 @@ from radii.rs_core.records import Certificate
 from radii.rs_core.specs.jobs import DEFAULT_BATCH, parse_spec
 from radii.rs_core.specs.training import TrainSpec
 from radii.rs_core.training.loop import train as training
-from radii.rs_core.training.records import EpochRecord, StepRecord, Trained
+from radii.rs_core.training.records import EpochRecord, StepRecord, TrainingResult
 
 IMAGES_AT_ONCE = 16
 """Images that are certified between two steps of the progress bar."""
@@ -145,7 +145,7 @@ def train(
     device: torch.device | str = "cpu",
     progress: bool = True,
     **fields: Any,
-) -> Trained:
+) -> TrainingResult:
     """Trains a base classifier under noise.
 
     Args:
@@ -180,7 +180,7 @@ def train(
         for record in training(spec, data, test_data=test_data, device=_device(device)):
             if isinstance(record, EpochRecord):
                 advance(1)
-            elif isinstance(record, Trained):
+            elif isinstance(record, TrainingResult):
                 return record
             elif isinstance(record, StepRecord):
                 advance(0)

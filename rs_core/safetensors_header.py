@@ -42,7 +42,7 @@ class TensorEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Header:
+class SafetensorsHeader:
     """Everything that a safetensors file says before its data."""
 
     tensors: Mapping[str, TensorEntry]
@@ -99,7 +99,7 @@ def is_tensorfile(path: Path) -> bool:
     return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER
 
 
-def read_header(path: Path, error: type[RadiiError]) -> Header:
+def read_header(path: Path, error: type[RadiiError]) -> SafetensorsHeader:
     """The header of the file; ``error`` where it is no safetensors file, is cut short, or contradicts itself."""
     body, start, size = _body(path, error)
     metadata = body.pop("__metadata__", None) or {}
@@ -107,7 +107,7 @@ def read_header(path: Path, error: type[RadiiError]) -> Header:
         raise error(expected="metadata of texts", got=repr(metadata)[:100], where=path.name)
     tensors = {name: _entry(name, row, start, path, error) for name, row in body.items()}
     _check_layout(tensors, start, size, path, error)
-    return Header(tensors=tensors, metadata=metadata)
+    return SafetensorsHeader(tensors=tensors, metadata=metadata)
 
 
 def _body(path: Path, error: type[RadiiError]) -> tuple[dict[str, Any], int, int]:

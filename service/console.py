@@ -77,7 +77,7 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
-class Bar:
+class ProgressBar:
     """Progress of one piece of work: ``show`` may be called as often as there is news."""
 
     def __init__(self, title: str, rich: "Progress | None") -> None:
@@ -105,10 +105,10 @@ class Bar:
 
 
 @contextmanager
-def bar(title: str) -> Iterator[Bar]:
-    """A :class:`Bar` for the length of a block."""
+def bar(title: str) -> Iterator[ProgressBar]:
+    """A :class:`ProgressBar` for the length of a block."""
     if not sys.stderr.isatty():
-        yield Bar(title, None)
+        yield ProgressBar(title, None)
         return
     from rich.console import Console
     from rich.progress import (
@@ -131,7 +131,7 @@ def bar(title: str) -> Iterator[Bar]:
     # rich sends what is written to a redirected stdout to its own console: right on a terminal, wrong for a file.
     to_terminal = sys.stdout.isatty()
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=to_terminal) as rich:
-        yield Bar(title, rich)
+        yield ProgressBar(title, rich)
 
 
 def model_text(made: Any) -> str:

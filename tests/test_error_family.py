@@ -11,16 +11,16 @@ from radii.service.client.errors import ClientError
 from radii.worker.store.backup.create import CannotCopy
 
 INSIDE = {
-    "radii.rs_core.data.formats.image_folders.ColourFound": "ends the search for a picture in color",
+    "radii.rs_core.data.formats.image_folders.ColorImageFound": "ends the search for a picture in color",
     "radii.rs_core.evaluate.autoattack._Stopped": "leaves an attack at a batch",
     "radii.service.errors.BodyRefused": "becomes the problem that it carries",
     "radii.service.limits.request_turns.ClientGone": "ends a request that nobody waits for",
     "radii.worker.sandbox.decoder_client.Ended": "becomes InvalidImages",
-    "radii.worker.shard_session.GivenUp": "ends the work on a shard whose lease may be lost",
-    "radii.worker.shard_session.HandedBack": "ends the work on a shard that is handed back",
+    "radii.worker.shard_session.ShardAbandoned": "ends the work on a shard whose lease may be lost",
+    "radii.worker.shard_session.ShardHandedBack": "ends the work on a shard that is handed back",
     "radii.worker.isolation.exchange.TooLong": "becomes InvalidDataset or InvalidCheckpoint",
     "radii.worker.child.handle.ChildEnded": "becomes the end of a shard's attempt",
-    "radii.worker.store.blobs.multipart_uploads.Damaged": "becomes the problem of an upload",
+    "radii.worker.store.blobs.multipart_uploads.DamagedParts": "becomes the problem of an upload",
     "radii.worker.store.shards.LeaseLost": "ends the work on a shard that another worker has",
 }
 """Exceptions that the code itself catches, and what becomes of them."""

@@ -128,12 +128,12 @@ TABLE: dict[str, Row] = {
         lambda t: plugins._ROW.validate_python({"builder": t, "description": "d"}),
         [("a.", ":"), ("a:", ""), ("_", "!")],
     ),
-    "rs_core/checkpoints/research.py: '[/\\\\\\\\]'": (lambda t: re.split(r"[/\\]", t), [("/", ""), ("\\", "")]),
-    "rs_core/checkpoints/research.py: 'GLOBAL (\\\\S+) whose module (\\\\S+) is blocked'": (
+    "rs_core/checkpoints/torch_file.py: '[/\\\\\\\\]'": (lambda t: re.split(r"[/\\]", t), [("/", ""), ("\\", "")]),
+    "rs_core/checkpoints/torch_file.py: 'GLOBAL (\\\\S+) whose module (\\\\S+) is blocked'": (
         lambda t: re.search(r"GLOBAL (\S+) whose module (\S+) is blocked", t),
         [("GLOBAL ", ""), ("GLOBAL a whose module ", ""), ("GLOBAL a whose module b", ""), ("GLOBALa", " ")],
     ),
-    "rs_core/checkpoints/research.py: 'GLOBAL (\\\\S+) was not an allowed global'": (
+    "rs_core/checkpoints/torch_file.py: 'GLOBAL (\\\\S+) was not an allowed global'": (
         lambda t: re.search(r"GLOBAL (\S+) was not an allowed global", t),
         [("GLOBAL ", ""), ("GLOBAL a was not", ""), ("a", "GLOBAL ")],
     ),

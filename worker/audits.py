@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from radii.rs_core.certify.audit import Recomputation, Redrawing
+from radii.rs_core.certify.audit import Recomputation, RedrawComparison
 from radii.rs_core.certify.procedure import procedure_of
 from radii.rs_core.data.dataset_header import read_labels
 from radii.rs_core.errors import InvalidResults
-from radii.rs_core.results.aggregate import Tally, tally
+from radii.rs_core.results.aggregate import RowSums, tally
 from radii.rs_core.specs.jobs import CertifySpec, parse_spec
 from radii.worker.store import jobs, results
 from radii.worker.store.blobs import blob_files
@@ -58,7 +58,7 @@ def recomputed(database: Database, root: Path, audit: Job, beat: Callable[[], No
     return recomputation.findings.to_json()
 
 
-def _are_of(kept: JobSummary, sums: Tally) -> bool:
+def _are_of(kept: JobSummary, sums: RowSums) -> bool:
     """Whether the sums that were kept as results came are those of the rows."""
     counted = (kept.correct, kept.abstained, kept.errors, *kept.correct_at)
     return counted == (sums.correct, sums.abstained, sums.errors, *sums.counts) and math.isclose(
@@ -76,7 +76,7 @@ def outcome(session: Session, audit: Job, first: dict[str, Any]) -> dict[str, An
     """What the audit has found, all in all; ``first`` is of :func:`recomputed`."""
     spec = audit.spec
     stored = {row.index: row for row in results.certificates_at(session, spec["job"], spec["chosen"])}
-    redrawing = Redrawing(len(spec["chosen"]), exact=_same_machines(session, audit))
+    redrawing = RedrawComparison(len(spec["chosen"]), exact=_same_machines(session, audit))
     for row in results.certificates(session, audit.id):
         if row.index in stored:
             redrawing.look_at(stored[row.index], row)

@@ -25,7 +25,7 @@ class Backoff:
         self._failures = 0
 
 
-class Repeats:
+class RepeatedMessages:
     """Decides which of many equal messages are logged: the 1st, 2nd, 4th, 8th, ... in a row, and every new one.
 
     Where ``together`` sources say the same, as workers of one machine do, their messages count as one.

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from radii.worker import library_caches, logs
 from radii.worker.embedded import run_process
 from radii.worker.housekeeping import HousekeepingThreads, WorkerHeartbeat
-from radii.worker.loop import CannotStart, Slot, end
+from radii.worker.loop import CannotStart, WorkerSlot, end
 from radii.worker.processes import launch
 from radii.worker.queue import broker
 from radii.worker.settings import Settings
@@ -30,7 +30,7 @@ def run_worker(settings: Settings) -> None:
     """Runs a Celery worker with one slot until it is told to stop (SIGTERM, SIGINT)."""
     if settings.broker_url is None:
         raise CannotStart("expected RADII_BROKER_URL, the broker that calls the worker; got none")
-    slot = Slot(settings, Database(settings.url, patience=settings.patience))
+    slot = WorkerSlot(settings, Database(settings.url, patience=settings.patience))
     slot.start()
     turn = threading.Lock()
     celery = broker.app(settings.broker_url, settings.queue)
@@ -71,7 +71,7 @@ def _end_before_celery_handles_signals(*_: object) -> None:
     raise SystemExit(0)
 
 
-def _work(slot: Slot, turn: Any) -> None:
+def _work(slot: WorkerSlot, turn: Any) -> None:
     """Works until nothing is ready; where the slot is busy already, its holder goes on until nothing is."""
     if not turn.acquire(blocking=False):
         return
@@ -88,7 +88,7 @@ def _work(slot: Slot, turn: Any) -> None:
         turn.release()
 
 
-def _look_around(slot: Slot, turn: Any, rounds: WorkerHeartbeat) -> None:
+def _look_around(slot: WorkerSlot, turn: Any, rounds: WorkerHeartbeat) -> None:
     """Makes the rounds, and works where a wake-up was lost."""
     logs.name_thread("timer")
     while not slot.stop.wait(slot.settings.broker_poll_seconds):

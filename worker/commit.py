@@ -16,7 +16,7 @@ from radii.rs_core.specs.jobs import DEFAULT_BATCH
 from radii.worker import audits
 from radii.worker.settings import Settings
 from radii.worker.store import counters, evaluations, jobs, resources, results, shards, storage_usage
-from radii.worker.store.blobs.blob_files import Sealed
+from radii.worker.store.blobs.blob_files import SealedBlob
 from radii.worker.store.models.tables import Blob, Checkpoint, Dataset, Job
 from radii.worker.store.shards import Claim
 
@@ -302,9 +302,9 @@ def _nothing_lives(pending: PendingResults) -> dict[str, Any]:
     }
 
 
-def _sealed(file: Message) -> Sealed:
+def _sealed(file: Message) -> SealedBlob:
     sealed = file["sealed"]
-    return Sealed(sha256=sealed["sha256"], size=sealed["size"], path=Path(sealed["path"]))
+    return SealedBlob(sha256=sealed["sha256"], size=sealed["size"], path=Path(sealed["path"]))
 
 
 def _tuples(message: Message) -> Message:

@@ -1,7 +1,7 @@
 """The embedded mode: the same loop in worker processes of this machine, without a broker.
 
 ``python -m radii.worker.embedded`` is one such process; it ends on SIGTERM, or when the process that started it is gone
-(its standard input closes). ``Workers`` starts several and starts those again that die.
+(its standard input closes). ``EmbeddedWorkers`` starts several and starts those again that die.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from radii.rs_core.errors import OperationError
 from radii.worker import library_caches, logs
-from radii.worker.backoff import Backoff, Repeats
+from radii.worker.backoff import Backoff, RepeatedMessages
 from radii.worker.housekeeping import HousekeepingThreads, WorkerHeartbeat
-from radii.worker.loop import REFUSED, CannotStart, Slot, end
+from radii.worker.loop import REFUSED, CannotStart, WorkerSlot, end
 from radii.worker.processes import launch
 from radii.worker.processes.child_output import ProcessOutput, describe, why_not_started
 from radii.worker.queue.fifo import WakeupPipe
@@ -31,7 +31,7 @@ from radii.worker.settings import Settings
 from radii.worker.settings_environment import environment
 from radii.worker.store import start_failures
 from radii.worker.store.database import Database, reason
-from radii.worker.store.folder.folder_identity import FolderAway, WrongFolder
+from radii.worker.store.folder.folder_identity import DataFolderMissing, WrongFolder
 from radii.worker.store.schema_version import WrongSchema
 
 log = logging.getLogger("radii.local")
@@ -44,25 +44,25 @@ STABLE = 60.0
 def run_worker(
     settings: Settings, stop: threading.Event | None = None, started: Callable[[], None] = lambda: None
 ) -> None:
-    """Works until ``stop`` is set. Raises ``WrongSchema``, ``WrongFolder``, ``FolderAway`` or ``CannotStart`` where no work can
+    """Works until ``stop`` is set. Raises ``WrongSchema``, ``WrongFolder``, ``DataFolderMissing`` or ``CannotStart`` where no work can
     be done; calls ``started`` once it can."""
-    slot = Slot(settings, Database(settings.url, patience=settings.patience), stop or threading.Event())
+    slot = WorkerSlot(settings, Database(settings.url, patience=settings.patience), stop or threading.Event())
     slot.start()
     started()
     rounds = WorkerHeartbeat(slot)
     slot.tick = rounds.go_if_due
     try:
-        with HousekeepingThreads(settings), WakeupPipe(settings.data) as bell:
+        with HousekeepingThreads(settings), WakeupPipe(settings.data) as wakeup:
             while not slot.stop.is_set():
                 if not _worked(slot):
-                    bell.wait(slot.stop, settings.poll)
+                    wakeup.wait(slot.stop, settings.poll)
     finally:
         end(slot)
     if rounds.refused is not None:
         raise rounds.refused
 
 
-def _worked(slot: Slot) -> bool:
+def _worked(slot: WorkerSlot) -> bool:
     """Whether there was something to do, and it could be tried."""
     try:
         slot.tick()
@@ -74,18 +74,18 @@ def _worked(slot: Slot) -> bool:
     return False
 
 
-class Workers:
+class EmbeddedWorkers:
     """As many local workers as the settings say, for as long as the ``with`` block lasts."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._stop, self._repeats = threading.Event(), Repeats(settings.local_workers)
+        self._stop, self._repeats = threading.Event(), RepeatedMessages(settings.local_workers)
         self._guards = [
             threading.Thread(target=self._guard, args=(number,), daemon=True)
             for number in range(settings.local_workers)
         ]
 
-    def __enter__(self) -> "Workers":
+    def __enter__(self) -> "EmbeddedWorkers":
         for guard in self._guards:
             guard.start()
         return self
@@ -251,7 +251,7 @@ def run_process(run: Callable[[], None], settings: Settings, told: IO[str] | Non
     except (WrongSchema, WrongFolder) as error:
         log.error("%s", error)
         return REFUSED
-    except (CannotStart, FolderAway, SQLAlchemyError) as error:
+    except (CannotStart, DataFolderMissing, SQLAlchemyError) as error:
         why = str(error) if isinstance(error, OperationError) else f"The database cannot be used: {reason(error)}."
         log.error("%s", why)
         note_failure(settings, why)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from sqlalchemy import delete
 
 from radii.worker import logs
-from radii.worker.loop import Slot
+from radii.worker.loop import WorkerSlot
 from radii.worker.queue import broker
 from radii.worker.settings import Settings
 from radii.worker.store import jobs, resources, schema_version, shards, tenants, urgent_jobs
@@ -32,7 +32,7 @@ class WorkerHeartbeat:
     Other errors are logged, and the next round tries again: they must not end a worker.
     """
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, slot: WorkerSlot) -> None:
         self._slot = slot
         self._made = float("-inf")
         self.refused: schema_version.WrongSchema | WrongFolder | None = None

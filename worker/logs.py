@@ -49,7 +49,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(body, default=str)
 
 
-class Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """The same for people."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -63,7 +63,7 @@ class Text(logging.Formatter):
 def configure(settings: Settings) -> None:
     """Sends every record of radii from level INFO, and warnings of everything else, to the standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if settings.log_format == "json" else Text())
+    handler.setFormatter(JsonLines() if settings.log_format == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

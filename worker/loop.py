@@ -1,6 +1,6 @@
 """Claim, drive a child, commit: the same for every kind of job, embedded or under Celery. Loads no torch.
 
-One ``Slot`` is one place where work can be done (a GPU, or some cores), with at most one child. ``shard_session`` runs
+One ``WorkerSlot`` is one place where work can be done (a GPU, or some cores), with at most one child. ``shard_session`` runs
 a claimed shard in the child.
 """
 
@@ -20,17 +20,17 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from radii.rs_core.errors import OperationError, RadiiError
 from radii.rs_core.models import registry as architectures
 from radii.worker import logs
-from radii.worker.backoff import Backoff, Repeats
+from radii.worker.backoff import Backoff, RepeatedMessages
 from radii.worker.child.handle import Child, ChildEnded
 from radii.worker.isolation import availability
 from radii.worker.processes.child_output import describe, last_words, why_not_started
 from radii.worker.settings import Settings
-from radii.worker.shard_session import GivenUp, ShardSession, unexpected
+from radii.worker.shard_session import ShardAbandoned, ShardSession, unexpected
 from radii.worker.store import counters, schema_version, shards, start_failures
 from radii.worker.store.clock import clock
 from radii.worker.store.database import Database, new_id
 from radii.worker.store.folder import folder_identity, misplaced_database
-from radii.worker.store.folder.folder_identity import Folder, FolderAway, WrongFolder
+from radii.worker.store.folder.folder_identity import DataFolderMissing, Folder, WrongFolder
 from radii.worker.store.models.tables import Worker
 from radii.worker.store.shards import Claim, LeaseLost
 
@@ -53,7 +53,7 @@ class CannotStart(OperationError):
 
 
 @dataclass
-class Slot:
+class WorkerSlot:
     """One place where work is done. ``stop`` asks it to hand back its shard and return."""
 
     settings: Settings
@@ -71,8 +71,8 @@ class Slot:
     """The data folder of the database, once the slot has started."""
     paused: str | None = None
     """Why the slot takes no shards for now: a data folder that is away, or a child that does not come up."""
-    folder_error: FolderAway | WrongFolder | None = None
-    repeats: Repeats = field(default_factory=Repeats)
+    folder_error: DataFolderMissing | WrongFolder | None = None
+    repeats: RepeatedMessages = field(default_factory=RepeatedMessages)
     backoff: Backoff = field(default_factory=Backoff)
     next_start: float = float("-inf")
     """When a child is started again that did not come up."""
@@ -114,7 +114,7 @@ class Slot:
         except LeaseLost as error:
             log.warning("lease lost", extra={"why": str(error)})
             self.drop_child()
-            if not isinstance(error, GivenUp):
+            if not isinstance(error, ShardAbandoned):
                 self.count(counters.WRITES_REFUSED)
         except AWAY:
             self.drop_child()
@@ -145,7 +145,7 @@ class Slot:
             return True
         try:
             folder_identity.compare(self.settings, self.folder)
-        except (FolderAway, WrongFolder) as error:
+        except (DataFolderMissing, WrongFolder) as error:
             self.folder_error = error
             self.pause(str(error))
             return False
@@ -179,7 +179,7 @@ class Slot:
             start_failures.forget(session, self.settings.worker_number)
 
     def start(self) -> None:
-        """Checks the schema, the data folder and that a child comes up. Raises ``WrongSchema``, ``WrongFolder``, ``FolderAway``
+        """Checks the schema, the data folder and that a child comes up. Raises ``WrongSchema``, ``WrongFolder``, ``DataFolderMissing``
         or :class:`CannotStart`."""
         misplaced_database.check(self.settings)
         schema_version.require(self.database.engine)
@@ -248,7 +248,7 @@ class Slot:
         return str(self.environment["device_type"])
 
 
-def end(slot: Slot) -> None:
+def end(slot: WorkerSlot) -> None:
     """The slot's last act: no child and no row stay behind."""
     slot.drop_child()
     with contextlib.suppress(SQLAlchemyError), slot.database.write() as session:

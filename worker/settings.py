@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         description="between two rounds that take back expired leases, end jobs whose deadline has passed, and wake workers for "
         "shards whose wake-up was lost",
     )
-    poll: float = Field(default=0.5, gt=0, description="between two looks for ready shards without a broker")
+    poll: float = Field(default=0.5, gt=0, description="between two queries for ready shards without a broker")
     broker_poll_seconds: float = Field(
         default=5.0, gt=0, description="between two queries for ready shards with a broker, in case a message was lost"
     )

@@ -29,7 +29,7 @@ from radii.worker.settings import Settings
 from radii.worker.store import counters, resources, shards, urgent_jobs
 from radii.worker.store.database import Database
 from radii.worker.store.folder import folder_identity
-from radii.worker.store.folder.folder_identity import FolderAway, WrongFolder
+from radii.worker.store.folder.folder_identity import DataFolderMissing, WrongFolder
 from radii.worker.store.shards import Claim, LeaseLost
 
 T = TypeVar("T")
@@ -38,24 +38,24 @@ log = logging.getLogger("radii.worker")
 
 LAST = ("done", "failed", "stopped", "smaller")
 """Types of the message that ends a shard."""
-LOOK = 0.25
-"""Seconds between two looks for an urgent shard, while another one is in work; and as long this one is worked on first."""
+URGENT_POLL = 0.25
+"""Seconds between two queries for an urgent shard, while another one is in work; and as long this one is worked on first."""
 BETWEEN_TURNS = 0.1
 """Seconds between two commits of an urgent shard, which comes to a turn's end every few milliseconds at first."""
 LEASE_SHARE = 2 / 3
 """Of a lease after which, without a renewal, nothing more is tried."""
 
 
-class GivenUp(LeaseLost):
+class ShardAbandoned(LeaseLost):
     """Nothing more is to be written, though nobody has refused it yet."""
 
 
-class HandedBack(Exception):
+class ShardHandedBack(Exception):
     """The shard is to be handed back before its child has begun with it."""
 
 
 class Slot(Protocol):
-    """What a shard's way through a child needs of the place where it is worked on; ``radii.worker.loop.Slot`` has more."""
+    """What a shard's way through a child needs of the place where it is worked on; ``radii.worker.loop.WorkerSlot`` has more."""
 
     settings: Settings
     database: Database
@@ -99,10 +99,10 @@ class ShardSession:
             self.child.heard = time.monotonic()
             self.child.send(task)
             last = self._listen()
-        except HandedBack:
+        except ShardHandedBack:
             self._commit(ShardEnding(release=True))
             return
-        except (FolderAway, WrongFolder) as error:
+        except (DataFolderMissing, WrongFolder) as error:
             self._folder_lost(error)
             return
         except RadiiError as error:
@@ -136,7 +136,7 @@ class ShardSession:
         """
         try:
             task_message.require_files(self.database, self.settings, self.claim)
-        except (FolderAway, WrongFolder) as error:
+        except (DataFolderMissing, WrongFolder) as error:
             self._folder_lost(error)
             return
         except MissingFile as error:
@@ -155,7 +155,7 @@ class ShardSession:
         more = {"kind": kind, "error": first[:500], "attempt": self.claim.attempt, "tried_again": retry}
         log.warning("the work failed", extra=more)
 
-    def _folder_lost(self, error: FolderAway | WrongFolder) -> None:
+    def _folder_lost(self, error: DataFolderMissing | WrongFolder) -> None:
         """Hands the shard back: without the data folder, nothing can be said of the job."""
         log.error("handed back: %s", error)
         self.slot.drop_child()
@@ -210,7 +210,7 @@ class ShardSession:
         if self.stopping_since is not None or self.slot.stop.is_set():
             return  # the shard is handed back in any case, and this worker may not claim another one
         now = time.monotonic()
-        if self.making_way or self.claim.kind not in urgent_jobs.GIVES_WAY or now - self.looked < LOOK:
+        if self.making_way or self.claim.kind not in urgent_jobs.GIVES_WAY or now - self.looked < URGENT_POLL:
             return
         self.looked = now
         if not (self.progressed or self.pending.holds_results()):
@@ -256,7 +256,7 @@ class ShardSession:
         try:
             standing = self._write(work)
             if standing == "ended":
-                raise GivenUp(f"job {self.claim.job_id} has ended")
+                raise ShardAbandoned(f"job {self.claim.job_id} has ended")
         except LeaseLost:
             abandon(self.pending, done)
             raise
@@ -288,7 +288,7 @@ class ShardSession:
                 raise
             except SQLAlchemyError as error:
                 if time.monotonic() - self.committed > self.settings.lease * LEASE_SHARE:
-                    raise GivenUp(f"no renewal of {self.claim.job_id}: {error}") from error
+                    raise ShardAbandoned(f"no renewal of {self.claim.job_id}: {error}") from error
                 log.warning("database away, trying again", extra={"error": str(error)[:300]})
                 time.sleep(min(1.0, self.settings.lease / 20))
 
@@ -306,12 +306,12 @@ class ShardSession:
             broker.wake_workers(self.settings, waited)
 
     def _beat(self) -> None:
-        """Keeps the lease during work of the loop itself; raises :class:`HandedBack` where the work is to stop."""
+        """Keeps the lease during work of the loop itself; raises :class:`ShardHandedBack` where the work is to stop."""
         self.slot.tick()
         if time.monotonic() - self.committed >= self.settings.renewal:
             self._commit()
         if self.slot.stop.is_set() or self.stopping_since is not None:
-            raise HandedBack
+            raise ShardHandedBack
 
     def _child_died(self, ended: ChildEnded) -> None:
         """A child that was not asked to stop has something against the input that it was at."""
@@ -338,7 +338,7 @@ class ShardSession:
         """A file that is mapped and goes away with its disk ends the child, and the input has no part in it."""
         try:
             folder_identity.check(self.settings, self.database)
-        except (FolderAway, WrongFolder) as error:
+        except (DataFolderMissing, WrongFolder) as error:
             self._folder_lost(error)
             return True
         except SQLAlchemyError:

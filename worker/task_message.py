@@ -77,7 +77,7 @@ def resumed(task: Message) -> dict[int, int]:
 
 
 def require_files(database: Database, settings: Settings, claim: Claim) -> None:
-    """Raises ``FolderAway`` or ``WrongFolder`` where the data folder is not that of the database, and ``MissingFile`` where it
+    """Raises ``DataFolderMissing`` or ``WrongFolder`` where the data folder is not that of the database, and ``MissingFile`` where it
     is, and lacks a file that the shard reads."""
     folder_identity.check(settings, database)
     with database.read() as session:

@@ -42,7 +42,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class AuditFault:
     """What is wrong with the certificate of one input, or without an index with all of them together."""
 
     index: int | None
@@ -50,12 +50,12 @@ class Fault:
 
 
 @dataclass(kw_only=True)
-class Findings:
+class AuditFindings:
     """What came of looking at some certificates; ``faults`` are the first of ``wrong``."""
 
     looked_at: int = 0
     wrong: int = 0
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[AuditFault] = field(default_factory=list)
 
     def add(self, index: int | None, what: str | None) -> None:
         """One certificate more, and what is wrong with it; without an index, what is wrong beside them."""
@@ -63,7 +63,7 @@ class Findings:
         if what is not None:
             self.wrong += 1
             if len(self.faults) < SHOWN:
-                self.faults.append(Fault(index=index, what=what))
+                self.faults.append(AuditFault(index=index, what=what))
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -85,7 +85,7 @@ class Recomputation:
         seed: int | None = None,
         labels: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> None:
-        self.findings = Findings()
+        self.findings = AuditFindings()
         self._labels = labels
         self._pixels, self._asked, self._seed = pixels, asked, seed
         self._known: dict[tuple[Any, ...], Decision] = {}
@@ -193,7 +193,7 @@ def _class(prediction: int) -> str:
     return "an abstention" if prediction == ABSTAIN else str(prediction)
 
 
-class Redrawing:
+class RedrawComparison:
     """Compares stored counts of ``inputs`` inputs with those that were drawn again.
 
     ``exact``: generator, device, versions and way of running agree, so that a difference is a fault whatever its size; but
@@ -201,7 +201,7 @@ class Redrawing:
     """
 
     def __init__(self, inputs: int, *, exact: bool) -> None:
-        self.findings = Findings()
+        self.findings = AuditFindings()
         self.equal = self.moved_on = self.failed = 0
         self._exact, self._inputs = exact, inputs
 

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from radii.rs_core.certify.inference_model import Prepared
-from radii.rs_core.certify.sampler import Part, Sampler, whole_parts
+from radii.rs_core.certify.inference_model import InferenceModel
+from radii.rs_core.certify.sampler import NoiseChunk, Sampler, whole_parts
 from radii.rs_core.noise.streams import CHUNK, Stage
 from radii.rs_core.out_of_memory import ran_out
 from radii.rs_core.specs.fields import Precision
@@ -42,7 +42,7 @@ log = logging.getLogger("radii.certify")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
+class RunConfiguration:
     """How to run a network, and how many noise samples a second that gives."""
 
     batch_size: int = DEFAULT_BATCH
@@ -63,28 +63,28 @@ Measure = Callable[[int, bool, float], tuple[float, bool]]
 
 def tune(
     measure: Measure, *, samples: int, device: str, batch_size: int | None = None, may_compile: bool = True
-) -> Way:
+) -> RunConfiguration:
     """The fastest way found for so many samples; ``batch_size``: one that was chosen already."""
     sizes = BATCHES[device] if batch_size is None else (whole_parts(batch_size),)
-    first = Way(batch_size=sizes[0], rate=measure(sizes[0], False, 0.0)[0])
+    first = RunConfiguration(batch_size=sizes[0], rate=measure(sizes[0], False, 0.0)[0])
     while first.rate == 0.0 and first.batch_size > 1:  # not even the smallest fits into memory
         sizes = (whole_parts(first.batch_size // 2),)
-        first = Way(batch_size=sizes[0], rate=measure(sizes[0], False, 0.0)[0])
+        first = RunConfiguration(batch_size=sizes[0], rate=measure(sizes[0], False, 0.0)[0])
     if first.rate == 0.0 or samples < SHORT * first.rate:
         return first
-    ways = _ways(sizes, measure, tried="batches") or [replace(first, tried="batches")]
-    best = max(ways, key=_rate_of)
+    configurations = _configurations(sizes, measure, tried="batches") or [replace(first, tried="batches")]
+    best = max(configurations, key=_rate_of)
     if may_compile and samples >= LONG * best.rate:
         place = sizes.index(best.batch_size)
         order = (*sizes[place:], *reversed(sizes[:place]))
-        ways = [replace(way, tried="compiling") for way in ways]
-        ways += _ways(order, measure, tried="compiling", than=best.rate)
-    return _fastest(ways, measure)
+        configurations = [replace(configuration, tried="compiling") for configuration in configurations]
+        configurations += _configurations(order, measure, tried="compiling", than=best.rate)
+    return _fastest(configurations, measure)
 
 
-def _ways(
+def _configurations(
     sizes: Sequence[int], measure: Measure, *, tried: Literal["batches", "compiling"], than: float = 0.0
-) -> list[Way]:
+) -> list[RunConfiguration]:
     """What one short measurement finds at these sizes, until one is clearly slower than the best before it, or than
     ``than``, or cannot be compiled."""
     found, compiled = [], tried == "compiling"
@@ -92,37 +92,40 @@ def _ways(
         rate, done = measure(size, compiled, SECONDS)
         if done != compiled or rate == 0.0 or rate < CLEARLY * than:
             break
-        found.append(Way(batch_size=size, compiled=compiled, rate=rate, tried=tried))
+        found.append(RunConfiguration(batch_size=size, compiled=compiled, rate=rate, tried=tried))
         than = max(than, rate)
     return found
 
 
-def _fastest(ways: Sequence[Way], measure: Measure) -> Way:
+def _fastest(configurations: Sequence[RunConfiguration], measure: Measure) -> RunConfiguration:
     """Of those that come close to the best, the one whose median is the largest when they are measured in turns."""
-    best = max(ways, key=_rate_of)
-    close = [way for way in ways if way.rate >= CLEARLY * best.rate]
+    best = max(configurations, key=_rate_of)
+    close = [configuration for configuration in configurations if configuration.rate >= CLEARLY * best.rate]
     if len(close) == 1:
         return best
     rates: list[list[float]] = [[] for _ in close]
     for _ in range(ROUNDS):
-        for way, of_way in zip(close, rates, strict=True):
-            of_way.append(measure(way.batch_size, way.compiled, SECONDS)[0])
-    return max((replace(way, rate=statistics.median(of)) for way, of in zip(close, rates, strict=True)), key=_rate_of)
+        for configuration, of_configuration in zip(close, rates, strict=True):
+            of_configuration.append(measure(configuration.batch_size, configuration.compiled, SECONDS)[0])
+    return max(
+        (replace(configuration, rate=statistics.median(of)) for configuration, of in zip(close, rates, strict=True)),
+        key=_rate_of,
+    )
 
 
-def _rate_of(way: Way) -> float:
-    return way.rate
+def _rate_of(configuration: RunConfiguration) -> float:
+    return configuration.rate
 
 
 def measured(base_classifier: nn.Module, x: torch.Tensor, num_classes: int, *, precision: Precision) -> Measure:
     """Measures noise samples a second on noisy copies of ``x`` (C, H, W), the whole way from the noise to the counts; 0
     where they do not fit into memory. A network is prepared, and compiled, once for each size."""
-    networks: dict[tuple[int, bool], Prepared] = {}
+    networks: dict[tuple[int, bool], InferenceModel] = {}
 
     def rate(batch_size: int, compiled: bool, seconds: float) -> tuple[float, bool]:
         network = networks.setdefault(
             (batch_size if compiled else 0, compiled),
-            Prepared(base_classifier, precision=precision, compiled=compiled),
+            InferenceModel(base_classifier, precision=precision, compiled=compiled),
         )
         sampler = Sampler(
             base_classifier, 0.25, num_classes, batch_size=batch_size, precision=precision, prepared=network
@@ -142,7 +145,7 @@ def _rate(sampler: Sampler, x: torch.Tensor, seconds: float) -> float:
     sampler.tallies(1)
     image = sampler.prepare(x)
     parts = {
-        place: Part(x=image, index=0, stage=Stage.TEST, number=place, rows=CHUNK, tally=0)
+        place: NoiseChunk(x=image, index=0, stage=Stage.TEST, number=place, rows=CHUNK, tally=0)
         for place in range(sampler.room)
     }
     sampler.count(parts)  # prepares the network, and compiles it where that was asked for
@@ -155,25 +158,25 @@ def _rate(sampler: Sampler, x: torch.Tensor, seconds: float) -> float:
     return passes * sampler.room * CHUNK / (time.perf_counter() - started)
 
 
-def remembered(file: Path | None, key: str, samples: int, find: Callable[[], Way]) -> Way:
+def remembered(file: Path | None, key: str, samples: int, find: Callable[[], RunConfiguration]) -> RunConfiguration:
     """What was found for ``key`` before, where that serves so much work, else what ``find`` finds now, kept in ``file``
     for the next time as far as something was tried. A file that cannot be written is done without."""
     known = _read(file).get(key) if file is not None else None
-    if known is not None and Way(**known).serves(samples):
-        return Way(**known)
-    way = find()
-    if file is not None and way.tried != "nothing":
+    if known is not None and RunConfiguration(**known).serves(samples):
+        return RunConfiguration(**known)
+    configuration = find()
+    if file is not None and configuration.tried != "nothing":
         part = file.with_name(f"{file.name}.{time.time_ns()}.part")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(_read(file) | {key: asdict(way)}, indent=1))
+            part.write_text(json.dumps(_read(file) | {key: asdict(configuration)}, indent=1))
             part.replace(file)
         except OSError as error:
             log.warning("what was found about running the network is not kept", extra={"error": str(error)[:300]})
-    return way
+    return configuration
 
 
-def way_for(
+def configuration_for(
     base_classifier: nn.Module,
     x: torch.Tensor,
     num_classes: int,
@@ -184,7 +187,7 @@ def way_for(
     batch_size: int | None = None,
     may_compile: bool = True,
     file: Path | None = None,
-) -> Way:
+) -> RunConfiguration:
     """How to run a network on inputs like ``x`` for so many noise samples; ``name`` is its architecture's, ``file`` where
     what was found on this machine is kept."""
     device = x.device.type

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from radii.rs_core.certify import certificates
 from radii.rs_core.certify.procedure import Procedure
-from radii.rs_core.certify.sampler import Part, Sampler, Votes
+from radii.rs_core.certify.sampler import NoiseChunk, Sampler, Votes
 from radii.rs_core.noise.streams import CHUNK, Stage
 from radii.rs_core.records import UNKNOWN_LABEL, Certificate, Prediction
 
@@ -168,12 +168,12 @@ class _Work:
     seconds: float = 0.0
     forced: int | None = None
 
-    def next_part(self) -> Part | None:
+    def next_part(self) -> NoiseChunk | None:
         """The next part of what is wanted; None where all of it is on its way."""
         for place, stage in enumerate(self.stages):
             left = self.wanted[place] - self.placed[place]
             if left > 0:
-                return Part(
+                return NoiseChunk(
                     x=self.x,
                     index=self.index,
                     stage=stage,
@@ -183,7 +183,7 @@ class _Work:
                 )
         return None
 
-    def take(self, part: Part) -> None:
+    def take(self, part: NoiseChunk) -> None:
         """The part is on its way."""
         self.placed[self.stages.index(part.stage)] += part.rows
 
@@ -239,7 +239,7 @@ class _Pool:
         self.active: list[_Work] = []
         self.free = [stages * place for place in range(most)]
         self._sampler, self._stages = sampler, stages
-        self._batch: dict[int, Part] = {}
+        self._batch: dict[int, NoiseChunk] = {}
         self._sharing: list[_Work] = []
         sampler.tallies(stages * most)
 

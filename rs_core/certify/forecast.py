@@ -22,7 +22,7 @@ SIZES = (*(digits * 10**power for power in range(1, 7) for digits in range(10, 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Typical:
+class TypicalCertificate:
     """A typical input of whose noise samples a share ``p`` is classified alike: samples drawn, and radius certified."""
 
     p: float
@@ -31,7 +31,7 @@ class Typical:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class LikelyProbabilities:
     """Probabilities of an input's class and of the next one, of two digits, so that inputs that are much alike are forecast
     once. The rest is spread evenly over eight classes more."""
 
@@ -39,7 +39,7 @@ class Seen:
     second: float
 
     @classmethod
-    def likely(cls, counts: Sequence[int], selected: int) -> "tuple[Seen, ...]":
+    def likely(cls, counts: Sequence[int], selected: int) -> "tuple[LikelyProbabilities, ...]":
         """What votes that were counted leave open: quantiles of Jeffreys' posterior. That all of a few hundred agreed does
         not tell that all of 100,000 would."""
         k, total = counts[selected], sum(counts)
@@ -49,22 +49,24 @@ class Seen:
         return tuple(cls(first=p, second=round((1 - p) * of_the_rest, 3)) for p in firsts)
 
 
-def typical(procedure: Procedure, p: float, second: float | None = None) -> Typical:
+def typical(procedure: Procedure, p: float, second: float | None = None) -> TypicalCertificate:
     """One row; where no class is certified the radius is 0. ``second`` is the share of the next class, without which all
     other votes are spread evenly over nine."""
     drawn = (0, 0)
     while (wanted := procedure.wanted(*(_votes(p, second, total) for total in drawn))) != drawn:
         drawn = wanted
     decided = procedure.decide(*(_votes(p, second, total) for total in drawn))
-    return Typical(p=p, samples=sum(drawn), radius=decided.radius)
+    return TypicalCertificate(p=p, samples=sum(drawn), radius=decided.radius)
 
 
-def forecast(procedure: Procedure) -> tuple[Typical, ...]:
+def forecast(procedure: Procedure) -> tuple[TypicalCertificate, ...]:
     """A row for each of ``PROBABILITIES``."""
     return tuple(typical(procedure, p) for p in PROBABILITIES)
 
 
-def averaged(procedure: Procedure, seen: Sequence[Sequence[Seen]], correct: Sequence[bool]) -> tuple[float, float]:
+def averaged(
+    procedure: Procedure, seen: Sequence[Sequence[LikelyProbabilities]], correct: Sequence[bool]
+) -> tuple[float, float]:
     """Samples for an input, and ACR, on average over inputs that may be any of these each."""
     known = {one: typical(procedure, one.first, one.second) for one in {one for likely in seen for one in likely}}
     rows = [[known[one] for one in likely] for likely in seen]

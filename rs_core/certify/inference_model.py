@@ -36,7 +36,7 @@ Network = Callable[[Tensor], Tensor]
 log = logging.getLogger("radii.certify")
 
 
-class Prepared:
+class InferenceModel:
     """``base_classifier`` in evaluation mode: (B, C, H, W) float32 in pixel units -> logits (B, K) float32.
 
     The classifier itself is left as it is, but for evaluation mode. Batches are best channels-last in memory; all have one

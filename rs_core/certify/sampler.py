@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from radii.rs_core.certify.inference_model import Prepared
+from radii.rs_core.certify.inference_model import InferenceModel
 from radii.rs_core.errors import InputOutOfMemory, Mismatch, NotFinite
 from radii.rs_core.exception_text import cause_of, raise_as_network_failure
 from radii.rs_core.noise import discrete
@@ -42,7 +42,7 @@ class Votes:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Part:
+class NoiseChunk:
     """The samples ``CHUNK * number`` and following of one stream of one input, of which ``rows`` are counted.
 
     ``x`` is the input (C, H, W); ``tally`` is the row of the sampler's counts that its votes are added to.
@@ -60,7 +60,7 @@ class Sampler:
     """Counts votes of one base classifier at one noise level, batch by batch, in preallocated buffers.
 
     ``base_classifier`` maps (batch_size, C, H, W) in pixel units to logits (batch_size, num_classes); it is put into
-    evaluation mode and run as :class:`Prepared` has it, or as ``prepared`` has it already. ``batch_size`` is brought down to
+    evaluation mode and run as :class:`InferenceModel` has it, or as ``prepared`` has it already. ``batch_size`` is brought down to
     whole parts, or to a whole fraction of one. Buffers live on the classifier's device.
     """
 
@@ -75,9 +75,9 @@ class Sampler:
         precision: Precision = "fp32",
         noise: Noise = "gaussian",
         compiled: bool = False,
-        prepared: Prepared | None = None,
+        prepared: InferenceModel | None = None,
     ) -> None:
-        self._logits = prepared or Prepared(base_classifier, precision=precision, compiled=compiled)
+        self._logits = prepared or InferenceModel(base_classifier, precision=precision, compiled=compiled)
         self.sigma, self.num_classes, self.seed, self.precision = sigma, num_classes, seed, precision
         self.noise: Noise = noise
         self.batch_size = whole_parts(batch_size)
@@ -108,7 +108,7 @@ class Sampler:
         rows: list[list[int]] = self._counts.tolist()
         return rows
 
-    def place(self, part: Part, taken: Collection[int]) -> int | None:
+    def place(self, part: NoiseChunk, taken: Collection[int]) -> int | None:
         """Where in a batch a part may go, beside those in the places ``taken``; None: not in this one."""
         if self._alike is False:
             own = (part.number + part.index + part.stage) % self.room
@@ -116,7 +116,7 @@ class Sampler:
         return next((place for place in range(self.room) if place not in taken), None)
 
     @torch.no_grad()
-    def count(self, parts: dict[int, Part]) -> None:
+    def count(self, parts: dict[int, NoiseChunk]) -> None:
         """Classifies the parts of one batch, by their place in it, and adds their votes to their rows of counts.
 
         Raises :class:`Mismatch` where the logits have another shape.
@@ -180,7 +180,7 @@ class Sampler:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         # A compiled network is made for batches of one size.
-        self._logits = Prepared(self._logits.base_classifier, precision=self.precision)
+        self._logits = InferenceModel(self._logits.base_classifier, precision=self.precision)
         if rows == 1:
             self._logits(torch.zeros_like(batch[:1]))  # raises where nothing fits, whatever the input
             raise InputOutOfMemory(expected="noisy copies that fit, one at a time", got=reason[:500].rstrip("."))

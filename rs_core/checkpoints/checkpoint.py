@@ -3,7 +3,7 @@
 The file holds the state dict of the network alone, under the names of the architecture; normalisation, noise level and
 provenance are in the metadata (``checkpoint_info``). A composite's file holds its parts' tensors under ``parts.0.network.``
 and so on, and those of a mixing network under ``mixing.``; it needs no other file. Loading compares names and shapes with the architecture's own
-before a number is used. Foreign formats are left to ``research``; resuming a training to ``training.loop``.
+before a number is used. Foreign formats are left to ``torch_file``; resuming a training to ``training.loop``.
 """
 
 from collections.abc import Mapping

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from radii.rs_core.checkpoints import composite_info
 from radii.rs_core.data.dataset_info import MAX_CLASS_NAMES_TEXT
 from radii.rs_core.errors import IncompatibleParts, InvalidCheckpoint, Mismatch
-from radii.rs_core.safetensors_header import Header, read_header
+from radii.rs_core.safetensors_header import SafetensorsHeader, read_header
 from radii.rs_core.specs.composition import Composition
 from radii.rs_core.specs.jobs import Normalization, NormalizationChoice, Sigma, dump_spec, invalid_spec, record
 from radii.rs_core.storable_text import EXPECTED, fault_of
@@ -91,7 +91,7 @@ class CheckpointInfo:
 
 
 @record
-class Hints:
+class ConversionHints:
     """What a person may add to a file that does not say it all; ``None`` means not given.
 
     ``normalization`` "none" states that there is none, as opposed to nothing being known.
@@ -110,7 +110,7 @@ _RECORD = TypeAdapter(CheckpointInfo)
 NONE: dict[str, Any] = {"role": "classifier", "composition": None, "parts": [], "file_sha256": None}
 
 
-class Labelled(Protocol):
+class DescribedDataset(Protocol):
     """A data set, or what is known of one."""
 
     @property
@@ -126,7 +126,7 @@ def read_info(path: Path) -> CheckpointInfo:
     return info_in(read_header(path, InvalidCheckpoint), path.name)
 
 
-def info_in(header: Header, where: str) -> CheckpointInfo:
+def info_in(header: SafetensorsHeader, where: str) -> CheckpointInfo:
     """The record in a header that was read already."""
     body = header.ours() or {}
     if body.get("kind") != KIND or body.get("version") != VERSION or not isinstance(body.get("info"), dict):
@@ -167,7 +167,7 @@ def make_info(where: str, fields: Mapping[str, Any]) -> CheckpointInfo:
         raise InvalidCheckpoint(expected=found.expected[:500], got=found.got[:500], where=where) from None
 
 
-def check_fits(info: CheckpointInfo, data: Labelled) -> None:
+def check_fits(info: CheckpointInfo, data: DescribedDataset) -> None:
     """Raises :class:`Mismatch` where images or classes are not those of the model, or where it is no classifier.
 
     Equal class names in another order are a mismatch too: every label would mean something else.
@@ -186,6 +186,6 @@ def check_fits(info: CheckpointInfo, data: Labelled) -> None:
         )
 
 
-def _described(thing: "CheckpointInfo | Labelled") -> str:
+def _described(thing: "CheckpointInfo | DescribedDataset") -> str:
     shape = thing.input_shape if isinstance(thing, CheckpointInfo) else thing.shape
     return f"images of shape {tuple(shape)} and {thing.num_classes} classes"

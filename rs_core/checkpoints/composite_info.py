@@ -17,7 +17,7 @@ TRAINED_BY = "adaptive_smoothing"
 """The method that trains a mixing network: what it gives is that method's."""
 
 
-class Part(Protocol):
+class ComponentInfo(Protocol):
     """A model, or what is known of one."""
 
     @property
@@ -36,7 +36,7 @@ class Part(Protocol):
     def method(self) -> str | None: ...
 
 
-def facts(composition: Composition, parts: Sequence[Part]) -> dict[str, Any]:
+def facts(composition: Composition, parts: Sequence[ComponentInfo]) -> dict[str, Any]:
     """What a composite of these parts is, as fields of a checkpoint's record. Raises :class:`IncompatibleParts` where there are too
     few or too many, or where they do not fit together.
 
@@ -75,7 +75,7 @@ def name_of(kind: str, architectures: Sequence[str]) -> str:
     return name[: LONGEST_NAME - len(mark)] + mark
 
 
-def _check_count(composition: Composition, parts: Sequence[Part]) -> None:
+def _check_count(composition: Composition, parts: Sequence[ComponentInfo]) -> None:
     named = PARTS[composition.kind]
     fits = len(parts) == len(named) if named else 2 <= len(parts) <= MOST_PARTS
     if not fits:
@@ -83,7 +83,7 @@ def _check_count(composition: Composition, parts: Sequence[Part]) -> None:
         raise IncompatibleParts(expected=wanted, got=str(len(parts)), where=composition.kind)
 
 
-def _check_roles(composition: Composition, parts: Sequence[Part]) -> None:
+def _check_roles(composition: Composition, parts: Sequence[ComponentInfo]) -> None:
     for place, part in enumerate(parts):
         wanted = "denoiser" if composition.kind == "denoised" and place == 0 else "classifier"
         if part.role != wanted:
@@ -94,7 +94,7 @@ def _check_roles(composition: Composition, parts: Sequence[Part]) -> None:
             )
 
 
-def _shape_read(composition: Composition, parts: Sequence[Part], place: int) -> tuple[int, ...]:
+def _shape_read(composition: Composition, parts: Sequence[ComponentInfo], place: int) -> tuple[int, ...]:
     """The shape that a part's images have before they are resized for it."""
     shape = tuple(parts[place].input_shape)
     size = composition.standard_size if isinstance(composition, Mixed) and place == 0 else None
@@ -115,7 +115,7 @@ def _check_equal(what: str, values: Sequence[Any]) -> None:
             )
 
 
-def _check_single(parts: Sequence[Part]) -> None:
+def _check_single(parts: Sequence[ComponentInfo]) -> None:
     for part in parts:
         if is_composite(part.architecture):
             raise IncompatibleParts(
@@ -125,7 +125,7 @@ def _check_single(parts: Sequence[Part]) -> None:
             )
 
 
-def _class_names(parts: Sequence[Part]) -> tuple[str, ...]:
+def _class_names(parts: Sequence[ComponentInfo]) -> tuple[str, ...]:
     known = [tuple(part.class_names) for part in parts if part.class_names]
     for names in known:
         if names != known[0]:
@@ -137,7 +137,7 @@ def _class_names(parts: Sequence[Part]) -> tuple[str, ...]:
     return known[0] if known else ()
 
 
-def _method(composition: Composition, made_for_noise: Sequence[Part]) -> str | None:
+def _method(composition: Composition, made_for_noise: Sequence[ComponentInfo]) -> str | None:
     if isinstance(composition, Mixed) and composition.mixing is not None:
         return TRAINED_BY
     method: str | None = _common([part.method for part in made_for_noise])

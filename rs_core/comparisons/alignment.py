@@ -49,7 +49,7 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Aligned:
+class AlignedRuns:
     """The shared inputs: ``rows`` of each run, with equal ``index`` and ``label``; ``unlabelled`` were left out.
 
     ``photograph``: the one that each of them shows, numbers from 0; None where each shows another.
@@ -105,7 +105,7 @@ def run_of(
     )
 
 
-def align(runs: Sequence[Run]) -> Aligned:
+def align(runs: Sequence[Run]) -> AlignedRuns:
     """The inputs that all runs have evaluated.
 
     Raises :class:`InvalidResults` where there is none, or where two runs have different labels for one.
@@ -118,7 +118,7 @@ def align(runs: Sequence[Run]) -> Aligned:
     unlabelled = int((~known).sum())
     if unlabelled:
         rows = [one.at(np.flatnonzero(known)) for one in rows]
-    return Aligned(rows=tuple(rows), unlabelled=unlabelled, photograph=_photograph(runs, rows[0].index))
+    return AlignedRuns(rows=tuple(rows), unlabelled=unlabelled, photograph=_photograph(runs, rows[0].index))
 
 
 def photographs_of(run: Run, runs: Sequence[Run]) -> Photographs | None:

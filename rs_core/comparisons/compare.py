@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-from radii.rs_core.comparisons.alignment import Aligned, Run, align, photographs_of
+from radii.rs_core.comparisons.alignment import AlignedRuns, Run, align, photographs_of
 from radii.rs_core.comparisons.notes import notes, procedure_text
 from radii.rs_core.errors import InvalidResults, InvalidSpec
 from radii.rs_core.literature.published_results import Published
 from radii.rs_core.reports.certification import plain
 from radii.rs_core.results.aggregate import CONFIDENCE, Columns, CurvePoint, curve, grid, point, radii_up_to, sums_of
-from radii.rs_core.results.digest import by_photograph, photograph_sums, shown_in
 from radii.rs_core.results.photographs import Photographs, Unit
+from radii.rs_core.results.row_statistics import by_photograph, photograph_sums, shown_in
 from radii.rs_core.specs.fields import Bound, Noise, Precision, Sampling
 from radii.rs_core.statistics.paired_tests import (
     RESAMPLES,
@@ -32,7 +32,7 @@ from radii.rs_core.statistics.paired_tests import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class RunFigures:
     """A run on some inputs. Shares are of ``inputs``, of which ``evaluated`` have a row; radii in pixel l2 units.
 
     ``at_cap`` is None where it cannot be known. Intervals count ``units``: inputs or, where several show one, photographs.
@@ -51,7 +51,7 @@ class Figures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class ComparedRun:
     """One run: how it was made, as far as that is known, and its figures on all its inputs (``own``) and on the shared
     ones. ``settled``: the radii at which ``at_radii`` was to settle its inputs."""
 
@@ -70,8 +70,8 @@ class Line:
     alpha: float | None
     cap: float | None
     settled: tuple[float, ...]
-    own: Figures
-    shared: Figures
+    own: RunFigures
+    shared: RunFigures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class RadiusTest(Discordance):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class PairedComparison:
     """A run against a baseline on the shared inputs; ``acr`` is None where the two ACRs may not be ranked."""
 
     run: str
@@ -103,8 +103,8 @@ class Comparison:
     units: int
     confidence: float
     baseline: str
-    runs: tuple[Line, ...]
-    pairs: tuple[Pair, ...]
+    runs: tuple[ComparedRun, ...]
+    pairs: tuple[PairedComparison, ...]
     tests: int
     published: tuple[Published, ...]
     notes: tuple[str, ...]
@@ -144,7 +144,7 @@ def compare(
     )
 
 
-def checked(runs: Sequence[Run], baseline: str | None = None) -> Aligned:
+def checked(runs: Sequence[Run], baseline: str | None = None) -> AlignedRuns:
     """The shared inputs of runs that can be compared; raises as :func:`compare` does."""
     names = [run.name for run in runs]
     if not names:
@@ -159,7 +159,7 @@ def checked(runs: Sequence[Run], baseline: str | None = None) -> Aligned:
 
 def compare_aligned(
     runs: Sequence[Run],
-    shared: Aligned,
+    shared: AlignedRuns,
     *,
     baseline: str | None = None,
     all_pairs: bool = False,
@@ -200,9 +200,9 @@ def common_radii(runs: Sequence[Run], published: Sequence[Published] = ()) -> tu
     return grid([*round_ones, *settled, *printed])
 
 
-def _line(run: Run, shared: Columns, radii: tuple[float, ...], photographs: Photographs | None) -> Line:
+def _line(run: Run, shared: Columns, radii: tuple[float, ...], photographs: Photographs | None) -> ComparedRun:
     how, facts = run.facts.how, run.facts
-    return Line(
+    return ComparedRun(
         name=run.name,
         complete=run.evaluated == run.total and not run.unfinished,
         procedure=procedure_text(run),
@@ -225,12 +225,12 @@ def figures(
     inputs: int,
     cap: float | None,
     photographs: Photographs | None = None,
-) -> Figures:
+) -> RunFigures:
     """The figures of some rows, out of ``inputs``, which show these ``photographs``."""
     sums = sums_of(rows, radii, cap)
     at = None if photographs is None else photograph_sums(rows, radii, photographs.starts)
     zero, by_radius = by_photograph(at, shown_in(at, photographs, inputs - len(rows.index)))
-    return Figures(
+    return RunFigures(
         inputs=inputs,
         units=inputs if zero is None else zero.sizes.photographs,
         evaluated=sums.evaluated,
@@ -246,13 +246,13 @@ def figures(
 
 def _pairs(
     runs: Sequence[Run],
-    shared: Aligned,
+    shared: AlignedRuns,
     baseline: str,
     all_pairs: bool,
     radii: tuple[float, ...],
     resamples: int,
     seed: int,
-) -> tuple[Pair, ...]:
+) -> tuple[PairedComparison, ...]:
     """The tests, their p-values adjusted for all of them together."""
     found: list[tuple[Run, Run, AcrDifference | None, list[Discordance]]] = []
     for place, other in _matched(runs, baseline, all_pairs):
@@ -264,7 +264,7 @@ def _pairs(
         found.append((runs[place], runs[other], acr, tests))
     adjusted = iter(holm([test.p_value for *_, tests in found for test in tests]))
     return tuple(
-        Pair(
+        PairedComparison(
             run=run.name,
             baseline=other.name,
             acr=acr,

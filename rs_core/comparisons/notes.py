@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from radii.rs_core.comparisons.alignment import Aligned, Run
+from radii.rs_core.comparisons.alignment import AlignedRuns, Run
 from radii.rs_core.literature.published_results import Published
 from radii.rs_core.records import UNKNOWN_LABEL
 from radii.rs_core.reports.certification import warnings_of
 from radii.rs_core.results.aggregate import CONFIDENCE, sums_of
 from radii.rs_core.results.photographs import UNKNOWN_PHOTOGRAPHS, dataset_repeats_note, repeat_of, repeats_note, told
-from radii.rs_core.results.plausibility import Outcome
+from radii.rs_core.results.plausibility import ObservedOutcome
 from radii.rs_core.results.tsv import rounded_down
 from radii.rs_core.statistics.paired_tests import MOST_RESAMPLED
 
@@ -29,7 +29,7 @@ def procedure_text(run: Run) -> str:
 
 
 def notes(
-    runs: Sequence[Run], shared: Aligned, published: Sequence[Published], *, tests: int, resamples: int, seed: int
+    runs: Sequence[Run], shared: AlignedRuns, published: Sequence[Published], *, tests: int, resamples: int, seed: int
 ) -> tuple[str, ...]:
     """All of them."""
     return (
@@ -48,7 +48,7 @@ def _implausible(runs: Sequence[Run]) -> Iterator[str]:
     """Of each run on all of its own inputs."""
     for run in runs:
         sums = sums_of(run.rows, (), run.cap)
-        outcome = Outcome(
+        outcome = ObservedOutcome(
             evaluated=sums.evaluated,
             abstained=sums.abstained,
             answers=_counted(run.rows.prediction[~run.rows.abstained]),
@@ -69,7 +69,7 @@ def _counted(classes: NDArray[np.int64]) -> dict[int, int]:
     return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
-def _tests(shared: Aligned, tests: int, resamples: int, seed: int) -> Iterator[str]:
+def _tests(shared: AlignedRuns, tests: int, resamples: int, seed: int) -> Iterator[str]:
     units, plural, over = shared.units, f"{shared.unit}s", _over(shared)
     if tests:
         exact = "McNemar tests" if shared.unit == "input" else "sign-flip tests (McNemar's, by photograph)"
@@ -97,11 +97,11 @@ def _tests(shared: Aligned, tests: int, resamples: int, seed: int) -> Iterator[s
         yield f"{only}, and ACR's intervals are too narrow." if shared.unit == "input" else f"{only}."
 
 
-def _over(shared: Aligned) -> str:
+def _over(shared: AlignedRuns) -> str:
     return f"{shared.inputs:,} shared inputs" if shared.unit == "input" else told(shared.units, shared.inputs)
 
 
-def _coverage(shared: Aligned) -> str:
+def _coverage(shared: AlignedRuns) -> str:
     """What simulations say of an interval that is too narrow; by photograph it is widened for that."""
     if shared.unit == "photograph":
         return ""
@@ -109,7 +109,7 @@ def _coverage(shared: Aligned) -> str:
     return f" They cover somewhat less often: {covers} inputs (simulated)."
 
 
-def _units(runs: Sequence[Run], shared: Aligned) -> Iterator[str]:
+def _units(runs: Sequence[Run], shared: AlignedRuns) -> Iterator[str]:
     """Which inputs show the same photograph, and who says so."""
     if shared.photograph is not None:
         known = [run.name for run in runs if run.photographs is not None]
@@ -139,14 +139,14 @@ def _units(runs: Sequence[Run], shared: Aligned) -> Iterator[str]:
             yield from dataset_repeats_note(period)
 
 
-def _different_labels(shared: Aligned) -> int:
+def _different_labels(shared: AlignedRuns) -> int:
     """Photographs whose images have more than one label."""
     assert shared.photograph is not None
     pairs = np.unique(np.stack([shared.photograph, shared.rows[0].label]), axis=1)
     return int((np.bincount(pairs[0]) > 1).sum())
 
 
-def _inputs(runs: Sequence[Run], shared: Aligned) -> Iterator[str]:
+def _inputs(runs: Sequence[Run], shared: AlignedRuns) -> Iterator[str]:
     if shared.unlabelled:
         yield f"Shared inputs without a label, which are left out: {shared.unlabelled:,}."
     for run in runs:

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Literal
 
-from radii.rs_core.comparisons.compare import Comparison, Figures, Line, Pair
+from radii.rs_core.comparisons.compare import ComparedRun, Comparison, PairedComparison, RunFigures
 from radii.rs_core.reports.certification_text import WIDTH, percent
 from radii.rs_core.results.csv_text import csv_text
 from radii.rs_core.results.tsv import rounded_down
@@ -69,7 +69,7 @@ def p_value(p: float) -> str:
     return f"<{SMALLEST:.0e}" if p < SMALLEST else f"{p:.2g}"
 
 
-def acr(line: Line, of: Of) -> str:
+def acr(line: ComparedRun, of: Of) -> str:
     """ACR rounded down; where sampling stopped early it is only known to be at least that."""
     return (">=" if line.sampling == "at_radii" else "") + rounded_down(getattr(line, of).acr, 4)
 
@@ -79,7 +79,7 @@ def signed(value: float, decimals: int = 4) -> str:
     return f"{value:+.{decimals}f}"
 
 
-def _figure_rows(name: str, prefix: str, own: Figures) -> Iterator[tuple[object, ...]]:
+def _figure_rows(name: str, prefix: str, own: RunFigures) -> Iterator[tuple[object, ...]]:
     yield (f"{prefix}acr", name, "", "", own.acr, "", "", "", own.inputs)
     for p in own.certified_accuracy:
         value = (p.certified_accuracy, p.low, p.high, p.count, own.inputs)
@@ -94,7 +94,7 @@ def _figure_rows(name: str, prefix: str, own: Figures) -> Iterator[tuple[object,
     yield (f"{prefix}evaluated", name, "", "", own.evaluated, "", "", "", own.inputs)
 
 
-def _pair_rows(pair: Pair, inputs: int) -> Iterator[tuple[object, ...]]:
+def _pair_rows(pair: PairedComparison, inputs: int) -> Iterator[tuple[object, ...]]:
     if pair.acr is not None:
         found = (pair.acr.difference, pair.acr.low, pair.acr.high)
         yield ("acr_difference", pair.run, pair.baseline, "", *found, "", inputs)
@@ -112,7 +112,7 @@ def _runs(found: Comparison) -> list[str]:
     return [head, *(_run(line) for line in found.runs)]
 
 
-def _run(line: Line) -> str:
+def _run(line: ComparedRun) -> str:
     own = line.own
     inputs = f"{own.inputs:,}" if line.complete else f"{own.evaluated:,} of {own.inputs:,}"
     cap = "unknown" if own.share_at_cap is None else percent(own.share_at_cap)
@@ -141,7 +141,7 @@ def _accuracy_rows(found: Comparison, of: Of, places: range) -> Iterator[str]:
         yield f"{_cut(one.name):<{NAME}}{'-' if one.acr is None else f'{one.acr:.3f}':>10}{cells}"
 
 
-def _pair(pair: Pair) -> list[str]:
+def _pair(pair: PairedComparison) -> list[str]:
     lines = [f"{_cut(pair.run, 45)} less {_cut(pair.baseline, 45)}"]
     if pair.acr is None:
         lines.append("ACR: not to be ranked, since sampling stopped early")
@@ -157,7 +157,7 @@ def _pair(pair: Pair) -> list[str]:
     return lines
 
 
-def interval(pair: Pair) -> str:
+def interval(pair: PairedComparison) -> str:
     """Of the difference of ACR, outwards; nothing where there is none."""
     if pair.acr is None or pair.acr.low is None or pair.acr.high is None:
         return ""

@@ -16,13 +16,13 @@ from radii.rs_core.data.corruption_info import Corrupted
 from radii.rs_core.data.dataset_file import content_hash, save, write
 from radii.rs_core.data.dataset_info import Shape, check_size, classes
 from radii.rs_core.data.formats.image_files import AS_THEY_ARE, Framing
-from radii.rs_core.data.formats.image_folders import ColourFound, Folders, open_folders
-from radii.rs_core.data.ignored_files import Skipped
+from radii.rs_core.data.formats.image_folders import ColorImageFound, Folders, open_folders
+from radii.rs_core.data.ignored_files import SkippedMembers
 from radii.rs_core.data.load import kind_of_files, read, relabelled
 
 
 @dataclass(frozen=True, kw_only=True)
-class Converted:
+class ConvertedDataset:
     """What was written; ``shape`` is (C, H, W), ``corrupted`` what is known of corrupted images, ``skipped`` what of an
     archive is no data."""
 
@@ -31,7 +31,7 @@ class Converted:
     shape: Shape
     class_names: tuple[str, ...]
     corrupted: Corrupted | None = None
-    skipped: Skipped | None = None
+    skipped: SkippedMembers | None = None
 
 
 def convert(
@@ -42,7 +42,7 @@ def convert(
     class_names: Sequence[str] | None = None,
     framing: Framing = AS_THEY_ARE,
     limit: float | None = None,
-) -> Converted:
+) -> ConvertedDataset:
     """Reads the files and writes their data set to ``out``; ``limit`` is on the bytes of all images.
 
     Raises :class:`InvalidDataset`; what was written until then is left to the caller.
@@ -53,7 +53,7 @@ def convert(
     data = read(paths, format=format, class_names=class_names)
     check_size(len(data), data.shape, data.images.dtype.itemsize, paths[0].name, limit)
     save(data, out)
-    return Converted(
+    return ConvertedDataset(
         content_hash=content_hash(data),
         count=len(data),
         shape=data.shape,
@@ -63,17 +63,19 @@ def convert(
     )
 
 
-def _streamed(found: Folders, out: Path, class_names: Sequence[str] | None) -> Converted:
+def _streamed(found: Folders, out: Path, class_names: Sequence[str] | None) -> ConvertedDataset:
     where = found.path.name
     chosen = found.labels if class_names is None else relabelled(found.labels, found.class_names, class_names, where)
     labels, names = classes(chosen, found.class_names if class_names is None else class_names, where)
     try:
         return _written(found, out, found.shape[0], labels, names)
-    except ColourFound:
+    except ColorImageFound:
         return _written(found, out, 3, labels, names)
 
 
-def _written(found: Folders, out: Path, channels: int, labels: NDArray[np.int64], names: tuple[str, ...]) -> Converted:
+def _written(
+    found: Folders, out: Path, channels: int, labels: NDArray[np.int64], names: tuple[str, ...]
+) -> ConvertedDataset:
     images, shape = found.images(channels), (channels, *found.shape[1:])
     digest = ContentHash((len(labels), *shape), "uint8", labels, names)
 
@@ -84,6 +86,6 @@ def _written(found: Folders, out: Path, channels: int, labels: NDArray[np.int64]
             yield piece
 
     write(out, shape=shape, dtype="uint8", labels=labels, class_names=names, source="folders", pixels=pixels())
-    return Converted(
+    return ConvertedDataset(
         content_hash=digest.hexdigest(), count=len(labels), shape=shape, class_names=names, skipped=found.skipped
     )

@@ -48,7 +48,7 @@ CIFAR_10_C = "CIFAR-10-C"
 
 
 @record
-class Group:
+class CorruptionGroup:
     """Images ``start`` to ``stop`` - 1 of a data set, which have one corruption at one severity."""
 
     corruption: Corruption
@@ -68,7 +68,7 @@ class Corrupted:
     the library takes and were padded for it; ``rounded``: their pixels were brought to whole multiples of 1/255 first.
     """
 
-    groups: Annotated[tuple[Group, ...], Field(min_length=1, max_length=1_000)]
+    groups: Annotated[tuple[CorruptionGroup, ...], Field(min_length=1, max_length=1_000)]
     constants: Annotated[str, Field(max_length=100)]
     library: Annotated[str | None, Field(max_length=100)] = None
     version: Annotated[str | None, Field(max_length=100)] = None
@@ -132,7 +132,7 @@ def from_json(body: object, count: int, where: str) -> Corrupted:
     return found
 
 
-def check_groups(groups: tuple[Group, ...], count: int, where: str) -> None:
+def check_groups(groups: tuple[CorruptionGroup, ...], count: int, where: str) -> None:
     """Refuses groups that are not all of ``count`` images, one after the other, each corruption and severity once."""
     ends = [0, *(group.stop for group in groups)]
     starts = [*(group.start for group in groups), count]
@@ -156,9 +156,9 @@ def check_source(shape: Sequence[int], corrupted: bool, where: str) -> None:
         raise InvalidDataset(expected="a data set of clean images", got="one that is corrupted already", where=where)
 
 
-def in_a_row(kinds: list[tuple[str, int]], each: int) -> tuple[Group, ...]:
+def in_a_row(kinds: list[tuple[str, int]], each: int) -> tuple[CorruptionGroup, ...]:
     """Groups of ``each`` images, one after the other, of these corruptions and severities."""
     return tuple(
-        Group(corruption=corruption, severity=severity, start=place * each, stop=(place + 1) * each)  # type: ignore[arg-type]
+        CorruptionGroup(corruption=corruption, severity=severity, start=place * each, stop=(place + 1) * each)  # type: ignore[arg-type]
         for place, (corruption, severity) in enumerate(kinds)
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from radii.rs_core.data.corruption_info import Corrupted
 from radii.rs_core.data.dataset_info import UNKNOWN_LABEL, Shape, check_counts, check_labels
-from radii.rs_core.data.ignored_files import Skipped
+from radii.rs_core.data.ignored_files import SkippedMembers
 from radii.rs_core.data.image_checks import check_layout, check_range
 from radii.rs_core.data.memmap import ConcatenatedFiles, FileRegion, place, take
 
@@ -37,7 +37,7 @@ class Dataset:
     name: str
     source: str = ""
     corrupted: Corrupted | None = None
-    skipped: Skipped | None = None
+    skipped: SkippedMembers | None = None
 
     def __post_init__(self) -> None:
         """Refuses arrays that are no dataset; pixels are checked as they are taken, since there may be very many."""

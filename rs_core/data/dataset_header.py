@@ -19,7 +19,7 @@ from radii.rs_core.data.corruption_info import Corrupted, from_json, to_json
 from radii.rs_core.data.dataset_info import DatasetInfo, Shape, check_counts, check_names, check_size, one
 from radii.rs_core.data.memmap import chunks
 from radii.rs_core.errors import InvalidDataset
-from radii.rs_core.safetensors_header import ITEM_SIZES, Header, TensorEntry, metadata, read_header
+from radii.rs_core.safetensors_header import ITEM_SIZES, SafetensorsHeader, TensorEntry, metadata, read_header
 
 KIND = "dataset"
 VERSION = 1
@@ -27,7 +27,7 @@ DTYPES = {"U8": "uint8", "F32": "float32"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
+class StoredArrays:
     """Where the bytes of images and labels are, and what the file says of them."""
 
     images: TensorEntry
@@ -88,7 +88,7 @@ def read_labels(path: Path) -> NDArray[np.int64]:
     return np.fromfile(path, dtype="<i8", count=entry.shape[0], offset=entry.start)
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path) -> StoredArrays:
     """The header, checked; :class:`InvalidDataset` where the file is not one of ours."""
     header = read_header(path, InvalidDataset)
     body = header.ours() or {}
@@ -103,7 +103,7 @@ def read_stored(path: Path) -> Stored:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InvalidDataset(expected="class names as texts", got=repr(names)[:100], where=path.name)
     marks = body.get("corrupted")
-    return Stored(
+    return StoredArrays(
         images=images,
         labels=labels,
         class_names=check_names(names, path.name),
@@ -112,7 +112,7 @@ def read_stored(path: Path) -> Stored:
     )
 
 
-def _tensors(header: Header, path: Path) -> tuple[TensorEntry, TensorEntry]:
+def _tensors(header: SafetensorsHeader, path: Path) -> tuple[TensorEntry, TensorEntry]:
     found = {name: (entry.dtype, len(entry.shape)) for name, entry in header.tensors.items()}
     if found not in [{"images": (dtype, 4), "labels": ("I64", 1)} for dtype in DTYPES]:
         raise InvalidDataset(

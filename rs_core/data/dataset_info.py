@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radii.rs_core.data.corruption_info import Corrupted
-from radii.rs_core.data.decompression import Unpacked
-from radii.rs_core.data.ignored_files import Skipped
+from radii.rs_core.data.decompression import DecompressionCounter
+from radii.rs_core.data.ignored_files import SkippedMembers
 from radii.rs_core.data.memmap import ConcatenatedFiles
 from radii.rs_core.errors import InvalidDataset
 from radii.rs_core.exception_text import first_line
@@ -53,7 +53,7 @@ class DatasetInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrays:
+class DatasetArrays:
     """What a format's reader returns: images (N, C, H, W) uint8 or float32, and labels (N,) of any integer type.
 
     ``class_names`` is ``None`` where the format has none; ``corrupted`` is what it says of corrupted images; ``skipped`` are
@@ -64,7 +64,7 @@ class Arrays:
     labels: NDArray[Any]
     class_names: tuple[str, ...] | None = None
     corrupted: Corrupted | None = None
-    skipped: Skipped | None = None
+    skipped: SkippedMembers | None = None
 
 
 def check_files(paths: Sequence[Path]) -> None:
@@ -176,7 +176,7 @@ def check_unpacked(path: Path, limit: int) -> None:
 
 
 def _chunks(path: Path, limit: int) -> Iterator[bytes]:
-    unpacked = Unpacked(path)
+    unpacked = DecompressionCounter(path)
     try:
         with gzip.open(path) if is_gzip(path) else path.open("rb") as file:
             while chunk := file.read(CHUNK):

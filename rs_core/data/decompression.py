@@ -50,7 +50,7 @@ def check_expansion(unpacked: int, path: Path, *, where: str | None = None) -> N
         )
 
 
-class Unpacked:
+class DecompressionCounter:
     """Counts the bytes that come out of a compressed file, and stops it at the rule.
 
     Args:
@@ -67,7 +67,7 @@ class Unpacked:
         check_expansion(self.count, self._path, where=self.where)
 
 
-class Member:
+class ZipMember:
     """A member of a zip as a stream that is counted while it is read, and ends where the directory says that it does.
 
     Args:
@@ -76,7 +76,7 @@ class Member:
         unpacked: The count of its archive.
     """
 
-    def __init__(self, file: IO[bytes], info: zipfile.ZipInfo, unpacked: Unpacked) -> None:
+    def __init__(self, file: IO[bytes], info: zipfile.ZipInfo, unpacked: DecompressionCounter) -> None:
         self._file, self._info, self._unpacked = file, info, unpacked
         self._left = info.file_size
 
@@ -116,7 +116,7 @@ class Member:
 
 
 @contextmanager
-def open_member(archive: zipfile.ZipFile, name: str, unpacked: Unpacked) -> Iterator[Member]:
+def open_member(archive: zipfile.ZipFile, name: str, unpacked: DecompressionCounter) -> Iterator[ZipMember]:
     """A member of a zip, read to its end, with its checksum, when the block ends.
 
     Raises:
@@ -128,12 +128,12 @@ def open_member(archive: zipfile.ZipFile, name: str, unpacked: Unpacked) -> Iter
     except BROKEN as error:
         raise _broken(name, error, unpacked.where) from None
     with file:
-        member = Member(file, info, unpacked)
+        member = ZipMember(file, info, unpacked)
         yield member
         member.finish()
 
 
-def read_member(archive: zipfile.ZipFile, name: str, unpacked: Unpacked) -> bytes:
+def read_member(archive: zipfile.ZipFile, name: str, unpacked: DecompressionCounter) -> bytes:
     """All bytes of a member of a zip; raises as :func:`open_member` does."""
     with open_member(archive, name, unpacked) as member:
         return member.read()

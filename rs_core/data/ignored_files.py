@@ -30,14 +30,14 @@ LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Skipped:
+class SkippedMembers:
     """Members of an archive that were skipped: how many, and the first of their names."""
 
     count: int
     names: tuple[str, ...]
 
     @classmethod
-    def among(cls, names: Iterable[str]) -> "Skipped | None":
+    def among(cls, names: Iterable[str]) -> "SkippedMembers | None":
         """What of the members with these names is clutter; None where nothing is."""
         found = sorted(name for name in names if is_clutter(name))
         first = tuple(ascii(name)[1:-1][:LONGEST_NAME] for name in found[:MOST_NAMES])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radii.rs_core.data.dataset_info import MAX_BYTES, Shape, head
-from radii.rs_core.data.decompression import BROKEN, Unpacked, read_member
+from radii.rs_core.data.decompression import BROKEN, DecompressionCounter, read_member
 from radii.rs_core.data.formats.image_files import AS_THEY_ARE, Framing, opened_image, pixels, pixels_to_come, shape_of
 from radii.rs_core.data.formats.image_folders import opened_zip, plain_files
 from radii.rs_core.data.formats.npz import read_images
@@ -49,7 +49,7 @@ def read(path: Path, *, shape: Shape, most: int, framing: Framing = AS_THEY_ARE)
         with opened_zip([path]) as archive:
             names = _names(archive, path, most)
             check_pixels(((name, archive.open(name)) for name in names), framing)
-            unpacked = Unpacked(path)
+            unpacked = DecompressionCounter(path)
             return _stacked(((name, read_member(archive, name, unpacked)) for name in names), shape, framing)
     except InvalidDataset as error:
         where = None if error.where == path.name else error.where

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from radii.rs_core.data.builtin import BUILTIN
 from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.data.dataset_file import open_dataset
-from radii.rs_core.data.dataset_info import Arrays, check_files, classes, listed, one
+from radii.rs_core.data.dataset_info import DatasetArrays, check_files, classes, listed, one
 from radii.rs_core.data.formats.cifar import read_cifar, read_cifar_tar
 from radii.rs_core.data.formats.cifar10c import read_cifar10c
 from radii.rs_core.data.formats.idx import read_idx
@@ -28,7 +28,7 @@ from radii.rs_core.errors import InvalidDataset
 
 __all__ = ["READERS", "Dataset", "load", "read"]
 
-READERS: dict[str, Callable[[Sequence[Path]], Arrays]] = {
+READERS: dict[str, Callable[[Sequence[Path]], DatasetArrays]] = {
     "npz": read_npz,
     "idx": read_idx,
     "cifar10": partial(read_cifar, kind="cifar10"),
@@ -60,7 +60,7 @@ def read(
     if kind == "safetensors":
         stored = open_dataset(one(paths, "stored data set"), title)
         source = stored.source
-        arrays = Arrays(
+        arrays = DatasetArrays(
             images=stored.images, labels=stored.labels, class_names=stored.class_names, corrupted=stored.corrupted
         )
     elif kind in READERS:

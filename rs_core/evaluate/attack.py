@@ -24,7 +24,7 @@ from radii.rs_core.attacks import (
     smoothed_loss,
 )
 from radii.rs_core.certify.engine import Input
-from radii.rs_core.evaluate.common import At, Clock, EvaluationTarget, judged, last_of
+from radii.rs_core.evaluate.common import At, EvaluationTarget, ProgressTimer, judged, last_of
 from radii.rs_core.evaluate.records import EvaluationRecord, Heartbeat
 from radii.rs_core.models.mixed import MixedClassifier
 from radii.rs_core.noise.streams import Stage, noisy
@@ -45,7 +45,7 @@ def evaluate(
     """Each input attacked at each radius; of one input, all from the same noise."""
     for index, image, label in inputs:
         yield Heartbeat(index=index, label=label)
-        clock, x = Clock(), image[None].to(subject.device)
+        clock, x = ProgressTimer(), image[None].to(subject.device)
         places: list[At] = []
         with frozen(subject.mix or subject.model):
             for epsilon in asked.epsilons:
@@ -57,7 +57,7 @@ def evaluate(
 
 
 def _strongest(
-    subject: EvaluationTarget, x: Tensor, index: int, label: int, asked: Attack, epsilon: float, clock: Clock
+    subject: EvaluationTarget, x: Tensor, index: int, label: int, asked: Attack, epsilon: float, clock: ProgressTimer
 ) -> Generator[Heartbeat, None, Tensor]:
     """What the attack ends at. Of a mix there are two: the gradient of its own probability vanishes where the standard
     classifier is confident, so that the sum of the standard classifier's margin, which has no such place, and the robust

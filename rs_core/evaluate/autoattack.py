@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from radii.rs_core.attacks import frozen, require_pixels
 from radii.rs_core.certify.engine import Input
 from radii.rs_core.errors import Mismatch
-from radii.rs_core.evaluate.common import SECONDS_BETWEEN_SIGNS, Clock, EvaluationTarget
+from radii.rs_core.evaluate.common import SECONDS_BETWEEN_SIGNS, EvaluationTarget, ProgressTimer
 from radii.rs_core.evaluate.records import EvaluationRecord, Heartbeat, PointResult
 from radii.rs_core.evaluate.third_party.autoattack.autopgd_base import APGDAttack, APGDAttack_targeted
 from radii.rs_core.evaluate.third_party.autoattack.fab_pt import FABAttack_PT
@@ -43,7 +43,7 @@ def evaluate(
     """
     given = iter(inputs)
     while some := list(islice(given, asked.together)):
-        clock = Clock()
+        clock = ProgressTimer()
         for index, _, label in some:
             yield Heartbeat(index=index, label=label)
         x = torch.stack([image for _, image, _ in some]).to(subject.device)

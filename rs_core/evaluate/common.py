@@ -67,7 +67,7 @@ class EvaluationTarget:
         return generator(self.seed, index, stage, device=self.device)
 
 
-class Clock:
+class ProgressTimer:
     """Tells when a sign of life is due."""
 
     def __init__(self) -> None:
@@ -88,7 +88,9 @@ class Clock:
         return time.monotonic() - self.began
 
 
-def last_of(iterates: Iterable[Tensor], clock: Clock, index: int, label: int) -> Generator[Heartbeat, None, Tensor]:
+def last_of(
+    iterates: Iterable[Tensor], clock: ProgressTimer, index: int, label: int
+) -> Generator[Heartbeat, None, Tensor]:
     """The last of the iterates of a search, with signs of life on the way; there is at least one."""
     for at in iterates:
         found = at
@@ -106,7 +108,7 @@ def judged(
     *,
     n: int,
     alpha: float,
-    clock: Clock,
+    clock: ProgressTimer,
     weight: float | None = None,
 ) -> Iterator[Heartbeat | EvaluationRecord]:
     """PREDICT at each of the places by fresh noise, then the whole input: ``x`` is the image (1, C, H, W) itself. Of a mix with

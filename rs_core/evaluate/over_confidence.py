@@ -14,7 +14,7 @@ import torch
 
 from radii.rs_core.attacks import frozen, smoothed_loss, unrestricted_iterates
 from radii.rs_core.certify.engine import Input
-from radii.rs_core.evaluate.common import At, Clock, EvaluationTarget, judged
+from radii.rs_core.evaluate.common import At, EvaluationTarget, ProgressTimer, judged
 from radii.rs_core.evaluate.records import EvaluationRecord, Heartbeat
 from radii.rs_core.soft_labels.labels import ALPHA
 from radii.rs_core.specs.evaluations import OverConfidence
@@ -27,7 +27,7 @@ def evaluate(
     wanted = dict(zip(asked.steps, asked.lengths, strict=True))
     for index, image, label in inputs:
         yield Heartbeat(index=index, label=label)
-        clock, x = Clock(), image[None].to(subject.device)
+        clock, x = ProgressTimer(), image[None].to(subject.device)
         y = torch.tensor([label], device=x.device)
         objective = smoothed_loss(subject.forward, subject.noises(x, index, asked.m), y)
         path = unrestricted_iterates(objective, x, steps=asked.steps[-1], step_size=asked.step_size)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationRow:
+class RegisteredEvaluation:
     """One evaluation: what runs it as ``module:function``, the record of what is asked, what a point is, what an input is
     that is right there, and whether the classifier is asked under noise."""
 
@@ -25,10 +25,10 @@ class EvaluationRow:
     noisy: bool = True
 
 
-EVALUATIONS: dict[str, EvaluationRow] = {
+EVALUATIONS: dict[str, RegisteredEvaluation] = {
     row.name: row
     for row in (
-        EvaluationRow(
+        RegisteredEvaluation(
             name="attack",
             function="radii.rs_core.evaluate.attack:evaluate",
             record=Attack,
@@ -37,7 +37,7 @@ EVALUATIONS: dict[str, EvaluationRow] = {
             reference="Salman et al., Provably Robust Deep Learning via Adversarially Trained Smoothed Classifiers, "
             "2019, arXiv 1906.04584",
         ),
-        EvaluationRow(
+        RegisteredEvaluation(
             name="over_confidence",
             function="radii.rs_core.evaluate.over_confidence:evaluate",
             record=OverConfidence,
@@ -46,7 +46,7 @@ EVALUATIONS: dict[str, EvaluationRow] = {
             reference="Jeong et al., SmoothMix: Training Confidence-calibrated Smoothed Classifiers for Certified "
             "Robustness, 2021, arXiv 2111.09277",
         ),
-        EvaluationRow(
+        RegisteredEvaluation(
             name="autoattack",
             function="radii.rs_core.evaluate.autoattack:evaluate",
             record=AutoAttack,

@@ -18,9 +18,9 @@ from radii.rs_core.literature.preset_tables.cifar100 import CIFAR100
 from radii.rs_core.literature.preset_tables.fmnist import FMNIST
 from radii.rs_core.literature.preset_tables.imagenet import IMAGENET
 from radii.rs_core.literature.preset_tables.mnist import MNIST
-from radii.rs_core.literature.preset_tables.row import Note, Per, Row, Table
+from radii.rs_core.literature.preset_tables.row import PerSigma, PresetRow, PresetTable, SettingNote
 
-TABLES: tuple[Table, ...] = (MNIST, FMNIST, CIFAR10, CIFAR100, IMAGENET)
+TABLES: tuple[PresetTable, ...] = (MNIST, FMNIST, CIFAR10, CIFAR100, IMAGENET)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +90,10 @@ def _presets() -> dict[str, Preset]:
     return {one.name: one for table in TABLES for row in table.rows for one in _of(table, row)}
 
 
-def _of(table: Table, row: Row) -> Iterator[Preset]:
+def _of(table: PresetTable, row: PresetRow) -> Iterator[Preset]:
     """The presets of one row, one per noise level or ending."""
     for place, sigma in enumerate(row.sigmas):
-        notes: dict[str, Note] = {
+        notes: dict[str, SettingNote] = {
             name: note
             for name, note in _at({**({} if row.alone else table.notes), **row.notes}, place).items()
             if note is not None
@@ -120,7 +120,7 @@ def _of(table: Table, row: Row) -> Iterator[Preset]:
 
 def _at(values: Any, place: int) -> Any:
     """The values of one noise level."""
-    if isinstance(values, Per):
+    if isinstance(values, PerSigma):
         return values.values[place]
     return {name: _at(value, place) for name, value in values.items()} if isinstance(values, Mapping) else values
 

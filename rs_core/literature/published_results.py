@@ -17,9 +17,9 @@ from radii.rs_core.literature.result_tables.cifar10c import CIFAR10C
 from radii.rs_core.literature.result_tables.cifar100 import CIFAR100
 from radii.rs_core.literature.result_tables.imagenet import IMAGENET
 from radii.rs_core.literature.result_tables.mnist import FMNIST, MNIST
-from radii.rs_core.literature.result_tables.row import OF_THE_TABLE, Row, Table
+from radii.rs_core.literature.result_tables.row import OF_THE_TABLE, ResultRow, ResultTable
 
-TABLES: tuple[Table, ...] = (MNIST, FMNIST, CIFAR10, CIFAR10C, CIFAR100, IMAGENET)
+TABLES: tuple[ResultTable, ...] = (MNIST, FMNIST, CIFAR10, CIFAR10C, CIFAR100, IMAGENET)
 ANY_SIGMA = "any"
 """In a name: the best of several noise levels at each radius."""
 
@@ -87,7 +87,7 @@ def _results() -> dict[str, Published]:
     return {one.name: one for table in TABLES for row in table.rows for one in _of(table, row)}
 
 
-def _of(table: Table, row: Row) -> Iterator[Published]:
+def _of(table: ResultTable, row: ResultRow) -> Iterator[Published]:
     """The results of one row, one per noise level."""
     for sigma, found in row.figures.items():
         radii = (row.first + place * table.step for place in range(len(found.percents)))

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from radii.rs_core.attacks import frozen, pgd_linf
-from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.methods.base import LossTerms, Step, share_right
 from radii.rs_core.noise.streams import draw
 from radii.rs_core.specs.jobs import AdaptiveSmoothing
 
 
-def loss(hp: AdaptiveSmoothing, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:
-    """Terms for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
+def loss(hp: AdaptiveSmoothing, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> LossTerms:
+    """The loss for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
     clean = x + _noise(x, 1 + hp.extra_clean, step)  # (1 + extra_clean, B, C, H, W)
     attacked = [_attacked(hp, model, x, y, step) for _ in range(hp.attacked)]
     log_probs, gamma = _apart(model(torch.cat([clean.flatten(0, 1), *attacked])))
@@ -36,7 +36,7 @@ def loss(hp: AdaptiveSmoothing, model: nn.Module, x: Tensor, y: Tensor, step: St
     each = hp.bce_weight * bce + hp.ce_weight * ce + hp.product_weight * bce * ce
     scale = hp.clean_scale * (1 - target) + hp.attacked_scale * target
     told = ((gamma.detach() > 0) == (target > 0)).to(gamma.dtype)
-    return Terms(
+    return LossTerms(
         total=(scale * each).mean(),
         accuracy=share_right(log_probs, labels),
         parts={"bce": bce.mean(), "ce": ce.mean(), "product": (bce * ce).mean(), "told_apart": told.mean()},

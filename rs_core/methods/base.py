@@ -29,7 +29,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
+class LossTerms:
     """The loss to minimise (scalar, with gradient), its named parts, and the share of noisy copies classified right."""
 
     total: Tensor

@@ -20,13 +20,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from radii.rs_core.attacks import SMALLEST_PROBABILITY, ascent, frozen, require_pixels, unit
 from radii.rs_core.errors import Mismatch
-from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.methods.base import LossTerms, Step, share_right
 from radii.rs_core.noise.streams import by_copy, draw, noisy
 from radii.rs_core.specs.jobs import CatRs
 
 
-def loss(hp: CatRs, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:
-    """Terms for images ``x`` (B, C, H, W) in [0, 1] pixels, labels ``y`` (B,) and the step's soft labels (B, K)."""
+def loss(hp: CatRs, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> LossTerms:
+    """The loss for images ``x`` (B, C, H, W) in [0, 1] pixels, labels ``y`` (B,) and the step's soft labels (B, K)."""
     soft = _soft_labels(x, step)
     noises = draw(x, hp.m, step.sigma, step.generator)
     logits = model(noisy(x, noises))  # (m * B, K)
@@ -43,7 +43,7 @@ def loss(hp: CatRs, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms
     if hp.weight > 0:
         high = full * _divergence(hp, model(noisy(x, worse)), soft, hp.m).amax(0)
         total = (low + hp.weight * high).mean()
-    return Terms(
+    return LossTerms(
         total=total,
         accuracy=share_right(logits, y.repeat(hp.m)),
         parts={"low": low.mean(), "high": high.mean(), "confident": full.float().mean()},

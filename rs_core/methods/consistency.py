@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from radii.rs_core.attacks import SMALLEST_PROBABILITY, average_softmax, frozen, pgd, smoothed_loss
-from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.methods.base import LossTerms, Step, share_right
 from radii.rs_core.noise.streams import by_copy, draw, noisy
 from radii.rs_core.specs.jobs import Consistency
 
 
-def loss(hp: Consistency, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:
-    """Terms for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
+def loss(hp: Consistency, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> LossTerms:
+    """The loss for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
     noises = draw(x, hp.m, step.sigma, step.generator)
     at = _attacked(hp, model, x, y, noises, step)
     labels = y.repeat(hp.m)
@@ -31,7 +31,7 @@ def loss(hp: Consistency, model: nn.Module, x: Tensor, y: Tensor, step: Step) ->
     total = natural
     for name in [name for name in parts if name in weights]:  # a set's order is another in each process
         total = total + weights[name] * parts[name]
-    return Terms(total=total, accuracy=share_right(logits, labels), parts=parts)
+    return LossTerms(total=total, accuracy=share_right(logits, labels), parts=parts)
 
 
 def _regularizers(hp: Consistency, logits: Tensor) -> dict[str, Tensor]:

@@ -13,15 +13,15 @@ at most the margin in size; both are summed and divided by the number of *all* i
 import torch
 from torch import Tensor, nn
 
-from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.methods.base import LossTerms, Step, share_right
 from radii.rs_core.noise.streams import by_copy, draw, noisy
 from radii.rs_core.specs.jobs import Macer
 
 SMALLEST_PROBABILITY = 1e-10
 
 
-def loss(hp: Macer, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:
-    """Terms for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
+def loss(hp: Macer, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> LossTerms:
+    """The loss for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
     logits = model(noisy(x, draw(x, hp.m, step.sigma, step.generator)))
     copies = by_copy(logits, hp.m)  # (m, B, K)
     right = copies.softmax(2).mean(0).gather(1, y[:, None])[:, 0]
@@ -32,7 +32,7 @@ def loss(hp: Macer, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms
         robustness = step.sigma / 2 * _hinge((hp.beta * copies).softmax(2).mean(0), y, hp.margin) / len(x)
         parts["robustness"] = robustness
         total = classification + hp.weight * robustness
-    return Terms(total=total, accuracy=share_right(logits, y.repeat(hp.m)), parts=parts)
+    return LossTerms(total=total, accuracy=share_right(logits, y.repeat(hp.m)), parts=parts)
 
 
 def _hinge(p: Tensor, y: Tensor, margin: float) -> Tensor:

@@ -18,7 +18,7 @@ from radii.rs_core.specs.jobs import (
 )
 
 if TYPE_CHECKING:
-    from radii.rs_core.methods.base import Terms
+    from radii.rs_core.methods.base import LossTerms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def method(name: str) -> MethodRow:
     return METHODS[name]
 
 
-def loss_function(name: str) -> "Callable[..., Terms]":
-    """The method's ``loss(hp, model, x, y, step) -> Terms``."""
+def loss_function(name: str) -> "Callable[..., LossTerms]":
+    """The method's ``loss(hp, model, x, y, step) -> LossTerms``."""
     module, function = method(name).function.split(":")
-    return cast("Callable[..., Terms]", getattr(import_module(module), function))
+    return cast("Callable[..., LossTerms]", getattr(import_module(module), function))

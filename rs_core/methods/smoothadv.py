@@ -9,19 +9,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from radii.rs_core.attacks import ddn, frozen, pgd, smoothed_loss
-from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.methods.base import LossTerms, Step, share_right
 from radii.rs_core.noise.streams import draw, noisy
 from radii.rs_core.specs.jobs import SmoothAdv
 
 
-def loss(hp: SmoothAdv, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:
-    """Terms for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
+def loss(hp: SmoothAdv, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> LossTerms:
+    """The loss for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
     noises = draw(x, hp.m, step.sigma, step.generator)
     adversary = _attacked(hp, model, x, y, noises, step)
     used = noises[:1] if hp.copies == "one" else noises
     logits = model(noisy(adversary, used))
     labels = y.repeat(len(used))
-    return Terms(total=F.cross_entropy(logits, labels), accuracy=share_right(logits, labels))
+    return LossTerms(total=F.cross_entropy(logits, labels), accuracy=share_right(logits, labels))
 
 
 def _attacked(hp: SmoothAdv, model: nn.Module, x: Tensor, y: Tensor, noises: Tensor, step: Step) -> Tensor:

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from radii.rs_core.attacks import average_softmax, frozen, project, smoothed_loss, unrestricted
-from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.methods.base import LossTerms, Step, share_right
 from radii.rs_core.noise.streams import draw, noisy
 from radii.rs_core.specs.jobs import SmoothMix
 
 
-def loss(hp: SmoothMix, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:
-    """Terms for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
+def loss(hp: SmoothMix, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> LossTerms:
+    """The loss for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
     noises = draw(x, hp.m, step.sigma, step.generator)
     ratio = (torch.rand(len(x), generator=step.generator, device=x.device) / 2).to(x.dtype)
     warm = step.warmed_up(hp.warmup_epochs)
@@ -40,7 +40,7 @@ def loss(hp: SmoothMix, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> T
     distance = _distance(hp, target, model(noisy(mixed, noises)).log_softmax(1))
     right = (smoothed.argmax(1) == y).repeat(hp.m)
     mixup = (right * distance).mean()
-    return Terms(
+    return LossTerms(
         total=natural + hp.eta * warm * mixup,
         accuracy=share_right(logits, y.repeat(hp.m)),
         parts={"natural": natural, "mixup": mixup},

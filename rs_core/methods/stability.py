@@ -10,19 +10,19 @@ Two forward passes, clean first: running statistics of batch normalisation see b
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from radii.rs_core.methods.base import Step, Terms, share_right
+from radii.rs_core.methods.base import LossTerms, Step, share_right
 from radii.rs_core.noise.streams import draw, noisy
 from radii.rs_core.specs.jobs import Stability
 
 
-def loss(hp: Stability, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Terms:
-    """Terms for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
+def loss(hp: Stability, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> LossTerms:
+    """The loss for images ``x`` (B, C, H, W) in [0, 1] pixels and labels ``y`` (B,)."""
     noises = draw(x, 1, step.sigma, step.generator)
     clean = model(x)
     perturbed = model(noisy(x, noises))
     natural = F.cross_entropy(clean, y)
     stability = -(clean.softmax(1) * perturbed.log_softmax(1)).sum(1).mean()
-    return Terms(
+    return LossTerms(
         total=natural + hp.weight * stability,
         accuracy=share_right(perturbed, y),
         parts={"natural": natural, "stability": stability},

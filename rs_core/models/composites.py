@@ -15,5 +15,5 @@ def network(composition: Composition, parts: Sequence[BaseClassifier]) -> nn.Mod
         return mixed.MixedClassifier(composition, parts)
     if isinstance(composition, Denoised):
         denoiser, classifier = parts
-        return denoised.Denoised(denoiser, classifier)
+        return denoised.DenoisedClassifier(denoiser, classifier)
     return ensemble.Ensemble(parts)

@@ -10,7 +10,7 @@ from typing import cast
 from torch import Tensor, nn
 
 
-class Denoised(nn.Module):
+class DenoisedClassifier(nn.Module):
     """(B, C, H, W) in [0, 1], noise included -> logits (B, K) of what ``denoiser`` makes of it, (B, C, H, W)."""
 
     def __init__(self, denoiser: nn.Module, classifier: nn.Module) -> None:

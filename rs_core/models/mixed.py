@@ -22,7 +22,7 @@ from radii.rs_core.models.mixing_network import MixingNetwork
 from radii.rs_core.specs.composition import Mixed
 
 
-class Mixture(NamedTuple):
+class MixOutput(NamedTuple):
     """Log-probabilities (B, K), the robust classifier's weight (B,), and gamma (B,), ``None`` where the weight is constant."""
 
     log_probs: Tensor
@@ -69,18 +69,18 @@ class MixedClassifier(nn.Module):
             return mix(standard, self._of_robust(self.robust(x)), self.spec.robust_weight)
         return self.forward_parts(x).log_probs
 
-    def forward_parts(self, x: Tensor) -> Mixture:
+    def forward_parts(self, x: Tensor) -> MixOutput:
         """The same with what it was made of: what a mixing network is trained on."""
         if self.mixing is None:
             log_probs = self(x)
-            return Mixture(log_probs, torch.full_like(log_probs[:, 0], cast(float, self.spec.robust_weight)), None)
+            return MixOutput(log_probs, torch.full_like(log_probs[:, 0], cast(float, self.spec.robust_weight)), None)
         assert self.spec.mixing is not None
         names = self.spec.mixing.features
         g, g_first, g_second = logits_and_maps(self.standard, self.resized(x), names[0])
         h, h_first, h_second = logits_and_maps(self.robust, x, names[1])
         gamma = _single(self.mixing([g_first, h_first], [g_second, h_second]))
         weight = self.mixing.weight(gamma)
-        return Mixture(mix_by(self._of_standard(g), self._of_robust(h), weight), weight, gamma)
+        return MixOutput(mix_by(self._of_standard(g), self._of_robust(h), weight), weight, gamma)
 
     def resized(self, x: Tensor) -> Tensor:
         """What the standard classifier is shown of ``x`` (B, C, H, W)."""
@@ -94,7 +94,7 @@ class MixedClassifier(nn.Module):
         return F.log_softmax(_single(logits) * self.spec.robust_scale, dim=1)
 
 
-class WithGamma(nn.Module):
+class MixWithGamma(nn.Module):
     """A mix with a mixing network as its training sees it: (B, C, H, W) -> log-probabilities and gamma, side by side (B, K + 1)."""
 
     def __init__(self, mix: BaseClassifier) -> None:

@@ -44,7 +44,7 @@ ModuleName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 @record
-class Row:
+class ArchitectureEntry:
     """One table of the file."""
 
     builder: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="package.module:function")]
@@ -57,13 +57,13 @@ class Row:
     reference: Annotated[str, Field(max_length=500)] = ""
 
     @model_validator(mode="after")
-    def _one_shape(self) -> "Row":
+    def _one_shape(self) -> "ArchitectureEntry":
         if (self.input_shape is None) == (self.channels is None):
             raise ValueError("exactly one of input_shape and channels")
         return self
 
 
-_ROW = TypeAdapter(Row)
+_ROW = TypeAdapter(ArchitectureEntry)
 
 
 def read(path: Path, taken: Collection[str]) -> dict[str, Architecture]:

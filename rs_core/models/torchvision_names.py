@@ -11,7 +11,7 @@ PREFIX = "torchvision/"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family:
+class ArchitectureFamily:
     """Networks of one paper; ``features`` as in the table."""
 
     names: tuple[str, ...]
@@ -32,8 +32,8 @@ def _family(
     multiple: int = 1,
     square: bool = False,
     features: tuple[str, str] | None = None,
-) -> Family:
-    return Family(
+) -> ArchitectureFamily:
+    return ArchitectureFamily(
         names=tuple(names.split()),
         head=head,
         reference=reference,

@@ -28,7 +28,7 @@ _HALF = 2**63
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Table:
+class StepTable:
     """``bounds``: random numbers (as signed 64-bit integers) below ``bounds[i]`` stand for steps up to ``first + i``;
     ``step`` and ``open`` by the highest bits: the step, and whether the lower bits matter. On one device."""
 
@@ -70,14 +70,14 @@ def on_grid(x: torch.Tensor) -> torch.Tensor:
 
 
 @lru_cache(maxsize=4)
-def table(sigma: float, device: str) -> Table:
+def table(sigma: float, device: str) -> StepTable:
     """The table of a noise level."""
     signed = np.array([min(bound, 2**64 - 1) - _HALF for bound in cumulative(sigma)], dtype=np.int64)
     # The steps at both ends of each range of numbers that share their highest bits.
     shift = 64 - TOP_BITS
     lows = (np.arange(2**TOP_BITS, dtype=np.int64) - 2 ** (TOP_BITS - 1)) << shift
     low, high = (np.searchsorted(signed, ends, side="right") for ends in (lows, lows + (2**shift - 1)))
-    return Table(
+    return StepTable(
         first=-reach(sigma),
         bounds=torch.from_numpy(signed).to(device),
         step=torch.from_numpy((low - reach(sigma)).astype(np.float32)).to(device),

@@ -26,8 +26,8 @@ from radii.rs_core.literature.published_results import Published
 from radii.rs_core.records import Certificate
 from radii.rs_core.reports.procedure_text import ProcedureSummary, made
 from radii.rs_core.results.aggregate import CONFIDENCE, radii_up_to
-from radii.rs_core.results.digest import Digest, Sample, digest_of, shown_in
-from radii.rs_core.results.photographs import Photographs, Sizes, told
+from radii.rs_core.results.photographs import GroupSizes, Photographs, told
+from radii.rs_core.results.row_statistics import RowStatistics, ValueCounts, shown_in, statistics_of
 from radii.rs_core.results.tsv import rounded_down
 
 # Read while an SVG is drawn, so it cannot be passed with the figure; a fixed salt makes the ids of its parts fixed.
@@ -51,10 +51,10 @@ METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": "radii"}, "svg
 
 @dataclass(frozen=True, kw_only=True)
 class PlotInput:
-    """A curve of rows that a digest was made of; ``photographs`` where several of them may show the same one, and the digest
+    """A curve of rows by their statistics; ``photographs`` where several of them may show the same one, and the statistics
     has the sums of each."""
 
-    digest: Digest
+    statistics: RowStatistics
     how: ProcedureSummary
     photographs: Photographs | None = None
 
@@ -78,9 +78,9 @@ def certified_accuracy(
     styles = cycle((colour, style) for style in LINE_STYLES for colour in LINE_COLOURS)
     labels = []
     shown = {name: curve if isinstance(curve, PlotInput) else drawn(curve) for name, curve in curves.items()}
-    several = len({curve.how for curve in shown.values() if curve.digest.sums.evaluated}) > 1
+    several = len({curve.how for curve in shown.values() if curve.statistics.sums.evaluated}) > 1
     for (name, curve), (colour, style) in zip(shown.items(), styles, strict=False):
-        sums, radii_of = curve.digest.sums, curve.digest.correct_radii
+        sums, radii_of = curve.statistics.sums, curve.statistics.correct_radii
         inputs = max((totals or {}).get(name, 0), sums.evaluated, 1)
         radii, shares = _steps(radii_of, inputs)
         axes.plot(radii, shares, drawstyle="steps-pre", color=colour, linestyle=style, linewidth=1.8)
@@ -88,9 +88,9 @@ def certified_accuracy(
         labels.append(f"{_short(name)} ({f'{curve.how.text}, ' if several else ''}{acr})")
     labels += _markers(axes, published)
     if len(curves) == 1 and sums.evaluated:
-        known = shown_in(curve.digest.photographs, curve.photographs, inputs - sums.evaluated)
+        known = shown_in(curve.statistics.photographs, curve.photographs, inputs - sums.evaluated)
         sizes = None if known is None else known.sizes
-        _band(axes, curve.digest, inputs, sizes, BLUE)
+        _band(axes, curve.statistics, inputs, sizes, BLUE)
         over = f"{inputs:,} inputs" if sizes is None else told(sizes.photographs, inputs)
         labels.append(f"{100 * CONFIDENCE:.0f} % interval over {over}, pointwise")
     axes.set(ylabel="certified accuracy", xlim=(0, _right(axes)), ylim=(0, 1.01))
@@ -102,13 +102,13 @@ def certified_accuracy(
     return figure
 
 
-def radius_histogram(rows: Sequence[Certificate] | Digest, *, title: str = "Certified radii") -> Figure:
+def radius_histogram(rows: Sequence[Certificate] | RowStatistics, *, title: str = "Certified radii") -> Figure:
     """How many inputs have which radius: correct and wrong ones stacked, abstentions as a bar left of 0."""
-    digest = rows if isinstance(rows, Digest) else digest_of(rows, ())
-    correct, wrong = digest.correct_radii, digest.wrong_radii
+    statistics = rows if isinstance(rows, RowStatistics) else statistics_of(rows, ())
+    correct, wrong = statistics.correct_radii, statistics.wrong_radii
     edges = np.linspace(0, max(correct.largest, wrong.largest) or 1.0, BINS + 1)
     low, high = (np.histogram(sample.values, edges, weights=sample.counts)[0] for sample in (correct, wrong))
-    width, abstained = edges[1], digest.sums.abstained
+    width, abstained = edges[1], statistics.sums.abstained
     figure, axes = canvas(title)
     bars: dict[str, Any] = {"align": "edge", "edgecolor": "white", "linewidth": 0.5}
     axes.bar(edges[:-1], low, width, color=BLUE, **bars)
@@ -151,13 +151,13 @@ def canvas(title: str, xlabel: str = RADIUS_LABEL) -> tuple[Figure, Axes]:
 def drawn(certificates: Sequence[Certificate], photographs: Photographs | None = None) -> PlotInput:
     """The curve of these certificates, of which several may show one of ``photographs``."""
     if photographs is None:
-        return PlotInput(digest=digest_of(certificates, ()), how=made(certificates))
+        return PlotInput(statistics=statistics_of(certificates, ()), how=made(certificates))
     radii = radii_up_to(max((row.radius for row in certificates), default=0.0))
-    digest = digest_of(certificates, radii, starts=photographs.starts)
-    return PlotInput(digest=digest, how=made(certificates), photographs=photographs)
+    statistics = statistics_of(certificates, radii, starts=photographs.starts)
+    return PlotInput(statistics=statistics, how=made(certificates), photographs=photographs)
 
 
-def _steps(sample: Sample, inputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _steps(sample: ValueCounts, inputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Radii and the share certified at each, from 0 to the drop behind the largest; a share holds back to the radius
     before. Among very many radii some are left out, which can only lower the curve, by less than a pixel."""
     radii = np.unique(np.append(sample.values, 0.0))
@@ -166,13 +166,13 @@ def _steps(sample: Sample, inputs: int) -> tuple[NDArray[np.float64], NDArray[np
     return np.append(kept, kept[-1]), np.append(sample.at_least(kept), 0) / inputs
 
 
-def _band(axes: Axes, digest: Digest, inputs: int, sizes: Sizes | None, colour: str) -> None:
-    sample, missing = digest.correct_radii, inputs - digest.sums.evaluated
+def _band(axes: Axes, statistics: RowStatistics, inputs: int, sizes: GroupSizes | None, colour: str) -> None:
+    sample, missing = statistics.correct_radii, inputs - statistics.sums.evaluated
     radii = np.linspace(0, sample.largest or 1.0, BAND_POINTS)
     below, above = np.ones(BAND_POINTS), np.ones(BAND_POINTS)
     if sizes is not None:
-        radii = np.union1d(radii, [radius for radius in digest.sums.radii if radius <= radii[-1]])
-        below, above = _shrunk(digest, sizes, radii, inputs)
+        radii = np.union1d(radii, [radius for radius in statistics.sums.radii if radius <= radii[-1]])
+        below, above = _shrunk(statistics, sizes, radii, inputs)
     counts = sample.at_least(radii)
     low = [interval(k * f, inputs * f, CONFIDENCE)[0] for k, f in zip(counts.tolist(), below.tolist(), strict=True)]
     high = [
@@ -183,17 +183,17 @@ def _band(axes: Axes, digest: Digest, inputs: int, sizes: Sizes | None, colour: 
 
 
 def _shrunk(
-    digest: Digest, sizes: Sizes, radii: NDArray[np.float64], inputs: int
+    statistics: RowStatistics, sizes: GroupSizes, radii: NDArray[np.float64], inputs: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The effective share of the inputs at each of ``radii``, for the lower and the upper end.
 
     The sums of each photograph are known at the radii of the grid; between two of these it is the smaller share of both.
     """
-    sums = digest.photographs
+    sums = statistics.photographs
     assert sums is not None
     table = np.vstack([sums.correct, sums.at])
     table = np.pad(table, [(0, 0), (0, len(sizes.inputs) - table.shape[1])])  # photographs without a row so far
-    grid = np.array([0.0, *digest.sums.radii])
+    grid = np.array([0.0, *statistics.sums.radii])
     after = np.searchsorted(grid, radii, side="left").clip(max=len(grid) - 1)
     before = np.where(grid[after] == radii, after, (after - 1).clip(min=0))
     ends = []

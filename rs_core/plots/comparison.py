@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from radii.rs_core.comparisons.alignment import Aligned, Run, photographs_of
+from radii.rs_core.comparisons.alignment import AlignedRuns, Run, photographs_of
 from radii.rs_core.literature.published_results import Published
 from radii.rs_core.plots.certification import PlotInput, certified_accuracy
 from radii.rs_core.results.aggregate import Columns, radii_up_to
-from radii.rs_core.results.digest import digest_of_columns
+from radii.rs_core.results.row_statistics import statistics_of_columns
 
 
-def comparison_figure(runs: Sequence[Run], shared: Aligned, published: Sequence[Published] = ()) -> Figure:
+def comparison_figure(runs: Sequence[Run], shared: AlignedRuns, published: Sequence[Published] = ()) -> Figure:
     """Certified accuracy of each run over the radius; of one run alone on all its inputs, with its pointwise interval."""
     if len(runs) == 1:
         (run,) = runs
@@ -26,7 +26,7 @@ def comparison_figure(runs: Sequence[Run], shared: Aligned, published: Sequence[
 def _drawn(run: Run, rows: Columns) -> PlotInput:
     photographs = photographs_of(run, [run])
     if photographs is None:
-        return PlotInput(digest=digest_of_columns(rows, (), (), cap=None), how=run.facts.how)
+        return PlotInput(statistics=statistics_of_columns(rows, (), (), cap=None), how=run.facts.how)
     radii = radii_up_to(float(rows.radius.max(initial=0.0)))
-    digest = digest_of_columns(rows, (), radii, cap=None, starts=photographs.starts)
-    return PlotInput(digest=digest, how=run.facts.how, photographs=photographs)
+    statistics = statistics_of_columns(rows, (), radii, cap=None, starts=photographs.starts)
+    return PlotInput(statistics=statistics, how=run.facts.how, photographs=photographs)

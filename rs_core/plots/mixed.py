@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from radii.rs_core.errors import InvalidResults
 from radii.rs_core.plots.certification import RADIUS_LABEL
-from radii.rs_core.reports.mixed import AtWeight
+from radii.rs_core.reports.mixed import WeightResult
 
 MOST_PANELS = 4
 WIDTHS = {1: 8.0, 2: 10.0, 3: 13.0, 4: 16.0}
@@ -24,7 +24,7 @@ DARKEST = 0.9
 
 
 def by_weight(
-    runs: Mapping[str, Sequence[AtWeight]], *, title: str = "By the weight of the robust classifier"
+    runs: Mapping[str, Sequence[WeightResult]], *, title: str = "By the weight of the robust classifier"
 ) -> Figure:
     """The weights of each certification by the name of its panel; all panels have the same scales. What is drawn is the certificate
     by randomized smoothing. Raises :class:`InvalidResults` for none, for too many, or for different
@@ -61,7 +61,7 @@ def by_weight(
     return figure
 
 
-def _panel(axes: Axes, name: str, rows: Sequence[AtWeight]) -> None:
+def _panel(axes: Axes, name: str, rows: Sequence[WeightResult]) -> None:
     colours = colormaps["viridis"]
     for place, row in enumerate(rows):
         colour = colours(DARKEST * (1 - place / max(1, len(rows) - 1)))
@@ -74,13 +74,13 @@ def _panel(axes: Axes, name: str, rows: Sequence[AtWeight]) -> None:
     axes.set_axisbelow(True)
 
 
-def _steps(row: AtWeight) -> tuple[list[float], list[float]]:
+def _steps(row: WeightResult) -> tuple[list[float], list[float]]:
     """The corners of certified accuracy over the radius: each radius with the share that reaches it, and no one beyond the last."""
     radii, places = np.unique((0.0, *row.smoothed), return_index=True)
     reaching = len(row.smoothed) - np.maximum(places - 1, 0)
     return [*radii.tolist(), float(radii[-1])], [*(reaching / row.inputs).tolist(), 0.0]
 
 
-def _farthest(rows: Sequence[AtWeight]) -> float:
+def _farthest(rows: Sequence[WeightResult]) -> float:
     """The largest radius that any weight certifies."""
     return max((row.smoothed[-1] for row in rows if row.smoothed), default=0.0)

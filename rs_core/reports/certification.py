@@ -4,7 +4,7 @@ function of the stored rows.
 Certified accuracy as in Cohen et al. 2019, arXiv 1902.02918, ACR as in Zhai et al. 2020, arXiv 2001.02378. Inputs that
 abstained, failed or are still missing stay in every denominator. Intervals are Clopper-Pearson over inputs, pointwise; where
 several inputs show one photograph they are over photographs, see ``photographs``.
-The sums are made in ``results.aggregate`` and ``digest``, rows by corruption in ``corruptions``; reading and writing rows is left to
+The sums are made in ``results.aggregate`` and ``row_statistics``, rows by corruption in ``corruptions``; reading and writing rows is left to
 ``tsv`` and the store, sentences to ``notes``, text to ``certification_text``, pictures to ``plots.certification``.
 """
 
@@ -21,13 +21,19 @@ from radii.rs_core.noise.discrete_distribution import neglected
 from radii.rs_core.records import Certificate
 from radii.rs_core.reports.corruptions import CorruptionGroups, CorruptionReport, report_on_groups
 from radii.rs_core.reports.corruptions import notes as corruption_notes
-from radii.rs_core.reports.mixed import WEIGHTS, AtWeight, WeightRow, by_weight, rows_at
+from radii.rs_core.reports.mixed import WEIGHTS, WeightResult, WeightRow, by_weight, rows_at
 from radii.rs_core.reports.notes import norms_note, notes_of, steps_note
 from radii.rs_core.reports.procedure_text import ProcedureSummary, made, notes
 from radii.rs_core.results.aggregate import CONFIDENCE, Columns, CurvePoint, columns, curve, point, radii_up_to
-from radii.rs_core.results.digest import Digest, Sample, by_photograph, digest_of_columns, shown_in
-from radii.rs_core.results.photographs import Photographs, Sizes, Unit
-from radii.rs_core.results.plausibility import Outcome, cannot_certify, implausible
+from radii.rs_core.results.photographs import GroupSizes, Photographs, Unit
+from radii.rs_core.results.plausibility import ObservedOutcome, cannot_certify, implausible
+from radii.rs_core.results.row_statistics import (
+    RowStatistics,
+    ValueCounts,
+    by_photograph,
+    shown_in,
+    statistics_of_columns,
+)
 from radii.rs_core.specs.fields import Bound, Noise, Precision, Sampling
 
 Number = TypeVar("Number", int, float)
@@ -166,9 +172,9 @@ def summarize(
     photographs = grouped.photographs if photographs is None and grouped is not None else photographs
     starts = () if photographs is None else photographs.starts
     on = radii if radii is not None else radii_up_to(limit)
-    digest = digest_of_columns(rows, certificates, on, cap=cap, starts=starts)
+    statistics = statistics_of_columns(rows, certificates, on, cap=cap, starts=starts)
     made = report_of(
-        digest,
+        statistics,
         facts,
         inputs=inputs,
         cap=cap,
@@ -191,7 +197,7 @@ def mixes(
     total: int | None = None,
     pixels: int | None = None,
     photographs: Photographs | None = None,
-) -> tuple[AtWeight, ...]:
+) -> tuple[WeightResult, ...]:
     """What a mix would have certified by the weight of its robust classifier (by default the usual ones and its own), of
     ``total`` inputs in all, which have ``pixels`` values each and show these ``photographs``. Raises :class:`InvalidResults` where
     a certificate is of something else, or without its votes."""
@@ -209,7 +215,7 @@ def mix_radii(certificates: Sequence[Certificate]) -> tuple[float, ...]:
 
 
 def report_of(
-    digest: Digest,
+    statistics: RowStatistics,
     facts: SharedParameters,
     *,
     inputs: int,
@@ -220,15 +226,15 @@ def report_of(
     grouped: CorruptionGroups | None = None,
     photographs: Photographs | None = None,
 ) -> Report:
-    """The report of rows that a digest was made of; ``unfinished`` of them hold but are still to be replaced by ones of
+    """The report of rows by their statistics; ``unfinished`` of them hold but are still to be replaced by ones of
     more samples."""
-    sums, how = digest.sums, facts.how
+    sums, how = statistics.sums, facts.how
     missing = inputs - sums.evaluated
     photographs = grouped.photographs if photographs is None and grouped is not None else photographs
-    shown = shown_in(digest.photographs, photographs, missing)
+    shown = shown_in(statistics.photographs, photographs, missing)
     sizes = None if shown is None else shown.sizes
-    zero, by_radius = by_photograph(digest.photographs, shown)
-    corruptions = None if grouped is None else report_on_groups(digest.groups, grouped, digest.photographs)
+    zero, by_radius = by_photograph(statistics.photographs, shown)
+    corruptions = None if grouped is None else report_on_groups(statistics.groups, grouped, statistics.photographs)
     return Report(
         inputs=inputs,
         evaluated=sums.evaluated,
@@ -243,9 +249,9 @@ def report_of(
         at_cap=sums.at_cap,
         share_at_cap=None if sums.at_cap is None else sums.at_cap / inputs,
         cap=cap,
-        radius_quantiles=_quantiles(digest.correct_radii.with_zeros(inputs - sums.correct)),
-        p_lower_quantiles=_quantiles(digest.p_lower) if digest.p_lower.total else None,
-        classes=_classes(digest, class_names),
+        radius_quantiles=_quantiles(statistics.correct_radii.with_zeros(inputs - sums.correct)),
+        p_lower_quantiles=_quantiles(statistics.p_lower) if statistics.p_lower.total else None,
+        classes=_classes(statistics, class_names),
         sampling=how.sampling,
         bound=how.bound,
         noise=how.noise,
@@ -253,16 +259,16 @@ def report_of(
         robust_weight=how.robust_weight,
         n0=facts.n0,
         n=facts.n,
-        mean_samples=digest.mean_samples,
+        mean_samples=statistics.mean_samples,
         alpha=facts.alpha,
         sigma=facts.sigma,
         seed=facts.seed,
         linf_per_l2=None if pixels is None else pixels**-0.5,
-        notes=warnings_of(_outcome(digest, sizes), facts)
-        + notes_of(digest, inputs, facts.alpha, cap, sizes)
-        + notes(how, digest.mean_samples, unfinished)
+        notes=warnings_of(_outcome(statistics, sizes), facts)
+        + notes_of(statistics, inputs, facts.alpha, cap, sizes)
+        + notes(how, statistics.mean_samples, unfinished)
         + norms_note(pixels)
-        + steps_note(digest)
+        + steps_note(statistics)
         + (corruption_notes(corruptions, grouped.corrupted) if corruptions and grouped else ()),
         corruptions=corruptions,
         unit="input" if sizes is None else "photograph",
@@ -295,12 +301,12 @@ def cap_of(facts: SharedParameters, robust_weight: float | None = None) -> float
     return asked.cap
 
 
-def _quantiles(sample: Sample) -> Quantiles:
+def _quantiles(sample: ValueCounts) -> Quantiles:
     observed = sample.quantiles((0, 0.05, 0.25, 0.5, 0.75, 0.95, 1))
     return Quantiles(**dict(zip(Quantiles.__annotations__, observed, strict=True)))
 
 
-def _classes(digest: Digest, names: Sequence[str] | None) -> tuple[ClassRow, ...]:
+def _classes(statistics: RowStatistics, names: Sequence[str] | None) -> tuple[ClassRow, ...]:
     return tuple(
         ClassRow(
             label=label,
@@ -310,25 +316,25 @@ def _classes(digest: Digest, names: Sequence[str] | None) -> tuple[ClassRow, ...
             accuracy=row.correct / row.inputs,
             abstention_rate=row.abstained / row.inputs,
         )
-        for label, row in digest.classes.items()
+        for label, row in statistics.classes.items()
         if row.inputs
     )
 
 
-def _outcome(digest: Digest, sizes: Sizes | None) -> Outcome:
-    sums = digest.sums
-    return Outcome(
+def _outcome(statistics: RowStatistics, sizes: GroupSizes | None) -> ObservedOutcome:
+    sums = statistics.sums
+    return ObservedOutcome(
         evaluated=sums.evaluated,
         abstained=sums.abstained,
-        answers=digest.certified_as,
-        labels={label: row.inputs for label, row in digest.classes.items() if row.inputs},
+        answers=statistics.certified_as,
+        labels={label: row.inputs for label, row in statistics.classes.items() if row.inputs},
         correct=sums.correct,
         at_cap=sums.at_cap,
         photographs=None if sizes is None else sizes.evaluated,
     )
 
 
-def warnings_of(outcome: Outcome, facts: SharedParameters) -> tuple[str, ...]:
+def warnings_of(outcome: ObservedOutcome, facts: SharedParameters) -> tuple[str, ...]:
     """What about results is hardly what anybody wanted, and whether it could have been known from n and alpha."""
     few: str | None = None
     if facts.n and facts.alpha and facts.sigma:

@@ -3,7 +3,7 @@
 Hendrycks and Dietterich 2019, arXiv 1903.12261, have the corruptions; mACR and mAcc, the plain means over corruptions
 of the average certified radius and of the accuracy, are as in Jeong et al. 2023 (CAT-RS), arXiv 2212.09000. A corruption
 counts with all its inputs of all severities; inputs that abstained, failed or are missing stay in its denominator. The
-sums of each group are made in ``digest``; text is left to ``corruptions_text``.
+sums of each group are made in ``row_statistics``; text is left to ``corruptions_text``.
 
 The means over all severities have intervals that resample photographs, where the means are over inputs, too: all corruptions are
 common ones and have equally many inputs. Sums by photograph and by corruption together are not kept, so that rows of one
@@ -20,8 +20,8 @@ import numpy as np
 from radii.rs_core.data.corruption_info import COMMON, SEVERITIES, Corrupted, differences
 from radii.rs_core.records import ABSTAIN, Prediction
 from radii.rs_core.results.aggregate import CONFIDENCE
-from radii.rs_core.results.digest import ClassSums, PhotographSums
-from radii.rs_core.results.photographs import Photographs, Sizes
+from radii.rs_core.results.photographs import GroupSizes, Photographs
+from radii.rs_core.results.row_statistics import ClassSums, PhotographSums
 from radii.rs_core.statistics.paired_tests import mean_interval
 
 NONE = ClassSums()
@@ -95,7 +95,7 @@ class CorruptionGroups:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class CorruptionRows:
     """The rows of one corruption and severity, and how many there are to be."""
 
     corruption: str
@@ -114,7 +114,7 @@ def report_on_groups(
     """The report of rows whose sums by group are ``sums``, and by photograph ``by_photograph``; groups of which nothing was
     chosen are left out."""
     parts = [
-        Part(corruption=group.corruption, severity=group.severity, inputs=inputs, sums=sums.get(number, NONE))
+        CorruptionRows(corruption=group.corruption, severity=group.severity, inputs=inputs, sums=sums.get(number, NONE))
         for number, group in enumerate(grouped.corrupted.groups)
         if (inputs := grouped.inputs(number))
     ]
@@ -122,7 +122,7 @@ def report_on_groups(
     return with_intervals(report_on(parts, radii=radii), by_photograph, sizes)
 
 
-def with_intervals(report: CorruptionReport, sums: PhotographSums | None, sizes: Sizes | None) -> CorruptionReport:
+def with_intervals(report: CorruptionReport, sums: PhotographSums | None, sizes: GroupSizes | None) -> CorruptionReport:
     """With the intervals of the means over all severities, where there can be any.
 
     While inputs are missing, mAcc's upper end counts them as correct, and mACR has no interval.
@@ -142,7 +142,7 @@ def with_intervals(report: CorruptionReport, sums: PhotographSums | None, sizes:
     return replace(report, means=(found, *report.means[1:]))
 
 
-def report_on(parts: Sequence[Part], *, radii: bool = True) -> CorruptionReport:
+def report_on(parts: Sequence[CorruptionRows], *, radii: bool = True) -> CorruptionReport:
     """The report of parts in any number, without intervals; without ``radii`` they are of predictions."""
     names = list(dict.fromkeys(part.corruption for part in parts))
     whole = [_whole([part for part in parts if part.corruption == name]) for name in names]
@@ -233,15 +233,17 @@ def _below(chosen: range, bound: int) -> int:
     return len(range(chosen.start, min(bound, chosen.stop), chosen.step))
 
 
-def _whole(parts: Sequence[Part]) -> Part:
+def _whole(parts: Sequence[CorruptionRows]) -> CorruptionRows:
     """All severities of one corruption."""
     sums = NONE
     for part in parts:
         sums = sums.plus(part.sums, 1)
-    return Part(corruption=parts[0].corruption, severity=None, inputs=sum(part.inputs for part in parts), sums=sums)
+    return CorruptionRows(
+        corruption=parts[0].corruption, severity=None, inputs=sum(part.inputs for part in parts), sums=sums
+    )
 
 
-def _row(part: Part, radii: bool) -> CorruptionRow:
+def _row(part: CorruptionRows, radii: bool) -> CorruptionRow:
     sums, inputs = part.sums, part.inputs
     return CorruptionRow(
         corruption=part.corruption,

@@ -17,8 +17,8 @@ from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.reports.certification import plain
 from radii.rs_core.reports.procedure_text import ProcedureSummary
-from radii.rs_core.results.aggregate import CONFIDENCE, Share, Shown, share_of
-from radii.rs_core.results.photographs import Photographs, Sizes, Unit, unit_note
+from radii.rs_core.results.aggregate import CONFIDENCE, PhotographGroups, Share, share_of
+from radii.rs_core.results.photographs import GroupSizes, Photographs, Unit, unit_note
 from radii.rs_core.results.plausibility import implausible_evaluation, too_few_samples
 from radii.rs_core.soft_labels.labels import ALPHA
 from radii.rs_core.specs.evaluations import points_of
@@ -60,7 +60,7 @@ class Violation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class CertificateCheck:
     """Answers held against certificates.
 
     ``checked`` answers were given within a certified radius. A contradiction needs a wrong certificate, which each input has with a
@@ -100,7 +100,7 @@ class EvaluationReport:
     sigma: float | None
     confidence: float
     points: tuple[PointRow, ...]
-    held: Held | None
+    held: CertificateCheck | None
     notes: tuple[str, ...]
     unit: Unit = "input"
     units: int = 0
@@ -138,7 +138,7 @@ def summarize(
         raise InvalidResults(expected="at least one input to report on", got="none")
     done = [row for row in rows if row.found]
     held = None if certificates is None else _held(done, spec, certificates)
-    shown = Shown.of_inputs([row.index for row in rows], photographs, inputs)
+    shown = PhotographGroups.of_inputs([row.index for row in rows], photographs, inputs)
     return EvaluationReport(
         evaluation=spec.evaluation.name,
         norm=getattr(spec.evaluation, "norm", "l2"),
@@ -206,7 +206,7 @@ def _at(
     done: Sequence[EvaluationRecord],
     inputs: int,
     certificates: Mapping[int, Certificate] | None,
-    shown: Shown | None,
+    shown: PhotographGroups | None,
 ) -> PointRow:
     found = [(row, row.found[place]) for row in done]
     right_at = [row.index for row in done if row.right(place + 1)[place]]
@@ -236,7 +236,9 @@ def _votes(row: EvaluationRecord, one: PointResult) -> tuple[float, float]:
     return true / drawn, max(others, default=0) / drawn
 
 
-def _held(done: Sequence[EvaluationRecord], spec: EvaluateSpec, certificates: Mapping[int, Certificate]) -> Held:
+def _held(
+    done: Sequence[EvaluationRecord], spec: EvaluateSpec, certificates: Mapping[int, Certificate]
+) -> CertificateCheck:
     alpha = spec.evaluation.alpha if isinstance(spec.evaluation, Attack) else ALPHA
     checked, allowed, unknown, violations = 0, 0.0, 0, []
     for row in done:
@@ -261,11 +263,15 @@ def _held(done: Sequence[EvaluationRecord], spec: EvaluateSpec, certificates: Ma
                         answered=one.prediction,
                     )
                 )
-    return Held(checked=checked, violations=tuple(violations), allowed=allowed, unknown=unknown)
+    return CertificateCheck(checked=checked, violations=tuple(violations), allowed=allowed, unknown=unknown)
 
 
 def _notes(
-    rows: Sequence[EvaluationRecord], spec: EvaluateSpec, inputs: int, held: Held | None, sizes: Sizes | None
+    rows: Sequence[EvaluationRecord],
+    spec: EvaluateSpec,
+    inputs: int,
+    held: CertificateCheck | None,
+    sizes: GroupSizes | None,
 ) -> tuple[str, ...]:
     """Plain sentences that a reader of the numbers needs."""
     errors = sum(row.error is not None for row in rows)
@@ -313,7 +319,7 @@ def _of_the_kind(spec: EvaluateSpec) -> tuple[str, ...]:
     )
 
 
-def _held_note(held: Held | None) -> str | None:
+def _held_note(held: CertificateCheck | None) -> str | None:
     if held is None:
         return None
     count = len(held.violations)

@@ -16,7 +16,7 @@ from radii.rs_core.certify.certificates import Decision
 from radii.rs_core.certify.mixed import decided_again, lipschitz_radius
 from radii.rs_core.errors import InvalidResults
 from radii.rs_core.records import ABSTAIN, Certificate
-from radii.rs_core.results.aggregate import ByPhotograph, CurvePoint, Shown, grid, point
+from radii.rs_core.results.aggregate import ByPhotograph, CurvePoint, PhotographGroups, grid, point
 from radii.rs_core.results.photographs import Photographs, Unit
 
 WEIGHTS = (0.0, 0.5, 0.6, 0.67, 0.76, 0.8, 0.85, 0.9, 0.95, 1.0)
@@ -43,7 +43,7 @@ class WeightRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AtWeight:
+class WeightResult:
     """The mix at one weight: certified radii of the inputs that it answers with their labels, ascending, by randomized smoothing
     and by the Lipschitz constant; of ``inputs`` in all, of which it abstains from some and others are ``missing`` so far.
     ``shown`` where several inputs show one photograph; ``smoothed_of`` and ``lipschitz_of`` are then the radii's photographs."""
@@ -54,7 +54,7 @@ class AtWeight:
     abstained: int
     inputs: int
     missing: int
-    shown: Shown | None = field(default=None, compare=False)
+    shown: PhotographGroups | None = field(default=None, compare=False)
     smoothed_of: tuple[int, ...] = ()
     lipschitz_of: tuple[int, ...] = ()
 
@@ -66,7 +66,7 @@ def by_weight(
     total: int | None = None,
     neglected: float = 0.0,
     photographs: Photographs | None = None,
-) -> tuple[AtWeight, ...]:
+) -> tuple[WeightResult, ...]:
     """What each weight would have certified of these inputs.
 
     Args:
@@ -88,7 +88,7 @@ def by_weight(
     missing = inputs - len(certificates)
     # Row by row: the bounds on one row's votes are remembered from weight to weight.
     decided = [[decided_again(row, weight, neglected=neglected) for weight in weights] for row in rows]
-    shown = Shown.of_inputs([row.index for row in certificates], photographs, inputs)
+    shown = PhotographGroups.of_inputs([row.index for row in certificates], photographs, inputs)
     return tuple(
         _at_weight(
             [(row, found[place]) for row, found in zip(rows, decided, strict=True)],
@@ -101,7 +101,7 @@ def by_weight(
     )
 
 
-def rows_at(found: Sequence[AtWeight], radii: Sequence[float]) -> tuple[WeightRow, ...]:
+def rows_at(found: Sequence[WeightResult], radii: Sequence[float]) -> tuple[WeightRow, ...]:
     """The table, weight by weight, with certified accuracy at ``radii``; :class:`InvalidSpec` for radii that are none."""
     on = grid(radii)
     return tuple(
@@ -124,8 +124,8 @@ def _at_weight(
     weight: float,
     inputs: int,
     missing: int,
-    shown: Shown | None,
-) -> AtWeight:
+    shown: PhotographGroups | None,
+) -> WeightResult:
     right = [(row, found) for row, found in decided if found.prediction != ABSTAIN and found.prediction == row.label]
     index = np.array([row.index for row, _ in right], dtype=np.int64)
     numbers = (index if shown is None else shown.photographs.numbers(index)).tolist()
@@ -134,7 +134,7 @@ def _at_weight(
         (lipschitz_radius(found.p_lower, found.p_upper or 0.0, row.sigma, weight), number)
         for (row, found), number in zip(right, numbers, strict=True)
     )
-    return AtWeight(
+    return WeightResult(
         robust_weight=weight,
         smoothed=tuple(radius for radius, _ in smoothed),
         lipschitz=tuple(radius for radius, _ in lipschitz),
@@ -148,7 +148,7 @@ def _at_weight(
 
 
 def _curve(
-    ascending: Sequence[float], numbers: Sequence[int], radii: Sequence[float], one: AtWeight
+    ascending: Sequence[float], numbers: Sequence[int], radii: Sequence[float], one: WeightResult
 ) -> tuple[CurvePoint, ...]:
     below = [bisect_left(ascending, at) for at in radii]
     return tuple(
@@ -157,5 +157,5 @@ def _curve(
     )
 
 
-def _of(numbers: Sequence[int], one: AtWeight) -> ByPhotograph | None:
+def _of(numbers: Sequence[int], one: WeightResult) -> ByPhotograph | None:
     return None if one.shown is None else one.shown.by_number(np.asarray(numbers, dtype=np.int64))

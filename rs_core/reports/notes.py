@@ -1,34 +1,34 @@
 """Plain sentences that a reader of a report needs: what its intervals count, what is missing, what a number does not say."""
 
 from radii.rs_core.results.aggregate import CONFIDENCE
-from radii.rs_core.results.digest import Digest
-from radii.rs_core.results.photographs import Sizes, unit_note
+from radii.rs_core.results.photographs import GroupSizes, unit_note
+from radii.rs_core.results.row_statistics import RowStatistics
 from radii.rs_core.results.tsv import rounded_down
 
 
 def notes_of(
-    digest: Digest, inputs: int, alpha: float | None, cap: float | None, sizes: Sizes | None
+    statistics: RowStatistics, inputs: int, alpha: float | None, cap: float | None, sizes: GroupSizes | None
 ) -> tuple[str, ...]:
     """Plain sentences that a reader of the numbers needs."""
-    evaluated, errors, unlabelled = digest.sums.evaluated, digest.sums.errors, digest.unlabelled
+    evaluated, errors, unlabelled = statistics.sums.evaluated, statistics.sums.errors, statistics.unlabelled
     found = (
         unit_note(CONFIDENCE, sizes, "and pointwise: each holds for its radius alone."),
         _alpha_note(alpha, evaluated) if alpha is not None else None,
         _partial_note(evaluated, inputs) if evaluated < inputs else None,
         f"Inputs not certified because of an error, counted as abstentions: {errors:,}." if errors else None,
         f"Inputs without a label, which never count as correct: {unlabelled:,}." if unlabelled else None,
-        _constant_note(digest, cap),
+        _constant_note(statistics, cap),
     )
     return tuple(note for note in found if note is not None)
 
 
-def steps_note(digest: Digest) -> tuple[str, ...]:
-    """What a digest of very many rows does not keep."""
-    if not digest.step:
+def steps_note(statistics: RowStatistics) -> tuple[str, ...]:
+    """What the statistics of very many rows do not keep."""
+    if not statistics.step:
         return ()
     return (
-        f"Of so many rows, quantiles and plots are rounded down: radii to whole steps of {rounded_down(digest.step, 8)}, lower "
-        f"bounds to {digest.p_step:g}. ACR, certified accuracy and counts are exact.",
+        f"Of so many rows, quantiles and plots are rounded down: radii to whole steps of {rounded_down(statistics.step, 8)}, lower "
+        f"bounds to {statistics.p_step:g}. ACR, certified accuracy and counts are exact.",
     )
 
 
@@ -57,9 +57,9 @@ def norms_note(pixels: int | None) -> tuple[str, ...]:
     )
 
 
-def _constant_note(digest: Digest, cap: float | None) -> str | None:
+def _constant_note(statistics: RowStatistics, cap: float | None) -> str | None:
     """A warning where one class takes every certificate, because ACR alone does not show it."""
-    given, labels = [label for label, count in digest.certified_as.items() if count], len(digest.classes)
+    given, labels = [label for label, count in statistics.certified_as.items() if count], len(statistics.classes)
     if len(given) != 1 or labels < 2:
         return None
     score = "the cap" if cap is None else f"the cap {cap:.4g}"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from radii.rs_core.certify.bounds import interval, max_radius
 from radii.rs_core.errors import InvalidSpec
 from radii.rs_core.records import ABSTAIN, Certificate
-from radii.rs_core.results.photographs import Counts, Photographs, Sizes, known_sizes
+from radii.rs_core.results.photographs import Counts, GroupSizes, Photographs, known_sizes
 
 CONFIDENCE = 0.95
 CAP_TOLERANCE = 0.005
@@ -62,7 +62,7 @@ class Columns:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
+class RowSums:
     """Sums over rows, enough for a status poll. Tallies of disjoint rows on one grid of radii add up with ``+``.
 
     ``counts``: for each of ``radii``, the correct inputs with at least that radius; ``radius_sum``: of radius x
@@ -78,10 +78,10 @@ class Tally:
     at_cap: int | None
     errors: int
 
-    def __add__(self, other: "Tally") -> "Tally":
+    def __add__(self, other: "RowSums") -> "RowSums":
         if self.radii != other.radii:
             raise ValueError(f"expected tallies on one grid of radii, got {self.radii} and {other.radii}")
-        return Tally(
+        return RowSums(
             radii=self.radii,
             evaluated=self.evaluated + other.evaluated,
             correct=self.correct + other.correct,
@@ -119,18 +119,18 @@ class ByPhotograph:
     """The inputs that count towards a share, by the photograph that they show: ``counts`` out of ``sizes``."""
 
     counts: Counts
-    sizes: Sizes
+    sizes: GroupSizes
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class PhotographGroups:
     """Which inputs show the same photograph, of a job where some do, and how many of each there are and are missing."""
 
     photographs: Photographs
-    sizes: Sizes
+    sizes: GroupSizes
 
     @classmethod
-    def of(cls, evaluated: Counts, photographs: Photographs | None, missing: int) -> "Shown | None":
+    def of(cls, evaluated: Counts, photographs: Photographs | None, missing: int) -> "PhotographGroups | None":
         """Of a job whose rows show each photograph ``evaluated`` times, shape (photographs,), and lacks ``missing`` rows.
 
         None where each input shows another photograph, or ``photographs`` is None. Raises :class:`InvalidResults` where rows are
@@ -142,7 +142,7 @@ class Shown:
         return None if sizes is None else cls(photographs, sizes)
 
     @classmethod
-    def of_inputs(cls, index: Sequence[int], photographs: Photographs | None, inputs: int) -> "Shown | None":
+    def of_inputs(cls, index: Sequence[int], photographs: Photographs | None, inputs: int) -> "PhotographGroups | None":
         """The same of rows with this ``index``, out of ``inputs`` in all."""
         if photographs is None:
             return None
@@ -159,7 +159,7 @@ class Shown:
         return ByPhotograph(counts.astype(np.int64), self.sizes)
 
 
-def tally(certificates: Sequence[Certificate], radii: Sequence[float], *, cap: float | None = None) -> Tally:
+def tally(certificates: Sequence[Certificate], radii: Sequence[float], *, cap: float | None = None) -> RowSums:
     """The sums over some rows of a job, to be added to those of the rows before."""
     return sums_of(columns(certificates), grid(radii), cap)
 
@@ -169,7 +169,7 @@ def grid_counts(certificates: Sequence[Certificate], radii: Sequence[float]) -> 
     return _counts(columns(certificates), radii)
 
 
-def curve(sums: Tally, inputs: int, by: "Sequence[ByPhotograph] | None" = None) -> tuple[CurvePoint, ...]:
+def curve(sums: RowSums, inputs: int, by: "Sequence[ByPhotograph] | None" = None) -> tuple[CurvePoint, ...]:
     """Certified accuracy on the tally's grid, of ``inputs`` in all; ``by`` has the photographs at each radius."""
     missing = inputs - sums.evaluated
     units = [None] * len(sums.radii) if by is None else by
@@ -250,9 +250,9 @@ def _tells(row: Certificate) -> bool:
     return (bool(row.counts) and row.sampling == "fixed") or row.prediction == ABSTAIN
 
 
-def sums_of(rows: Columns, radii: Sequence[float], cap: float | None) -> Tally:
+def sums_of(rows: Columns, radii: Sequence[float], cap: float | None) -> RowSums:
     """The tally of rows that are arrays already; ``cap`` finds inputs at the cap where votes are unknown."""
-    return Tally(
+    return RowSums(
         radii=tuple(radii),
         evaluated=len(rows.index),
         correct=int(rows.correct.sum()),

@@ -57,7 +57,7 @@ class Photographs:
         starts = np.asarray(self.starts, dtype=np.int64)
         return index - starts[np.searchsorted(starts, index, side="right") - 1]
 
-    def sizes(self, evaluated: Counts) -> "Sizes":
+    def sizes(self, evaluated: Counts) -> "GroupSizes":
         """How many images of each photograph there are, and how many are missing.
 
         Args:
@@ -67,13 +67,13 @@ class Photographs:
             Counts of shape (photographs,). Without ``chosen`` nothing is taken to be missing.
         """
         if self.chosen is None:
-            return Sizes(evaluated, np.zeros_like(evaluated))
+            return GroupSizes(evaluated, np.zeros_like(evaluated))
         inputs = np.bincount(self.numbers(np.asarray(self.chosen, dtype=np.int64)), minlength=len(evaluated))
-        return Sizes(inputs.astype(np.int64), np.maximum(inputs - _padded(evaluated, len(inputs)), 0))
+        return GroupSizes(inputs.astype(np.int64), np.maximum(inputs - _padded(evaluated, len(inputs)), 0))
 
 
 @dataclass(frozen=True, eq=False)
-class Sizes:
+class GroupSizes:
     """For each photograph, of how many ``inputs`` it is shown by, and how many of these are ``missing`` so far."""
 
     inputs: Counts
@@ -107,7 +107,7 @@ class Sizes:
         return effective_inputs(_padded(counts, len(self.inputs)), self.inputs, confidence)
 
 
-def known_sizes(sizes: Sizes, missing: int) -> Sizes | None:
+def known_sizes(sizes: GroupSizes, missing: int) -> GroupSizes | None:
     """The sizes where some photograph comes more than once, else None. Raises :class:`InvalidResults` where ``missing`` inputs
     are to be counted and it is not known of which photographs they are."""
     known = int(sizes.missing.sum())
@@ -267,7 +267,7 @@ def told(photographs: int, inputs: int) -> str:
     return f"{photographs:,} photographs ({inputs:,} images)"
 
 
-def unit_note(confidence: float, sizes: Sizes | None, holds: str) -> str:
+def unit_note(confidence: float, sizes: GroupSizes | None, holds: str) -> str:
     """How the intervals of shares were made; ``holds`` says for what each of them holds."""
     level = f"{100 * confidence:.0f} %"
     if sizes is None:

@@ -30,7 +30,7 @@ FEW_AT_MAXIMUM = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ObservedOutcome:
     """What many inputs came to.
 
     Attributes:
@@ -57,7 +57,7 @@ class Outcome:
     assumed: bool = False
 
 
-def implausible(outcome: Outcome) -> tuple[str, ...]:
+def implausible(outcome: ObservedOutcome) -> tuple[str, ...]:
     """A sentence for each thing about the results that a reader should hear first; empty where there is none."""
     return _said(_all_abstained(outcome), one_class(outcome), _at_chance(outcome), _all_at_maximum(outcome))
 
@@ -147,10 +147,10 @@ def cannot_predict(n: int, alpha: float, name: str = "n") -> str | None:
     )
 
 
-def outcome_of(records: Sequence[Certificate | Prediction]) -> Outcome:
+def outcome_of(records: Sequence[Certificate | Prediction]) -> ObservedOutcome:
     """What certificates or predictions came to."""
     answered = [row for row in records if row.prediction != ABSTAIN]
-    return Outcome(
+    return ObservedOutcome(
         evaluated=len(records),
         abstained=len(records) - len(answered),
         answers=Counter(row.prediction for row in answered),
@@ -166,11 +166,11 @@ def _at_cap(records: Sequence[Certificate | Prediction]) -> int | None:
     return sum(found) if len(found) == len(records) else None
 
 
-def _outcome_at_first_point(rows: Sequence[EvaluationRecord], *, smoothed: bool) -> Outcome:
+def _outcome_at_first_point(rows: Sequence[EvaluationRecord], *, smoothed: bool) -> ObservedOutcome:
     """Inputs that failed are no abstentions of the classifier; they are left out."""
     done = [row for row in rows if row.found]
     answers = Counter(row.found[0].prediction for row in done if row.found[0].prediction != ABSTAIN)
-    return Outcome(
+    return ObservedOutcome(
         evaluated=len(done),
         abstained=len(done) - answers.total(),
         answers=answers,
@@ -184,10 +184,10 @@ def _said(*found: str | None) -> tuple[str, ...]:
     return tuple(sentence for sentence in found if sentence is not None)
 
 
-def outcome_of_shares(accuracy: float, labels: Sequence[int]) -> Outcome:
+def outcome_of_shares(accuracy: float, labels: Sequence[int]) -> ObservedOutcome:
     """The same where only the accuracy over these labels is known, as after an epoch of training."""
     correct = round(accuracy * len(labels))
-    return Outcome(
+    return ObservedOutcome(
         evaluated=len(labels), abstained=0, answers=None, labels=Counter(labels), correct=correct, smoothed=False
     )
 
@@ -211,7 +211,7 @@ def _least(procedure: Procedure, classes: int) -> int:
     return high
 
 
-def _all_abstained(outcome: Outcome) -> str | None:
+def _all_abstained(outcome: ObservedOutcome) -> str | None:
     if not outcome.smoothed or outcome.evaluated < FEW or outcome.abstained != outcome.evaluated:
         return None
     return (
@@ -220,7 +220,7 @@ def _all_abstained(outcome: Outcome) -> str | None:
     )
 
 
-def one_class(outcome: Outcome) -> str | None:
+def one_class(outcome: ObservedOutcome) -> str | None:
     """The sentence where all inputs of several labels got one class; None where they did not."""
     given = {label: count for label, count in (outcome.answers or {}).items() if count}
     if len(given) != 1 or sum(given.values()) < FEW or len(outcome.labels) == 1:
@@ -232,7 +232,7 @@ def one_class(outcome: Outcome) -> str | None:
     )
 
 
-def _at_chance(outcome: Outcome) -> str | None:
+def _at_chance(outcome: ObservedOutcome) -> str | None:
     """Where accuracy among answers is not above that of the most frequent label, and clearly below half way to perfect."""
     labelled, answered = sum(outcome.labels.values()), outcome.evaluated - (outcome.abstained or 0)
     counted = "inputs" if outcome.abstained is None else "answers"
@@ -259,7 +259,7 @@ def _at_chance(outcome: Outcome) -> str | None:
     )
 
 
-def _all_at_maximum(outcome: Outcome) -> str | None:
+def _all_at_maximum(outcome: ObservedOutcome) -> str | None:
     """Where radii do not tell inputs apart."""
     certified = outcome.evaluated - (outcome.abstained or 0)
     if outcome.at_cap is None or certified < FEW_AT_MAXIMUM or outcome.at_cap < certified:

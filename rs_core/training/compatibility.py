@@ -18,7 +18,7 @@ ROUNDING = 1e-6
 """Constants of a normalisation that differ by less are equal: some were stored as float32."""
 
 
-class Sized(Protocol):
+class DatasetLike(Protocol):
     """A data set, or what is known of one."""
 
     @property
@@ -46,7 +46,7 @@ def model_shape(spec: TrainSpec, shape: Shape) -> Shape:
     return shape if spec.crop_size is None else (shape[0], spec.crop_size, spec.crop_size)
 
 
-def check_training(spec: TrainSpec, data: Sized, test_data: Sized | None) -> None:
+def check_training(spec: TrainSpec, data: DatasetLike, test_data: DatasetLike | None) -> None:
     """Raises :class:`Mismatch` or :class:`InvalidSpec` where the data does not fit the model, no input is chosen, the test
     set is of another kind or missing, or a batch is too small for the method."""
     if not spec.inputs.indices(len(data)):
@@ -130,7 +130,7 @@ def _check_deferral(spec: TrainSpec) -> None:
         )
 
 
-def _check_test_data(spec: TrainSpec, test_data: Sized | None) -> None:
+def _check_test_data(spec: TrainSpec, test_data: DatasetLike | None) -> None:
     if spec.certification is None and spec.keep != "test_accuracy":
         return
     if test_data is None:

@@ -7,7 +7,7 @@ a schedule whose drops reach training one epoch late, as in the released logs (`
 Every draw (initial weights, order, augmentation, noise, dropout) comes from a stream keyed by the seed and the place in
 the run, so a run that is cut anywhere and resumed from its last snapshot ends with the weights of an unbroken one,
 bit-equal on one kind of CPU. What a method's loss is stands in ``methods``, how it passes the network in
-``models.training_forward``, what is measured on the test data set in ``evaluation``.
+``models.training_forward``, what is measured on the test dataset in ``epoch_evaluation``.
 """
 
 import math
@@ -22,7 +22,7 @@ from torch import Tensor
 from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.data.loader import batches
 from radii.rs_core.errors import Mismatch, TrainingDiverged
-from radii.rs_core.methods.base import Step, Terms
+from radii.rs_core.methods.base import LossTerms, Step
 from radii.rs_core.methods.registry import loss_function, method
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.models.training_forward import training_forward
@@ -31,7 +31,7 @@ from radii.rs_core.out_of_memory import network_failures
 from radii.rs_core.records import Certificate
 from radii.rs_core.soft_labels.labels import SoftLabels
 from radii.rs_core.specs.jobs import TrainSpec
-from radii.rs_core.training import evaluation, model_selection, snapshots
+from radii.rs_core.training import epoch_evaluation, model_selection, snapshots
 from radii.rs_core.training.compatibility import check_training
 from radii.rs_core.training.initialization import first_model
 from radii.rs_core.training.mixed_initialization import learner, shown
@@ -39,12 +39,12 @@ from radii.rs_core.training.model_selection import BestEpoch
 from radii.rs_core.training.optimizers import descend, optimizer_of
 from radii.rs_core.training.records import EpochRecord as EpochRecord
 from radii.rs_core.training.records import StepRecord as StepRecord
-from radii.rs_core.training.records import Trained as Trained
+from radii.rs_core.training.records import TrainingResult as TrainingResult
 from radii.rs_core.training.schedules import first_drop, learning_rate
-from radii.rs_core.training.snapshots import Snapshot, Sums, TrainingPosition
-from radii.rs_core.training.timers import Clock
+from radii.rs_core.training.snapshots import EpochSums, Snapshot, TrainingPosition
+from radii.rs_core.training.timers import TrainingTimer
 
-Record = StepRecord | EpochRecord | Snapshot | Trained
+Record = StepRecord | EpochRecord | Snapshot | TrainingResult
 Numbers = Generator[Record, None, float | None]
 Summary = Generator[Record, None, dict[str, Any] | None]
 
@@ -61,7 +61,7 @@ def train(
     snapshot_seconds: float = 60.0,
     forward_batch: int | None = None,
 ) -> Iterator[Record]:
-    """Trains on the chosen inputs of ``data``; the last record is :class:`Trained`.
+    """Trains on the chosen inputs of ``data``; the last record is :class:`TrainingResult`.
 
     ``soft_labels`` are votes on those inputs, for methods that need them; ``start`` is the model that ``spec.start_from``
     names. A :class:`Snapshot` comes after each epoch and every ``snapshot_seconds``; save it before asking for the next
@@ -94,7 +94,7 @@ class _Run:
         forward_batch: int | None,
     ) -> None:
         self.spec, self.data, self.test_data, self.soft_labels = spec, data, test_data, soft_labels
-        self.device, self.clock = device, Clock(snapshot_seconds)
+        self.device, self.clock = device, TrainingTimer(snapshot_seconds)
         self.name = snapshots.identity(spec, data, test_data=test_data, soft_labels=soft_labels, start=start)
         self.model = first_model(spec, data, start).to(device)
         self.learner = learner(self.model)
@@ -113,7 +113,7 @@ class _Run:
 
     def epoch(self, place: TrainingPosition) -> Iterator[Record]:
         """The epoch from ``place`` on: its steps, its tests, its record and the snapshot after it."""
-        epoch, due = place.epoch, evaluation.certification_due(self.spec, place.epoch)
+        epoch, due = place.epoch, epoch_evaluation.certification_due(self.spec, place.epoch)
         begun = time.monotonic()
         sums = yield from self._steps(place, begun)
         if due:  # so that a certification that is cut costs no training
@@ -132,17 +132,17 @@ class _Run:
             certification=certification,
         )
         yield record
-        yield self._snapshot(epoch + 1, 0, Sums())
+        yield self._snapshot(epoch + 1, 0, EpochSums())
 
-    def trained(self) -> Trained:
+    def trained(self) -> TrainingResult:
         """The end of the run, with the weights that are kept."""
         if self.kept is not None:
             self.learner.load_state_dict(self.kept.weights)
         epoch = self.spec.epochs if self.kept is None else self.kept.epoch + 1
         value = None if self.kept is None else self.kept.value
-        return Trained(model=self.model.eval(), epochs=self.spec.epochs, epoch=epoch, value=value)
+        return TrainingResult(model=self.model.eval(), epochs=self.spec.epochs, epoch=epoch, value=value)
 
-    def _steps(self, place: TrainingPosition, begun: float) -> Generator[Record, None, Sums]:
+    def _steps(self, place: TrainingPosition, begun: float) -> Generator[Record, None, EpochSums]:
         """Trains on the batches from ``place`` on; returns the epoch's sums."""
         spec, epoch, sums = self.spec, place.epoch, place.sums
         order = self.indices[torch.randperm(len(self.indices), generator=generator(spec.seed, epoch, Stage.ORDER))]
@@ -164,8 +164,8 @@ class _Run:
         return sums
 
     def _learn(
-        self, x: Tensor, y: Tensor, soft: Tensor | None, epoch: int, batch: int, sums: Sums
-    ) -> Generator[Record, None, Sums]:
+        self, x: Tensor, y: Tensor, soft: Tensor | None, epoch: int, batch: int, sums: EpochSums
+    ) -> Generator[Record, None, EpochSums]:
         """One loader batch: as many optimiser steps as the method cuts it into (published: leftovers are dropped)."""
         size = len(x) // self.chunks
         x, y = x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
@@ -202,34 +202,34 @@ class _Run:
     def _soft(self, indices: Tensor) -> Tensor | None:
         return None if self.soft_labels is None else self.soft_labels.batch(indices)
 
-    def _tested(self, epoch: int, sums: Sums) -> Numbers:
+    def _tested(self, epoch: int, sums: EpochSums) -> Numbers:
         """Accuracy under noise on the test data set, where there is one."""
         if self.test_data is None:
             return None
         right = 0
-        for correct in evaluation.tested(self.spec, self.model, self.test_data, epoch, self.device):
+        for correct in epoch_evaluation.tested(self.spec, self.model, self.test_data, epoch, self.device):
             right += correct
             if self.clock.record_due():
                 yield self._stands(epoch, self.per_epoch * self.chunks, sums)
         return right / len(self.test_data)
 
-    def _certified(self, epoch: int, sums: Sums) -> Summary:
+    def _certified(self, epoch: int, sums: EpochSums) -> Summary:
         """The small certification on the test data set."""
         plan, found = self.spec.certification, list[Certificate]()
         assert plan is not None and self.test_data is not None
-        for certificate in evaluation.certified(self.spec, plan, self.model, self.test_data, self.device):
+        for certificate in epoch_evaluation.certified(self.spec, plan, self.model, self.test_data, self.device):
             if certificate is not None:
                 found.append(certificate)
             if self.clock.record_due():
                 yield self._stands(epoch, self.per_epoch * self.chunks, sums)
-        return evaluation.summary(self.spec, plan, found)
+        return epoch_evaluation.summary(self.spec, plan, found)
 
-    def _stands(self, epoch: int, steps: int, sums: Sums) -> StepRecord:
+    def _stands(self, epoch: int, steps: int, sums: EpochSums) -> StepRecord:
         per_epoch = self.per_epoch * self.chunks
         done, total = epoch * per_epoch + steps, self.spec.epochs * per_epoch
         return StepRecord(epoch=epoch, done=done, total=total, loss=sums.mean_loss)
 
-    def _snapshot(self, epoch: int, step: int, sums: Sums) -> Snapshot:
+    def _snapshot(self, epoch: int, step: int, sums: EpochSums) -> Snapshot:
         return Snapshot(
             run=self.name,
             model=self.learner,
@@ -241,7 +241,7 @@ class _Run:
         )
 
 
-def _check_finite(terms: Terms, step: Step) -> None:
+def _check_finite(terms: LossTerms, step: Step) -> None:
     if not bool(torch.isfinite(terms.total)):
         raise TrainingDiverged(
             expected="a finite loss", got=f"{terms.total.item()} in epoch {step.epoch}, step {step.step}"
@@ -249,7 +249,7 @@ def _check_finite(terms: Terms, step: Step) -> None:
 
 
 def _epoch_record(
-    epoch: int, rate: float, sums: Sums, test_accuracy: float | None, certification: dict[str, Any] | None
+    epoch: int, rate: float, sums: EpochSums, test_accuracy: float | None, certification: dict[str, Any] | None
 ) -> EpochRecord:
     return EpochRecord(
         epoch=epoch,

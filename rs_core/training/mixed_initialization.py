@@ -11,7 +11,7 @@ from torch import nn
 from radii.rs_core.errors import Mismatch
 from radii.rs_core.models.architecture import Shape
 from radii.rs_core.models.base_classifier import BaseClassifier
-from radii.rs_core.models.mixed import MixedClassifier, WithGamma
+from radii.rs_core.models.mixed import MixedClassifier, MixWithGamma
 from radii.rs_core.models.mixing_network import mixing_for
 from radii.rs_core.noise.streams import Stage, generator
 from radii.rs_core.specs.composition import A_MIX, Mixed, Mixing
@@ -44,7 +44,7 @@ def learner(model: BaseClassifier) -> nn.Module:
 
 def shown(model: BaseClassifier) -> nn.Module:
     """What a method's loss calls: a mix together with its gamma, else the model itself."""
-    return WithGamma(model) if isinstance(model.network, MixedClassifier) else model
+    return MixWithGamma(model) if isinstance(model.network, MixedClassifier) else model
 
 
 def _composition(hp: AdaptiveSmoothing, given: MixedClassifier, shape: Shape) -> Mixed:

@@ -20,7 +20,7 @@ class StepRecord:
 class EpochRecord:
     """What one epoch came to: means over its images, accuracies under one noise draw per image, its first step's rate.
 
-    ``seconds`` are those of training and of the test accuracy; ``certification`` is ``evaluation.summary``.
+    ``seconds`` are those of training and of the test accuracy; ``certification`` is ``epoch_evaluation.summary``.
     """
 
     epoch: int
@@ -35,7 +35,7 @@ class EpochRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainingResult:
     """The end of a run of ``epochs`` epochs: the model in evaluation mode, with its weights after ``epoch`` of them.
 
     ``value`` is what that epoch was chosen by; None where the weights are the last ones.

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.errors import InvalidCheckpoint, RadiiError
-from radii.rs_core.methods.base import Terms
+from radii.rs_core.methods.base import LossTerms
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.safetensors_header import writing
 from radii.rs_core.soft_labels.labels import SoftLabels
@@ -35,7 +35,7 @@ SAMPLED = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sums:
+class EpochSums:
     """Sums over the images of an epoch so far, weighted so that dividing by ``images`` gives means."""
 
     images: int = 0
@@ -49,7 +49,7 @@ class Sums:
     def mean_loss(self) -> float:
         return self.loss / max(self.images, 1)
 
-    def add(self, terms: Terms, images: int) -> "Sums":
+    def add(self, terms: LossTerms, images: int) -> "EpochSums":
         """These sums and one more optimiser step over ``images``."""
         return replace(
             self,
@@ -60,7 +60,7 @@ class Sums:
             parts={name: self.parts.get(name, 0.0) + part.item() * images for name, part in terms.parts.items()},
         )
 
-    def with_seconds(self, more: float) -> "Sums":
+    def with_seconds(self, more: float) -> "EpochSums":
         """These sums with ``more`` seconds of the present process added."""
         return replace(self, seconds=self.seconds + more)
 
@@ -71,7 +71,7 @@ class TrainingPosition:
 
     epoch: int
     step: int = 0
-    sums: Sums = field(default_factory=Sums)
+    sums: EpochSums = field(default_factory=EpochSums)
     kept: BestEpoch | None = None
 
 
@@ -87,7 +87,7 @@ class Snapshot:
     optimizer: torch.optim.Optimizer
     epoch: int
     step: int
-    sums: Sums
+    sums: EpochSums
     kept: BestEpoch | None = None
 
     def save(self, path: Path) -> None:
@@ -121,7 +121,7 @@ def load(path: Path, run: str, model: nn.Module, optimizer: torch.optim.Optimize
     remind(optimizer, model, tensors)
     place = json.loads(metadata["place"])
     kept = BestEpoch(**place["best"], weights=_under("best.", tensors)) if "best" in place else None
-    return TrainingPosition(epoch=place["epoch"], step=place["step"], sums=Sums(**place["sums"]), kept=kept)
+    return TrainingPosition(epoch=place["epoch"], step=place["step"], sums=EpochSums(**place["sums"]), kept=kept)
 
 
 def identity(

@@ -11,10 +11,10 @@ from radii.rs_core.models.registry import architecture
 from radii.rs_core.specs.composition import A_MIX, Mixed
 from radii.rs_core.specs.jobs import TrainSpec
 from radii.rs_core.specs.training import trains_a_mix
-from radii.rs_core.training.compatibility import Sized, check_start, model_shape
+from radii.rs_core.training.compatibility import DatasetLike, check_start, model_shape
 
 
-def check_start_of(spec: TrainSpec, info: CheckpointInfo, data: Sized) -> None:
+def check_start_of(spec: TrainSpec, info: CheckpointInfo, data: DatasetLike) -> None:
     """Raises :class:`Mismatch` unless a checkpoint of this record can be trained on by ``spec`` with these data."""
     if not trains_a_mix(spec.method):
         check_start(spec, info.architecture, info.normalization)

@@ -5,7 +5,7 @@ import time
 SECONDS_BETWEEN_RECORDS = 1.0
 
 
-class Clock:
+class TrainingTimer:
     """When the next record and the next snapshot are due."""
 
     def __init__(self, snapshot_seconds: float) -> None:

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from radii.rs_core.models import registry as architectures_table
 from radii.service.api import openapi, problems
-from radii.service.api.auth import Credentials, Guard
+from radii.service.api.auth import Credentials, RequestGuard
 from radii.service.api.heartbeat import SameSchema, ServiceHeartbeat
 from radii.service.api.job_cache import JobAnswers
 from radii.service.api.metrics import QueueCollector, RequestMetrics
@@ -38,7 +38,7 @@ from radii.service.api.routes import (
     usage,
 )
 from radii.service.api.shared_answers import SharedAnswer, SharedMetrics
-from radii.service.api.uploads_in_progress import InFlight
+from radii.service.api.uploads_in_progress import ActiveUploads
 from radii.service.jobs.watcher import JobWatcher
 from radii.service.limits.concurrency import DECODED_AT_ONCE, JOINED_AT_ONCE, SEALED_AT_ONCE, FairThreads, TenantLimit
 from radii.service.views.certification_report import VERSION
@@ -103,7 +103,7 @@ def create_app(
     app.state.joining = TenantLimit(1, "completion of an upload"), CapacityLimiter(JOINED_AT_ONCE)
     app.state.comparing = TenantLimit(MOST_WITH_FILES, "comparisons with files")
     app.state.job_answers = JobAnswers(app.state.database)
-    app.state.in_flight = InFlight(app.state.database, settings)
+    app.state.in_flight = ActiveUploads(app.state.database, settings)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(QueueCollector(app.state.database, settings))
     app.state.scrapes = SharedMetrics(app.state.registry)
@@ -117,7 +117,7 @@ def create_app(
     # The last one added is the first to see a request.
     app.add_middleware(RequestLimits, room=app.state.room, credentials=credentials)
     app.add_middleware(SameSchema, presence=app.state.presence)
-    app.add_middleware(Guard, require_key=require_key)
+    app.add_middleware(RequestGuard, require_key=require_key)
     app.add_middleware(RequestMetrics, registry=app.state.registry)
     problems.install(app)
     openapi.install(app, require_key=require_key)

@@ -146,7 +146,7 @@ class Credentials:
         return found
 
 
-class Guard:
+class RequestGuard:
     """ASGI middleware: refuses foreign hosts and foreign origins; tells browsers how to treat answers."""
 
     def __init__(self, app: ASGIApp, *, require_key: bool) -> None:

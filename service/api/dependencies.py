@@ -13,13 +13,13 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Query, Request
 
 from radii.service.api.auth import TenantId as TenantId
-from radii.service.api.uploads_in_progress import InFlight
+from radii.service.api.uploads_in_progress import ActiveUploads
 from radii.service.errors import FilesUnavailable, InvalidRequest
 from radii.service.lookup import IDENTIFIER, shown
 from radii.service.schemas.responses import MAX_WAIT
 from radii.worker.settings import Settings
 from radii.worker.store.database import Database
-from radii.worker.store.folder.folder_identity import FolderAway, WrongFolder
+from radii.worker.store.folder.folder_identity import DataFolderMissing, WrongFolder
 
 log = logging.getLogger("radii.service")
 
@@ -43,22 +43,22 @@ def _settings_with_files(request: Request) -> Settings:
     of the database."""
     try:
         request.app.state.presence.compare_folder()
-    except (FolderAway, WrongFolder) as error:
+    except (DataFolderMissing, WrongFolder) as error:
         log.error("files are refused: %s", error)
         expected = "the data folder of the service's database"
-        got = "none" if isinstance(error, FolderAway) else "another one"
+        got = "none" if isinstance(error, DataFolderMissing) else "another one"
         raise FilesUnavailable(
             expected=expected, got=f"{got}; try again later, /readyz tells the operator more"
         ) from None
     return _settings(request)
 
 
-def _in_flight(request: Request) -> InFlight:
-    found: InFlight = request.app.state.in_flight
+def _in_flight(request: Request) -> ActiveUploads:
+    found: ActiveUploads = request.app.state.in_flight
     return found
 
 
-InFlightDep = Annotated[InFlight, Depends(_in_flight)]
+InFlightDep = Annotated[ActiveUploads, Depends(_in_flight)]
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]

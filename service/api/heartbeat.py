@@ -19,19 +19,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from radii.service.api.problems import answer_error
 from radii.service.errors import OtherSchema
-from radii.worker.backoff import Repeats
+from radii.worker.backoff import RepeatedMessages
 from radii.worker.settings import Settings
 from radii.worker.store import schema_version
 from radii.worker.store.clock import clock
 from radii.worker.store.database import Database, new_id
 from radii.worker.store.folder import folder_identity
-from radii.worker.store.folder.folder_identity import Folder, FolderAway, WrongFolder
+from radii.worker.store.folder.folder_identity import DataFolderMissing, Folder, WrongFolder
 from radii.worker.store.models.tables import Worker
 from radii.worker.store.queue_stats import SERVICE
 
 log = logging.getLogger("radii.service")
 
-LOOK = 2.0
+POLL_SECONDS = 2.0
 """Seconds between two looks at the schema."""
 FOR_OPERATORS = ("/healthz", "/readyz", "/metrics", "/version")
 
@@ -43,10 +43,10 @@ class ServiceHeartbeat:
         self._database, self._settings = database, settings
         self.found: str | None = None
         self._folder: Folder | None = None
-        self._repeats = Repeats()
+        self._repeats = RepeatedMessages()
 
     def compare_folder(self) -> None:
-        """Raises ``FolderAway`` or ``WrongFolder`` where the data folder is not that of the database."""
+        """Raises ``DataFolderMissing`` or ``WrongFolder`` where the data folder is not that of the database."""
         if self._folder is not None:
             folder_identity.compare(self._settings, self._folder)
 
@@ -74,7 +74,7 @@ class ServiceHeartbeat:
             ):
                 shown = time.monotonic()
                 self._tried(lambda: self._show(row_id))
-            stop.wait(LOOK)
+            stop.wait(POLL_SECONDS)
         if row_id is not None and self.found is None:
             self._tried(lambda: self._leave(row_id))
 
@@ -93,7 +93,7 @@ class ServiceHeartbeat:
             self._folder = folder_identity.known(session)
         try:
             self.compare_folder()
-        except (FolderAway, WrongFolder) as error:
+        except (DataFolderMissing, WrongFolder) as error:
             if self._repeats.worth_logging(str(error)):
                 log.error("%s", error, extra={"times": self._repeats.count})
         else:

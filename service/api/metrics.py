@@ -77,7 +77,7 @@ def _counts(session: Session) -> tuple[list[tuple[str, str, int]], dict[str, int
     return [(state, kind, count) for state, kind, count in jobs], {s: c for s, c in session.execute(open_shards)}
 
 
-def _of_work(rows: Sequence[counters.Done]) -> Iterator[Metric]:
+def _of_work(rows: Sequence[counters.WorkTotals]) -> Iterator[Metric]:
     """What was done, by kind of job; it does not fall when jobs are deleted."""
     results = CounterMetricFamily("radii_results", "Inputs with a result, epochs of trainings.", labels=("kind",))
     work = CounterMetricFamily("radii_work", "Noise samples, optimiser steps or conversions.", labels=("kind",))

@@ -15,7 +15,7 @@ from radii.service.errors import KeyNeeded, ServiceError, TooManyRequests, TooMa
 from radii.service.limits.client_address import client_of, is_trusted, limit_key
 from radii.service.limits.fair_limiter import FairLimiter
 from radii.service.limits.refusals import RefusalMetrics
-from radii.service.limits.request_bodies import Body
+from radii.service.limits.request_bodies import RequestBody
 from radii.service.limits.request_turns import ClientGone, RequestTurn, unless_gone
 from radii.worker.settings import Settings
 
@@ -106,7 +106,7 @@ class RequestLimits:
             await self.app(scope, receive, send)
             return
         _see_through_proxies(scope, self._room.settings)
-        body = Body(scope, receive, self._room.settings, self._room.refusals)
+        body = RequestBody(scope, receive, self._room.settings, self._room.refusals)
         closing = _closing(send, body)
         async with AsyncExitStack() as held:
             try:
@@ -118,7 +118,7 @@ class RequestLimits:
                 return
             await self.app(scope, _pausing_receive(body, turn), _pausing_send(closing, turn))
 
-    async def _admit(self, scope: Scope, body: Body, held: AsyncExitStack) -> RequestTurn:
+    async def _admit(self, scope: Scope, body: RequestBody, held: AsyncExitStack) -> RequestTurn:
         """The request's turn, held like everything else until the request has ended; raises where there is no room."""
         room, address = self._room, limit_key(scope["client"][0] if scope.get("client") else None)
         held.enter_context(room.request_from(address))
@@ -166,7 +166,7 @@ def _see_through_proxies(scope: Scope, settings: Settings) -> None:
         scope["scheme"] = scheme
 
 
-def _closing(send: Send, body: Body) -> Send:
+def _closing(send: Send, body: RequestBody) -> Send:
     """Ends the connection with an answer that comes before a large body has been read."""
 
     async def sending(message: Message) -> None:
@@ -177,7 +177,7 @@ def _closing(send: Send, body: Body) -> Send:
     return sending
 
 
-def _pausing_receive(body: Body, turn: RequestTurn) -> Receive:
+def _pausing_receive(body: RequestBody, turn: RequestTurn) -> Receive:
     async def receive() -> Message:
         if body.complete:
             return await body.receive()

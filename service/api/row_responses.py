@@ -20,7 +20,7 @@ Shown = TypeVar("Shown")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows(Generic[Shown]):
+class RowKind(Generic[Shown]):
     """Rows of one sort: the kinds of jobs that have them, what they are called, ``read(session, job_id, after=, limit=)``, and
     what a row looks like in an answer."""
 
@@ -31,7 +31,7 @@ class Rows(Generic[Shown]):
 
 
 def rows_page(
-    database: Database, tenant_id: str, job_id: str, of: Rows[Shown], *, limit: int, cursor: str | None
+    database: Database, tenant_id: str, job_id: str, of: RowKind[Shown], *, limit: int, cursor: str | None
 ) -> responses.Page[Shown]:
     """A job's rows behind the cursor; raises ``NotFound`` where it has none of that sort.
 

@@ -15,14 +15,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from radii.rs_core.errors import BeyondStorage, StorageUsedUp
-from radii.service.api.uploads_in_progress import Arriving
+from radii.service.api.uploads_in_progress import ActiveUpload
 from radii.service.errors import DigestMismatch, InvalidRequest, UnsupportedMedia
 from radii.service.jobs.disk_space import check_room, check_size
 from radii.service.limits.request_turns import waiting
 from radii.service.lookup import shown
 from radii.worker.settings import Settings
 from radii.worker.store.blobs import blob_files
-from radii.worker.store.blobs.blob_files import Sealed, Writer
+from radii.worker.store.blobs.blob_files import SealedBlob, Writer
 
 Stored = TypeVar("Stored")
 
@@ -40,15 +40,15 @@ async def take(
     request: Request,
     settings: Settings,
     content_digest: str | None,
-    store: Callable[[Sealed], Stored],
+    store: Callable[[SealedBlob], Stored],
     most: int | None = None,
-    arriving: Arriving | None = None,
+    arriving: ActiveUpload | None = None,
 ) -> Stored:
     """Writes the body to the disk, then calls ``store`` with it in a thread; ``most``: bytes that it may have, where that
     is less than the settings allow. ``arriving`` is charged for what is announced, or else for what comes.
 
     Raises :class:`UnsupportedMedia`, :class:`TooLarge`, :class:`DiskFull`, :class:`DigestMismatch`, OSError, and what
-    :meth:`Arriving.expect` raises.
+    :meth:`ActiveUpload.expect` raises.
     """
     announced = announced_digest(content_digest)
     if most is not None:
@@ -68,7 +68,7 @@ async def take(
         return await run_in_threadpool(store, sealed)
 
 
-async def _sealed(request: Request, writer: Writer) -> Sealed:
+async def _sealed(request: Request, writer: Writer) -> SealedBlob:
     """The file, made durable. Other requests of the tenant are worked on while a large one is written to the disk; small ones of
     one tenant are written one after the other, so that they do not keep the disk from everybody else."""
     if writer.size < SLOW:
@@ -120,7 +120,7 @@ async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield bytes(held)
 
 
-def _write(writer: Writer, piece: bytes, settings: Settings, arriving: Arriving | None) -> None:
+def _write(writer: Writer, piece: bytes, settings: Settings, arriving: ActiveUpload | None) -> None:
     size = writer.size + len(piece)
     check_size(size, settings)
     check_room(len(piece), settings)
@@ -129,7 +129,7 @@ def _write(writer: Writer, piece: bytes, settings: Settings, arriving: Arriving 
     writer.write(piece)
 
 
-def _charge(arriving: Arriving, size: int) -> None:
+def _charge(arriving: ActiveUpload, size: int) -> None:
     """Charges for what has come of an upload of unknown size, and for a little more, if that fits."""
     try:
         arriving.expect(size + AHEAD if size > AHEAD else size)

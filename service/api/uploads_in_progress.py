@@ -15,10 +15,10 @@ from radii.worker.store import storage_usage
 from radii.worker.store.database import Database
 
 
-class Arriving:
+class ActiveUpload:
     """One upload on its way; ``size`` are the bytes that it is charged for."""
 
-    def __init__(self, in_flight: "InFlight", tenant_id: str) -> None:
+    def __init__(self, in_flight: "ActiveUploads", tenant_id: str) -> None:
         self._in_flight, self._tenant_id = in_flight, tenant_id
         self.size = 0
 
@@ -33,7 +33,7 @@ class Arriving:
             self._in_flight.grow(self._tenant_id, self, size)
 
 
-class InFlight:
+class ActiveUploads:
     """The uploads on their way to this process. Any thread may use it."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
@@ -58,9 +58,9 @@ class InFlight:
                     del self._parts[part]
 
     @contextmanager
-    def arriving(self, tenant_id: str) -> Iterator[Arriving]:
+    def arriving(self, tenant_id: str) -> Iterator[ActiveUpload]:
         """An upload of the tenant, charged for nothing yet; it is no more on its way when the block ends."""
-        upload = Arriving(self, tenant_id)
+        upload = ActiveUpload(self, tenant_id)
         try:
             yield upload
         finally:
@@ -74,8 +74,8 @@ class InFlight:
         with self._lock:
             return self._sizes.get(tenant_id, 0)
 
-    def grow(self, tenant_id: str, upload: Arriving, size: int) -> None:
-        """See :meth:`Arriving.expect`."""
+    def grow(self, tenant_id: str, upload: ActiveUpload, size: int) -> None:
+        """See :meth:`ActiveUpload.expect`."""
         storage_usage.fit(self._settings, size)
         with self._lock:
             others = self._sizes[tenant_id] - upload.size

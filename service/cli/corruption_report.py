@@ -12,7 +12,7 @@ from radii.service.console import CommandError, note, say
 
 if TYPE_CHECKING:
     from radii.rs_core.records import Certificate
-    from radii.rs_core.reports.corruptions import CorruptionReport, Part
+    from radii.rs_core.reports.corruptions import CorruptionReport, CorruptionRows
     from radii.rs_core.results.aggregate import Columns
 
 NO_INTERVALS = (
@@ -52,15 +52,15 @@ def _with_intervals(
 ) -> "CorruptionReport":
     """Where it is known which rows show the same photograph: those whose indices are equal but for the severity."""
     from radii.rs_core.reports.corruptions import with_intervals
-    from radii.rs_core.results.digest import photograph_sums
-    from radii.rs_core.results.photographs import Sizes
+    from radii.rs_core.results.photographs import GroupSizes
+    from radii.rs_core.results.row_statistics import photograph_sums
 
     if per_severity is None:
         return made
     starts = range(0, max(int(one.index[-1]) for one in rows) + 1, per_severity)
     sums = [photograph_sums(one, (), starts, photographs=per_severity) for one in rows]
     whole = reduce(lambda one, other: one.plus(other, 1), [one for one in sums if one is not None])
-    return with_intervals(made, whole, Sizes(whole.evaluated, whole.evaluated * 0))
+    return with_intervals(made, whole, GroupSizes(whole.evaluated, whole.evaluated * 0))
 
 
 def _columns(name: str, path: Path) -> "Columns":
@@ -74,14 +74,14 @@ def _columns(name: str, path: Path) -> "Columns":
     return columns(_rows(path))
 
 
-def _parts(name: str, rows: "Columns", path: Path, per_severity: int | None) -> "list[Part]":
+def _parts(name: str, rows: "Columns", path: Path, per_severity: int | None) -> "list[CorruptionRows]":
     from radii.rs_core.data.corruption_info import SEVERITIES
-    from radii.rs_core.reports.corruptions import Part
-    from radii.rs_core.results.digest import ClassSums, group_sums
+    from radii.rs_core.reports.corruptions import CorruptionRows
+    from radii.rs_core.results.row_statistics import ClassSums, group_sums
 
     if per_severity is None:
         sums = group_sums(rows, [0])[0]
-        return [Part(corruption=name, severity=None, inputs=sums.inputs, sums=sums)]
+        return [CorruptionRows(corruption=name, severity=None, inputs=sums.inputs, sums=sums)]
     last = int(rows.index[-1])
     if last >= per_severity * len(SEVERITIES):
         raise CommandError(
@@ -92,7 +92,7 @@ def _parts(name: str, rows: "Columns", path: Path, per_severity: int | None) -> 
     none = ClassSums()
     parts = [(severity, found.get(place, none)) for place, severity in enumerate(SEVERITIES)]
     return [
-        Part(corruption=name, severity=severity, inputs=sums.inputs, sums=sums)
+        CorruptionRows(corruption=name, severity=severity, inputs=sums.inputs, sums=sums)
         for severity, sums in parts
         if sums.inputs
     ]

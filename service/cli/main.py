@@ -46,7 +46,7 @@ LOCAL, REMOTE, SERVER = "On local files, with no service", "With a service", "Ru
 CHOICE = "What there is to choose from"
 
 
-class Sentences(TyperGroup):
+class CommandGroup(TyperGroup):
     """A group of commands whose mistakes are one sentence each."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -85,7 +85,7 @@ def _version(wanted: bool) -> None:
 
 
 app = typer.Typer(
-    cls=Sentences,
+    cls=CommandGroup,
     name="radii",
     help="Train, certify and report randomized-smoothing classifiers, locally or with a service.",
     no_args_is_help=True,

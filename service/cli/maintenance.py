@@ -13,7 +13,7 @@ from radii.service.console import CommandError, note, say, table
 from radii.service.local.environment import read_settings, unusable
 
 if TYPE_CHECKING:
-    from radii.worker.store.backup.create import Copied
+    from radii.worker.store.backup.create import BackupContents
 
 SHOWN = 5
 
@@ -81,7 +81,7 @@ def restore(
         note(f"Its schema is {copied.schema}: `radii migrate` (or `radii up`) brings it to {schema_version.head()}.")
 
 
-def _tried(act: "Callable[[], Copied]") -> "Copied":
+def _tried(act: "Callable[[], BackupContents]") -> "BackupContents":
     from sqlalchemy.exc import SQLAlchemyError
 
     from radii.worker.store.backup.create import CannotCopy
@@ -99,7 +99,7 @@ def _tried(act: "Callable[[], Copied]") -> "Copied":
         raise CommandError(f"The files cannot be copied: {error}.") from None
 
 
-def _told(copied: "Copied", what: str) -> None:
+def _told(copied: "BackupContents", what: str) -> None:
     say(f"{what}: schema {copied.schema}, {copied.blobs:,} files, {copied.size:,} bytes copied.")
     for word, names in (
         ("damaged (their bytes are not those of their name)", copied.damaged),

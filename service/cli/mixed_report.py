@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from radii.service.cli.photographs import Shown, shown_in, unknown_notes
+from radii.service.cli.photographs import KnownPhotographs, shown_in, unknown_notes
 from radii.service.cli.results_input import check_picture, read, write_picture
 from radii.service.console import CommandError, note, say
 
@@ -102,7 +102,7 @@ def _votes(file: Path, repeating: int | None) -> Votes:
 
 def _photograph_notes(votes: Votes) -> tuple[str, ...]:
     labels = (row.label for row in sorted(votes.rows, key=lambda row: row.index))
-    return unknown_notes(Shown(votes.photographs, votes.known), labels)
+    return unknown_notes(KnownPhotographs(votes.photographs, votes.known), labels)
 
 
 def _csv(found: "dict[str, tuple[WeightRow, ...]]") -> str:

@@ -28,7 +28,7 @@ Repeating = Annotated[
 ]
 
 
-class Shown(NamedTuple):
+class KnownPhotographs(NamedTuple):
     """Which inputs show the same photograph, None where each shows another; ``known``: whether anything says so; ``data``: the
     content hash of the dataset, where a record has it."""
 
@@ -37,21 +37,21 @@ class Shown(NamedTuple):
     data: str | None = None
 
 
-def shown_in(file: Path, run: Mapping[str, Any], rows: Iterable[Any], repeating: int | None = None) -> Shown:
+def shown_in(file: Path, run: Mapping[str, Any], rows: Iterable[Any], repeating: int | None = None) -> KnownPhotographs:
     """Of the rows of a results file: by --photographs, by the record of the run, or by the report that `radii fetch` wrote
     next to it. Raises :class:`CommandError` for a flag where the record says which images show the same photograph."""
     from radii.rs_core.results.photographs import Photographs
 
     known = _by_run(run) or _by_report(file)
     if repeating is None:
-        return known or Shown(None, known=False)
+        return known or KnownPhotographs(None, known=False)
     if known is not None and known.photographs is not None:
         raise CommandError(
             f"Expected no --photographs with {file}, since the record next to it says which images show the same photograph, got "
             f"{repeating:,}."
         )
     data = None if known is None else known.data
-    return Shown(Photographs.repeating(repeating, max(row.index for row in rows)), known=True, data=data)
+    return KnownPhotographs(Photographs.repeating(repeating, max(row.index for row in rows)), known=True, data=data)
 
 
 def grouped_of(run: Mapping[str, Any]) -> "CorruptionGroups | None":
@@ -86,7 +86,7 @@ def shown_by(
     return Photographs(tuple(sorted(starts)), chosen)
 
 
-def unknown_notes(shown: Shown, labels: Iterable[int]) -> tuple[str, ...]:
+def unknown_notes(shown: KnownPhotographs, labels: Iterable[int]) -> tuple[str, ...]:
     """What a reader of intervals has to know where nothing says which inputs show the same photograph; ``labels`` are in the
     order of the inputs."""
     if shown.photographs is not None:
@@ -99,14 +99,14 @@ def unknown_notes(shown: Shown, labels: Iterable[int]) -> tuple[str, ...]:
     return dataset_repeats_note(period) if shown.known else (UNKNOWN_PHOTOGRAPHS + repeats_note(period),)
 
 
-def _by_run(run: Mapping[str, Any]) -> Shown | None:
+def _by_run(run: Mapping[str, Any]) -> KnownPhotographs | None:
     if "corrupted" not in run:
         return None
     grouped = grouped_of(run)
-    return Shown(None if grouped is None else grouped.photographs, known=True, data=run.get("dataset"))
+    return KnownPhotographs(None if grouped is None else grouped.photographs, known=True, data=run.get("dataset"))
 
 
-def _by_report(file: Path) -> Shown | None:
+def _by_report(file: Path) -> KnownPhotographs | None:
     from radii.rs_core.specs.jobs import Selection
 
     if file.stem not in FETCHED:
@@ -116,6 +116,6 @@ def _by_report(file: Path) -> Shown | None:
         chosen = Selection(**data["selection"]).indices(data["count"])
         declared, count = data.get("photographs"), data["count"]
         found = shown_by(data.get("corrupted"), chosen, declared=declared, count=count)
-        return Shown(found, known=True, data=data["content_hash"])
+        return KnownPhotographs(found, known=True, data=data["content_hash"])
     except (OSError, ValueError, LookupError, AttributeError, TypeError):
         return None

@@ -19,7 +19,7 @@ from radii.service.console import note, say, table
 from radii.service.local.flag_checks import check_flags
 
 if TYPE_CHECKING:
-    from radii.rs_core.certify.forecast import Seen
+    from radii.rs_core.certify.forecast import LikelyProbabilities
     from radii.rs_core.certify.procedure import Procedure
     from radii.rs_core.specs.jobs import CertifySpec
 
@@ -82,13 +82,13 @@ def plan(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class PilotObservation:
     """What was seen: the votes of inputs, whether their classes are the labels, the model's rate and number of classes, and
     what is implausible about the answers."""
 
     sigma: float
     inputs: int
-    seen: "Sequence[Sequence[Seen]]"
+    seen: "Sequence[Sequence[LikelyProbabilities]]"
     correct: Sequence[bool]
     rate: float
     classes: int
@@ -97,14 +97,14 @@ class Look:
 
 def _looked(
     spec: "CertifySpec", inputs: int, *, hints: dict[str, str | None], device: str, threads: int | None
-) -> Look:
+) -> PilotObservation:
     check_flags(device=device, hints=hints, checkpoint=spec.checkpoint)
     import torch
 
     from radii.rs_core.certify import engine
     from radii.rs_core.certify.autotune import measured, tune
     from radii.rs_core.certify.certificates import argmax
-    from radii.rs_core.certify.forecast import Seen
+    from radii.rs_core.certify.forecast import LikelyProbabilities
     from radii.rs_core.certify.sampler import Sampler
     from radii.rs_core.checkpoints.checkpoint import check_fits
     from radii.rs_core.noise.streams import Stage
@@ -126,7 +126,7 @@ def _looked(
     model = model.to(place)
     note(f"Looking at {min(inputs, len(chosen))} inputs, {VOTES} votes each.")
     image = data.image(chosen[0]).to(place)
-    way = tune(
+    configuration = tune(
         measured(model, image, data.num_classes, precision=spec.precision),
         samples=LARGEST,
         device=place.type,
@@ -134,23 +134,28 @@ def _looked(
     )
     some = chosen[:: max(1, len(chosen) // inputs)][:inputs]
     sampler = Sampler(
-        model, spec.sigma, data.num_classes, batch_size=way.batch_size, precision=spec.precision, noise=spec.noise
+        model,
+        spec.sigma,
+        data.num_classes,
+        batch_size=configuration.batch_size,
+        precision=spec.precision,
+        noise=spec.noise,
     )
     given = ((index, data.image(index), int(data.labels[index])) for index in some)
     votes = engine.predict(sampler, given, n=VOTES, alpha=0.5, stage=Stage.PLANNING)
     rows = [replace(row, prediction=argmax(row.counts)) for row in votes if isinstance(row, Prediction)]
-    return Look(
+    return PilotObservation(
         sigma=spec.sigma,
         inputs=len(chosen),
-        seen=[Seen.likely(row.counts, row.prediction) for row in rows],
+        seen=[LikelyProbabilities.likely(row.counts, row.prediction) for row in rows],
         correct=[row.correct for row in rows],
-        rate=way.rate,
+        rate=configuration.rate,
         classes=data.num_classes,
         implausible=implausible(outcome_of(rows)),
     )
 
 
-def _text(look: Look, spec: "CertifySpec", radii: list[float], seconds: float | None) -> str:
+def _text(look: PilotObservation, spec: "CertifySpec", radii: list[float], seconds: float | None) -> str:
     asked = radii or [round(multiple * look.sigma, 4) for multiple in (0.5, 1.0, 1.5)]
     rows, refused, planned = [], [], []
     for sampling in SAMPLINGS:
@@ -171,7 +176,7 @@ def _text(look: Look, spec: "CertifySpec", radii: list[float], seconds: float | 
     return "\n\n".join([head, shown, *(textwrap.fill(sentence, 100) for sentence in sentences)])
 
 
-def _warnings(look: Look, planned: "Sequence[Procedure]") -> list[str]:
+def _warnings(look: PilotObservation, planned: "Sequence[Procedure]") -> list[str]:
     """Of procedures that cannot certify any input, and of implausible answers to the inputs that were looked at."""
     from radii.rs_core.results.plausibility import cannot_certify
 
@@ -183,7 +188,7 @@ def _warnings(look: Look, planned: "Sequence[Procedure]") -> list[str]:
     return [*few, *(f"Warning (the {len(look.seen):,} inputs looked at): {said}" for said in look.implausible)]
 
 
-def _procedure(look: Look, spec: "CertifySpec", sampling: Any, radii: list[float]) -> "Procedure":
+def _procedure(look: PilotObservation, spec: "CertifySpec", sampling: Any, radii: list[float]) -> "Procedure":
     """Raises :class:`InvalidSpec` where the bound does not go with the sampling, or the radii are out of reach."""
     from radii.rs_core.certify.procedure import procedure_of
 
@@ -195,7 +200,7 @@ def _procedure(look: Look, spec: "CertifySpec", sampling: Any, radii: list[float
     return procedure_of(replace(spec, **chosen), inputs=look.inputs)
 
 
-def _fitting(look: Look, procedure: "Procedure", seconds: float | None) -> "Procedure | None":
+def _fitting(look: PilotObservation, procedure: "Procedure", seconds: float | None) -> "Procedure | None":
     """With the largest n that fits into the time, where there is a limit; None where none does."""
     from radii.rs_core.certify.forecast import averaged, largest
 
@@ -205,7 +210,7 @@ def _fitting(look: Look, procedure: "Procedure", seconds: float | None) -> "Proc
     return largest(procedure, lambda tried: averaged(tried, look.seen, look.correct)[0], most)
 
 
-def _row(look: Look, procedure: "Procedure | None", seconds: float | None) -> list[str]:
+def _row(look: PilotObservation, procedure: "Procedure | None", seconds: float | None) -> list[str]:
     from radii.rs_core.certify.forecast import averaged
     from radii.rs_core.results.tsv import rounded_down
 

@@ -112,9 +112,9 @@ def add_dataset(
     if made.state == "ready":
         note(f"{made.count:,} images of shape {made.shape}, {made.num_classes} classes.")
         if skipped := (made.source or {}).get("skipped"):
-            from radii.rs_core.data.ignored_files import Skipped
+            from radii.rs_core.data.ignored_files import SkippedMembers
 
-            note(Skipped(count=skipped["count"], names=tuple(skipped["names"])).text)
+            note(SkippedMembers(count=skipped["count"], names=tuple(skipped["names"])).text)
         if period := (made.source or {}).get("label_period"):
             note(
                 f"Its labels come again every {period:,} images: if these are corrupted images of {period:,} photographs, "

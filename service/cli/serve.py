@@ -16,7 +16,7 @@ from radii.service.console import CommandError, orderly_end, say
 from radii.service.local.environment import made_folder
 
 if TYPE_CHECKING:
-    from radii.worker.embedded import Workers
+    from radii.worker.embedded import EmbeddedWorkers
     from radii.worker.settings import Settings
 
 LOCK = "radii.lock"
@@ -144,10 +144,10 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _workers(settings: "Settings") -> "Workers":
-    from radii.worker.embedded import Workers
+def _workers(settings: "Settings") -> "EmbeddedWorkers":
+    from radii.worker.embedded import EmbeddedWorkers
 
-    return Workers(settings if settings.embedded else settings.model_copy(update={"local_workers": 0}))
+    return EmbeddedWorkers(settings if settings.embedded else settings.model_copy(update={"local_workers": 0}))
 
 
 def work(settings: "Settings") -> None:
@@ -155,7 +155,7 @@ def work(settings: "Settings") -> None:
     from radii.worker import library_caches, logs
     from radii.worker.embedded import note_failure
     from radii.worker.loop import REFUSED, CannotStart
-    from radii.worker.store.folder.folder_identity import FolderAway, WrongFolder
+    from radii.worker.store.folder.folder_identity import DataFolderMissing, WrongFolder
     from radii.worker.store.schema_version import WrongSchema
 
     logs.configure(settings)
@@ -168,7 +168,7 @@ def work(settings: "Settings") -> None:
             from radii.worker.celery_worker import run_worker
 
             run_worker(settings)
-    except (WrongSchema, WrongFolder, FolderAway) as error:
+    except (WrongSchema, WrongFolder, DataFolderMissing) as error:
         raise CommandError(str(error), code=REFUSED) from None
     except CannotStart as error:
         note_failure(settings, str(error))

@@ -13,7 +13,7 @@ from radii.service.local.environment import database, read_settings
 
 if TYPE_CHECKING:
     from radii.service.schemas.storage import Usage
-    from radii.worker.store.storage_usage import Stored
+    from radii.worker.store.storage_usage import StoredUsage
 
 WORDS = {
     "uploads": "uploads",
@@ -85,6 +85,6 @@ def _every_tenant(data: Path | None, as_json: bool) -> None:
     say(table(["tenant", "bytes", "of its quota", "most of it"], rows) if rows else "There are no tenants.")
 
 
-def _largest(kinds: "Sequence[Stored]") -> str:
+def _largest(kinds: "Sequence[StoredUsage]") -> str:
     largest = max(kinds, key=lambda stored: stored.size)
     return f"{WORDS[largest.kind]}, {largest.size:,}" if largest.size else "-"

@@ -191,7 +191,7 @@ def _redrawn(
     file: Path, rows: "list[Certificate]", model: Any, data: Any, inputs: int, seed: int, device: str
 ) -> dict[str, Any]:
     """Draws again as the run beside the file says that it ran; without one, as this machine would."""
-    from radii.rs_core.certify.audit import Redrawing
+    from radii.rs_core.certify.audit import RedrawComparison
     from radii.rs_core.certify.mixed_inputs import standard_of, voting
     from radii.rs_core.certify.replay import redraw
     from radii.rs_core.certify.sampler import Sampler
@@ -226,7 +226,7 @@ def _redrawn(
         precision=chosen[0].precision,
         noise=chosen[0].noise,
     )
-    audit = Redrawing(len(chosen), exact=machine == provenance(place))
+    audit = RedrawComparison(len(chosen), exact=machine == provenance(place))
     stored = {row.index: row for row in chosen}
     pairs = (((row.index, data.image(row.index), row.label), row) for row in chosen)
     note(f"Drawing the noise of {len(chosen)} inputs again.")

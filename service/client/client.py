@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from radii.service.client.errors import ApiError, ClientError, JobNotSucceeded, JobTimeout, Unreachable
-from radii.service.client.http import Content, Http, Waiting
+from radii.service.client.http import Content, HttpConnection, Waiting
 from radii.service.client.job import Job, url_part
 from radii.service.client.predictions import Images, Refined, asked
 from radii.service.client.uploads import LARGE, in_parts
@@ -59,7 +59,7 @@ class Client:
         waiting: Waiting | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.http = Http(
+        self.http = HttpConnection(
             url,
             api_key=api_key,
             timeout=timeout,

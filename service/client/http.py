@@ -35,7 +35,7 @@ Waiting = Callable[[ClientError, float], object]
 """Is told why a request has to wait, and how many seconds until its next try."""
 
 
-class Http:
+class HttpConnection:
     """One service's address, key and connections.
 
     ``reached``: whether the address has answered before, so that a service that does not is away, not elsewhere.

@@ -11,7 +11,7 @@ from httpx_sse import EventSource
 
 from radii.rs_core.results import ndjson
 from radii.service.client.errors import JobNotSucceeded, JobTimeout
-from radii.service.client.http import Http
+from radii.service.client.http import HttpConnection
 from radii.service.schemas import job_results, responses
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ SECONDS_BETWEEN_PROGRESS = 1.0
 class Job:
     """A job of a service. ``info`` is what the service said of it last; :meth:`refresh` and :meth:`wait` ask again."""
 
-    def __init__(self, http: Http, info: responses.Job, etag: str | None = None) -> None:
+    def __init__(self, http: HttpConnection, info: responses.Job, etag: str | None = None) -> None:
         self.info = info
         self._http, self._etag = http, etag
         self._path = f"/v1/jobs/{url_part(info.id)}"
 
     @classmethod
-    def read(cls, http: Http, answer: httpx.Response) -> "Job":
+    def read(cls, http: HttpConnection, answer: httpx.Response) -> "Job":
         """The job in an answer."""
         return cls(http, responses.Job.model_validate_json(answer.content), answer.headers.get("ETag"))
 

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from radii.service.client.http import Http
+from radii.service.client.http import HttpConnection
 from radii.service.client.job import TERMINAL
 from radii.service.schemas.predictions import Predictions
 
@@ -51,7 +51,7 @@ def _zipped(files: Sequence[Path]) -> bytes:
 
 
 def asked(
-    http: Http, images: Images, query: Mapping[str, Any], timeout: float | None, refined: Refined | None
+    http: HttpConnection, images: Images, query: Mapping[str, Any], timeout: float | None, refined: Refined | None
 ) -> Predictions:
     """What is known when all is known, or after ``timeout`` seconds."""
     body, deadline = images_of(images), None if timeout is None else time.monotonic() + timeout

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from radii.service.client.errors import ApiError
-from radii.service.client.http import Http
+from radii.service.client.http import HttpConnection
 from radii.service.schemas.responses import PartUpload, Upload
 
 LARGE = 64 * 2**20
@@ -16,7 +16,9 @@ TRIES = 3
 """Of completing, where parts were damaged on the way to the disk."""
 
 
-def in_parts(http: Http, path: Path, name: str, progress: Callable[[int, int], object] | None = None) -> Upload:
+def in_parts(
+    http: HttpConnection, path: Path, name: str, progress: Callable[[int, int], object] | None = None
+) -> Upload:
     """Sends the parts that the service has not got; ``progress`` is called with bytes there and bytes in all."""
     announced = {"name": name, "size": path.stat().st_size, "sha256": _sha256(path)}
     begun = PartUpload.model_validate_json(http.send("POST", "/v1/uploads", json=announced).content)
@@ -32,7 +34,9 @@ def in_parts(http: Http, path: Path, name: str, progress: Callable[[int, int], o
     raise AssertionError
 
 
-def _send_missing(http: Http, path: Path, begun: PartUpload, progress: Callable[[int, int], object] | None) -> None:
+def _send_missing(
+    http: HttpConnection, path: Path, begun: PartUpload, progress: Callable[[int, int], object] | None
+) -> None:
     left = len(begun.missing)
     with path.open("rb") as file:
         for number in begun.missing:

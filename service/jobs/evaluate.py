@@ -17,7 +17,7 @@ from radii.worker.store.models.tables import Checkpoint, Dataset, Job
 WHERE = "evaluation.certificates"
 
 
-def check_evaluation(desk: PlanningContext, spec: EvaluateSpec, dataset: Dataset, checkpoint: Checkpoint) -> None:
+def check_evaluation(context: PlanningContext, spec: EvaluateSpec, dataset: Dataset, checkpoint: Checkpoint) -> None:
     """Raises the problem where the certificates that an attack is to be held against are none, or of something else."""
     asked = spec.evaluation
     if isinstance(asked, Attack) and asked.target == "mix":
@@ -27,15 +27,15 @@ def check_evaluation(desk: PlanningContext, spec: EvaluateSpec, dataset: Dataset
         _check_autoattack(asked, checkpoint)
     if not isinstance(asked, Attack) or asked.certificates is None:
         return
-    job = find(desk.session, Job, desk.tenant_id, asked.certificates)
+    job = find(context.session, Job, context.tenant_id, asked.certificates)
     if job is None:
         wanted, got = "the identifier of a certify job of yours", shown(asked.certificates)
         raise UnknownResource(expected=wanted, got=got, where=WHERE)
     if job.kind != "certify":
         raise Mismatch(expected="a certify job", got=f"{job.id}, of kind {job.kind}", where=WHERE)
     theirs = (
-        content_keys.content_of(desk.session.get_one(Checkpoint, job.checkpoint_id)),
-        content_keys.content_of(desk.session.get_one(Dataset, job.dataset_id)),
+        content_keys.content_of(context.session.get_one(Checkpoint, job.checkpoint_id)),
+        content_keys.content_of(context.session.get_one(Dataset, job.dataset_id)),
     )
     if theirs != (content_keys.content_of(checkpoint), content_keys.content_of(dataset)):
         raise Mismatch(expected="certificates of the same model and data set", got=f"{job.id}, of others", where=WHERE)

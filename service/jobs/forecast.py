@@ -9,7 +9,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from radii.rs_core.certify.certificates import argmax
-from radii.rs_core.certify.forecast import Seen, averaged, forecast, largest
+from radii.rs_core.certify.forecast import LikelyProbabilities, averaged, forecast, largest
 from radii.rs_core.certify.procedure import USUAL_SAVING, Procedure, procedure_of
 from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, PredictSpec, Selection, SoftLabelSpec, TrainSpec
 from radii.service.jobs import planning
@@ -31,14 +31,14 @@ LEAST_VOTES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class History:
+class EarlierJobs:
     """``rate`` in noise samples a second."""
 
     rate: float | None = None
     forecast: plans.Forecast | None = None
 
 
-NOTHING = History()
+NOTHING = EarlierJobs()
 
 
 def known(
@@ -50,16 +50,16 @@ def known(
     *,
     look_ahead: bool,
     budget: float | None = None,
-) -> History:
+) -> EarlierJobs:
     """What earlier jobs of the tenant tell about this one; only with ``look_ahead`` what it would certify, which takes a
     moment, and with ``budget`` what so many seconds of device time would."""
     if isinstance(spec, TrainSpec | EvaluateSpec) or checkpoint is None:
         return NOTHING
     rate = _rate(session, tenant_id, checkpoint, getattr(spec, "precision", "fp32"))
     if not look_ahead or not isinstance(spec, CertifySpec) or not spec.inputs.indices(dataset.count or 0):
-        return History(rate=rate)
+        return EarlierJobs(rate=rate)
     if spec.bound == "mixed":
-        return History(rate=rate)  # what is certified depends on the standard classifier, input by input
+        return EarlierJobs(rate=rate)  # what is certified depends on the standard classifier, input by input
     sigma = planning.resolve_sigma(spec, checkpoint)
     spec = replace(spec, sigma=sigma)
     inputs = len(spec.inputs.indices(dataset.count or 0))
@@ -69,7 +69,7 @@ def known(
     if budget is not None:
         per_second = rate or planning.rate_of(checkpoint)
         found = found.model_copy(update={"within_budget": _within(budget, procedure, basis, per_second / inputs)})
-    return History(rate=rate, forecast=found)
+    return EarlierJobs(rate=rate, forecast=found)
 
 
 def _rate(session: Session, tenant_id: str, checkpoint: Checkpoint, precision: str) -> float | None:
@@ -96,18 +96,18 @@ def _rate(session: Session, tenant_id: str, checkpoint: Checkpoint, precision: s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Basis:
+class ForecastBasis:
     """Votes of an earlier job, input by input, and whether their class is the label; ``share`` is the ACR of all of its
     inputs, over that of those."""
 
     job_id: str
     votes: int
     share: float
-    seen: tuple[tuple[Seen, ...], ...]
+    seen: tuple[tuple[LikelyProbabilities, ...], ...]
     correct: tuple[bool, ...]
 
 
-def _forecast(procedure: Procedure, basis: Basis | None) -> plans.Forecast:
+def _forecast(procedure: Procedure, basis: ForecastBasis | None) -> plans.Forecast:
     found = plans.Forecast(
         cap=procedure.cap, inputs_like=[plans.TypicalInput(**asdict(row)) for row in forecast(procedure)]
     )
@@ -119,7 +119,7 @@ def _forecast(procedure: Procedure, basis: Basis | None) -> plans.Forecast:
     return found.model_copy(update={"samples_per_input": samples, "acr": acr, **of})
 
 
-def _within(budget: float, procedure: Procedure, basis: Basis | None, rate: float) -> plans.WithinBudget | None:
+def _within(budget: float, procedure: Procedure, basis: ForecastBasis | None, rate: float) -> plans.WithinBudget | None:
     """What so many seconds are enough for, at ``rate`` samples a second for each input."""
 
     def samples(tried: Procedure) -> float:
@@ -142,7 +142,7 @@ def _within(budget: float, procedure: Procedure, basis: Basis | None, rate: floa
 class _Known(NamedTuple):
     """What one input of an earlier job tells, without its class counts."""
 
-    seen: tuple[Seen, ...]
+    seen: tuple[LikelyProbabilities, ...]
     correct: bool
     votes: int
     certified_radius: float
@@ -150,7 +150,7 @@ class _Known(NamedTuple):
 
 def _basis(
     session: Session, tenant_id: str, procedure: Procedure, dataset: Dataset, checkpoint: Checkpoint, spec: CertifySpec
-) -> Basis | None:
+) -> ForecastBasis | None:
     """From a job of another seed alone: who chose by votes that the new job counts again would void its bound. The same
     precision goes first, then the job that tells of many inputs, each with many votes."""
     told = func.coalesce(Job.spec["sampling"].as_string(), "fixed")
@@ -188,12 +188,12 @@ def _basis(
         if row.error is None and sum(counts) >= LEAST_VOTES:
             top = argmax(row.counts0)
             radius = row.radius if row.correct else 0.0
-            known.append(_Known(Seen.likely(counts, top), top == row.label, sum(counts), radius))
+            known.append(_Known(LikelyProbabilities.likely(counts, top), top == row.label, sum(counts), radius))
     if not known:
         return None
     summary = session.get_one(JobSummary, earlier.id)
     of_these = sum(each.certified_radius for each in known) / len(known)
-    return Basis(
+    return ForecastBasis(
         job_id=earlier.id,
         share=summary.radius_sum / max(1, summary.done) / of_these if of_these and summary.done else 1.0,
         votes=sum(each.votes for each in known) // len(known),

@@ -43,7 +43,7 @@ class PlanningContext:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
+class JobDatasets:
     """The data sets of a job."""
 
     dataset: Dataset
@@ -51,7 +51,7 @@ class Data:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class PlannedJob:
     """A job that could be submitted; ``needs`` is one that is there already, or one that would be made first."""
 
     spec: Spec
@@ -59,58 +59,58 @@ class Planned:
     seconds: float
     inputs: int
     dataset_name: str
-    needs: "Planned | Job | None" = None
-    known: forecast.History = forecast.NOTHING
+    needs: "PlannedJob | Job | None" = None
+    known: forecast.EarlierJobs = forecast.NOTHING
     warnings: tuple[str, ...] = ()
 
     @property
-    def chain(self) -> "list[Planned | Job]":
+    def chain(self) -> "list[PlannedJob | Job]":
         """The job that it needs, the one that that one needs, and so on, as far as they would be made."""
         if self.needs is None:
             return []
-        return [self.needs, *(self.needs.chain if isinstance(self.needs, Planned) else [])]
+        return [self.needs, *(self.needs.chain if isinstance(self.needs, PlannedJob) else [])]
 
 
 def plan_one(
-    desk: PlanningContext,
+    context: PlanningContext,
     spec: TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | EvaluateSpec,
-    data: Data,
+    data: JobDatasets,
     *,
     checkpoint: Checkpoint | None = None,
     maker: TrainSpec | None = None,
     key: str | None = None,
-    needs: Planned | Job | None = None,
-) -> Planned:
+    needs: PlannedJob | Job | None = None,
+) -> PlannedJob:
     """The plan of one job; raises the problem where names, shapes, classes or the amount of work do not fit.
 
     ``maker`` is the training that makes the checkpoint, where it is not ready.
     """
     known = forecast.known(
-        desk.session,
-        desk.tenant_id,
+        context.session,
+        context.tenant_id,
         spec,
         data.dataset,
         checkpoint,
-        look_ahead=desk.look_ahead,
-        budget=desk.budget,
+        look_ahead=context.look_ahead,
+        budget=context.budget,
     )
     start_from = spec.start_from if isinstance(spec, TrainSpec) else None
-    start = ready(desk.session, Checkpoint, desk.tenant_id, start_from, "start_from") if start_from else None
+    start = ready(context.session, Checkpoint, context.tenant_id, start_from, "start_from") if start_from else None
     new, seconds = planning.plan(
         spec,
-        tenant_id=desk.tenant_id,
+        tenant_id=context.tenant_id,
         dataset=data.dataset,
         test_dataset=data.test_dataset,
         checkpoint=checkpoint,
         maker=maker,
         start=start,
-        shard_seconds=desk.settings.shard_seconds,
-        max_job_seconds=desk.settings.max_job_seconds,
+        shard_seconds=context.settings.shard_seconds,
+        max_job_seconds=context.settings.max_job_seconds,
         measured=known.rate,
         samples=known.forecast.samples_per_input if known.forecast else None,
     )
     inputs = len(spec.inputs.indices(data.dataset.count or 0))
-    return Planned(
+    return PlannedJob(
         spec=spec,
         known=known,
         new=replace(new, content_key=key),

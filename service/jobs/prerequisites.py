@@ -14,7 +14,7 @@ from radii.rs_core.soft_labels.labels import vote_spec, voter_spec
 from radii.rs_core.specs.composition import networks_in
 from radii.rs_core.specs.jobs import CatRs, Selection, SoftLabelSpec, TrainSpec
 from radii.service.errors import Rejected, UnknownResource
-from radii.service.jobs.planned_job import Data, Planned, PlanningContext, plan_one, ready
+from radii.service.jobs.planned_job import JobDatasets, PlannedJob, PlanningContext, plan_one, ready
 from radii.service.lookup import find, shown
 from radii.worker.store import content_keys, jobs, results
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job, Tenant
@@ -23,27 +23,29 @@ WHERE = "method.soft_labels"
 TO_BE_MADE = "to be made"
 
 
-def needed(desk: PlanningContext, spec: TrainSpec, data: Data) -> Planned | Job | None:
+def needed(context: PlanningContext, spec: TrainSpec, data: JobDatasets) -> PlannedJob | Job | None:
     """The job that a training needs first: one that is there, or the plan of one."""
     if not method(spec.method.name).needs_soft_labels:
         return None
     assert isinstance(spec.method, CatRs)
     if spec.method.soft_labels is not None:
-        return _given(desk, spec, data, spec.method.soft_labels)
+        return _given(context, spec, data, spec.method.soft_labels)
     # Of two equal requests at once, the second is to find what the first one makes.
-    desk.session.get_one(Tenant, desk.tenant_id, with_for_update={"key_share": True})
+    context.session.get_one(Tenant, context.tenant_id, with_for_update={"key_share": True})
     votes = vote_spec(spec, spec.method.soft_label_checkpoint or TO_BE_MADE)
     if spec.method.soft_label_checkpoint is None:
-        return _by_training(desk, spec, votes, data)
-    return _by_checkpoint(desk, votes, data)
+        return _by_training(context, spec, votes, data)
+    return _by_checkpoint(context, votes, data)
 
 
-def train_key(desk: PlanningContext, spec: TrainSpec, data: Data, needs: Planned | Job | None = None) -> str:
+def train_key(
+    context: PlanningContext, spec: TrainSpec, data: JobDatasets, needs: PlannedJob | Job | None = None
+) -> str:
     """The content key of a training; ``needs`` is the job of its soft labels.
 
     Test data are part of it where they decide which weights are kept.
     """
-    start = find(desk.session, Checkpoint, desk.tenant_id, spec.start_from) if spec.start_from else None
+    start = find(context.session, Checkpoint, context.tenant_id, spec.start_from) if spec.start_from else None
     chosen_by_test = spec.keep in ("test_accuracy", "acr")
     things = {
         "dataset": content_keys.content_of(data.dataset),
@@ -51,12 +53,12 @@ def train_key(desk: PlanningContext, spec: TrainSpec, data: Data, needs: Planned
         "start_from": content_keys.content_of(start),
     }
     if needs is not None:
-        votes = needs.new.content_key if isinstance(needs, Planned) else needs.content_key or needs.id
+        votes = needs.new.content_key if isinstance(needs, PlannedJob) else needs.content_key or needs.id
         things["soft_labels"] = votes
     return content_keys.content_key(spec, things)
 
 
-def vote_key(votes: SoftLabelSpec, data: Data, voter: str) -> str:
+def vote_key(votes: SoftLabelSpec, data: JobDatasets, voter: str) -> str:
     """The content key of votes; ``voter`` is :func:`of_file` or :func:`of_training`."""
     return content_keys.content_key(votes, {"dataset": content_keys.content_of(data.dataset), "checkpoint": voter})
 
@@ -72,59 +74,63 @@ def of_training(key: str) -> str:
     return f"training {key}"
 
 
-def _by_training(desk: PlanningContext, spec: TrainSpec, votes: SoftLabelSpec, data: Data) -> Planned | Job:
-    maker, data = voter_spec(spec), Data(dataset=data.dataset)
-    key = train_key(desk, maker, data)
+def _by_training(
+    context: PlanningContext, spec: TrainSpec, votes: SoftLabelSpec, data: JobDatasets
+) -> PlannedJob | Job:
+    maker, data = voter_spec(spec), JobDatasets(dataset=data.dataset)
+    key = train_key(context, maker, data)
     votes_key = vote_key(votes, data, of_training(key))
-    if found := content_keys.find(desk.session, desk.tenant_id, "soft_labels", votes_key):
+    if found := content_keys.find(context.session, context.tenant_id, "soft_labels", votes_key):
         return found
-    training = content_keys.find(desk.session, desk.tenant_id, "train", key)
+    training = content_keys.find(context.session, context.tenant_id, "train", key)
     if training is None:
-        making = plan_one(desk, maker, data, key=key)
-        return plan_one(desk, votes, data, maker=maker, key=votes_key, needs=making)
-    made = desk.session.get_one(Checkpoint, training.checkpoint_id)
+        making = plan_one(context, maker, data, key=key)
+        return plan_one(context, votes, data, maker=maker, key=votes_key, needs=making)
+    made = context.session.get_one(Checkpoint, training.checkpoint_id)
     votes = replace(votes, checkpoint=made.id)
     if training.state != jobs.SUCCEEDED:
-        return plan_one(desk, votes, data, checkpoint=made, maker=maker, key=votes_key, needs=training)
-    found = content_keys.find(desk.session, desk.tenant_id, "soft_labels", vote_key(votes, data, of_file(made)))
-    return found or plan_one(desk, votes, data, checkpoint=made, key=votes_key)
+        return plan_one(context, votes, data, checkpoint=made, maker=maker, key=votes_key, needs=training)
+    found = content_keys.find(context.session, context.tenant_id, "soft_labels", vote_key(votes, data, of_file(made)))
+    return found or plan_one(context, votes, data, checkpoint=made, key=votes_key)
 
 
-def _by_checkpoint(desk: PlanningContext, votes: SoftLabelSpec, data: Data) -> Planned | Job:
-    row = ready(desk.session, Checkpoint, desk.tenant_id, votes.checkpoint, "method.soft_label_checkpoint")
+def _by_checkpoint(context: PlanningContext, votes: SoftLabelSpec, data: JobDatasets) -> PlannedJob | Job:
+    row = ready(context.session, Checkpoint, context.tenant_id, votes.checkpoint, "method.soft_label_checkpoint")
     key = vote_key(votes, data, of_file(row))
-    if found := content_keys.find(desk.session, desk.tenant_id, "soft_labels", key):
+    if found := content_keys.find(context.session, context.tenant_id, "soft_labels", key):
         return found
-    maker = desk.session.get(Job, row.source.get("job", ""))
+    maker = context.session.get(Job, row.source.get("job", ""))
     if maker is not None and maker.content_key is not None:
         by_training = vote_key(votes, data, of_training(maker.content_key))
-        if found := content_keys.find(desk.session, desk.tenant_id, "soft_labels", by_training, checkpoint_id=row.id):
+        if found := content_keys.find(
+            context.session, context.tenant_id, "soft_labels", by_training, checkpoint_id=row.id
+        ):
             return found
-    return plan_one(desk, votes, Data(dataset=data.dataset), checkpoint=row, key=key)
+    return plan_one(context, votes, JobDatasets(dataset=data.dataset), checkpoint=row, key=key)
 
 
-def _given(desk: PlanningContext, spec: TrainSpec, data: Data, identifier: str) -> Job:
+def _given(context: PlanningContext, spec: TrainSpec, data: JobDatasets, identifier: str) -> Job:
     """The soft_labels job that the request names; raises where it cannot serve the training."""
-    job = find(desk.session, Job, desk.tenant_id, identifier)
+    job = find(context.session, Job, context.tenant_id, identifier)
     if job is None:
         wanted = "the identifier of a soft_labels job of yours"
         raise UnknownResource(expected=wanted, got=shown(identifier), where=WHERE)
     if job.kind != "soft_labels":
         raise Mismatch(expected="a soft_labels job", got=f"{job.id}, of kind {job.kind}", where=WHERE)
-    hopeless = jobs.hopeless(desk.session, job.id)
-    desk.session.get(Job, job.id, populate_existing=True)
+    hopeless = jobs.hopeless(context.session, job.id)
+    context.session.get(Job, job.id, populate_existing=True)
     if hopeless is not None:
         link, state = hopeless
         reason = f"which is {state}" if link == job.id else f"which needs {link}, which is {state}"
         wanted = "a soft_labels job that has succeeded or may yet"
         raise Rejected(expected=wanted, got=f"{job.id}, {reason}", where=WHERE, problem=job.problem)
-    _check_same_data(desk, job, data.dataset)
-    _check_covered(desk, job, spec.inputs.indices(data.dataset.count or 0), data.dataset.count or 0)
+    _check_same_data(context, job, data.dataset)
+    _check_covered(context, job, spec.inputs.indices(data.dataset.count or 0), data.dataset.count or 0)
     return job
 
 
-def _check_same_data(desk: PlanningContext, job: Job, dataset: Dataset) -> None:
-    theirs = desk.session.get_one(Dataset, job.dataset_id)
+def _check_same_data(context: PlanningContext, job: Job, dataset: Dataset) -> None:
+    theirs = context.session.get_one(Dataset, job.dataset_id)
     same_classes = theirs.num_classes == dataset.num_classes
     if not same_classes or content_keys.content_of(theirs) != content_keys.content_of(dataset):
         raise Mismatch(
@@ -134,12 +140,12 @@ def _check_same_data(desk: PlanningContext, job: Job, dataset: Dataset) -> None:
         )
 
 
-def _check_covered(desk: PlanningContext, job: Job, wanted: range, size: int) -> None:
+def _check_covered(context: PlanningContext, job: Job, wanted: range, size: int) -> None:
     theirs = Selection(**job.spec["inputs"]).indices(size)
     missing = next((index for index in wanted if index not in theirs), None)
     if missing is not None:
         got = f"{job.id}, which does not vote on index {missing}"
         raise Mismatch(expected="votes on every training input", got=got, where=WHERE)
-    if failed := results.without_votes(desk.session, job.id, wanted):
+    if failed := results.without_votes(context.session, job.id, wanted):
         got = f"none on index {failed[0]} in {job.id}: {failed[1]}"
         raise Mismatch(expected="votes on every training input", got=got, where=WHERE)

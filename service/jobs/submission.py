@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, TrainSpec, VerifySpec
 from radii.service.jobs import planning, prerequisites, quotas
 from radii.service.jobs.evaluate import check_evaluation
-from radii.service.jobs.planned_job import Data, Planned, PlanningContext, Spec, plan_one, ready
+from radii.service.jobs.planned_job import JobDatasets, PlannedJob, PlanningContext, Spec, plan_one, ready
 from radii.service.jobs.verify import plan_audit
 from radii.service.schemas import plans, requests
 from radii.service.views.job_views import UNITS
@@ -44,35 +44,35 @@ def plan(
     *,
     look_ahead: bool = False,
     budget: float | None = None,
-) -> Planned:
+) -> PlannedJob:
     """What would be submitted, with the jobs that it needs; with ``look_ahead`` what would come of it, too, and of the
     largest n that ``budget`` seconds are enough for. Raises the problem where names, shapes, classes or the amount of work
     do not fit, or where the queue would never take it."""
-    desk = PlanningContext(
+    context = PlanningContext(
         session=session, tenant_id=tenant_id, settings=settings, look_ahead=look_ahead, budget=budget
     )
-    planned = _plan(desk, spec)
+    planned = _plan(context, spec)
     count, seconds = _amount(planned)
     quotas.fit(settings, jobs=count, seconds=seconds)
     return planned
 
 
-def _plan(desk: PlanningContext, spec: Spec) -> Planned:
+def _plan(context: PlanningContext, spec: Spec) -> PlannedJob:
     """What would be submitted, however full the queue is."""
     if isinstance(spec, VerifySpec):
-        return plan_audit(desk, spec)
-    dataset = ready(desk.session, Dataset, desk.tenant_id, spec.dataset, "dataset")
+        return plan_audit(context, spec)
+    dataset = ready(context.session, Dataset, context.tenant_id, spec.dataset, "dataset")
     if isinstance(spec, TrainSpec):
-        return _training(desk, spec, dataset)
-    checkpoint = ready(desk.session, Checkpoint, desk.tenant_id, spec.checkpoint, "checkpoint")
-    data = Data(dataset=dataset)
+        return _training(context, spec, dataset)
+    checkpoint = ready(context.session, Checkpoint, context.tenant_id, spec.checkpoint, "checkpoint")
+    data = JobDatasets(dataset=dataset)
     if isinstance(spec, EvaluateSpec):
-        check_evaluation(desk, spec, dataset, checkpoint)
+        check_evaluation(context, spec, dataset, checkpoint)
     if not isinstance(spec, SoftLabelSpec):
-        return plan_one(desk, spec, data, checkpoint=checkpoint)
+        return plan_one(context, spec, data, checkpoint=checkpoint)
     spec = replace(spec, sigma=planning.resolve_sigma(spec, checkpoint))
     return plan_one(
-        desk,
+        context,
         spec,
         data,
         checkpoint=checkpoint,
@@ -80,13 +80,13 @@ def _plan(desk: PlanningContext, spec: Spec) -> Planned:
     )
 
 
-def _amount(planned: Planned) -> tuple[int, float]:
+def _amount(planned: PlannedJob) -> tuple[int, float]:
     """How many jobs would be made, and their estimated seconds."""
-    steps = [step for step in [planned, *planned.chain] if isinstance(step, Planned)]
+    steps = [step for step in [planned, *planned.chain] if isinstance(step, PlannedJob)]
     return len(steps), sum(step.seconds for step in steps)
 
 
-def submit(session: Session, planned: Planned, request: requests.JobRequest, settings: Settings) -> Job:
+def submit(session: Session, planned: PlannedJob, request: requests.JobRequest, settings: Settings) -> Job:
     """Writes the job that was planned for the request, and those that it needs first. Raises :class:`QuotaExceeded` and what
     :func:`store.storage_usage.require` raises."""
     count, seconds = _amount(planned)
@@ -96,9 +96,9 @@ def submit(session: Session, planned: Planned, request: requests.JobRequest, set
     return _submit(session, planned, request)
 
 
-def _require_storage(session: Session, tenant_id: str, planned: Planned, settings: Settings) -> None:
+def _require_storage(session: Session, tenant_id: str, planned: PlannedJob, settings: Settings) -> None:
     """Raises the problem where the results, or the checkpoints, of all the jobs do not fit into the tenant's storage."""
-    steps = [step for step in [planned, *planned.chain] if isinstance(step, Planned)]
+    steps = [step for step in [planned, *planned.chain] if isinstance(step, PlannedJob)]
     trainings = sum(step.new.kind == "train" for step in steps)
     if trainings:
         storage_usage.require_count(session, tenant_id, settings, storage_usage.CHECKPOINTS, trainings)
@@ -108,11 +108,11 @@ def _require_storage(session: Session, tenant_id: str, planned: Planned, setting
     storage_usage.require(session, tenant_id, settings, needed)
 
 
-def _submit(session: Session, planned: Planned, request: requests.JobRequest, *, auto: bool = False) -> Job:
+def _submit(session: Session, planned: PlannedJob, request: requests.JobRequest, *, auto: bool = False) -> Job:
     """One of its jobs and, for a training job, the pending checkpoint that it will make, which says from which preset it
     is; the jobs that it needs first, which have no deadline: they stop when nobody needs them any more."""
     needed = (
-        _submit(session, planned.needs, request, auto=True) if isinstance(planned.needs, Planned) else planned.needs
+        _submit(session, planned.needs, request, auto=True) if isinstance(planned.needs, PlannedJob) else planned.needs
     )
     name, preset = (
         (request.name, request.preset) if isinstance(request, requests.TrainJob) and not auto else (None, None)
@@ -135,16 +135,16 @@ def _submit(session: Session, planned: Planned, request: requests.JobRequest, *,
     return job
 
 
-def claimable_shards(planned: Planned) -> int:
+def claimable_shards(planned: PlannedJob) -> int:
     """How many shards can be claimed as soon as the plan is submitted."""
     *_, first = [planned, *planned.chain]
-    if isinstance(first, Planned):
+    if isinstance(first, PlannedJob):
         return len(first.new.shards)
-    *_, waiting = [step for step in [planned, *planned.chain] if isinstance(step, Planned)]
+    *_, waiting = [step for step in [planned, *planned.chain] if isinstance(step, PlannedJob)]
     return len(waiting.new.shards) if first.state == jobs.SUCCEEDED else 0
 
 
-def plan_view(planned: Planned) -> plans.Plan:
+def plan_view(planned: PlannedJob) -> plans.Plan:
     """The plan as an answer."""
     known = {"rate": planned.known.rate, "forecast": planned.known.forecast}
     return plans.Plan(
@@ -152,32 +152,32 @@ def plan_view(planned: Planned) -> plans.Plan:
     )
 
 
-def _training(desk: PlanningContext, spec: TrainSpec, dataset: Dataset) -> Planned:
+def _training(context: PlanningContext, spec: TrainSpec, dataset: Dataset) -> PlannedJob:
     test_dataset = None
     if spec.test_dataset is not None:
-        test_dataset = ready(desk.session, Dataset, desk.tenant_id, spec.test_dataset, "test_dataset")
-    data = Data(dataset=dataset, test_dataset=test_dataset)
-    alone = plan_one(desk, spec, data)
-    needed = prerequisites.needed(desk, spec, data)
+        test_dataset = ready(context.session, Dataset, context.tenant_id, spec.test_dataset, "test_dataset")
+    data = JobDatasets(dataset=dataset, test_dataset=test_dataset)
+    alone = plan_one(context, spec, data)
+    needed = prerequisites.needed(context, spec, data)
     whole = replace(
-        alone, needs=needed, new=replace(alone.new, content_key=prerequisites.train_key(desk, spec, data, needed))
+        alone, needs=needed, new=replace(alone.new, content_key=prerequisites.train_key(context, spec, data, needed))
     )
-    steps = [step for step in [whole, *whole.chain] if isinstance(step, Planned)]
+    steps = [step for step in [whole, *whole.chain] if isinstance(step, PlannedJob)]
     seconds = sum(step.seconds for step in steps)
     parts = " and ".join(f"{step.seconds:.0f} s ({step.spec.kind})" for step in steps)
-    planning.admit(seconds, desk.settings.max_job_seconds, f"with what it needs: {parts}", "inputs, epochs")
+    planning.admit(seconds, context.settings.max_job_seconds, f"with what it needs: {parts}", "inputs, epochs")
     return whole
 
 
-def _needs(planned: Planned) -> Iterator[plans.PlannedNeed]:
+def _needs(planned: PlannedJob) -> Iterator[plans.PlannedNeed]:
     for step in planned.chain:
-        if isinstance(step, Planned):
+        if isinstance(step, PlannedJob):
             yield plans.PlannedNeed(**_view(step))
         else:
             yield plans.PlannedNeed(kind=step.kind, job=step.id, state=step.state, spec=step.spec)
 
 
-def _view(planned: Planned) -> dict[str, Any]:
+def _view(planned: PlannedJob) -> dict[str, Any]:
     return {
         "kind": planned.spec.kind,
         "spec": planned.new.spec,
@@ -188,7 +188,7 @@ def _view(planned: Planned) -> dict[str, Any]:
     }
 
 
-def _checkpoint_name(planned: Planned) -> str:
+def _checkpoint_name(planned: PlannedJob) -> str:
     spec = planned.spec
     assert isinstance(spec, TrainSpec)
     made_by = ", ".join([spec.method.name, *([f"trained at sigma {spec.sigma:g}"] if spec.sigma else [])])

@@ -9,7 +9,7 @@ from radii.rs_core.errors import Mismatch
 from radii.rs_core.specs.jobs import Selection, VerifySpec, dump_spec
 from radii.service.errors import Rejected, UnknownResource
 from radii.service.jobs import planning
-from radii.service.jobs.planned_job import Planned, PlanningContext
+from radii.service.jobs.planned_job import PlannedJob, PlanningContext
 from radii.service.lookup import find, shown
 from radii.worker.store import resources, results
 from radii.worker.store.jobs import NewJob
@@ -19,31 +19,31 @@ FEW = 100_000
 """Certificates of which all are in the draw, wherever they lie; of more, those at random places are."""
 
 
-def plan_audit(desk: PlanningContext, spec: VerifySpec) -> Planned:
+def plan_audit(context: PlanningContext, spec: VerifySpec) -> PlannedJob:
     """The plan of an audit; raises the problem where there is no such job, or nothing to draw again from."""
-    audited = find(desk.session, Job, desk.tenant_id, spec.job)
+    audited = find(context.session, Job, context.tenant_id, spec.job)
     if audited is None:
         raise UnknownResource(expected="the identifier of a certify job of yours", got=shown(spec.job), where="job")
     if audited.kind != "certify":
         raise Mismatch(expected="a certify job", got=f"{audited.id}, of kind {audited.kind}", where="job")
-    dataset = desk.session.get_one(Dataset, audited.dataset_id)
-    checkpoint = desk.session.get_one(Checkpoint, audited.checkpoint_id)
+    dataset = context.session.get_one(Dataset, audited.dataset_id)
+    checkpoint = context.session.get_one(Checkpoint, audited.checkpoint_id)
     for row in (dataset, checkpoint):
         if row.state not in (resources.READY, resources.ATTACHED):
             got = f"{row.id}, which was deleted"
             raise Rejected(expected="a job whose model and data are still there", got=got, where="job", problem=None)
     seed = secrets.randbits(62) if spec.seed is None else spec.seed
-    chosen = _chosen(desk, audited, dataset, spec.inputs, seed)
+    chosen = _chosen(context, audited, dataset, spec.inputs, seed)
     if not chosen:
         raise Mismatch(expected="a job with certificates", got=f"{audited.id}, which has none yet", where="job")
     work = sum(
-        row.n0 + row.n for row in results.each_certificate_at(desk.session, audited.id, chosen, without_counts=True)
+        row.n0 + row.n for row in results.each_certificate_at(context.session, audited.id, chosen, without_counts=True)
     )
     seconds = work / planning.rate_of(checkpoint)
-    planning.admit(seconds, desk.settings.max_job_seconds, f"{work} noise samples", "inputs")
+    planning.admit(seconds, context.settings.max_job_seconds, f"{work} noise samples", "inputs")
     body = dump_spec(replace(spec, seed=seed)) | {"chosen": chosen, "certify": audited.spec}
     new = NewJob(
-        tenant_id=desk.tenant_id,
+        tenant_id=context.tenant_id,
         kind=spec.kind,
         spec=body | {"execution": audited.execution or {}},
         shards=[(0, len(chosen))],
@@ -52,10 +52,10 @@ def plan_audit(desk: PlanningContext, spec: VerifySpec) -> Planned:
         dataset_id=dataset.id,
         checkpoint_id=checkpoint.id,
     )
-    return Planned(spec=spec, new=new, seconds=seconds, inputs=len(chosen), dataset_name=dataset.name)
+    return PlannedJob(spec=spec, new=new, seconds=seconds, inputs=len(chosen), dataset_name=dataset.name)
 
 
-def _chosen(desk: PlanningContext, audited: Job, dataset: Dataset, inputs: int, seed: int) -> list[int]:
+def _chosen(context: PlanningContext, audited: Job, dataset: Dataset, inputs: int, seed: int) -> list[int]:
     """Indices of certificates, at random."""
     draw = random.Random(seed)
     places: Sequence[int] = Selection(**audited.spec["inputs"]).indices(dataset.count or 0)
@@ -63,6 +63,6 @@ def _chosen(desk: PlanningContext, audited: Job, dataset: Dataset, inputs: int, 
         places = draw.sample(places, min(len(places), 50 * inputs))
     else:
         draw.shuffle(places := list(places))
-    found = results.each_certificate_at(desk.session, audited.id, places, without_counts=True)
+    found = results.each_certificate_at(context.session, audited.id, places, without_counts=True)
     there = {row.index for row in found if row.error is None}
     return sorted([index for index in places if index in there][:inputs])

@@ -44,7 +44,7 @@ def limit_of(scope: Scope) -> int | None:
     return JSON_BODY
 
 
-class Body:
+class RequestBody:
     """The body of one request while it is read."""
 
     def __init__(self, scope: Scope, receive: Receive, settings: Settings, refusals: RefusalMetrics) -> None:

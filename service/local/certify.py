@@ -54,7 +54,7 @@ def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Map
     configure(execution)
     model = model.to(place)
     if "compiled" not in execution:
-        execution |= _way(spec, model, data, chosen)
+        execution |= _configuration(spec, model, data, chosen)
     identity = {
         "spec": comparable(spec),
         "checkpoint": sha256_of(Path(spec.checkpoint)),
@@ -122,7 +122,7 @@ def _measure(
     from radii.rs_core.certify.engine import Progress
     from radii.rs_core.certify.mixed_inputs import standard_of, voting
     from radii.rs_core.certify.sampler import Sampler
-    from radii.service.local.pending_inputs import Left
+    from radii.service.local.pending_inputs import PendingInputs
 
     assert spec.sigma is not None
     bound: Bound = getattr(spec, "bound", "one_sided")
@@ -136,7 +136,7 @@ def _measure(
         precision=getattr(spec, "precision", "fp32"),
         noise=getattr(spec, "noise", "gaussian"),
     )
-    left = Left(
+    left = PendingInputs(
         standard=standard_of(model, bound), spec=spec, sampler=sampler, data=data, chosen=chosen, results=results
     )
     left.say_what_there_is()
@@ -201,16 +201,16 @@ def execution_of(
     }
 
 
-def _way(spec: "Spec", model: "BaseClassifier", data: "Dataset", chosen: range) -> dict[str, Any]:
+def _configuration(spec: "Spec", model: "BaseClassifier", data: "Dataset", chosen: range) -> dict[str, Any]:
     """How to run the model: as was found on this machine before, or as is found now."""
     import torch
 
-    from radii.rs_core.certify.autotune import way_for
+    from radii.rs_core.certify.autotune import configuration_for
     from radii.rs_core.certify.mixed_inputs import voting
     from radii.rs_core.certify.procedure import USUAL_SAVING
     from radii.worker.settings import Settings
 
-    way = way_for(
+    configuration = configuration_for(
         voting(model, getattr(spec, "bound", "one_sided")),
         data.image(chosen[0]).to(next(model.parameters(), torch.empty(0)).device),
         data.num_classes,
@@ -221,7 +221,7 @@ def _way(spec: "Spec", model: "BaseClassifier", data: "Dataset", chosen: range) 
         may_compile=Settings().compile == "auto",
         file=Path.home() / ".cache" / "radii" / "tuning.json",
     )
-    return {"batch_size": way.batch_size, "compiled": way.compiled}
+    return {"batch_size": configuration.batch_size, "compiled": configuration.compiled}
 
 
 def comparable(spec: "Spec | EvaluateSpec") -> dict[str, Any]:

@@ -41,7 +41,7 @@ def database(settings: "Settings") -> Iterator["Database"]:
     from radii.worker.store.backup import restore_marker
     from radii.worker.store.database import Database
     from radii.worker.store.folder import misplaced_database
-    from radii.worker.store.schema_version import NoWayDown, StillRunning, WrongSchema
+    from radii.worker.store.schema_version import DowngradeRefused, StillRunning, WrongSchema
 
     if settings.url.startswith("sqlite"):
         made_folder(settings)
@@ -54,7 +54,7 @@ def database(settings: "Settings") -> Iterator["Database"]:
     except (
         WrongSchema,
         StillRunning,
-        NoWayDown,
+        DowngradeRefused,
         restore_marker.Unfinished,
         misplaced_database.MisplacedDatabase,
     ) as error:

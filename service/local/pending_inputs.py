@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Left:
+class PendingInputs:
     """What is to be done and what of it is done, turn by turn where the procedure goes in turns."""
 
     spec: "Spec"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from radii.rs_core.models.base_classifier import BaseClassifier
     from radii.rs_core.soft_labels.labels import SoftLabels
     from radii.rs_core.specs.jobs import TrainSpec
-    from radii.rs_core.training.loop import EpochRecord, Trained
+    from radii.rs_core.training.loop import EpochRecord, TrainingResult
     from radii.rs_core.training.snapshots import Snapshot
 
 
@@ -96,7 +96,7 @@ def _learned_from(spec: "TrainSpec", given: dict[str, Any], out: Path) -> dict[s
 
 def _train(
     spec: "TrainSpec", data: "Dataset", given: dict[str, Any], place: "torch.device", snapshot: Path
-) -> "Trained":
+) -> "TrainingResult":
     """``given`` is what ``train`` takes beside the data."""
     from radii.rs_core.errors import InvalidCheckpoint
 
@@ -114,7 +114,7 @@ def _train(
 
 def _loop(
     spec: "TrainSpec", data: "Dataset", given: dict[str, Any], place: "torch.device", snapshot: Path
-) -> "Trained":
+) -> "TrainingResult":
     from radii.rs_core.training.loop import EpochRecord, StepRecord, train
     from radii.rs_core.training.snapshots import Snapshot
 
@@ -156,7 +156,12 @@ def _keep(record: "Snapshot", path: Path) -> None:
 
 
 def _save(
-    spec: "TrainSpec", data: "Dataset", trained: "Trained", place: "torch.device", out: Path, known: dict[str, Any]
+    spec: "TrainSpec",
+    data: "Dataset",
+    trained: "TrainingResult",
+    place: "torch.device",
+    out: Path,
+    known: dict[str, Any],
 ) -> None:
     """``known`` is what the checkpoint's record takes beside."""
     from radii.rs_core.checkpoints import checkpoint
@@ -168,7 +173,7 @@ def _save(
     part.replace(out)
 
 
-def _which(spec: "TrainSpec", trained: "Trained") -> str:
+def _which(spec: "TrainSpec", trained: "TrainingResult") -> str:
     """Which epoch's weights were kept, where it was a choice."""
     return "" if spec.keep == "last" else f", with the weights after epoch {trained.epoch} of {trained.epochs}"
 

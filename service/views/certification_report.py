@@ -18,16 +18,16 @@ from radii.rs_core.records import Certificate
 from radii.rs_core.reports.certification import Report, mixes, report_of
 from radii.rs_core.reports.certification_of_spec import facts_asked, together
 from radii.rs_core.reports.corruptions import CorruptionGroups
-from radii.rs_core.reports.mixed import AtWeight, rows_at
+from radii.rs_core.reports.mixed import WeightResult, rows_at
 from radii.rs_core.reports.procedure_text import recipe
 from radii.rs_core.results.aggregate import Columns, columns, joined, radii_up_to
-from radii.rs_core.results.digest import Digest, digest_of_columns, photograph_sums
 from radii.rs_core.results.photographs import Photographs, dataset_repeats_note
+from radii.rs_core.results.row_statistics import RowStatistics, photograph_sums, statistics_of_columns
 from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, dump_spec, parse_spec
 from radii.service.lookup import etag_of
 from radii.service.schemas import job_results
 from radii.service.views.resource_views import composition, corrupted_images, time
-from radii.worker.store import corruption_groups, digests, result_arrays, results
+from radii.worker.store import corruption_groups, result_arrays, results, row_statistics
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
 from radii.worker.store.result_rows import by_numbers
@@ -60,7 +60,7 @@ class Sources:
     summary: JobSummary
     dataset: Dataset
     checkpoint: Checkpoint
-    weights: tuple[AtWeight, ...] = ()
+    weights: tuple[WeightResult, ...] = ()
     """Of a mix: what other weights of its robust classifier would have certified."""
     beside: tuple[object, ...] = ()
     """What else the report changes with: the state of the job whose certificates an attack is held against."""
@@ -91,28 +91,28 @@ def etag(found: Sources, form: str) -> str:
     return etag_of(VERSION, form, found.job.id, found.job.revision, summary.done, summary.work_done, *found.beside)
 
 
-def digest(session: Session, found: Sources) -> Digest:
+def row_statistics_of(session: Session, found: Sources) -> RowStatistics:
     """What there is to report of the certificates so far: of a large job stored with them, else made of them now."""
     job, summary = found.job, found.summary
-    kept = digests.kept(session, job.id) if summary.total >= digests.LARGE else None
+    kept = row_statistics.kept(session, job.id) if summary.total >= row_statistics.LARGE else None
     cap = procedure_of(spec_of(job), inputs=summary.total).cap
-    starts = digests.starts(session, job)
+    starts = row_statistics.starts(session, job)
     if (
         kept is not None and starts and kept.photographs is None
     ):  # it was kept by a version that did not count photographs
         rows = result_arrays.columns(session, job.id)
         return replace(kept, photographs=photograph_sums(rows, kept.sums.radii, starts))
-    return kept or _digest_of_rows(session, job.id, summary.radii, cap=cap, starts=starts)
+    return kept or _statistics_of_rows(session, job.id, summary.radii, cap=cap, starts=starts)
 
 
-def _digest_of_rows(session: Session, job_id: str, radii: Sequence[float], **how: Any) -> Digest:
-    """The digest of a job's rows, read in batches; the class counts of one batch are in memory at a time."""
+def _statistics_of_rows(session: Session, job_id: str, radii: Sequence[float], **how: Any) -> RowStatistics:
+    """The statistics of a job's rows, read in batches; the class counts of one batch are in memory at a time."""
     parts: list[Columns] = []
     rows: list[Certificate] = []
     for batch in by_numbers(results.certificates(session, job_id)):
         parts.append(columns(batch))
         rows += [replace(row, counts0=(), counts=row.counts[:1], standard=()) for row in batch]
-    return digest_of_columns(joined(parts), rows, radii, **how)
+    return statistics_of_columns(joined(parts), rows, radii, **how)
 
 
 def grouped(found: Sources) -> CorruptionGroups | None:
@@ -137,7 +137,7 @@ def photograph_notes(found: Sources) -> tuple[str, ...]:
     return dataset_repeats_note(corruption_groups.label_period(found.dataset))
 
 
-def numbers(found: Sources, rows: Digest) -> Report:
+def numbers(found: Sources, rows: RowStatistics) -> Report:
     """The report's numbers; inputs that are not done stay in every denominator."""
     spec, summary = spec_of(found.job), found.summary
     procedure = procedure_of(spec, inputs=summary.total)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from radii.rs_core.comparisons.alignment import Aligned, Run
+from radii.rs_core.comparisons.alignment import AlignedRuns, Run
 from radii.rs_core.comparisons.compare import Comparison, checked, compare_aligned
 from radii.rs_core.comparisons.runs import run_asked
 from radii.rs_core.errors import InvalidResults
@@ -63,13 +63,13 @@ class NamedRun:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class ComparisonView:
     """A comparison, and what it was made of."""
 
     asked: ComparisonRequest
     named: tuple[NamedRun, ...]
     runs: tuple[Run, ...]
-    shared: Aligned
+    shared: AlignedRuns
     results: Comparison
 
 
@@ -130,17 +130,17 @@ def read_files(
     return tuple(found[one.name] for one in named)
 
 
-def compared(asked: ComparisonRequest, named: tuple[NamedRun, ...], runs: tuple[Run, ...]) -> Compared:
+def compared(asked: ComparisonRequest, named: tuple[NamedRun, ...], runs: tuple[Run, ...]) -> ComparisonView:
     """The comparison; raises as ``radii.rs_core.comparisons.compare`` does."""
     baseline = _baseline(named, asked.baseline)
     shared = checked(runs, baseline)
     results = compare_aligned(
         runs, shared, baseline=baseline, all_pairs=asked.all_pairs, radii=asked.radii, published=asked.published
     )
-    return Compared(asked=asked, named=named, runs=runs, shared=shared, results=results)
+    return ComparisonView(asked=asked, named=named, runs=runs, shared=shared, results=results)
 
 
-def body(found: Compared) -> comparisons.Comparison:
+def body(found: ComparisonView) -> comparisons.Comparison:
     """The comparison as JSON."""
     return comparisons.Comparison(sources=[source(one) for one in found.named], results=found.results.to_json())
 

@@ -7,11 +7,11 @@ from radii.rs_core.comparisons import text
 from radii.rs_core.plots import certification
 from radii.rs_core.plots.comparison import comparison_figure
 from radii.service.views import comparison
-from radii.service.views.comparison import Compared
+from radii.service.views.comparison import ComparisonView
 from radii.service.views.rendering import render
 
 
-def page(found: Compared) -> str:
+def page(found: ComparisonView) -> str:
     """The whole file."""
     return render(
         "compare.html",
@@ -23,11 +23,11 @@ def page(found: Compared) -> str:
     )
 
 
-def figure(found: Compared) -> str:
+def figure(found: ComparisonView) -> str:
     """The plot as a data URL."""
     return "data:image/svg+xml;base64," + base64.b64encode(plot(found, "svg")).decode()
 
 
-def plot(found: Compared, form: Any) -> bytes:
+def plot(found: ComparisonView, form: Any) -> bytes:
     """The plot as a file; ``form`` is png or svg."""
     return certification.render(comparison_figure(found.runs, found.shared, found.asked.published), form)

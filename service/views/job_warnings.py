@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from radii.rs_core.errors import InvalidSpec
-from radii.rs_core.results.plausibility import Outcome, implausible, too_few_samples
+from radii.rs_core.results.plausibility import ObservedOutcome, implausible, too_few_samples
 from radii.rs_core.specs.jobs import parse_spec
 from radii.worker.store import corruption_groups
 from radii.worker.store.jobs import URGENT
@@ -41,7 +41,7 @@ def _of_sums(job: Job, summary: JobSummary, classes: int, repeated: bool) -> tup
         return ()
     labelled = {label: summary.done for label in range(classes)} if job.priority < URGENT and not repeated else {}
     return implausible(
-        Outcome(
+        ObservedOutcome(
             evaluated=summary.done,
             abstained=summary.abstained,
             answers=None,
@@ -59,7 +59,7 @@ def _of_points(job: Job, summary: JobSummary, classes: int, repeated: bool) -> t
         return ()
     done = summary.done - summary.errors
     return implausible(
-        Outcome(
+        ObservedOutcome(
             evaluated=done,
             abstained=None,
             answers=None,
@@ -81,7 +81,7 @@ def _of_epochs(session: Session, job: Job) -> tuple[str, ...]:
     count, correct = dataset.count, round(accuracy * dataset.count)
     labels = {} if corruption_groups.starts(dataset) else {label: count for label in range(dataset.num_classes or 2)}
     return implausible(
-        Outcome(
+        ObservedOutcome(
             evaluated=count,
             abstained=0,
             answers=None,

@@ -11,7 +11,7 @@ from radii.rs_core.reports.certification import Report
 from radii.rs_core.reports.certification_of_spec import how_of
 from radii.rs_core.reports.corruptions import origin, shortened
 from radii.rs_core.reports.procedure_text import SAMPLINGS
-from radii.rs_core.results.digest import Digest
+from radii.rs_core.results.row_statistics import RowStatistics
 from radii.rs_core.results.tsv import rounded_down
 from radii.rs_core.specs.composition import PARTS
 from radii.service.views import certification_report
@@ -23,7 +23,7 @@ GUARANTEES = {"per_input": "per input", "dataset": "for all inputs together"}
 QUANTILES = ("minimum", "5 %", "25 %", "median", "75 %", "95 %", "maximum")
 
 
-def page(found: Sources, report: Report, rows: Digest) -> str:
+def page(found: Sources, report: Report, rows: RowStatistics) -> str:
     """The whole file."""
     body = certification_report.body(found, report)
     return render(
@@ -41,7 +41,7 @@ def page(found: Sources, report: Report, rows: Digest) -> str:
     )
 
 
-def figure(found: Sources, rows: Digest, report: Report, name: str) -> str:
+def figure(found: Sources, rows: RowStatistics, report: Report, name: str) -> str:
     """A plot as a data URL."""
     return data_url(plot(found, rows, name, "svg", report))
 
@@ -51,7 +51,7 @@ def data_url(svg: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
-def plot(found: Sources, rows: Digest, name: str, form: Any, report: Report | None = None) -> bytes:
+def plot(found: Sources, rows: RowStatistics, name: str, form: Any, report: Report | None = None) -> bytes:
     """A plot as a file; ``form`` is png or svg, and ``report`` the report of the rows, where there is one already."""
     spec, done, total = found.job.spec, rows.sums.evaluated, found.summary.total
     how = SAMPLINGS[spec.get("sampling", "fixed")]
@@ -70,7 +70,7 @@ def plot(found: Sources, rows: Digest, name: str, form: Any, report: Report | No
         return certification.render(mixed.by_weight({about: found.weights}), form)
     label = found.checkpoint.name
     how_made = how_of(certification_report.spec_of(found.job))
-    curve = certification.PlotInput(digest=rows, how=how_made, photographs=certification_report.photographs(found))
+    curve = certification.PlotInput(statistics=rows, how=how_made, photographs=certification_report.photographs(found))
     drawn = certification.certified_accuracy(
         {label: curve}, totals={label: total}, title=f"Certified accuracy, {about}"
     )

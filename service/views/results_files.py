@@ -26,7 +26,7 @@ from radii.rs_core.results.aggregate import Columns
 from radii.rs_core.results.text_lines import Limits
 from radii.rs_core.results.tsv_reader import read_results
 from radii.service.errors import TooManyWait
-from radii.worker.isolation.exchange import Exchange, TooLong
+from radii.worker.isolation.exchange import ProcessExchange, TooLong
 from radii.worker.isolation.identity import NOBODY
 from radii.worker.processes import launch
 from radii.worker.processes.child_output import describe, written
@@ -165,7 +165,7 @@ def _in_process(request: dict[str, Any]) -> Run:
         stderr=subprocess.PIPE,
         env=launch.bare_environment(),
     )
-    exchange = Exchange(process, json.dumps(request).encode(), most=HEAD_BYTES + request["rows"] * ROW_BYTES)
+    exchange = ProcessExchange(process, json.dumps(request).encode(), most=HEAD_BYTES + request["rows"] * ROW_BYTES)
     how = ""
     try:
         if not exchange.ended(SECONDS):

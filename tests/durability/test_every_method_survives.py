@@ -82,7 +82,14 @@ class Live(NamedTuple):
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     data = tmp_path_factory.mktemp("service") / "data"
-    intervals = {"LEASE": "3", "SWEEP": "0.3", "COMMIT": "0.1", "POLL": "0.05", "SNAPSHOT": "0.1", "THREADS": "1"}
+    intervals = {
+        "LEASE": "3",
+        "HOUSEKEEPING_SECONDS": "0.3",
+        "COMMIT": "0.1",
+        "POLL": "0.05",
+        "SNAPSHOT": "0.1",
+        "THREADS": "1",
+    }
     with running(data, **{f"RADII_{name}": value for name, value in intervals.items()}) as (url, process):
         database = Database(f"sqlite:///{data / 'radii.db'}")
         yield Live(url, process.pid, database)

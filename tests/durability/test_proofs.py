@@ -29,10 +29,10 @@ def test_nothing_is_lost_and_nothing_doubled(postgres: object, redis_url: str, n
 
 def test_every_proof_that_rests_on_a_guard_has_a_run_without_it() -> None:
     assert {number: guard for number, (guard, _) in MUTATIONS.items()} == {
-        1: "sweep",
+        1: "housekeeping",
         2: "fence",
         3: "conflict",
-        4: "bell",
+        4: "wakeup",
     }
 
 
@@ -46,7 +46,7 @@ def test_every_guard_is_where_it_is_taken_out() -> None:
 
 def test_what_a_proof_raises_is_its_figures_and_shows_nothing_about_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PROOFS, 1, Proof("broken", "nothing", whole=lambda: {"passed": 1 / 0}))
-    monkeypatch.setitem(MUTATIONS, 1, ("sweep", PROOFS[1].whole))
+    monkeypatch.setitem(MUTATIONS, 1, ("housekeeping", PROOFS[1].whole))
     figures = prove(1, "whole")
     assert (figures["passed"], figures["error"]) == (False, "ZeroDivisionError: division by zero")
     assert not mutate(1)["noticed"]

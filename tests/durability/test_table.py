@@ -23,7 +23,13 @@ def test_the_newest_figures_of_a_proof_are_shown_in_the_order_of_their_numbers()
 
 def test_forms_and_guards_have_chapters_of_their_own() -> None:
     noticed = {"noticed": True, "lost": 12, "passed": False, "seconds": 1.0}
-    text = page([_line("shipped", 1, **{"1": _figures(True)}), {"form": "mutations", "without": {"sweep": noticed}}])
+    text = page(
+        [_line("shipped", 1, **{"1": _figures(True)}), {"form": "mutations", "without": {"housekeeping": noticed}}]
+    )
     assert "## Short intervals" not in text
-    assert text.index("## Intervals as shipped") < text.index("**1. kill -9") < text.index("- sweep: noticed: lost 12.")
-    assert "- bell: not run." in text
+    assert (
+        text.index("## Intervals as shipped")
+        < text.index("**1. kill -9")
+        < text.index("- housekeeping: noticed: lost 12.")
+    )
+    assert "- wakeup: not run." in text

@@ -1,6 +1,6 @@
 """Pauses grow up to a limit, and the same message is logged less and less often."""
 
-from radii.worker.backoff import Backoff, Repeats
+from radii.worker.backoff import Backoff, RepeatedMessages
 
 
 def test_pauses_double_up_to_the_limit_and_begin_anew_after_a_success() -> None:
@@ -14,7 +14,7 @@ def test_pauses_double_up_to_the_limit_and_begin_anew_after_a_success() -> None:
 
 
 def test_of_a_thousand_equal_messages_ten_are_logged_and_every_other_one_is_news() -> None:
-    repeats = Repeats()
+    repeats = RepeatedMessages()
     logged = [repeats.count for _ in range(1_000) if repeats.worth_logging("no torch")]
     assert logged == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
     assert repeats.worth_logging("no disk") and repeats.worth_logging("no torch")
@@ -23,6 +23,6 @@ def test_of_a_thousand_equal_messages_ten_are_logged_and_every_other_one_is_news
 
 
 def test_workers_that_say_the_same_count_as_one() -> None:
-    repeats = Repeats(together=4)
+    repeats = RepeatedMessages(together=4)
     logged = [repeats.count for _ in range(40) if repeats.worth_logging("no torch")]
     assert logged == [1, 2, 4, 8]

@@ -1,4 +1,4 @@
-"""The bell: a Celery worker that is idle begins at once when it rings, and does not need it to find work."""
+"""An idle Celery worker begins at once when a wake-up message comes, and does not need one to find work."""
 
 import os
 import secrets
@@ -65,7 +65,7 @@ def test_an_idle_worker_begins_when_the_bell_rings(
         time.sleep(2.0)  # it has connected to the broker by then
         job_id = _submit(database, settings)
         time.sleep(1.0)
-        assert not _begun(database, job_id), "without a bell, and its timer far off, it does not know"
+        assert not _begun(database, job_id), "without a message, and with its timer far off, it does not know"
         broker.wake_workers(settings)
         processes.until(lambda: processes.ended(database, job_id), 30, "the job ends")
 
@@ -83,7 +83,7 @@ def test_a_bell_that_was_lost_costs_one_look(
 def test_a_worker_whose_schema_is_changed_ends_and_is_not_to_be_started_again(
     database: Database, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """Else it would go on taking bells that others need, and keep its device."""
+    """Else it would go on taking messages that others need, and keep its device."""
     settings = _settings(tmp_path, database_url, redis_url, housekeeping_seconds=0.5, broker_poll_seconds=0.5)
     with processes.fleet(settings, "radii.worker.celery_worker", 1) as fleet:
         processes.until(lambda: _seen(database), 60, "the worker is there")

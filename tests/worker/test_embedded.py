@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests_support import processes
 
-from radii.worker.embedded import Workers
+from radii.worker.embedded import EmbeddedWorkers
 from radii.worker.settings import Settings
 from radii.worker.settings_environment import variables
 from radii.worker.store import schema_version
@@ -43,7 +43,7 @@ def _gone(pid: int) -> bool:
 
 
 def test_a_worker_that_is_killed_is_started_again_and_none_is_left_at_the_end(settings: Settings) -> None:
-    with Workers(settings):
+    with EmbeddedWorkers(settings):
         processes.until(lambda: len(_pids(settings)) == 1, 60, "a worker")
         (first,) = _pids(settings)
         os.kill(first, signal.SIGKILL)
@@ -55,7 +55,7 @@ def test_a_worker_that_is_killed_is_started_again_and_none_is_left_at_the_end(se
 @pytest.mark.skipif(sys.platform != "linux", reason="reads another process's environment from /proc")
 def test_each_worker_has_a_number_of_its_own_by_which_it_takes_a_gpu(settings: Settings) -> None:
     two = settings.model_copy(update={"local_workers": 2})
-    with Workers(two):
+    with EmbeddedWorkers(two):
         processes.until(lambda: len(_pids(two)) == 2, 60, "two workers")
         variables = [Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in _pids(two)]
         numbers = sorted(next(line for line in of if line.startswith(b"RADII_WORKER_NUMBER=")) for of in variables)
@@ -63,7 +63,7 @@ def test_each_worker_has_a_number_of_its_own_by_which_it_takes_a_gpu(settings: S
 
 
 def test_workers_end_when_the_process_that_started_them_is_killed(settings: Settings) -> None:
-    code = "from radii.worker.embedded import Workers; from radii.worker.settings import Settings; import time\nwith Workers(Settings()): time.sleep(600)"
+    code = "from radii.worker.embedded import EmbeddedWorkers; from radii.worker.settings import Settings; import time\nwith EmbeddedWorkers(Settings()): time.sleep(600)"
     parent = subprocess.Popen([sys.executable, "-c", code], env=os.environ | variables(settings))
     try:
         processes.until(lambda: len(_pids(settings)) == 1, 60, "a worker")
@@ -80,7 +80,7 @@ def test_a_worker_that_cannot_work_here_is_not_started_again(
     database = Database(settings.url)
     schema_version.migrate(database.engine, "base")
     database.close()
-    with Workers(settings) as workers:
+    with EmbeddedWorkers(settings) as workers:
         processes.until(lambda: not workers.any_left(), 60, "the guard gives up")
     assert capfd.readouterr().err.count("another schema than this version of radii works with") == 1
 

@@ -1,4 +1,4 @@
-"""A worker's rounds: leases, bells, being seen, old files, and a schema that has changed under a running worker."""
+"""A worker's rounds: leases, wake-up messages, its heartbeat, old files, and a schema that has changed under a running worker."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from sqlalchemy import text
 from tests_support import processes, things
 
 from radii.worker import housekeeping
-from radii.worker.loop import Slot
+from radii.worker.loop import WorkerSlot
 from radii.worker.settings import Settings
 from radii.worker.store import shards
 from radii.worker.store.blobs import blob_files
@@ -18,18 +18,18 @@ CPU = {"device_type": "cpu", "execution": {"threads": 1}, "provenance": {"device
 
 
 @pytest.fixture
-def slot(database: Database, database_url: str, tmp_path: Path) -> Slot:
-    return Slot(Settings(data=tmp_path, database_url=database_url, housekeeping_seconds=0.001), database)
+def slot(database: Database, database_url: str, tmp_path: Path) -> WorkerSlot:
+    return WorkerSlot(Settings(data=tmp_path, database_url=database_url, housekeeping_seconds=0.001), database)
 
 
-def test_a_round_shows_the_worker(slot: Slot, database: Database) -> None:
+def test_a_round_shows_the_worker(slot: WorkerSlot, database: Database) -> None:
     housekeeping.WorkerHeartbeat(slot).go_if_due()
     with database.read() as session:
         assert session.get(Worker, slot.id) is not None
 
 
 def test_expired_leases_are_taken_back_whatever_the_process_is_at(
-    slot: Slot, database: Database, tmp_path: Path
+    slot: WorkerSlot, database: Database, tmp_path: Path
 ) -> None:
     tenant_id = things.tenant(database)
     things.submit(
@@ -51,10 +51,10 @@ def test_expired_leases_are_taken_back_whatever_the_process_is_at(
             return {shard.state for shard in session.query(Shard).filter(Shard.attempt > 0)}
 
     with housekeeping.HousekeepingThreads(slot.settings):
-        processes.until(lambda: states() == {"ready"}, 30, "the sweep")
+        processes.until(lambda: states() == {"ready"}, 30, "housekeeping")
 
 
-def test_rounds_are_made_once_an_interval(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounds_are_made_once_an_interval(slot: WorkerSlot, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     monkeypatch.setattr(slot, "register", lambda: made.append(1))
     slot.settings = slot.settings.model_copy(update={"housekeeping_seconds": 600.0})
@@ -65,7 +65,7 @@ def test_rounds_are_made_once_an_interval(slot: Slot, monkeypatch: pytest.Monkey
 
 
 def test_an_error_in_a_round_does_not_end_the_worker(
-    slot: Slot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    slot: WorkerSlot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
         raise FileNotFoundError("moved meanwhile")
@@ -76,7 +76,7 @@ def test_an_error_in_a_round_does_not_end_the_worker(
     assert not slot.stop.is_set()
 
 
-def test_an_error_in_a_sweep_does_not_end_the_sweeping(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_sweep_does_not_end_the_sweeping(slot: WorkerSlot, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
     def fail(*_: object) -> None:
@@ -85,17 +85,17 @@ def test_an_error_in_a_sweep_does_not_end_the_sweeping(slot: Slot, monkeypatch: 
 
     monkeypatch.setattr(housekeeping, "recover_once", fail)
     with housekeeping.HousekeepingThreads(slot.settings):
-        processes.until(lambda: len(made) > 2, 30, "more sweeps")
+        processes.until(lambda: len(made) > 2, 30, "more rounds of housekeeping")
 
 
-def test_a_worker_stops_when_its_database_has_got_another_schema(slot: Slot, database: Database) -> None:
+def test_a_worker_stops_when_its_database_has_got_another_schema(slot: WorkerSlot, database: Database) -> None:
     with database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     housekeeping.WorkerHeartbeat(slot).go_if_due()
     assert slot.stop.is_set()
 
 
-def test_a_cleaning_leaves_what_is_young_and_what_is_used(slot: Slot, database: Database, tmp_path: Path) -> None:
+def test_a_cleaning_leaves_what_is_young_and_what_is_used(slot: WorkerSlot, database: Database, tmp_path: Path) -> None:
     dataset_id = things.dataset(database, slot.settings.blobs, things.tenant(database))
     young = blob_files.new_path(slot.settings.blobs)
     young.write_bytes(b"in work")

@@ -33,14 +33,14 @@ def test_a_line_is_one_json_object_with_what_it_is_about(lines: io.StringIO) -> 
     log = logging.getLogger("radii.worker")
     with logs.about(job="job_1", shard=3):
         log.info("claimed", extra={"attempt": 2})
-        other = threading.Thread(target=log.info, args=("sweeping",))
+        other = threading.Thread(target=log.info, args=("housekeeping",))
         other.start()
         other.join()
     log.info("idle\nagain")
-    claimed, sweeping, idle = [json.loads(line) for line in lines.getvalue().splitlines()]
+    claimed, housekeeping, idle = [json.loads(line) for line in lines.getvalue().splitlines()]
     assert (claimed["message"], claimed["job"], claimed["shard"], claimed["attempt"]) == ("claimed", "job_1", 3, 2)
     assert claimed["time"].endswith("Z") and claimed["level"] == "info" and claimed["logger"] == "radii.worker"
-    assert "job" not in sweeping, "another thread is about something else"
+    assert "job" not in housekeeping, "another thread is about something else"
     assert "job" not in idle
 
 

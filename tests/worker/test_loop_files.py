@@ -13,7 +13,7 @@ from tests_support import fake_child, things
 from radii.rs_core.errors import InvalidResults
 from radii.worker import soft_label_files
 from radii.worker.child import handle
-from radii.worker.loop import Slot, end
+from radii.worker.loop import WorkerSlot, end
 from radii.worker.queue import broker
 from radii.worker.settings import Settings
 from radii.worker.store import jobs
@@ -24,16 +24,16 @@ from radii.worker.store.models.tables import Job, Shard
 @pytest.fixture
 def slot(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Slot]]:
+) -> Iterator[Callable[..., WorkerSlot]]:
     """Makes a slot whose jobs need a file, made as told."""
     monkeypatch.setattr(handle, "COMMAND", (sys.executable, fake_child.__file__))
-    made: list[Slot] = []
+    made: list[WorkerSlot] = []
 
-    def make(prepare: Callable[[Callable[[], None]], str], **changes: object) -> Slot:
+    def make(prepare: Callable[[Callable[[], None]], str], **changes: object) -> WorkerSlot:
         monkeypatch.setattr(soft_label_files, "needed_by", lambda session, job: job)
         monkeypatch.setattr(soft_label_files, "file_for", lambda database, settings, job, needed, beat: prepare(beat))
         fields = {"data": tmp_path, "database_url": database_url, "commit": 0.02, "retry_pause": 0.0}
-        made.append(Slot(Settings(**fields | changes), database))  # type: ignore[arg-type]
+        made.append(WorkerSlot(Settings(**fields | changes), database))  # type: ignore[arg-type]
         return made[-1]
 
     yield make
@@ -66,7 +66,9 @@ def _endless(beat: Callable[[], None]) -> str:
     raise AssertionError("nobody stopped it")
 
 
-def test_a_job_that_is_cancelled_meanwhile_ends(database: Database, tmp_path: Path, slot: Callable[..., Slot]) -> None:
+def test_a_job_that_is_cancelled_meanwhile_ends(
+    database: Database, tmp_path: Path, slot: Callable[..., WorkerSlot]
+) -> None:
     job_id = _submit(database, tmp_path)
 
     def prepare(beat: Callable[[], None]) -> str:
@@ -79,7 +81,7 @@ def test_a_job_that_is_cancelled_meanwhile_ends(database: Database, tmp_path: Pa
 
 
 def test_a_worker_that_is_to_stop_hands_the_shard_back(
-    database: Database, tmp_path: Path, slot: Callable[..., Slot]
+    database: Database, tmp_path: Path, slot: Callable[..., WorkerSlot]
 ) -> None:
     job_id = _submit(database, tmp_path)
     worker = slot(lambda beat: worker.stop.set() or _endless(beat))  # type: ignore[func-returns-value]
@@ -87,7 +89,7 @@ def test_a_worker_that_is_to_stop_hands_the_shard_back(
     assert _seen(database, job_id) == (jobs.RUNNING, "ready", 0)
 
 
-def test_the_lease_is_kept_meanwhile(database: Database, tmp_path: Path, slot: Callable[..., Slot]) -> None:
+def test_the_lease_is_kept_meanwhile(database: Database, tmp_path: Path, slot: Callable[..., WorkerSlot]) -> None:
     job_id = _submit(database, tmp_path)
     leases: list[float] = []
 
@@ -105,7 +107,7 @@ def test_the_lease_is_kept_meanwhile(database: Database, tmp_path: Path, slot: C
 
 
 def test_what_cannot_be_prepared_fails_the_job_with_its_problem(
-    database: Database, tmp_path: Path, slot: Callable[..., Slot]
+    database: Database, tmp_path: Path, slot: Callable[..., WorkerSlot]
 ) -> None:
     job_id = _submit(database, tmp_path)
 
@@ -120,7 +122,7 @@ def test_what_cannot_be_prepared_fails_the_job_with_its_problem(
 
 @pytest.mark.parametrize(("number", "lost"), [(errno.ENOSPC, 0), (errno.EIO, 1)])
 def test_a_disk_that_fails_is_tried_again_and_a_full_one_is_no_mark_against_the_job(
-    database: Database, tmp_path: Path, slot: Callable[..., Slot], number: int, lost: int
+    database: Database, tmp_path: Path, slot: Callable[..., WorkerSlot], number: int, lost: int
 ) -> None:
     job_id = _submit(database, tmp_path)
 
@@ -132,7 +134,7 @@ def test_a_disk_that_fails_is_tried_again_and_a_full_one_is_no_mark_against_the_
 
 
 def test_those_that_waited_are_rung_for_as_soon_as_the_job_has_succeeded(
-    database: Database, tmp_path: Path, slot: Callable[..., Slot], monkeypatch: pytest.MonkeyPatch
+    database: Database, tmp_path: Path, slot: Callable[..., WorkerSlot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = _submit(database, tmp_path)
     with database.write() as session:

@@ -8,7 +8,7 @@ from tests_support.slots import START, SlotMaker, job_of, submit, work
 
 from radii.worker import housekeeping
 from radii.worker.housekeeping import WorkerHeartbeat
-from radii.worker.loop import Slot
+from radii.worker.loop import WorkerSlot
 from radii.worker.store import jobs, resources
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
@@ -21,7 +21,7 @@ def _shard(database: Database, job_id: str) -> Shard:
         return session.get_one(Shard, (job_id, 0))
 
 
-def _started(made: Slot) -> Slot:
+def _started(made: WorkerSlot) -> WorkerSlot:
     made.start()
     return made
 

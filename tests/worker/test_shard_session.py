@@ -140,7 +140,7 @@ def test_a_child_is_killed_while_the_database_neither_answers_nor_refuses(
     assert child is not None
     began = time.monotonic()
     processes.until(lambda: not child.alive(), 20, "the child is killed")
-    assert time.monotonic() - began < 1.5 + 0.5, "before the lease is over, but for the look itself"
+    assert time.monotonic() - began < 1.5 + 0.5, "before the lease is over, but for the query itself"
     back.set()
     thread.join(timeout=30)
     assert not thread.is_alive()

@@ -22,7 +22,7 @@ from radii.worker import logs
 from radii.worker import tasks as run
 from radii.worker.processes.parent_death import die_with_parent
 from radii.worker.settings import Settings
-from radii.worker.tasks.environment import Gauge, configure, provenance, resolve_device, share_memory
+from radii.worker.tasks.environment import MemoryGauge, configure, provenance, resolve_device, share_memory
 from radii.worker.tasks.task import Task
 
 Message = dict[str, Any]
@@ -64,7 +64,7 @@ def main() -> None:
     say({"type": "ready", "provenance": provenance(device), "device_type": device.type})
     tasks: queue.Queue[Message] = queue.Queue()
     replies: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    stop, gauge = threading.Event(), Gauge(device)
+    stop, gauge = threading.Event(), MemoryGauge(device)
     threading.Thread(target=_listen, args=(tasks, replies, stop), daemon=True).start()
     while True:
         task = tasks.get()
@@ -74,7 +74,9 @@ def main() -> None:
             _serve(task | {"replies": replies, "asked_to_stop": stop}, device, say, stop, gauge)
 
 
-def _serve(task: Message, device: Any, say: Callable[[Message], None], stop: threading.Event, gauge: Gauge) -> None:
+def _serve(
+    task: Message, device: Any, say: Callable[[Message], None], stop: threading.Event, gauge: MemoryGauge
+) -> None:
     """Says what comes of a task, up to its last message or a request to stop."""
     for message in _work(task, device):
         say(message)

@@ -24,7 +24,7 @@ from radii.worker.store import queue_stats, schema_version
 from radii.worker.store.backup import restore_marker
 from radii.worker.store.database import Database, reason, way_out
 from radii.worker.store.folder import folder_identity, misplaced_database, permissions
-from radii.worker.store.folder.folder_identity import FolderAway, WrongFolder
+from radii.worker.store.folder.folder_identity import DataFolderMissing, WrongFolder
 
 OTHERS = ("RADII_SERVER", "RADII_API_KEY", "RADII_TEST_")
 """Variables of the client and of the tests."""
@@ -286,7 +286,7 @@ def _identity(settings: Settings, database: Database) -> Finding:
     """Whether the data folder is that of the database."""
     try:
         found = folder_identity.check(settings, database)
-    except (FolderAway, WrongFolder) as error:
+    except (DataFolderMissing, WrongFolder) as error:
         return _refused("folder identity", error)
     told = (
         f"{found.id}, as in the database" if found is not None else "none yet: `radii up` or `radii migrate` makes it"
@@ -294,7 +294,7 @@ def _identity(settings: Settings, database: Database) -> Finding:
     return Finding(what="folder identity", state="good" if found is not None else "worth knowing", found=told)
 
 
-def _refused(what: str, error: FolderAway | WrongFolder) -> Finding:
+def _refused(what: str, error: DataFolderMissing | WrongFolder) -> Finding:
     """The finding of an error: its first sentence is what is wrong, the rest is what helps."""
     said, _, hint = str(error).partition(". ")
     return Finding(what=what, state="wrong", found=said, help=hint[:1].lower() + hint[1:].rstrip("."))

@@ -8,7 +8,7 @@ State = Literal["good", "worth knowing", "wrong"]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one look has found, and what helps."""
+    """What one check has found, and what to do."""
 
     what: str
     state: State

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from radii.worker.isolation import system
-from radii.worker.isolation.confine import Confinement, Missing, confine
+from radii.worker.isolation.confine import Confinement, MissingRestriction, confine
 from radii.worker.isolation.limits import Limits
 from radii.worker.processes import launch
 
@@ -23,7 +23,7 @@ AGAIN_AFTER = 60.0
 """Seconds after which a trial that has failed is repeated."""
 
 
-class Trials:
+class RestrictionTrials:
     """Results of trials by user. A trial that has worked is not repeated, and one that has failed not at once.
 
     Calling it returns the restrictions that converter and decoder have to do without, on this system and for this user.
@@ -31,9 +31,9 @@ class Trials:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._found: dict[int, tuple[tuple[Missing, ...], float]] = {}
+        self._found: dict[int, tuple[tuple[MissingRestriction, ...], float]] = {}
 
-    def __call__(self, uid: int) -> tuple[Missing, ...]:
+    def __call__(self, uid: int) -> tuple[MissingRestriction, ...]:
         """Args: ``uid``: user that such a process changes to where it is started as root."""
         with self._lock:
             found, until = self._found.get(uid, ((), 0.0))
@@ -47,10 +47,10 @@ class Trials:
         self._found.clear()
 
 
-missing = Trials()
+missing = RestrictionTrials()
 
 
-def _trial(uid: int) -> tuple[tuple[Missing, ...], bool]:
+def _trial(uid: int) -> tuple[tuple[MissingRestriction, ...], bool]:
     """What is missing, and whether the trial has worked."""
     try:
         done = subprocess.run(
@@ -61,11 +61,11 @@ def _trial(uid: int) -> tuple[tuple[Missing, ...], bool]:
             check=True,
             env=launch.bare_environment(),
         )
-        return tuple(Missing(**each) for each in json.loads(done.stdout)), True
+        return tuple(MissingRestriction(**each) for each in json.loads(done.stdout)), True
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         why = f"the trial failed: {type(error).__name__}: {error}"[:300]
         unknown = "it is not known which restrictions apply"
-        return (Missing(restriction="isolation", reason=why, consequence=unknown),), False
+        return (MissingRestriction(restriction="isolation", reason=why, consequence=unknown),), False
 
 
 def log_missing(uid: int) -> None:
@@ -79,10 +79,10 @@ def log_missing(uid: int) -> None:
         system.prctl(system.PR_SET_DUMPABLE, 0)
 
 
-_logged: set[Missing] = set()
+_logged: set[MissingRestriction] = set()
 
 
-def log_new(found: Iterable[Missing]) -> None:
+def log_new(found: Iterable[MissingRestriction]) -> None:
     """Logs a warning for each of these restrictions for which this process has logged none."""
     for each in set(found) - _logged:
         log.warning("%s", sentence(each))
@@ -94,7 +94,7 @@ def log_missing_soon(uid: int) -> None:
     threading.Thread(target=log_missing, args=(uid,), daemon=True, name="isolation").start()
 
 
-def sentence(each: Missing) -> str:
+def sentence(each: MissingRestriction) -> str:
     """A missing restriction in words."""
     return f"files from outside are opened without this restriction: {each.restriction} ({each.reason}): {each.consequence}"
 

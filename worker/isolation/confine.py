@@ -15,7 +15,7 @@ from radii.worker.processes.parent_death import die_with_parent, ends_with_paren
 
 
 @dataclass(frozen=True, kw_only=True)
-class Missing:
+class MissingRestriction:
     """A restriction that could not be applied: its name, what the system said, and what follows from that."""
 
     restriction: str
@@ -70,7 +70,7 @@ class NotConfined(RadiiError):
     status = 503
 
 
-def confine(wanted: Confinement) -> tuple[Missing, ...]:
+def confine(wanted: Confinement) -> tuple[MissingRestriction, ...]:
     """Applies every restriction to this process permanently; returns those that the system lacks.
 
     It must have one thread, because the restrictions are those of a thread, and must not have read any byte from outside.
@@ -126,7 +126,7 @@ def require_one_thread() -> None:
 class _Steps:
     """Tries restrictions, and notes which of them fail."""
 
-    def __init__(self, missing: list[Missing]) -> None:
+    def __init__(self, missing: list[MissingRestriction]) -> None:
         self.missing = missing
 
     def tried(self, name: str, step: Callable[[], object]) -> bool:
@@ -147,7 +147,7 @@ def _rules(wanted: Confinement, paths: set[Path], steps: _Steps) -> int | None:
     for feature in landlock.lacking(version):
         consequence = SIGNALS if "signals" in feature else f"Landlock does not restrict {feature.partition(' (')[0]}"
         reason = f"the kernel has ABI {version}"
-        steps.missing.append(Missing(restriction=feature, reason=reason, consequence=consequence))
+        steps.missing.append(MissingRestriction(restriction=feature, reason=reason, consequence=consequence))
     with _landlock_applied():
         return landlock.ruleset(version, paths, (*wanted.outputs, Path(os.devnull)))
 
@@ -182,9 +182,9 @@ def _end_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _limit(name: str, reason: str) -> Missing:
-    return Missing(restriction=f"limit on {name}", reason=reason, consequence=BEYOND)
+def _limit(name: str, reason: str) -> MissingRestriction:
+    return MissingRestriction(restriction=f"limit on {name}", reason=reason, consequence=BEYOND)
 
 
-def _missing(name: str, reason: str) -> Missing:
-    return Missing(restriction=name, reason=reason, consequence=CONSEQUENCES.get(name, BEYOND))
+def _missing(name: str, reason: str) -> MissingRestriction:
+    return MissingRestriction(restriction=name, reason=reason, consequence=CONSEQUENCES.get(name, BEYOND))

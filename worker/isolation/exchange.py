@@ -18,7 +18,7 @@ class TooLong(Exception):
     """The process has written more than an answer may have."""
 
 
-class Exchange:
+class ProcessExchange:
     """Sends a request to a process and collects its answer, the end of its messages, its report and its last count.
 
     Args:

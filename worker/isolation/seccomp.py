@@ -42,7 +42,7 @@ Instruction = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Table:
+class ArchitectureNumbers:
     """An architecture, as the kernel numbers it for auditing."""
 
     audit: int
@@ -50,10 +50,10 @@ class Table:
 
 
 TABLES = {
-    "x86_64": Table(0xC000003E, X86_64),
-    "amd64": Table(0xC000003E, X86_64),
-    "aarch64": Table(0xC00000B7, AARCH64),
-    "arm64": Table(0xC00000B7, AARCH64),
+    "x86_64": ArchitectureNumbers(0xC000003E, X86_64),
+    "amd64": ArchitectureNumbers(0xC000003E, X86_64),
+    "aarch64": ArchitectureNumbers(0xC00000B7, AARCH64),
+    "arm64": ArchitectureNumbers(0xC00000B7, AARCH64),
 }
 
 
@@ -80,7 +80,7 @@ def kill(pid: int) -> None:
         system.syscall(_table().numbers["tgkill"], pid, pid, int(signal.SIGKILL))
 
 
-def program(table: Table, *, processes: bool, threads: bool, pid: int) -> Iterator[Instruction]:
+def program(table: ArchitectureNumbers, *, processes: bool, threads: bool, pid: int) -> Iterator[Instruction]:
     """The filter's instructions: (operation, jump if true, jump if false, operand)."""
     numbers = dict(table.numbers)
     yield from ((LOAD, 0, 0, ARCHITECTURE), (EQUAL, 1, 0, table.audit), (RETURN, 0, 0, KILL), (LOAD, 0, 0, NUMBER))
@@ -132,7 +132,7 @@ def _with_value(number: int, offset: int, values: tuple[int, ...]) -> Iterator[I
     yield (RETURN, 0, 0, EPERM)
 
 
-def _table() -> Table:
+def _table() -> ArchitectureNumbers:
     found = TABLES.get(platform.machine().lower())
     if found is None or sys.maxsize < 2**32:
         raise OSError(38, f"radii has no list of system calls for {platform.machine()}")

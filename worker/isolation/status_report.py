@@ -11,13 +11,15 @@ from typing import BinaryIO
 
 from radii.rs_core.errors import RadiiError
 from radii.worker.isolation import availability
-from radii.worker.isolation.confine import Confinement, Missing, NotConfined
+from radii.worker.isolation.confine import Confinement, MissingRestriction, NotConfined
 
 LONGEST = 2**16
 """Bytes of a report."""
 
 
-def confine_and_report(confine: Callable[[Confinement], Iterable[Missing]], wanted: Confinement, to: BinaryIO) -> None:
+def confine_and_report(
+    confine: Callable[[Confinement], Iterable[MissingRestriction]], wanted: Confinement, to: BinaryIO
+) -> None:
     """Confines this process by ``confine`` and writes the report; ends the process where it cannot be confined."""
     problem: NotConfined
     try:
@@ -48,7 +50,7 @@ def check(report: bytes) -> None:
     if isinstance(body, dict) and isinstance(body.get("problem"), dict):
         raise RadiiError.from_problem(body["problem"])
     try:
-        missing = [Missing(**each) for each in body]
+        missing = [MissingRestriction(**each) for each in body]
     except TypeError:
         raise ValueError("no report of restrictions") from None
     availability.log_new(missing)

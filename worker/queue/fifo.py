@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-NAME = "bell"
+NAME = "wakeup"
 STEP = 0.1
 """Seconds after which a worker that waits sees that it is to end."""
 NO_WAIT = os.O_NONBLOCK | os.O_CLOEXEC

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo, Hints, dump_info
+from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo, ConversionHints, dump_info
 from radii.rs_core.errors import InvalidCheckpoint
 
 if TYPE_CHECKING:
-    from radii.rs_core.data.convert import Converted
+    from radii.rs_core.data.convert import ConvertedDataset
 
 TOLD_EVERY = 0.5
 """Seconds between two counts of the images that are made."""
@@ -30,7 +30,7 @@ def dataset(request: dict[str, Any]) -> dict[str, Any]:
     if request.get("builtin"):
         data = BUILTIN[request["builtin"]]()
         dataset_file.save(data, out)
-        made = convert.Converted(
+        made = convert.ConvertedDataset(
             content_hash=dataset_file.content_hash(data),
             count=len(data),
             shape=data.shape,
@@ -74,7 +74,7 @@ def _corrupted(request: dict[str, Any], out: Path) -> dict[str, Any]:
     return _dataset_columns(out, made)
 
 
-def _dataset_columns(out: Path, made: "Converted") -> dict[str, Any]:
+def _dataset_columns(out: Path, made: "ConvertedDataset") -> dict[str, Any]:
     """A dataset's row, as far as it follows from what was made; ``source`` is what is known of corrupted images, and
     which entries of its archive were skipped."""
     from radii.rs_core.data import dataset_file
@@ -104,11 +104,11 @@ def checkpoint(request: dict[str, Any]) -> dict[str, Any]:
     registry.use(request.get("architectures"))
     if request.get("compose"):
         return {"columns": checkpoint_columns(_composed(request))}
-    from radii.rs_core.checkpoints.research import convert as convert_file
+    from radii.rs_core.checkpoints.torch_file import convert as convert_file
 
-    given = {name: request[name] for name in Hints.__dataclass_fields__ if request.get(name) is not None}
+    given = {name: request[name] for name in ConversionHints.__dataclass_fields__ if request.get(name) is not None}
     try:
-        hints = TypeAdapter(Hints).validate_python(given)
+        hints = TypeAdapter(ConversionHints).validate_python(given)
     except ValidationError as error:
         raise invalid_spec(error, placed=True) from None
     files = paths(request)

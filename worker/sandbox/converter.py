@@ -27,7 +27,7 @@ from radii.rs_core.errors import InvalidCheckpoint, InvalidDataset, RadiiError
 from radii.rs_core.exception_text import cause_of
 from radii.worker.isolation import descriptors, readable, status_report
 from radii.worker.isolation.confine import Confinement, confine
-from radii.worker.isolation.exchange import Exchange, TooLong
+from radii.worker.isolation.exchange import ProcessExchange, TooLong
 from radii.worker.isolation.identity import NOBODY
 from radii.worker.isolation.limits import Limits
 from radii.worker.processes import launch
@@ -102,7 +102,7 @@ def _run(request: dict[str, Any]) -> Iterator[dict[str, Any] | int]:
         env=launch.bare_environment(),
     )
     os.close(reported)
-    exchange = Exchange(process, json.dumps(request | {"progress": reported}).encode(), progress)
+    exchange = ProcessExchange(process, json.dumps(request | {"progress": reported}).encode(), progress)
     deadline = time.monotonic() + request["seconds"]
     try:
         while not exchange.ended(max(0.0, min(STEP, deadline - time.monotonic()))):
@@ -238,7 +238,7 @@ def _import_for(request: dict[str, Any]) -> None:
     """Imports what looks at the machine when it is imported: processors, locales, locks."""
     if request["what"] == "checkpoint":
         import radii.rs_core.checkpoints.compose
-        import radii.rs_core.checkpoints.research
+        import radii.rs_core.checkpoints.torch_file
 
         _import_registered(request)
     elif request.get("corrupt"):

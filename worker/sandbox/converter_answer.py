@@ -60,7 +60,7 @@ class Source(_Strict):
     skipped: SkippedEntries | None = None
 
 
-class Made(_Strict):
+class Conversion(_Strict):
     """What a conversion made."""
 
     columns: DatasetColumns | CheckpointColumns
@@ -106,7 +106,7 @@ def read(answer: bytes, what: str, out: str) -> dict[str, Any]:
         raise RadiiError.from_problem(found.problem.model_dump())
     if found.disk_full is not None:
         raise OSError(found.disk_full, os.strerror(found.disk_full), out)
-    made = TypeAdapter(Made).validate_json(answer)
+    made = TypeAdapter(Conversion).validate_json(answer)
     if not isinstance(made.columns, _COLUMNS[what]):
         raise ValueError(f"columns of a {what}")
     source = {} if made.source is None else {"source": made.source.model_dump(exclude_none=True)}

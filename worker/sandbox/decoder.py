@@ -63,7 +63,7 @@ def main() -> None:
     control = socket.socket(fileno=descriptor)
     with os.fdopen(report, "wb") as stream:
         status_report.confine_and_report(confine, confinement(memory, uid), stream)
-    copies = Copies(control)
+    copies = DecoderProcesses(control)
     while True:
         copies.wait()
         message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
@@ -77,7 +77,7 @@ def main() -> None:
             os.close(each)
 
 
-class Copies:
+class DecoderProcesses:
     """The copies that have not ended. They are killed at their deadline, which code in a copy cannot change.
 
     The return code of each that fails is written to the control socket.

@@ -32,7 +32,7 @@ MEANINGS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
+class WorkTotals:
     """What was done for jobs of one kind, those included that are deleted."""
 
     kind: str
@@ -72,7 +72,7 @@ def keep_done(session: Session, job_id: str) -> None:
             add(session, f"{name}/{kind}", value)
 
 
-def done(session: Session) -> list[Done]:
+def done(session: Session) -> list[WorkTotals]:
     """What was done, by kind of job. One statement reads what is kept and what is deleted, so that nothing that is deleted
     meanwhile is told twice or not at all."""
     sums = [func.sum(column) for column in DONE.values()]
@@ -87,7 +87,7 @@ def done(session: Session) -> list[Done]:
         for column, value in more.items():
             of_kind[column] += int(value)
     return [
-        Done(
+        WorkTotals(
             kind=kind,
             results=row["results"],
             work=row["work"],

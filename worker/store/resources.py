@@ -33,13 +33,13 @@ MOST_AT_ONCE = 50
 Made = TypeVar("Made", Dataset, Checkpoint)
 
 
-def put_blob(session: Session, root: Path, sealed: blob_files.Sealed) -> None:
+def put_blob(session: Session, root: Path, sealed: blob_files.SealedBlob) -> None:
     """Writes the blob's row and gives its file its name; the row's lock keeps a collector away until the commit."""
     record_blob(session, sealed)
     blob_files.place(root, sealed)
 
 
-def record_blob(session: Session, sealed: blob_files.Sealed) -> None:
+def record_blob(session: Session, sealed: blob_files.SealedBlob) -> None:
     """Writes the row of a blob. Before the commit, ``blobs.blob_files.place`` is to give its file its name."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(Blob).values(sha256=sealed.sha256, size=sealed.size, created=clock())

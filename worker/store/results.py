@@ -16,7 +16,7 @@ from radii.rs_core.records import ABSTAIN, Certificate, Prediction
 from radii.rs_core.results.aggregate import tally
 from radii.rs_core.soft_labels.labels import ALPHA
 from radii.rs_core.specs.jobs import Selection
-from radii.worker.store import digests, evaluations, result_rows
+from radii.worker.store import evaluations, result_rows, row_statistics
 from radii.worker.store.models.result_tables import (
     CertificateRow,
     EpochMetric,
@@ -47,7 +47,7 @@ def store_certificates(session: Session, job_id: str, certificates: Sequence[Cer
         _add(summary, [*new, *newer], n, +1)
         _add(summary, older, n, -1)
         summary.done += len(finished)
-        digests.update(session, summary, [*new, *newer], older, everything=lambda: [*_all(session, job_id)])
+        row_statistics.update(session, summary, [*new, *newer], older, everything=lambda: [*_all(session, job_id)])
     return len(new) + len(newer)
 
 

@@ -51,7 +51,7 @@ class StillRunning(OperationError):
         )
 
 
-class NoWayDown(OperationError):
+class DowngradeRefused(OperationError):
     """A database does not go down to what is none of its own or older revisions."""
 
     title = "A database does not go down to what is none of its own or older revisions."
@@ -109,13 +109,13 @@ def require(engine: Engine) -> None:
 
 
 def check_down(engine: Engine, revision: str) -> None:
-    """Raises :class:`NoWayDown` unless the database can go down to ``revision``, and :class:`WrongSchema` for one of a newer
+    """Raises :class:`DowngradeRefused` unless the database can go down to ``revision``, and :class:`WrongSchema` for one of a newer
     version."""
     found = current(engine)
     if found is not None and found not in revisions():
         raise WrongSchema(found)
     if revision != "base" and (found is None or revision not in revisions() or revision > found):
-        raise NoWayDown(found, revision)
+        raise DowngradeRefused(found, revision)
 
 
 def holdings(engine: Engine) -> dict[str, int]:

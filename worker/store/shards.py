@@ -254,7 +254,7 @@ def expire_leases(session: Session) -> list[tuple[str, int]]:
 
 
 def without_wakeup(session: Session, interval: float, most: int) -> int:
-    """How many ready shards have had no bell for ``interval`` seconds, ``most`` of them; from now on they have.
+    """How many ready shards have had no wake-up message for ``interval`` seconds, ``most`` of them; from now on they have.
 
     Of a long queue only these few are touched: their rows are held until the transaction ends, and nobody can claim them.
     """
@@ -279,7 +279,7 @@ def without_wakeup(session: Session, interval: float, most: int) -> int:
 
 
 def awakened(session: Session, job_id: str) -> int:
-    """How many shards of other jobs can be claimed now that this one has succeeded: so many bells are to be rung."""
+    """How many shards of other jobs can be claimed now that this one has succeeded: so many wake-up messages are to be sent."""
     waiting = select(Job.id).where(Job.needs_id == job_id, unindexed(Job.state) == jobs.QUEUED, free(Job))
     query = select(func.count()).where(is_ready_of_few(), Shard.job_id.in_(waiting))
     return session.scalar(query) or 0

@@ -64,7 +64,7 @@ HELP = "delete what you do not need (`radii delete ID`); `radii usage` shows wha
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
+class StoredUsage:
     """How many things of one kind a tenant has, and the bytes that it is charged for them."""
 
     kind: str
@@ -76,7 +76,7 @@ class Stored:
 class Usage:
     """What a tenant has stored, by kind."""
 
-    kinds: tuple[Stored, ...]
+    kinds: tuple[StoredUsage, ...]
 
     @property
     def size(self) -> int:
@@ -144,7 +144,7 @@ def usage(session: Session, tenant_id: str, *, without_output_of: str | None = N
     sizes[OUTPUTS] = _outputs(session, tenant_id, without_output_of)
     order = (UPLOADS, PARTS, DATASETS, CHECKPOINTS, PREDICTIONS, SOFT_LABELS, SNAPSHOTS, RESULTS, OUTPUTS)
     found = [(kind, *sizes.get(kind, (0, 0))) for kind in order]
-    return Usage(kinds=tuple(Stored(kind=kind, count=count, size=int(size)) for kind, count, size in found))
+    return Usage(kinds=tuple(StoredUsage(kind=kind, count=count, size=int(size)) for kind, count, size in found))
 
 
 def require(

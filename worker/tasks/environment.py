@@ -67,7 +67,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
     }
 
 
-class Gauge:
+class MemoryGauge:
     """How much memory this process has, now and then."""
 
     def __init__(self, device: torch.device, interval: float = 10.0) -> None:

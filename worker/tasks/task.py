@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from radii.rs_core.certify.autotune import way_for
+from radii.rs_core.certify.autotune import configuration_for
 from radii.rs_core.certify.engine import Input, Progress
-from radii.rs_core.certify.inference_model import Prepared
+from radii.rs_core.certify.inference_model import InferenceModel
 from radii.rs_core.certify.mixed_inputs import Standard, standard_of, voting
 from radii.rs_core.certify.procedure import USUAL_SAVING, Procedure, procedure_of
 from radii.rs_core.certify.sampler import Sampler
@@ -87,7 +87,7 @@ class Task:
             return
         _, image, _ = first
         model, info = _model(self.path("checkpoint"), str(self.device))
-        way = way_for(
+        configuration = configuration_for(
             voting(model, self.bound),
             self._shown(image).to(self.device),
             info.num_classes,
@@ -98,7 +98,10 @@ class Task:
             may_compile=self.may_compile,
             file=Path(self.tuning) if self.tuning else None,
         )
-        yield {"type": "tuned", "execution": {"batch_size": way.batch_size, "compiled": way.compiled}}
+        yield {
+            "type": "tuned",
+            "execution": {"batch_size": configuration.batch_size, "compiled": configuration.compiled},
+        }
         while (reply := self.replies.get())["claim"] != self.claim:
             pass  # to a task before, which was stopped while it asked
         self.execution.update(reply["execution"])
@@ -175,10 +178,12 @@ def _dataset(path: Path) -> Dataset:
 
 
 @lru_cache(maxsize=MODELS)
-def _prepared(path: Path, device: str, bound: Bound, precision: Precision, compiled: bool, batch_size: int) -> Prepared:
+def _prepared(
+    path: Path, device: str, bound: Bound, precision: Precision, compiled: bool, batch_size: int
+) -> InferenceModel:
     """The last models stay as they were prepared, and compiled for one size of batches."""
     model, _ = _model(path, device)
-    return Prepared(voting(model, bound), precision=precision, compiled=compiled)
+    return InferenceModel(voting(model, bound), precision=precision, compiled=compiled)
 
 
 @lru_cache(maxsize=MODELS)

@@ -19,7 +19,7 @@ from radii.rs_core.soft_labels.labels import SoftLabels
 from radii.rs_core.specs.jobs import TrainSpec, dump_spec, normalization, parse_spec
 from radii.rs_core.training.compatibility import model_shape
 from radii.rs_core.training.initialization import fingerprint
-from radii.rs_core.training.loop import EpochRecord, StepRecord, Trained, train
+from radii.rs_core.training.loop import EpochRecord, StepRecord, TrainingResult, train
 from radii.rs_core.training.snapshots import Snapshot
 from radii.rs_core.training.start_compatibility import check_start_of
 from radii.worker.sandbox.conversions import checkpoint_columns
@@ -81,7 +81,7 @@ def learned_from(
 def checkpoint_info(
     spec: TrainSpec,
     data: Dataset,
-    trained: Trained,
+    trained: TrainingResult,
     device: torch.device,
     *,
     dataset_hash: str | None = None,
@@ -145,7 +145,7 @@ def _checkpoint(
     task: Task,
     spec: TrainSpec,
     data: Dataset,
-    trained: Trained,
+    trained: TrainingResult,
     beside: Mapping[str, Any],
     start: CheckpointInfo | None,
 ) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from radii.rs_core.data.content_hash import ContentHash
-from radii.rs_core.data.convert import Converted
+from radii.rs_core.data.convert import ConvertedDataset
 from radii.rs_core.data.corruptions import transforms
 from radii.rs_core.data.corruptions.spec import CorruptSpec
 from radii.rs_core.data.dataset import Dataset
@@ -24,7 +24,7 @@ def write_corrupted(
     clean_hash: str | None = None,
     limit: float | None = None,
     told: Callable[[int, int], None] = lambda done, total: None,
-) -> Converted:
+) -> ConvertedDataset:
     """Writes what ``spec`` asks for to ``out``; ``limit`` is on the bytes of all images, ``clean_hash`` the content hash of
     ``data`` where it is known, and ``told`` hears after each image how many of how many there are.
 
@@ -56,6 +56,6 @@ def write_corrupted(
         pixels=pixels(),
         corrupted=corrupted,
     )
-    return Converted(
+    return ConvertedDataset(
         content_hash=digest.hexdigest(), count=total, shape=data.shape, class_names=names, corrupted=corrupted
     )

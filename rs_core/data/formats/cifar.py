@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radii.rs_core.data.dataset_info import (
-    Arrays,
+    DatasetArrays,
     DatasetInfo,
     Shape,
     check_size,
@@ -27,7 +27,7 @@ from radii.rs_core.data.dataset_info import (
     listed,
     one,
 )
-from radii.rs_core.data.ignored_files import Skipped, is_clutter
+from radii.rs_core.data.ignored_files import SkippedMembers, is_clutter
 from radii.rs_core.errors import InvalidDataset
 from radii.rs_core.exception_text import first_line
 
@@ -80,7 +80,7 @@ def inspect_cifar(paths: Sequence[Path], kind: str) -> DatasetInfo:
     return _info(kind, [(path.name, path.stat().st_size) for path in paths])
 
 
-def read_cifar(paths: Sequence[Path], kind: str) -> Arrays:
+def read_cifar(paths: Sequence[Path], kind: str) -> DatasetArrays:
     """All of it: images (N, 3, 32, 32) uint8, and the names of the classes."""
     inspect_cifar(paths, kind)  # the sizes, before anything is read
     return _arrays(kind, [(path.name, path.read_bytes()) for path in paths])
@@ -93,12 +93,12 @@ def inspect_cifar_tar(paths: Sequence[Path]) -> DatasetInfo:
         return _info(kind, [(member.name, member.size) for member in members])
 
 
-def read_cifar_tar(paths: Sequence[Path]) -> Arrays:
+def read_cifar_tar(paths: Sequence[Path]) -> DatasetArrays:
     """All of it, as :func:`read_cifar`, and which hidden and system entries were skipped."""
     with _opened(paths) as archive:
         kind, members = _members(archive, paths[0])
         arrays = _arrays(kind, [(member.name, _data(archive, member)) for member in members])
-        return replace(arrays, skipped=Skipped.among(archive.getnames()))
+        return replace(arrays, skipped=SkippedMembers.among(archive.getnames()))
 
 
 def _info(kind: str, sizes: Sequence[tuple[str, int]]) -> DatasetInfo:
@@ -108,11 +108,13 @@ def _info(kind: str, sizes: Sequence[tuple[str, int]]) -> DatasetInfo:
     return DatasetInfo(format=kind, count=count, shape=SHAPE, num_classes=len(names), class_names=names, dtype="uint8")
 
 
-def _arrays(kind: str, parts: Sequence[Part]) -> Arrays:
+def _arrays(kind: str, parts: Sequence[Part]) -> DatasetArrays:
     rows = np.concatenate([_rows(kind, data, name) for name, data in parts])
     check_size(len(rows), SHAPE, 1, listed([name for name, _ in parts]))
     start = LABEL_BYTES[kind]
-    return Arrays(images=rows[:, start:].reshape(-1, *SHAPE), labels=rows[:, start - 1], class_names=CLASS_NAMES[kind])
+    return DatasetArrays(
+        images=rows[:, start:].reshape(-1, *SHAPE), labels=rows[:, start - 1], class_names=CLASS_NAMES[kind]
+    )
 
 
 def _rows(kind: str, data: bytes, name: str) -> NDArray[np.uint8]:

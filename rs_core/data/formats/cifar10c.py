@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radii.rs_core.data.corruption_info import CIFAR_10_C, COMMON, SEVERITIES, VALIDATION, Corrupted, in_a_row
-from radii.rs_core.data.dataset_info import Arrays, DatasetInfo, check_counts, check_files, check_size, classes, listed
+from radii.rs_core.data.dataset_info import (
+    DatasetArrays,
+    DatasetInfo,
+    check_counts,
+    check_files,
+    check_size,
+    classes,
+    listed,
+)
 from radii.rs_core.data.formats.cifar import CIFAR10, CIFAR100
 from radii.rs_core.data.formats.npy import place_of
 from radii.rs_core.data.memmap import ConcatenatedFiles, FileRegion
@@ -36,7 +44,7 @@ def inspect_cifar10c(paths: Sequence[Path]) -> DatasetInfo:
     )
 
 
-def read_cifar10c(paths: Sequence[Path]) -> Arrays:
+def read_cifar10c(paths: Sequence[Path]) -> DatasetArrays:
     """Labels and groups, checked, and the images, mapped."""
     check_files(paths)
     named = _by_name(paths)
@@ -50,7 +58,7 @@ def read_cifar10c(paths: Sequence[Path]) -> Arrays:
         wanted = f"a number of images that {len(SEVERITIES)} severities share"
         raise InvalidDataset(expected=wanted, got=f"{len(labels):,}", where=named[LABELS].name)
     groups = in_a_row(list(product(places, SEVERITIES)), each)
-    return Arrays(
+    return DatasetArrays(
         images=ConcatenatedFiles(tuple(places.values())),
         labels=np.tile(labels, len(places)),
         class_names=_class_names(labels),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from radii.rs_core.data.dataset_info import Arrays, DatasetInfo, check_counts, check_size, classes, content, head
+from radii.rs_core.data.dataset_info import DatasetArrays, DatasetInfo, check_counts, check_size, classes, content, head
 from radii.rs_core.errors import InvalidDataset
 
 IMAGES = b"\x00\x00\x08\x03"
@@ -35,14 +35,14 @@ def inspect_idx(paths: Sequence[Path]) -> DatasetInfo:
     )
 
 
-def read_idx(paths: Sequence[Path]) -> Arrays:
+def read_idx(paths: Sequence[Path]) -> DatasetArrays:
     """All of it, checked: images (N, 1, H, W) uint8."""
     images, labels = _pair(paths)
     count, height, width = _sizes(images, IMAGES)
     found = _labels(labels)
     check_counts(count, len(found), labels.name)
     pixels = _bytes(images, IMAGES, (count, height, width)).reshape(count, 1, height, width)
-    return Arrays(images=pixels, labels=found)
+    return DatasetArrays(images=pixels, labels=found)
 
 
 def _pair(paths: Sequence[Path]) -> tuple[Path, Path]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from radii.rs_core.data.dataset_info import (
     MAX_IMAGES,
-    Arrays,
+    DatasetArrays,
     DatasetInfo,
     Shape,
     byte_limit,
@@ -28,9 +28,9 @@ from radii.rs_core.data.dataset_info import (
     check_size,
     one,
 )
-from radii.rs_core.data.decompression import BROKEN, Unpacked, check_expansion, read_member
+from radii.rs_core.data.decompression import BROKEN, DecompressionCounter, check_expansion, read_member
 from radii.rs_core.data.formats.image_files import AS_THEY_ARE, Framing, opened_image, pixels, shape_of
-from radii.rs_core.data.ignored_files import Skipped, is_clutter
+from radii.rs_core.data.ignored_files import SkippedMembers, is_clutter
 from radii.rs_core.errors import InvalidDataset
 from radii.rs_core.exception_text import first_line
 
@@ -46,7 +46,7 @@ class _Listing:
     images: tuple[tuple[str, int], ...]
 
 
-class ColourFound(Exception):
+class ColorImageFound(Exception):
     """A colour image came after greyscale ones: all of them have to have three channels."""
 
 
@@ -62,18 +62,18 @@ class Folders:
     shape: Shape
     framing: Framing
     limit: float | None
-    skipped: Skipped | None = None
+    skipped: SkippedMembers | None = None
 
     def images(self, channels: int) -> Iterator[NDArray[np.uint8]]:
         """Each image (channels, H, W), decoded when asked for; one channel fills three.
 
-        Raises :class:`ColourFound` where one channel is asked for and a colour image comes.
+        Raises :class:`ColorImageFound` where one channel is asked for and a colour image comes.
         """
         check_size(len(self.files), (channels, *self.shape[1:]), 1, self.path.name, self.limit)
         return self._decoded(channels)
 
     def _decoded(self, channels: int) -> Iterator[NDArray[np.uint8]]:
-        files, decoded_bytes = Unpacked(self.path), Unpacked(self.path)
+        files, decoded_bytes = DecompressionCounter(self.path), DecompressionCounter(self.path)
         for name in self.files:
             with opened_image(read_member(self.archive, name, files), f"{name} in {self.path.name}") as image:
                 found, *size = shape_of(image, self.framing)
@@ -81,7 +81,7 @@ class Folders:
                 self._check_size(name, tuple(size))
                 decoded = pixels(image, self.framing)
             if found > channels:
-                raise ColourFound(name)
+                raise ColorImageFound(name)
             yield np.broadcast_to(decoded, (channels, *size))
 
     def _check_size(self, name: str, size: tuple[int, ...]) -> None:
@@ -102,7 +102,9 @@ def open_folders(
     with opened_zip(paths) as archive:
         listing = _listing(archive, paths[0], limit)
         first = listing.images[0][0]
-        with opened_image(read_member(archive, first, Unpacked(paths[0])), f"{first} in {paths[0].name}") as image:
+        with opened_image(
+            read_member(archive, first, DecompressionCounter(paths[0])), f"{first} in {paths[0].name}"
+        ) as image:
             shape = shape_of(image, framing)
         yield Folders(
             archive=archive,
@@ -113,7 +115,7 @@ def open_folders(
             shape=shape,
             framing=framing,
             limit=limit,
-            skipped=Skipped.among(archive.namelist()),
+            skipped=SkippedMembers.among(archive.namelist()),
         )
 
 
@@ -131,14 +133,14 @@ def inspect_folders(paths: Sequence[Path]) -> DatasetInfo:
         )
 
 
-def read_folders(paths: Sequence[Path], framing: Framing = AS_THEY_ARE) -> Arrays:
+def read_folders(paths: Sequence[Path], framing: Framing = AS_THEY_ARE) -> DatasetArrays:
     """All of it in memory, checked: images (N, 1 or 3, H, W) uint8."""
     with open_folders(paths, framing) as found:
         try:
             images = _stacked(found, found.shape[0])
-        except ColourFound:
+        except ColorImageFound:
             images = _stacked(found, 3)
-        return Arrays(images=images, labels=found.labels, class_names=found.class_names, skipped=found.skipped)
+        return DatasetArrays(images=images, labels=found.labels, class_names=found.class_names, skipped=found.skipped)
 
 
 def _stacked(found: Folders, channels: int) -> NDArray[np.uint8]:
@@ -166,7 +168,7 @@ def opened_zip(paths: Sequence[Path]) -> Iterator[zipfile.ZipFile]:
 def _listing(archive: zipfile.ZipFile, path: Path, limit: float | None) -> _Listing:
     members = plain_files(archive, path, limit)
     files = sorted((PurePosixPath(info.filename).parts, info.filename) for info in members if not info.is_dir())
-    if not files and (skipped := Skipped.among(archive.namelist())) is not None:
+    if not files and (skipped := SkippedMembers.among(archive.namelist())) is not None:
         raise InvalidDataset(expected="at least one image", got=f"none. {skipped.text}", where=path.name)
     depth = _depth([parts for parts, _ in files], path)
     folders = {PurePosixPath(info.filename).parts for info in members if info.is_dir()}

@@ -30,7 +30,7 @@ class ArrayHeader:
     fortran_order: bool = False
 
 
-class Readable(Protocol):
+class ByteReader(Protocol):
     """What an array is read from."""
 
     def read(self, size: int = -1, /) -> bytes:
@@ -71,7 +71,7 @@ def read_header(file: IO[bytes], name: str, where: str) -> ArrayHeader:
     return ArrayHeader(shape, dtype, fortran_order)
 
 
-def read_array(stream: Readable) -> NDArray[Any]:
+def read_array(stream: ByteReader) -> NDArray[Any]:
     """The array that a stream holds; an array of Python objects raises ``ValueError``."""
     return np.asarray(npy.read_array(stream, allow_pickle=False))
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radii.rs_core.data.dataset_info import (
-    Arrays,
+    DatasetArrays,
     DatasetInfo,
     Shape,
     check_counts,
@@ -30,9 +30,9 @@ from radii.rs_core.data.dataset_info import (
     listed,
     one,
 )
-from radii.rs_core.data.decompression import Unpacked, check_expansion, open_member
+from radii.rs_core.data.decompression import DecompressionCounter, check_expansion, open_member
 from radii.rs_core.data.formats.npy import ArrayHeader, read_array, read_header
-from radii.rs_core.data.ignored_files import Skipped, is_clutter
+from radii.rs_core.data.ignored_files import SkippedMembers, is_clutter
 from radii.rs_core.data.image_checks import check_range
 from radii.rs_core.errors import InvalidDataset
 from radii.rs_core.exception_text import first_line
@@ -60,7 +60,7 @@ def inspect_npz(paths: Sequence[Path]) -> DatasetInfo:
     """From the headers and the labels; the images are not read."""
     path = one(paths, ".npz file")
     plan = _plan(path)
-    unpacked = Unpacked(path)
+    unpacked = DecompressionCounter(path)
     _, names = classes(_flat(_load(path, plan.labels, unpacked)), _class_names(path, plan, unpacked), path.name)
     return DatasetInfo(
         format="npz",
@@ -72,13 +72,13 @@ def inspect_npz(paths: Sequence[Path]) -> DatasetInfo:
     )
 
 
-def read_npz(paths: Sequence[Path]) -> Arrays:
+def read_npz(paths: Sequence[Path]) -> DatasetArrays:
     """All of it, checked."""
     path = one(paths, ".npz file")
-    plan, unpacked = _plan(path), Unpacked(path)
+    plan, unpacked = _plan(path), DecompressionCounter(path)
     images = _pixels(_load(path, plan.images, unpacked), path)
     images = np.moveaxis(images, -1, 1) if plan.channels_last else images
-    return Arrays(
+    return DatasetArrays(
         images=np.ascontiguousarray(images.reshape(plan.count, *plan.shape)),
         labels=_flat(_load(path, plan.labels, unpacked)),
         class_names=_class_names(path, plan, unpacked),
@@ -100,7 +100,7 @@ def read_images(path: Path, check: Callable[[int, Shape], None] = lambda count, 
     dtype = _pixel_type(header.dtype, path)
     check(count, shape)
     check_size(count, shape, max(header.dtype.itemsize, np.dtype(dtype).itemsize), path.name)
-    images = _pixels(_load(path, found[0], Unpacked(path)), path)
+    images = _pixels(_load(path, found[0], DecompressionCounter(path)), path)
     images = np.moveaxis(images, -1, 1) if channels_last else images
     return np.ascontiguousarray(images.reshape(count, *shape))
 
@@ -153,9 +153,9 @@ def is_array(name: str) -> bool:
     return name.endswith(".npy") and not is_clutter(name)
 
 
-def _skipped(path: Path) -> Skipped | None:
+def _skipped(path: Path) -> SkippedMembers | None:
     with zipfile.ZipFile(path) as archive:
-        return Skipped.among(archive.namelist())
+        return SkippedMembers.among(archive.namelist())
 
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> ArrayHeader:
@@ -211,7 +211,7 @@ def _check_names(names: ArrayHeader, path: Path) -> None:
         )
 
 
-def _class_names(path: Path, plan: _Plan, unpacked: Unpacked) -> tuple[str, ...] | None:
+def _class_names(path: Path, plan: _Plan, unpacked: DecompressionCounter) -> tuple[str, ...] | None:
     if not plan.has_names:
         return None
     try:
@@ -222,7 +222,7 @@ def _class_names(path: Path, plan: _Plan, unpacked: Unpacked) -> tuple[str, ...]
         ) from None
 
 
-def _load(path: Path, name: str, unpacked: Unpacked) -> NDArray[Any]:
+def _load(path: Path, name: str, unpacked: DecompressionCounter) -> NDArray[Any]:
     """One array, after its header was checked, and no more bytes than that announces: the only place that reads this
     format."""
     try:

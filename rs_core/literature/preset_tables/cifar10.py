@@ -14,8 +14,8 @@ from radii.rs_core.literature.preset_tables.row import (
     SIGMAS,
     SIGMAS_AND_012,
     SMOOTHMIX,
-    Row,
-    Table,
+    PresetRow,
+    PresetTable,
     disputed,
     guess,
     mixing_network,
@@ -35,7 +35,7 @@ CHOSEN = guess(GRID)
 DDN_CHOSEN = guess(f"{GRID}, under DDN also 16")
 MOST = remark("of most released checkpoints: subtracts the mean and divides by nothing")
 
-CIFAR10 = Table(
+CIFAR10 = PresetTable(
     dataset="cifar10",
     title="CIFAR-10",
     training={
@@ -49,7 +49,7 @@ CIFAR10 = Table(
         **SGD,
     },
     rows=(
-        Row(
+        PresetRow(
             name="gaussian",
             title="Gaussian augmentation",
             sigmas=SIGMAS,
@@ -59,7 +59,7 @@ CIFAR10 = Table(
             where=LOGS,
             notes={"published": COHENS},
         ),
-        Row(
+        PresetRow(
             name="stability",
             title="Stability training",
             sigmas=SIGMAS,
@@ -73,7 +73,7 @@ CIFAR10 = Table(
                 )
             },
         ),
-        Row(
+        PresetRow(
             name="smoothadv",
             title="SmoothAdv",
             sigmas=SIGMAS,
@@ -94,7 +94,7 @@ CIFAR10 = Table(
                 )
             },
         ),
-        Row(
+        PresetRow(
             name="macer",
             title="MACER as Jeong et al. ran it",
             sigmas=SIGMAS,
@@ -110,7 +110,7 @@ CIFAR10 = Table(
                 )
             },
         ),
-        Row(
+        PresetRow(
             name="consistency",
             title="Consistency regularisation",
             sigmas=SIGMAS,
@@ -119,7 +119,7 @@ CIFAR10 = Table(
             acr=(0.552, 0.720, 0.756),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="consistency-smoothadv",
             title="Consistency regularisation on SmoothAdv's adversarial examples",
             sigmas=SIGMAS,
@@ -134,7 +134,7 @@ CIFAR10 = Table(
             acr=(0.548, 0.726, 0.816),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="smoothmix",
             title="SmoothMix",
             sigmas=SIGMAS,
@@ -155,7 +155,7 @@ CIFAR10 = Table(
                 )
             },
         ),
-        Row(
+        PresetRow(
             name="smoothmix-one-step",
             title="SmoothMix with the one-step adversary",
             sigmas=SIGMAS,
@@ -172,7 +172,7 @@ CIFAR10 = Table(
             where=SLIDES,
             notes={"published": per(None, disputed("the released log, of another run, gives 0.736"), None)},
         ),
-        Row(
+        PresetRow(
             name="cat_rs",
             title="CAT-RS",
             sigmas=SIGMAS,
@@ -181,7 +181,7 @@ CIFAR10 = Table(
             acr=(0.562, 0.757, 0.815),
             where=POSTER,
         ),
-        Row(
+        PresetRow(
             name="gaussian-cohen",
             title="Gaussian augmentation as Cohen et al. ran it",
             sigmas=SIGMAS_AND_012,
@@ -201,7 +201,7 @@ CIFAR10 = Table(
                 )
             },
         ),
-        Row(
+        PresetRow(
             name="smoothadv-salman",
             title="SmoothAdv as Salman et al. ran it",
             sigmas=SIGMAS_AND_012,
@@ -224,7 +224,7 @@ CIFAR10 = Table(
                 "published": per(None, BEST, BEST, remark("the row of the tables of Jeong et al.")),
             },
         ),
-        Row(
+        PresetRow(
             name="smoothadv-ddn",
             title="SmoothAdv with DDN as Salman et al. ran it",
             sigmas=SIGMAS_AND_012,
@@ -244,7 +244,7 @@ CIFAR10 = Table(
                 "method.epsilon": DDN_CHOSEN,
             },
         ),
-        Row(
+        PresetRow(
             name="smoothadv-finetune",
             title="SmoothAdv, fine-tuned from a classifier of ImageNet at 32 x 32",
             sigmas=SIGMAS_AND_012,
@@ -265,7 +265,7 @@ CIFAR10 = Table(
                 "method.epsilon": CHOSEN,
             },
         ),
-        Row(
+        PresetRow(
             name="macer-original",
             title="MACER as Zhai et al. ran it",
             sigmas=SIGMAS,
@@ -292,7 +292,7 @@ CIFAR10 = Table(
                 ),
             },
         ),
-        Row(
+        PresetRow(
             name="adaptive_smoothing",
             title="Adaptive Smoothing of two classifiers, the robust one trained on images of a diffusion model (EDM)",
             sigmas=(None,),

@@ -8,8 +8,8 @@ from radii.rs_core.literature.preset_tables.row import (
     MACER_HP,
     MIXING_NOTES,
     SIGMAS,
-    Row,
-    Table,
+    PresetRow,
+    PresetTable,
     disputed,
     mixing_network,
     per,
@@ -18,12 +18,12 @@ from radii.rs_core.literature.preset_tables.row import (
 
 LOGS = "released logs, full test set"
 
-CIFAR100 = Table(
+CIFAR100 = PresetTable(
     dataset="cifar100",
     title="CIFAR-100",
     training={**CIFAR10.training, "normalization": "cifar100"},
     rows=(
-        Row(
+        PresetRow(
             name="gaussian",
             title="Gaussian augmentation",
             sigmas=SIGMAS,
@@ -32,7 +32,7 @@ CIFAR100 = Table(
             acr=(0.228, 0.259, None),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="stability",
             title="Stability training",
             sigmas=SIGMAS,
@@ -48,7 +48,7 @@ CIFAR100 = Table(
                 )
             },
         ),
-        Row(
+        PresetRow(
             name="smoothadv",
             title="SmoothAdv",
             sigmas=SIGMAS,
@@ -63,7 +63,7 @@ CIFAR100 = Table(
             acr=(0.298, 0.342, None),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="macer",
             title="MACER",
             sigmas=SIGMAS,
@@ -79,7 +79,7 @@ CIFAR100 = Table(
                 )
             },
         ),
-        Row(
+        PresetRow(
             name="consistency",
             title="Consistency regularisation",
             sigmas=SIGMAS,
@@ -88,7 +88,7 @@ CIFAR100 = Table(
             acr=(0.263, 0.275, None),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="smoothmix",
             title="SmoothMix, from noise 0.5 on with the one-step adversary",
             sigmas=SIGMAS,
@@ -104,7 +104,7 @@ CIFAR100 = Table(
             acr=(0.295, 0.352, None),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="cat_rs",
             title="CAT-RS",
             sigmas=SIGMAS,
@@ -113,7 +113,7 @@ CIFAR100 = Table(
             acr=(0.312, 0.368, None),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="adaptive_smoothing",
             title="Adaptive Smoothing of two classifiers, the robust one trained on images of a diffusion model (EDM), or by TRADES",
             sigmas=(None, None),

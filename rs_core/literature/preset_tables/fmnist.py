@@ -4,17 +4,26 @@ The logs show 150 epochs for CAT-RS and 90 for everything it is compared with.
 """
 
 from radii.rs_core.literature.preset_tables.mnist import LONG, MNIST
-from radii.rs_core.literature.preset_tables.row import CATRS, CATRS_LOGS, MACER_HP, SIGMAS, Row, Table, guess, per
+from radii.rs_core.literature.preset_tables.row import (
+    CATRS,
+    CATRS_LOGS,
+    MACER_HP,
+    SIGMAS,
+    PresetRow,
+    PresetTable,
+    guess,
+    per,
+)
 
 LOGS = "released logs, full test set; CAT-RS had 150 epochs, the others 90"
 AS_MNIST = guess("not published for Fashion-MNIST: the value published for MNIST")
 
-FMNIST = Table(
+FMNIST = PresetTable(
     dataset="fmnist",
     title="Fashion-MNIST",
     training=MNIST.training,
     rows=(
-        Row(
+        PresetRow(
             name="gaussian",
             title="Gaussian augmentation",
             sigmas=SIGMAS,
@@ -23,7 +32,7 @@ FMNIST = Table(
             acr=(0.670, 1.056, 1.316),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="gaussian-150",
             title="Gaussian augmentation, the classifier behind CAT-RS's soft labels",
             sigmas=(0.25,),
@@ -31,7 +40,7 @@ FMNIST = Table(
             training=LONG,
             source=CATRS,
         ),
-        Row(
+        PresetRow(
             name="stability",
             title="Stability training",
             sigmas=SIGMAS,
@@ -41,7 +50,7 @@ FMNIST = Table(
             where=LOGS,
             notes={"method.weight": AS_MNIST},
         ),
-        Row(
+        PresetRow(
             name="smoothadv",
             title="SmoothAdv",
             sigmas=SIGMAS,
@@ -51,7 +60,7 @@ FMNIST = Table(
             where=LOGS,
             notes={f"method.{field}": AS_MNIST for field in ("m", "steps", "epsilon")},
         ),
-        Row(
+        PresetRow(
             name="macer",
             title="MACER",
             sigmas=SIGMAS,
@@ -61,7 +70,7 @@ FMNIST = Table(
             where=LOGS,
             notes={f"method.{field}": AS_MNIST for field in ("m", "beta", "margin", "weight", "deferred")},
         ),
-        Row(
+        PresetRow(
             name="consistency",
             title="Consistency regularisation",
             sigmas=SIGMAS,
@@ -71,7 +80,7 @@ FMNIST = Table(
             where=LOGS,
             notes={f"method.{field}": AS_MNIST for field in ("m", "weight", "eta")},
         ),
-        Row(
+        PresetRow(
             name="smoothmix",
             title="SmoothMix",
             sigmas=SIGMAS,
@@ -89,7 +98,7 @@ FMNIST = Table(
                 "method.mix_step": guess("not published for Fashion-MNIST: without the one-step adversary"),
             },
         ),
-        Row(
+        PresetRow(
             name="cat_rs",
             title="CAT-RS",
             sigmas=SIGMAS,

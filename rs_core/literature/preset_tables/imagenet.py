@@ -8,8 +8,8 @@ from radii.rs_core.literature.preset_tables.row import (
     SGD,
     SIGMAS,
     SMOOTHMIX,
-    Row,
-    Table,
+    PresetRow,
+    PresetTable,
     disputed,
     guess,
     per,
@@ -30,7 +30,7 @@ LOOSE = remark(
     "from logs whose largest radius is 3.91 sigma, which means alpha = 0.01; with alpha = 0.001 it is 3.81 sigma"
 )
 
-IMAGENET = Table(
+IMAGENET = PresetTable(
     dataset="imagenet",
     title="ImageNet",
     training={
@@ -46,7 +46,7 @@ IMAGENET = Table(
     },
     notes={"augmentation": PARTS},
     rows=(
-        Row(
+        PresetRow(
             name="gaussian",
             title="Gaussian augmentation",
             sigmas=SIGMAS,
@@ -56,7 +56,7 @@ IMAGENET = Table(
             where="logs of the replicas that Salman et al. trained",
             notes={"published": remark("of Salman's checkpoints, not of these settings as the CAT-RS code runs them")},
         ),
-        Row(
+        PresetRow(
             name="gaussian-cohen",
             title="Gaussian augmentation as Cohen et al. ran it",
             sigmas=SIGMAS,
@@ -67,7 +67,7 @@ IMAGENET = Table(
             where=TABLE,
             notes={"published": per(remark("the released log has 427 of 500 images"), LOOSE, LOOSE)},
         ),
-        Row(
+        PresetRow(
             name="smoothadv",
             title="SmoothAdv with one step of PGD",
             sigmas=SIGMAS,
@@ -95,7 +95,7 @@ IMAGENET = Table(
                 ),
             },
         ),
-        Row(
+        PresetRow(
             name="smoothadv-ddn",
             title="SmoothAdv with two steps of DDN",
             sigmas=SIGMAS,
@@ -113,7 +113,7 @@ IMAGENET = Table(
                 "method.epsilon": DDN_GRID,
             },
         ),
-        Row(
+        PresetRow(
             name="macer",
             title="MACER",
             sigmas=SIGMAS,
@@ -143,7 +143,7 @@ IMAGENET = Table(
                 "normalization": guess(f"{OTHERS}; on CIFAR-10 MACER had none"),
             },
         ),
-        Row(
+        PresetRow(
             name="consistency",
             title="Consistency regularisation",
             sigmas=(0.5, 1.0),
@@ -153,7 +153,7 @@ IMAGENET = Table(
             where=TABLE,
             notes={"published": remark("the accuracies printed with it are truncated, not rounded")},
         ),
-        Row(
+        PresetRow(
             name="smoothmix",
             title="SmoothMix",
             sigmas=(0.5, 1.0),
@@ -170,7 +170,7 @@ IMAGENET = Table(
                 "published": remark("the checkpoints are public, the logs and the hyper-parameters are not"),
             },
         ),
-        Row(
+        PresetRow(
             name="cat_rs",
             title="CAT-RS",
             sigmas=(1.0,),

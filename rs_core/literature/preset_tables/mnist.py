@@ -7,8 +7,8 @@ from radii.rs_core.literature.preset_tables.row import (
     SGD,
     SIGMAS,
     SMOOTHMIX,
-    Row,
-    Table,
+    PresetRow,
+    PresetTable,
     disputed,
     guess,
     per,
@@ -18,7 +18,7 @@ from radii.rs_core.literature.preset_tables.row import (
 LOGS = "mean over 5 seeds of the released logs, full test set"
 LONG = {"lr_step": 50, "epochs": 150}
 
-MNIST = Table(
+MNIST = PresetTable(
     dataset="mnist",
     title="MNIST",
     training={
@@ -32,7 +32,7 @@ MNIST = Table(
         **SGD,
     },
     rows=(
-        Row(
+        PresetRow(
             name="gaussian",
             title="Gaussian augmentation",
             sigmas=SIGMAS,
@@ -41,7 +41,7 @@ MNIST = Table(
             acr=(0.911, 1.558, 1.618),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="gaussian-150",
             title="Gaussian augmentation, the classifier behind CAT-RS's soft labels",
             sigmas=(0.25,),
@@ -49,7 +49,7 @@ MNIST = Table(
             training=LONG,
             source=CATRS,
         ),
-        Row(
+        PresetRow(
             name="stability",
             title="Stability training",
             sigmas=SIGMAS,
@@ -58,7 +58,7 @@ MNIST = Table(
             acr=(0.915, 1.572, 1.634),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="smoothadv",
             title="SmoothAdv",
             sigmas=SIGMAS,
@@ -67,7 +67,7 @@ MNIST = Table(
             acr=(0.932, 1.687, 1.779),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="macer",
             title="MACER",
             sigmas=SIGMAS,
@@ -76,7 +76,7 @@ MNIST = Table(
             acr=(0.920, 1.590, 1.595),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="consistency",
             title="Consistency regularisation",
             sigmas=SIGMAS,
@@ -91,7 +91,7 @@ MNIST = Table(
                 )
             },
         ),
-        Row(
+        PresetRow(
             name="consistency-smoothadv",
             title="Consistency regularisation on SmoothAdv's adversarial examples",
             sigmas=SIGMAS,
@@ -109,7 +109,7 @@ MNIST = Table(
                 "method.weight": disputed("the repository's commands say 5; the logs with the corrected entropy, 1")
             },
         ),
-        Row(
+        PresetRow(
             name="smoothmix-eta1",
             title="SmoothMix, eta = 1",
             sigmas=SIGMAS,
@@ -118,7 +118,7 @@ MNIST = Table(
             acr=(0.930, 1.678, 1.787),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="smoothmix-eta5",
             title="SmoothMix, eta = 5",
             sigmas=SIGMAS,
@@ -127,7 +127,7 @@ MNIST = Table(
             acr=(0.932, 1.693, 1.818),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="smoothmix-one-step-eta1",
             title="SmoothMix with the one-step adversary, eta = 1",
             sigmas=SIGMAS,
@@ -136,7 +136,7 @@ MNIST = Table(
             acr=(0.933, 1.693, 1.817),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="smoothmix-one-step-eta5",
             title="SmoothMix with the one-step adversary, eta = 5",
             sigmas=SIGMAS,
@@ -145,7 +145,7 @@ MNIST = Table(
             acr=(0.933, 1.685, 1.821),
             where=LOGS,
         ),
-        Row(
+        PresetRow(
             name="cat_rs",
             title="CAT-RS",
             sigmas=SIGMAS,

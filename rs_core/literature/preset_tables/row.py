@@ -15,14 +15,14 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True)
-class Per:
+class PerSigma:
     """One value per noise level of a row."""
 
     values: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class Note:
+class SettingNote:
     """How sure one value is, and why."""
 
     kind: Literal["guess", "recalled", "disputed", "remark"]
@@ -30,7 +30,7 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PresetRow:
     """One way of training on one data set.
 
     ``method`` is its record of ``radii.rs_core.specs.methods``; ``training`` are fields of ``TrainSpec`` that differ from the
@@ -49,43 +49,43 @@ class Row:
     endings: tuple[str, ...] | None = None
     acr: tuple[float | None, ...] | None = None
     where: str | None = None
-    notes: Mapping[str, "Note | Per"] = field(default_factory=dict)
+    notes: Mapping[str, "SettingNote | PerSigma"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class PresetTable:
     """A data set: the settings that its rows share, with notes by field, and the rows."""
 
     dataset: str
     title: str
     training: Mapping[str, Any]
-    rows: tuple[Row, ...]
-    notes: Mapping[str, Note] = field(default_factory=dict)
+    rows: tuple[PresetRow, ...]
+    notes: Mapping[str, SettingNote] = field(default_factory=dict)
 
 
-def per(*values: Any) -> Per:
+def per(*values: Any) -> PerSigma:
     """One value per noise level."""
-    return Per(values)
+    return PerSigma(values)
 
 
-def guess(text: str) -> Note:
+def guess(text: str) -> SettingNote:
     """Nobody published the value."""
-    return Note("guess", text)
+    return SettingNote("guess", text)
 
 
-def recalled(text: str) -> Note:
+def recalled(text: str) -> SettingNote:
     """The value is from memory of the paper."""
-    return Note("recalled", text)
+    return SettingNote("recalled", text)
 
 
-def disputed(text: str) -> Note:
+def disputed(text: str) -> SettingNote:
     """Publications differ on the value."""
-    return Note("disputed", text)
+    return SettingNote("disputed", text)
 
 
-def remark(text: str) -> Note:
+def remark(text: str) -> SettingNote:
     """The value is certain."""
-    return Note("remark", text)
+    return SettingNote("remark", text)
 
 
 COHEN = "Cohen et al., locuslab/smoothing"
@@ -118,7 +118,7 @@ ADAMW: Mapping[str, Any] = {
 """Of the mixing networks of Adaptive Smoothing."""
 
 OF_EVALUATION = "the number is that of the published evaluation"
-MIXING_NOTES: Mapping[str, Note] = {
+MIXING_NOTES: Mapping[str, SettingNote] = {
     "start_from": remark("give a mix of the standard and the robust classifier, with a constant weight"),
     "batch_size": guess("not known: 64 images, each with ten clean and ten attacked copies"),
     "precision": remark("the published training has mixed precision, too"),

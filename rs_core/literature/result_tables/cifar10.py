@@ -1,19 +1,19 @@
 """CIFAR-10, ResNet-110, all 10,000 test images unless a note says otherwise."""
 
-from radii.rs_core.literature.result_tables.row import POSTER, PRINTED, SLIDES, Row, Table, figures
+from radii.rs_core.literature.result_tables.row import POSTER, PRINTED, SLIDES, ResultRow, ResultTable, figures
 
 LOGS = "released logs"
 SALMAN = "Salman et al. 2019, released logs"
 NO_LOG = "no log of it is public"
 EASIER = "of 500 images, 500 to 999, which are easier than the full test set: {} there"
 
-CIFAR10 = Table(
+CIFAR10 = ResultTable(
     dataset="cifar10",
     title="CIFAR-10",
     architecture="cifar_resnet110",
     inputs=10_000,
     rows=(
-        Row(
+        ResultRow(
             name="gaussian",
             title="Gaussian augmentation",
             source=PRINTED,
@@ -26,7 +26,7 @@ CIFAR10 = Table(
                 ),
             },
         ),
-        Row(
+        ResultRow(
             name="stability",
             title="Stability training",
             source=f"{POSTER}; the released log gives the same",
@@ -39,7 +39,7 @@ CIFAR10 = Table(
                 1.0: figures(0.514, 43.0, 37.8, 32.5, 27.5, 23.1, 18.8, 14.7, 11.0, 7.7, 5.2, 3.1),
             },
         ),
-        Row(
+        ResultRow(
             name="stability-slides",
             title="Stability training, as in the SmoothMix slides",
             source=SLIDES,
@@ -51,7 +51,7 @@ CIFAR10 = Table(
                 ),
             },
         ),
-        Row(
+        ResultRow(
             name="smoothadv",
             title="SmoothAdv",
             source=PRINTED,
@@ -61,13 +61,13 @@ CIFAR10 = Table(
                 1.0: figures(0.790, 43.7, 40.3, 36.9, 33.8, 30.5, 27.0, 24.0, 21.4, 18.4, 15.9, 13.4),
             },
         ),
-        Row(
+        ResultRow(
             name="smoothadv-salman",
             title="SmoothAdv, the best of the released checkpoints without extra data",
             source=SALMAN,
             figures={0.25: figures(0.551), 0.5: figures(0.738), 1.0: figures(0.790)},
         ),
-        Row(
+        ResultRow(
             name="macer",
             title="MACER as Jeong et al. ran it",
             source=PRINTED,
@@ -77,7 +77,7 @@ CIFAR10 = Table(
                 1.0: figures(0.744, 41.4, 38.5, 35.2, 32.3, 29.3, 26.4, 23.4, 20.2, 17.4, 14.5, 12.1),
             },
         ),
-        Row(
+        ResultRow(
             name="macer-original",
             title="MACER as Zhai et al. ran it",
             source="Zhai et al. 2020, README of RuntianZ/macer",
@@ -88,7 +88,7 @@ CIFAR10 = Table(
                 1.0: figures(0.792, note=EASIER.format("not known")),
             },
         ),
-        Row(
+        ResultRow(
             name="consistency",
             title="Consistency regularisation",
             source=PRINTED,
@@ -98,13 +98,13 @@ CIFAR10 = Table(
                 1.0: figures(0.756, 46.3, 42.2, 38.1, 34.3, 30.0, 26.3, 22.9, 19.7, 16.6, 13.8, 11.3),
             },
         ),
-        Row(
+        ResultRow(
             name="consistency-smoothadv",
             title="Consistency regularisation on SmoothAdv's adversarial examples",
             source=f"Jeong and Shin 2020, {LOGS}",
             figures={0.25: figures(0.548), 0.5: figures(0.726), 1.0: figures(0.816)},
         ),
-        Row(
+        ResultRow(
             name="smoothmix",
             title="SmoothMix",
             source=SLIDES,
@@ -117,7 +117,7 @@ CIFAR10 = Table(
                 1.0: figures(0.773, 45.1, 41.5, 37.5, 33.8, 30.2, 26.7, 23.4, 20.2, 17.2, 14.7, 12.1, note=NO_LOG),
             },
         ),
-        Row(
+        ResultRow(
             name="smoothmix-one-step",
             title="SmoothMix with the one-step adversary",
             source=SLIDES,
@@ -129,7 +129,7 @@ CIFAR10 = Table(
                 ),
             },
         ),
-        Row(
+        ResultRow(
             name="smoothmix-one-step-log",
             title="SmoothMix with the one-step adversary, another run",
             source=f"Jeong, Kim and Shin 2023, {LOGS}",
@@ -140,7 +140,7 @@ CIFAR10 = Table(
                 )
             },
         ),
-        Row(
+        ResultRow(
             name="cat_rs",
             title="CAT-RS",
             source=f"{POSTER}; the released log gives the same",
@@ -150,7 +150,7 @@ CIFAR10 = Table(
                 1.0: figures(0.815, 43.2, 40.2, 37.2, 34.3, 31.0, 28.1, 24.9, 22.0, 19.3, 16.8, 14.2),
             },
         ),
-        Row(
+        ResultRow(
             name="gaussian-best",
             title="Gaussian augmentation, the best noise level at each radius",
             source="Salman et al. 2019, arXiv 1906.04584, of Cohen et al. 2019",
@@ -158,7 +158,7 @@ CIFAR10 = Table(
             inputs=None,
             figures={None: figures(None, 60, 43, 32, 23, 17, 14, 12, 10, 8, note="of several classifiers")},
         ),
-        Row(
+        ResultRow(
             name="smoothadv-best",
             title="SmoothAdv, the best classifier at each radius",
             source="Salman et al. 2019, arXiv 1906.04584",

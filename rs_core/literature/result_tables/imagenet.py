@@ -1,6 +1,6 @@
 """ImageNet, ResNet-50, 500 images of the validation set; certified accuracies were printed as whole per cents."""
 
-from radii.rs_core.literature.result_tables.row import POSTER, SLIDES, Row, Table, figures
+from radii.rs_core.literature.result_tables.row import POSTER, SLIDES, ResultRow, ResultTable, figures
 
 SALMAN = "Salman et al. 2019, released logs"
 LOOSE = "from logs whose largest radius is 3.91 sigma, which means alpha = 0.01; with alpha = 0.001 it is 3.81 sigma"
@@ -8,20 +8,20 @@ TRUNCATED = "truncated, not rounded: the log gives {}; one point of difference m
 CAPTION = "the poster's caption says sigma = 0.5, but its radii and the log say 1.0"
 DISPUTED = "disputed: the SmoothMix slides print 1.040, the CAT-RS poster 1.003, for the same accuracies"
 
-IMAGENET = Table(
+IMAGENET = ResultTable(
     dataset="imagenet",
     title="ImageNet",
     architecture="resnet50",
     inputs=500,
     step=0.5,
     rows=(
-        Row(
+        ResultRow(
             name="gaussian",
             title="Gaussian augmentation, replicas that Salman et al. trained",
             source=SALMAN,
             figures={0.25: figures(0.472), 0.5: figures(0.742), 1.0: figures(0.840)},
         ),
-        Row(
+        ResultRow(
             name="gaussian-cohen",
             title="Gaussian augmentation as Cohen et al. ran it",
             source=f"{SLIDES}; the released log gives the same",
@@ -30,7 +30,7 @@ IMAGENET = Table(
                 1.0: figures(0.875, 44, 38, 33, 26, 19, 15, 12, 9, note=LOOSE),
             },
         ),
-        Row(
+        ResultRow(
             name="smoothadv",
             title="SmoothAdv with one step of PGD",
             source=SLIDES,
@@ -39,13 +39,13 @@ IMAGENET = Table(
                 1.0: figures(1.040, 40, 37, 34, 30, 27, 25, 20, 15, note=DISPUTED),
             },
         ),
-        Row(
+        ResultRow(
             name="smoothadv-poster",
             title="SmoothAdv, as in the CAT-RS poster",
             source=POSTER,
             figures={1.0: figures(1.003, 40, 37, 34, 30, 27, 25, 20, 15, note=f"{DISPUTED}; {CAPTION}")},
         ),
-        Row(
+        ResultRow(
             name="smoothadv-salman",
             title="SmoothAdv, the best of the released checkpoints",
             source=SALMAN,
@@ -54,7 +54,7 @@ IMAGENET = Table(
                 1.0: figures(1.079, note="attacked up to a radius of 512/256; 1.048 up to 255/256"),
             },
         ),
-        Row(
+        ResultRow(
             name="consistency",
             title="Consistency regularisation",
             source=SLIDES,
@@ -66,7 +66,7 @@ IMAGENET = Table(
                 ),
             },
         ),
-        Row(
+        ResultRow(
             name="smoothmix",
             title="SmoothMix",
             source=SLIDES,
@@ -75,20 +75,20 @@ IMAGENET = Table(
                 1.0: figures(1.047, 40, 37, 34, 30, 26, 24, 20, 17, note="no log of it is public"),
             },
         ),
-        Row(
+        ResultRow(
             name="cat_rs",
             title="CAT-RS",
             source=f"{POSTER}; the released log gives the same",
             figures={1.0: figures(1.071, 44, 38, 35, 31, 27, 24, 20, 17, note=CAPTION)},
         ),
-        Row(
+        ResultRow(
             name="gaussian-best",
             title="Gaussian augmentation, the best noise level at each radius",
             source="Salman et al. 2019, arXiv 1906.04584, of Cohen et al. 2019",
             first=0.5,
             figures={None: figures(None, 49, 37, 29, 19, 15, 12, 9, note="of several classifiers")},
         ),
-        Row(
+        ResultRow(
             name="smoothadv-best",
             title="SmoothAdv, the best classifier at each radius",
             source="Salman et al. 2019, arXiv 1906.04584",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from radii.rs_core.literature.result_tables.row import Row, Table, figures
+from radii.rs_core.literature.result_tables.row import ResultRow, ResultTable, figures
 
 SIGMAS = (0.25, 0.5, 1.0)
 SEEDS = "mean over 5 seeds of the released logs; standard deviations are 0.000 to 0.007"
@@ -11,9 +11,11 @@ LONGER = "trained for 150 epochs, what it is compared with for 90"
 ONE_RUN = f"of one run; {LONGER}"
 
 
-def _rows(source: str, table: Iterable[tuple[str, str, tuple[float, float, float]]], **notes: str) -> tuple[Row, ...]:
+def _rows(
+    source: str, table: Iterable[tuple[str, str, tuple[float, float, float]]], **notes: str
+) -> tuple[ResultRow, ...]:
     return tuple(
-        Row(
+        ResultRow(
             name=name,
             title=title,
             source=source,
@@ -23,7 +25,7 @@ def _rows(source: str, table: Iterable[tuple[str, str, tuple[float, float, float
     )
 
 
-MNIST = Table(
+MNIST = ResultTable(
     dataset="mnist",
     title="MNIST",
     architecture="lenet",
@@ -46,7 +48,7 @@ MNIST = Table(
     + _rows("Jeong, Kim and Shin 2023, released log", (("cat_rs", "CAT-RS", (0.933, 1.700, 1.831)),), cat_rs=ONE_RUN),
 )
 
-FMNIST = Table(
+FMNIST = ResultTable(
     dataset="fmnist",
     title="Fashion-MNIST",
     architecture="lenet",

@@ -16,7 +16,7 @@ OF_THE_TABLE = -1
 
 
 @dataclass(frozen=True)
-class Figures:
+class PublishedFigures:
     """What was reported at one noise level; ``acr`` is None where none was, ``percents`` are in the order of the radii."""
 
     acr: float | None
@@ -25,30 +25,30 @@ class Figures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ResultRow:
     """One way of training; ``first`` is the smallest radius of its figures, ``inputs`` are those certified where they are others
     than the table's, None where that is not known; the noise level ``None`` is the best of several at each radius."""
 
     name: str
     title: str
     source: str
-    figures: Mapping[float | None, Figures]
+    figures: Mapping[float | None, PublishedFigures]
     first: float = 0.0
     inputs: int | None = OF_THE_TABLE
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class ResultTable:
     """A data set: what its rows share. ``inputs`` were certified, ``step`` lies between two radii of the figures."""
 
     dataset: str
     title: str
     architecture: str
     inputs: int
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
     step: float = 0.25
 
 
-def figures(acr: float | None, *percents: float, note: str | None = None) -> Figures:
+def figures(acr: float | None, *percents: float, note: str | None = None) -> PublishedFigures:
     """The figures of one noise level."""
-    return Figures(acr, percents, note)
+    return PublishedFigures(acr, percents, note)

@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from radii.service.api.dependencies import Cursor, DatabaseDep, RowLimit, TenantId
 from radii.service.api.documents import FileRoute
 from radii.service.api.openapi import files, problems
-from radii.service.api.row_responses import Rows, file_answer, rows_etag, rows_page
+from radii.service.api.row_responses import RowKind, file_answer, rows_etag, rows_page
 from radii.service.schemas import job_results, responses
 from radii.service.views import resource_views, row_exports
 from radii.worker.store import results
@@ -24,7 +24,7 @@ def list_certificates(
     job_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 100, cursor: Cursor = None
 ) -> responses.Page[job_results.Certificate]:
     """A certify job's certificates so far, by index."""
-    of = Rows(kinds=("certify",), noun="certificates", read=results.certificates, show=resource_views.certificate)
+    of = RowKind(kinds=("certify",), noun="certificates", read=results.certificates, show=resource_views.certificate)
     return rows_page(database, tenant_id, job_id, of, limit=limit, cursor=cursor)
 
 
@@ -49,7 +49,7 @@ def list_predictions(
     job_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 100, cursor: Cursor = None
 ) -> responses.Page[job_results.Prediction]:
     """The predictions of a predict or soft_labels job so far, by index."""
-    of = Rows(kinds=results.PREDICTING, noun="predictions", read=results.predictions, show=resource_views.prediction)
+    of = RowKind(kinds=results.PREDICTING, noun="predictions", read=results.predictions, show=resource_views.prediction)
     return rows_page(database, tenant_id, job_id, of, limit=limit, cursor=cursor)
 
 

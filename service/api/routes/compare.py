@@ -14,7 +14,7 @@ from radii.service.api.resource_routes import json_answer
 from radii.service.limits.concurrency import TenantLimit
 from radii.service.schemas import comparisons
 from radii.service.views import comparison
-from radii.service.views.comparison import MOST_RUNS, Compared, ComparisonRequest
+from radii.service.views.comparison import MOST_RUNS, ComparisonRequest, ComparisonView
 from radii.service.views.rendering import FIGURE_HEADERS, FIGURE_TYPES, PAGE_HEADERS
 from radii.worker.settings import Settings
 from radii.worker.store.database import Database
@@ -142,7 +142,7 @@ def _comparison(
 
 def _made(
     asked: ComparisonRequest, form: str, request: Request, tenant_id: str, database: Database, settings: Settings
-) -> tuple[dict[str, str], Compared | None]:
+) -> tuple[dict[str, str], ComparisonView | None]:
     """The headers and the comparison; None where the client has it already. Files are read, and it is computed, when the session is
     closed."""
     places: TenantLimit = request.app.state.comparing

@@ -140,7 +140,7 @@ def _check(look: Callable[[], str], *, needed: bool = True) -> Check:
         return Check(ok=False, detail=f"{type(error).__name__}; the service's log tells more", needed=needed)
 
 
-class Missing(OperationError):
+class DependencyMissing(OperationError):
     """Something is not there; what that means for jobs is the message."""
 
     title = "Something is not there."
@@ -159,31 +159,35 @@ def _start_failures(database: Database) -> list[StartFailure]:
 def _told(workers: list[SeenWorker], failures: list[StartFailure], settings: Settings) -> str:
     ours = [worker for worker in workers if worker.schema_revision in (None, head())]
     if not workers and failures:
-        raise Missing(f"no worker can start (the last one on {failures[0].host}), and jobs wait: {failures[0].why}")
+        raise DependencyMissing(
+            f"no worker can start (the last one on {failures[0].host}), and jobs wait: {failures[0].why}"
+        )
     if not workers:
-        raise Missing(f"no worker was seen in the last {settings.seen:.0f} s: jobs wait until there is one")
+        raise DependencyMissing(f"no worker was seen in the last {settings.seen:.0f} s: jobs wait until there is one")
     if len(ours) < len(workers):
         others = sorted({str(worker.schema_revision) for worker in workers} - {head(), "None"})
-        raise Missing(
+        raise DependencyMissing(
             f"{len(workers) - len(ours)} of {len(workers)} seen in the last {settings.seen:.0f} s work with another schema "
             f"({', '.join(others)}) than {head()}: they stop, and jobs wait for those of this version"
         )
     paused = [worker for worker in workers if worker.paused]
     if paused:
-        raise Missing(f"{len(paused)} of {len(workers)} take no shards: {paused[0].paused}")
+        raise DependencyMissing(f"{len(paused)} of {len(workers)} take no shards: {paused[0].paused}")
     return f"{len(workers)} seen in the last {settings.seen:.0f} s"
 
 
 def _isolated(settings: Settings) -> str:
     lacking = availability.missing(settings.sandbox_uid)
     if lacking:
-        raise Missing(f"files from outside are opened without: {', '.join(each.restriction for each in lacking)}")
+        raise DependencyMissing(
+            f"files from outside are opened without: {', '.join(each.restriction for each in lacking)}"
+        )
     return "files from outside are opened under every restriction"
 
 
 def _hear(settings: Settings) -> str:
     if not broker.is_reachable(settings):
-        raise Missing("the broker cannot be reached: workers find new jobs a few seconds later, by looking")
+        raise DependencyMissing("the broker cannot be reached: workers find new jobs a few seconds later, by looking")
     return "redis answers"
 
 
@@ -214,7 +218,7 @@ def _writable(settings: Settings) -> str:
 def _room(settings: Settings) -> str:
     free = blob_files.free_bytes(settings.blobs)
     if free < settings.min_free:
-        raise Missing(
+        raise DependencyMissing(
             f"the blob folder takes no files: {free} bytes are free, and {settings.min_free} (RADII_MIN_FREE) are to stay so; "
             "every upload is refused (507)"
         )

@@ -24,10 +24,10 @@ from radii.service.views.resource_views import time
 from radii.worker.settings import Settings
 from radii.worker.store import resources, storage_usage
 from radii.worker.store.blobs import blob_files, multipart_uploads
-from radii.worker.store.blobs.blob_files import Sealed
-from radii.worker.store.blobs.multipart_uploads import Damaged
+from radii.worker.store.blobs.blob_files import SealedBlob
+from radii.worker.store.blobs.multipart_uploads import DamagedParts
 from radii.worker.store.database import Database
-from radii.worker.store.models.tables import Part, PartUpload, Upload
+from radii.worker.store.models.tables import PartUpload, Upload, UploadPart
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=JsonRoute)
 
@@ -102,7 +102,7 @@ async def put_part(
     """Stores one part: exactly `part_size` bytes, and of the last one what is left. It can be sent again."""
     expected, there = await run_in_threadpool(_expected, database, tenant_id, upload_id, number)
 
-    def store(sealed: Sealed) -> responses.Part:
+    def store(sealed: SealedBlob) -> responses.Part:
         if sealed.size != expected:
             raise InvalidRequest(expected=f"{expected:,} bytes for part {number}", got=f"{sealed.size:,}")
         with database.write() as session:
@@ -176,7 +176,7 @@ def _join(database: Database, settings: Settings, tenant_id: str, upload_id: str
     with blob_files.writing(settings.blobs) as writer:
         try:
             multipart_uploads.join(settings.blobs, upload_id, hashes, writer)
-        except Damaged as error:
+        except DamagedParts as error:
             writer.discard()
             return _made_meanwhile(database, tenant_id, upload_id, error.numbers)
         sealed = writer.seal()
@@ -199,7 +199,9 @@ def _made_meanwhile(database: Database, tenant_id: str, upload_id: str, damaged:
     raise DigestMismatch(expected="parts as they came", got=got)
 
 
-def _complete(database: Database, root: FilePath, tenant_id: str, upload_id: str, sealed: Sealed) -> responses.Upload:
+def _complete(
+    database: Database, root: FilePath, tenant_id: str, upload_id: str, sealed: SealedBlob
+) -> responses.Upload:
     with database.write() as session:
         storage_usage.hold(session, tenant_id)  # so that no other request takes the same name meanwhile
         upload = _find(session, tenant_id, upload_id, lock=True)
@@ -218,7 +220,7 @@ def _expected(database: Database, tenant_id: str, upload_id: str, number: int) -
     """Bytes of the part, and whether it came before; raises where the upload has none of this number or cannot take it."""
     with database.read() as session:
         upload = _find(session, tenant_id, upload_id)
-        there = session.get(Part, (upload_id, number)) is not None
+        there = session.get(UploadPart, (upload_id, number)) is not None
     _open(upload)
     count = multipart_uploads.count_of(upload)
     if number >= count:

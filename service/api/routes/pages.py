@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from radii.rs_core.literature import published_results
-from radii.rs_core.reports.evaluation import Held
+from radii.rs_core.reports.evaluation import CertificateCheck
 from radii.service.api.auth import PageTenantId
 from radii.service.api.dependencies import Cursor, DatabaseDep, SettingsDep
 from radii.service.api.documents import DocumentProcess
@@ -120,7 +120,7 @@ def _has_held(job: Job) -> bool:
     return job.state not in ACTIVE and (job.spec.get("evaluation") or {}).get("certificates") is not None
 
 
-def _held(session: Session, job: Job) -> Held | None:
+def _held(session: Session, job: Job) -> CertificateCheck | None:
     """Of an attack that has ended, its answers held against certificates."""
     if not _has_held(job):
         return None

@@ -46,7 +46,7 @@ def get_plot(
             raise NotFound(
                 expected="a job with bound = mixed, since only these have this plot", got="one of another bound"
             )
-        rows = certification_report.digest(session, found)
+        rows = certification_report.row_statistics_of(session, found)
     found = certification_report.with_weights(found, votes)
     from radii.service.views.report_page import plot  # with matplotlib, which takes a while to import
 

@@ -55,7 +55,7 @@ def _report(job_id: str, form: str, request: Request, tenant_id: str, database: 
         if found.job.kind == "evaluate":
             made = evaluation_report.evaluation(session, found)
             return _of_evaluation(made, form, headers)
-        rows = certification_report.digest(session, found)
+        rows = certification_report.row_statistics_of(session, found)
         votes = certification_report.votes_of_mix(session, found)
     found = certification_report.with_weights(found, votes)
     report = certification_report.numbers(found, rows)

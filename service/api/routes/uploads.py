@@ -18,7 +18,7 @@ from radii.service.schemas.requests import UPLOAD_NAME, printable
 from radii.service.views import resource_views
 from radii.worker.store import resources, storage_usage
 from radii.worker.store.blobs import blob_files
-from radii.worker.store.blobs.blob_files import Sealed
+from radii.worker.store.blobs.blob_files import SealedBlob
 from radii.worker.store.models.tables import Upload
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
@@ -59,7 +59,7 @@ async def put_upload(
     The body is the file itself, never multipart.
     """
 
-    def store(sealed: Sealed) -> responses.Upload:
+    def store(sealed: SealedBlob) -> responses.Upload:
         with database.write() as session:
             storage_usage.hold(session, tenant_id)  # so that no other request takes the same name meanwhile
             resources.record_blob(session, sealed)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.audit import FALSE_ALARM, Recomputation, Redrawing, apart, chance_of
+from radii.rs_core.certify.audit import FALSE_ALARM, Recomputation, RedrawComparison, apart, chance_of
 from radii.rs_core.certify.engine import Input
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.replay import redraw
@@ -131,10 +131,10 @@ def test_a_job_that_has_drawn_more_meanwhile_is_not_held_against_what_was_drawn_
     model: nn.Module, inputs: list[Input]
 ) -> None:
     row = max(_rows(model, inputs, "anytime"), key=lambda row: row.p_lower)
-    audit = Redrawing(1, exact=True)
+    audit = RedrawComparison(1, exact=True)
     audit.look_at(row, replace(row, n=row.n - 100, counts=(row.counts[0] - 100, *row.counts[1:])))
     assert (audit.findings.wrong, audit.equal, audit.moved_on) == (0, 0, 1)
-    labelled = Redrawing(1, exact=True)
+    labelled = RedrawComparison(1, exact=True)
     labelled.look_at(replace(row, label=7), row)
     assert "its label is 7" in labelled.findings.faults[0].what
 
@@ -157,7 +157,7 @@ def test_counts_that_are_drawn_again_are_equal(model: nn.Module, inputs: list[In
     rows = sorted(_rows(model, inputs, sampling, batch_size=300), key=lambda row: row.index)
     again = _redrawn(model, inputs, rows)
     assert [(row.counts0, row.counts) for row in again] == [(row.counts0, row.counts) for row in rows]
-    audit = Redrawing(len(rows), exact=True)
+    audit = RedrawComparison(len(rows), exact=True)
     for row, other in zip(rows, again, strict=True):
         audit.look_at(row, other)
     assert audit.to_json() == {
@@ -178,7 +178,7 @@ def test_where_all_agrees_a_single_vote_is_a_fault_and_elsewhere_it_is_none(
     row = _rows(model, inputs)[0]
     other = replace(row, counts=(row.counts[0] - 1, row.counts[1] + 1, *row.counts[2:]))
     for exact, wrong in ((True, 1), (False, 0)):
-        audit = Redrawing(1, exact=exact)
+        audit = RedrawComparison(1, exact=exact)
         audit.look_at(row, other)
         assert (audit.findings.wrong, audit.equal) == (wrong, 0)
 
@@ -203,7 +203,7 @@ def test_a_size_that_a_pilot_gave_to_other_votes_is_found(model: nn.Module, inpu
 def test_an_input_on_which_drawing_again_failed_tells_nothing(model: nn.Module, inputs: list[Input]) -> None:
     row = _rows(model, inputs)[0]
     for exact in (True, False):
-        audit = Redrawing(1, exact=exact)
+        audit = RedrawComparison(1, exact=exact)
         audit.look_at(row, replace(row, counts0=(), counts=(), error="ended by signal 11"))
         found = audit.to_json()
         assert (found["wrong"], found["equal"], found["failed"]) == (0, 0, 1)
@@ -222,7 +222,7 @@ def test_other_noise_passes_and_another_model_does_not(model: nn.Module, inputs:
     rows = _rows(model, inputs)
     for other, wrong in ((model, 0), (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), len(rows))):
         again = _rows(other, inputs, seed=6)
-        audit = Redrawing(len(rows), exact=False)
+        audit = RedrawComparison(len(rows), exact=False)
         for row, one in zip(rows, again, strict=True):
             audit.look_at(row, one)
         assert audit.findings.wrong == wrong
@@ -257,7 +257,7 @@ def test_stopped_counts_of_another_model_are_found_by_other_noise(
     input that was settled early."""
     rows = sorted(_rows(model, inputs, sampling), key=lambda row: row.index)
     for other, least, most in ((model, 0, 0), (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), 4, 6)):
-        audit = Redrawing(len(rows), exact=False)
+        audit = RedrawComparison(len(rows), exact=False)
         for row, one in zip(rows, _redrawn(other, inputs, [replace(row, seed=6) for row in rows]), strict=True):
             audit.look_at(row, one)
         assert least <= audit.findings.wrong <= most
@@ -294,6 +294,6 @@ def test_a_standard_classifier_that_says_something_else_is_told(model: nn.Module
     stored = replace(row, bound="mixed", robust_weight=0.8, standard=(0.2, 0.8))
     bits = (0.2 + 5e-5, 0.8 - 5e-5)
     for said, exact, wrong in ((bits, False, 0), (bits, True, 1), ((0.3, 0.7), False, 1), ((), False, 1)):
-        redrawing = Redrawing(1, exact=exact)
+        redrawing = RedrawComparison(1, exact=exact)
         redrawing.look_at(stored, replace(stored, standard=said))
         assert redrawing.findings.wrong == wrong

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.inference_model import Prepared, folded
+from radii.rs_core.certify.inference_model import InferenceModel, folded
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.checkpoints.compose import joined
@@ -45,7 +45,7 @@ def _noisy(shape: tuple[int, ...], count: int = 8) -> Tensor:
 def test_prepared_it_is_the_same_function_up_to_last_bits(name: str) -> None:
     make, shape = MODELS[name]
     model, x = make(), _noisy(shape)
-    wanted, got = model(x), Prepared(model)(x)
+    wanted, got = model(x), InferenceModel(model)(x)
     assert float((got - wanted).abs().max() / wanted.abs().max()) < 1e-5
 
 
@@ -63,7 +63,7 @@ def test_the_batch_normalisation_of_every_part_is_folded(name: str) -> None:
 def test_in_bf16_it_is_near_and_answers_in_float32(name: str) -> None:
     make, shape = MODELS[name]
     model, x = make(), _noisy(shape)
-    wanted, got = model(x), Prepared(model, precision="bf16")(x)
+    wanted, got = model(x), InferenceModel(model, precision="bf16")(x)
     assert got.dtype == torch.float32
     assert bool(torch.isfinite(got).all())
     assert float((got - wanted).abs().max() / wanted.abs().max()) < 0.1

@@ -65,7 +65,9 @@ def test_probabilities_are_those_of_the_cpu() -> None:
 
 def test_a_compiled_network_gives_the_same_votes() -> None:
     procedure = Procedure(sigma=0.25, n=5_000)
-    plain, compiled = (_rows("cuda", procedure, batch_size=1_000, compiled=way) for way in (False, True))
+    plain, compiled = (
+        _rows("cuda", procedure, batch_size=1_000, compiled=configuration) for configuration in (False, True)
+    )
     differing = sum(
         abs(a - b)
         for one, other in zip(plain, compiled, strict=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from radii.rs_core.certify.certificates import certify
-from radii.rs_core.certify.forecast import Seen, averaged, forecast, typical
+from radii.rs_core.certify.forecast import LikelyProbabilities, averaged, forecast, typical
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.specs.fields import Sampling
 
@@ -35,7 +35,7 @@ def test_at_radii_ends_early_away_from_its_radii_and_late_at_one_of_them() -> No
 def test_an_average_is_that_of_its_rows(sampling: Sampling) -> None:
     procedure = Procedure(sigma=0.5, n=5_000, sampling=sampling)
     rows = [typical(procedure, p) for p in (0.7, 0.9, 0.9)]
-    seen = [(Seen(first=p, second=(1 - p) / 9),) for p in (0.7, 0.9, 0.9)]
+    seen = [(LikelyProbabilities(first=p, second=(1 - p) / 9),) for p in (0.7, 0.9, 0.9)]
     samples, acr = averaged(procedure, seen, (True, True, False))
     assert samples == sum(row.samples for row in rows) / 3
     assert acr == pytest.approx((rows[0].radius + rows[1].radius) / 3, rel=0.01)
@@ -49,10 +49,10 @@ def test_a_close_second_class_is_seen_by_a_bound_of_two_classes() -> None:
 
 def test_votes_leave_open_what_they_cannot_tell() -> None:
     """All of 500 agree for an input of p = 0.999 more often than not, which does not make it one of p = 1."""
-    low, middle, high = (seen.first for seen in Seen.likely((500, 0), 0))
+    low, middle, high = (seen.first for seen in LikelyProbabilities.likely((500, 0), 0))
     assert 0.995 < low < 0.999 < middle < high < 1.0
-    assert all(abs(seen.first - 0.7) < 0.01 for seen in Seen.likely((7_000, 2_000, 1_000), 0))
-    assert all(abs(seen.second - 0.2) < 0.01 for seen in Seen.likely((7_000, 2_000, 1_000), 0))
+    assert all(abs(seen.first - 0.7) < 0.01 for seen in LikelyProbabilities.likely((7_000, 2_000, 1_000), 0))
+    assert all(abs(seen.second - 0.2) < 0.01 for seen in LikelyProbabilities.likely((7_000, 2_000, 1_000), 0))
 
 
 def test_what_is_expected_from_few_votes_is_what_comes_of_many() -> None:
@@ -63,8 +63,8 @@ def test_what_is_expected_from_few_votes_is_what_comes_of_many() -> None:
     votes = generator.binomial(500, truths)
     procedure = Procedure(sigma=0.5)
     truth = float(np.mean([typical(procedure, float(p)).radius for p in truths]))
-    seen = [Seen.likely((int(k), 500 - int(k)), 0) for k in votes]
-    shares = [(Seen(first=int(k) / 500, second=0.0),) for k in votes]
+    seen = [LikelyProbabilities.likely((int(k), 500 - int(k)), 0) for k in votes]
+    shares = [(LikelyProbabilities(first=int(k) / 500, second=0.0),) for k in votes]
     right = [True] * len(votes)
     assert averaged(procedure, seen, right)[1] == pytest.approx(truth, rel=0.05)
     assert averaged(procedure, shares, right)[1] > 1.05 * truth

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from radii.rs_core.certify import engine
-from radii.rs_core.certify.inference_model import Prepared, folded
+from radii.rs_core.certify.inference_model import InferenceModel, folded
 from radii.rs_core.certify.procedure import Procedure
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.models import registry
@@ -50,7 +50,7 @@ def _noisy(shape: tuple[int, ...], count: int = 40) -> Tensor:
 @torch.no_grad()
 def test_logits_are_those_of_the_classifier_up_to_their_last_bits(name: str) -> None:
     model, x = _network(name, NETWORKS[name]), _noisy(NETWORKS[name])
-    wanted, got = model(x), Prepared(model)(x)
+    wanted, got = model(x), InferenceModel(model)(x)
     assert float((got - wanted).abs().max() / wanted.abs().max()) < 1e-5
 
 
@@ -107,7 +107,7 @@ def test_no_batch_normalisation_is_left(name: str) -> None:
 def test_the_classifier_is_left_as_it_was(precision: str) -> None:
     model = _network("cifar_resnet20", (3, 32, 32))
     before = copy.deepcopy(model.state_dict())
-    Prepared(model, precision=precision)(_noisy((3, 32, 32), 2))  # type: ignore[arg-type]
+    InferenceModel(model, precision=precision)(_noisy((3, 32, 32), 2))  # type: ignore[arg-type]
     after = model.state_dict()
     assert all(
         torch.equal(tensor, after[name]) and tensor.stride() == after[name].stride() for name, tensor in before.items()
@@ -117,7 +117,7 @@ def test_the_classifier_is_left_as_it_was(precision: str) -> None:
 @torch.no_grad()
 def test_bf16_is_near_and_answers_in_float32() -> None:
     model, x = _network("cifar_resnet20", (3, 32, 32)), _noisy((3, 32, 32))
-    wanted, got = model(x), Prepared(model, precision="bf16")(x)
+    wanted, got = model(x), InferenceModel(model, precision="bf16")(x)
     assert got.dtype == torch.float32
     assert 1e-5 < float((got - wanted).abs().max() / wanted.abs().max()) < 0.05
 
@@ -153,14 +153,14 @@ def test_a_network_that_cannot_be_folded_runs_as_it_is(network: type[nn.Module])
     torch.manual_seed(3)
     model, x = network().eval(), _noisy((1, 6, 6))
     assert any(isinstance(module, _BatchNorm) for module in folded(model, x).modules())
-    assert torch.allclose(Prepared(model)(x), model(x), atol=1e-6)
+    assert torch.allclose(InferenceModel(model)(x), model(x), atol=1e-6)
 
 
 @pytest.mark.parametrize("change", ["in place", "loaded", "replaced"])
 @torch.no_grad()
 def test_weights_that_are_changed_are_seen_after_a_refresh(change: str) -> None:
     model, x = _network("cifar_resnet20", (3, 32, 32)), _noisy((3, 32, 32), 4)
-    prepared = Prepared(model)
+    prepared = InferenceModel(model)
     prepared.refresh()
     before = prepared(x)
     weights = model.state_dict()
@@ -184,7 +184,7 @@ def test_weights_that_are_changed_are_seen_after_a_refresh(change: str) -> None:
 def test_a_network_without_convolutions_runs_as_it_is() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).train()
     x = _noisy((1, 4, 4))
-    assert torch.equal(Prepared(model)(x), model(x).detach())
+    assert torch.equal(InferenceModel(model)(x), model(x).detach())
     assert not model.training
 
 
@@ -197,7 +197,7 @@ def test_every_one_of_many_networks_is_compiled() -> None:
     before = counters["stats"]["unique_graphs"]
     for seed in range(10):
         torch.manual_seed(seed)
-        prepared = Prepared(registry.build("digits_cnn", num_classes=10, input_shape=(1, 8, 8)), compiled=True)
+        prepared = InferenceModel(registry.build("digits_cnn", num_classes=10, input_shape=(1, 8, 8)), compiled=True)
         prepared(x)
         assert prepared.compiled
     assert counters["stats"]["unique_graphs"] - before == 10

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from radii.rs_core.certify.sampler import Part, Sampler, whole_parts
+from radii.rs_core.certify.sampler import NoiseChunk, Sampler, whole_parts
 from radii.rs_core.errors import Mismatch, NotFinite
 from radii.rs_core.noise.streams import CHUNK, Stage
 
@@ -24,8 +24,8 @@ class Recording(nn.Module):
         return torch.stack([-mean, mean, torch.full_like(mean, -9.0)], dim=1)
 
 
-def _part(number: int, rows: int = CHUNK, *, index: int = 6, tally: int = 0) -> Part:
-    return Part(x=X, index=index, stage=Stage.ESTIMATION, number=number, rows=rows, tally=tally)
+def _part(number: int, rows: int = CHUNK, *, index: int = 6, tally: int = 0) -> NoiseChunk:
+    return NoiseChunk(x=X, index=index, stage=Stage.ESTIMATION, number=number, rows=rows, tally=tally)
 
 
 def _sampler(model: nn.Module, batch_size: int = 100, **more: object) -> Sampler:
@@ -35,17 +35,17 @@ def _sampler(model: nn.Module, batch_size: int = 100, **more: object) -> Sampler
     return sampler
 
 
-def _counted(sampler: Sampler, parts: list[Part]) -> list[list[int]]:
+def _counted(sampler: Sampler, parts: list[NoiseChunk]) -> list[list[int]]:
     """The tallies after all parts, filled into batches as they come."""
     while parts:
-        batch: dict[int, Part] = {}
+        batch: dict[int, NoiseChunk] = {}
         while parts and (place := sampler.place(parts[0], batch)) is not None:
             batch[place] = parts.pop(0)
         sampler.count(batch)
     return sampler.read()
 
 
-def _hundreds(count: int) -> list[Part]:
+def _hundreds(count: int) -> list[NoiseChunk]:
     return [_part(number) for number in range(count)]
 
 
@@ -99,7 +99,7 @@ def test_the_model_is_in_evaluation_mode_and_gets_no_gradient() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.99), nn.Linear(16, 3)).train()
     x = torch.zeros(1, 4, 4, requires_grad=True)
     sampler = _sampler(model)
-    sampler.count({0: Part(x=x, index=0, stage=Stage.ESTIMATION, number=0, rows=10, tally=0)})
+    sampler.count({0: NoiseChunk(x=x, index=0, stage=Stage.ESTIMATION, number=0, rows=10, tally=0)})
     assert not model.training
     assert x.grad is None
 
@@ -128,7 +128,7 @@ def test_discrete_noise_leaves_every_pixel_on_the_grid() -> None:
     sampler = Sampler(Keeping(), 0.25, 3, noise="discrete")
     sampler.tallies(1)
     x = sampler.prepare(torch.arange(16.0).view(1, 4, 4) / 255)
-    sampler.count({0: Part(x=x, index=0, stage=Stage.ESTIMATION, number=0, rows=CHUNK, tally=0)})
+    sampler.count({0: NoiseChunk(x=x, index=0, stage=Stage.ESTIMATION, number=0, rows=CHUNK, tally=0)})
     (batch,) = seen
     steps = (batch * 255).round()
     assert torch.equal(steps / 255, batch), "the very numbers that an image of 8 bits has"

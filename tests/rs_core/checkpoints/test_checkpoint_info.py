@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo, Hints, check_fits, make_info
+from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo, ConversionHints, check_fits, make_info
 from radii.rs_core.data.dataset_info import DatasetInfo
 from radii.rs_core.data.load import load
 from radii.rs_core.errors import InvalidCheckpoint, Mismatch
@@ -82,9 +82,9 @@ def test_a_record_that_is_not_sound_is_refused(fields: dict[str, Any], expected:
 
 
 def test_hints_take_a_normalisation_by_name_and_no_unknown_field() -> None:
-    assert Hints(normalization="none").normalization == "none"
+    assert ConversionHints(normalization="none").normalization == "none"
     with pytest.raises(ValidationError):
-        Hints(colour=3)  # type: ignore[call-arg]
+        ConversionHints(colour=3)  # type: ignore[call-arg]
 
 
 def test_a_record_is_read_without_torch(tmp_path: Path) -> None:

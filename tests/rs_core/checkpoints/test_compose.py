@@ -18,7 +18,7 @@ from radii.rs_core.checkpoints import checkpoint
 from radii.rs_core.checkpoints.checkpoint import load
 from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo, check_fits, dump_info, metadata_of
 from radii.rs_core.checkpoints.compose import compose, joined
-from radii.rs_core.checkpoints.research import convert
+from radii.rs_core.checkpoints.torch_file import convert
 from radii.rs_core.data.builtin import digits
 from radii.rs_core.errors import IncompatibleParts, InvalidCheckpoint, Mismatch
 from radii.rs_core.models.base_classifier import BaseClassifier
@@ -123,9 +123,9 @@ def test_a_composite_of_composites_is_one_file_too(tmp_path: Path) -> None:
 
 def test_a_composite_that_is_brought_back_is_read_by_the_converter(tmp_path: Path) -> None:
     made = compose(Ensemble(), parts.saved(tmp_path, *parts.two()), tmp_path / "e")
-    from radii.rs_core.checkpoints.checkpoint_info import Hints
+    from radii.rs_core.checkpoints.checkpoint_info import ConversionHints
 
-    assert convert(tmp_path / "e", Hints(), tmp_path / "again") == made
+    assert convert(tmp_path / "e", ConversionHints(), tmp_path / "again") == made
     assert (tmp_path / "again").read_bytes() == (tmp_path / "e").read_bytes()
 
 

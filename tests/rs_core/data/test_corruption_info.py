@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from radii.rs_core.data.corruption_info import COMMON, VALIDATION, Corrupted, Group, from_json, in_a_row, to_json
+from radii.rs_core.data.corruption_info import (
+    COMMON,
+    VALIDATION,
+    Corrupted,
+    CorruptionGroup,
+    from_json,
+    in_a_row,
+    to_json,
+)
 from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.data.dataset_file import content_hash, open_dataset, save
 from radii.rs_core.data.dataset_header import read_stored
@@ -42,7 +50,7 @@ def test_there_are_fifteen_common_corruptions_and_four_for_validation() -> None:
 
 
 def test_groups_of_equal_size_follow_each_other() -> None:
-    assert MARKS.groups[1] == Group(corruption="fog", severity=3, start=2, stop=4)
+    assert MARKS.groups[1] == CorruptionGroup(corruption="fog", severity=3, start=2, stop=4)
     assert MARKS.starts == (0, 2, 4)
     assert MARKS.corruptions == ("fog", "spatter")
 

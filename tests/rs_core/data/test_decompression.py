@@ -15,7 +15,14 @@ from PIL import Image
 from tests_support.hostile import archives
 
 from radii.rs_core.data import decompression, image_uploads
-from radii.rs_core.data.decompression import FREE, MAX_RATIO, Unpacked, check_expansion, most_unpacked, read_member
+from radii.rs_core.data.decompression import (
+    FREE,
+    MAX_RATIO,
+    DecompressionCounter,
+    check_expansion,
+    most_unpacked,
+    read_member,
+)
 from radii.rs_core.data.formats import npz
 from radii.rs_core.data.load import read
 from radii.rs_core.errors import InvalidDataset, InvalidImages
@@ -97,11 +104,11 @@ def test_a_member_that_is_longer_than_it_says_costs_no_memory(tmp_path: Path) ->
     path.write_bytes(archives.LYING["has a member that unpacks to 1 GB and says 100 bytes"]())
     code = (
         "import resource, sys, zipfile; from pathlib import Path\n"
-        "from radii.rs_core.data.decompression import Unpacked, read_member\n"
+        "from radii.rs_core.data.decompression import DecompressionCounter, read_member\n"
         "def used(): return int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "archive = zipfile.ZipFile(sys.argv[1])\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used() + 60 * 2**20,) * 2)\n"
-        "try: read_member(archive, 'b/2.png', Unpacked(Path(sys.argv[1])))\n"
+        "try: read_member(archive, 'b/2.png', DecompressionCounter(Path(sys.argv[1])))\n"
         "except Exception as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
@@ -124,7 +131,7 @@ def test_a_member_is_read_whole(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x", b"content" * 100_000)
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        assert read_member(archive, "x", Unpacked(tmp_path / "a.zip")) == b"content" * 100_000
+        assert read_member(archive, "x", DecompressionCounter(tmp_path / "a.zip")) == b"content" * 100_000
 
 
 def _npy(array: np.ndarray) -> bytes:
@@ -146,16 +153,16 @@ def _lying_npz(path: Path, content: bytes, **lies: int) -> Path:
     return path
 
 
-def _counted(monkeypatch: pytest.MonkeyPatch) -> list[Unpacked]:
+def _counted(monkeypatch: pytest.MonkeyPatch) -> list[DecompressionCounter]:
     """The count of each archive that is opened."""
-    made: list[Unpacked] = []
-    real = Unpacked.__init__
+    made: list[DecompressionCounter] = []
+    real = DecompressionCounter.__init__
 
-    def init(self: Unpacked, *arguments: object, **named: object) -> None:
+    def init(self: DecompressionCounter, *arguments: object, **named: object) -> None:
         real(self, *arguments, **named)  # type: ignore[arg-type]
         made.append(self)
 
-    monkeypatch.setattr(Unpacked, "__init__", init)
+    monkeypatch.setattr(DecompressionCounter, "__init__", init)
     return made
 
 

@@ -24,7 +24,7 @@ from tests_support import trainings
 from torch import Tensor
 
 from radii.rs_core.data.builtin import digits
-from radii.rs_core.methods.base import Terms
+from radii.rs_core.methods.base import LossTerms
 from radii.rs_core.methods.registry import METHODS, loss_function, method
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.soft_labels import labels as soft_labels
@@ -90,8 +90,8 @@ def twenty_steps(hp: Method, seed: int) -> dict[str, list[float]]:
         spec = dataclasses.replace(spec, sigma=None, learning_rate=0.0005)
     labels = _votes(data.labels[: IMAGES * STEPS // 2]) if method(hp.name).needs_soft_labels else None
 
-    def recording(name: str) -> Callable[..., Terms]:
-        def loss(*given: Any) -> Terms:
+    def recording(name: str) -> Callable[..., LossTerms]:
+        def loss(*given: Any) -> LossTerms:
             terms = loss_function(name)(*given)
             losses.append(terms.total.item())
             accuracies.append(round(terms.accuracy.item(), 6))

@@ -10,8 +10,8 @@ import torch
 
 from radii.rs_core.checkpoints import checkpoint
 from radii.rs_core.checkpoints.checkpoint import CheckpointInfo
-from radii.rs_core.checkpoints.checkpoint_info import Hints
-from radii.rs_core.checkpoints.research import convert
+from radii.rs_core.checkpoints.checkpoint_info import ConversionHints
+from radii.rs_core.checkpoints.torch_file import convert
 from radii.rs_core.errors import BrokenArchitecture, InvalidSpec, Mismatch, UnknownArchitecture
 from radii.rs_core.models import registry
 
@@ -142,7 +142,7 @@ def test_a_checkpoint_of_a_registered_network_is_stored_loaded_and_converted(reg
     x = torch.rand(2, *SHAPE)
     assert torch.equal(loaded(x), model(x))
     torch.save(model.network.state_dict(), tmp_path / "b.pt")
-    found = convert(tmp_path / "b.pt", Hints(architecture="scaled"), tmp_path / "b.safetensors")
+    found = convert(tmp_path / "b.pt", ConversionHints(architecture="scaled"), tmp_path / "b.safetensors")
     assert (found.num_classes, found.input_shape) == (4, SHAPE)
 
 

@@ -13,8 +13,8 @@ from torch import nn
 
 from radii.rs_core.checkpoints import checkpoint
 from radii.rs_core.checkpoints.checkpoint import CheckpointInfo
-from radii.rs_core.checkpoints.checkpoint_info import Hints
-from radii.rs_core.checkpoints.research import convert
+from radii.rs_core.checkpoints.checkpoint_info import ConversionHints
+from radii.rs_core.checkpoints.torch_file import convert
 from radii.rs_core.errors import InvalidCheckpoint, Mismatch
 from radii.rs_core.models.architecture import Shape
 from radii.rs_core.models.registry import architecture, build, check, skeleton
@@ -113,8 +113,12 @@ def test_a_stored_network_answers_as_before(tmp_path: Path, name: str, side: int
 def test_weights_saved_by_torch_are_read_under_torchvisions_name(tmp_path: Path) -> None:
     model = torchvision.models.shufflenet_v2_x0_5(weights=None, num_classes=4)
     torch.save(model.state_dict(), tmp_path / "x.pt")
-    hints = Hints(architecture="torchvision/shufflenet_v2_x0_5", input_shape=(3, 32, 32))
+    hints = ConversionHints(architecture="torchvision/shufflenet_v2_x0_5", input_shape=(3, 32, 32))
     info = convert(tmp_path / "x.pt", hints, tmp_path / "out.safetensors")
     assert (info.architecture, info.num_classes) == ("torchvision/shufflenet_v2_x0_5", 4)
     with pytest.raises(InvalidCheckpoint, match="input_shape"):
-        convert(tmp_path / "x.pt", Hints(architecture="torchvision/shufflenet_v2_x0_5"), tmp_path / "out.safetensors")
+        convert(
+            tmp_path / "x.pt",
+            ConversionHints(architecture="torchvision/shufflenet_v2_x0_5"),
+            tmp_path / "out.safetensors",
+        )

@@ -5,14 +5,14 @@ import pytest
 from radii.rs_core.errors import InvalidResults
 from radii.rs_core.plots.certification import render
 from radii.rs_core.plots.corruptions import by_corruption
-from radii.rs_core.reports.corruptions import CorruptionReport, Part, report_on
-from radii.rs_core.results.digest import ClassSums
+from radii.rs_core.reports.corruptions import CorruptionReport, CorruptionRows, report_on
+from radii.rs_core.results.row_statistics import ClassSums
 
 
 def report(*, radii: bool = True) -> CorruptionReport:
     sums = {"fog": ClassSums(inputs=4, radius_sum=2.0, correct=3), "jpeg_compression": ClassSums(inputs=4, correct=1)}
     return report_on(
-        [Part(corruption=name, severity=1, inputs=found.inputs, sums=found) for name, found in sums.items()],
+        [CorruptionRows(corruption=name, severity=1, inputs=found.inputs, sums=found) for name, found in sums.items()],
         radii=radii,
     )
 

@@ -7,12 +7,12 @@ from radii.rs_core.errors import InvalidResults
 from radii.rs_core.plots.certification import render
 from radii.rs_core.plots.mixed import by_weight
 from radii.rs_core.reports.certification import mixes
-from radii.rs_core.reports.mixed import AtWeight, rows_at
+from radii.rs_core.reports.mixed import WeightResult, rows_at
 
 WEIGHTS = (0.5, 0.8, 1.0)
 
 
-def rows(weights: tuple[float, ...] = WEIGHTS) -> tuple[AtWeight, ...]:
+def rows(weights: tuple[float, ...] = WEIGHTS) -> tuple[WeightResult, ...]:
     made = [certified(index, 0, (1_000 - 40 * index, 40 * index), (0.7, 0.3)) for index in range(10)]
     return mixes(made, weights=weights)
 

@@ -29,8 +29,8 @@ from radii.rs_core.reports.evaluation_text import format_table as evaluation_tab
 from radii.rs_core.reports.evaluation_text import to_csv as evaluation_csv
 from radii.rs_core.reports.mixed import by_weight, rows_at
 from radii.rs_core.results.aggregate import radii_up_to
-from radii.rs_core.results.digest import STEPS, digest_of, from_bytes, to_bytes
 from radii.rs_core.results.photographs import Photographs, share_interval
+from radii.rs_core.results.row_statistics import STEPS, from_bytes, statistics_of, to_bytes
 from radii.rs_core.specs.jobs import Attack, EvaluateSpec
 
 KINDS = [("fog", 1), ("fog", 5), ("snow", 1), ("snow", 5)]
@@ -120,13 +120,13 @@ class TestReport:
 
 class TestDigest:
     def test_parts_that_are_added_and_taken_away_give_the_report_of_the_rows(self) -> None:
-        """As workers store them: some rows come, some are replaced, and the digest goes through its bytes each time."""
+        """As workers store them: some rows come, some are replaced, and the statistics go through its bytes each time."""
         how: dict[str, Any] = {"cap": 2.0, "steps": STEPS, "starts": MARKS.starts}
         worse = [replace(one, radius=one.radius / 2) for one in ROWS[30:90]]
-        digest = digest_of(ROWS[:30], GRID, **how)
+        statistics = statistics_of(ROWS[:30], GRID, **how)
         for rows, sign in ((worse, +1), (ROWS[90:], +1), (ROWS[30:90], +1), (worse, -1)):
-            digest = from_bytes(to_bytes(digest.plus(digest_of(rows, GRID, **how), sign)))
-        kept, whole = digest.photographs, digest_of(ROWS, GRID, **how).photographs
+            statistics = from_bytes(to_bytes(statistics.plus(statistics_of(rows, GRID, **how), sign)))
+        kept, whole = statistics.photographs, statistics_of(ROWS, GRID, **how).photographs
         assert kept is not None and whole is not None
         assert kept.radius == pytest.approx(whole.radius)
         for name in ("evaluated", "correct", "at"):
@@ -135,12 +135,12 @@ class TestDigest:
 
     def test_photographs_of_more_than_a_byte_of_images_are_kept(self) -> None:
         rows = [replace(ROWS[3], index=2 * index) for index in range(300)]
-        kept = from_bytes(to_bytes(digest_of(rows, GRID, starts=tuple(range(0, 600, 2))))).photographs
+        kept = from_bytes(to_bytes(statistics_of(rows, GRID, starts=tuple(range(0, 600, 2))))).photographs
         assert kept is not None and kept.evaluated.tolist() == [300]
 
     def test_one_of_an_older_version_has_none(self) -> None:
-        assert from_bytes(to_bytes(digest_of(ROWS, GRID))).photographs is None
-        body = json.loads(zlib.decompress(to_bytes(digest_of(ROWS, GRID, starts=MARKS.starts))))
+        assert from_bytes(to_bytes(statistics_of(ROWS, GRID))).photographs is None
+        body = json.loads(zlib.decompress(to_bytes(statistics_of(ROWS, GRID, starts=MARKS.starts))))
         del body["photographs"]["radius"]
         assert from_bytes(zlib.compress(json.dumps(body).encode())).photographs is None, "without sums of radii"
 

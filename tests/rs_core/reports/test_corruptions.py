@@ -11,7 +11,7 @@ from radii.rs_core.reports.certification import summarize
 from radii.rs_core.reports.certification_text import format_table, to_csv
 from radii.rs_core.reports.corruptions import (
     CorruptionGroups,
-    Part,
+    CorruptionRows,
     different,
     notes,
     report_on,
@@ -20,8 +20,8 @@ from radii.rs_core.reports.corruptions import (
 )
 from radii.rs_core.reports.corruptions_text import csv_rows, lines_of
 from radii.rs_core.results.aggregate import columns
-from radii.rs_core.results.digest import STEPS, ClassSums, digest_of, from_bytes, group_sums, to_bytes
 from radii.rs_core.results.photographs import share_interval
+from radii.rs_core.results.row_statistics import STEPS, ClassSums, from_bytes, group_sums, statistics_of, to_bytes
 from radii.rs_core.results.tsv import rounded_down
 from radii.rs_core.statistics.paired_tests import mean_interval
 
@@ -80,12 +80,14 @@ def test_means_are_plain_and_over_the_common_corruptions() -> None:
 
 def test_a_mean_counts_each_corruption_once_however_many_inputs_it_has() -> None:
     sums = {"fog": ClassSums(inputs=1, radius_sum=1.0, correct=1), "snow": ClassSums(inputs=99)}
-    parts = [Part(corruption=name, severity=None, inputs=found.inputs, sums=found) for name, found in sums.items()]
+    parts = [
+        CorruptionRows(corruption=name, severity=None, inputs=found.inputs, sums=found) for name, found in sums.items()
+    ]
     assert report_on(parts).means[0].macr == 0.5
 
 
 def test_without_a_common_corruption_there_is_no_mean() -> None:
-    found = report_on([Part(corruption="spatter", severity=1, inputs=1, sums=ClassSums(inputs=1))])
+    found = report_on([CorruptionRows(corruption="spatter", severity=1, inputs=1, sums=ClassSums(inputs=1))])
     assert found.means == ()
     assert any("None of the corruptions is one of the common ones" in note for note in notes(found, MARKS))
 
@@ -129,10 +131,10 @@ def test_predictions_have_accuracy_alone() -> None:
     assert not any(cells[0] in ("macr", "corruption_acr") for cells in csv_rows(found))
 
 
-def test_digests_of_groups_add_up_and_are_kept_whole() -> None:
+def test_statistics_of_groups_add_up_and_are_kept_whole() -> None:
     cap = 1.0
     parts = [
-        digest_of(ROWS[first : first + 7], (0.0,), cap=cap, steps=STEPS, starts=MARKS.starts)
+        statistics_of(ROWS[first : first + 7], (0.0,), cap=cap, steps=STEPS, starts=MARKS.starts)
         for first in range(0, 50, 7)
     ]
     whole = parts[0]
@@ -144,7 +146,7 @@ def test_digests_of_groups_add_up_and_are_kept_whole() -> None:
         assert replace(whole.groups[number], radius_sum=0) == replace(sums, radius_sum=0)
         assert whole.groups[number].radius_sum == pytest.approx(sums.radius_sum)
     assert whole.plus(parts[0], -1).groups[0].inputs == 3
-    assert digest_of(ROWS, (0.0,)).groups == {}
+    assert statistics_of(ROWS, (0.0,)).groups == {}
 
 
 COMMON_MARKS = replace(

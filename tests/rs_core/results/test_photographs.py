@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from radii.rs_core.certify.bounds import interval
 from radii.rs_core.errors import InvalidDataset, InvalidResults
 from radii.rs_core.results.photographs import (
+    GroupSizes,
     Photographs,
-    Sizes,
     check_photographs,
     effective_inputs,
     joined,
@@ -100,7 +100,7 @@ class TestSizes:
         assert (sizes.photographs, sizes.repeated) == (5, True)
 
     def test_missing_images_count_for_the_upper_end_alone(self) -> None:
-        sizes = Sizes(np.full(30, 10), np.full(30, 4))
+        sizes = GroupSizes(np.full(30, 10), np.full(30, 4))
         low, high = sizes.interval(np.full(30, 3), 0.95)
         assert low == share_interval(np.full(30, 3), np.full(30, 10), 0.95)[0]
         assert high == share_interval(np.full(30, 7), np.full(30, 10), 0.95)[1]

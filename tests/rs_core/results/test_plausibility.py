@@ -15,7 +15,7 @@ from radii.rs_core.reports.certification import summarize
 from radii.rs_core.results.plausibility import (
     FALSE_ALARM,
     FEW_AT_MAXIMUM,
-    Outcome,
+    ObservedOutcome,
     cannot_certify,
     cannot_predict,
     implausible,
@@ -32,11 +32,11 @@ from tests.rs_core.reports.test_certification import certificate
 JOB = {"checkpoint": "c", "dataset": "d", "sigma": 0.5}
 
 
-def outcome(correct: int, wrong: int, *, classes: int = 10, abstained: int = 0) -> Outcome:
+def outcome(correct: int, wrong: int, *, classes: int = 10, abstained: int = 0) -> ObservedOutcome:
     """Balanced labels, and answers of all classes."""
     total = correct + wrong + abstained
     labels = {label: total // classes for label in range(classes)}
-    return Outcome(
+    return ObservedOutcome(
         evaluated=sum(labels.values()),
         abstained=abstained,
         answers=None,
@@ -141,7 +141,7 @@ def test_all_abstentions_are_named() -> None:
 
 def test_one_class_for_all_inputs_is_named_unless_there_is_one_label() -> None:
     labels = {label: 10 for label in range(10)}
-    found = Outcome(evaluated=100, abstained=20, answers={3: 80, 4: 0}, labels=labels, correct=8)
+    found = ObservedOutcome(evaluated=100, abstained=20, answers={3: 80, 4: 0}, labels=labels, correct=8)
     assert implausible(found)[0].startswith("Implausible: class 3 is the answer to all 80 inputs that hav")
     assert implausible(replace(found, labels={3: 100}, correct=80)) == ()
     few = replace(found, evaluated=9, abstained=0, answers={3: 9}, labels={label: 1 for label in range(9)}, correct=1)
@@ -192,7 +192,7 @@ def test_without_labels_or_with_one_there_is_no_chance_level() -> None:
 
 
 def test_a_majority_class_is_no_skill() -> None:
-    skewed = Outcome(evaluated=1000, abstained=0, answers=None, labels={0: 900, 1: 100}, correct=830)
+    skewed = ObservedOutcome(evaluated=1000, abstained=0, answers=None, labels={0: 900, 1: 100}, correct=830)
     assert "would make it 90.0 %" in implausible(skewed)[0]
     assert implausible(replace(skewed, correct=960)) == ()
 
@@ -205,7 +205,11 @@ def test_a_classifier_half_way_to_perfect_is_named_as_rarely_as_is_said(count: i
     chance = 1 / classes
     right = np.arange(count + 1)
     named = [
-        bool(implausible(Outcome(evaluated=count, abstained=0, answers=None, labels=labels, correct=k, smoothed=False)))
+        bool(
+            implausible(
+                ObservedOutcome(evaluated=count, abstained=0, answers=None, labels=labels, correct=k, smoothed=False)
+            )
+        )
         for k in right.tolist()
     ]
     law = binom.pmf(right, count, (1 + chance) / 2)
@@ -307,7 +311,9 @@ def test_an_outcome_is_that_of_its_rows() -> None:
         Prediction(index=i, label=label, prediction=given, p_value=0, counts=(1, 1), n=2, sigma=1, alpha=0.1, seed=0)
         for i, (label, given) in enumerate([(0, 0), (1, 0), (1, ABSTAIN), (-1, 1)])
     ]
-    assert outcome_of(rows) == Outcome(evaluated=4, abstained=1, answers={0: 2, 1: 1}, labels={0: 1, 1: 2}, correct=1)
+    assert outcome_of(rows) == ObservedOutcome(
+        evaluated=4, abstained=1, answers={0: 2, 1: 1}, labels={0: 1, 1: 2}, correct=1
+    )
     assert outcome_of_shares(0.75, [0, 1, 1, 0]).correct == 3
     certified = [certificate(0, votes=1000), certificate(1, votes=990), certificate(2, votes=500)]
     assert (outcome_of(certified).at_cap, outcome_of(certified).abstained) == (1, 1)

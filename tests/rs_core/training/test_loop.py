@@ -11,7 +11,7 @@ from radii.rs_core.errors import InvalidCheckpoint, TrainingDiverged
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.specs.jobs import Consistency, Selection, TrainSpec
 from radii.rs_core.training import timers
-from radii.rs_core.training.loop import EpochRecord, StepRecord, Trained, train
+from radii.rs_core.training.loop import EpochRecord, StepRecord, TrainingResult, train
 from radii.rs_core.training.snapshots import Snapshot
 
 
@@ -31,7 +31,7 @@ def _weights(model: BaseClassifier) -> torch.Tensor:
 
 
 def _final(records: object) -> torch.Tensor:
-    return next(_weights(record.model) for record in records if isinstance(record, Trained))  # type: ignore[attr-defined]
+    return next(_weights(record.model) for record in records if isinstance(record, TrainingResult))  # type: ignore[attr-defined]
 
 
 def test_every_step_is_sgd_with_the_rate_of_its_epoch_momentum_and_weight_decay(

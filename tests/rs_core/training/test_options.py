@@ -22,7 +22,7 @@ from radii.rs_core.noise.streams import Stage
 from radii.rs_core.records import Certificate
 from radii.rs_core.soft_labels import labels as soft_labels
 from radii.rs_core.specs.jobs import CatRs, Consistency, Macer, Normalization, Selection, SmoothAdv
-from radii.rs_core.training import evaluation, loop, timers
+from radii.rs_core.training import epoch_evaluation, loop, timers
 from radii.rs_core.training.loop import StepRecord, train
 from radii.rs_core.training.model_selection import BestEpoch, better
 from radii.rs_core.training.snapshots import Snapshot
@@ -126,8 +126,8 @@ class TestCertification:
 
     def test_it_comes_after_every_so_many_epochs_and_after_the_last(self) -> None:
         spec = replace(SPEC, epochs=7, test_dataset="held", certification=replace(CERTIFICATION, every=3))
-        assert [epoch for epoch in range(7) if evaluation.certification_due(spec, epoch)] == [2, 5, 6]
-        assert not evaluation.certification_due(SPEC, 6)
+        assert [epoch for epoch in range(7) if epoch_evaluation.certification_due(spec, epoch)] == [2, 5, 6]
+        assert not epoch_evaluation.certification_due(SPEC, 6)
 
     def test_it_says_that_it_is_at_work(self, data: Dataset, held: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(timers, "SECONDS_BETWEEN_RECORDS", 0.0)

@@ -16,7 +16,7 @@ from radii.rs_core.data.builtin import digits
 from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.errors import InvalidCheckpoint
 from radii.rs_core.specs.jobs import Macer, PeriodicCertification, Selection, TrainSpec
-from radii.rs_core.training.loop import EpochRecord, StepRecord, Trained, train
+from radii.rs_core.training.loop import EpochRecord, StepRecord, TrainingResult, train
 from radii.rs_core.training.snapshots import Snapshot
 
 SPEC = replace(trainings.SPEC, test_dataset="digits", batch_size=24, lr_step=1, inputs=Selection(count=60))
@@ -69,8 +69,8 @@ def test_a_run_cut_in_the_middle_of_an_epoch_ends_as_an_unbroken_one(data: Datas
     for cut in ("0-2",) if RUNS[name].keep == "last" else ("0-2", "1-1"):
         resumed, _ = _run(RUNS[name], data, tmp_path, tmp_path / "whole" / f"{cut}.safetensors")
         end, same_end = whole[-1], resumed[-1]
-        assert isinstance(end, Trained)
-        assert isinstance(same_end, Trained)
+        assert isinstance(end, TrainingResult)
+        assert isinstance(same_end, TrainingResult)
         assert (end.epoch, end.value) == (same_end.epoch, same_end.value)
         state = same_end.model.state_dict()
         assert all(torch.equal(tensor, state[key]) for key, tensor in end.model.state_dict().items())
@@ -86,7 +86,7 @@ def test_the_best_weights_so_far_survive_in_the_snapshot(data: Dataset, tmp_path
     losses = {epoch: record.loss for epoch, record in _metrics(whole).items()}
     assert losses[0] < losses[1]
     resumed, _ = _run(spec, data, tmp_path, tmp_path / "1-2.safetensors")
-    assert isinstance(resumed[-1], Trained)
+    assert isinstance(resumed[-1], TrainingResult)
     assert (resumed[-1].epoch, resumed[-1].epochs, resumed[-1].value) == (1, 2, losses[0])
 
 
@@ -106,7 +106,7 @@ def test_a_snapshot_of_a_version_with_fewer_settings_is_gone_on_from(data: Datas
     newer = ("optimizer", "clip_norm", "schedule", "lr_warmup")
     _without(saved[0], older, "precision", "certification", "forward_batch", *newer)
     resumed, _ = _run(spec, data, tmp_path, older)
-    assert isinstance(whole[-1], Trained) and isinstance(resumed[-1], Trained)
+    assert isinstance(whole[-1], TrainingResult) and isinstance(resumed[-1], TrainingResult)
     state = resumed[-1].model.state_dict()
     assert all(torch.equal(tensor, state[key]) for key, tensor in whole[-1].model.state_dict().items())
     with pytest.raises(InvalidCheckpoint, match="one of another specification"):

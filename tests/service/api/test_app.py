@@ -14,7 +14,7 @@ from tests_support.over_http import Service, serving
 
 from radii.service.api import openapi
 from radii.worker.isolation import availability
-from radii.worker.isolation.confine import Missing
+from radii.worker.isolation.confine import MissingRestriction
 from radii.worker.settings import Settings
 from radii.worker.store import counters
 from radii.worker.store.clock import clock
@@ -135,7 +135,9 @@ def test_readiness_tells_of_workers_and_broker_and_does_not_depend_on_them(fresh
 def test_readiness_names_each_restriction_that_is_missing_and_does_not_depend_on_it(
     fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lacking = [Missing(restriction=name, reason="", consequence="") for name in ("Landlock", "network namespace")]
+    lacking = [
+        MissingRestriction(restriction=name, reason="", consequence="") for name in ("Landlock", "network namespace")
+    ]
     with serving(fresh, Settings(data=tmp_path, min_free=0)) as service:
         monkeypatch.setattr(availability, "missing", lambda uid: lacking)
         body = service.client.get("/readyz").json()
@@ -154,11 +156,11 @@ def test_readiness_tells_that_uploads_find_no_room(fresh: Database, tmp_path: Pa
         assert "takes no files" in body["checks"]["room"]["detail"] and "507" in body["checks"]["room"]["detail"]
 
 
-@pytest.mark.parametrize(("sweep", "seen"), [(0.5, 45.0), (10.0, 45.0), (60.0, 270.0)])
+@pytest.mark.parametrize(("interval", "seen"), [(0.5, 45.0), (10.0, 45.0), (60.0, 270.0)])
 def test_workers_are_there_for_some_sweeps_after_they_were_seen(
-    fresh: Database, tmp_path: Path, sweep: float, seen: float
+    fresh: Database, tmp_path: Path, interval: float, seen: float
 ) -> None:
-    with serving(fresh, Settings(data=tmp_path, min_free=0, housekeeping_seconds=sweep)) as service:
+    with serving(fresh, Settings(data=tmp_path, min_free=0, housekeeping_seconds=interval)) as service:
         for ago, there in ((seen - 10.0, True), (seen + 10.0, False)):
             with fresh.write() as session:
                 session.merge(Worker(id="w", host="gpu1", pid=7, info={}, seen=clock() - ago))

@@ -37,7 +37,7 @@ def test_a_service_is_seen_while_it_runs_and_the_schema_is_not_changed_under_it(
 def test_a_schema_that_was_changed_is_answered_with_503_until_it_is_right_again(
     fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "LOOK", 0.05)
+    monkeypatch.setattr(heartbeat, "POLL_SECONDS", 0.05)
 
     def change(revision: str) -> None:
         with fresh.engine.begin() as connection:
@@ -61,7 +61,7 @@ def test_a_schema_that_was_changed_is_answered_with_503_until_it_is_right_again(
 def test_whatever_goes_wrong_at_one_look_the_next_one_is_made(
     fresh: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "LOOK", 0.05)
+    monkeypatch.setattr(heartbeat, "POLL_SECONDS", 0.05)
     current, looks = schema_version.current, []
 
     def no_descriptors(engine: Engine) -> str | None:

@@ -367,7 +367,7 @@ def test_a_tenant_is_answered_while_its_large_upload_is_written_to_a_slow_disk(
         release, begun, seal = threading.Event(), threading.Event(), blob_files.Writer.seal
         stack.callback(release.set)
 
-        def slow(writer: blob_files.Writer) -> blob_files.Sealed:
+        def slow(writer: blob_files.Writer) -> blob_files.SealedBlob:
             begun.set()
             release.wait(60)
             return seal(writer)

@@ -11,9 +11,9 @@ from tests_support.runs import row
 
 from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.results.photographs import share_interval
-from radii.service.cli.photographs import Shown, shown_by, shown_in, unknown_notes
+from radii.service.cli.photographs import KnownPhotographs, shown_by, shown_in, unknown_notes
 from radii.service.console import CommandError
-from radii.worker.store import digests, evaluations, results
+from radii.worker.store import evaluations, results, row_statistics
 from radii.worker.store.models.tables import Dataset, Job
 
 CORRUPTED = {
@@ -63,10 +63,10 @@ def test_a_flag_says_it_where_the_record_knows_of_no_corruptions(tmp_path: Path)
 
 def test_labels_that_repeat_are_noted_where_the_record_knows_of_no_corruptions(tmp_path: Path) -> None:
     labels = np.tile(np.random.default_rng(0).integers(0, 10, 100), 2).tolist()
-    (note,) = unknown_notes(Shown(None, known=True), labels)
+    (note,) = unknown_notes(KnownPhotographs(None, known=True), labels)
     assert "come again every 100 images" in note and "--photographs 100" in note
-    assert unknown_notes(Shown(None, known=True), range(200)) == ()
-    assert len(unknown_notes(Shown(None, known=False), range(200))) == 1
+    assert unknown_notes(KnownPhotographs(None, known=True), range(200)) == ()
+    assert len(unknown_notes(KnownPhotographs(None, known=False), range(200))) == 1
     assert unknown_notes(shown_in(tmp_path / "theirs.tsv", {}, ROWS, repeating=80), labels) == ()
 
 
@@ -128,13 +128,13 @@ def report(service: Service, job_id: str) -> dict[str, Any]:
     return body
 
 
-@pytest.mark.parametrize("large", [False, True], ids=["from rows", "from a digest"])
+@pytest.mark.parametrize("large", [False, True], ids=["from rows", "from statistics"])
 def test_a_report_resamples_the_declared_photographs(
     either: Service, monkeypatch: pytest.MonkeyPatch, large: bool
 ) -> None:
     """Images 1, 5, 9, ... of 200 that show 50 photographs: 50 images of 25."""
     if large:
-        monkeypatch.setattr(digests, "LARGE", 1)
+        monkeypatch.setattr(row_statistics, "LARGE", 1)
     job_id = certified(either, registered(either, photographs=50))
     body = report(either, job_id)
     found = body["results"]

@@ -54,14 +54,14 @@ def test_a_report_of_rows_with_many_classes_reads_a_few_rows_at_a_time(
     def report() -> None:
         with service.database.read() as session:
             found = certification_report.sources(session, session.get_one(Job, job_id))
-            digests.append(certification_report.digest(session, found))
+            found_statistics.append(certification_report.row_statistics_of(session, found))
 
-    digests: list[object] = []
+    found_statistics: list[object] = []
     monkeypatch.setattr(result_rows, "NUMBERS", 4 * 2 * CLASSES)
     assert peak(report) < 8 * MIB
     monkeypatch.undo()
     report()
-    few, all_at_once = [str(vars(digest)) for digest in digests]
+    few, all_at_once = [str(vars(statistics)) for statistics in found_statistics]
     assert few == all_at_once, "the report is the same"
 
 

@@ -15,16 +15,16 @@ from radii.rs_core.data.dataset import Dataset as Data
 from radii.rs_core.evaluate.records import EvaluationRecord
 from radii.service.jobs import predict_images
 from radii.worker import audits, commit, housekeeping, soft_label_files, task_message
-from radii.worker.loop import Slot, end
+from radii.worker.loop import WorkerSlot, end
 from radii.worker.store import (
     clock,
     counters,
-    digests,
     evaluations,
     jobs,
     queue_stats,
     resources,
     results,
+    row_statistics,
     shards,
     tenants,
     urgent_jobs,
@@ -175,14 +175,14 @@ def _predictions(service: Service, crowd: Crowd) -> None:
 def worker(service: Service, crowd: Crowd) -> None:
     """A worker's life: it claims, commits in every way there is, makes way, and hands back."""
     database, settings = service.database, service.settings
-    slot = Slot(settings=settings, database=database, environment={"device_type": "cpu", "provenance": MACHINE})
+    slot = WorkerSlot(settings=settings, database=database, environment={"device_type": "cpu", "provenance": MACHINE})
     slot.register()
     slot.register()
     slot._waiting()
     slot.count(counters.WRITES_REFUSED)
     claims = [_claimed(database, others_first=bool(number % 2)) for number in range(8)]
     _commit_everything(service, [claim for claim in claims if claim is not None])
-    with mock.patch.object(digests, "LARGE", 1):
+    with mock.patch.object(row_statistics, "LARGE", 1):
         _in_turns(service, crowd)
     for kind in ("certify", "predict", "soft_labels", "train", "evaluate", "verify", "convert"):
         _one_of(service, crowd, kind)

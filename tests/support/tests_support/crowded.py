@@ -142,7 +142,7 @@ class _Made:
         yield t.Blob, ({"sha256": _sha(n), "size": 1000 + n, "created": self.now - n} for n in range(4 * self.things))
         yield t.Upload, (self._upload(number) for number in range(self.things))
         yield t.PartUpload, (self._part_upload(number) for number in range(self.things // 4))
-        yield t.Part, self._upload_parts()
+        yield t.UploadPart, self._upload_parts()
         yield t.Dataset, (self._dataset(number) for number in range(self.things))
         yield t.Checkpoint, (self._checkpoint(number) for number in range(self.things))
         yield t.Job, self.jobs

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from radii.rs_core.methods.base import Step, Terms
+from radii.rs_core.methods.base import LossTerms, Step
 from radii.rs_core.methods.registry import loss_function
 from radii.rs_core.noise.streams import Stage, generator
 
@@ -139,7 +139,7 @@ def assert_near(got: Measured, wanted: Measured, tolerance: float = 1e-12) -> No
     assert gradient < tolerance
 
 
-def terms(hp: Any, *, model: nn.Module | None = None, y: Tensor | None = None, **where: Any) -> Terms:
+def terms(hp: Any, *, model: nn.Module | None = None, y: Tensor | None = None, **where: Any) -> LossTerms:
     """What the library's loss says in full, on the problem's images."""
     model = network() if model is None else model
     return loss_function(hp.name)(hp, model, images(), labels() if y is None else y, step(**where))

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from radii.rs_core.checkpoints.checkpoint_info import Hints
-from radii.rs_core.checkpoints.research import read_research
+from radii.rs_core.checkpoints.checkpoint_info import ConversionHints
+from radii.rs_core.checkpoints.torch_file import read_torch_file
 from radii.rs_core.errors import InvalidCheckpoint
 from radii.rs_core.models.architecture import Shape
 from radii.rs_core.models.registry import build
@@ -41,5 +41,5 @@ def published(tensors: dict[str, Tensor], arch: str = "cifar_resnet20", **more: 
 
 def sentence(path: Path, kind: type[Exception] = InvalidCheckpoint, **hints: Any) -> str:
     with pytest.raises(kind) as caught:
-        read_research(path, Hints(**hints))
+        read_torch_file(path, ConversionHints(**hints))
     return str(caught.value).removeprefix(f"The checkpoint cannot be read ({path.name}): ")

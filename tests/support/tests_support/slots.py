@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from radii.worker.loop import Slot
+from radii.worker.loop import WorkerSlot
 from radii.worker.store import jobs
 from radii.worker.store.database import Database
 from radii.worker.store.models.tables import Event, Job
@@ -12,7 +12,7 @@ from tests_support import processes, things
 
 START = 1_500
 
-SlotMaker = Callable[..., Slot]
+SlotMaker = Callable[..., WorkerSlot]
 
 
 def submit(database: Database, tmp_path: Path, count: int) -> str:
@@ -42,7 +42,7 @@ def notes(database: Database, job_id: str) -> list[tuple[str, dict[str, object]]
         return [(row.type, row.data) for row in rows]
 
 
-def at_work(slot: Slot, database: Database, job_id: str) -> threading.Thread:
+def at_work(slot: WorkerSlot, database: Database, job_id: str) -> threading.Thread:
     """The thread in which the slot works on a part of the job, which has begun."""
     thread = threading.Thread(target=slot.work_once)
     thread.start()
@@ -50,7 +50,7 @@ def at_work(slot: Slot, database: Database, job_id: str) -> threading.Thread:
     return thread
 
 
-def work(slot: Slot) -> None:
+def work(slot: WorkerSlot) -> None:
     """Works until nothing is ready."""
     while slot.work_once():
         pass

@@ -12,7 +12,7 @@ from radii.rs_core.data.builtin import digits
 from radii.rs_core.data.dataset import Dataset as Data
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.specs.jobs import TrainSpec, parse_spec
-from radii.rs_core.training.loop import Trained, train
+from radii.rs_core.training.loop import TrainingResult, train
 from radii.service.jobs.planning import plan
 from radii.service.schemas import requests
 from radii.worker.store import jobs, resources, schema_version, tenants
@@ -31,7 +31,7 @@ def model() -> BaseClassifier:
     spec = TrainSpec(
         dataset="digits", architecture="digits_cnn", sigma=0.25, epochs=2, batch_size=64, learning_rate=0.05, seed=1
     )
-    return next(record.model for record in train(spec, digits()) if isinstance(record, Trained))
+    return next(record.model for record in train(spec, digits()) if isinstance(record, TrainingResult))
 
 
 def tenant(database: Database, name: str = "default") -> str:

@@ -23,7 +23,7 @@ from radii.rs_core.specs.jobs import (
 )
 from radii.rs_core.specs.methods import AttackFirst
 from radii.rs_core.specs.training import trains_a_mix
-from radii.rs_core.training.loop import EpochRecord, Trained
+from radii.rs_core.training.loop import EpochRecord, TrainingResult
 from tests_support import mixes
 
 SPEC = TrainSpec(
@@ -70,9 +70,9 @@ def votes(data: Dataset, count: int) -> SoftLabels:
     return labels.from_counts(range(count), rows, 10)
 
 
-def trained(records: Iterable[object]) -> Trained:
+def trained(records: Iterable[object]) -> TrainingResult:
     """The last record of a training."""
-    return next(record for record in records if isinstance(record, Trained))
+    return next(record for record in records if isinstance(record, TrainingResult))
 
 
 def epochs(records: Iterable[object]) -> list[EpochRecord]:

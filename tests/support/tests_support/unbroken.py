@@ -9,7 +9,7 @@ from radii.rs_core.records import Prediction
 from radii.rs_core.soft_labels.labels import SoftLabels, from_counts, voter_spec
 from radii.rs_core.soft_labels.voting import vote
 from radii.rs_core.specs.jobs import CatRs, TrainSpec
-from radii.rs_core.training.loop import EpochRecord, Trained, train
+from radii.rs_core.training.loop import EpochRecord, TrainingResult, train
 from tests_support.threads import single
 
 Weights = dict[str, torch.Tensor]
@@ -32,7 +32,7 @@ def training(
     """The weights and the epochs of a training on the digits; one that needs soft labels or a start is given them."""
     with single():
         records = list(train(spec, digits(), soft_labels=labels, start=start))
-    model = next(record.model for record in records if isinstance(record, Trained))
+    model = next(record.model for record in records if isinstance(record, TrainingResult))
     return model.state_dict(), [record for record in records if isinstance(record, EpochRecord)]
 
 
@@ -42,7 +42,7 @@ def soft_labels(spec: TrainSpec) -> SoftLabels:
     assert isinstance(hp, CatRs)
     assert spec.inputs.count is not None
     with single():
-        voter = next(r.model for r in train(voter_spec(spec), data) if isinstance(r, Trained))
+        voter = next(r.model for r in train(voter_spec(spec), data) if isinstance(r, TrainingResult))
         inputs = [(index, data.image(index), int(data.labels[index])) for index in range(spec.inputs.count)]
         sampler = Sampler(voter, hp.soft_label_sigma, data.num_classes, seed=spec.seed)
         votes = list(vote(sampler, inputs, n=hp.soft_label_n, augmentation=spec.augmentation))

@@ -10,7 +10,7 @@ from tests_support import servers, things
 
 from radii.worker.doctor import diagnosis
 from radii.worker.isolation import availability
-from radii.worker.isolation.confine import Missing
+from radii.worker.isolation.confine import MissingRestriction
 from radii.worker.processes import memory_limit
 from radii.worker.settings import GIB, Settings
 from radii.worker.store import jobs, resources
@@ -166,7 +166,9 @@ def test_a_broken_database_file_is_told_and_no_check_stops_the_others(tmp_path: 
 
 
 def test_a_restriction_that_this_system_lacks_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    lacking = Missing(restriction="Landlock", reason="Function not implemented", consequence="files are open")
+    lacking = MissingRestriction(
+        restriction="Landlock", reason="Function not implemented", consequence="files are open"
+    )
     monkeypatch.setattr(availability, "missing", lambda uid: (lacking,))
     (found,) = (each for each in diagnosis.look(settings) if each.what == "isolation")
     assert (found.state, found.found) == ("worth knowing", "missing: Landlock (Function not implemented)")
@@ -208,7 +210,7 @@ def test_a_storage_quota_that_is_nearly_used_up_is_told(settings: Settings, data
     assert "storage quotas" not in {each.what for each in diagnosis.look(settings)}
 
 
-def _blob(settings: Settings, content: bytes) -> blob_files.Sealed:
+def _blob(settings: Settings, content: bytes) -> blob_files.SealedBlob:
     with blob_files.writing(settings.blobs) as writer:
         writer.write(content)
         return writer.seal()

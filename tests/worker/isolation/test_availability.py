@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from radii.worker.isolation import availability, landlock, seccomp
-from radii.worker.isolation.confine import Missing
+from radii.worker.isolation.confine import MissingRestriction
 from radii.worker.isolation.identity import NOBODY
 
 
@@ -33,11 +33,11 @@ def test_a_trial_that_fails_is_no_good_news(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_trial_that_has_failed_is_repeated_later_and_one_that_has_worked_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lacking = Missing(restriction="seccomp", reason="Invalid argument", consequence="sockets are open")
+    lacking = MissingRestriction(restriction="seccomp", reason="Invalid argument", consequence="sockets are open")
     results, now = [((lacking,), False), ((), True)], [1000.0]
     monkeypatch.setattr(availability, "_trial", lambda uid: results.pop(0))
     monkeypatch.setattr(availability.time, "monotonic", lambda: now[0])
-    trials = availability.Trials()
+    trials = availability.RestrictionTrials()
     assert trials(NOBODY) == trials(NOBODY) == (lacking,)
     now[0] += availability.AGAIN_AFTER
     assert trials(NOBODY) == ()
@@ -48,7 +48,7 @@ def test_a_trial_that_has_failed_is_repeated_later_and_one_that_has_worked_is_no
 def test_each_missing_restriction_is_one_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lacking = Missing(restriction="seccomp", reason="Invalid argument", consequence="sockets are open")
+    lacking = MissingRestriction(restriction="seccomp", reason="Invalid argument", consequence="sockets are open")
     monkeypatch.setattr(availability, "missing", lambda uid: (lacking,))
     with caplog.at_level(logging.WARNING, "radii.isolation"):
         availability.log_missing(NOBODY)
@@ -61,8 +61,8 @@ def test_each_missing_restriction_is_one_warning(
 @pytest.mark.parametrize(("restriction", "dumpable"), [("Landlock", 0), ("network namespace", 1)])
 def test_without_landlock_a_service_closes_its_own_memory(restriction: str, dumpable: int) -> None:
     code = (
-        "import ctypes; from radii.worker.isolation import availability; from radii.worker.isolation.confine import Missing\n"
-        f"availability.missing = lambda uid: (Missing(restriction={restriction!r}, reason='', consequence=''),)\n"
+        "import ctypes; from radii.worker.isolation import availability; from radii.worker.isolation.confine import MissingRestriction\n"
+        f"availability.missing = lambda uid: (MissingRestriction(restriction={restriction!r}, reason='', consequence=''),)\n"
         "availability.log_missing(1); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

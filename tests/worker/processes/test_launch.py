@@ -12,7 +12,7 @@ from tests_support import pictures, processes, servers
 
 import radii
 from radii.worker.child.handle import Child
-from radii.worker.embedded import Workers
+from radii.worker.embedded import EmbeddedWorkers
 from radii.worker.processes import launch
 from radii.worker.processes.bootstrap import PACKAGE
 from radii.worker.sandbox import converter
@@ -108,7 +108,7 @@ def test_the_child_of_a_worker_imports_nothing_from_there(
 
 def test_local_workers_import_nothing_from_there(hostile: Path, tmp_path: Path) -> None:
     settings = _migrated(Settings(data=tmp_path / "data", poll=0.05, housekeeping_seconds=0.5, threads=1, device="cpu"))
-    with Workers(settings):
+    with EmbeddedWorkers(settings):
         processes.until(lambda: _count(settings) == 1, 60, "a worker")
 
 

@@ -1,4 +1,4 @@
-"""The bell of the embedded mode wakes a worker that waits, and is never in anybody's way."""
+"""The pipe of the embedded mode wakes a worker that waits, and never blocks a writer."""
 
 import threading
 import time

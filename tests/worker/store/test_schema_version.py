@@ -68,19 +68,21 @@ def test_a_schema_is_not_changed_under_workers_that_are_running(database: Databa
 def test_nobody_goes_down_to_what_is_not_below(database: Database) -> None:
     for name in ("xyz", "0999", "head", ""):
         with pytest.raises(
-            schema_version.NoWayDown,
+            schema_version.DowngradeRefused,
             match=rf"expected one of 0001 \.\.\. {schema_version.head()} or base, got '{name}'",
         ):
             schema_version.check_down(database.engine, name)
     schema_version.migrate(database.engine, "0002")
     with pytest.raises(
-        schema_version.NoWayDown, match="The schema is 0002; to go down, expected one of 0001 0002 or base"
+        schema_version.DowngradeRefused, match="The schema is 0002; to go down, expected one of 0001 0002 or base"
     ):
         schema_version.check_down(database.engine, "0003")
     for name in ("0002", "0001", "base"):
         schema_version.check_down(database.engine, name)
     schema_version.migrate(database.engine, "base")
-    with pytest.raises(schema_version.NoWayDown, match="The schema is empty; to go down, expected base, got '0001'"):
+    with pytest.raises(
+        schema_version.DowngradeRefused, match="The schema is empty; to go down, expected base, got '0001'"
+    ):
         schema_version.check_down(database.engine, "0001")
 
 

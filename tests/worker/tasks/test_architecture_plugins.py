@@ -10,7 +10,7 @@ from tests_support.live import running
 
 from radii.rs_core.models import registry
 from radii.service.client.client import Client
-from radii.worker.loop import CannotStart, Slot
+from radii.worker.loop import CannotStart, WorkerSlot
 from radii.worker.settings import Settings
 from radii.worker.store import schema_version
 from radii.worker.store.database import Database
@@ -162,7 +162,7 @@ def test_a_file_that_is_not_sound_keeps_a_worker_from_starting(tmp_path: Path) -
         with pytest.raises(
             CannotStart, match=r"RADII_ARCHITECTURES cannot be used: .* \(mine in bad\.toml\): expected"
         ):
-            Slot(settings, database).start()
+            WorkerSlot(settings, database).start()
     finally:
         registry.use(None)
         database.close()

@@ -7,7 +7,7 @@ import torch
 
 from radii.rs_core.errors import InvalidSpec
 from radii.worker.tasks import environment
-from radii.worker.tasks.environment import Gauge, compiler, provenance, resolve_device, share_memory
+from radii.worker.tasks.environment import MemoryGauge, compiler, provenance, resolve_device, share_memory
 
 
 def _cards(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -64,13 +64,13 @@ def test_a_gpu_that_is_named_is_shared_by_all_workers(monkeypatch: pytest.Monkey
 
 
 def test_the_memory_of_a_process_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    gauge = Gauge(torch.device("cpu"), interval=60.0)
+    gauge = MemoryGauge(torch.device("cpu"), interval=60.0)
     first = gauge.due()
     assert first is not None and first.keys() == {"resident"} and first["resident"] > 2**20
     assert gauge.due() is None
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 5)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1, 9))
-    card = Gauge(torch.device("cuda:0"), interval=0.0).due()
+    card = MemoryGauge(torch.device("cuda:0"), interval=0.0).due()
     assert card is not None and (card["device"], card["device_total"]) == (5, 9)
 
 

@@ -47,7 +47,7 @@ class CannotCopy(OperationError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Copied:
+class BackupContents:
     """What was copied; ``damaged`` and ``missing`` are blobs that the database names and that could not be; ``owners`` says
     of these what they belong to, where a data set or checkpoint does."""
 
@@ -59,7 +59,7 @@ class Copied:
     owners: Mapping[str, str] = field(default_factory=dict)
 
 
-def back_up(settings: Settings, target: Path) -> Copied:
+def back_up(settings: Settings, target: Path) -> BackupContents:
     """Copies database and blobs into the new folder ``target``, also while the service runs. Raises :class:`CannotCopy`."""
     restore_marker.check(settings)
     misplaced_database.check(settings)
@@ -68,7 +68,7 @@ def back_up(settings: Settings, target: Path) -> Copied:
         return _backed_up(settings, target)
 
 
-def _backed_up(settings: Settings, target: Path) -> Copied:
+def _backed_up(settings: Settings, target: Path) -> BackupContents:
     database = Database(settings.url)
     try:
         revision = schema.current(database.engine)
@@ -87,7 +87,7 @@ def _backed_up(settings: Settings, target: Path) -> Copied:
     manifest = {"schema": revision, "made": time.time(), "blobs": count, "size": size}
     _write_manifest(target, manifest | {"database": {"file": file.name, "sha256": sync(file)}})
     lacking = {"damaged": tuple(damaged), "missing": tuple(missing)}
-    return Copied(schema=revision, blobs=count, size=size, owners=owners, **lacking)
+    return BackupContents(schema=revision, blobs=count, size=size, owners=owners, **lacking)
 
 
 def _check_places(settings: Settings, target: Path) -> None:

@@ -21,8 +21,8 @@ from radii.worker.store.backup.create import (
     MANIFEST,
     POSTGRES,
     SQLITE,
+    BackupContents,
     CannotCopy,
-    Copied,
     copy_blobs,
     digest_of,
     named,
@@ -40,7 +40,7 @@ T = TypeVar("T")
 AGAIN = "Run it again when that is mended: the database is as empty as before, and files that were copied stay"
 
 
-def restore(settings: Settings, source: Path) -> Copied:
+def restore(settings: Settings, source: Path) -> BackupContents:
     """Brings a backup into an empty place: nothing in the database, but what a restore that was cut off has brought, and its
     blobs beside those that are there. Jobs that were in work go on where the backup has them; its workers and services are
     not seen here. Raises :class:`CannotCopy`."""
@@ -67,7 +67,7 @@ def restore(settings: Settings, source: Path) -> Copied:
         database.close()
     count = len(wanted) - len(damaged) - len(missing)
     lacking = {"damaged": tuple(damaged), "missing": tuple(missing)}
-    return Copied(schema=manifest["schema"], blobs=count, size=size, owners=owners, **lacking)
+    return BackupContents(schema=manifest["schema"], blobs=count, size=size, owners=owners, **lacking)
 
 
 def _check_place(settings: Settings, engine: Engine) -> None:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sealed:
+class SealedBlob:
     """Bytes that are complete and on disk, but have not got their name yet."""
 
     sha256: str
@@ -42,12 +42,12 @@ class Writer:
         self._hash.update(piece)
         self.size += len(piece)
 
-    def seal(self) -> Sealed:
+    def seal(self) -> SealedBlob:
         """Makes sure that every byte is on the disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        return Sealed(sha256=self._hash.hexdigest(), size=self.size, path=self.path)
+        return SealedBlob(sha256=self._hash.hexdigest(), size=self.size, path=self.path)
 
     def discard(self) -> None:
         """Forgets what was written."""
@@ -70,7 +70,7 @@ def writing(root: Path) -> Iterator[Writer]:
         raise
 
 
-def seal_file(path: Path) -> Sealed:
+def seal_file(path: Path) -> SealedBlob:
     """A finished file of the blob folder's ``new`` corner, hashed; it is gone where the disk cannot take it."""
     digest = hashlib.sha256()
     try:
@@ -81,7 +81,7 @@ def seal_file(path: Path) -> Sealed:
     except OSError:
         path.unlink(missing_ok=True)
         raise
-    return Sealed(sha256=digest.hexdigest(), size=path.stat().st_size, path=path)
+    return SealedBlob(sha256=digest.hexdigest(), size=path.stat().st_size, path=path)
 
 
 def new_path(root: Path) -> Path:
@@ -90,7 +90,7 @@ def new_path(root: Path) -> Path:
     return root / "new" / secrets.token_hex(16)
 
 
-def place(root: Path, sealed: Sealed) -> None:
+def place(root: Path, sealed: SealedBlob) -> None:
     """Gives the file its name: at once or not at all. Doing it again, after a transaction that failed, is no error."""
     target = path_of(root, sealed.sha256)
     if target.exists() and not sealed.path.exists():

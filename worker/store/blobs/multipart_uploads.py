@@ -16,10 +16,10 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from radii.worker.store.blobs.blob_files import Sealed, Writer
+from radii.worker.store.blobs.blob_files import SealedBlob, Writer
 from radii.worker.store.clock import instant
 from radii.worker.store.database import Database, new_id
-from radii.worker.store.models.tables import Part, PartUpload, Upload
+from radii.worker.store.models.tables import PartUpload, Upload, UploadPart
 
 PART_SIZE = 16 * 2**20
 MOST_PARTS = 10_000
@@ -27,7 +27,7 @@ PIECE = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Damaged(Exception):
+class DamagedParts(Exception):
     """Parts whose bytes on the disk are not those that came."""
 
     numbers: tuple[int, ...]
@@ -66,14 +66,14 @@ def size_of(upload: PartUpload, number: int) -> int:
 
 def missing(session: Session, upload: PartUpload) -> list[int]:
     """The parts that have not come, in order."""
-    there = set(session.scalars(select(Part.number).where(Part.part_upload_id == upload.id)))
+    there = set(session.scalars(select(UploadPart.number).where(UploadPart.part_upload_id == upload.id)))
     return [number for number in range(count_of(upload)) if number not in there]
 
 
-def add(session: Session, root: Path, upload_id: str, number: int, sealed: Sealed) -> None:
+def add(session: Session, root: Path, upload_id: str, number: int, sealed: SealedBlob) -> None:
     """Gives a part's file its name, in place of an earlier one, and counts it."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(Part).values(part_upload_id=upload_id, number=number, sha256=sealed.sha256)
+    statement = dialect.insert(UploadPart).values(part_upload_id=upload_id, number=number, sha256=sealed.sha256)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["part_upload_id", "number"], set_={"sha256": statement.excluded.sha256}
@@ -86,7 +86,7 @@ def add(session: Session, root: Path, upload_id: str, number: int, sealed: Seale
 
 def forget(session: Session, upload_id: str) -> None:
     """Lets go of the parts, or of the whole upload where it is not complete. The files go with :func:`remove`."""
-    session.execute(delete(Part).where(Part.part_upload_id == upload_id))
+    session.execute(delete(UploadPart).where(UploadPart.part_upload_id == upload_id))
     session.execute(delete(PartUpload).where(PartUpload.id == upload_id, PartUpload.upload_id.is_(None)))
 
 
@@ -98,11 +98,11 @@ def remove(root: Path, upload_id: str) -> None:
 
 def drop(session: Session, upload_id: str, numbers: tuple[int, ...]) -> None:
     """Counts these parts as missing again."""
-    session.execute(delete(Part).where(Part.part_upload_id == upload_id, Part.number.in_(numbers)))
+    session.execute(delete(UploadPart).where(UploadPart.part_upload_id == upload_id, UploadPart.number.in_(numbers)))
 
 
 def join(root: Path, upload_id: str, hashes: list[str], writer: Writer) -> None:
-    """Copies the parts, whose hashes are given in order, one after the other. Raises :class:`Damaged`."""
+    """Copies the parts, whose hashes are given in order, one after the other. Raises :class:`DamagedParts`."""
     damaged = []
     for number, sha256 in enumerate(hashes):
         digest = hashlib.sha256()
@@ -112,12 +112,16 @@ def join(root: Path, upload_id: str, hashes: list[str], writer: Writer) -> None:
         if digest.hexdigest() != sha256:
             damaged.append(number)
     if damaged:
-        raise Damaged(numbers=tuple(damaged))
+        raise DamagedParts(numbers=tuple(damaged))
 
 
 def hashes(session: Session, upload_id: str) -> list[str]:
     """Of the parts that are there, in order."""
-    return list(session.scalars(select(Part.sha256).where(Part.part_upload_id == upload_id).order_by(Part.number)))
+    return list(
+        session.scalars(
+            select(UploadPart.sha256).where(UploadPart.part_upload_id == upload_id).order_by(UploadPart.number)
+        )
+    )
 
 
 def expire(session: Session, ttl: float) -> int:

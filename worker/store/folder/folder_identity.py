@@ -37,7 +37,7 @@ COMPARED = 1_000
 """Blobs whose files are looked for where no identity tells."""
 
 
-class FolderAway(OperationError):
+class DataFolderMissing(OperationError):
     """The data folder of the database is not there."""
 
     title = "The data folder of the database is not there."
@@ -72,11 +72,11 @@ def known(session: Session) -> Folder | None:
 
 
 def compare(settings: Settings, expected: Folder) -> None:
-    """Raises :class:`FolderAway` where the folder has no identity or cannot be read, :class:`WrongFolder` where it is another
+    """Raises :class:`DataFolderMissing` where the folder has no identity or cannot be read, :class:`WrongFolder` where it is another
     one."""
     found = _read(settings.data, expected)
     if found is None:
-        raise FolderAway(
+        raise DataFolderMissing(
             f"The data folder of the database is not there: expected {expected}, got {_shown(settings)} without the file "
             f"{FILE}. Mount the disk or the network share, or set RADII_DATA (or --data) to the folder of the database. "
             f"{_adopt(settings)}"
@@ -106,7 +106,7 @@ def bind(settings: Settings, database: Database, *, adopt: bool = False) -> Fold
             are refused from then on.
 
     Raises:
-        FolderAway: The database has a folder, and this one has no identity.
+        DataFolderMissing: The database has a folder, and this one has no identity.
         WrongFolder: The two belong to others, or the folder lacks the files that the database names.
     """
     if not adopt:
@@ -173,7 +173,7 @@ def _confirmed(database: Database) -> Folder:
 
 
 def _read(folder: Path, expected: Folder | None = None) -> str | None:
-    """The identity that the folder holds, or None; raises :class:`FolderAway` where it cannot be read."""
+    """The identity that the folder holds, or None; raises :class:`DataFolderMissing` where it cannot be read."""
     path = folder / FILE
     try:
         return str(json.loads(path.read_text())["folder"])
@@ -184,7 +184,7 @@ def _read(folder: Path, expected: Folder | None = None) -> str | None:
     except (ValueError, KeyError, TypeError):
         why = "it is not what radii has written"
     wanted = f"expected {expected}" if expected is not None else "expected an identity"
-    raise FolderAway(
+    raise DataFolderMissing(
         f"The data folder cannot be identified: {wanted}, got {path.absolute()}, which cannot be read: {why}."
     )
 

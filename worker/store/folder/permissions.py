@@ -15,7 +15,7 @@ from radii.worker.settings import Settings
 
 log = logging.getLogger("radii.folder")
 
-OURS = ("blobs", "compiled", "radii.db*", "*.lock", "tuning.json*", "bell*", "restore.unfinished*")
+OURS = ("blobs", "compiled", "radii.db*", "*.lock", "tuning.json*", "wakeup*", "bell*", "restore.unfinished*")
 """What is made in the folder, as far as others could read it in a folder of an earlier version."""
 OTHERS, GROUP_AND_OTHERS = 0o007, 0o077
 """The permission bits that are taken away."""

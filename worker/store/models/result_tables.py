@@ -1,4 +1,4 @@
-"""The tables of results: a row for each input or epoch, and of each job the sums and the digest that are kept with them.
+"""The tables of results: a row for each input or epoch, and of each job the sums and the statistics that are kept with them.
 
 ``job_summary`` is what a poll needs, updated in the transaction that stores the results. Times are as in ``tables``.
 """
@@ -38,7 +38,7 @@ class JobSummary(Base):
 
 
 class JobDigest(Base):
-    """What a report needs of very many certificates, see ``store.digests``."""
+    """What a report needs of very many certificates, see ``store.row_statistics``."""
 
     __tablename__ = "job_digest"
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)

@@ -93,7 +93,7 @@ class PartUpload(Base):
     created: Mapped[float] = created()
 
 
-class Part(Base):
+class UploadPart(Base):
     """A part that is on the disk, with the SHA-256 of its bytes."""
 
     __tablename__ = "part"

@@ -14,7 +14,7 @@ from PIL import Image
 
 from radii.rs_core.data import decompression
 from radii.rs_core.data.convert import convert
-from radii.rs_core.data.ignored_files import Skipped
+from radii.rs_core.data.ignored_files import SkippedMembers
 from radii.rs_core.data.inspect import inspect
 from radii.rs_core.data.load import read
 from radii.rs_core.errors import InvalidDataset
@@ -96,7 +96,7 @@ def test_hidden_and_system_entries_are_skipped_at_every_level_and_named(tmp_path
     inside = {f"{around}{member}": data for member, data in (TWO | {name: CLUTTER[name]}).items()}
     dataset = read(archive(tmp_path, inside))
     assert (dataset.class_names, dataset.labels.tolist()) == (("cat", "dog"), [0, 1])
-    assert dataset.skipped == Skipped(count=1, names=(f"{around}{name}",))
+    assert dataset.skipped == SkippedMembers(count=1, names=(f"{around}{name}",))
     info = inspect([tmp_path / "set.zip"])
     assert (info.count, info.class_names) == (2, ("cat", "dog"))
 

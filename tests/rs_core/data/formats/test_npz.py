@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from radii.rs_core.data.convert import convert
 from radii.rs_core.data.formats import npy, npz
-from radii.rs_core.data.ignored_files import Skipped
+from radii.rs_core.data.ignored_files import SkippedMembers
 from radii.rs_core.data.inspect import inspect
 from radii.rs_core.data.load import read
 from radii.rs_core.errors import InvalidDataset
@@ -292,4 +292,4 @@ def test_hidden_and_system_entries_are_skipped_and_listed(tmp_path: Path) -> Non
         file.writestr("__MACOSX/._images.npy", b"x")
         file.writestr(".DS_Store", b"x")
     made = convert(paths, tmp_path / "out")
-    assert (made.count, made.skipped) == (4, Skipped(count=2, names=(".DS_Store", "__MACOSX/._images.npy")))
+    assert (made.count, made.skipped) == (4, SkippedMembers(count=2, names=(".DS_Store", "__MACOSX/._images.npy")))

@@ -6,7 +6,7 @@ import pytest
 from tests_support.preset_jobs import method, spec
 
 from radii.rs_core.literature import presets
-from radii.rs_core.literature.preset_tables.row import Per
+from radii.rs_core.literature.preset_tables.row import PerSigma
 
 DATASETS = {"mnist", "fmnist", "cifar10", "cifar100", "imagenet"}
 METHODS = {"gaussian", "stability", "smoothadv", "macer", "consistency", "smoothmix", "cat_rs"}
@@ -19,7 +19,7 @@ def test_every_method_is_published_for_every_data_set_but_stability_on_imagenet(
 
 def test_rows_have_one_value_per_noise_level() -> None:
     def lengths(values: Any) -> list[int]:
-        if isinstance(values, Per):
+        if isinstance(values, PerSigma):
             return [len(values.values)]
         return [n for value in values.values() for n in lengths(value)] if isinstance(values, dict) else []
 

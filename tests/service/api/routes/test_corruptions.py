@@ -12,11 +12,11 @@ from tests_support.cli import done
 from tests_support.over_http import Service, certificate
 
 from radii.rs_core.data.corruption_info import Corrupted, in_a_row, to_json
-from radii.rs_core.results.digest import from_bytes, to_bytes
 from radii.rs_core.results.photographs import share_interval
+from radii.rs_core.results.row_statistics import from_bytes, to_bytes
 from radii.rs_core.results.tsv import rounded_down
 from radii.service.views import certification_report
-from radii.worker.store import digests, jobs, resources, results
+from radii.worker.store import jobs, resources, results, row_statistics
 from radii.worker.store.models.result_tables import JobDigest, JobSummary
 from radii.worker.store.models.tables import Dataset, Job
 
@@ -144,14 +144,14 @@ def finished(service: Service) -> tuple[str, list[dict[str, Any]]]:
     return job_id, rows
 
 
-@pytest.mark.parametrize("large", [False, True], ids=["from rows", "from a digest"])
+@pytest.mark.parametrize("large", [False, True], ids=["from rows", "from statistics"])
 def test_the_report_has_rows_by_corruption(either: Service, monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
     if large:
-        monkeypatch.setattr(digests, "LARGE", 1)
+        monkeypatch.setattr(row_statistics, "LARGE", 1)
     job_id, rows = finished(either)
     assert len(rows) == 50
     with either.database.read() as session:
-        assert (digests.kept(session, job_id) is not None) == large
+        assert (row_statistics.kept(session, job_id) is not None) == large
     found = either.client.get(f"/v1/jobs/{job_id}/report").json()["results"]["corruptions"]
     assert [(row["corruption"], row["severity"], row["inputs"]) for row in found["severities"]] == [
         (name, severity, inputs) for (name, severity), inputs in zip(KINDS, (13, 12, 13, 12), strict=True)
@@ -165,13 +165,13 @@ def test_the_report_has_rows_by_corruption(either: Service, monkeypatch: pytest.
     assert (found["means"][0]["corruptions"], found["of"]) == (2, 15)
 
 
-@pytest.mark.parametrize("large", [False, True], ids=["from rows", "from a digest"])
+@pytest.mark.parametrize("large", [False, True], ids=["from rows", "from statistics"])
 def test_its_intervals_count_photographs_and_every_form_says_so(
     either: Service, monkeypatch: pytest.MonkeyPatch, large: bool
 ) -> None:
     """Every 4th of four groups of 50, from the second: 50 images of 25 photographs."""
     if large:
-        monkeypatch.setattr(digests, "LARGE", 1)
+        monkeypatch.setattr(row_statistics, "LARGE", 1)
     job_id, rows = finished(either)
     found = either.client.get(f"/v1/jobs/{job_id}/report").json()["results"]
     assert (found["unit"], found["units"], found["inputs"]) == ("photograph", 25, 50)
@@ -187,11 +187,11 @@ def test_its_intervals_count_photographs_and_every_form_says_so(
     assert said in either.client.get(f"/v1/jobs/{job_id}/plots/certified-accuracy.svg").text
 
 
-def test_a_digest_of_an_older_version_is_counted_by_photograph_all_the_same(
+def test_statistics_of_an_older_version_are_counted_by_photograph_all_the_same(
     either: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was kept without the sums of photographs; what is stored next makes them anew."""
-    monkeypatch.setattr(digests, "LARGE", 1)
+    monkeypatch.setattr(row_statistics, "LARGE", 1)
     job_id, rows = finished(either)
     wanted = either.client.get(f"/v1/jobs/{job_id}/report").json()["results"]
     with either.database.write() as session:
@@ -202,8 +202,8 @@ def test_a_digest_of_an_older_version_is_counted_by_photograph_all_the_same(
     with either.database.write() as session:
         summary, spec = session.get_one(JobSummary, job_id), session.get_one(Job, job_id).spec
         rows_now = [certificate(row["index"], spec) for row in rows]
-        digests.update(session, summary, rows_now[:1], rows_now[:1], everything=lambda: rows_now)
-        now = digests.kept(session, job_id)
+        row_statistics.update(session, summary, rows_now[:1], rows_now[:1], everything=lambda: rows_now)
+        now = row_statistics.kept(session, job_id)
     assert now is not None and now.photographs is not None
     assert int(now.photographs.evaluated.sum()) == 50
 

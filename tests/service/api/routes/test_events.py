@@ -132,7 +132,7 @@ def test_events_arrive_while_they_happen_and_survive_lost_connections(tmp_path: 
         assert changes == ["queued", "running", "succeeded"]
         assert seen.index("progress") < seen.index("succeeded"), "progress was told before the end"
         # One event is about 200 bytes, the answer's head as much: no connection lasts for all of them.
-        with _cutting(address, after=600) as way, Client(way) as far_away:
+        with _cutting(address, after=600) as configuration, Client(configuration) as far_away:
             events = list(far_away.job(job.id).events())
         assert [(event.seq, event.type) for event in events] == list(enumerate(changes))
         assert [event.seq for event in client.job(job.id).events(after=0)] == [1, 2]

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tests_support.over_http import Service
 
 from radii.service.api.routes import multipart_uploads as part_uploads_route
-from radii.service.api.uploads_in_progress import InFlight
+from radii.service.api.uploads_in_progress import ActiveUploads
 from radii.worker.store import resources
 from radii.worker.store.blobs import blob_files, multipart_uploads
 from radii.worker.store.clock import clock
@@ -181,8 +181,8 @@ def test_a_part_that_is_sent_again_is_charged_while_it_arrives(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     charged: list[int] = []
-    grow = InFlight.grow
-    monkeypatch.setattr(InFlight, "grow", lambda self, *args: (charged.append(args[-1]), grow(self, *args)))
+    grow = ActiveUploads.grow
+    monkeypatch.setattr(ActiveUploads, "grow", lambda self, *args: (charged.append(args[-1]), grow(self, *args)))
     upload = _begin(service)
     assert _put(service, upload, 0).status_code == 200
     assert charged == [], "its size was charged when it was announced"

@@ -16,7 +16,7 @@ from tests_support.live import running
 from tests_support.over_http import Service, serving
 
 from radii.rs_core.errors import StorageUsedUp
-from radii.service.api.uploads_in_progress import InFlight
+from radii.service.api.uploads_in_progress import ActiveUploads
 from radii.service.client.client import Client
 from radii.worker.settings import Settings
 from radii.worker.store import resources, storage_usage
@@ -124,7 +124,7 @@ def test_what_two_services_let_through_together_is_refused_when_it_is_named(eith
 
 def test_an_upload_on_its_way_counts_until_it_ends(fresh: Database, tmp_path: Path) -> None:
     tenant_id = things.tenant(fresh)
-    in_flight = InFlight(fresh, Settings(data=tmp_path, tenant_bytes=1_000))
+    in_flight = ActiveUploads(fresh, Settings(data=tmp_path, tenant_bytes=1_000))
     with in_flight.arriving(tenant_id) as first, in_flight.arriving(tenant_id) as second:
         first.expect(600)
         second.expect(300)

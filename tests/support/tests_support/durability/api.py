@@ -1,6 +1,6 @@
 """The service of a proof: ``python -m tests_support.durability.api up ...``.
 
-It is the real one, but for what these variables say: ``PROOF_WITHOUT=bell`` takes a guard out, as in ``worker``;
+It is the real one, but for what these variables say: ``PROOF_WITHOUT=wakeup`` takes a guard out, as in ``worker``;
 ``PROOF_CORES=2`` gives it so many of the machine's cores.
 """
 

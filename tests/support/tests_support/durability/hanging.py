@@ -9,12 +9,12 @@ from collections.abc import Callable
 from radii.worker.store.database import BUSY_TIMEOUT_MS
 from tests_support import system
 from tests_support.durability.asking import Asker
-from tests_support.durability.house import LEASE, SWEEP, House, Kind, house, light
+from tests_support.durability.house import HOUSEKEEPING, LEASE, House, Kind, house, light
 from tests_support.durability.outcome import Figures, add, clean, none, worst
 from tests_support.durability.waiting import until
 
 SLACK = 2.0
-FEW_SWEEPS = 3 * SWEEP
+FEW_INTERVALS = 3 * HOUSEKEEPING
 INPUTS = 160
 LONG = 480
 """Inputs that keep a worker at work while another one starts, however busy the machine is."""
@@ -23,7 +23,7 @@ PACE = {"PROOF_CHILD": "light", "PROOF_PACE": "0.05"}
 
 def hanging(*, sqlite: bool = True, server: bool = True) -> Figures:
     """14. A worker is frozen inside a transaction, for longer than its lease. On Postgres it holds rows: lost leases of others
-    are taken back within a lease and a few sweeps, and another job is done meanwhile. On SQLite it holds the whole database,
+    are taken back within a lease and a few housekeeping intervals, and another job is done meanwhile. On SQLite it holds the whole database,
     longer than anybody waits for it: nobody ends of that, and all goes on afterwards. ``server``: Postgres itself is frozen."""
     total = none("frozen", "gone_on", "workers_ended", "other_statuses", "without_retry") | {
         "taken_back_s": 0.0,
@@ -35,7 +35,7 @@ def hanging(*, sqlite: bool = True, server: bool = True) -> Figures:
     if server:
         _server_frozen(total)
     kept = total["gone_on"] == total["frozen"] == 1 + sqlite + server
-    kept = kept and total["taken_back_s"] <= LEASE + FEW_SWEEPS + SLACK
+    kept = kept and total["taken_back_s"] <= LEASE + FEW_INTERVALS + SLACK
     return total | {"passed": clean(total, "workers_ended", "other_statuses", "without_retry") and kept}
 
 
@@ -48,7 +48,7 @@ def _rows_held(total: Figures) -> None:
         assert until(lambda: here.leased(second) == 2, 60.0)
         _freeze(here, frozen, total)
         here.kill(killed)
-        began, deadline = time.monotonic(), LEASE + FEW_SWEEPS + SLACK
+        began, deadline = time.monotonic(), LEASE + FEW_INTERVALS + SLACK
         here.worker(**PACE)
         until(lambda: here.told(second, "lease_expired") > 0, 2 * deadline)
         worst(total, taken_back_s=time.monotonic() - began)
@@ -62,7 +62,7 @@ def _database_held(total: Figures) -> None:
 
     def hold(here: House, worker: "subprocess.Popen[bytes]") -> None:
         _freeze(here, worker, total)
-        time.sleep(max(BUSY_TIMEOUT_MS / 1000, LEASE) + FEW_SWEEPS)
+        time.sleep(max(BUSY_TIMEOUT_MS / 1000, LEASE) + FEW_INTERVALS)
         os.kill(worker.pid, signal.SIGCONT)
 
     _asked_meanwhile("sqlite", hold, total)
@@ -74,7 +74,7 @@ def _server_frozen(total: Figures) -> None:
     def hold(here: House, _: "subprocess.Popen[bytes]") -> None:
         assert here.postgres is not None
         here.postgres.freeze()
-        time.sleep(2 * LEASE + SWEEP)
+        time.sleep(2 * LEASE + HOUSEKEEPING)
         here.postgres.thaw()
         total["frozen"] += 1
 
@@ -92,7 +92,7 @@ def _asked_meanwhile(kind: Kind, hold: "Callable[[House, subprocess.Popen[bytes]
         assert until(lambda: here.leased(second) > 0, 60.0)
         with Asker(address, [f"/v1/jobs/{second}"], body).asking() as asker:
             hold(here, worker)
-            total["gone_on"] += here.until_more(second, here.stored(second), LEASE + FEW_SWEEPS + SLACK)
+            total["gone_on"] += here.until_more(second, here.stored(second), LEASE + FEW_INTERVALS + SLACK)
         _add_answers(asker, total)
         _see_through(here, {first: 0, second: 1}, total, inputs=LONG)
         _see_through(here, dict.fromkeys(asker.taken, 2), total, inputs=1)

@@ -42,10 +42,10 @@ AS_SHIPPED = os.environ.get("PROOF_TIMES") == "shipped"
 """Whether the intervals are those that radii comes with, instead of short ones."""
 LEASE: float = Settings.model_fields["lease"].default if AS_SHIPPED else 3.0
 """Seconds; the bounds of the proofs are multiples of it."""
-SWEEP: float = Settings.model_fields["housekeeping_seconds"].default if AS_SHIPPED else 1.0
+HOUSEKEEPING: float = Settings.model_fields["housekeeping_seconds"].default if AS_SHIPPED else 1.0
 SHORT = {
     "lease": LEASE,
-    "housekeeping_seconds": SWEEP,
+    "housekeeping_seconds": HOUSEKEEPING,
     "poll": 0.1,
     "broker_poll_seconds": 1.0,
     "commit": 0.25,

@@ -46,21 +46,21 @@ PROOFS: dict[int, Proof] = {
     ),
     3: Proof(
         "signals inside COMMIT",
-        "no part is held longer than its lease, a sweep and 0.5 s",
+        "no part is held longer than its lease, a housekeeping interval and 0.5 s",
         whole=lambda: w.commits(signals=200),
         short=lambda: w.commits(signals=2, inputs=160),
         shipped=lambda: w.commits(signals=20),
     ),
     4: Proof(
         "Redis flushed, restarted, away",
-        "begun 2 s after a submission, after a flush within a sweep, while Redis is away at the next look (5 sweeps); always answered",
+        "begun 2 s after a submission, after a flush within a housekeeping interval, while Redis is away at the next poll (5 housekeeping intervals); always answered",
         whole=lambda: s.redis_away(times=20, long=300.0),
         short=lambda: s.redis_away(times=1),
         shipped=lambda: s.redis_away(times=3),
     ),
     5: Proof(
         "Postgres restarted, away",
-        "no answer but 200, 202 and 503 with Retry-After; work goes on within a lease, a sweep and 3 s",
+        "no answer but 200, 202 and 503 with Retry-After; work goes on within a lease, a housekeeping interval and 3 s",
         whole=lambda: s.postgres_away(times=20, long=60.0),
         short=lambda: s.postgres_away(times=1, restart=1.5),
         shipped=lambda: s.postgres_away(times=2),
@@ -115,7 +115,7 @@ PROOFS: dict[int, Proof] = {
     ),
     14: Proof(
         "hanging",
-        "parts of others are taken back within a lease, three sweeps and 2 s; no worker ends; goes on when the lock is free",
+        "parts of others are taken back within a lease, three housekeeping intervals and 2 s; no worker ends; goes on when the lock is free",
         whole=h.hanging,
         short=lambda: h.hanging(sqlite=False, server=False),
     ),
@@ -123,10 +123,10 @@ PROOFS: dict[int, Proof] = {
 """By number."""
 
 MUTATIONS: dict[int, tuple[str, Run]] = {
-    1: ("sweep", lambda: w.kills(runs=1, kills=2, inputs=60, workers=2, without="sweep", seconds=60.0)),
+    1: ("housekeeping", lambda: w.kills(runs=1, kills=2, inputs=60, workers=2, without="housekeeping", seconds=60.0)),
     2: ("fence", lambda: w.freezes(freezes=2, without="fence", seconds=60.0)),
     3: ("conflict", lambda: w.commits(signals=8, without="conflict", seconds=90.0)),
-    4: ("bell", lambda: s.redis_away(times=1, without="bell")),
+    4: ("wakeup", lambda: s.redis_away(times=1, without="wakeup")),
 }
 """By scenario: the guard that is taken out, and a short run that must not pass without it."""
 

@@ -12,17 +12,17 @@ from redis import Redis
 
 from radii.worker.store import jobs
 from tests_support.durability.asking import Asker
-from tests_support.durability.house import LEASE, SWEEP, House, house, light
+from tests_support.durability.house import HOUSEKEEPING, LEASE, House, house, light
 from tests_support.durability.outcome import Figures, add, clean, none, worst
 from tests_support.durability.waiting import until
 from tests_support.servers import OwnRedis
 
 NEVER = 120.0
-"""Seconds between two sweeps, or looks, that nobody is to wait for."""
+"""Seconds between two rounds of housekeeping, or two polls of the broker, that nobody is to wait for."""
 HEARD = 2.0
-"""Seconds from a submission to its first lease where a bell is heard, at most."""
-LOOK = 5 * SWEEP
-"""Seconds between two looks of a worker: so long that what is begun before was begun by the bell of a sweep."""
+"""Seconds from a submission to its first lease where a wake-up message arrives, at most."""
+BROKER_POLL = 5 * HOUSEKEEPING
+"""Seconds between two polls of a worker: so long that what begins earlier was begun by a wake-up message of housekeeping."""
 SLACK = 1.5
 """Seconds that a bound may be missed by on a busy machine."""
 MARGIN = 12.0
@@ -32,29 +32,29 @@ PACE = 0.05
 
 
 def redis_away(*, times: int, long: float = 0.0, without: str = "") -> Figures:
-    """4. A submission is heard at once by workers who are idle. With Redis flushed while it is made, it is begun one sweep
-    later, and while Redis is away one look later; jobs that are at work then, through a restart, 10 s away and ``long`` away,
+    """4. A submission is heard at once by workers who are idle. With Redis flushed while it is made, it is begun one housekeeping interval
+    later, and while Redis is away one poll later; jobs that are at work then, through a restart, 10 s away and ``long`` away,
     complete, and the API answers throughout."""
     total = none("times", "submitted", "other_statuses", "over_too_early")
     total |= {"heard_s": 0.0, "after_flush_s": 0.0, "while_away_s": 0.0, "slowest_answer_s": 0.0}
     with house("postgresql", shard_seconds=0.5) as here:
         _undisturbed(here, 1 + times // 4, total, without)
         if not without:
-            here.change(housekeeping_seconds=SWEEP, broker_poll_seconds=LOOK)
+            here.change(housekeeping_seconds=HOUSEKEEPING, broker_poll_seconds=BROKER_POLL)
             _disturbed(here, times, total)
             if long:
                 _long_away(here, long, total)
-    kept = total["heard_s"] <= HEARD and total["after_flush_s"] <= SWEEP + SLACK
-    kept = kept and total["while_away_s"] <= LOOK + SLACK
+    kept = total["heard_s"] <= HEARD and total["after_flush_s"] <= HOUSEKEEPING + SLACK
+    kept = kept and total["while_away_s"] <= BROKER_POLL + SLACK
     return total | {"passed": clean(total, "other_statuses", "over_too_early") and kept}
 
 
 def _undisturbed(here: House, times: int, total: Figures, without: str) -> None:
-    """With nobody who sweeps or looks for two minutes, only the bell of the submission can be heard."""
+    """Without housekeeping and polls for two minutes, only the wake-up message of the submission can start the job."""
     here.change(housekeeping_seconds=NEVER, broker_poll_seconds=NEVER)
     with here.api(PROOF_WITHOUT=without) as address:
         first = _submitted(address, here.light_body(8), total)
-        _two_workers(here)  # whose sweep at the start finds the first job
+        _two_workers(here)  # whose housekeeping at the start finds the first job
         _see_through(here, first, 8, 0, total)
         for number in range(times):
             began = time.monotonic()
@@ -134,7 +134,7 @@ def _away(here: House, address: str, seconds: float, number: int, pace: float, t
 
 def postgres_away(*, times: int, long: float = 0.0, restart: float = 0.0) -> Figures:
     """5. An immediate restart, as after a crash, and 10 s away: nothing is lost, every job that was promised is done, work goes
-    on within a lease and a sweep, and the API says 503 with Retry-After whatever it is asked. ``restart``: seconds that a
+    on within a lease and a housekeeping interval, and the API says 503 with Retry-After whatever it is asked. ``restart``: seconds that a
     restart takes longer than it has to, so that somebody notices it."""
     total = none("times", "answers", "unavailable", "promised", "server_errors", "without_retry") | {
         "resumed_s": 0.0,
@@ -148,7 +148,7 @@ def postgres_away(*, times: int, long: float = 0.0, restart: float = 0.0) -> Fig
         for number, seconds in enumerate(outages):
             _crashed(here, address, number, seconds, total)
             total["times"] += 1
-    kept = total["unavailable"] > 0 and total["resumed_s"] <= LEASE + SWEEP + 2 * SLACK
+    kept = total["unavailable"] > 0 and total["resumed_s"] <= LEASE + HOUSEKEEPING + 2 * SLACK
     return total | {"passed": clean(total, "server_errors", "without_retry") and kept}
 
 

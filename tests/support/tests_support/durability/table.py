@@ -10,8 +10,8 @@ from tests_support.durability.proofs import MUTATIONS, PROOFS
 HEAD = """# Proofs that jobs survive
 
 ```
-make durability               # 1 to 14, a lease of 3 s and a sweep every second
-make durability SHIPPED=1     # with the intervals that radii comes with: a lease of 60 s, a sweep every 10 s
+make durability               # 1 to 14, a lease of 3 s and housekeeping every second
+make durability SHIPPED=1     # with the intervals that radii comes with: a lease of 60 s, housekeeping every 10 s
 make durability MUTATE=1      # without the guards: the proofs have to notice
 ```
 

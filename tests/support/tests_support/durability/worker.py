@@ -7,7 +7,7 @@ FILE is there, the worker takes it away and stops itself inside a transaction th
 ``PROOF_DRAWN=FILE``: how many samples its children have told of goes there; ``PROOF_FULL=FILE``: while FILE is there, the
 database cannot grow; ``PROOF_MEMORY=BYTES``: what it and its child may have of address space, each;
 ``PROOF_HOUSEKEEPING=SECONDS`` from one round of housekeeping to the next;
-``PROOF_WITHOUT=fence|conflict|sweep|bell`` takes a guard out, so that a proof can show that it would notice.
+``PROOF_WITHOUT=fence|conflict|housekeeping|wakeup`` takes a guard out, so that a proof can show that it would notice.
 """
 
 import os
@@ -60,9 +60,9 @@ def without(guard: str) -> None:
         _replace(shards, "_fenced", _unfenced)
     elif guard == "conflict":
         _replace(result_rows, "insert", _inserted_again)
-    elif guard == "sweep":
+    elif guard == "housekeeping":
         _replace(shards, "expire_leases", lambda session: [])
-    elif guard == "bell":
+    elif guard == "wakeup":
         _replace(broker, "wake_workers", lambda settings, count=1: None)
 
 

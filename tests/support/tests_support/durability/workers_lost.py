@@ -14,14 +14,14 @@ from radii.rs_core.data.builtin import digits
 from radii.rs_core.records import Certificate
 from radii.worker.store import counters
 from tests_support import things
-from tests_support.durability.house import LEASE, SWEEP, House, Kind, house, light
+from tests_support.durability.house import HOUSEKEEPING, LEASE, House, Kind, house, light
 from tests_support.durability.outcome import Figures, add, clean, none
 from tests_support.durability.waiting import until
 
 START, N, SEED = 1_397, 20_000, 9
 SECONDS = 900.0
-LOOK = 0.5
-"""Seconds that a sweep and our own look at the leases may take on a busy machine."""
+QUERY_SLACK = 0.5
+"""Seconds that housekeeping and our own query of the leases may take on a busy machine."""
 KINDS: tuple[Kind, Kind] = ("sqlite", "postgresql")
 PER_RUN = 5
 """Freezes on one database, before the next run takes the other one."""
@@ -93,7 +93,7 @@ def _freeze_once(here: House, job_id: str, holder: "subprocess.Popen[bytes]", to
     here.until_more(job_id, here.stored(job_id), 30.0)
     here.freeze(holder)
     fence, refused = here.part(job_id)[0], here.mishaps()[counters.WRITES_REFUSED]
-    taken = until(lambda: here.part(job_id) == (fence + 1, True), LEASE + 2 * SWEEP + 10.0)
+    taken = until(lambda: here.part(job_id) == (fence + 1, True), LEASE + 2 * HOUSEKEEPING + 10.0)
     here.until_more(job_id, here.stored(job_id), 10.0)
     os.kill(holder.pid, signal.SIGCONT)
     told = here.until_counted(counters.WRITES_REFUSED, refused, 5.0)
@@ -104,7 +104,7 @@ def _freeze_once(here: House, job_id: str, holder: "subprocess.Popen[bytes]", to
 
 def commits(*, signals: int, inputs: int = 400, without: str = "", seconds: float = 600.0) -> Figures:
     """3. Signals before, inside and after COMMIT, and answers to it that are lost: no part stays held beyond its lease and
-    one sweep. ``signals`` counts processes that ended of one."""
+    one housekeeping interval. ``signals`` counts processes that ended of one."""
     total = none("signals", "answers_lost", "stuck_s")
     for run in range(signals):
         if total["signals"] >= signals or total["unfinished"]:
@@ -117,14 +117,14 @@ def commits(*, signals: int, inputs: int = 400, without: str = "", seconds: floa
             lost = sum(act == "lost" for act, _ in told)
             add(total, here.compared(job_id, inputs, light(run)), signals=len(struck), answers_lost=lost)
     total["stuck_s"] = round(total["stuck_s"], 2)
-    kept = total["signals"] >= signals and total["answers_lost"] > 0 and total["stuck_s"] <= SWEEP + LOOK
+    kept = total["signals"] >= signals and total["answers_lost"] > 0 and total["stuck_s"] <= HOUSEKEEPING + QUERY_SLACK
     return total | {"passed": clean(total) and kept}
 
 
 def _interrupted(here: House, job_id: str, enough: int, without: str, deadline: float, total: Figures) -> set[int]:
     """Two disturbed workers, of which each that ends is replaced, by undisturbed ones in the end; which processes ended.
 
-    A third one sweeps and is not ended; but now and then the answer to its COMMIT is lost.
+    A third one does the housekeeping and is not ended; but now and then the answer to its COMMIT is lost.
     """
     told = here.folder / "told"
     told.touch()

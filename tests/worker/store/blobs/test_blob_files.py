@@ -9,7 +9,7 @@ import pytest
 from radii.worker.store.blobs import blob_files
 
 
-def _put(root: Path, content: bytes) -> blob_files.Sealed:
+def _put(root: Path, content: bytes) -> blob_files.SealedBlob:
     with blob_files.writing(root) as writer:
         for start in range(0, len(content), 7):
             writer.write(content[start : start + 7])

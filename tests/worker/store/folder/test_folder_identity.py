@@ -13,7 +13,7 @@ from radii.worker.store import resources
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
 from radii.worker.store.folder import folder_identity
-from radii.worker.store.folder.folder_identity import FILE, FolderAway, WrongFolder
+from radii.worker.store.folder.folder_identity import FILE, DataFolderMissing, WrongFolder
 from radii.worker.store.models.tables import DataFolder
 
 
@@ -55,7 +55,9 @@ def test_another_folder_is_refused_with_both_identities_both_places_and_what_to_
     ours = folder_identity.bind(apart, database)
     other = _elsewhere(apart, "other")
     for act in (folder_identity.bind, folder_identity.check):
-        with pytest.raises(FolderAway, match=f"expected {ours.id} .*{apart.data}.* got {other.data} without the file"):
+        with pytest.raises(
+            DataFolderMissing, match=f"expected {ours.id} .*{apart.data}.* got {other.data} without the file"
+        ):
             act(other, database)
     assert not other.data.exists(), "nothing is made in a folder that is refused"
     foreign = things.migrated(f"sqlite:///{tmp_path / 'foreign.db'}")
@@ -95,7 +97,7 @@ def test_of_two_folders_that_start_at_once_on_one_database_one_is_refused(
         mine = Database(database_url)
         try:
             came.append(folder_identity.bind(settings, mine))
-        except FolderAway as error:
+        except DataFolderMissing as error:
             came.append(error)
         mine.close()
 
@@ -104,7 +106,7 @@ def test_of_two_folders_that_start_at_once_on_one_database_one_is_refused(
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(type(each).__name__ for each in came) == ["Folder", "FolderAway"]
+    assert sorted(type(each).__name__ for each in came) == ["Folder", "DataFolderMissing"]
 
 
 def test_a_database_of_an_older_version_takes_the_folder_that_has_its_files(
@@ -148,7 +150,7 @@ def test_an_identity_that_was_deleted_is_written_again_where_the_files_are_there
     first = folder_identity.bind(apart, database)
     _put(database, apart, b"1")
     (apart.data / FILE).unlink()
-    with pytest.raises(FolderAway, match="without the file"):
+    with pytest.raises(DataFolderMissing, match="without the file"):
         folder_identity.check(apart, database)
     assert folder_identity.bind(apart, database) == folder_identity.check(apart, database) == first
 
@@ -190,5 +192,5 @@ def test_an_identity_that_cannot_be_read_is_no_other_folder(apart: Settings, dat
     folder_identity.bind(apart, database)
     for content in ("", "[]", '{"folder'):
         (apart.data / FILE).write_text(content)
-        with pytest.raises(FolderAway, match="cannot be identified"):
+        with pytest.raises(DataFolderMissing, match="cannot be identified"):
             folder_identity.check(apart, database)

@@ -1,9 +1,9 @@
 """Compact statistics of result rows, enough for a report without the rows: sums, and how many rows have which value.
 
-A digest of a few rows is exact. That of very many keeps radii and lower bounds in whole steps, rounded down, so that its size
+Statistics of a few rows is exact. Those of very many rows keep radii and lower bounds in whole steps, rounded down, so that its size
 does not grow with the rows: then quantiles and the curve between the grid's radii are rounded down to a step, while ACR,
 certified accuracy on the grid, and every count stay exact. Digests of disjoint rows add up, and rows that are replaced can be
-taken away again, so that whoever stores rows can keep a digest beside them. Numbers only; words are in ``reports.certification``.
+taken away again, so that a store can keep them next to the rows. Numbers only; words are in ``reports.certification``.
 """
 
 import base64
@@ -18,22 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radii.rs_core.records import UNKNOWN_LABEL, Certificate
-from radii.rs_core.results.aggregate import ByPhotograph, Columns, Shown, Tally, columns, grid, sums_of
+from radii.rs_core.results.aggregate import ByPhotograph, Columns, PhotographGroups, RowSums, columns, grid, sums_of
 from radii.rs_core.results.photographs import Counts, Photographs
 
 STEPS = 50_000
-"""Steps from 0 to the cap, and of p_lower from 0 to 1, in the digest of very many rows."""
+"""Steps from 0 to the cap, and of p_lower from 0 to 1, in the statistics of very many rows."""
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class ValueCounts:
     """How many rows have which value: ``values`` ascending, each once, and ``counts`` of the same length."""
 
     values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @classmethod
-    def of(cls, values: NDArray[np.float64], step: float = 0.0) -> "Sample":
+    def of(cls, values: NDArray[np.float64], step: float = 0.0) -> "ValueCounts":
         """Of one value for each row; with a ``step``, each is rounded down to a whole number of steps."""
         found, counts = np.unique(floored(values, step), return_counts=True)
         return cls(found, counts.astype(np.int64))
@@ -43,16 +43,16 @@ class Sample:
         """Rows."""
         return int(self.counts.sum())
 
-    def plus(self, other: "Sample", sign: int = 1) -> "Sample":
+    def plus(self, other: "ValueCounts", sign: int = 1) -> "ValueCounts":
         """With the rows of another one added, or taken away."""
         values, place = np.unique(np.append(self.values, other.values), return_inverse=True)
         counts = np.zeros(len(values), dtype=np.int64)
         np.add.at(counts, place, np.append(self.counts, sign * other.counts))
-        return Sample(values[counts != 0], counts[counts != 0])
+        return ValueCounts(values[counts != 0], counts[counts != 0])
 
-    def with_zeros(self, rows: int) -> "Sample":
+    def with_zeros(self, rows: int) -> "ValueCounts":
         """With so many rows of value 0 added."""
-        return self.plus(Sample(np.zeros(1), np.array([rows], dtype=np.int64))) if rows else self
+        return self.plus(ValueCounts(np.zeros(1), np.array([rows], dtype=np.int64))) if rows else self
 
     def at_least(self, values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
         """For each of ``values``, how many rows have at least that one."""
@@ -126,7 +126,7 @@ class PhotographSums:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Digest:
+class RowStatistics:
     """Everything that a report says of its rows. ``step`` and ``p_step`` are 0 where it is exact. ``groups``: the rows of
     each group of the dataset, by its number, where it has groups; ``photographs``: the rows of each photograph, then.
 
@@ -134,10 +134,10 @@ class Digest:
     without an error; ``certified_as``: certificates by class; ``drawn``: samples of the estimation, of ``drawn_rows`` rows.
     """
 
-    sums: Tally
-    correct_radii: Sample = Sample()
-    wrong_radii: Sample = Sample()
-    p_lower: Sample = Sample()
+    sums: RowSums
+    correct_radii: ValueCounts = ValueCounts()
+    wrong_radii: ValueCounts = ValueCounts()
+    p_lower: ValueCounts = ValueCounts()
     classes: Mapping[int, ClassSums] = field(default_factory=dict)
     certified_as: Mapping[int, int] = field(default_factory=dict)
     unlabelled: int = 0
@@ -153,7 +153,7 @@ class Digest:
         """Of the estimation; None where the rows do not say."""
         return self.drawn / self.drawn_rows if self.drawn_rows else None
 
-    def plus(self, other: "Digest", sign: int = 1) -> "Digest":
+    def plus(self, other: "RowStatistics", sign: int = 1) -> "RowStatistics":
         """With the rows of another one added, or taken away."""
         classes = self.certified_as.keys() | other.certified_as.keys()
         return replace(
@@ -175,23 +175,23 @@ class Digest:
         )
 
 
-def digest_of(
+def statistics_of(
     certificates: Sequence[Certificate],
     radii: Sequence[float],
     *,
     cap: float | None = None,
     steps: int = 0,
     starts: Sequence[int] = (),
-) -> Digest:
-    """The digest of some rows on a grid of radii; with ``steps``, which need a ``cap``, not larger than so many.
+) -> RowStatistics:
+    """The statistics of some rows on a grid of radii; with ``steps``, which need a ``cap``, not larger than so many.
 
     ``starts``: the first index of each group of the dataset, ascending from 0, where it has groups: then image i of each shows
     photograph i.
     """
-    return digest_of_columns(columns(certificates), certificates, radii, cap=cap, steps=steps, starts=starts)
+    return statistics_of_columns(columns(certificates), certificates, radii, cap=cap, steps=steps, starts=starts)
 
 
-def digest_of_columns(
+def statistics_of_columns(
     rows: Columns,
     certificates: Sequence[Certificate],
     radii: Sequence[float],
@@ -199,17 +199,17 @@ def digest_of_columns(
     cap: float | None,
     steps: int = 0,
     starts: Sequence[int] = (),
-) -> Digest:
+) -> RowStatistics:
     """The same where the rows are arrays already."""
     step, p_step = (cap / steps, 1 / steps) if steps and cap else (0.0, 0.0)
     known = rows.p_lower[~rows.failed & np.isfinite(rows.p_lower)]
     certified, counts = np.unique(rows.prediction[~rows.abstained], return_counts=True)
     drawn = [row.n for row in certificates if row.counts]
-    return Digest(
+    return RowStatistics(
         sums=sums_of(rows, grid(radii), cap),
-        correct_radii=Sample.of(rows.radius[rows.correct], step),
-        wrong_radii=Sample.of(rows.radius[~rows.correct & ~rows.abstained], step),
-        p_lower=Sample.of(known, p_step),
+        correct_radii=ValueCounts.of(rows.radius[rows.correct], step),
+        wrong_radii=ValueCounts.of(rows.radius[~rows.correct & ~rows.abstained], step),
+        p_lower=ValueCounts.of(known, p_step),
         classes=_classes(rows),
         groups=group_sums(rows, starts),
         photographs=photograph_sums(rows, grid(radii), starts),
@@ -222,35 +222,35 @@ def digest_of_columns(
     )
 
 
-def to_bytes(digest: Digest) -> bytes:
-    """The digest of very many rows, to be kept."""
-    samples = {name: _steps(getattr(digest, name), digest.step) for name in ("correct_radii", "wrong_radii")}
-    samples["p_lower"] = _steps(digest.p_lower, digest.p_step)
-    sums = digest.sums
+def to_bytes(statistics: RowStatistics) -> bytes:
+    """The statistics of very many rows, to be stored."""
+    samples = {name: _steps(getattr(statistics, name), statistics.step) for name in ("correct_radii", "wrong_radii")}
+    samples["p_lower"] = _steps(statistics.p_lower, statistics.p_step)
+    sums = statistics.sums
     body = {
         **samples,
-        "step": digest.step,
-        "p_step": digest.p_step,
+        "step": statistics.step,
+        "p_step": statistics.p_step,
         "sums": {name: getattr(sums, name) for name in sums.__dataclass_fields__},
         "classes": {
             str(label): [row.inputs, row.radius_sum, row.correct, row.abstained]
-            for label, row in digest.classes.items()
+            for label, row in statistics.classes.items()
         },
-        "groups": {str(number): list(astuple(row)) for number, row in digest.groups.items()},
-        "photographs": _packed(digest.photographs),
-        "certified_as": {str(label): count for label, count in digest.certified_as.items()},
-        "unlabelled": digest.unlabelled,
-        "drawn": [digest.drawn, digest.drawn_rows],
+        "groups": {str(number): list(astuple(row)) for number, row in statistics.groups.items()},
+        "photographs": _packed(statistics.photographs),
+        "certified_as": {str(label): count for label, count in statistics.certified_as.items()},
+        "unlabelled": statistics.unlabelled,
+        "drawn": [statistics.drawn, statistics.drawn_rows],
     }
     return zlib.compress(json.dumps(body).encode(), 1)
 
 
-def from_bytes(body: bytes) -> Digest:
-    """The digest that :func:`to_bytes` made the body of."""
+def from_bytes(body: bytes) -> RowStatistics:
+    """The statistics that :func:`to_bytes` made the body of."""
     kept: dict[str, Any] = json.loads(zlib.decompress(body))
     sums = kept["sums"]
-    return Digest(
-        sums=Tally(**sums | {"radii": tuple(sums["radii"]), "counts": tuple(sums["counts"])}),
+    return RowStatistics(
+        sums=RowSums(**sums | {"radii": tuple(sums["radii"]), "counts": tuple(sums["counts"])}),
         correct_radii=_sample(kept["correct_radii"], kept["step"]),
         wrong_radii=_sample(kept["wrong_radii"], kept["step"]),
         p_lower=_sample(kept["p_lower"], kept["p_step"]),
@@ -272,16 +272,16 @@ def from_bytes(body: bytes) -> Digest:
     )
 
 
-def _steps(sample: Sample, step: float) -> list[list[int]]:
+def _steps(sample: ValueCounts, step: float) -> list[list[int]]:
     """Whole steps and counts."""
     return [np.rint(sample.values / (step or 1.0)).astype(np.int64).tolist(), sample.counts.tolist()]
 
 
-def _sample(kept: list[list[int]], step: float) -> Sample:
-    return Sample(np.array(kept[0], dtype=np.float64) * step, np.array(kept[1], dtype=np.int64))
+def _sample(kept: list[list[int]], step: float) -> ValueCounts:
+    return ValueCounts(np.array(kept[0], dtype=np.float64) * step, np.array(kept[1], dtype=np.int64))
 
 
-def _summed(one: Tally, other: Tally, sign: int) -> Tally:
+def _summed(one: RowSums, other: RowSums, sign: int) -> RowSums:
     if sign > 0:
         return one + other
     taken = {name: -getattr(other, name) for name in ("evaluated", "correct", "radius_sum", "abstained", "errors")} | {
@@ -330,13 +330,13 @@ def photograph_sums(
     )
 
 
-def shown_in(sums: PhotographSums | None, photographs: Photographs | None, missing: int) -> Shown | None:
-    """Which of the rows summed up show the same photograph; see :meth:`Shown.of`."""
-    return None if sums is None else Shown.of(sums.evaluated, photographs, missing)
+def shown_in(sums: PhotographSums | None, photographs: Photographs | None, missing: int) -> PhotographGroups | None:
+    """Which of the rows summed up show the same photograph; see :meth:`PhotographGroups.of`."""
+    return None if sums is None else PhotographGroups.of(sums.evaluated, photographs, missing)
 
 
 def by_photograph(
-    sums: PhotographSums | None, shown: Shown | None
+    sums: PhotographSums | None, shown: PhotographGroups | None
 ) -> tuple[ByPhotograph | None, list[ByPhotograph] | None]:
     """Correct inputs, and those at each radius of the grid, by photograph; nothing where each input shows another one."""
     if sums is None or shown is None:

@@ -1,5 +1,5 @@
-"""Digests of jobs with very many certificates, kept beside the rows in the transactions that store them, so that reports and
-plots of ten million rows read one. Of fewer rows a digest is made when it is asked for, and is exact.
+"""Statistics of jobs with very many certificates, updated in the transactions that store the rows, so that reports and
+plots of ten million rows need not read them. The statistics of fewer rows are computed when they are asked for, and are exact.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,18 +9,18 @@ from sqlalchemy.orm import Session
 
 from radii.rs_core.certify.procedure import procedure_of
 from radii.rs_core.records import Certificate
-from radii.rs_core.results.digest import STEPS, Digest, digest_of, from_bytes, to_bytes
+from radii.rs_core.results.row_statistics import STEPS, RowStatistics, from_bytes, statistics_of, to_bytes
 from radii.rs_core.specs.jobs import CertifySpec, parse_spec
 from radii.worker.store import corruption_groups
 from radii.worker.store.models.result_tables import JobDigest, JobSummary
 from radii.worker.store.models.tables import Dataset, Job
 
 LARGE = 20_000
-"""Inputs of a job from which on its digest is kept."""
+"""Inputs of a job from which on its statistics are kept."""
 
 
-def kept(session: Session, job_id: str) -> Digest | None:
-    """The digest of a large job's rows so far; None where there is none to keep."""
+def kept(session: Session, job_id: str) -> RowStatistics | None:
+    """The statistics of a large job's rows so far; None where there is none to keep."""
     row = session.get(JobDigest, job_id, populate_existing=True)
     return None if row is None else from_bytes(row.body)
 
@@ -33,8 +33,8 @@ def update(
     *,
     everything: Callable[[], Sequence[Certificate]],
 ) -> None:
-    """Takes stored rows into the digest of a large job, and those whose place they took out of it; where there is no digest
-    yet, it is made of ``everything`` that is stored, since a job may be older than digests are.
+    """Takes stored rows into the statistics of a large job, and those whose place they took out of it; where there are none
+    yet, they are computed from ``everything`` that is stored, since an earlier version kept none.
 
     The caller holds the summary's lock, which keeps two of these apart.
     """
@@ -52,16 +52,16 @@ def update(
     known = None if row is None else from_bytes(row.body)
     if row is not None and known is not None and how["starts"] and known.photographs is None:
         # It was kept by a version that did not count photographs.
-        row.body = to_bytes(digest_of(everything(), summary.radii, **how))
+        row.body = to_bytes(statistics_of(everything(), summary.radii, **how))
     elif row is None or known is None:
-        digest = digest_of(everything(), summary.radii, **how)
-        session.add(JobDigest(job_id=summary.job_id, body=to_bytes(digest)))
+        statistics = statistics_of(everything(), summary.radii, **how)
+        session.add(JobDigest(job_id=summary.job_id, body=to_bytes(statistics)))
     else:
-        digest = known
+        statistics = known
         for rows, sign in ((newer, +1), (older, -1)):
             if rows:
-                digest = digest.plus(digest_of(rows, summary.radii, **how), sign)
-        row.body = to_bytes(digest)
+                statistics = statistics.plus(statistics_of(rows, summary.radii, **how), sign)
+        row.body = to_bytes(statistics)
     session.flush()
 
 

@@ -8,9 +8,9 @@ from tests_support.public_files import CIFAR10, CIFAR100, IMAGENET, lenet, prefi
 from torch import Tensor
 
 from radii.rs_core.checkpoints.checkpoint import load
-from radii.rs_core.checkpoints.checkpoint_info import Hints
-from radii.rs_core.checkpoints.research import convert, read_research
-from radii.rs_core.checkpoints.research_names import take_apart
+from radii.rs_core.checkpoints.checkpoint_info import ConversionHints
+from radii.rs_core.checkpoints.tensor_names import take_apart
+from radii.rs_core.checkpoints.torch_file import convert, read_torch_file
 from radii.rs_core.errors import InvalidCheckpoint
 from radii.rs_core.models.architecture import Shape
 from radii.rs_core.models.registry import architecture, skeleton
@@ -22,7 +22,7 @@ from radii.rs_core.specs.fields import Normalization
 def test_every_wrapping_gives_the_same_network(tmp_path: Path, prefix: str, zipped: bool) -> None:
     wanted = state()
     path = saved(tmp_path, published(prefixed(prefix, wanted)), zipped=zipped)
-    found, info = read_research(path)
+    found, info = read_torch_file(path)
     assert list(found) == list(wanted)
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
     assert found["bn1.num_batches_tracked"].dtype == torch.int64
@@ -47,15 +47,15 @@ def test_every_wrapping_gives_the_same_network(tmp_path: Path, prefix: str, zipp
 def test_a_layer_without_traces_is_the_one_of_the_public_code(
     tmp_path: Path, name: str, classes: int, shape: Shape, normalization: Normalization | None
 ) -> None:
-    _, info = read_research(saved(tmp_path, published(prefixed("1.module.", state(name, classes, shape)), name)))
+    _, info = read_torch_file(saved(tmp_path, published(prefixed("1.module.", state(name, classes, shape)), name)))
     assert (info.normalization, info.input_shape, info.num_classes) == (normalization, shape, classes)
 
 
 def test_a_hint_replaces_the_normalisation_that_would_be_implied(tmp_path: Path) -> None:
     path = saved(tmp_path, published(prefixed("1.", state())))
     centred = Normalization(mean=CIFAR10.mean if CIFAR10 else (0.0,), std=(1.0, 1.0, 1.0))
-    assert read_research(path, Hints(normalization=centred))[1].normalization == centred
-    assert read_research(path, Hints(normalization="none"))[1].normalization is None
+    assert read_torch_file(path, ConversionHints(normalization=centred))[1].normalization == centred
+    assert read_torch_file(path, ConversionHints(normalization="none"))[1].normalization is None
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 1, 1), (1, 3, 1, 1)])
@@ -72,12 +72,12 @@ def test_buffers_of_the_layer_become_the_normalisation(
         layer.format("mean"): torch.tensor(CIFAR100.mean).reshape(shape),
         layer.format(sd): torch.tensor(CIFAR100.std).reshape(shape),
     }
-    _, info = read_research(saved(tmp_path, published(buffers | prefixed(network, state()))))
+    _, info = read_torch_file(saved(tmp_path, published(buffers | prefixed(network, state()))))
     assert info.normalization == CIFAR100
 
 
 def test_a_mean_alone_centres(tmp_path: Path) -> None:
-    _, info = read_research(saved(tmp_path, published({"0.means": torch.full((3,), 0.5)} | prefixed("1.", state()))))
+    _, info = read_torch_file(saved(tmp_path, published({"0.means": torch.full((3,), 0.5)} | prefixed("1.", state()))))
     assert info.normalization == Normalization(mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
 
 
@@ -138,8 +138,8 @@ def test_files_of_robust_classifiers_are_understood(tmp_path: Path, prefix: str,
     wanted = state("preact_resnet18")
     path = saved(tmp_path, {key: prefixed(prefix, wanted), "epoch": 12})
     with pytest.raises(InvalidCheckpoint, match="the hint 'normalization'"):
-        read_research(path, Hints(architecture="preact_resnet18"))
-    found, info = read_research(path, Hints(architecture="preact_resnet18", normalization="none"))
+        read_torch_file(path, ConversionHints(architecture="preact_resnet18"))
+    found, info = read_torch_file(path, ConversionHints(architecture="preact_resnet18", normalization="none"))
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
     assert (info.architecture, info.num_classes, info.epoch, info.normalization) == ("preact_resnet18", 10, 12, None)
 
@@ -159,7 +159,7 @@ def test_constants_of_robust_classifiers_become_the_normalisation(
     assert CIFAR100 is not None
     layer = {mean: torch.tensor(CIFAR100.mean).view(1, 3, 1, 1), std: torch.tensor(CIFAR100.std).view(1, 3, 1, 1)}
     path = saved(tmp_path, {"state_dict": layer | prefixed(prefix, state("preact_resnet18_silu"))})
-    found, info = read_research(path, Hints(architecture="preact_resnet18_silu"))
+    found, info = read_torch_file(path, ConversionHints(architecture="preact_resnet18_silu"))
     assert info.normalization == CIFAR100
     assert not {"mean", "std", "mu", "sigma"} & found.keys()
 
@@ -188,7 +188,7 @@ def test_a_block_that_public_files_hold_and_never_read_is_left_out() -> None:
 def test_files_of_denoised_smoothing_are_understood(tmp_path: Path, arch: str, shape: Shape, prefix: str) -> None:
     wanted = state("dncnn", 0)
     path = saved(tmp_path, published(prefixed(prefix, wanted), arch))
-    info = convert(path, Hints(sigma=0.25), tmp_path / "out")
+    info = convert(path, ConversionHints(sigma=0.25), tmp_path / "out")
     assert (info.architecture, info.role, info.num_classes, info.input_shape) == ("dncnn", "denoiser", 0, shape)
     assert (info.sigma, info.normalization) == (0.25, None)
     denoiser, again = load(tmp_path / "out")

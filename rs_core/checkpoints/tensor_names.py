@@ -4,7 +4,7 @@ Public smoothing code saves ``Sequential(normalize, network)`` (Cohen et al. 201
 it), wrapped as a whole or in part by DataParallel: ``module.1.conv1.weight``, ``1.module.conv1.weight``, or the bare
 ``conv1.weight``. The normalisation layer holds plain tensors, which leave no trace, or buffers: ``0.means``, ``0.sds``. Robust
 classifiers (RobustBench) have ``normalize.mean`` beside ``model.conv1.weight``, or ``mean`` or ``mu`` inside the network.
-Here such names become those of our table, and the traces a record. Files are left to ``research``.
+Here such names become those of our table, and the traces a record. Files are left to ``torch_file``.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from radii.rs_core.checkpoints.architecture_aliases import ALIASES as ALIASES
-from radii.rs_core.checkpoints.checkpoint_info import Hints
+from radii.rs_core.checkpoints.checkpoint_info import ConversionHints
 from radii.rs_core.data.dataset_info import listed
 from radii.rs_core.errors import InvalidCheckpoint
 from radii.rs_core.models.architecture import Architecture, Shape
@@ -41,7 +41,7 @@ IMPLIED_SHAPE: dict[tuple[str, int], Shape] = {
 
 
 @dataclass(frozen=True)
-class Parts:
+class NamedTensors:
     """A state dict taken apart: the network's tensors under the table's names, whether a normalisation layer stood
     before them, and what it held."""
 
@@ -50,7 +50,7 @@ class Parts:
     normalization: Normalization | None
 
 
-def take_apart(state: Mapping[str, Tensor], where: str, head: str = "", unread: tuple[str, ...] = ()) -> Parts:
+def take_apart(state: Mapping[str, Tensor], where: str, head: str = "", unread: tuple[str, ...] = ()) -> NamedTensors:
     """Names without wrappers and prefixes; :class:`InvalidCheckpoint` where two become one or constants are bad.
 
     Where the last layer, ``head``, is there by its own name, nothing is taken for a prefix. Tensors whose names begin with one
@@ -62,8 +62,8 @@ def take_apart(state: Mapping[str, Tensor], where: str, head: str = "", unread: 
     for prefix, layered in NETWORK_PREFIXES.items() if f"{head}.weight" not in network else ():
         if network and all(name.startswith(prefix) for name in network):
             short = {name.removeprefix(prefix): tensor for name, tensor in network.items()}
-            return Parts(_read(short, unread), layered or bool(layer), _constants(layer, where))
-    return Parts(_read(network, unread), bool(layer), _constants(layer, where))
+            return NamedTensors(_read(short, unread), layered or bool(layer), _constants(layer, where))
+    return NamedTensors(_read(network, unread), bool(layer), _constants(layer, where))
 
 
 NORMALIZED_INSIDE = (
@@ -78,7 +78,7 @@ NORMALIZED_INSIDE = (
 
 
 def choose_normalization(
-    parts: Parts, row: Architecture, classes: int, hints: Hints, where: str
+    parts: NamedTensors, row: Architecture, classes: int, hints: ConversionHints, where: str
 ) -> Normalization | None:
     """What the file holds; else what was said; else, after a layer without traces, what the public code uses there."""
     said = None if hints.normalization is None else normalization(hints.normalization)
@@ -100,7 +100,7 @@ def choose_normalization(
     return NORMALIZATIONS[implied]
 
 
-def choose_classes(parts: Parts, row: Architecture, hints: Hints, where: str) -> int:
+def choose_classes(parts: NamedTensors, row: Architecture, hints: ConversionHints, where: str) -> int:
     """The rows of the last layer, none of a denoiser; without one, what was said (the comparison of names will say what is
     wrong)."""
     if row.role == "denoiser":
@@ -117,7 +117,7 @@ def choose_classes(parts: Parts, row: Architecture, hints: Hints, where: str) ->
     return int(head.shape[0])
 
 
-def choose_shape(row: Architecture, classes: int, arch: Any, hints: Hints, where: str) -> Shape:
+def choose_shape(row: Architecture, classes: int, arch: Any, hints: ConversionHints, where: str) -> Shape:
     """What was said; else the architecture's only shape; else that of the public networks of this kind, which the file may
     call ``arch``."""
     name = arch if isinstance(arch, str) and arch in ALIASES else row.name

@@ -11,8 +11,8 @@ from tests_support.public_files import CIFAR10, lenet, prefixed, published, save
 from torch import Tensor, nn
 
 from radii.rs_core.checkpoints.checkpoint import load, read_info, save
-from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo, Hints
-from radii.rs_core.checkpoints.research import convert, read_research
+from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo, ConversionHints
+from radii.rs_core.checkpoints.torch_file import convert, read_torch_file
 from radii.rs_core.data import decompression
 from radii.rs_core.errors import InvalidCheckpoint, UnknownArchitecture
 from radii.rs_core.models.registry import ARCHITECTURES, build
@@ -21,8 +21,8 @@ from radii.rs_core.specs.fields import Normalization
 
 def test_a_bare_state_dict_needs_only_the_architecture(tmp_path: Path) -> None:
     path = saved(tmp_path, lenet(7))
-    hints = Hints(architecture="lenet", sigma=0.25, method="gaussian", class_names=tuple("abcdefg"))
-    _, info = read_research(path, hints)
+    hints = ConversionHints(architecture="lenet", sigma=0.25, method="gaussian", class_names=tuple("abcdefg"))
+    _, info = read_torch_file(path, hints)
     assert (info.num_classes, info.input_shape, info.normalization, info.epoch) == (7, (1, 28, 28), None, None)
     assert (info.sigma, info.method, info.class_names) == (0.25, "gaussian", tuple("abcdefg"))
 
@@ -30,7 +30,7 @@ def test_a_bare_state_dict_needs_only_the_architecture(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_becomes_float32_and_counters_stay_integers(tmp_path: Path, dtype: torch.dtype) -> None:
     half = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state().items()}
-    found, _ = read_research(saved(tmp_path, published(half)))
+    found, _ = read_torch_file(saved(tmp_path, published(half)))
     kinds = {tensor.dtype for name, tensor in found.items() if not name.endswith("num_batches_tracked")}
     assert kinds == {torch.float32}
     assert found["bn1.num_batches_tracked"].dtype == torch.int64
@@ -114,9 +114,9 @@ def test_what_is_no_checkpoint_at_all_is_refused(tmp_path: Path, data: bytes, go
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidCheckpoint, match=r"no\.pt\): expected a file, got nothing there\."):
-        read_research(tmp_path / "no.pt")
+        read_torch_file(tmp_path / "no.pt")
     with pytest.raises(InvalidCheckpoint, match=r"no\.pt\): expected a file, got nothing there\."):
-        convert(tmp_path / "no.pt", Hints(), tmp_path / "out")
+        convert(tmp_path / "no.pt", ConversionHints(), tmp_path / "out")
     with pytest.raises(InvalidCheckpoint, match=r"expected a file, got nothing there\."):
         load(tmp_path / "no.safetensors")
 
@@ -209,13 +209,13 @@ def test_what_the_file_does_not_say_must_be_said(
 def test_an_architecture_outside_the_table_is_refused_unless_a_hint_names_ours(tmp_path: Path) -> None:
     path = saved(tmp_path, published(lenet(), "LeNet5-mine"))
     assert sentence(path, UnknownArchitecture).endswith("got 'LeNet5-mine'.")
-    assert read_research(path, Hints(architecture="lenet"))[1].architecture == "lenet"
+    assert read_torch_file(path, ConversionHints(architecture="lenet"))[1].architecture == "lenet"
 
 
 def test_conversion_writes_a_checkpoint_that_computes_the_same(tmp_path: Path) -> None:
     public = nn.Sequential(nn.Identity(), build("cifar_resnet20", num_classes=10, input_shape=(3, 32, 32)).network)
     path = saved(tmp_path, published(public.state_dict()))
-    info = convert(path, Hints(sigma=0.5), tmp_path / "out")
+    info = convert(path, ConversionHints(sigma=0.5), tmp_path / "out")
     model, found = load(tmp_path / "out")
     assert info == found == read_info(tmp_path / "out")
     x = torch.rand(2, 3, 32, 32)
@@ -226,10 +226,10 @@ def test_conversion_writes_a_checkpoint_that_computes_the_same(tmp_path: Path) -
 
 def test_conversion_takes_a_bare_safetensors_file_of_any_wrapping(tmp_path: Path) -> None:
     save_file(prefixed("module.1.", lenet()), tmp_path / "x")
-    info = convert(tmp_path / "x", Hints(architecture="lenet"), tmp_path / "out")
+    info = convert(tmp_path / "x", ConversionHints(architecture="lenet"), tmp_path / "out")
     assert load(tmp_path / "out")[1] == info
     with pytest.raises(InvalidCheckpoint, match="expected the hint 'architecture'"):
-        convert(tmp_path / "x", Hints(), tmp_path / "no")
+        convert(tmp_path / "x", ConversionHints(), tmp_path / "no")
     assert not (tmp_path / "no").exists()
 
 
@@ -237,25 +237,25 @@ def test_conversion_of_our_own_file_keeps_its_record_and_fills_what_it_lacks(tmp
     model = build("lenet", num_classes=10, input_shape=(1, 28, 28))
     info = CheckpointInfo(architecture="lenet", num_classes=10, input_shape=(1, 28, 28), sigma=0.25, epoch=3)
     save(model, info, tmp_path / "x")
-    same = convert(tmp_path / "x", Hints(sigma=0.25, normalization="none"), tmp_path / "same")
+    same = convert(tmp_path / "x", ConversionHints(sigma=0.25, normalization="none"), tmp_path / "same")
     assert same == info
     assert (tmp_path / "same").read_bytes() == (tmp_path / "x").read_bytes()
-    assert convert(tmp_path / "x", Hints(method="gaussian"), tmp_path / "more").method == "gaussian"
+    assert convert(tmp_path / "x", ConversionHints(method="gaussian"), tmp_path / "more").method == "gaussian"
 
 
 @pytest.mark.parametrize(
     ("hints", "expected"),
     [
-        (Hints(sigma=0.5), "expected sigma 0.5, as stated, got 0.25."),
-        (Hints(architecture="digits_cnn"), "expected architecture 'digits_cnn', as stated, got 'lenet'."),
-        (Hints(class_names=("a", "b")), "expected 10 class names, got 2."),
+        (ConversionHints(sigma=0.5), "expected sigma 0.5, as stated, got 0.25."),
+        (ConversionHints(architecture="digits_cnn"), "expected architecture 'digits_cnn', as stated, got 'lenet'."),
+        (ConversionHints(class_names=("a", "b")), "expected 10 class names, got 2."),
         (
-            Hints(normalization=Normalization(mean=(0.5,), std=(1.0,))),
+            ConversionHints(normalization=Normalization(mean=(0.5,), std=(1.0,))),
             "expected normalization Normalization(mean=(0.5,), std=(1.0,)), as stated, got None.",
         ),
     ],
 )
-def test_hints_must_not_contradict_our_own_record(tmp_path: Path, hints: Hints, expected: str) -> None:
+def test_hints_must_not_contradict_our_own_record(tmp_path: Path, hints: ConversionHints, expected: str) -> None:
     info = CheckpointInfo(architecture="lenet", num_classes=10, input_shape=(1, 28, 28), sigma=0.25)
     save(build("lenet", num_classes=10, input_shape=(1, 28, 28)), info, tmp_path / "x")
     with pytest.raises(InvalidCheckpoint) as caught:
@@ -266,7 +266,7 @@ def test_hints_must_not_contradict_our_own_record(tmp_path: Path, hints: Hints, 
 def test_a_composite_is_no_architecture_of_a_file(tmp_path: Path) -> None:
     path = saved(tmp_path, lenet())
     with pytest.raises(UnknownArchitecture, match="a composite is put together out of trained models"):
-        read_research(path, Hints(architecture="ensemble"))
+        read_torch_file(path, ConversionHints(architecture="ensemble"))
 
 
 def test_an_archive_with_two_members_of_one_name_is_refused(tmp_path: Path) -> None:

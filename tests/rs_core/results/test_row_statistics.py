@@ -1,4 +1,4 @@
-"""A digest holds what a report says: exactly for few rows, and in whole steps, rounded down, for very many."""
+"""Row statistics hold what a report says: exactly for few rows, and in whole steps, rounded down, for very many."""
 
 import math
 from dataclasses import astuple, replace
@@ -13,7 +13,7 @@ from radii.rs_core.certify.certificates import certify
 from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.reports.certification import Report, SharedParameters, report_of, summarize
 from radii.rs_core.reports.procedure_text import ProcedureSummary
-from radii.rs_core.results.digest import STEPS, Digest, Sample, digest_of, from_bytes, to_bytes
+from radii.rs_core.results.row_statistics import STEPS, RowStatistics, ValueCounts, from_bytes, statistics_of, to_bytes
 
 N, ALPHA, SIGMA = 10_000, 0.001, 0.5
 CAP = max_radius(N, ALPHA, SIGMA)
@@ -52,13 +52,13 @@ ROWS = st.lists(
 ).map(lambda found: [_row(index, *row) for index, row in enumerate(found)])
 
 
-def _report(digest: Digest, inputs: int) -> Report:
-    return report_of(digest, FACTS, inputs=inputs, cap=CAP)
+def _report(statistics: RowStatistics, inputs: int) -> Report:
+    return report_of(statistics, FACTS, inputs=inputs, cap=CAP)
 
 
 @given(rows=ROWS)
-def test_the_digest_of_few_rows_is_exact(rows: list[Certificate]) -> None:
-    found = _report(digest_of(rows, RADII, cap=CAP), len(rows))
+def test_statistics_of_few_rows_are_exact(rows: list[Certificate]) -> None:
+    found = _report(statistics_of(rows, RADII, cap=CAP), len(rows))
     wanted = summarize(rows, radii=RADII, cap=CAP)
     different = {"n0", "n", "alpha", "sigma", "seed", "notes"} if all(row.error for row in rows) else set()
     for name in found.__dataclass_fields__.keys() - different:
@@ -69,7 +69,7 @@ def test_the_digest_of_few_rows_is_exact(rows: list[Certificate]) -> None:
 def test_in_steps_sums_and_counts_stay_exact_and_quantiles_are_rounded_down_by_less_than_one(
     rows: list[Certificate],
 ) -> None:
-    exact, coarse = (_report(digest_of(rows, RADII, cap=CAP, steps=steps), len(rows)) for steps in (0, STEPS))
+    exact, coarse = (_report(statistics_of(rows, RADII, cap=CAP, steps=steps), len(rows)) for steps in (0, STEPS))
     rounded = {"radius_quantiles", "p_lower_quantiles", "notes"}
     for name in exact.__dataclass_fields__.keys() - rounded:
         assert getattr(exact, name) == getattr(coarse, name), name
@@ -82,19 +82,19 @@ def test_in_steps_sums_and_counts_stay_exact_and_quantiles_are_rounded_down_by_l
 
 
 @given(rows=ROWS, cut=st.integers(0, 40))
-def test_digests_of_parts_add_up_and_can_be_taken_apart(rows: list[Certificate], cut: int) -> None:
-    whole, first, second = (digest_of(part, RADII, cap=CAP, steps=STEPS) for part in (rows, rows[:cut], rows[cut:]))
+def test_statistics_of_parts_add_up_and_can_be_taken_apart(rows: list[Certificate], cut: int) -> None:
+    whole, first, second = (statistics_of(part, RADII, cap=CAP, steps=STEPS) for part in (rows, rows[:cut], rows[cut:]))
     assert _same(first.plus(second), whole)
     assert _same(whole.plus(second, -1), first)
 
 
 @given(rows=ROWS)
-def test_a_digest_that_was_kept_is_the_same(rows: list[Certificate]) -> None:
-    digest = digest_of(rows, RADII, cap=CAP, steps=STEPS)
-    assert _same(from_bytes(to_bytes(digest)), digest)
+def test_stored_statistics_are_the_same(rows: list[Certificate]) -> None:
+    statistics = statistics_of(rows, RADII, cap=CAP, steps=STEPS)
+    assert _same(from_bytes(to_bytes(statistics)), statistics)
 
 
-def _same(one: Digest, other: Digest) -> bool:
+def _same(one: RowStatistics, other: RowStatistics) -> bool:
     """Equal but for the last bits of sums; a class with no row is none."""
     for name in ("correct_radii", "wrong_radii", "p_lower"):
         a, b = getattr(one, name), getattr(other, name)
@@ -102,7 +102,7 @@ def _same(one: Digest, other: Digest) -> bool:
             return False
     for key in one.classes.keys() | other.classes.keys():
         empty = (0, 0.0, 0, 0)
-        a, b = (astuple(digest.classes[key]) if key in digest.classes else empty for digest in (one, other))
+        a, b = (astuple(statistics.classes[key]) if key in statistics.classes else empty for statistics in (one, other))
         if not np.allclose(a, b):
             return False
     sums = replace(one.sums, radius_sum=0.0) == replace(other.sums, radius_sum=0.0)
@@ -112,20 +112,20 @@ def _same(one: Digest, other: Digest) -> bool:
     return sums and close and taken == given_ and (one.drawn, one.drawn_rows) == (other.drawn, other.drawn_rows)
 
 
-def test_a_digest_does_not_grow_with_its_rows() -> None:
+def test_statistics_do_not_grow_with_the_rows() -> None:
     generator = np.random.default_rng(0)
     radii = generator.uniform(0, CAP, 2_000_000)
-    sample = Sample.of(radii, CAP / STEPS)
+    sample = ValueCounts.of(radii, CAP / STEPS)
     assert len(sample.values) <= STEPS + 1
     assert sample.total == len(radii)
-    digest = replace(
-        digest_of([], RADII, cap=CAP, steps=STEPS), correct_radii=sample, p_lower=Sample.of(radii, 1 / STEPS)
+    statistics = replace(
+        statistics_of([], RADII, cap=CAP, steps=STEPS), correct_radii=sample, p_lower=ValueCounts.of(radii, 1 / STEPS)
     )
-    assert len(to_bytes(digest)) < 2**20
+    assert len(to_bytes(statistics)) < 2**20
 
 
 @pytest.mark.parametrize("total", [1, 3, 20, 60])
 def test_quantiles_are_values_that_are_there(total: int) -> None:
     values = np.arange(total, dtype=np.float64)
     shares = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
-    assert Sample.of(values).quantiles(shares) == np.quantile(values, shares, method="inverted_cdf").tolist()
+    assert ValueCounts.of(values).quantiles(shares) == np.quantile(values, shares, method="inverted_cdf").tolist()

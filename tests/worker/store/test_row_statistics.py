@@ -1,4 +1,4 @@
-"""The digest of a large job is that of its rows, whatever way they came."""
+"""The statistics of a large job is that of its rows, whatever way they came."""
 
 import dataclasses
 from pathlib import Path
@@ -7,9 +7,9 @@ import pytest
 from tests_support import things
 from tests_support.over_http import certificate
 
-from radii.rs_core.results.digest import STEPS, digest_of
+from radii.rs_core.results.row_statistics import STEPS, statistics_of
 from radii.rs_core.specs.fields import Sampling
-from radii.worker.store import digests, results
+from radii.worker.store import results, row_statistics
 from radii.worker.store.database import Database
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Job
@@ -32,7 +32,7 @@ def _job(database: Database, root: Path, sampling: Sampling) -> str:
 def test_it_is_that_of_the_rows_after_every_commit(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: Sampling
 ) -> None:
-    monkeypatch.setattr(digests, "LARGE", 100)
+    monkeypatch.setattr(row_statistics, "LARGE", 100)
     job_id = _job(database, tmp_path, sampling)
     with database.read() as session:
         spec, radii = session.get_one(Job, job_id).spec, session.get_one(JobSummary, job_id).radii
@@ -43,10 +43,10 @@ def test_it_is_that_of_the_rows_after_every_commit(
             with database.write() as session:
                 results.store_certificates(session, job_id, rows)
             with database.read() as session:
-                kept = digests.kept(session, job_id)
+                kept = row_statistics.kept(session, job_id)
                 stored = list(results.certificates(session, job_id))
             assert kept is not None
-            wanted = digest_of(stored, radii, cap=kept.step * STEPS, steps=STEPS)
+            wanted = statistics_of(stored, radii, cap=kept.step * STEPS, steps=STEPS)
             assert dataclasses.replace(kept.sums, radius_sum=0) == dataclasses.replace(wanted.sums, radius_sum=0)
             assert kept.sums.radius_sum == pytest.approx(wanted.sums.radius_sum)
             assert kept.correct_radii.counts.tolist() == wanted.correct_radii.counts.tolist()
@@ -64,4 +64,4 @@ def test_of_a_small_job_none_is_kept(database: Database, tmp_path: Path) -> None
     with database.write() as session:
         results.store_certificates(session, job_id, [certificate(0, spec)])
     with database.read() as session:
-        assert digests.kept(session, job_id) is None
+        assert row_statistics.kept(session, job_id) is None

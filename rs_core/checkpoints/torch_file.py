@@ -3,7 +3,7 @@
 A file is either a state dict or ``{"arch", "state_dict", "epoch", ...}`` (or ``model_state_dict``), written by ``torch.save``. It is looked at as
 an archive first and then loaded with ``weights_only=True``, which is no boundary by itself: isolation, limits and time
 are the caller's business. Whole models, TorchScript and exported programs are refused. Names are understood by
-``research_names``; the result is written by ``checkpoint``.
+``tensor_names``; the result is written by ``checkpoint``.
 """
 
 import re
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from radii.rs_core.checkpoints.checkpoint import empty, fit_state, load, read_tensors, write_state
-from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo, Hints, make_info
-from radii.rs_core.checkpoints.research_names import (
+from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo, ConversionHints, make_info
+from radii.rs_core.checkpoints.tensor_names import (
     ALIASES,
     choose_classes,
     choose_normalization,
@@ -41,14 +41,14 @@ NESTED = ("state_dict", "model_state_dict")
 WANTED = "a state dict, saved by torch.save(model.state_dict(), path) or as safetensors"
 
 
-def convert(path: Path, hints: Hints, out: Path) -> CheckpointInfo:
+def convert(path: Path, hints: ConversionHints, out: Path) -> CheckpointInfo:
     """Reads a checkpoint of either format, told by its content, and writes ours to ``out``."""
-    state, info = _read_tensorfile(path, hints) if is_tensorfile(path) else read_research(path, hints)
+    state, info = _read_tensorfile(path, hints) if is_tensorfile(path) else read_torch_file(path, hints)
     write_state(state, info, out)
     return info
 
 
-def read_research(path: Path, hints: Hints | None = None) -> tuple[dict[str, Tensor], CheckpointInfo]:
+def read_torch_file(path: Path, hints: ConversionHints | None = None) -> tuple[dict[str, Tensor], CheckpointInfo]:
     """The network's state dict, under our names, float32 and finite, and its record.
 
     Raises :class:`InvalidCheckpoint`, also where neither the file nor ``hints`` say something that is needed, and
@@ -58,7 +58,9 @@ def read_research(path: Path, hints: Hints | None = None) -> tuple[dict[str, Ten
     body = _load(path)
     nested = next((body[key] for key in NESTED if key in body), None) if isinstance(body, dict) else None
     said = body if isinstance(nested, dict) else {}
-    state, info = _understood(_tensors(nested if said else body, path.name), said, hints or Hints(), path.name)
+    state, info = _understood(
+        _tensors(nested if said else body, path.name), said, hints or ConversionHints(), path.name
+    )
     _check_strides(state, path)
     return state, info
 
@@ -74,7 +76,7 @@ def _check_strides(tensors: Mapping[str, Tensor], path: Path) -> None:
         )
 
 
-def _read_tensorfile(path: Path, hints: Hints) -> tuple[dict[str, Tensor], CheckpointInfo]:
+def _read_tensorfile(path: Path, hints: ConversionHints) -> tuple[dict[str, Tensor], CheckpointInfo]:
     """Ours, whose record the hints may complete and must not contradict; or a bare one, which they must explain."""
     if read_header(path, InvalidCheckpoint).ours() is None:
         return _understood(read_tensors(path), {}, hints, path.name)
@@ -83,7 +85,7 @@ def _read_tensorfile(path: Path, hints: Hints) -> tuple[dict[str, Tensor], Check
 
 
 def _understood(
-    state: Mapping[str, Tensor], said: Mapping[str, Any], hints: Hints, where: str
+    state: Mapping[str, Tensor], said: Mapping[str, Any], hints: ConversionHints, where: str
 ) -> tuple[dict[str, Tensor], CheckpointInfo]:
     """The network's tensors and the record, out of names, shapes, what the file says and what its bringer says."""
     row = architecture(_architecture(said, hints, where))
@@ -106,14 +108,14 @@ def _understood(
     return network, make_info(where, known | {"normalization": chosen})
 
 
-def _architecture(said: Mapping[str, Any], hints: Hints, where: str) -> str:
+def _architecture(said: Mapping[str, Any], hints: ConversionHints, where: str) -> str:
     name = hints.architecture or said.get("arch")
     if not isinstance(name, str):
         raise missing("architecture", "no name in it", where, choice=f", {choice()}")
     return ALIASES.get(name, name)
 
 
-def _completed(info: CheckpointInfo, hints: Hints, where: str) -> CheckpointInfo:
+def _completed(info: CheckpointInfo, hints: ConversionHints, where: str) -> CheckpointInfo:
     stated = {field.name: getattr(hints, field.name) for field in fields(hints)}
     stated = {name: value for name, value in stated.items() if value is not None}
     if "normalization" in stated:
