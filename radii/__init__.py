@@ -100,6 +100,20 @@ _HOMES = {
 """Where each name is defined; the imports above say the same to type checkers and editors."""
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
+_NEEDED = {
+    "torch": {*_HOMES["radii.library"], "Dataset", "SmoothedClassifier"},
+    "reports": {
+        "CheckpointInfo",
+        "Report",
+        "compare",
+        "format_comparison",
+        "format_table",
+        "run_of_certificates",
+        "summarize",
+    },
+}
+"""The names that an extra is needed for. Where it is not installed, completion and ``help(radii)`` leave them out."""
+
 __all__ = [*sorted(_MODULE_OF), "__version__"]
 
 
@@ -121,8 +135,7 @@ def __getattr__(name: str) -> Any:
         extra = extra_of(error.name)
         if extra is None:
             raise
-        if name in (*_HOMES["radii.library"], "Dataset", "SmoothedClassifier"):
-            extra = "torch"
+        extra = next((needed for needed, names in _NEEDED.items() if name in names), extra)
         message = f"radii.{name} needs the package {error.name}, which is not installed: {how_to_install(extra)}"
         raise ImportError(message, name=error.name) from error
     globals()[name] = value
@@ -130,4 +143,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    from radii.extras import is_installed
+
+    missing = {name for extra, names in _NEEDED.items() if not is_installed(extra) for name in names}
+    return sorted({*globals(), *__all__} - missing)

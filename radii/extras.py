@@ -1,5 +1,7 @@
 """Which extra of the distribution brings a package that is not installed."""
 
+from importlib.util import find_spec
+
 _PACKAGES = {
     "reports": ("matplotlib", "numpy", "scipy", "statsmodels"),
     "torch": ("PIL", "mpmath", "safetensors", "torch", "torchvision"),
@@ -22,6 +24,14 @@ def extra_of(module: str | None) -> str | None:
     """The extra that installs a module; None if the module belongs to no extra."""
     package = (module or "").partition(".")[0]
     return next((extra for extra, packages in _PACKAGES.items() if package in packages), None)
+
+
+def is_installed(extra: str) -> bool:
+    """Whether every package of an extra can be imported; none of them is."""
+    try:
+        return all(find_spec(package) is not None for package in _PACKAGES[extra])
+    except ModuleNotFoundError:
+        return False
 
 
 def how_to_install(extra: str) -> str:

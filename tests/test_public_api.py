@@ -75,6 +75,12 @@ def test_the_client_and_the_records_need_no_numbers_library() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_help_shows_what_is_installed() -> None:
+    done = run("import radii; help(radii)", without=("numpy", "scipy", "statsmodels", "matplotlib", "torch"))
+    assert done.returncode == 0, done.stderr
+    assert "class Client" in done.stdout and "class SmoothedClassifier" not in done.stdout
+
+
 class Linear(nn.Module):
     """Two classes on digits, by whether the upper half is darker."""
 
