@@ -178,8 +178,8 @@ def test_what_the_converter_says_takes_a_bounded_part_of_its_callers_memory(
     monkeypatch.setattr(
         converter.subprocess, "Popen", lambda command, **how: start([sys.executable, "-c", code], **how)
     )
-    exchange = converter.Exchange
-    monkeypatch.setattr(converter, "Exchange", lambda *given: kept.append(exchange(*given)) or kept[-1])
+    exchange = converter.ProcessExchange
+    monkeypatch.setattr(converter, "ProcessExchange", lambda *given: kept.append(exchange(*given)) or kept[-1])
     with pytest.raises(InvalidDataset, match="within its limits, got one that ended it"):
         _convert(tmp_path, {"mine.npz": npz})
     assert len(kept[0].answer) <= 65 * 2**20 and len(kept[0].errors) <= 2**16
@@ -249,7 +249,7 @@ def test_a_registered_module_that_starts_a_thread_is_named_and_the_file_is_not_b
 def test_counts_come_after_the_report_and_are_never_negative(pieces: list[bytes], count: int) -> None:
     with subprocess.Popen([sys.executable, "-c", ""], stdin=-1, stdout=-1, stderr=-1) as process:
         reader, writer = os.pipe()
-        exchange = converter.Exchange(process, b"", reader)
+        exchange = converter.ProcessExchange(process, b"", reader)
         for piece in pieces:
             exchange._progressed(piece)
         os.close(writer)

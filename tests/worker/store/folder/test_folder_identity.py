@@ -106,7 +106,7 @@ def test_of_two_folders_that_start_at_once_on_one_database_one_is_refused(
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(type(each).__name__ for each in came) == ["Folder", "DataFolderMissing"]
+    assert sorted(type(each).__name__ for each in came) == ["DataFolderMissing", "Folder"]
 
 
 def test_a_database_of_an_older_version_takes_the_folder_that_has_its_files(
