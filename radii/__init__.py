@@ -119,12 +119,9 @@ __all__ = [*sorted(_MODULE_OF), "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import PackageNotFoundError, version
+        from radii.version import installed_version
 
-        try:
-            return version("radii")
-        except PackageNotFoundError:  # a tree that is only on the path
-            return "unknown"
+        return installed_version()
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'radii' has no attribute {name!r}")
     try:

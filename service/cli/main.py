@@ -78,9 +78,9 @@ def sentence(error: Exception, command: str | None = None) -> str | None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from radii.version import installed_version
 
-        say(f"radii {version('radii')}")
+        say(f"radii {installed_version()}")
         raise typer.Exit
 
 

@@ -7,7 +7,6 @@ the machine that drew the noise. The HTML form is in ``report_page``.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -27,12 +26,13 @@ from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, dump_spec, parse
 from radii.service.lookup import etag_of
 from radii.service.schemas import job_results
 from radii.service.views.resource_views import composition, corrupted_images, time
+from radii.version import installed_version
 from radii.worker.store import corruption_groups, result_arrays, results, row_statistics
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
 from radii.worker.store.result_rows import by_numbers
 
-VERSION = version("radii")
+VERSION = installed_version()
 PROCEDURE = (
     *(
         "sigma",

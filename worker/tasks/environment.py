@@ -13,8 +13,10 @@ from typing import Any
 import torch
 
 from radii.rs_core.errors import InvalidSpec
+from radii.version import installed_version
 
-PACKAGES = ("radii", "torch", "torchvision", "numpy", "scipy", "safetensors")
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "safetensors")
+"""What is in the provenance with its version, after radii itself."""
 
 
 def resolve_device(wanted: str, *, worker_number: int = 0) -> torch.device:
@@ -59,7 +61,7 @@ def configure(execution: dict[str, Any]) -> None:
 def provenance(device: torch.device) -> dict[str, Any]:
     """What counts depend on beside the job and how it is run: versions, the C++ compiler's too, and device model."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
-    packages = {package: version(package) for package in PACKAGES}
+    packages = {"radii": installed_version()} | {package: version(package) for package in PACKAGES}
     return {
         "versions": packages | {"python": platform.python_version(), "compiler": compiler()},
         "device": name,

@@ -104,7 +104,7 @@ def test_provenance_names_the_card_or_the_processor(monkeypatch: pytest.MonkeyPa
     on_card, on_cpu = provenance(torch.device("cuda:0")), provenance(torch.device("cpu"))
     assert (on_card["device"], on_card["device_type"]) == ("NVIDIA A", "cuda")
     assert (on_cpu["device"], on_cpu["device_type"]) == (environment.cpu_name(), "cpu")
-    assert set(on_cpu["versions"]) == {*environment.PACKAGES, "python", "compiler"}
+    assert set(on_cpu["versions"]) == {"radii", *environment.PACKAGES, "python", "compiler"}
 
 
 def test_provenance_tells_machines_apart_that_cannot_compile_alike(

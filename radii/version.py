@@ -1,0 +1,11 @@
+"""The version of radii that runs."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def installed_version() -> str:
+    """The version in the metadata of the installed distribution; "unknown" for a tree on ``PYTHONPATH`` that is not installed."""
+    try:
+        return version("radii")
+    except PackageNotFoundError:
+        return "unknown"
