@@ -1,7 +1,7 @@
 """What a checkpoint says of itself, and whether it fits a data set. Needs no torch.
 
 The record is kept as JSON in the metadata of the safetensors file that holds the weights; ``checkpoint`` writes and
-loads that file, ``research`` makes the record out of foreign files and the hints of whoever brings them. A model that is
+loads that file, ``torch_file`` makes the record out of foreign files and the hints of whoever brings them. A model that is
 made of models has the records of its parts in its own (``composition``).
 """
 

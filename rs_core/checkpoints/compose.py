@@ -1,6 +1,6 @@
 """Makes one model out of several: their files in, one file out, which needs none of them any more.
 
-Parts are checkpoints of ours alone; foreign files pass a conversion first (``research``). What fits together is in
+Parts are checkpoints of ours alone; foreign files pass a conversion first (``torch_file``). What fits together is in
 ``composite_info``, the networks are in ``models.composites``.
 """
 

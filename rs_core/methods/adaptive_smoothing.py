@@ -1,7 +1,7 @@
 """Adaptive Smoothing: Bai, Anderson, Kim and Sojoudi 2023, "Improving the Accuracy-Robustness Trade-Off of Classifiers via
 Adaptive Smoothing", arXiv 2301.12554: the training of the mixing network, which is to tell attacked images from clean ones.
 
-``model`` is the mix as its training sees it (``models.mixed.WithGamma``): log-probabilities and gamma side by side. Of each
+``model`` is the mix as its training sees it (``models.mixed.MixWithGamma``): log-probabilities and gamma side by side. Of each
 image there are clean copies, with target s = 0, and attacked ones, with s = 1; over all of them
 
     L = mean scale_s [ c_bce BCE(gamma, s) + c_ce CE(mix, y) + c_prod BCE(gamma, s) CE(mix, y) ]
