@@ -15,7 +15,7 @@ from radii.rs_core.certify.audit import Recomputation, RedrawComparison
 from radii.rs_core.certify.procedure import procedure_of
 from radii.rs_core.data.dataset_header import read_labels
 from radii.rs_core.errors import InvalidResults
-from radii.rs_core.results.aggregate import RowSums, tally
+from radii.rs_core.results.aggregate import RowSums, row_sums
 from radii.rs_core.specs.jobs import CertifySpec, parse_spec
 from radii.worker.store import jobs, results
 from radii.worker.store.blobs import blob_files
@@ -43,13 +43,13 @@ def recomputed(database: Database, root: Path, audit: Job, beat: Callable[[], No
         ended, kept = audited.state in jobs.TERMINAL, session.get_one(JobSummary, job_id)
     labels = read_labels(blob_files.local_path(root, stored)) if stored is not None else None
     recomputation, after = Recomputation(pixels, asked, spec.seed, labels), -1
-    sums = tally((), kept.radii)
+    sums = row_sums((), kept.radii)
     while True:
         beat()
         with database.read() as session:
             rows = list(results.certificates(session, job_id, after=after, limit=BATCH))
         recomputation.look_at(rows)
-        sums += tally(rows, kept.radii)
+        sums += row_sums(rows, kept.radii)
         if len(rows) < BATCH:
             break
         after = rows[-1].index

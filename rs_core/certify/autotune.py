@@ -142,10 +142,10 @@ def measured(base_classifier: nn.Module, x: torch.Tensor, num_classes: int, *, p
 
 
 def _rate(sampler: Sampler, x: torch.Tensor, seconds: float) -> float:
-    sampler.tallies(1)
+    sampler.begin_counts(1)
     image = sampler.prepare(x)
     parts = {
-        place: NoiseChunk(x=image, index=0, stage=Stage.TEST, number=place, rows=CHUNK, tally=0)
+        place: NoiseChunk(x=image, index=0, stage=Stage.TEST, number=place, rows=CHUNK, counts_row=0)
         for place in range(sampler.room)
     }
     sampler.count(parts)  # prepares the network, and compiles it where that was asked for

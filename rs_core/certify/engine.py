@@ -161,7 +161,7 @@ class _Work:
     x: Tensor
     label: int
     stages: Sequence[Stage]
-    first_tally: int
+    first_row: int
     votes: Sequence[Counts]
     wanted: Sequence[int] = ()
     placed: list[int] = field(default_factory=list)
@@ -179,7 +179,7 @@ class _Work:
                     stage=stage,
                     number=self.placed[place] // CHUNK,
                     rows=min(CHUNK, left),
-                    tally=self.first_tally + place,
+                    counts_row=self.first_row + place,
                 )
         return None
 
@@ -241,7 +241,7 @@ class _Pool:
         self._sampler, self._stages = sampler, stages
         self._batch: dict[int, NoiseChunk] = {}
         self._sharing: list[_Work] = []
-        sampler.tallies(stages * most)
+        sampler.begin_counts(stages * most)
 
     @property
     def has_room(self) -> bool:
@@ -275,21 +275,21 @@ class _Pool:
         """
         over = [work for work in self.active if work.next_part() is None]
         if over or read:
-            tallies = self._sampler.read()
+            rows = self._sampler.read()
             for work in self.active:
-                work.votes = tallies[work.first_tally : work.first_tally + self._stages]
+                work.votes = rows[work.first_row : work.first_row + self._stages]
         for work in over:
             work.wanted = wanted(*work.votes)
             if work.next_part() is None:
                 self.active.remove(work)
-                self.free.append(work.first_tally)
+                self.free.append(work.first_row)
                 yield work
 
     def standing(self) -> Iterator[Progress]:
         """How far each input has come; asked between two batches, when all that is placed is counted."""
-        tallies = self._sampler.read()
+        rows = self._sampler.read()
         for work in self.active:
-            work.votes = tallies[work.first_tally : work.first_tally + self._stages]
+            work.votes = rows[work.first_row : work.first_row + self._stages]
             yield work.progress()
 
     def _fill(self, work: _Work) -> None:
@@ -308,7 +308,7 @@ class _Pool:
 def _begin(
     given: Input,
     stages: Sequence[Stage],
-    first_tally: int,
+    first_row: int,
     sampler: Sampler,
     wanted: Wanted,
     begun: Mapping[int, Progress],
@@ -321,13 +321,13 @@ def _begin(
     more = [total > sum(counts) for total, counts in zip(wanted(*votes), votes, strict=True)]
     votes = [none if cut and sum(counts) % CHUNK else counts for cut, counts in zip(more, votes, strict=True)]
     for place, counts in enumerate(votes):
-        sampler.put(first_tally + place, counts)
+        sampler.put(first_row + place, counts)
     return _Work(
         index=index,
         x=sampler.prepare(x),
         label=label,
         stages=stages,
-        first_tally=first_tally,
+        first_row=first_row,
         votes=votes,
         wanted=wanted(*votes),
         placed=[sum(counts) for counts in votes],

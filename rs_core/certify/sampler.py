@@ -45,7 +45,7 @@ class Votes:
 class NoiseChunk:
     """The samples ``CHUNK * number`` and following of one stream of one input, of which ``rows`` are counted.
 
-    ``x`` is the input (C, H, W); ``tally`` is the row of the sampler's counts that its votes are added to.
+    ``x`` is the input (C, H, W); ``counts_row`` is the row of the sampler's counts that its votes are added to.
     """
 
     x: Tensor
@@ -53,7 +53,7 @@ class NoiseChunk:
     stage: Stage
     number: int
     rows: int
-    tally: int
+    counts_row: int
 
 
 class Sampler:
@@ -91,15 +91,15 @@ class Sampler:
         self._batch = torch.empty(0)
         self._alike: bool | None = None
 
-    def tallies(self, rows: int) -> None:
+    def begin_counts(self, rows: int) -> None:
         """Begins ``rows`` new rows of counts, all 0, and sees weights that were changed since."""
         self._counts = torch.zeros((rows, self.num_classes), dtype=torch.int64, device=self.device)
         self._finite.fill_(True)
         self._logits.refresh()
 
-    def put(self, tally: int, counts: Sequence[int]) -> None:
+    def put(self, row: int, counts: Sequence[int]) -> None:
         """Sets one row of counts."""
-        self._counts[tally] = torch.tensor(counts, dtype=torch.int64, device=self.device)
+        self._counts[row] = torch.tensor(counts, dtype=torch.int64, device=self.device)
 
     def read(self) -> list[list[int]]:
         """All rows of counts; raises :class:`NotFinite` where logits were no numbers."""
@@ -145,7 +145,7 @@ class Sampler:
             # Rows that nobody counts may hold anything, such as what an earlier input has left there.
             self._finite &= finite[counted].all()
             chosen = labels[counted]
-            self._counts[part.tally].index_add_(0, chosen, self._ones[: len(chosen)])
+            self._counts[part.counts_row].index_add_(0, chosen, self._ones[: len(chosen)])
 
     def _classify(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """The class of each row, and whether its logits are finite: both (B,)."""

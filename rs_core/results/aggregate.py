@@ -63,7 +63,7 @@ class Columns:
 
 @dataclass(frozen=True, kw_only=True)
 class RowSums:
-    """Sums over rows, enough for a status poll. Tallies of disjoint rows on one grid of radii add up with ``+``.
+    """Sums over rows, enough for a status poll. Those of disjoint rows on one grid of radii add up with ``+``.
 
     ``counts``: for each of ``radii``, the correct inputs with at least that radius; ``radius_sum``: of radius x
     correct; ``abstained`` includes ``errors``; ``at_cap`` is None where it cannot be known.
@@ -80,7 +80,7 @@ class RowSums:
 
     def __add__(self, other: "RowSums") -> "RowSums":
         if self.radii != other.radii:
-            raise ValueError(f"expected tallies on one grid of radii, got {self.radii} and {other.radii}")
+            raise ValueError(f"expected sums on one grid of radii, got {self.radii} and {other.radii}")
         return RowSums(
             radii=self.radii,
             evaluated=self.evaluated + other.evaluated,
@@ -159,7 +159,7 @@ class PhotographGroups:
         return ByPhotograph(counts.astype(np.int64), self.sizes)
 
 
-def tally(certificates: Sequence[Certificate], radii: Sequence[float], *, cap: float | None = None) -> RowSums:
+def row_sums(certificates: Sequence[Certificate], radii: Sequence[float], *, cap: float | None = None) -> RowSums:
     """The sums over some rows of a job, to be added to those of the rows before."""
     return sums_of(columns(certificates), grid(radii), cap)
 
@@ -170,7 +170,7 @@ def grid_counts(certificates: Sequence[Certificate], radii: Sequence[float]) -> 
 
 
 def curve(sums: RowSums, inputs: int, by: "Sequence[ByPhotograph] | None" = None) -> tuple[CurvePoint, ...]:
-    """Certified accuracy on the tally's grid, of ``inputs`` in all; ``by`` has the photographs at each radius."""
+    """Certified accuracy on the grid of the sums, of ``inputs`` in all; ``by`` has the photographs at each radius."""
     missing = inputs - sums.evaluated
     units = [None] * len(sums.radii) if by is None else by
     return tuple(
@@ -251,7 +251,7 @@ def _tells(row: Certificate) -> bool:
 
 
 def sums_of(rows: Columns, radii: Sequence[float], cap: float | None) -> RowSums:
-    """The tally of rows that are arrays already; ``cap`` finds inputs at the cap where votes are unknown."""
+    """The same of rows that are arrays already; ``cap`` finds inputs at the cap where votes are unknown."""
     return RowSums(
         radii=tuple(radii),
         evaluated=len(rows.index),

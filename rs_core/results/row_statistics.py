@@ -1,9 +1,9 @@
 """Compact statistics of result rows, enough for a report without the rows: sums, and how many rows have which value.
 
-Statistics of a few rows is exact. Those of very many rows keep radii and lower bounds in whole steps, rounded down, so that its size
-does not grow with the rows: then quantiles and the curve between the grid's radii are rounded down to a step, while ACR,
-certified accuracy on the grid, and every count stay exact. Digests of disjoint rows add up, and rows that are replaced can be
-taken away again, so that a store can keep them next to the rows. Numbers only; words are in ``reports.certification``.
+The statistics of a few rows are exact. Those of very many rows keep radii and lower bounds in whole steps, rounded down, so that
+their size does not grow with the rows: then quantiles and the curve between the grid's radii are rounded down to a step, while
+ACR, certified accuracy on the grid, and every count stay exact. Statistics of disjoint rows add up, and rows that are replaced
+can be subtracted again, so that a store can keep the statistics next to the rows. Numbers only; words are in ``reports.certification``.
 """
 
 import base64

@@ -18,7 +18,7 @@ from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.noise.streams import Stage, generator
 from radii.rs_core.out_of_memory import network_failures
 from radii.rs_core.records import Certificate
-from radii.rs_core.results.aggregate import default_radii, tally
+from radii.rs_core.results.aggregate import default_radii, row_sums
 from radii.rs_core.specs.jobs import DEFAULT_BATCH, PeriodicCertification, TrainSpec
 
 TEST_BATCH = 500
@@ -74,7 +74,7 @@ def certified(
 def summary(spec: TrainSpec, plan: PeriodicCertification, certificates: Sequence[Certificate]) -> dict[str, Any]:
     """A certification in short: inputs, ACR, abstentions and certified accuracy at round radii."""
     assert spec.sigma is not None
-    sums = tally(certificates, default_radii(spec.sigma, plan.n, plan.alpha))
+    sums = row_sums(certificates, default_radii(spec.sigma, plan.n, plan.alpha))
     return {
         "inputs": sums.evaluated,
         "acr": sums.radius_sum / sums.evaluated,

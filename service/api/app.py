@@ -103,12 +103,12 @@ def create_app(
     app.state.joining = TenantLimit(1, "completion of an upload"), CapacityLimiter(JOINED_AT_ONCE)
     app.state.comparing = TenantLimit(MOST_WITH_FILES, "comparisons with files")
     app.state.job_answers = JobAnswers(app.state.database)
-    app.state.in_flight = ActiveUploads(app.state.database, settings)
+    app.state.active_uploads = ActiveUploads(app.state.database, settings)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(QueueCollector(app.state.database, settings))
     app.state.scrapes = SharedMetrics(app.state.registry)
     app.state.readiness = SharedAnswer(partial(health.readiness, app.state.database, settings))
-    app.state.presence = ServiceHeartbeat(app.state.database, settings)
+    app.state.heartbeat = ServiceHeartbeat(app.state.database, settings)
     app.state.room = RequestCapacity(settings, app.state.registry)
     credentials = Credentials(app.state.database, require_key=require_key)
     app.state.room.refusals.gauge(
@@ -116,7 +116,7 @@ def create_app(
     )
     # The last one added is the first to see a request.
     app.add_middleware(RequestLimits, room=app.state.room, credentials=credentials)
-    app.add_middleware(SameSchema, presence=app.state.presence)
+    app.add_middleware(SameSchema, heartbeat=app.state.heartbeat)
     app.add_middleware(RequestGuard, require_key=require_key)
     app.add_middleware(RequestMetrics, registry=app.state.registry)
     problems.install(app)
@@ -130,7 +130,7 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    with app.state.presence.seen(shown=app.state.shown):
+    with app.state.heartbeat.seen(shown=app.state.shown):
         yield
         if app.state.documents is not None:
             await app.state.documents.close()

@@ -42,7 +42,7 @@ def _settings_with_files(request: Request) -> Settings:
     """The settings, for a route that reads or writes files; raises :class:`FilesUnavailable` where the data folder is not that
     of the database."""
     try:
-        request.app.state.presence.compare_folder()
+        request.app.state.heartbeat.compare_folder()
     except (DataFolderMissing, WrongFolder) as error:
         log.error("files are refused: %s", error)
         expected = "the data folder of the service's database"
@@ -53,14 +53,12 @@ def _settings_with_files(request: Request) -> Settings:
     return _settings(request)
 
 
-def _in_flight(request: Request) -> ActiveUploads:
-    found: ActiveUploads = request.app.state.in_flight
+def _active_uploads(request: Request) -> ActiveUploads:
+    found: ActiveUploads = request.app.state.active_uploads
     return found
 
 
-InFlightDep = Annotated[ActiveUploads, Depends(_in_flight)]
-
-
+ActiveUploadsDep = Annotated[ActiveUploads, Depends(_active_uploads)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 FileSettingsDep = Annotated[Settings, Depends(_settings_with_files)]
 DatabaseDep = Annotated[Database, Depends(_database)]

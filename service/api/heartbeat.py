@@ -122,11 +122,11 @@ class ServiceHeartbeat:
 class SameSchema:
     """ASGI middleware that answers 503 while the database has another schema."""
 
-    def __init__(self, app: ASGIApp, *, presence: ServiceHeartbeat) -> None:
-        self.app, self._presence = app, presence
+    def __init__(self, app: ASGIApp, *, heartbeat: ServiceHeartbeat) -> None:
+        self.app, self._heartbeat = app, heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._presence.found
+        found = self._heartbeat.found
         if scope["type"] != "http" or found is None or scope["path"] in FOR_OPERATORS:
             await self.app(scope, receive, send)
             return

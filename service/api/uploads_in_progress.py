@@ -2,7 +2,7 @@
 
 They count for the tenant's storage quota, so that several uploads at once are refused before they fill the disk, not when the
 last of them has arrived. Each process of the service counts its own. The final check runs in the transaction that stores the
-upload's name (``store.storage_usage.require_within``), by a total that may be some seconds old (``store.storage_usage.Recent``).
+upload's name (``store.storage_usage.require_within``), by a total that may be some seconds old (``store.storage_usage.RecentUsage``).
 """
 
 import threading
@@ -18,8 +18,8 @@ from radii.worker.store.database import Database
 class ActiveUpload:
     """One upload on its way; ``size`` are the bytes that it is charged for."""
 
-    def __init__(self, in_flight: "ActiveUploads", tenant_id: str) -> None:
-        self._in_flight, self._tenant_id = in_flight, tenant_id
+    def __init__(self, uploads: "ActiveUploads", tenant_id: str) -> None:
+        self._uploads, self._tenant_id = uploads, tenant_id
         self.size = 0
 
     def expect(self, size: int) -> None:
@@ -30,7 +30,7 @@ class ActiveUpload:
             StorageUsedUp: They do not fit in addition to what there is.
         """
         if size > self.size:
-            self._in_flight.grow(self._tenant_id, self, size)
+            self._uploads.grow(self._tenant_id, self, size)
 
 
 class ActiveUploads:

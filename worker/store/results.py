@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from radii.rs_core.certify.procedure import Procedure, turn_end
 from radii.rs_core.records import ABSTAIN, Certificate, Prediction
-from radii.rs_core.results.aggregate import tally
+from radii.rs_core.results.aggregate import row_sums
 from radii.rs_core.soft_labels.labels import ALPHA
 from radii.rs_core.specs.jobs import Selection
 from radii.worker.store import evaluations, result_rows, row_statistics
@@ -89,7 +89,7 @@ def _add(summary: JobSummary, certificates: Sequence[Certificate], n: int, sign:
     """Adds certificates of a job of ``n`` samples at most to the summary, or takes them from it; ``done`` is left to the
     caller."""
     of_fixed = all(row.sampling == "fixed" or row.error is not None for row in certificates)
-    sums = tally(certificates, summary.radii, cap=None if of_fixed or not n else _cap(certificates[0], n))
+    sums = row_sums(certificates, summary.radii, cap=None if of_fixed or not n else _cap(certificates[0], n))
     summary.work_done += sign * sum(certificate.n0 + certificate.n for certificate in certificates)
     summary.correct += sign * sums.correct
     summary.abstained += sign * sums.abstained

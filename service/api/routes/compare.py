@@ -27,7 +27,7 @@ Format = Annotated[Literal["json", "html", "csv"], Path()]
 Picture = Annotated[Literal["png", "svg"], Path()]
 
 
-def _asked(
+def _comparison_request(
     job: Annotated[list[Name], Query(max_length=MOST_RUNS, description="certify jobs of yours")] = [],  # noqa: B006
     file: Annotated[
         list[Name], Query(max_length=MOST_RUNS, description="uploads: the field's TSV, or `.ndjson` with votes")
@@ -67,7 +67,7 @@ def _asked(
     )
 
 
-AskedDep = Annotated[ComparisonRequest, Depends(_asked)]
+ComparisonRequestDep = Annotated[ComparisonRequest, Depends(_comparison_request)]
 
 
 @router.get(
@@ -77,10 +77,10 @@ AskedDep = Annotated[ComparisonRequest, Depends(_asked)]
     responses={**NOT_MODIFIED, **problems(404, 410, 429)},
 )
 def compare(
-    asked: AskedDep, request: Request, tenant_id: TenantId, database: DatabaseDep, settings: FileSettingsDep
+    query: ComparisonRequestDep, request: Request, tenant_id: TenantId, database: DatabaseDep, settings: FileSettingsDep
 ) -> Response:
     """Certified accuracy and ACR of each run on the inputs that all share, with paired tests against a baseline."""
-    return _comparison(asked, "json", request, tenant_id, database, settings)
+    return _comparison(query, "json", request, tenant_id, database, settings)
 
 
 @router.get(
@@ -91,14 +91,14 @@ def compare(
 )
 def download_comparison(
     format: Format,
-    asked: AskedDep,
+    query: ComparisonRequestDep,
     request: Request,
     tenant_id: TenantId,
     database: DatabaseDep,
     settings: FileSettingsDep,
 ) -> Response:
     """The same as a file: `html` stands alone and prints well, `csv` has one number per line."""
-    return _comparison(asked, format, request, tenant_id, database, settings)
+    return _comparison(query, format, request, tenant_id, database, settings)
 
 
 @router.get(
@@ -109,14 +109,14 @@ def download_comparison(
 )
 def get_comparison_plot(
     format: Picture,
-    asked: AskedDep,
+    query: ComparisonRequestDep,
     request: Request,
     tenant_id: TenantId,
     database: DatabaseDep,
     settings: FileSettingsDep,
 ) -> Response:
     """All curves on one plot, and published figures as points."""
-    headers, found = _made(asked, f"plot.{format}", request, tenant_id, database, settings)
+    headers, found = _made(query, f"plot.{format}", request, tenant_id, database, settings)
     if found is None:
         return Response(status_code=304, headers=headers)
     from radii.service.views.comparison_page import plot  # with matplotlib, which takes a while to import
@@ -125,9 +125,9 @@ def get_comparison_plot(
 
 
 def _comparison(
-    asked: ComparisonRequest, form: str, request: Request, tenant_id: str, database: Database, settings: Settings
+    query: ComparisonRequest, form: str, request: Request, tenant_id: str, database: Database, settings: Settings
 ) -> Response:
-    headers, found = _made(asked, form, request, tenant_id, database, settings)
+    headers, found = _made(query, form, request, tenant_id, database, settings)
     if found is None:
         return Response(status_code=304, headers=headers)
     if form == "json":
@@ -141,19 +141,19 @@ def _comparison(
 
 
 def _made(
-    asked: ComparisonRequest, form: str, request: Request, tenant_id: str, database: Database, settings: Settings
+    query: ComparisonRequest, form: str, request: Request, tenant_id: str, database: Database, settings: Settings
 ) -> tuple[dict[str, str], ComparisonView | None]:
     """The headers and the comparison; None where the client has it already. Files are read, and it is computed, when the session is
     closed."""
     places: TenantLimit = request.app.state.comparing
     with ExitStack() as held:
         with database.read() as session:
-            named = comparison.find(session, tenant_id, asked)
-            headers = {"ETag": comparison.etag(named, asked, form)}
+            named = comparison.find(session, tenant_id, query)
+            headers = {"ETag": comparison.etag(named, query, form)}
             if matches(request, headers["ETag"]):
                 return headers, None
-            if asked.files:
+            if query.files:
                 held.enter_context(places.taken(tenant_id))
             jobs = comparison.read_jobs(session, named)
-        runs = comparison.read_files(named, jobs, settings, asked.photographs)
-        return headers, comparison.compared(asked, named, runs)
+        runs = comparison.read_files(named, jobs, settings, query.photographs)
+        return headers, comparison.compared(query, named, runs)

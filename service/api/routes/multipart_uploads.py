@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Path, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from radii.service.api.dependencies import DatabaseDep, FileSettingsDep, InFlightDep, SettingsDep, TenantId
+from radii.service.api.dependencies import ActiveUploadsDep, DatabaseDep, FileSettingsDep, SettingsDep, TenantId
 from radii.service.api.openapi import problems
 from radii.service.api.routes.uploads import RAW_BODY, ContentDigest
 from radii.service.api.upload_stream import take
@@ -53,7 +53,7 @@ def begin_upload(
     tenant_id: TenantId,
     database: DatabaseDep,
     settings: FileSettingsDep,
-    in_flight: InFlightDep,
+    active_uploads: ActiveUploadsDep,
 ) -> responses.PartUpload:
     """Announces a file that comes in parts. With its `sha256`, an upload of the same name and file that was cut off is found
     again, with the parts that are there already; one that is complete, too (`upload` names what was made of it)."""
@@ -65,7 +65,9 @@ def begin_upload(
             storage_usage.fit(settings, body.size)
             storage_usage.require_count(session, tenant_id, settings, storage_usage.PARTS, 0)
             storage_usage.require_count(session, tenant_id, settings, storage_usage.UPLOADS)
-            storage_usage.require_within(session, tenant_id, settings, body.size, in_flight=in_flight.size(tenant_id))
+            storage_usage.require_within(
+                session, tenant_id, settings, body.size, in_flight=active_uploads.size(tenant_id)
+            )
         if upload.upload_id is None:
             left = sum(
                 multipart_uploads.size_of(upload, number) for number in multipart_uploads.missing(session, upload)
@@ -96,7 +98,7 @@ async def put_part(
     tenant_id: TenantId,
     database: DatabaseDep,
     settings: FileSettingsDep,
-    in_flight: InFlightDep,
+    active_uploads: ActiveUploadsDep,
     content_digest: ContentDigest = None,
 ) -> responses.Part:
     """Stores one part: exactly `part_size` bytes, and of the last one what is left. It can be sent again."""
@@ -110,7 +112,7 @@ async def put_part(
             multipart_uploads.add(session, settings.blobs, upload_id, number, sealed)
         return responses.Part(number=number, size=sealed.size, sha256=sealed.sha256)
 
-    with in_flight.arriving(tenant_id) as arriving, in_flight.sending(upload_id, number) as alone:
+    with active_uploads.arriving(tenant_id) as arriving, active_uploads.sending(upload_id, number) as alone:
         # The announced size is charged already. A part that is sent again takes room in addition to it.
         extra = arriving if there or not alone else None
         return await take(request, settings, content_digest, store, most=expected, arriving=extra)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from radii.service.api.dependencies import Cursor, DatabaseDep, FileSettingsDep, InFlightDep, Limit, TenantId
+from radii.service.api.dependencies import ActiveUploadsDep, Cursor, DatabaseDep, FileSettingsDep, Limit, TenantId
 from radii.service.api.openapi import problems
 from radii.service.api.resource_routes import page
 from radii.service.api.upload_stream import take
@@ -51,7 +51,7 @@ async def put_upload(
     tenant_id: TenantId,
     database: DatabaseDep,
     settings: FileSettingsDep,
-    in_flight: InFlightDep,
+    active_uploads: ActiveUploadsDep,
     content_digest: ContentDigest = None,
 ) -> responses.Upload:
     """Stores the body under a name; a name that is taken is given to the new bytes.
@@ -69,7 +69,7 @@ async def put_upload(
             blob_files.place(settings.blobs, sealed)  # last: what was refused leaves no file
             return resource_views.uploads(session, [row])[0]
 
-    with in_flight.arriving(tenant_id) as arriving:
+    with active_uploads.arriving(tenant_id) as arriving:
         stored = await take(request, settings, content_digest, store, arriving=arriving)
     response.headers["Location"] = f"/v1/uploads/{stored.id}"
     return stored

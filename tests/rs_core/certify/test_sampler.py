@@ -24,19 +24,19 @@ class Recording(nn.Module):
         return torch.stack([-mean, mean, torch.full_like(mean, -9.0)], dim=1)
 
 
-def _part(number: int, rows: int = CHUNK, *, index: int = 6, tally: int = 0) -> NoiseChunk:
-    return NoiseChunk(x=X, index=index, stage=Stage.ESTIMATION, number=number, rows=rows, tally=tally)
+def _part(number: int, rows: int = CHUNK, *, index: int = 6, counts_row: int = 0) -> NoiseChunk:
+    return NoiseChunk(x=X, index=index, stage=Stage.ESTIMATION, number=number, rows=rows, counts_row=counts_row)
 
 
 def _sampler(model: nn.Module, batch_size: int = 100, **more: object) -> Sampler:
     sampler = Sampler(model, 1.0, 3, seed=4, batch_size=batch_size, **more)  # type: ignore[arg-type]
     sampler.prepare(X)
-    sampler.tallies(2)
+    sampler.begin_counts(2)
     return sampler
 
 
 def _counted(sampler: Sampler, parts: list[NoiseChunk]) -> list[list[int]]:
-    """The tallies after all parts, filled into batches as they come."""
+    """The counts after all parts, filled into batches as they come."""
     while parts:
         batch: dict[int, NoiseChunk] = {}
         while parts and (place := sampler.place(parts[0], batch)) is not None:
@@ -72,7 +72,7 @@ def test_counts_do_not_depend_on_the_batch(batch_size: int) -> None:
 
 
 def test_counts_do_not_depend_on_what_else_is_in_the_batch() -> None:
-    mine, others = _hundreds(3), [_part(number, index=7, tally=1) for number in range(3)]
+    mine, others = _hundreds(3), [_part(number, index=7, counts_row=1) for number in range(3)]
     alone = [_counted(_sampler(Recording()), list(parts))[row] for row, parts in enumerate((mine, others))]
     mixed = [others[0], mine[0], mine[1], others[1], others[2], mine[2]]
     assert _counted(_sampler(Recording(), 400), mixed) == alone
@@ -99,7 +99,7 @@ def test_the_model_is_in_evaluation_mode_and_gets_no_gradient() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.99), nn.Linear(16, 3)).train()
     x = torch.zeros(1, 4, 4, requires_grad=True)
     sampler = _sampler(model)
-    sampler.count({0: NoiseChunk(x=x, index=0, stage=Stage.ESTIMATION, number=0, rows=10, tally=0)})
+    sampler.count({0: NoiseChunk(x=x, index=0, stage=Stage.ESTIMATION, number=0, rows=10, counts_row=0)})
     assert not model.training
     assert x.grad is None
 
@@ -126,9 +126,9 @@ def test_discrete_noise_leaves_every_pixel_on_the_grid() -> None:
             return super().forward(x)
 
     sampler = Sampler(Keeping(), 0.25, 3, noise="discrete")
-    sampler.tallies(1)
+    sampler.begin_counts(1)
     x = sampler.prepare(torch.arange(16.0).view(1, 4, 4) / 255)
-    sampler.count({0: NoiseChunk(x=x, index=0, stage=Stage.ESTIMATION, number=0, rows=CHUNK, tally=0)})
+    sampler.count({0: NoiseChunk(x=x, index=0, stage=Stage.ESTIMATION, number=0, rows=CHUNK, counts_row=0)})
     (batch,) = seen
     steps = (batch * 255).round()
     assert torch.equal(steps / 255, batch), "the very numbers that an image of 8 bits has"

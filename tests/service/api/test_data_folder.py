@@ -40,7 +40,7 @@ def test_what_needs_files_is_answered_with_503_and_readyz_tells_what_is_wrong(
     act: object, bound: Settings, fresh: Database
 ) -> None:
     with serving(fresh, bound) as service:
-        service.app.state.presence._look_at_folder()
+        service.app.state.heartbeat._look_at_folder()
         assert _folder_check(service)[:2] == (200, True)
         before = (bound.data / FILE).read_text()
         act(bound.data / FILE)  # type: ignore[operator]

@@ -188,7 +188,7 @@ def test_a_part_that_is_sent_again_is_charged_while_it_arrives(
     assert charged == [], "its size was charged when it was announced"
     assert _put(service, upload, 0).status_code == 200
     assert charged == [1_000]
-    with service.app.state.in_flight.sending(upload["id"], 1):
+    with service.app.state.active_uploads.sending(upload["id"], 1):
         assert _put(service, upload, 1).status_code == 200
     assert charged == [1_000, 1_000], "another request sends the same part"
 

@@ -124,14 +124,14 @@ def test_what_two_services_let_through_together_is_refused_when_it_is_named(eith
 
 def test_an_upload_on_its_way_counts_until_it_ends(fresh: Database, tmp_path: Path) -> None:
     tenant_id = things.tenant(fresh)
-    in_flight = ActiveUploads(fresh, Settings(data=tmp_path, tenant_bytes=1_000))
-    with in_flight.arriving(tenant_id) as first, in_flight.arriving(tenant_id) as second:
+    active_uploads = ActiveUploads(fresh, Settings(data=tmp_path, tenant_bytes=1_000))
+    with active_uploads.arriving(tenant_id) as first, active_uploads.arriving(tenant_id) as second:
         first.expect(600)
         second.expect(300)
         with pytest.raises(StorageUsedUp, match="got 600 bytes and 401 more"):
             second.expect(401)
-        assert (second.size, in_flight.size(tenant_id)) == (300, 900)
-    assert in_flight.size(tenant_id) == 0
+        assert (second.size, active_uploads.size(tenant_id)) == (300, 900)
+    assert active_uploads.size(tenant_id) == 0
 
 
 def test_an_unfinished_upload_is_charged_for_its_announced_size(limited: Limited) -> None:
