@@ -14,17 +14,19 @@ On a service::
         certificates = list(job.wait().certificates())
 
 Names are imported when they are first used, so ``import radii`` loads neither torch nor the libraries of the service. A name whose
-packages are not installed raises ``ImportError``, which names the extra to install.
+packages are not installed raises ``ImportError``, which names the extra to install; ``from radii import *`` leaves it out.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from radii.library import certify as certify
-    from radii.library import load_checkpoint as load_checkpoint
-    from radii.library import load_dataset as load_dataset
-    from radii.library import train as train
+    from radii.library.certification import certify as certify
+    from radii.library.checkpoints import load_checkpoint as load_checkpoint
+    from radii.library.checkpoints import save_checkpoint as save_checkpoint
+    from radii.library.datasets import load_dataset as load_dataset
+    from radii.library.training import TrainingResult as TrainingResult
+    from radii.library.training import train as train
     from radii.rs_core.certify.smoothed_classifier import SmoothedClassifier as SmoothedClassifier
     from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo as CheckpointInfo
     from radii.rs_core.comparisons.compare import compare as compare
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from radii.rs_core.specs.jobs import SoftLabelSpec as SoftLabelSpec
     from radii.rs_core.specs.jobs import VerifySpec as VerifySpec
     from radii.rs_core.specs.training import TrainSpec as TrainSpec
+    from radii.rs_core.training.records import EpochRecord as EpochRecord
     from radii.service.client.client import Client as Client
     from radii.service.client.errors import ApiError as ApiError
     from radii.service.client.errors import ClientError as ClientError
@@ -66,7 +69,10 @@ if TYPE_CHECKING:
     from radii.service.client.job import Job as Job
 
 _HOMES = {
-    "radii.library": ("certify", "load_checkpoint", "load_dataset", "train"),
+    "radii.library.certification": ("certify",),
+    "radii.library.checkpoints": ("load_checkpoint", "save_checkpoint"),
+    "radii.library.datasets": ("load_dataset",),
+    "radii.library.training": ("TrainingResult", "train"),
     "radii.rs_core.certify.smoothed_classifier": ("SmoothedClassifier",),
     "radii.rs_core.comparisons.compare": ("compare",),
     "radii.rs_core.comparisons.runs": ("run_of_certificates",),
@@ -93,6 +99,7 @@ _HOMES = {
     "radii.rs_core.results.tsv": ("read_tsv", "write_tsv"),
     "radii.rs_core.specs.jobs": ("CertifySpec", "EvaluateSpec", "PredictSpec", "SoftLabelSpec", "VerifySpec"),
     "radii.rs_core.specs.training": ("TrainSpec",),
+    "radii.rs_core.training.records": ("EpochRecord",),
     "radii.service.client.client": ("Client",),
     "radii.service.client.errors": ("ApiError", "ClientError", "JobNotSucceeded", "JobTimeout", "Unreachable"),
     "radii.service.client.job": ("Job",),
@@ -101,7 +108,17 @@ _HOMES = {
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 _NEEDED = {
-    "torch": {*_HOMES["radii.library"], "Dataset", "SmoothedClassifier"},
+    "torch": {
+        "Dataset",
+        "EpochRecord",
+        "SmoothedClassifier",
+        "TrainingResult",
+        "certify",
+        "load_checkpoint",
+        "load_dataset",
+        "save_checkpoint",
+        "train",
+    },
     "reports": {
         "CheckpointInfo",
         "Report",
@@ -112,12 +129,14 @@ _NEEDED = {
         "summarize",
     },
 }
-"""The names that an extra is needed for. Where it is not installed, completion and ``help(radii)`` leave them out."""
-
-__all__ = [*sorted(_MODULE_OF), "__version__"]
+"""The names that an extra is needed for. Where it is not installed, completion, ``help(radii)`` and ``__all__`` leave them out."""
 
 
 def __getattr__(name: str) -> Any:
+    if (
+        name == "__all__"
+    ):  # not a list of the module, so that `from radii import *` does not fail where an extra is missing
+        return _installed_names()
     if name == "__version__":
         from radii.version import installed_version
 
@@ -140,7 +159,12 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
+    return sorted({*globals(), *_installed_names()})
+
+
+def _installed_names() -> list[str]:
+    """The public names whose packages are installed."""
     from radii.extras import is_installed
 
     missing = {name for extra, names in _NEEDED.items() if not is_installed(extra) for name in names}
-    return sorted({*globals(), *__all__} - missing)
+    return sorted({*_MODULE_OF, "__version__"} - missing)

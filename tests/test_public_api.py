@@ -1,6 +1,7 @@
 """``import radii`` is the public API: lazy, complete, and the same at run time and for type checkers."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,10 +11,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 import radii
+from radii.library.arguments import as_device
 from radii.rs_core.certify.bounds import radius
 from radii.rs_core.data.builtin import digits
+from radii.rs_core.data.dataset_file import content_hash
+from radii.rs_core.specs.methods import CatRs
 
 HEAVY = ("torch", "numpy", "scipy", "fastapi", "sqlalchemy", "celery", "httpx", "pydantic", "typer")
 
@@ -81,6 +86,22 @@ def test_help_shows_what_is_installed() -> None:
     assert "class Client" in done.stdout and "class SmoothedClassifier" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("absent", "shown", "hidden"),
+    [
+        (("torch",), ("Client", "CertifySpec", "summarize"), ("certify", "Dataset")),
+        (("numpy", "torch"), ("Client", "CertifySpec"), ("certify", "summarize")),
+        ((), ("Client", "certify", "summarize"), ()),
+    ],
+)
+def test_a_star_import_gives_what_is_installed(
+    absent: tuple[str, ...], shown: tuple[str, ...], hidden: tuple[str, ...]
+) -> None:
+    done = run(f"from radii import *; print({', '.join(shown)}, *dir())", without=absent)
+    assert done.returncode == 0, done.stderr
+    assert not {*hidden} & {*done.stdout.split()}
+
+
 class Linear(nn.Module):
     """Two classes on digits, by whether the upper half is darker."""
 
@@ -91,6 +112,18 @@ class Linear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         difference = self.scale * (x[:, 0, :4].sum((1, 2)) - x[:, 0, 4:].sum((1, 2)))
         return torch.stack([difference, *[-difference - place for place in range(9)]], 1)
+
+
+SPEC_THAT_NEEDS_VOTES = radii.TrainSpec(
+    dataset="digits", architecture="digits_cnn", sigma=0.25, method=CatRs(soft_label_checkpoint="voter.safetensors")
+)
+
+
+@pytest.fixture(scope="module")
+def trained() -> radii.TrainingResult:
+    """Two epochs of a small network."""
+    fields = {"architecture": "digits_cnn", "sigma": 0.25, "epochs": 2, "batch_size": 256}
+    return radii.train("digits", test_data="digits", device="cpu", progress=False, **fields)
 
 
 def test_a_model_and_data_in_memory_are_certified_in_one_call() -> None:
@@ -119,8 +152,16 @@ def test_training_and_certifying_by_the_public_functions() -> None:
         ({"inputs": []}, "expected one or more indices, each once, got none"),
         ({"inputs": [3, 4, 3]}, "expected one or more indices, each once, got one of them twice"),
         ({"inputs": [3.7]}, "expected whole numbers, got 3.7"),
+        (
+            {"inputs": 5},
+            r"expected the indices of images, such as range\(5\) for the first five or \[5\] for one, got 5",
+        ),
         ({"model": len}, "expected a torch.nn.Module or the path of a checkpoint, got a builtin_function_or_method"),
         ({"dataset": [(1, 2)]}, "expected a radii.Dataset"),
+        (
+            {"dataset": TensorDataset(torch.zeros(1))},
+            r"got a TensorDataset; make one with radii.Dataset\(images=..., labels=",
+        ),
         ({"device": "nowhere"}, "expected auto, or a device of this machine, got nowhere"),
         ({"model": nn.Flatten(0)}, r"expected logits of shape \(1, K\)"),
         ({"model": nn.Sequential(nn.Flatten(), nn.Linear(64, 3))}, "a logit for each of the 10 classes"),
@@ -142,12 +183,84 @@ def test_mistakes_are_said_before_any_noise_is_drawn(how: dict[str, object], mes
         ),
         ({"kind": "certify", "architecture": "nothing"}, "expected one of lenet"),
         ({"test_dataset": "/absent.npz", "architecture": "digits_cnn"}, "absent.npz"),
+        ({"test_data": [1]}, r"\(test_data\): expected a radii.Dataset, .* got a list; make one with"),
+        ({"device": "nowhere"}, "expected auto, or a device of this machine, got nowhere"),
+        ({"method": {"name": "cat_rs"}}, "got cat_rs: run the command `radii train --method cat_rs`"),
+        (
+            {"method": {"name": "adaptive_smoothing"}},
+            "got adaptive_smoothing: run the command `radii train --start-from",
+        ),
+        ({"start_from": "old.safetensors"}, "got old.safetensors: run the command `radii train --start-from FILE`"),
     ],
 )
 def test_mistakes_of_a_training_are_said(fields: dict[str, object], message: str) -> None:
     given = {"architecture": "digits_cnn", "sigma": 0.25, "epochs": 1, "progress": False} | fields
     with pytest.raises((radii.RadiiError, OSError), match=message):
         radii.train("digits", **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"architecture": "digits_cnn"}, r"got a dict; pass it as train\(data, \*\*fields\)"),
+        (radii.TrainSpec, "expected a radii.TrainSpec, or its fields as keywords: .* got the class TrainSpec itself"),
+        (SPEC_THAT_NEEDS_VOTES, "expected a method that needs no soft labels, got cat_rs"),
+    ],
+)
+def test_a_specification_of_another_kind_is_refused(spec: object, message: str) -> None:
+    with pytest.raises(radii.InvalidSpec, match=message):
+        radii.train("digits", spec)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("gpu", "name"), [(True, "cuda"), (False, "cpu")])
+def test_training_is_on_the_gpu_where_there_is_one(gpu: bool, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def zeros(shape: tuple[()], *, device: str) -> torch.Tensor:
+        tried.append(device)
+        return torch.empty(shape)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch, "zeros", zeros)
+    as_device(inspect.signature(radii.train).parameters["device"].default)
+    assert tried == [name]
+
+
+def test_epochs_leave_their_records(trained: radii.TrainingResult) -> None:
+    assert [record.epoch for record in trained.history] == [0, 1]
+    assert all(0 < record.loss < 10 and record.test_accuracy is not None for record in trained.history)
+
+
+def test_what_was_trained_is_saved_and_loaded(trained: radii.TrainingResult, tmp_path: Path) -> None:
+    radii.save_checkpoint(trained, tmp_path / "a.safetensors")
+    model, info = radii.load_checkpoint(tmp_path / "a.safetensors")
+    images = digits().batch(range(4))[0]
+    assert torch.equal(model(images), trained.model.cpu()(images))
+    assert info == trained.info and (info.sigma, info.method, info.epoch) == (0.25, "gaussian", 2)
+    assert info.provenance["spec"]["epochs"] == 2 and info.class_names == digits().class_names
+
+    radii.save_checkpoint(model, tmp_path / "b.safetensors", info)
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    (certificate,) = radii.certify(tmp_path / "b.safetensors", "digits", inputs=[0], n0=10, n=50, progress=False)
+    assert sum(certificate.counts) == 50, "sigma is that of the training"
+
+
+def test_a_saved_checkpoint_says_of_which_data_it_is(trained: radii.TrainingResult) -> None:
+    assert trained.info.dataset_hash == content_hash(digits())
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "message"),
+    [
+        ("model", "a.safetensors", "expected the record of the classifier, a radii.CheckpointInfo, got none"),
+        ("network", "a.safetensors", "got a Linear; save the weights of a network of your own with torch.save"),
+        ("result", "a.pt", "expected a path that ends in .safetensors, got a.pt"),
+    ],
+)
+def test_what_cannot_be_saved_says_why(trained: radii.TrainingResult, what: str, name: str, message: str) -> None:
+    given = {"model": trained.model, "network": Linear(), "result": trained}[what]
+    with pytest.raises(radii.InvalidSpec, match=message):
+        radii.save_checkpoint(given, name)  # type: ignore[arg-type]
 
 
 def test_a_file_and_a_sequence_of_files_are_read(tmp_path: Path) -> None:
