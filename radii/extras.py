@@ -1,6 +1,7 @@
 """Which extra of the distribution brings a package that is not installed."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 _PACKAGES = {
     "reports": ("matplotlib", "numpy", "scipy", "statsmodels"),
@@ -18,6 +19,8 @@ _PACKAGES = {
     ),
     "corruptions": ("cv2", "imagecorruptions", "numba", "skimage"),
 }
+_SECOND_STEPS = {"corruptions": "pip install --no-deps imagecorruptions-imaug"}
+"""What an extra cannot install by itself; pyproject.toml says why."""
 
 
 def extra_of(module: str | None) -> str | None:
@@ -35,5 +38,11 @@ def is_installed(extra: str) -> bool:
 
 
 def how_to_install(extra: str) -> str:
-    """The command that installs radii with an extra."""
-    return f"pip install 'radii[{extra}]'"
+    """The command that adds an extra to this installation.
+
+    Where radii is installed, pip reads the extra's packages from its metadata and looks for radii on no index.
+    """
+    from radii.version import UNKNOWN, installed_version
+
+    name = Path(__file__).parents[1] if installed_version() == UNKNOWN else "radii"
+    return " && ".join([f"pip install '{name}[{extra}]'", *filter(None, [_SECOND_STEPS.get(extra)])])

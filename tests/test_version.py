@@ -51,5 +51,10 @@ def test_the_command_line_of_such_a_tree_shows_its_version(tree: Path) -> None:
     assert run(tree, "-m", "radii", "--version") == "radii unknown"
 
 
+def test_extras_of_such_a_tree_are_installed_from_its_folder(tree: Path) -> None:
+    code = "from radii.extras import how_to_install; print(how_to_install('torch'))"
+    assert run(tree, "-c", code) == f"pip install '{tree}[torch]'"
+
+
 def test_an_installed_tree_has_the_version_of_its_metadata() -> None:
     assert radii.__version__ == installed_version() != "unknown"

@@ -37,7 +37,8 @@ from radii.service.console import CommandError, note, say
 from radii.worker.processes import launch
 
 EXTRAS = {
-    **dict.fromkeys(("certify", "compose", "corrupt", "evaluate", "predict", "train"), "torch"),
+    **dict.fromkeys(("certify", "compose", "evaluate", "predict", "train"), "torch"),
+    "corrupt": "corruptions",
     **dict.fromkeys(("backup", "doctor", "key", "migrate", "restore", "settings"), "server"),
     **dict.fromkeys(("up", "worker"), "server,torch"),
 }

@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from radii.extras import how_to_install
 from radii.worker.doctor import database_diagnosis
 from radii.worker.doctor.findings import Finding
 from radii.worker.isolation import availability
@@ -100,7 +101,7 @@ def _torch(settings: Settings) -> Iterator[Finding]:
         import torch
         import torchvision
     except (ImportError, RuntimeError, OSError) as error:
-        fix = "`pip install 'radii[server,torch]'` installs it; without it no worker can start"
+        fix = f"`{how_to_install('server,torch')}` installs it; without it no worker can start"
         yield Finding(what="torch", state="wrong", found=str(error).splitlines()[0][:200], help=fix)
         return
     yield Finding(what="torch", state="good", found=f"{torch.__version__}, torchvision {torchvision.__version__}")

@@ -11,6 +11,8 @@ import threading
 from collections import deque
 from typing import IO
 
+from radii.extras import how_to_install
+
 HELD = 200
 KEPT = 20
 LONGEST = 500
@@ -98,7 +100,7 @@ def why_not_started(how: str, tail: list[str]) -> str:
     said = last_words(tail)
     absent = ABSENT.search(said)
     if absent is not None and absent[1].split(".")[0] in WORKER_PACKAGES:
-        return f"the package {absent[1]} is not installed; install it with `pip install 'radii[server,torch]'`"
+        return f"the package {absent[1]} is not installed; install it with `{how_to_install('server,torch')}`"
     if absent is not None:
         return f"the module {absent[1]} cannot be imported; install radii again, with the versions of constraints.txt"
     return f"the process {how}" + (f": {said}" if said else "")

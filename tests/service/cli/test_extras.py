@@ -85,6 +85,12 @@ def test_a_command_whose_extra_is_missing_names_it(run: Run, command: list[str],
     assert done.stderr.endswith(f"which is not installed: `pip install 'radii[{extra}]'`.\n"), done.stderr
 
 
+def test_corruptions_are_installed_in_two_steps(run: Run) -> None:
+    done = run(CLIENT, "corrupt", "--dataset", "digits", "--out", "a.safetensors")
+    steps = "`pip install 'radii[corruptions]' && pip install --no-deps imagecorruptions-imaug`"
+    assert done.stderr.endswith(f"which is not installed: {steps}.\n"), done.stderr
+
+
 def test_the_library_alone_trains_certifies_and_reports(run: Run) -> None:
     others = without("server", "corruptions")
     train = "train --dataset digits --count 300 --architecture digits_cnn --sigma 0.25 --epochs 1 --out m.safetensors"
