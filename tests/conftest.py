@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests_support import servers, things
+from tests_support.wheel import build
 
 from radii.worker.settings import Settings
 from radii.worker.store.database import Database
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("slow") is not None and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SLOW))
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this source."""
+    return build(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture

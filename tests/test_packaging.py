@@ -1,14 +1,17 @@
 """The wheel holds what it promises, and every test has a time limit."""
 
+import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "radii"
 
 
 def test_the_package_promises_its_types() -> None:
@@ -33,11 +36,40 @@ def test_every_test_has_a_time_limit(request: pytest.FixtureRequest) -> None:
     assert request.config.pluginmanager.hasplugin("timeout")
 
 
-@pytest.mark.slow
-def test_the_wheel_holds_types_pages_and_migrations(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path), str(ROOT)]
-    subprocess.run(command, check=True)
-    names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
-    assert names >= {"radii/py.typed", "radii/service/views/templates/job.html", "radii/migrations/script.py.mako"}
-    assert any(name.startswith("radii/migrations/versions/0001") for name in names)
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"radii"}
+def test_the_wheel_holds_every_module_and_nothing_outside_the_package(wheel: Path) -> None:
+    names = {name for name in _names(wheel) if ".dist-info/" not in name}
+    modules = {f"radii/{path.relative_to(PACKAGE)}" for path in _files() if path.suffix == ".py"}
+    assert modules == {name for name in names if name.endswith(".py")}
+    assert {name.split("/")[0] for name in names} == {"radii"}
+
+
+def test_the_wheel_holds_types_pages_migrations_and_data(wheel: Path) -> None:
+    assert _names(wheel) >= {
+        "radii/py.typed",
+        "radii/migrations/script.py.mako",
+        "radii/rs_core/data/digits.bin",
+        "radii/service/views/templates/job.html",
+        "radii/service/views/templates/radii.css",
+    }
+
+
+def test_every_file_of_others_has_its_license_and_origin_in_the_wheel(wheel: Path) -> None:
+    third_party = "radii/rs_core/evaluate/third_party/autoattack/"
+    assert {third_party + "LICENSE", third_party + "README.md"} <= _names(wheel)
+    for named in re.findall(r"`(radii/[^`]+)`", (ROOT / "THIRD_PARTY_NOTICES.md").read_text()):
+        assert any(name.startswith(named) for name in _names(wheel)), named
+        assert (ROOT / named).exists()
+
+
+def test_the_notices_name_places_that_a_wheel_has_too() -> None:
+    assert "`rs_core/" not in (ROOT / "THIRD_PARTY_NOTICES.md").read_text()
+
+
+def _names(wheel: Path) -> set[str]:
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+def _files() -> Iterator[Path]:
+    """The files below ``radii``, through the links of a checkout."""
+    for folder in (PACKAGE, *(path for path in PACKAGE.iterdir() if path.is_symlink())):
+        yield from (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
