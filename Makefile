@@ -12,6 +12,13 @@ INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python $(if $(CP
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check) $(EXTRA_INDEX)
 DOWNLOAD := $(if $(CPU),less than 1 GB,3.4 GB)
 TEST_PROCESSES ?= 3
+ifneq ($(CPU),)
+ifeq ($(filter clean help,$(MAKECMDGOALS)),)
+ifneq ($(wildcard .venv/lib/python3*/site-packages/nvidia),)
+$(info .venv has torch with CUDA already, and CPU=1 leaves it as it is: run `make clean` first to build one without.)
+endif
+endif
+endif
 
 .PHONY: help demo up test slow hostile lint format arch durability bench migrate requirements clean
 
@@ -49,7 +56,8 @@ durability: .venv/ready ## prove that jobs survive (about two hours; ONLY=3: one
 	@PYTHONPATH=tests/support $(BIN)/python -m tests_support.durability $(if $(ONLY),--only $(ONLY)) \
 		$(if $(QUICK),--quick,$(if $(MUTATE),--mutations,$(if $(SHIPPED),--shipped)) --out benchmarks/results/durability.jsonl)
 
-bench: .venv/ready ## the measurements of benchmarks/, the short ones
+bench: .venv/ready ## the measurements of benchmarks/, the short ones (installs the extra `bench` first)
+	@echo "Installing the extra bench: adversarial-robustness-toolbox, which benchmarks/certify.py compares with, and what it needs."
 	@$(INSTALL) -c constraints.txt -e '.[all,dev,bench]'
 	@for script in $$(grep -l -- '"--quick"' benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
 
