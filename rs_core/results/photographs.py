@@ -133,7 +133,10 @@ def share_interval(counts: Counts, inputs: Counts, confidence: float) -> tuple[f
     """
     effective = float(effective_inputs(counts[None], inputs, confidence)[0])
     # A factor, not a share: with one image of each photograph it is 1, and the count stays a whole number.
-    return interval(float(counts.sum()) * (effective / float(inputs.sum())), effective, confidence)
+    right = float(counts.sum()) * (effective / float(inputs.sum()))
+    return interval(
+        min(right, effective), effective, confidence
+    )  # where all are right, rounding may exceed their number
 
 
 def effective_inputs(counts: NDArray[np.int64], inputs: Counts, confidence: float) -> NDArray[np.float64]:

@@ -53,6 +53,11 @@ class TestInterval:
         assert (low, high) == pytest.approx(interval(20 * right // 75, 20), abs=1e-12)
         assert 0 < high - low < 0.2
 
+    @pytest.mark.parametrize("images", [(1, 2, 3, 4), (1, 2, 4, 3), (1, 2, 4, 4)])
+    def test_all_right_has_an_upper_end_of_one_whatever_the_rounding(self, images: tuple[int, ...]) -> None:
+        _, high = share_interval(np.array(images), np.array(images), 0.95)
+        assert high == 1
+
     def test_one_photograph_tells_as_much_as_one_input(self) -> None:
         low, high = share_interval(counts(30), counts(75), 0.95)
         assert (low, high) == pytest.approx(interval(0.4, 1), abs=1e-12)
