@@ -16,7 +16,7 @@ from radii.rs_core.certify.procedure import procedure_of
 from radii.rs_core.data.dataset_header import read_labels
 from radii.rs_core.errors import InvalidResults
 from radii.rs_core.results.aggregate import RowSums, row_sums
-from radii.rs_core.specs.jobs import CertifySpec, parse_spec
+from radii.rs_core.specs.jobs import CertifySpec, VerifySpec
 from radii.worker.store import jobs, results
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
@@ -30,13 +30,13 @@ def recomputed(database: Database, root: Path, audit: Job, beat: Callable[[], No
     """What is found when all certificates are computed again, and their labels compared with those of the data set, which
     lies among the blobs at ``root``; ``beat`` is called now and then."""
     with database.read() as session:
-        audited = session.get(Job, audit.spec["job"])
+        audited = session.get(Job, audited_by(audit))
         if audited is None:
-            wanted = f"the certificates of job {audit.spec['job']}"
+            wanted = f"the certificates of job {audited_by(audit)}"
             raise InvalidResults(expected=wanted, got="none: it was deleted", where="job")
         dataset = session.get_one(Dataset, audited.dataset_id)
         job_id, pixels = audited.id, math.prod(dataset.shape or ()) or None
-        spec = parse_spec(audited.spec)
+        spec = audited.resolved
         assert isinstance(spec, CertifySpec)
         asked = procedure_of(spec, inputs=len(spec.inputs.indices(dataset.count or 0)))
         stored = dataset.sha256
@@ -66,28 +66,35 @@ def _are_of(kept: JobSummary, sums: RowSums) -> bool:
     )
 
 
+def audited_by(audit: Job) -> str:
+    """The identifier of the job that an audit is about."""
+    assert isinstance(audit.spec, VerifySpec)
+    return audit.spec.job
+
+
 def evidence(session: Session, audit: Job) -> list[dict[str, Any]]:
     """What the child is to draw again: for each chosen input its samples by stage, and its failure probability."""
-    rows = results.certificates_at(session, audit.spec["job"], audit.spec["chosen"])
+    rows = results.certificates_at(session, audited_by(audit), audit.audit.chosen)
     return [{"index": row.index, "n0": row.n0, "n": row.n, "alpha": row.alpha} for row in rows]
 
 
 def outcome(session: Session, audit: Job, first: dict[str, Any]) -> dict[str, Any]:
     """What the audit has found, all in all; ``first`` is of :func:`recomputed`."""
-    spec = audit.spec
-    stored = {row.index: row for row in results.certificates_at(session, spec["job"], spec["chosen"])}
-    redrawing = RedrawComparison(len(spec["chosen"]), exact=_same_machines(session, audit))
+    spec, chosen = audit.spec, audit.audit.chosen
+    assert isinstance(spec, VerifySpec)
+    stored = {row.index: row for row in results.certificates_at(session, spec.job, chosen)}
+    redrawing = RedrawComparison(len(chosen), exact=_same_machines(session, audit))
     for row in results.certificates(session, audit.id):
         if row.index in stored:
             redrawing.look_at(stored[row.index], row)
     second = redrawing.to_json()
     sound = first["wrong"] == 0 and second["wrong"] == 0
-    return {"sound": sound, "job": spec["job"], "recomputed": first, "redrawn": second, "seed": spec["seed"]}
+    return {"sound": sound, "job": spec.job, "recomputed": first, "redrawn": second, "seed": spec.seed}
 
 
 def _same_machines(session: Session, audit: Job) -> bool:
     """Whether all that counts depend on is equal: then they must be."""
-    audited = session.get_one(Job, audit.spec["job"])
+    audited = session.get_one(Job, audited_by(audit))
     machines = [*(audited.provenance or {}).get("workers", []), *(audit.provenance or {}).get("workers", [])]
     ways = [{name: (job.execution or {}).get(name) for name in SAME} for job in (audited, audit)]
     return ways[0] == ways[1] and all(machine == machines[0] for machine in machines)

@@ -142,7 +142,7 @@ def write(
     pending: PendingResults,
     seconds: float,
     ending: ShardEnding = GOES_ON,
-) -> shards.Standing:
+) -> shards.ClaimDirective:
     """Writes one commit and tells whether the job is to go on; of a job that has ended nothing is written any more.
     Raises ``LeaseLost`` before anything is written, and :class:`StorageUsedUp` or :class:`BeyondStorage` where a file does not
     fit into the tenant's storage quota."""
@@ -274,7 +274,7 @@ def _death(session: Session, settings: Settings, claim: Claim, pending: PendingR
         shards.fail(session, claim, _nothing_lives(pending))
     elif index is not None and deaths >= MAX_DEATHS:
         error = f"The process that worked on this input {pending.death}, {MAX_DEATHS} times."
-        results.store_failure(session, claim.job_id, claim.spec, index, label, error)
+        results.store_failure(session, claim.job_id, index, label, error)
         jobs.note(session, claim.job_id, "input_failed", {"index": index, "error": error})
         counters.add(session, counters.INPUTS_FAILED)
         shards.renew(session, claim, settings.lease)

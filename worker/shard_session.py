@@ -250,7 +250,7 @@ class ShardSession:
         """Writes what is pending, and what ends the shard."""
         done = ending.done
 
-        def work(session: Session) -> shards.Standing:
+        def work(session: Session) -> shards.ClaimDirective:
             return write(session, self.settings, self.claim, self.pending, time.monotonic() - self.begun, ending)
 
         try:

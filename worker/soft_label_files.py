@@ -13,12 +13,13 @@ from sqlalchemy.orm import Session
 
 from radii.rs_core.errors import InvalidResults, RadiiError
 from radii.rs_core.soft_labels.labels import SoftLabels, from_counts
-from radii.rs_core.specs.jobs import Selection
+from radii.rs_core.specs.jobs import TrainSpec
 from radii.worker.settings import Settings
 from radii.worker.store import jobs, resources, results, storage_usage
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
 from radii.worker.store.models.tables import Dataset, Job
+from radii.worker.store.specifications import shown
 
 BATCH = 1000
 WHERE = "method.soft_labels"
@@ -37,7 +38,8 @@ def file_for(database: Database, settings: Settings, training: Job, votes: Job, 
     """
     with database.read() as session:
         dataset = session.get_one(Dataset, votes.dataset_id)
-        inputs = Selection(**training.spec["inputs"]).indices(dataset.count or 0)
+        assert isinstance(training.spec, TrainSpec)
+        inputs = training.spec.inputs.indices(dataset.count or 0)
         failed = results.without_votes(session, votes.id, inputs)
     if failed is not None:
         got = f"none for index {failed[0]}: {failed[1]}"
@@ -73,7 +75,7 @@ def _gone_unless_kept(path: Path) -> Iterator[None]:
 
 
 def _read(database: Database, votes: Job, dataset: Dataset, beat: Callable[[], None]) -> SoftLabels:
-    origin = {"job": votes.id, "dataset": dataset.content_hash, "spec": votes.spec}
+    origin = {"job": votes.id, "dataset": dataset.content_hash, "spec": shown(votes.spec, votes.plan)}
     first, second = tee(_rows(database, votes.id, beat))
     indices, counts = (index for index, _ in first), (row for _, row in second)
     return from_counts(indices, counts, dataset.num_classes or 0, origin=origin)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sqlalchemy.orm import Session
 
 from radii.rs_core.errors import MissingFile
+from radii.rs_core.specs.jobs import TrainSpec, dump_spec
 from radii.worker import audits, soft_label_files
 from radii.worker.child.handle import Message
 from radii.worker.settings import Settings
@@ -14,6 +15,7 @@ from radii.worker.store.database import Database
 from radii.worker.store.folder import folder_identity
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
 from radii.worker.store.shards import Claim
+from radii.worker.store.specifications import ConvertSpec
 
 
 def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable[[], None]) -> Message:
@@ -25,7 +27,7 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
         done, unfinished = results.standing(session, claim)
         needed = soft_label_files.needed_by(session, job)
         evidence = audits.evidence(session, job) if job.kind == "verify" else None
-        spec = _with_class_names(claim.spec, dataset) if job.kind == "convert" else claim.spec
+        class_names = dataset.class_names if dataset is not None and isinstance(claim.spec, ConvertSpec) else None
     if needed is not None:
         files["soft_labels"] = soft_label_files.file_for(database, settings, job, needed, beat)
     recomputed = audits.recomputed(database, settings.blobs, job, beat) if job.kind == "verify" else None
@@ -33,7 +35,9 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
         "type": "task",
         "kind": claim.kind,
         "claim": name_of(claim),
-        "spec": spec,
+        "spec": dump_spec(claim.spec),
+        "plan": None if claim.plan is None else dump_spec(claim.plan),
+        "class_names": class_names,
         "execution": claim.execution,
         "blobs": str(settings.blobs.absolute()),
         "first": claim.first,
@@ -58,12 +62,6 @@ def task(database: Database, settings: Settings, claim: Claim, *, beat: Callable
             "max_dataset": settings.max_dataset,
         },
     }
-
-
-def _with_class_names(spec: Message, dataset: Dataset | None) -> Message:
-    """The specification of a conversion, with the class names that it is to give to the dataset."""
-    names = dataset.class_names if dataset is not None else None
-    return spec if names is None else spec | {"source": spec["source"] | {"class_names": names}}
 
 
 def name_of(claim: Claim) -> str:
@@ -98,9 +96,9 @@ def _named_files(session: Session, job: Job, claim: Claim) -> list[tuple[str, st
         for use, row in _rows_of(session, job).items()
         if row is not None and row.sha256 is not None
     ]
-    source = job.spec.get("source", {}) if job.kind == "convert" else {}
-    found += [(f"the upload {file['name']!r}", file["sha256"]) for file in source.get("files", [])]
-    found += [(f"the part {part['id']}", part["sha256"]) for part in source.get("parts", [])]
+    if isinstance(job.spec, ConvertSpec):
+        found += [(f"the upload {file.name!r}", file.sha256) for file in job.spec.files]
+        found += [(f"the part {part.id}", part.sha256) for part in job.spec.parts]
     if job.kind == "train" and "sha256" in (claim.resume or {}):
         found.append((f"the snapshot of the training {job.id}", (claim.resume or {})["sha256"]))
     return found
@@ -113,7 +111,7 @@ def files_of(session: Session, job: Job) -> dict[str, str]:
 
 
 def _rows_of(session: Session, job: Job) -> dict[str, Dataset | Checkpoint | None]:
-    start_from = job.spec.get("start_from") if job.kind == "train" else None
+    start_from = job.spec.start_from if isinstance(job.spec, TrainSpec) else None
     return {
         "dataset": session.get(Dataset, job.dataset_id) if job.dataset_id else None,
         "test_dataset": session.get(Dataset, job.test_dataset_id) if job.test_dataset_id else None,

@@ -16,12 +16,13 @@ from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.errors import InvalidSpec
 from radii.rs_core.methods.registry import METHODS
 from radii.rs_core.models.base_classifier import BaseClassifier
+from radii.rs_core.runs.train import checkpoint_info
 from radii.rs_core.specs.jobs import parse_spec
 from radii.rs_core.specs.training import TrainSpec, trains_a_mix
-from radii.rs_core.training.checkpoint_record import record_of
 from radii.rs_core.training.loop import train as records_of
 from radii.rs_core.training.records import EpochRecord, StepRecord
 from radii.rs_core.training.records import TrainingResult as LastRecord
+from radii.version import installed_version
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,9 +50,10 @@ class TrainingResult:
     @cached_property
     def info(self) -> CheckpointInfo:
         """The record of a checkpoint of this model, as :func:`load_checkpoint` returns it."""
-        return record_of(
-            self.spec, self.dataset, self.model.architecture, epoch=self.epoch, value=self.value, device=self.device
-        )
+        last = LastRecord(model=self.model, epochs=self.spec.epochs, epoch=self.epoch, value=self.value)
+        versions = {"radii": installed_version(), "torch": torch.__version__}
+        machine = {"versions": versions, "device_type": torch.device(self.device).type}
+        return checkpoint_info(self.spec, self.dataset, last, machine)
 
 
 def train(

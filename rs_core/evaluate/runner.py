@@ -17,11 +17,11 @@ from radii.rs_core.evaluate.records import EvaluationRecord, Heartbeat
 from radii.rs_core.evaluate.registry import EVALUATIONS, evaluation_function
 from radii.rs_core.exception_text import cause_of, comes_from, raise_as_network_failure
 from radii.rs_core.out_of_memory import ran_out
-from radii.rs_core.specs.evaluations import Asked, AutoAttack
+from radii.rs_core.specs.evaluations import AutoAttack, EvaluationSettings
 
 
 def evaluated(
-    subject: EvaluationTarget, inputs: Iterable[Input], asked: Asked, *, alone: bool = False
+    subject: EvaluationTarget, inputs: Iterable[Input], asked: EvaluationSettings, *, alone: bool = False
 ) -> Iterator[Heartbeat | EvaluationRecord]:
     """Signs of life and one row for each input; ``alone`` works on one input at a time.
 
@@ -36,7 +36,9 @@ def evaluated(
         yield from _of_group(subject, group, asked)
 
 
-def _of_group(subject: EvaluationTarget, group: list[Input], asked: Asked) -> Iterator[Heartbeat | EvaluationRecord]:
+def _of_group(
+    subject: EvaluationTarget, group: list[Input], asked: EvaluationSettings
+) -> Iterator[Heartbeat | EvaluationRecord]:
     evaluate, forced = evaluation_function(asked.name), None
     while True:
         found: list[EvaluationRecord] = []
@@ -62,7 +64,9 @@ def _modules(subject: EvaluationTarget) -> list[nn.Module]:
     return [module for network in (subject.model, subject.mix) if network is not None for module in network.modules()]
 
 
-def _smaller(subject: EvaluationTarget, asked: Asked, error: Exception) -> tuple[EvaluationTarget, Asked, int]:
+def _smaller(
+    subject: EvaluationTarget, asked: EvaluationSettings, error: Exception
+) -> tuple[EvaluationTarget, EvaluationSettings, int]:
     """The same with half as many images at once, and how many these are."""
     if isinstance(asked, AutoAttack):
         size, where = asked.together, "evaluation.together"
@@ -77,6 +81,6 @@ def _smaller(subject: EvaluationTarget, asked: Asked, error: Exception) -> tuple
     return replace(subject, batch_size=half), asked, half
 
 
-def is_noisy(asked: Asked) -> bool:
+def is_noisy(asked: EvaluationSettings) -> bool:
     """Whether the classifier is asked under noise."""
     return EVALUATIONS[asked.name].noisy

@@ -7,12 +7,12 @@ from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.evaluate.common import EvaluationTarget
 from radii.rs_core.evaluate.runner import is_noisy
 from radii.rs_core.models.base_classifier import BaseClassifier
-from radii.rs_core.specs.evaluations import Asked, Attack
+from radii.rs_core.specs.evaluations import Attack, EvaluationSettings
 from radii.rs_core.specs.fields import Bound
 from radii.rs_core.specs.jobs import EvaluateSpec
 
 
-def bound_of(asked: Asked) -> Bound:
+def bound_of(asked: EvaluationSettings) -> Bound:
     """``mixed`` where a mix is looked at as the one that is certified: its robust part alone under noise."""
     return "mixed" if isinstance(asked, Attack) and asked.target == "mix" else "one_sided"
 

@@ -145,21 +145,21 @@ class AutoAttack:
         return self
 
 
-Asked = Attack | OverConfidence | AutoAttack
+EvaluationSettings = Attack | OverConfidence | AutoAttack
 FEWEST_CLASSES = 4
 """Of the targeted loss of AutoAttack, which compares the first, third and fourth of the sorted logits."""
 TARGETS = 9
 """Classes that AutoAttack's targeted attacks try, the most likely ones first."""
 
 
-def points_of(evaluation: Asked) -> tuple[float, ...]:
+def points_of(evaluation: EvaluationSettings) -> tuple[float, ...]:
     """Where an evaluation looks at each input."""
     if isinstance(evaluation, AutoAttack):
         return (0.0, evaluation.epsilon)
     return evaluation.epsilons if isinstance(evaluation, Attack) else evaluation.lengths
 
 
-def passes_of(evaluation: Asked) -> tuple[int, int]:
+def passes_of(evaluation: EvaluationSettings) -> tuple[int, int]:
     """Passes of the network for one input: forward alone, and forward and back to the input; of AutoAttack at most."""
     if isinstance(evaluation, AutoAttack):
         steps = {"apgd-ce": 1, "apgd-t": TARGETS, "fab-t": TARGETS, "square": 0}

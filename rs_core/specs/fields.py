@@ -3,6 +3,7 @@
 The records are in ``jobs``, ``training`` and ``methods`` (hyper-parameters of the training methods).
 """
 
+import dataclasses
 from typing import Annotated, Literal, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, model_validator
@@ -19,6 +20,24 @@ def record(cls: type[T]) -> type[T]:
     return dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
 
 
+JOB, NETWORK, LEARNING_RATE, IMAGES = "Job", "Training", "Learning rate", "Images"
+SAMPLING, INPUTS, MACHINE = "Sampling", "Inputs", "Machine"
+"""Groups of fields, as help shows them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """How a command line offers a field: in which group, and what its help says.
+
+    ``unset`` says what holds where the field is not given and its default is not a value; ``metavar`` stands for the value.
+    """
+
+    group: str
+    help: str
+    metavar: str | None = None
+    unset: str | None = None
+
+
 def refused(where: str, expected: str, got: object) -> PydanticCustomError:
     """What a record's validator raises where its fields do not go together: ``where`` is the one to change."""
     return PydanticCustomError("refused", "{expected}", {"where": where, "expected": expected, "got": str(got)})
@@ -33,13 +52,21 @@ MAX_SEED = 2**63 - 1
 MAX_ALPHA = 0.5
 
 Sigma = Annotated[float, Field(gt=0, le=100, description="noise level: standard deviation, in [0, 1]-pixel units")]
-Alpha = Annotated[float, Field(gt=0, le=MAX_ALPHA, description="failure probability, per input")]
+Alpha = Annotated[
+    float,
+    Field(gt=0, le=MAX_ALPHA, description="failure probability, per input"),
+    Flag(SAMPLING, "Failure probability, per input."),
+]
 Precision = Literal["fp32", "bf16"]
 Sampling = Literal["fixed", "at_radii", "anytime", "pilot"]
 Bound = Literal["one_sided", "two_class", "mixed"]
 RobustWeight = Annotated[float, Field(ge=0, le=1, description="of the robust classifier in a mix; 1: it alone")]
 Noise = Literal["gaussian", "discrete"]
-Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="names every noise stream of the job")]
+Seed = Annotated[
+    int,
+    Field(ge=0, le=MAX_SEED, description="names every noise stream of the job"),
+    Flag(JOB, "Names every noise stream: equal seeds, equal counts."),
+]
 Reference = Annotated[str, Field(min_length=1, max_length=4096)]
 
 Copies = Annotated[int, Field(ge=1, le=MAX_COPIES, description="noise samples per training image and step (m)")]
@@ -53,9 +80,19 @@ WarmUp = Annotated[int, Field(ge=1, le=10_000)]
 class Selection:
     """Which inputs of a data set a job looks at: ``start, start + step, ...``, at most ``count`` of them."""
 
-    start: Annotated[int, Field(ge=0, description="index of the first input")] = 0
-    step: Annotated[int, Field(ge=1, description="every step-th input; 20 on CIFAR-10 gives Cohen's 500 images")] = 1
-    count: Annotated[int | None, Field(ge=1, description="at most this many inputs; null for all")] = None
+    start: Annotated[
+        int, Field(ge=0, description="index of the first input"), Flag(INPUTS, "Index of the first input.")
+    ] = 0
+    step: Annotated[
+        int,
+        Field(ge=1, description="every step-th input; 20 on CIFAR-10 gives Cohen's 500 images"),
+        Flag(INPUTS, "Take every STEP-th input; 20 on CIFAR-10 gives Cohen's 500."),
+    ] = 1
+    count: Annotated[
+        int | None,
+        Field(ge=1, description="at most this many inputs; null for all"),
+        Flag(INPUTS, "At most this many inputs.", unset="all"),
+    ] = None
 
     def indices(self, size: int) -> range:
         """The chosen indices of a data set of ``size`` inputs."""

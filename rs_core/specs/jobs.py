@@ -14,12 +14,15 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from radii.rs_core.errors import InvalidSpec
 from radii.rs_core.specs.evaluations import Attack, AutoAttack, OverConfidence
-from radii.rs_core.specs.fields import MAX_ALPHA as MAX_ALPHA
 from radii.rs_core.specs.fields import (
+    IMAGES,
+    JOB,
     MAX_SAMPLES,
     MAX_SEED,
+    SAMPLING,
     Alpha,
     Bound,
+    Flag,
     Noise,
     Normalization,
     NormalizationChoice,
@@ -34,6 +37,7 @@ from radii.rs_core.specs.fields import (
     record,
     refused,
 )
+from radii.rs_core.specs.fields import MAX_ALPHA as MAX_ALPHA
 from radii.rs_core.specs.methods import (
     AdaptiveSmoothing,
     AttackFirst,
@@ -83,10 +87,13 @@ __all__ = [
     "Stability",
     "TrainSpec",
     "VerifySpec",
+    "bound_of",
     "dump_spec",
     "invalid_spec",
+    "noise_of",
     "normalization",
     "parse_spec",
+    "precision_of",
     "record",
 ]
 
@@ -95,7 +102,9 @@ DEFAULT_BATCH = 100
 
 
 ModelSigma = Annotated[
-    Sigma | None, Field(description="null: the noise level that the checkpoint was trained with, if it says")
+    Sigma | None,
+    Field(description="null: the noise level that the checkpoint was trained with, if it says"),
+    Flag(JOB, "Noise level: standard deviation, in [0, 1]-pixel units.", unset="the checkpoint's, if it says"),
 ]
 SampleBatch = Annotated[
     int | None,
@@ -104,6 +113,11 @@ SampleBatch = Annotated[
         le=65_536,
         description="noise samples per forward pass, at most; brought down to a multiple of 100, or to a divisor of it; "
         "null: chosen at the first claim, then fixed",
+    ),
+    Flag(
+        SAMPLING,
+        "Noise samples per forward pass, at most: a multiple of 100, or a divisor of it.",
+        unset="100; for long work the fastest that is found",
     ),
 ]
 
@@ -117,8 +131,17 @@ class CertifySpec:
     """
 
     kind: Literal["certify"] = "certify"
-    checkpoint: Reference
-    dataset: Reference
+    checkpoint: Annotated[
+        Reference, Flag(JOB, "Checkpoint: a .safetensors file, or a research .pth.tar.", metavar="FILE")
+    ]
+    dataset: Annotated[
+        Reference,
+        Flag(
+            JOB,
+            "Dataset: `digits`, or files: an .npz, idx or CIFAR .bin files (joined by commas), a CIFAR .tar.gz, .npy files of CIFAR-10-C (joined by commas, labels.npy among them), a zip of class folders; photos.zip@256/224 resizes its photographs to a shorter side of 256 pixels and cuts 224x224 from the middle.",
+            metavar="DATA",
+        ),
+    ]
     inputs: Selection = Selection()
     sigma: ModelSigma = None
     sampling: Annotated[
@@ -132,6 +155,10 @@ class CertifySpec:
             "all inputs advance together and every certificate holds at any moment, so that a running or cancelled job "
             "has a valid report; the price is a bound a little smaller than that of fixed"
         ),
+        Flag(
+            SAMPLING,
+            "fixed: n samples each, as in papers; pilot: full radii for about half of the samples, at 1 % less ACR; at_radii: certified accuracy at --radii for 10 to 50 times fewer; anytime: certificates that hold whenever you stop.",
+        ),
     ] = "fixed"
     radii: Annotated[
         tuple[Annotated[float, Field(ge=0)], ...] | None,
@@ -139,6 +166,12 @@ class CertifySpec:
             min_length=1,
             max_length=64,
             description="where at_radii is to settle whether each input is certified: l2 radii, in [0, 1]-pixel units",
+        ),
+        Flag(
+            SAMPLING,
+            "Where at_radii settles each input: l2 radii, such as 0.25,0.5,1.",
+            metavar="R,R,...",
+            unset="none",
         ),
     ] = None
     bound: Annotated[
@@ -150,10 +183,15 @@ class CertifySpec:
             "classifier: the votes are the robust one's, and the certificate is that of Adaptive Smoothing (arXiv 2301.12554) "
             "for the mix of both; with sampling = fixed"
         ),
+        Flag(
+            SAMPLING,
+            "one_sided, or two_class, which certifies more where no class has most of the votes; with fixed and pilot; or mixed, of a checkpoint that mixes a standard and a robust classifier.",
+        ),
     ] = "one_sided"
     robust_weight: Annotated[
         RobustWeight | None,
         Field(description="with bound = mixed: another weight than the checkpoint's own; null: its own"),
+        Flag(SAMPLING, "With --bound mixed: weight of the robust classifier.", unset="the checkpoint's"),
     ] = None
     noise: Annotated[
         Noise,
@@ -162,6 +200,7 @@ class CertifySpec:
             "drawn exactly, for images of 8 bits: certificates hold on that grid and are out of reach of attacks on "
             "floating-point rounding"
         ),
+        Flag(SAMPLING, "gaussian, or discrete: on the grid of 8-bit images, out of reach of rounding attacks."),
     ] = "gaussian"
     guarantee: Annotated[
         Literal["per_input", "dataset"],
@@ -169,13 +208,17 @@ class CertifySpec:
             description="per_input: each certificate is wrong with probability at most alpha. dataset: all certificates of "
             "the job hold together with probability at least 1 - alpha; each is made at alpha / inputs"
         ),
+        Flag(SAMPLING, "per_input: each certificate fails with probability alpha; dataset: any of them does."),
     ] = "per_input"
     n0: Annotated[
         int,
         Field(ge=1, le=MAX_SAMPLES, description="noise samples for selection; of a pilot, its first stage in hundreds"),
+        Flag(SAMPLING, "Noise samples for selection, per input."),
     ] = 100
     n: Annotated[
-        int, Field(ge=1, le=MAX_SAMPLES, description="noise samples for estimation; but for fixed, the most of them")
+        int,
+        Field(ge=1, le=MAX_SAMPLES, description="noise samples for estimation; but for fixed, the most of them"),
+        Flag(SAMPLING, "Noise samples for estimation, per input."),
     ] = 100_000
     alpha: Alpha = 0.001
     precision: Annotated[
@@ -183,6 +226,7 @@ class CertifySpec:
         Field(
             description="of the forward passes. The certificate is about the network as run: bf16 is another function"
         ),
+        Flag(SAMPLING, "Of the forward passes: fp32 or bf16, a network of its own that is certified as run."),
     ] = "fp32"
     seed: Seed = 0
     batch_size: SampleBatch = None
@@ -212,11 +256,22 @@ class PredictSpec:
     """PREDICT of Cohen et al. 2019 on each chosen input: class or abstention."""
 
     kind: Literal["predict"] = "predict"
-    checkpoint: Reference
-    dataset: Reference
+    checkpoint: Annotated[
+        Reference, Flag(JOB, "Checkpoint: a .safetensors file, or a research .pth.tar.", metavar="FILE")
+    ]
+    dataset: Annotated[
+        Reference,
+        Flag(
+            JOB,
+            "Dataset: `digits`, or files: an .npz, idx or CIFAR .bin files (joined by commas), a CIFAR .tar.gz, .npy files of CIFAR-10-C (joined by commas, labels.npy among them), a zip of class folders; photos.zip@256/224 resizes its photographs to a shorter side of 256 pixels and cuts 224x224 from the middle.",
+            metavar="DATA",
+        ),
+    ]
     inputs: Selection = Selection()
     sigma: ModelSigma = None
-    n: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples")] = 1_000
+    n: Annotated[
+        int, Field(ge=1, le=MAX_SAMPLES, description="noise samples"), Flag(SAMPLING, "Noise samples per input.")
+    ] = 1_000
     alpha: Alpha = 0.001
     seed: Seed = 0
     batch_size: SampleBatch = None
@@ -228,18 +283,34 @@ class SoftLabelSpec:
     (arXiv 2212.09000) are their frequencies."""
 
     kind: Literal["soft_labels"] = "soft_labels"
-    checkpoint: Reference
-    dataset: Reference
+    checkpoint: Annotated[
+        Reference, Flag(JOB, "Checkpoint: a .safetensors file, or a research .pth.tar.", metavar="FILE")
+    ]
+    dataset: Annotated[
+        Reference,
+        Flag(
+            JOB,
+            "Dataset: `digits`, or files: an .npz, idx or CIFAR .bin files (joined by commas), a CIFAR .tar.gz, .npy files of CIFAR-10-C (joined by commas, labels.npy among them), a zip of class folders; photos.zip@256/224 resizes its photographs to a shorter side of 256 pixels and cuts 224x224 from the middle.",
+            metavar="DATA",
+        ),
+    ]
     inputs: Selection = Selection()
     sigma: ModelSigma = None
-    n: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="votes per input")] = 10_000
+    n: Annotated[
+        int, Field(ge=1, le=MAX_SAMPLES, description="votes per input"), Flag(SAMPLING, "Noise samples per input.")
+    ] = 10_000
     augmentation: Annotated[
         Literal["none", "crop_flip", "resized_crop_flip"],
         Field(
             description="votes are on one augmented view of each input, as the public code has it; none: on the input"
         ),
+        Flag(IMAGES, "none, crop_flip or resized_crop_flip: votes are on one such view of each input."),
     ] = "none"
-    crop_size: Annotated[int | None, Field(ge=1, le=4096, description="as in a training job")] = None
+    crop_size: Annotated[
+        int | None,
+        Field(ge=1, le=4096, description="as in a training job"),
+        Flag(IMAGES, "Side of what resized_crop_flip gives, in pixels.", unset="the images' own"),
+    ] = None
     seed: Seed = 0
     batch_size: SampleBatch = None
 
@@ -250,7 +321,11 @@ class VerifySpec:
     random, is drawn again and their counts compared. The answer is in the job's ``output``."""
 
     kind: Literal["verify"] = "verify"
-    job: Annotated[str, Field(min_length=1, max_length=100, description="the certify job, which may still be running")]
+    job: Annotated[
+        str,
+        Field(min_length=1, max_length=100, description="the certify job, which may still be running"),
+        Flag(JOB, "The certify job to audit.", metavar="ID"),
+    ]
     inputs: Annotated[int, Field(ge=1, le=10_000, description="inputs whose noise is drawn again")] = 20
     seed: Annotated[
         int | None, Field(ge=0, le=MAX_SEED, description="of their choice; null: one that nobody knows beforehand")
@@ -265,8 +340,17 @@ class EvaluateSpec:
     """A look at a smoothed classifier beside its certificates: ``evaluation`` says which."""
 
     kind: Literal["evaluate"] = "evaluate"
-    checkpoint: Reference
-    dataset: Reference
+    checkpoint: Annotated[
+        Reference, Flag(JOB, "Checkpoint: a .safetensors file, or a research .pth.tar.", metavar="FILE")
+    ]
+    dataset: Annotated[
+        Reference,
+        Flag(
+            JOB,
+            "Dataset: `digits`, or files: an .npz, idx or CIFAR .bin files (joined by commas), a CIFAR .tar.gz, .npy files of CIFAR-10-C (joined by commas, labels.npy among them), a zip of class folders; photos.zip@256/224 resizes its photographs to a shorter side of 256 pixels and cuts 224x224 from the middle.",
+            metavar="DATA",
+        ),
+    ]
     inputs: Selection = Selection()
     sigma: Annotated[
         Sigma | None,
@@ -274,6 +358,7 @@ class EvaluateSpec:
             description="null: the noise level that the checkpoint was trained with, if it says; none where the classifier is "
             "asked without noise"
         ),
+        Flag(JOB, "Noise level: standard deviation, in [0, 1]-pixel units.", unset="the checkpoint's, if it says"),
     ] = None
     evaluation: Evaluation
     seed: Seed = 0
@@ -285,6 +370,7 @@ class EvaluateSpec:
             description="noisy images whose activations are kept at once, at most, and noise samples per forward pass; "
             "null: 100",
         ),
+        Flag(SAMPLING, "Noisy images at once, and noise samples per forward pass, at most.", unset="100"),
     ] = None
 
     @model_validator(mode="after")
@@ -297,7 +383,26 @@ class EvaluateSpec:
 Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | VerifySpec | EvaluateSpec
 JobSpec = Annotated[Spec, Field(discriminator="kind")]
 _JOB_SPEC: TypeAdapter[Spec] = TypeAdapter(JobSpec)
-_RECORDS = (TrainSpec, CertifySpec, PredictSpec, SoftLabelSpec, VerifySpec, EvaluateSpec)
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+RECORDS: dict[str, type[Any]] = {
+    record.kind: record for record in (TrainSpec, CertifySpec, PredictSpec, SoftLabelSpec, VerifySpec, EvaluateSpec)
+}
+"""The record of each kind of job."""
+
+
+def precision_of(spec: Spec) -> Precision:
+    """Of the forward passes; float32 where the kind of job has no choice."""
+    return spec.precision if isinstance(spec, CertifySpec | TrainSpec) else "fp32"
+
+
+def bound_of(spec: Spec) -> Bound:
+    """Of a certify job; of others the usual one."""
+    return spec.bound if isinstance(spec, CertifySpec) else "one_sided"
+
+
+def noise_of(spec: Spec) -> Noise:
+    """Of a certify job; of others Gaussian noise in float32."""
+    return spec.noise if isinstance(spec, CertifySpec) else "gaussian"
 
 
 def parse_spec(body: dict[str, Any]) -> Spec:
@@ -310,7 +415,10 @@ def parse_spec(body: dict[str, Any]) -> Spec:
 
 def dump_spec(spec: Any) -> dict[str, Any]:
     """The JSON-like body of any record here; ``parse_spec(dump_spec(s)) == s`` for job specs."""
-    body: dict[str, Any] = TypeAdapter(type(spec)).dump_python(spec, mode="json")
+    adapter = _ADAPTERS.get(type(spec))
+    if adapter is None:
+        adapter = _ADAPTERS[type(spec)] = TypeAdapter(type(spec))
+    body: dict[str, Any] = adapter.dump_python(spec, mode="json")
     return body
 
 
@@ -319,7 +427,9 @@ def invalid_spec(error: ValidationError, *, placed: bool = False) -> InvalidSpec
 
     ``where`` names the fields; where there are several, or with ``placed``, each part of the sentence does so too.
     """
-    found, more = first_faults(error.errors(include_url=False), _RECORDS, most_text=2_000)  # one sentence
+    found, more = first_faults(
+        error.errors(include_url=False), tuple(RECORDS.values()), most_text=2_000
+    )  # one sentence
     if len(found) == 1 and not more and not placed:
         return InvalidSpec(expected=found[0]["expected"], got=found[0]["got"], where=found[0]["location"] or None)
     places = [item["location"] or "the body" for item in found]

@@ -90,7 +90,7 @@ def mixed(
 def _write(composition: "Composition", files: Sequence[Path], out: Path) -> None:
     from radii.rs_core.checkpoints.compose import compose
     from radii.service.local.architecture_plugins import use_registered
-    from radii.service.local.certify import ours
+    from radii.service.local.models import ours
 
     if out.suffix != ".safetensors":
         raise CommandError(f"--out must end in .safetensors, got {str(out)!r}.")

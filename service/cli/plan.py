@@ -110,16 +110,19 @@ def _looked(
     from radii.rs_core.noise.streams import Stage
     from radii.rs_core.records import Prediction
     from radii.rs_core.results.plausibility import implausible, outcome_of
+    from radii.rs_core.runs.resolution import chosen_inputs
     from radii.service.local.architecture_plugins import use_registered
-    from radii.service.local.certify import chosen_of, load_checkpoint, resolved
     from radii.service.local.datasets import loaded
+    from radii.service.local.models import load_checkpoint
+    from radii.service.local.opened_run import resolved
     from radii.worker.tasks.environment import configure, resolve_device
 
     use_registered()
     data = loaded(spec.dataset)
     model, info = load_checkpoint(Path(spec.checkpoint), hints)
     check_fits(info, data)
-    spec, chosen = resolved(spec, info), chosen_of(spec, data)
+    spec = resolved(spec, info)
+    chosen = chosen_inputs(spec.inputs, len(data), f"the data set {spec.dataset}")
     assert spec.sigma is not None
     configure({"threads": threads or torch.get_num_threads()})
     place = resolve_device(device)

@@ -177,8 +177,8 @@ def _file(
 def _opened(checkpoint: Path, dataset: str, hints: dict[str, str | None]) -> tuple[Any, Any]:
     from radii.rs_core.checkpoints.checkpoint import check_fits
     from radii.service.local.architecture_plugins import use_registered
-    from radii.service.local.certify import load_checkpoint
     from radii.service.local.datasets import loaded
+    from radii.service.local.models import load_checkpoint
 
     use_registered()
     data = loaded(dataset)

@@ -5,7 +5,7 @@ from radii.rs_core.reports.evaluation import require_same_classifier, require_sh
 from radii.rs_core.reports.procedure_text import made_of
 from radii.rs_core.specs.composition import mixed_weight
 from radii.rs_core.specs.evaluations import FEWEST_CLASSES
-from radii.rs_core.specs.jobs import Attack, AutoAttack, EvaluateSpec, Selection
+from radii.rs_core.specs.jobs import Attack, AutoAttack, CertifySpec, EvaluateSpec
 from radii.service.errors import UnknownResource
 from radii.service.jobs import planning
 from radii.service.jobs.planned_job import PlanningContext
@@ -13,6 +13,7 @@ from radii.service.lookup import find, shown
 from radii.service.views.certification_report import spec_of
 from radii.worker.store import content_keys
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
+from radii.worker.store.specifications import as_kind
 
 WHERE = "evaluation.certificates"
 
@@ -39,13 +40,14 @@ def check_evaluation(context: PlanningContext, spec: EvaluateSpec, dataset: Data
     )
     if theirs != (content_keys.content_of(checkpoint), content_keys.content_of(dataset)):
         raise Mismatch(expected="certificates of the same model and data set", got=f"{job.id}, of others", where=WHERE)
-    sigma = planning.resolve_sigma(spec, checkpoint)
-    if job.spec["sigma"] != sigma:
-        got = f"{job.id}, of sigma = {job.spec['sigma']:g}"
+    sigma = planning.resolve(spec, checkpoint).sigma
+    theirs_spec = as_kind(job.resolved, CertifySpec)
+    if theirs_spec.sigma != sigma:
+        got = f"{job.id}, of sigma = {theirs_spec.sigma:g}"
         raise Mismatch(expected=f"certificates of sigma = {sigma:g}", got=got, where=WHERE)
     composition = (checkpoint.info or {}).get("composition")
     require_same_classifier(asked, composition, made_of(spec_of(job)), job.id, WHERE)
-    certified = Selection(**job.spec["inputs"]).indices(dataset.count or 0)
+    certified = theirs_spec.inputs.indices(dataset.count or 0)
     require_shared_inputs(spec.inputs.indices(dataset.count or 0), certified, job.id, WHERE)
 
 

@@ -2,7 +2,7 @@
 and certify, from the votes of an earlier one.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from sqlalchemy import case, func, select
@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 from radii.rs_core.certify.certificates import argmax
 from radii.rs_core.certify.forecast import LikelyProbabilities, averaged, forecast, largest
 from radii.rs_core.certify.procedure import USUAL_SAVING, Procedure, procedure_of
-from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, PredictSpec, Selection, SoftLabelSpec, TrainSpec
+from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, TrainSpec
 from radii.service.jobs import planning
 from radii.service.schemas import plans
 from radii.worker.store import jobs, results
 from radii.worker.store.models.index_conditions import unindexed
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
+from radii.worker.store.specifications import as_kind
 
 ENOUGH_SECONDS = 5.0
 """Device time from which on earlier jobs tell a rate; in less, starting has its share."""
@@ -60,11 +61,10 @@ def known(
         return EarlierJobs(rate=rate)
     if spec.bound == "mixed":
         return EarlierJobs(rate=rate)  # what is certified depends on the standard classifier, input by input
-    sigma = planning.resolve_sigma(spec, checkpoint)
-    spec = replace(spec, sigma=sigma)
-    inputs = len(spec.inputs.indices(dataset.count or 0))
-    procedure = procedure_of(spec, inputs=inputs)
-    basis = _basis(session, tenant_id, procedure, dataset, checkpoint, spec)
+    asked: CertifySpec = planning.resolve(spec, checkpoint)
+    inputs = len(asked.inputs.indices(dataset.count or 0))
+    procedure = procedure_of(asked, inputs=inputs)
+    basis = _basis(session, tenant_id, procedure, dataset, checkpoint, asked)
     found = _forecast(procedure, basis)
     if budget is not None:
         per_second = rate or planning.rate_of(checkpoint)
@@ -163,7 +163,7 @@ def _basis(
             Job.kind == "certify",
             Job.dataset_id == dataset.id,
             Job.checkpoint_id == checkpoint.id,
-            Job.spec["sigma"].as_float() == procedure.sigma,
+            func.coalesce(Job.plan["sigma"].as_float(), Job.spec["sigma"].as_float()) == procedure.sigma,
             Job.spec["seed"].as_integer() != spec.seed,
             func.coalesce(Job.spec["bound"].as_string(), "one_sided") != "mixed",
             JobSummary.done > 0,
@@ -179,7 +179,7 @@ def _basis(
     ).first()
     if earlier is None:
         return None
-    indices = Selection(**earlier.spec["inputs"]).indices(dataset.count or 0)
+    indices = as_kind(earlier.spec, CertifySpec).inputs.indices(dataset.count or 0)
     some = indices[:: max(1, len(indices) // LOOKED_AT)]
     known: list[_Known] = []
     for row in results.each_certificate_at(session, earlier.id, some):

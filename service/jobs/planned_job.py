@@ -16,7 +16,6 @@ from radii.rs_core.specs.jobs import (
     SoftLabelSpec,
     TrainSpec,
     VerifySpec,
-    parse_spec,
 )
 from radii.service.errors import NotReady, Rejected, UnknownResource
 from radii.service.jobs import forecast, planning
@@ -25,6 +24,7 @@ from radii.worker.settings import Settings
 from radii.worker.store import resources
 from radii.worker.store.jobs import NewJob
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
+from radii.worker.store.specifications import resolved
 
 Resource = TypeVar("Resource", Dataset, Checkpoint)
 Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | VerifySpec | EvaluateSpec
@@ -116,7 +116,7 @@ def plan_one(
         new=replace(new, content_key=key),
         seconds=seconds,
         inputs=inputs,
-        warnings=too_few_samples(parse_spec(new.spec), inputs, data.dataset.num_classes or 2),
+        warnings=too_few_samples(resolved(new.spec, new.plan), inputs, data.dataset.num_classes or 2),
         dataset_name=data.dataset.name,
         needs=needs,
     )

@@ -5,16 +5,16 @@ promises nothing.
 """
 
 import math
-from dataclasses import replace
 from typing import Any
 
 from radii.rs_core.certify.procedure import USUAL_SAVING, procedure_of
 from radii.rs_core.checkpoints.checkpoint_info import CLASSIFIER, make_info
 from radii.rs_core.errors import InvalidSpec, Mismatch
-from radii.rs_core.evaluate.registry import EVALUATIONS
 from radii.rs_core.methods.registry import method
 from radii.rs_core.reports.certification_of_spec import radii_of
-from radii.rs_core.specs.composition import mixed_weight, networks_in
+from radii.rs_core.runs import resolution
+from radii.rs_core.runs.resolution import S
+from radii.rs_core.specs.composition import networks_in
 from radii.rs_core.specs.evaluations import AutoAttack, passes_of, points_of
 from radii.rs_core.specs.jobs import (
     CertifySpec,
@@ -24,13 +24,13 @@ from radii.rs_core.specs.jobs import (
     Selection,
     SoftLabelSpec,
     TrainSpec,
-    dump_spec,
 )
 from radii.rs_core.specs.training import trains_a_mix
 from radii.rs_core.training import compatibility, start_compatibility
 from radii.rs_core.training.compatibility import DatasetSummary
 from radii.worker.store.jobs import NewJob
 from radii.worker.store.models.tables import Checkpoint, Dataset
+from radii.worker.store.specifications import NoisePlan
 
 SAMPLES_PER_SECOND = {
     "digits_cnn": 100_000.0,
@@ -93,7 +93,7 @@ def plan(
         seconds = units * spec.epochs * chosen / speed + _certification_seconds(spec, test_dataset, speed)
         check_training(spec, dataset, test_dataset, start)
         shards, total = [(0, chosen)], spec.epochs
-        body = dump_spec(spec)
+        chosen_by_plan = None
     elif isinstance(spec, EvaluateSpec):
         _check_model(spec, dataset, checkpoint, maker)
         forward, to_the_input = passes_of(spec.evaluation)
@@ -102,11 +102,10 @@ def plan(
         together = spec.evaluation.together if isinstance(spec.evaluation, AutoAttack) else 1
         shards = cut(chosen, seconds / chosen, shard_seconds, together)
         radii = points_of(spec.evaluation)
-        noisy = EVALUATIONS[spec.evaluation.name].noisy
-        body = dump_spec(spec) | {"sigma": resolve_sigma(spec, checkpoint) if noisy else None}
+        chosen_by_plan = NoisePlan(sigma=resolve(spec, checkpoint).sigma)
     else:
         _check_model(spec, dataset, checkpoint, maker)
-        sigma = resolve_sigma(spec, checkpoint)
+        resolved = resolve(spec, checkpoint)
         per_input = spec.n + (spec.n0 if isinstance(spec, CertifySpec) else 0)
         work, total = chosen * per_input, chosen
         usual = per_input / USUAL_SAVING[spec.sampling] if isinstance(spec, CertifySpec) else per_input
@@ -115,17 +114,17 @@ def plan(
         shards = cut(chosen, seconds / chosen, shard_seconds)
         if isinstance(spec, CertifySpec):
             _check_grid(spec, dataset)
-            spec = replace(spec, robust_weight=resolve_weight(spec, checkpoint))
-            procedure = procedure_of(replace(spec, sigma=sigma), inputs=chosen)
+            assert isinstance(resolved, CertifySpec)
+            procedure = procedure_of(resolved, inputs=chosen)
             work = chosen * procedure.most
-            radii = radii_of(spec, procedure.cap)
-        body = dump_spec(spec) | {"sigma": sigma}
+            radii = radii_of(resolved, procedure.cap)
+        chosen_by_plan = NoisePlan(sigma=resolved.sigma, robust_weight=getattr(resolved, "robust_weight", None))
     unit, where = UNITS_OF_WORK.get(spec.kind, ("noise samples", "inputs, n"))
     admit(seconds, max_job_seconds, f"{work} {unit}", where)
     job = NewJob(
         tenant_id=tenant_id,
-        kind=spec.kind,
-        spec=body,
+        spec=spec,
+        plan=chosen_by_plan,
         shards=shards,
         total=total,
         work_total=work,
@@ -170,29 +169,11 @@ def cut(inputs: int, seconds_per_input: float, shard_seconds: float, together: i
     return [(first, min(first + size, inputs)) for first in range(0, inputs, size)]
 
 
-def resolve_sigma(
-    spec: CertifySpec | PredictSpec | SoftLabelSpec | EvaluateSpec, checkpoint: Checkpoint | None
-) -> float:
-    """The job's noise level: its own, else the checkpoint's."""
-    known = checkpoint.sigma if checkpoint is not None else None
-    sigma = spec.sigma if spec.sigma is not None else known
-    if sigma is None:
-        raise InvalidSpec(
-            expected="a noise level, since the checkpoint does not say with which one it was trained",
-            got="none",
-            where="sigma",
-        )
-    return sigma
-
-
-def resolve_weight(spec: CertifySpec, checkpoint: Checkpoint | None) -> float | None:
-    """The weight of the robust classifier in a mix that is certified as one: the job's own, else the checkpoint's."""
-    if spec.bound != "mixed":
-        return None
-    known = (checkpoint.info if checkpoint is not None else None) or {}
-    return mixed_weight(
-        spec.robust_weight, known.get("composition"), checkpoint.id if checkpoint is not None else "none"
-    )
+def resolve(spec: S, checkpoint: Checkpoint | None) -> S:
+    """The specification with what it leaves to the checkpoint: noise level and weight."""
+    if checkpoint is None:
+        return resolution.resolve(spec, None, None, "none")
+    return resolution.resolve(spec, checkpoint.sigma, (checkpoint.info or {}).get("composition"), checkpoint.id)
 
 
 def shape_read(dataset: Dataset, crop_size: int | None) -> list[int]:
@@ -303,14 +284,7 @@ def _certification_seconds(spec: TrainSpec, test_dataset: Dataset | None, speed:
 
 
 def _selected(inputs: Selection, dataset: Dataset) -> range:
-    chosen = inputs.indices(dataset.count or 0)
-    if not chosen:
-        raise InvalidSpec(
-            expected=f"at least one input of data set {dataset.id}, which has {dataset.count}",
-            got=f"none from index {inputs.start} on",
-            where="inputs",
-        )
-    return chosen
+    return resolution.chosen_inputs(inputs, dataset.count or 0, f"data set {dataset.id}")
 
 
 def _shape(shape: Any) -> str:

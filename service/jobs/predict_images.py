@@ -20,7 +20,7 @@ from radii.rs_core.data.dataset_info import Shape
 from radii.rs_core.data.memmap import chunks
 from radii.rs_core.records import ABSTAIN, UNKNOWN_LABEL, Certificate
 from radii.rs_core.results.plausibility import implausible_answers
-from radii.rs_core.specs.jobs import CertifySpec, parse_spec
+from radii.rs_core.specs.jobs import CertifySpec
 from radii.service.errors import NotFound
 from radii.service.jobs import forecast, planning, quotas
 from radii.service.jobs.disk_space import check_room
@@ -175,9 +175,9 @@ def answer(database: Database, tenant_id: str, job_id: str) -> Predictions:
         dataset, checkpoint = session.get_one(Dataset, job.dataset_id), session.get_one(Checkpoint, job.checkpoint_id)
         names = class_names(checkpoint)
         predicted, rows = _predictions(results.certificates(session, job.id), names)
-    spec = parse_spec(job.spec)
+    spec = job.resolved
     assert isinstance(spec, CertifySpec)
-    given = {name: job.spec[name] for name in ("sigma", "n", "alpha", "seed", "checkpoint")}
+    given = {name: getattr(spec, name) for name in ("sigma", "n", "alpha", "seed", "checkpoint")}
     return Predictions(
         job=job.id,
         state=job.state,

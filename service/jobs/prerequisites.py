@@ -12,7 +12,7 @@ from radii.rs_core.methods.registry import method
 from radii.rs_core.models.code_hash import network_of
 from radii.rs_core.soft_labels.labels import vote_spec, voter_spec
 from radii.rs_core.specs.composition import networks_in
-from radii.rs_core.specs.jobs import CatRs, Selection, SoftLabelSpec, TrainSpec
+from radii.rs_core.specs.jobs import CatRs, SoftLabelSpec, TrainSpec
 from radii.service.errors import Rejected, UnknownResource
 from radii.service.jobs.planned_job import JobDatasets, PlannedJob, PlanningContext, plan_one, ready
 from radii.service.lookup import find, shown
@@ -141,7 +141,8 @@ def _check_same_data(context: PlanningContext, job: Job, dataset: Dataset) -> No
 
 
 def _check_covered(context: PlanningContext, job: Job, wanted: range, size: int) -> None:
-    theirs = Selection(**job.spec["inputs"]).indices(size)
+    assert isinstance(job.spec, SoftLabelSpec)
+    theirs = job.spec.inputs.indices(size)
     missing = next((index for index in wanted if index not in theirs), None)
     if missing is not None:
         got = f"{job.id}, which does not vote on index {missing}"

@@ -16,8 +16,8 @@ from radii.service.schemas import plans, requests
 from radii.service.views.job_views import UNITS
 from radii.worker.settings import Settings
 from radii.worker.store import jobs, resources, storage_usage
-from radii.worker.store.models.column_types import json_size
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
+from radii.worker.store.specifications import shown
 
 SPECS: dict[str, type[Any]] = {
     "train": TrainSpec,
@@ -70,7 +70,7 @@ def _plan(context: PlanningContext, spec: Spec) -> PlannedJob:
         check_evaluation(context, spec, dataset, checkpoint)
     if not isinstance(spec, SoftLabelSpec):
         return plan_one(context, spec, data, checkpoint=checkpoint)
-    spec = replace(spec, sigma=planning.resolve_sigma(spec, checkpoint))
+    spec = planning.resolve(spec, checkpoint)
     return plan_one(
         context,
         spec,
@@ -104,7 +104,7 @@ def _require_storage(session: Session, tenant_id: str, planned: PlannedJob, sett
         storage_usage.require_count(session, tenant_id, settings, storage_usage.CHECKPOINTS, trainings)
     classes = session.scalar(select(Dataset.num_classes).where(Dataset.id == planned.new.dataset_id)) or 0
     rows = sum(storage_usage.rows_of(step.new.kind, step.new.total, classes) for step in steps)
-    needed = rows + sum(json_size(step.new.spec) for step in steps)
+    needed = rows + sum(jobs.stored_size(step.new) for step in steps)
     storage_usage.require(session, tenant_id, settings, needed)
 
 
@@ -127,7 +127,8 @@ def _submit(session: Session, planned: PlannedJob, request: requests.JobRequest,
     )
     if needed is not None and needed.kind == "train":
         voter = needed.checkpoint_id
-        new = replace(new, checkpoint_id=voter, spec=new.spec | {"checkpoint": voter})
+        assert isinstance(new.spec, SoftLabelSpec) and voter is not None
+        new = replace(new, checkpoint_id=voter, spec=replace(new.spec, checkpoint=voter))
     job = jobs.submit(session, new)
     if isinstance(planned.spec, TrainSpec):
         made = resources.create_trained(session, job.tenant_id, name or _checkpoint_name(planned), job.id)
@@ -174,13 +175,13 @@ def _needs(planned: PlannedJob) -> Iterator[plans.PlannedNeed]:
         if isinstance(step, PlannedJob):
             yield plans.PlannedNeed(**_view(step))
         else:
-            yield plans.PlannedNeed(kind=step.kind, job=step.id, state=step.state, spec=step.spec)
+            yield plans.PlannedNeed(kind=step.kind, job=step.id, state=step.state, spec=shown(step.spec, step.plan))
 
 
 def _view(planned: PlannedJob) -> dict[str, Any]:
     return {
         "kind": planned.spec.kind,
-        "spec": planned.new.spec,
+        "spec": shown(planned.new.spec, planned.new.plan),
         "work": planned.new.work_total,
         "work_unit": UNITS[planned.spec.kind][1],
         "shards": len(planned.new.shards),

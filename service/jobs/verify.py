@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from radii.rs_core.errors import Mismatch
-from radii.rs_core.specs.jobs import Selection, VerifySpec, dump_spec
+from radii.rs_core.specs.jobs import CertifySpec, VerifySpec
 from radii.service.errors import Rejected, UnknownResource
 from radii.service.jobs import planning
 from radii.service.jobs.planned_job import PlannedJob, PlanningContext
@@ -14,6 +14,7 @@ from radii.service.lookup import find, shown
 from radii.worker.store import resources, results
 from radii.worker.store.jobs import NewJob
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
+from radii.worker.store.specifications import AuditPlan, as_kind
 
 FEW = 100_000
 """Certificates of which all are in the draw, wherever they lie; of more, those at random places are."""
@@ -41,11 +42,12 @@ def plan_audit(context: PlanningContext, spec: VerifySpec) -> PlannedJob:
     )
     seconds = work / planning.rate_of(checkpoint)
     planning.admit(seconds, context.settings.max_job_seconds, f"{work} noise samples", "inputs")
-    body = dump_spec(replace(spec, seed=seed)) | {"chosen": chosen, "certify": audited.spec}
     new = NewJob(
         tenant_id=context.tenant_id,
-        kind=spec.kind,
-        spec=body | {"execution": audited.execution or {}},
+        spec=replace(spec, seed=seed),
+        plan=AuditPlan(
+            chosen=tuple(chosen), certify=as_kind(audited.resolved, CertifySpec), execution=audited.execution or {}
+        ),
         shards=[(0, len(chosen))],
         total=len(chosen),
         work_total=max(1, work),
@@ -58,7 +60,7 @@ def plan_audit(context: PlanningContext, spec: VerifySpec) -> PlannedJob:
 def _chosen(context: PlanningContext, audited: Job, dataset: Dataset, inputs: int, seed: int) -> list[int]:
     """Indices of certificates, at random."""
     draw = random.Random(seed)
-    places: Sequence[int] = Selection(**audited.spec["inputs"]).indices(dataset.count or 0)
+    places: Sequence[int] = as_kind(audited.spec, CertifySpec).inputs.indices(dataset.count or 0)
     if len(places) > FEW:
         places = draw.sample(places, min(len(places), 50 * inputs))
     else:

@@ -1,72 +1,44 @@
 """A local evaluation: model and data from files, ``radii.rs_core.evaluate`` over them, what is found into files as it comes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from radii.service.console import CommandError, bar, note, say, stoppable, warn
+from radii.service.console import CommandError, bar, note, say, stoppable
 from radii.service.local import results as files
-from radii.service.local.architecture_plugins import use_registered
-from radii.service.local.certify import chosen_of, comparable, execution_of, load_checkpoint, resolved, sha256_of
-from radii.service.local.flag_checks import check_flags
+from radii.service.local.opened_run import open_run, take_over
 
 if TYPE_CHECKING:
     from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
-    from radii.rs_core.data.dataset import Dataset
-    from radii.rs_core.models.base_classifier import BaseClassifier
     from radii.rs_core.records import Certificate
+    from radii.rs_core.runs.noise_run import NoiseRun
     from radii.rs_core.specs.jobs import Attack, EvaluateSpec
 
 
 def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]) -> None:
     """Evaluates the chosen inputs that have no row in ``out`` yet, then prints what they come to."""
-    check_flags(device=device, hints=hints, checkpoint=spec.checkpoint)
-    from radii.rs_core.checkpoints.checkpoint import check_fits
-    from radii.rs_core.data.corruption_info import to_json
-    from radii.rs_core.data.dataset_file import content_hash
-    from radii.rs_core.evaluate.registry import EVALUATIONS
     from radii.rs_core.reports.evaluation import require_shared_inputs, summarize
     from radii.rs_core.reports.evaluation_text import format_table, row_lines
     from radii.rs_core.results.photographs import Photographs
-    from radii.rs_core.results.plausibility import too_few_samples
-    from radii.service.local.datasets import loaded
-    from radii.worker.tasks.environment import configure, provenance, resolve_device
+    from radii.rs_core.specs.jobs import EvaluateSpec
 
-    use_registered()
     certificates = certificates_of(spec)
-    data = loaded(spec.dataset)
-    model, info = load_checkpoint(Path(spec.checkpoint), hints)
-    check_fits(info, data)
-    if EVALUATIONS[spec.evaluation.name].noisy:
-        spec = resolved(spec, info)
-    chosen = chosen_of(spec, data)
-    warn(too_few_samples(spec, len(chosen), data.num_classes))
-    place = resolve_device(device)
-    execution = execution_of(spec, files.read_run(out), place, threads)
-    configure(execution)
-    identity = {
-        "spec": comparable(spec),
-        "checkpoint": sha256_of(Path(spec.checkpoint)),
-        "dataset": content_hash(data),
-        "execution": execution,
-        "files": {"checkpoint": spec.checkpoint, "dataset": spec.dataset, "certificates": _file_of(spec)},
-        "robust_weight": _weight(spec, info),
-        "inputs": len(chosen),
-        "count": len(data),
-        "corrupted": None if data.corrupted is None else to_json(data.corrupted),
-        "class_names": list(data.class_names),
-        "provenance": provenance(place),
-    }
+    opened = open_run(spec, out, device=device, threads=threads, hints=hints)
+    run, data = opened.run, opened.run.data
+    assert isinstance(run.spec, EvaluateSpec)
+    spec = run.spec
+    named = opened.identity["files"] | {"certificates": _file_of(spec)}
+    identity = opened.identity | {"files": named, "robust_weight": _weight(spec, opened.info)}
     if certificates is not None:
         path = Path(str(getattr(spec.evaluation, "certificates", "")))
         check_certificates(path, certificates, spec, identity)
-        require_shared_inputs(chosen, certificates, str(path), "--certificates")
+        require_shared_inputs(run.chosen, certificates, str(path), "--certificates")
     with files.opened(out, identity, partial(row_lines, separator="\t")) as results:
-        _measure(spec, model.to(place), data, chosen, execution, results)
+        _measure(run, results)
         done: list[Any] = results.done
-    shown = None if data.corrupted is None else Photographs(data.corrupted.starts, chosen)
-    report = summarize(done, spec, total=len(chosen), certificates=certificates, photographs=shown)
+    shown = None if data.corrupted is None else Photographs(data.corrupted.starts, run.chosen)
+    report = summarize(done, spec, total=len(run.chosen), certificates=certificates, photographs=shown)
     say(format_table(report).rstrip())
     note(f"Results are in {out}, with all votes in {files.sidecar(out, '.ndjson')}.")
 
@@ -134,29 +106,16 @@ def check_certificates(
     require_same_classifier(cast("Attack", spec.evaluation), composition, how, str(path), "--certificates")
 
 
-def _measure(
-    spec: "EvaluateSpec",
-    model: "BaseClassifier",
-    data: "Dataset",
-    chosen: range,
-    execution: Mapping[str, Any],
-    results: files.Results,
-) -> None:
+def _measure(run: "NoiseRun", results: files.Results) -> None:
     from radii.rs_core.evaluate.records import Heartbeat
-    from radii.rs_core.evaluate.runner import evaluated
-    from radii.rs_core.evaluate.targets import subject_of
-    from radii.rs_core.specs.jobs import DEFAULT_BATCH
+    from radii.rs_core.runs import evaluate
 
-    subject = subject_of(model, spec, data.num_classes, batch_size=execution["batch_size"] or DEFAULT_BATCH)
-    left: Iterator[Any] = (
-        (index, data.image(index), int(data.labels[index])) for index in chosen if index not in results.indices
-    )
-    if results.indices:
-        note(f"Going on: {len(results.indices):,} of {len(chosen):,} inputs have their result.")
+    take_over(run, results)
+    total = len(run.chosen)
     stopped = "Stopped after {:,} of {:,} inputs; the same command goes on from there."
     full = "The device's memory is full: give a smaller --batch-size and another --out."
-    with stoppable(lambda: stopped.format(len(results.done), len(chosen)), full), bar("evaluate") as progress:
-        for record in evaluated(subject, left, spec.evaluation):
+    with stoppable(lambda: stopped.format(len(results.done), total), full), bar("evaluate") as progress:
+        for record in evaluate.records(run):
             if not isinstance(record, Heartbeat):
                 results.add(record)
-            progress.show(len(results.done), len(chosen))
+            progress.show(len(results.done), total)

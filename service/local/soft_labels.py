@@ -128,19 +128,17 @@ def _weights(start: "BaseClassifier | None") -> str | None:
 def _vote(votes: "SoftLabelSpec", data: "Dataset", identity: dict[str, Any], kept: Path, place: "torch.device") -> None:
     """Votes on every input that has none yet, and writes the file."""
     from radii.rs_core.certify.engine import Progress
-    from radii.rs_core.certify.sampler import Sampler
+    from radii.rs_core.runs import soft_labels
+    from radii.rs_core.runs.noise_run import NoiseRun
     from radii.rs_core.soft_labels.labels import from_counts
-    from radii.rs_core.soft_labels.voting import vote
-    from radii.service.local.certify import load_checkpoint
+    from radii.service.local.models import load_checkpoint
 
     chosen, partial = votes.inputs.indices(len(data)), kept.with_suffix(".ndjson")
     model, info = load_checkpoint(Path(votes.checkpoint), {})
-    assert votes.sigma is not None
-    sampler = Sampler(model.to(place), votes.sigma, info.num_classes, seed=votes.seed)
+    run = NoiseRun(spec=votes, model=model.to(place), num_classes=info.num_classes, data=data, chosen=chosen)
     with _opened(partial, identity) as (file, done), _stoppable(done, len(chosen)), bar("soft labels") as progress:
-        inputs = ((i, data.image(i), int(data.labels[i])) for i in chosen if i not in done)
-        records = vote(sampler, inputs, n=votes.n, augmentation=votes.augmentation, crop_size=votes.crop_size)
-        for record in records:
+        run.done = dict.fromkeys(done, votes.n)
+        for record in soft_labels.records(run):
             part = record.drawn / votes.n if isinstance(record, Progress) else 0.0
             if not isinstance(record, Progress):
                 done[record.index] = _sparse(record)

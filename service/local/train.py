@@ -66,7 +66,7 @@ def _at_chance(
 def _start(spec: "TrainSpec", data: "Dataset") -> "tuple[BaseClassifier, CheckpointInfo] | None":
     """The model that training starts from, and its record, where the job names one."""
     from radii.rs_core.training.start_compatibility import check_start_of
-    from radii.service.local.certify import load_checkpoint
+    from radii.service.local.models import load_checkpoint
 
     if spec.start_from is None:
         return None
@@ -87,8 +87,8 @@ def _soft_labels(
 
 def _learned_from(spec: "TrainSpec", given: dict[str, Any], out: Path) -> dict[str, Any]:
     """What the checkpoint says of what training had beside its data."""
+    from radii.rs_core.runs.train import learned_from
     from radii.service.local.soft_labels import file_of, hash_of
-    from radii.worker.tasks.train import learned_from
 
     labels = given["soft_labels"]
     return learned_from(labels, None if labels is None else hash_of(file_of(spec, out)), given["start"])
@@ -165,9 +165,10 @@ def _save(
 ) -> None:
     """``known`` is what the checkpoint's record takes beside."""
     from radii.rs_core.checkpoints import checkpoint
-    from radii.worker.tasks.train import checkpoint_info
+    from radii.rs_core.runs.train import checkpoint_info
+    from radii.worker.tasks.environment import provenance
 
-    info = checkpoint_info(spec, data, trained, place, **known)
+    info = checkpoint_info(spec, data, trained, provenance(place), **known)
     part = out.with_name(out.name + ".part")
     checkpoint.save(trained.model, info, part)
     part.replace(out)

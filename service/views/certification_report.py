@@ -22,12 +22,12 @@ from radii.rs_core.reports.procedure_text import recipe
 from radii.rs_core.results.aggregate import Columns, columns, joined, radii_up_to
 from radii.rs_core.results.photographs import Photographs, dataset_repeats_note
 from radii.rs_core.results.row_statistics import RowStatistics, photograph_sums, statistics_of_columns
-from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, dump_spec, parse_spec
+from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, dump_spec
 from radii.service.lookup import etag_of
 from radii.service.schemas import job_results
 from radii.service.views.resource_views import composition, corrupted_images, time
 from radii.version import installed_version
-from radii.worker.store import corruption_groups, result_arrays, results, row_statistics
+from radii.worker.store import corruption_groups, result_arrays, results, row_statistics, specifications
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
 from radii.worker.store.result_rows import by_numbers
@@ -78,7 +78,7 @@ def sources(session: Session, job: Job) -> Sources:
 
 
 def _certifying(session: Session, job: Job) -> tuple[object, ...]:
-    other = session.get(Job, (job.spec.get("evaluation") or {}).get("certificates") or "")
+    other = session.get(Job, specifications.certificates_of(job.spec) or "")
     if other is None:
         return ()
     summary = session.get_one(JobSummary, other.id)
@@ -120,14 +120,14 @@ def grouped(found: Sources) -> CorruptionGroups | None:
     corrupted = corruption_groups.corrupted(found.dataset)
     if corrupted is None:
         return None
-    spec = parse_spec(found.job.spec)
+    spec = found.job.resolved
     assert isinstance(spec, CertifySpec | EvaluateSpec)
     return CorruptionGroups(corrupted=corrupted, chosen=spec.inputs.indices(found.dataset.count or 0))
 
 
 def photographs(found: Sources) -> Photographs | None:
     """Which of the job's inputs show the same photograph; None of a dataset where each shows one of its own."""
-    spec = parse_spec(found.job.spec)
+    spec = found.job.resolved
     assert isinstance(spec, CertifySpec | EvaluateSpec)
     return corruption_groups.photographs(found.dataset, spec.inputs.indices(found.dataset.count or 0))
 
@@ -176,7 +176,7 @@ def with_weights(found: Sources, votes: Sequence[Certificate] | None) -> Sources
 
 def spec_of(job: Job) -> CertifySpec:
     """What a certify job was asked for."""
-    spec = parse_spec(job.spec)
+    spec = job.resolved
     assert isinstance(spec, CertifySpec)
     return spec
 
@@ -188,7 +188,7 @@ def body(found: Sources, report: Report) -> job_results.Report:
         job=job_part(job),
         complete=report.complete,
         model=model_part(found.checkpoint),
-        dataset=dataset_part(found.dataset) | {"selection": job.spec["inputs"]},
+        dataset=dataset_part(found.dataset) | {"selection": dump_spec(spec_of(job).inputs)},
         procedure={name: value for name, value in dump_spec(spec_of(job)).items() if name in PROCEDURE},
         execution=job.execution or {},
         provenance={"report": {"radii": VERSION}, **(job.provenance or {})},
@@ -201,7 +201,13 @@ def job_part(job: Job) -> dict[str, Any]:
     """The job, as far as a report needs it."""
     times = {name: getattr(job, name) for name in ("created", "started", "finished")}
     shown = {name: None if value is None else time(value).isoformat() for name, value in times.items()}
-    return {"id": job.id, "kind": job.kind, "state": job.state, **shown, "spec": job.spec}
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "state": job.state,
+        **shown,
+        "spec": specifications.shown(job.spec, job.plan),
+    }
 
 
 def model_part(row: Checkpoint) -> dict[str, Any]:

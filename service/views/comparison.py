@@ -156,7 +156,8 @@ def source(one: NamedRun) -> comparisons.ComparedSource:
         job=job.id,
         state=job.state,
         model=certification_report.model_part(one.job.checkpoint),
-        dataset=certification_report.dataset_part(one.job.dataset) | {"selection": job.spec["inputs"]},
+        dataset=certification_report.dataset_part(one.job.dataset)
+        | {"selection": dump_spec(certification_report.spec_of(job).inputs)},
         procedure={
             name: value
             for name, value in dump_spec(certification_report.spec_of(job)).items()

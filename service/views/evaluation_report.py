@@ -16,6 +16,7 @@ from radii.service.views.certification_report import Sources
 from radii.service.views.rendering import render
 from radii.worker.store import evaluations, results
 from radii.worker.store.models.tables import Job
+from radii.worker.store.specifications import shown
 
 PROCEDURE = ("sigma", "evaluation", "seed")
 
@@ -62,7 +63,7 @@ def body(made: Evaluation) -> job_results.Report:
         job=certification_report.job_part(job),
         complete=made.report.complete,
         model=certification_report.model_part(found.checkpoint),
-        dataset=certification_report.dataset_part(found.dataset) | {"selection": job.spec["inputs"]},
+        dataset=certification_report.dataset_part(found.dataset) | {"selection": dump_spec(made.spec.inputs)},
         procedure={name: value for name, value in dump_spec(made.spec).items() if name in PROCEDURE},
         execution=job.execution or {},
         provenance={"report": {"radii": certification_report.VERSION}, **(job.provenance or {})},
@@ -86,7 +87,7 @@ def page(made: Evaluation) -> str:
         asked=[(name.replace("_", " "), _shown(value)) for name, value in _asked(made.spec).items()],
         identity=report_page.things(found),
         machine=report_page.machine(found),
-        spec=json.dumps(found.job.spec, indent=2, sort_keys=True),
+        spec=json.dumps(shown(found.job.spec, found.job.plan), indent=2, sort_keys=True),
     )
 
 

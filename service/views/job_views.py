@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from radii.rs_core.specs.fields import Sampling
+from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, VerifySpec
 from radii.service.lookup import etag_of
 from radii.service.schemas import responses
 from radii.service.views import deleted_references
@@ -21,6 +22,7 @@ from radii.worker.store.jobs import RUNNING, TERMINAL, URGENT
 from radii.worker.store.models.result_tables import EpochMetric, JobSummary, SampleProgress
 from radii.worker.store.models.tables import Job, Shard
 from radii.worker.store.results import PREDICTING
+from radii.worker.store.specifications import ConvertSpec, CorruptedDataset, shown
 
 UNITS: dict[str, tuple[str, str]] = {
     "certify": ("inputs", "noise samples"),
@@ -62,18 +64,19 @@ def views(session: Session, jobs: Sequence[Job], *, brief: bool = False) -> list
     ]
     if not jobs:
         return found
-    named = [[job.spec, job.dataset_id, job.test_dataset_id, job.checkpoint_id, job.output] for job in jobs]
+    named = [
+        [shown(job.spec, job.plan), job.dataset_id, job.test_dataset_id, job.checkpoint_id, job.output] for job in jobs
+    ]
     gone = deleted_references.deleted(session, jobs[0].tenant_id, named)
     return [view.model_copy(update={"deleted": names}) for view, names in zip(found, gone, strict=True)]
 
 
 def _spec(job: Job, brief: bool) -> dict[str, Any]:
     """What was asked for; of a conversion, without what may be large."""
-    if job.kind != "convert":
-        return job.spec
-    if not brief:
-        return dict(with_first_names(job.spec))
-    return job.spec | {"source": brief_source(job.spec.get("source") or {})}
+    body = shown(job.spec, job.plan)
+    if not isinstance(job.spec, ConvertSpec):
+        return body
+    return body | {"source": brief_source(body["source"])} if brief else dict(with_first_names(body))
 
 
 def _facts(session: Session, jobs: Sequence[Job]) -> dict[str, JobFacts]:
@@ -180,12 +183,12 @@ def progress(job: Job, facts: JobFacts) -> responses.Progress:
 
 def _makes_images(job: Job) -> bool:
     """Whether it is the conversion that corrupts images, which are counted."""
-    return job.kind == "convert" and (job.spec.get("source") or {}).get("corrupt") is not None
+    return isinstance(job.spec, ConvertSpec) and isinstance(job.spec.source, CorruptedDataset)
 
 
 def _chooses_sizes(job: Job) -> bool:
     """Whether inputs get numbers of samples of their own, so that ``work_total`` is only the most there may be."""
-    return job.kind == "certify" and job.spec.get("sampling") in ("pilot", "at_radii")
+    return isinstance(job.spec, CertifySpec) and job.spec.sampling in ("pilot", "at_radii")
 
 
 def _rate(job: Job, facts: JobFacts, work: int) -> float | None:
@@ -202,8 +205,8 @@ def summary(job: Job, facts: JobFacts) -> responses.Summary | None:
     """The running sums of the job's kind."""
     row = facts.summary
     partial = row.done < row.total
-    if job.kind == "certify":
-        return certify_summary(row, job.spec.get("sampling", "fixed"))
+    if isinstance(job.spec, CertifySpec):
+        return certify_summary(row, job.spec.sampling)
     if job.kind in PREDICTING:
         return responses.PredictSummary(
             kind="predict" if job.kind == "predict" else "soft_labels",
@@ -216,9 +219,9 @@ def summary(job: Job, facts: JobFacts) -> responses.Summary | None:
             abstained=row.abstained,
             errors=row.errors,
         )
-    if job.kind == "evaluate":
+    if isinstance(job.spec, EvaluateSpec):
         return responses.EvaluateSummary(
-            evaluation=job.spec["evaluation"]["name"],
+            evaluation=job.spec.evaluation.name,
             partial=partial,
             inputs_total=row.total,
             inputs_done=row.done,
@@ -286,11 +289,11 @@ def links(job: Job, facts: JobFacts) -> dict[str, str]:
             "plot": f"{base}/plots/evaluation.svg",
         },
         "train": {"epochs": f"{base}/epochs"},
-        "verify": {"audited": f"/v1/jobs/{job.spec.get('job')}"},
+        "verify": {"audited": f"/v1/jobs/{job.spec.job}"} if isinstance(job.spec, VerifySpec) else {},
     }.get(job.kind, {})
     if job.kind == "certify" and facts.on_corrupted:
         parts = parts | {"corruptions": f"{base}/plots/corruptions.svg"}
-    if job.kind == "certify" and job.spec.get("bound") == "mixed":
+    if isinstance(job.spec, CertifySpec) and job.spec.bound == "mixed":
         parts = parts | {"weights": f"{base}/plots/weights.svg"}
     if job.priority >= URGENT:
         parts = parts | {"predictions": f"/v1/predictions/{job.id}"}

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from radii.rs_core.errors import InvalidSpec
 from radii.rs_core.results.plausibility import ObservedOutcome, implausible, too_few_samples
-from radii.rs_core.specs.jobs import parse_spec
+from radii.rs_core.specs.jobs import CertifySpec
 from radii.worker.store import corruption_groups
 from radii.worker.store.jobs import URGENT
 from radii.worker.store.models.result_tables import EpochMetric, JobSummary
@@ -24,7 +24,7 @@ def warnings_of(session: Session, job: Job) -> list[str]:
         return []
     classes = dataset.num_classes or 2
     try:
-        found = too_few_samples(parse_spec(job.spec), summary.total, classes)
+        found = too_few_samples(job.resolved, summary.total, classes)
     except InvalidSpec:  # written by another version
         found = ()
     if job.kind == "train":
@@ -36,7 +36,7 @@ def warnings_of(session: Session, job: Job) -> list[str]:
 def _of_sums(job: Job, summary: JobSummary, classes: int, repeated: bool) -> tuple[str, ...]:
     """Of the inputs that are done. Which classes were given is not in the sums, and labels are taken to be balanced. Of inputs
     that show the same photographs only the report, which sees each row, judges the accuracy."""
-    growing = job.spec.get("sampling") == "anytime" and summary.done < summary.total
+    growing = isinstance(job.spec, CertifySpec) and job.spec.sampling == "anytime" and summary.done < summary.total
     if job.kind not in ("certify", "predict", "soft_labels") or growing:  # sums of inputs that still grow say little
         return ()
     labelled = {label: summary.done for label in range(classes)} if job.priority < URGENT and not repeated else {}

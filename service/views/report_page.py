@@ -14,10 +14,12 @@ from radii.rs_core.reports.procedure_text import SAMPLINGS
 from radii.rs_core.results.row_statistics import RowStatistics
 from radii.rs_core.results.tsv import rounded_down
 from radii.rs_core.specs.composition import PARTS
+from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec
 from radii.service.views import certification_report
 from radii.service.views.certification_report import Sources
 from radii.service.views.rendering import render
 from radii.worker.store import corruption_groups
+from radii.worker.store.specifications import shown as shown_spec
 
 GUARANTEES = {"per_input": "per input", "dataset": "for all inputs together"}
 QUANTILES = ("minimum", "5 %", "25 %", "median", "75 %", "95 %", "maximum")
@@ -37,7 +39,7 @@ def page(found: Sources, report: Report, rows: RowStatistics) -> str:
         corruptions=figure(found, rows, report, "corruptions") if report.corruptions else None,
         identity=identity(found),
         machine=machine(found),
-        spec=json.dumps(found.job.spec, indent=2, sort_keys=True),
+        spec=json.dumps(shown_spec(found.job.spec, found.job.plan), indent=2, sort_keys=True),
     )
 
 
@@ -53,10 +55,10 @@ def data_url(svg: bytes) -> str:
 
 def plot(found: Sources, rows: RowStatistics, name: str, form: Any, report: Report | None = None) -> bytes:
     """A plot as a file; ``form`` is png or svg, and ``report`` the report of the rows, where there is one already."""
-    spec, done, total = found.job.spec, rows.sums.evaluated, found.summary.total
-    how = SAMPLINGS[spec.get("sampling", "fixed")]
+    spec, done, total = certification_report.spec_of(found.job), rows.sums.evaluated, found.summary.total
+    how = SAMPLINGS[spec.sampling]
     # A title of the plot's width has about 65 characters.
-    about = f"σ = {spec['sigma']:g}, " + (f"n = {spec['n']:,}" if how == SAMPLINGS["fixed"] else how)
+    about = f"σ = {spec.sigma:g}, " + (f"n = {spec.n:,}" if how == SAMPLINGS["fixed"] else how)
     if done < total:
         about += f" (partial: {done:,} of {total:,} inputs)"
     if name == "radius-histogram":
@@ -87,24 +89,26 @@ def quantiles(report: Report) -> list[tuple[str, str, str]]:
 
 def identity(found: Sources) -> list[tuple[str, str]]:
     """What was certified with what, as names and values."""
-    spec, asked = found.job.spec, certification_report.spec_of(found.job)
+    asked = certification_report.spec_of(found.job)
     most = "" if asked.sampling == "fixed" else ", at most"
     return [
         *things(found),
-        ("Noise level sigma", f"{spec['sigma']:g}"),
+        ("Noise level sigma", f"{asked.sigma:g}"),
         ("Procedure", how_of(asked).text),
         *([("Settled at radii", ", ".join(f"{radius:g}" for radius in asked.radii))] if asked.radii else []),
-        ("Noise samples", f"n0 = {spec['n0']:,} (selection), n = {spec['n']:,} (estimation{most})"),
-        ("Failure probability alpha", f"{spec['alpha']:g}, {GUARANTEES[asked.guarantee]}"),
-        ("Seed", str(spec["seed"])),
+        ("Noise samples", f"n0 = {asked.n0:,} (selection), n = {asked.n:,} (estimation{most})"),
+        ("Failure probability alpha", f"{asked.alpha:g}, {GUARANTEES[asked.guarantee]}"),
+        ("Seed", str(asked.seed)),
     ]
 
 
 def things(found: Sources) -> list[tuple[str, str]]:
     """Which model and which inputs, as names and values."""
     model, data = certification_report.model_part(found.checkpoint), certification_report.dataset_part(found.dataset)
-    selection = found.job.spec["inputs"]
-    count = "all" if selection["count"] is None else f"at most {selection['count']:,}"
+    spec = found.job.spec
+    assert isinstance(spec, CertifySpec | EvaluateSpec)
+    selection = spec.inputs
+    count = "all" if selection.count is None else f"at most {selection.count:,}"
     shape = "×".join(str(side) for side in data["shape"] or [])
     return [
         ("Model", f"{model['name']} ({model['id']})"),
@@ -117,7 +121,7 @@ def things(found: Sources) -> list[tuple[str, str]]:
         *corrupted_facts(found),
         ("Data content, SHA-256", str(data["content_hash"])),
         ("Data file, SHA-256", str(data["sha256"])),
-        ("Inputs", f"{count}, from index {selection['start']:,} in steps of {selection['step']:,}"),
+        ("Inputs", f"{count}, from index {selection.start:,} in steps of {selection.step:,}"),
     ]
 
 

@@ -30,8 +30,8 @@ RELEASED = "0007"
 START, COUNT, N0, N, SEED = 1_500, 12, 100, 1_000, 9
 LATER = {"data_folder", "conversion_file"}
 """Tables that 0.1.0 does not have."""
-CHARGED = "stored"
-"""A column of jobs that 0.1.0 does not have: the bytes that a job is charged for."""
+CHARGED, PLANNED = "stored", "plan"
+"""Columns of jobs that 0.1.0 does not have: the bytes that a job is charged for, and what planning chose."""
 RESULTS = ("job", "job_summary", "certificate", "shard", "event")
 
 
@@ -162,6 +162,7 @@ def test_queued_running_and_finished_jobs_of_0_1_0_survive_the_migration(
     for job_id, rows in before.items():
         after = rows_of(database, job_id)
         assert after["job"][0].pop(CHARGED) > 0
+        assert after["job"][0].pop(PLANNED) is None, "what planning chose is in the specification"
         assert after == rows, "the migration changes nothing that was there"
     with database.read() as session:
         assert folder_identity.known(session) is None, (
@@ -174,7 +175,7 @@ def test_queued_running_and_finished_jobs_of_0_1_0_survive_the_migration(
             processes.until(lambda job_id=job_id: processes.ended(database, job_id), 60, "it ends")  # type: ignore[misc]
     assert outcome(database, running) == outcome(database, queued) == evidence(unbroken)
     after = rows_of(database, finished)
-    del after["job"][0][CHARGED]
+    del after["job"][0][CHARGED], after["job"][0][PLANNED]
     assert after == before[finished], "finished results are as they were"
     with database.read() as session:
         lost = session.query(Shard).filter(Shard.job_id == running, Shard.attempt > 1).count()

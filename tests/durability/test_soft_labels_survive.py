@@ -151,7 +151,7 @@ def test_without_its_soft_labels_a_training_fails_and_says_for_which_input(
                 made = session.get_one(Checkpoint, session.get_one(Job, claim.job_id).checkpoint_id)
                 resources.make_ready(session, made, columns)
             for index in range(claim.first, claim.stop) if claim.kind == "soft_labels" else ():
-                results.store_failure(session, votes, claim.spec, index, 0, "It died.")
+                results.store_failure(session, votes, index, 0, "It died.")
             shards.finish(session, claim)
     with processes.fleet(settings, "radii.worker.embedded", 1):
         processes.until(lambda: processes.ended(database, training), SECONDS, "the training ends")

@@ -139,7 +139,7 @@ def test_those_that_waited_are_rung_for_as_soon_as_the_job_has_succeeded(
     job_id = _submit(database, tmp_path)
     with database.write() as session:
         first = session.get_one(Job, job_id)
-        shared = {"tenant_id": first.tenant_id, "kind": "train", "spec": {}, "total": 1, "work_total": 1}
+        shared = {"tenant_id": first.tenant_id, "spec": things.spec("train"), "total": 1, "work_total": 1}
         jobs.submit(session, jobs.NewJob(**shared, shards=[(0, 1)] * 3, needs_id=job_id))  # type: ignore[arg-type]
     rung: list[int] = []
     monkeypatch.setattr(broker, "wake_workers", lambda settings, count=1: rung.append(count))

@@ -45,9 +45,9 @@ def pair(database: Database, settings: Settings) -> tuple[Job, Job]:
             results.store_predictions(session, voted, [_row(index) for index in range(claim.first, claim.stop)])
             shards.finish(session, claim)
     with database.write() as session:
-        spec = {"inputs": {"start": 0, "step": 1, "count": 20}}
+        spec = things.spec("train", inputs={"count": 20})
         shared = {"shards": [(0, 20)], "total": 1, "work_total": 1, "dataset_id": body["dataset"]}
-        new = NewJob(tenant_id=tenant_id, kind="train", spec=spec, needs_id=voted, **shared)  # type: ignore[arg-type]
+        new = NewJob(tenant_id=tenant_id, spec=spec, needs_id=voted, **shared)  # type: ignore[arg-type]
         return jobs.submit(session, new), session.get_one(Job, voted)
 
 
@@ -121,8 +121,14 @@ def test_an_input_without_votes_that_the_training_does_not_use_is_left_out(
 
 def test_other_jobs_that_need_a_job_get_no_votes(database: Database, pair: tuple[Job, Job]) -> None:
     with database.write() as session:
-        shared = {"tenant_id": pair[0].tenant_id, "spec": {}, "shards": [(0, 1)], "total": 1, "work_total": 1}
-        alone = jobs.submit(session, NewJob(kind="train", **shared))  # type: ignore[arg-type]
-        after = jobs.submit(session, NewJob(kind="train", needs_id=alone.id, **shared))  # type: ignore[arg-type]
+        shared = {
+            "tenant_id": pair[0].tenant_id,
+            "spec": things.spec("train"),
+            "shards": [(0, 1)],
+            "total": 1,
+            "work_total": 1,
+        }
+        alone = jobs.submit(session, NewJob(**shared))  # type: ignore[arg-type]
+        after = jobs.submit(session, NewJob(needs_id=alone.id, **shared))  # type: ignore[arg-type]
         assert soft_label_files.needed_by(session, alone) is None
         assert soft_label_files.needed_by(session, after) is None

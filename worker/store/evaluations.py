@@ -4,14 +4,13 @@ Functions take a session and never commit; the fence is checked by the caller's 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.specs.evaluations import passes_of
-from radii.rs_core.specs.jobs import EvaluateSpec, parse_spec
+from radii.rs_core.specs.jobs import EvaluateSpec
 from radii.worker.store import result_rows
 from radii.worker.store.models.result_tables import EvaluationRow, JobSummary
 from radii.worker.store.models.tables import Job
@@ -32,9 +31,9 @@ def store(session: Session, job_id: str, evaluated: Sequence[EvaluationRecord]) 
     return len(new)
 
 
-def store_failure(session: Session, job_id: str, spec: dict[str, Any], index: int, label: int, error: str) -> None:
+def store_failure(session: Session, job_id: str, spec: EvaluateSpec, index: int, label: int, error: str) -> None:
     """Stores an input that could not be worked on: wrong at every point, with the reason."""
-    store(session, job_id, [EvaluationRecord(index=index, label=label, seed=spec["seed"], error=error)])
+    store(session, job_id, [EvaluationRecord(index=index, label=label, seed=spec.seed, error=error)])
 
 
 def read(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[EvaluationRecord]:
@@ -56,6 +55,6 @@ def done_among(session: Session, job_id: str, indices: Sequence[int]) -> set[int
 
 def spec_of(session: Session, job_id: str) -> EvaluateSpec:
     """What an evaluate job was asked for."""
-    spec = parse_spec(session.get_one(Job, job_id).spec)
+    spec = session.get_one(Job, job_id).resolved
     assert isinstance(spec, EvaluateSpec)
     return spec

@@ -26,6 +26,7 @@ from radii.worker.store.models.column_types import json_size
 from radii.worker.store.models.index_conditions import is_ready
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Checkpoint, Dataset, Event, Job, Shard
+from radii.worker.store.specifications import JobSpec, Plan, dump_spec
 
 QUEUED, RUNNING, CANCELLING = "queued", "running", "cancelling"
 SUCCEEDED, FAILED, CANCELLED, EXPIRED = "succeeded", "failed", "cancelled", "expired"
@@ -54,8 +55,7 @@ class NewJob:
     """What a submission needs in addition to its specification: what it is about, and how it is cut."""
 
     tenant_id: str
-    kind: str
-    spec: dict[str, Any]
+    spec: JobSpec
     shards: Sequence[tuple[int, int]]
     total: int
     work_total: int
@@ -69,6 +69,17 @@ class NewJob:
     needs_id: str | None = None
     auto: bool = False
     content_key: str | None = None
+    plan: Plan | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of job that the specification asks for."""
+        return self.spec.kind
+
+
+def stored_size(new: NewJob) -> int:
+    """Bytes of what the job's row holds of its specification and plan."""
+    return json_size(dump_spec(new.spec), None if new.plan is None else dump_spec(new.plan))
 
 
 def submit(session: Session, new: NewJob) -> Job:
@@ -85,13 +96,14 @@ def submit(session: Session, new: NewJob) -> Job:
         kind=new.kind,
         state=QUEUED,
         spec=new.spec,
+        plan=new.plan,
         dataset_id=new.dataset_id,
         test_dataset_id=new.test_dataset_id,
         checkpoint_id=new.checkpoint_id,
         priority=new.priority,
         deadline=None if new.seconds_to_end is None else clock() + new.seconds_to_end,
         estimated_seconds=new.estimated_seconds,
-        stored=json_size(new.spec),
+        stored=stored_size(new),
         needs_id=new.needs_id,
         auto=new.auto,
         content_key=new.content_key,

@@ -20,6 +20,12 @@ from radii.worker.store.database import Database, new_id
 from radii.worker.store.models.column_types import json_size
 from radii.worker.store.models.index_conditions import keeps_place, unindexed
 from radii.worker.store.models.tables import Blob, Checkpoint, ConversionFile, Dataset, Job, Shard, Upload
+from radii.worker.store.specifications import (
+    ConversionPlan,
+    ConvertSpec,
+    load_checkpoint_source,
+    load_dataset_source,
+)
 
 PENDING, READY, REJECTED, DELETED = "pending", "ready", "rejected", "deleted"
 ATTACHED = jobs.ATTACHED
@@ -79,19 +85,19 @@ def create(
 ) -> tuple[Made, Job]:
     """A pending dataset or checkpoint and the job that converts ``source`` into it; ``work`` is how many images are to be
     made for it, where they are counted, and ``output_bytes`` the estimated size of what it makes."""
-    word, prefix = ("dataset", "ds") if kind is Dataset else ("checkpoint", "ckpt")
+    prefix = "ds" if kind is Dataset else "ckpt"
     # Class names may be large. They are in a column of the dataset and nowhere else; the worker reads them there.
     origin = {key: value for key, value in source.items() if key != "class_names"}
     row = kind(id=new_id(prefix), tenant_id=tenant_id, name=name, state=PENDING, source=origin)
     row.class_names = source.get("class_names")
+    spec: ConvertSpec = _conversion(row, origin)
     _measure(row)
     session.add(row)
     session.flush()
     new = jobs.NewJob(
         tenant_id=tenant_id,
-        kind="convert",
-        spec={"kind": "convert", word: row.id, "source": origin}
-        | ({"output_bytes": output_bytes} if output_bytes else {}),
+        spec=spec,
+        plan=ConversionPlan(output_bytes=output_bytes) if output_bytes else None,
         shards=[(0, 1)],
         total=1,
         work_total=work,
@@ -99,10 +105,17 @@ def create(
         checkpoint_id=row.id if kind is Checkpoint else None,
     )
     job = jobs.submit(session, new)
-    digests = {file["sha256"] for part in ("files", "parts") for file in source.get(part) or []}
+    digests = {*(file.sha256 for file in spec.files), *(part.sha256 for part in spec.parts)}
     session.add_all(ConversionFile(job_id=job.id, sha256=sha256) for sha256 in digests)
     session.flush()
     return row, job
+
+
+def _conversion(row: Dataset | Checkpoint, source: dict[str, Any]) -> ConvertSpec:
+    """The specification of the job that makes the row."""
+    if isinstance(row, Dataset):
+        return ConvertSpec(dataset=row.id, source=load_dataset_source(source))
+    return ConvertSpec(checkpoint=row.id, source=load_checkpoint_source(source))
 
 
 def attach(session: Session, tenant_id: str, columns: dict[str, Any]) -> Dataset:

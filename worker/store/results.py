@@ -15,7 +15,7 @@ from radii.rs_core.certify.procedure import Procedure, turn_end
 from radii.rs_core.records import ABSTAIN, Certificate, Prediction
 from radii.rs_core.results.aggregate import row_sums
 from radii.rs_core.soft_labels.labels import ALPHA
-from radii.rs_core.specs.jobs import Selection
+from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, VerifySpec
 from radii.worker.store import evaluations, result_rows, row_statistics
 from radii.worker.store.models.result_tables import (
     CertificateRow,
@@ -26,6 +26,7 @@ from radii.worker.store.models.result_tables import (
 )
 from radii.worker.store.models.tables import Dataset, Job
 from radii.worker.store.shards import Claim
+from radii.worker.store.specifications import AuditPlan, as_kind, resolved
 
 AT_ONCE = 10_000
 """Parameters of one query."""
@@ -43,7 +44,8 @@ def store_certificates(session: Session, job_id: str, certificates: Sequence[Cer
     if new or newer:
         summary = _locked_summary(session, job_id)
         finished = _final(session, job_id, [*new, *newer])
-        n = session.get_one(Job, job_id).spec.get("n", 0)
+        spec = session.get_one(Job, job_id).spec
+        n = spec.n if isinstance(spec, CertifySpec) else 0
         _add(summary, [*new, *newer], n, +1)
         _add(summary, older, n, -1)
         summary.done += len(finished)
@@ -78,10 +80,10 @@ def _final(session: Session, job_id: str, certificates: Sequence[Certificate]) -
     """Those that no later one will take the place of."""
     if not certificates or certificates[0].sampling != "anytime":
         return list(certificates)
-    job = session.get_one(Job, job_id)
-    if job.kind == "verify":
+    spec = session.get_one(Job, job_id).spec
+    if isinstance(spec, VerifySpec):
         return list(certificates)
-    n = job.spec["n"]
+    n = as_kind(spec, CertifySpec).n
     return [row for row in certificates if row.n >= n or row.error is not None]
 
 
@@ -138,20 +140,29 @@ def store_epoch(session: Session, job_id: str, metric: dict[str, Any]) -> None:
         _locked_summary(session, job_id).done += 1
 
 
-def store_failure(session: Session, job_id: str, spec: dict[str, Any], index: int, label: int, error: str) -> None:
+def store_failure(session: Session, job_id: str, index: int, label: int, error: str) -> None:
     """Stores an input that could not be worked on: not certified, with the reason, and in the denominator."""
     drop_progress(session, job_id, [index])
-    if spec["kind"] == "evaluate":
+    job = session.get_one(Job, job_id)
+    spec = job.resolved
+    if isinstance(spec, EvaluateSpec):
         evaluations.store_failure(session, job_id, spec, index, label, error)
         return
-    spec = spec.get("certify", spec)
     known: dict[str, Any] = {"index": index, "label": label, "prediction": ABSTAIN, "counts": (), "error": error}
-    known |= {name: spec[name] for name in ("n", "sigma", "seed")} | {"alpha": spec.get("alpha", ALPHA)}
-    if spec["kind"] in PREDICTING:
+    if isinstance(spec, PredictSpec | SoftLabelSpec):
+        alpha = spec.alpha if isinstance(spec, PredictSpec) else ALPHA
+        known |= {"n": spec.n, "sigma": spec.sigma, "seed": spec.seed, "alpha": alpha}
         store_predictions(session, job_id, [Prediction(**known, p_value=1.0)])
     else:
-        known |= _of_the_job(spec)
-        store_certificates(session, job_id, [Certificate(**known, n0=spec["n0"], counts0=(), radius=0.0, p_lower=0.0)])
+        certified = certified_as(job)
+        known |= {name: getattr(certified, name) for name in ("n0", "n", "sigma", "alpha", "seed")}
+        known |= _of_the_job(certified)
+        store_certificates(session, job_id, [Certificate(**known, counts0=(), radius=0.0, p_lower=0.0)])
+
+
+def certified_as(job: Job) -> CertifySpec:
+    """How the certificates of a certify job, or of an audit of one, are made."""
+    return job.plan.certify if isinstance(job.plan, AuditPlan) else as_kind(job.resolved, CertifySpec)
 
 
 def count_failure(session: Session, job_id: str) -> int:
@@ -233,13 +244,14 @@ def progress_of(session: Session, job_id: str, indices: Sequence[int]) -> list[S
 def standing(session: Session, claim: Claim) -> tuple[set[int], list[dict[str, Any]]]:
     """Which inputs of a claimed shard have their result of this turn, and how far the unfinished ones have come."""
     if claim.kind == "verify":
-        return done_among(session, claim.job_id, claim.kind, claim.spec["chosen"]), []
-    if claim.kind not in ("certify", "evaluate", *PREDICTING):
+        chosen = claim.plan.chosen if isinstance(claim.plan, AuditPlan) else ()
+        return done_among(session, claim.job_id, claim.kind, chosen), []
+    if not isinstance(claim.spec, CertifySpec | EvaluateSpec | PredictSpec | SoftLabelSpec):
         return set(), []
     count = session.scalar(select(Dataset.count).join(Job, Job.dataset_id == Dataset.id).where(Job.id == claim.job_id))
-    indices = Selection(**claim.spec["inputs"]).indices(count or 0)[claim.first : claim.stop]
-    if claim.spec.get("sampling") == "anytime":
-        done, begun = _turned(session, claim, indices)
+    indices = claim.spec.inputs.indices(count or 0)[claim.first : claim.stop]
+    if isinstance(claim.spec, CertifySpec) and claim.spec.sampling == "anytime":
+        done, begun = _turned(session, claim, claim.spec.n, indices)
     else:
         done, begun = done_among(session, claim.job_id, claim.kind, indices), {}
     for row in progress_of(session, claim.job_id, indices):
@@ -249,22 +261,24 @@ def standing(session: Session, claim: Claim) -> tuple[set[int], list[dict[str, A
     return done, list(begun.values())
 
 
-def _turned(session: Session, claim: Claim, indices: Sequence[int]) -> tuple[set[int], dict[int, dict[str, Any]]]:
+def _turned(
+    session: Session, claim: Claim, n: int, indices: Sequence[int]
+) -> tuple[set[int], dict[int, dict[str, Any]]]:
     """Of a job in turns: the inputs that have come as far as this one goes, or the last one where all are done at once,
     and the votes of the others."""
-    upto = claim.spec["n"] if claim.urgent else min(turn_end(claim.turn), claim.spec["n"])
+    upto = n if claim.urgent else min(turn_end(claim.turn), n)
     query = select(
         CertificateRow.index,
         CertificateRow.counts0,
         CertificateRow.counts,
         CertificateRow.seconds,
         CertificateRow.batch_size,
-        CertificateRow.n,
+        CertificateRow.n.label("drawn"),
         CertificateRow.error,
     ).where(CertificateRow.job_id == claim.job_id, *result_rows.between(CertificateRow.index, indices))
     done, begun = set(), {}
-    for index, counts0, counts, seconds, batch_size, n, error in session.execute(query):
-        if n >= upto or error is not None:
+    for index, counts0, counts, seconds, batch_size, drawn, error in session.execute(query):
+        if drawn >= upto or error is not None:
             done.add(index)
         else:
             votes = {str(stage): {"drawn": sum(part), "counts": part} for stage, part in enumerate((counts0, counts))}
@@ -310,14 +324,16 @@ def each_certificate_at(
 
 
 def _procedure(session: Session, job_id: str) -> dict[str, Any]:
-    spec = session.scalar(select(Job.spec).where(Job.id == job_id)) or {}
-    spec = spec.get("certify", spec)
-    return _of_the_job(spec)
+    row = session.execute(select(Job.spec, Job.plan).where(Job.id == job_id)).one_or_none()
+    if row is None:
+        return {}
+    spec = row.plan.certify if isinstance(row.plan, AuditPlan) else resolved(row.spec, row.plan)
+    return _of_the_job(as_kind(spec, CertifySpec))
 
 
-def _of_the_job(spec: dict[str, Any]) -> dict[str, Any]:
-    known = {name: spec[name] for name in result_rows.OF_THE_JOB if spec.get(name) is not None}
-    return known | ({"radii": tuple(known["radii"])} if "radii" in known else {})
+def _of_the_job(spec: CertifySpec) -> dict[str, Any]:
+    known = {name: getattr(spec, name) for name in result_rows.OF_THE_JOB}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _certificate(fields: dict[str, Any], procedure: dict[str, Any]) -> Certificate:

@@ -11,12 +11,14 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, TrainSpec, precision_of
 from radii.worker.store import counters, jobs, scheduling
 from radii.worker.store.clock import clock, instant
 from radii.worker.store.database import new_id
 from radii.worker.store.models.index_conditions import is_ready, is_ready_of_few, unindexed, waits
 from radii.worker.store.models.tables import DeviceTime, Job, Shard
 from radii.worker.store.scheduling import SLICE, claimable, free
+from radii.worker.store.specifications import AuditPlan, JobSpec, Plan
 
 URGENT_BATCH = {"cpu": 100, "cuda": 1_000}
 """Noise samples per forward pass of urgent jobs, by type of device: trying several would take longer than their work."""
@@ -31,7 +33,7 @@ PINNED = ("certify", "predict", "soft_labels", "train", "evaluate")
 """Kinds of jobs that stay on one type of device once they have begun, because their noise depends on it."""
 
 
-Standing = Literal["go on", "stop", "ended"]
+ClaimDirective = Literal["go on", "stop", "ended"]
 """What a worker is to do with its part of a job: go on, hand it back, or leave it and write nothing."""
 
 
@@ -51,12 +53,13 @@ class Claim:
     first: int
     stop: int
     kind: str
-    spec: dict[str, Any]
+    spec: JobSpec
     execution: dict[str, Any]
     resume: dict[str, Any] | None
     attempt: int
     turn: int = 0
     urgent: bool = False
+    plan: Plan | None = None
 
 
 def claim(
@@ -106,7 +109,8 @@ def claim(
         first=shard.first,
         stop=shard.stop,
         kind=job.kind,
-        spec=job.spec,
+        spec=job.resolved,
+        plan=job.plan,
         execution=job.execution or execution,
         resume=shard.resume,
         attempt=shard.attempt,
@@ -122,17 +126,18 @@ def waiting(session: Session, device_type: str) -> bool:
 
 def _chosen(job: Job, execution: dict[str, Any]) -> dict[str, Any]:
     """How the job's first worker means to run it, and what the job itself asks for."""
-    if job.kind == "train":
-        return execution | {"precision": job.spec.get("precision", execution.get("precision"))}
-    if job.kind == "verify":
-        return {**execution, **job.spec["execution"]}
-    if "batch_size" not in job.spec:
+    spec = job.spec
+    if isinstance(spec, TrainSpec):
+        return execution | {"precision": spec.precision}
+    if isinstance(job.plan, AuditPlan):
+        return {**execution, **job.plan.execution}
+    if not isinstance(spec, CertifySpec | PredictSpec | SoftLabelSpec | EvaluateSpec):
         return execution
+    execution = execution | {"precision": precision_of(spec)}
     if job.priority >= jobs.URGENT:
-        batch = job.spec["batch_size"] or URGENT_BATCH.get(str(execution.get("device_type")), URGENT_BATCH["cpu"])
-        execution = execution | {"compiled": False}
-        return execution | {"precision": job.spec.get("precision", "fp32"), "batch_size": batch}
-    return execution | {"precision": job.spec.get("precision", "fp32"), "batch_size": job.spec["batch_size"]}
+        batch = spec.batch_size or URGENT_BATCH.get(str(execution.get("device_type")), URGENT_BATCH["cpu"])
+        return execution | {"compiled": False, "batch_size": batch}
+    return execution | {"batch_size": spec.batch_size}
 
 
 def agree(session: Session, held: Claim, found: dict[str, Any]) -> dict[str, Any]:
@@ -155,19 +160,19 @@ def run_smaller(session: Session, held: Claim, forward_batch: int) -> None:
     release(session, held)
 
 
-def renew(session: Session, held: Claim, lease: float) -> Standing:
+def renew(session: Session, held: Claim, lease: float) -> ClaimDirective:
     """Extends the lease and forgets earlier losses; tells whether the job is to go on. Raises :class:`LeaseLost`."""
     _fenced(session, held, lease_until=clock() + lease, lost=0)
     return _standing(session, held)
 
 
-def extend(session: Session, held: Claim, lease: float) -> Standing:
+def extend(session: Session, held: Claim, lease: float) -> ClaimDirective:
     """Extends the lease of a child that is alive but has nothing to commit; losses stay as they are."""
     _fenced(session, held, lease_until=clock() + lease)
     return _standing(session, held)
 
 
-def _standing(session: Session, held: Claim) -> Standing:
+def _standing(session: Session, held: Claim) -> ClaimDirective:
     """Whether the job is to go on, as it stands until the transaction ends; the shard of one that has ended is dropped.
 
     The worker of a job notices its deadline here; housekeeping notices it for jobs without a worker.

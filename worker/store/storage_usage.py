@@ -310,7 +310,7 @@ def _texts(session: Session, table: type[Dataset] | type[Checkpoint] | type[Job]
 
 def _outputs(session: Session, tenant_id: str, without: str | None) -> tuple[int, int]:
     """Conversions that have not ended and whose output was estimated, and the bytes of that."""
-    size = Job.spec[EXPECTED].as_float()
+    size = Job.plan[EXPECTED].as_float()
     query = select(func.count(size), func.coalesce(func.sum(size), 0)).where(
         Job.tenant_id == tenant_id, Job.kind == "convert", Job.state.in_(jobs.ACTIVE)
     )

@@ -12,6 +12,7 @@ from radii.rs_core.models import registry
 from radii.rs_core.results.photographs import check_photographs, repeat_of
 from radii.worker.sandbox import converter, converter_answer
 from radii.worker.store.blobs import blob_files
+from radii.worker.store.specifications import ConvertSpec, as_kind, dump_spec
 from radii.worker.tasks.task import Task
 from radii.worker.tasks.train import sealed
 
@@ -19,12 +20,14 @@ from radii.worker.tasks.train import sealed
 def run(task: Task) -> Iterator[dict[str, Any]]:
     """Messages ``step`` while the converter works, with the images made so far where they are counted; then ``done`` with
     the file and what it turned out to be."""
-    source = task.spec["source"]
+    spec = as_kind(task.spec, ConvertSpec)
+    source = dump_spec(spec.source)
     out = blob_files.new_path(task.blobs)
     request = {
         **source,
-        "what": "dataset" if "dataset" in task.spec else "checkpoint",
-        "files": {name: str(blob_files.local_path(task.blobs, sha256)) for name, sha256 in _files(source).items()},
+        **({} if task.class_names is None else {"class_names": task.class_names}),
+        "what": "dataset" if spec.dataset is not None else "checkpoint",
+        "files": {name: str(blob_files.local_path(task.blobs, sha256)) for name, sha256 in _files(spec).items()},
         "out": str(out),
         "max_dataset": int(task.limits["max_dataset"]),
         "architectures": registry.registered_file(),
@@ -73,7 +76,7 @@ def with_photographs(answer: dict[str, Any], out: Path, photographs: int | None)
     return answer if period is None else answer | {"source": source | {"label_period": period}}
 
 
-def _files(source: dict[str, Any]) -> dict[str, str]:
+def _files(spec: ConvertSpec) -> dict[str, str]:
     """What is read, by the names that messages speak of: the SHA-256 of each, in order."""
-    parts = {f"part {place}, {part['id']}": part["sha256"] for place, part in enumerate(source.get("parts", []))}
-    return parts | {file["name"]: file["sha256"] for file in source.get("files", [])}
+    parts = {f"part {place}, {part.id}": part.sha256 for place, part in enumerate(spec.parts)}
+    return parts | {file.name: file.sha256 for file in spec.files}

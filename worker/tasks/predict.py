@@ -1,28 +1,16 @@
-"""A predict shard: the engine's records as messages."""
+"""A predict shard: the records of its inputs."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
-from radii.rs_core.certify import engine
-from radii.rs_core.certify.engine import Progress
-from radii.worker.tasks.certify import progress
+from radii.rs_core.runs import predict
+from radii.worker.tasks.messages import messages
 from radii.worker.tasks.task import Task
 
 
 def run(task: Task) -> Iterator[dict[str, Any]]:
     """Messages ``progress`` and ``prediction``; then ``done`` or ``stopped``."""
-    yield from task.settled()
-    spec = task.spec
-    records = engine.predict(
-        task.sampler(),
-        task.inputs(),
-        n=spec["n"],
-        alpha=spec["alpha"],
-        resume=task.unfinished(),
-        alone=task.alone,
-        stop=task.asked_to_stop.is_set,
-    )
-    for record in records:
-        yield progress(record) if isinstance(record, Progress) else {"type": "prediction", **asdict(record)}
+    run = task.run()
+    yield from task.settled(run)
+    yield from messages(predict.records(run))
     yield task.last()

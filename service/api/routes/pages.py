@@ -29,6 +29,7 @@ from radii.worker.store.database import Database
 from radii.worker.store.jobs import ACTIVE, URGENT
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
 from radii.worker.store.resources import DELETED
+from radii.worker.store.specifications import certificates_of
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -117,7 +118,7 @@ def _unlabelled(job: responses.Job) -> bool:
 
 
 def _has_held(job: Job) -> bool:
-    return job.state not in ACTIVE and (job.spec.get("evaluation") or {}).get("certificates") is not None
+    return job.state not in ACTIVE and certificates_of(job.spec) is not None
 
 
 def _held(session: Session, job: Job) -> CertificateCheck | None:

@@ -13,7 +13,9 @@ TRAIN = TrainSpec(dataset="mine", architecture="lenet", sigma=0.5, epochs=3, met
 
 
 def _holds_a_name(hint: object) -> bool:
-    return hint == Reference or any(_holds_a_name(part) for part in get_args(hint))
+    bounds = getattr(hint, "__metadata__", ())[:1]
+    named = bounds == Reference.__metadata__ and get_args(hint)[0] is str
+    return named or any(_holds_a_name(part) for part in get_args(hint))
 
 
 @pytest.mark.parametrize("kind", [TrainSpec, CertifySpec, PredictSpec, SoftLabelSpec, CatRs, Gaussian])

@@ -4,6 +4,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from tests_support import things
 from tests_support.over_http import Service
 from typer.testing import CliRunner
 
@@ -23,7 +24,12 @@ def _trained(service: Service) -> tuple[str, str, str]:
         session.add(dataset)
         session.flush()
         new = NewJob(
-            tenant_id=tenant_id, kind="train", spec={}, shards=[(0, 1)], total=1, work_total=1, dataset_id=dataset.id
+            tenant_id=tenant_id,
+            spec=things.spec("train"),
+            shards=[(0, 1)],
+            total=1,
+            work_total=1,
+            dataset_id=dataset.id,
         )
         job = jobs.submit(session, new)
         checkpoint = resources.create_trained(session, tenant_id, "trained", job.id)
@@ -67,7 +73,7 @@ def test_an_audit_whose_job_was_deleted_has_no_dead_link(service: Service) -> No
     output = {"job": job, "sound": True, "recomputed": {"looked_at": 1, "wrong": 0, "faults": []}, "redrawn": redrawn}
     tenant_id = service.tenant()
     with service.database.write() as session:
-        new = NewJob(tenant_id=tenant_id, kind="verify", spec={"job": job}, shards=[(0, 1)], total=1, work_total=1)
+        new = NewJob(tenant_id=tenant_id, spec=things.spec("verify", job=job), shards=[(0, 1)], total=1, work_total=1)
         audit = jobs.submit(session, new).id
         jobs.cancel(session, audit)
         session.get_one(Job, audit).output = output

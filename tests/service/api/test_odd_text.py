@@ -26,7 +26,7 @@ def test_an_input_whose_error_has_odd_text_is_listed_and_exported(either: Servic
     claim = either.claim()
     assert claim is not None
     with either.database.write() as session:
-        results.store_failure(session, job_id, claim.spec, 0, 3, ODD)
+        results.store_failure(session, job_id, 0, 3, ODD)
     base = f"/v1/jobs/{job_id}/certificates"
     assert [row["error"] for row in either.client.get(base).json()["items"]] == [ESCAPED]
     for ending in ("csv", "ndjson"):

@@ -12,7 +12,7 @@ from radii.worker.store.models.tables import Job
 
 def _advance(service: Service, job_id: str, n: int) -> None:
     """Every input of an anytime job has come to ``n`` samples."""
-    spec = service.job(job_id).spec
+    spec = service.job(job_id).resolved
     with service.database.write() as session:
         results.store_certificates(session, job_id, [certificate(index, spec, n) for index in range(20)])
 
@@ -105,7 +105,7 @@ def test_radii_are_told_in_other_norms(service: Service) -> None:
 
 def test_how_far_a_job_is_goes_by_its_inputs_where_these_get_sizes_of_their_own(service: Service) -> None:
     job_id = service.submitted(sampling="pilot", n=100_000)
-    spec = service.job(job_id).spec
+    spec = service.job(job_id).resolved
     service.claim()
     with service.database.write() as session:
         results.store_certificates(session, job_id, [certificate(index, spec, 500) for index in range(5)])
@@ -153,11 +153,11 @@ def test_the_rate_of_a_plan_is_that_of_jobs_like_it_on_the_device_of_the_last(se
 
 def test_a_plan_learns_nothing_from_an_input_that_failed(service: Service) -> None:
     job_id = service.submitted()
-    spec = service.job(job_id).spec
+    spec = service.job(job_id).resolved
     service.claim()
     with service.database.write() as session:
         results.store_certificates(session, job_id, [certificate(index, spec) for index in range(19)])
-        results.store_failure(session, job_id, spec, 19, 9, "ended by signal 11")
+        results.store_failure(session, job_id, 19, 9, "ended by signal 11")
     job = service.client.get(f"/v1/jobs/{job_id}").json()
     same = {name: job[name] for name in ("dataset", "checkpoint", "kind")} | {"validate_only": True, "seed": 1}
     assert service.client.post("/v1/jobs", json=same).json()["forecast"]["basis"] == job_id

@@ -239,7 +239,10 @@ class TestCertify:
             (["--n", "0"], "The specification is not valid (n): expected a value greater"),
             (["--alpha", "1"], "The specification is not valid (alpha)"),
             (["--sigma", "-1"], "The specification is not valid (sigma)"),
-            (["--start", "5000"], "at least one input of a data set of 1,797, got none from index 5000 on"),
+            (
+                ["--start", "5000"],
+                "at least one input of the data set digits, which has 1,797, got none from index 5000 on",
+            ),
             (["--device", "tpu"], "expected auto, cpu, cuda or cuda:N, got 'tpu'"),
             (["--out", "results.csv"], "--out must end in .tsv"),
         ],

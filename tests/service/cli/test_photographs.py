@@ -204,7 +204,7 @@ class TestRegistration:
         made = self.asked(service).json()
         assert (made["photographs"], made["source"]["photographs"]) == (50, 50)
         with service.database.read() as session:
-            assert session.get_one(Job, made["job"]).spec["source"]["photographs"] == 50
+            assert session.get_one(Job, made["job"]).spec.source.photographs == 50
         assert service.client.get(f"/v1/datasets/{service.dataset()}").json()["photographs"] is None
 
     @pytest.mark.parametrize("photographs", [1, 0, -5, 2**31 + 1, 1.5, "ten"])

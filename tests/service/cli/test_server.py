@@ -101,8 +101,7 @@ def test_a_service_without_workers_ends_jobs_at_their_deadline(tmp_path: Path) -
         with database.write() as session:
             new = NewJob(
                 tenant_id=tenant_id,
-                kind="certify",
-                spec={},
+                spec=things.spec("certify"),
                 shards=[(0, 1)],
                 total=1,
                 work_total=1,

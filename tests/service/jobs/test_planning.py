@@ -43,7 +43,7 @@ def test_shards_are_about_a_minute_of_work_and_enough_to_share() -> None:
 
 def test_a_certification_counts_its_noise_samples_and_takes_its_sigma_from_the_checkpoint() -> None:
     job, seconds = _certify(n=10_000, inputs={"step": 10})
-    assert (job.total, job.work_total, job.spec["sigma"]) == (100, 100 * 10_100, 0.5)
+    assert (job.total, job.work_total, job.plan.sigma) == (100, 100 * 10_100, 0.5)
     assert job.radii == (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
     assert seconds == pytest.approx(100 * 10_100 / 15_000)
 
@@ -51,7 +51,7 @@ def test_a_certification_counts_its_noise_samples_and_takes_its_sigma_from_the_c
 def test_a_noise_level_that_nobody_knows_is_asked_for() -> None:
     with pytest.raises(InvalidSpec, match=r"\(sigma\): expected a noise level"):
         _certify(checkpoint=_checkpoint(sigma=None))
-    assert _certify(checkpoint=_checkpoint(sigma=None), sigma=1.0)[0].spec["sigma"] == 1.0
+    assert _certify(checkpoint=_checkpoint(sigma=None), sigma=1.0)[0].plan.sigma == 1.0
 
 
 def test_a_job_that_is_far_too_large_is_refused_with_its_estimate() -> None:
@@ -73,7 +73,7 @@ def test_another_number_of_classes_is_refused_with_both_numbers() -> None:
 
 
 def test_a_selection_without_an_input_is_refused() -> None:
-    with pytest.raises(InvalidSpec, match="which has 1000, got none from index 1000 on"):
+    with pytest.raises(InvalidSpec, match="which has 1,000, got none from index 1000 on"):
         _certify(inputs={"start": 1_000})
 
 
@@ -122,14 +122,14 @@ def _votes(dataset: Dataset | None = None, checkpoint: Checkpoint | None = None,
 
 def test_votes_count_their_noise_samples_and_are_shared_like_predictions() -> None:
     job, seconds = _votes(checkpoint=_checkpoint(), n=500, inputs={"step": 10})
-    assert (job.kind, job.total, job.work_total, job.spec["sigma"]) == ("soft_labels", 100, 100 * 500, 0.5)
+    assert (job.kind, job.total, job.work_total, job.plan.sigma) == ("soft_labels", 100, 100 * 500, 0.5)
     assert (len(job.shards), seconds) == (8, pytest.approx(100 * 500 / 15_000))
 
 
 def test_votes_are_planned_before_their_classifier_is_there() -> None:
     maker = parse_spec({"kind": "train", "dataset": "ds_1", "architecture": "lenet", "sigma": 0.25})
     job, _ = _votes(maker=maker, sigma=0.25)
-    assert (job.checkpoint_id, job.spec["sigma"]) == (None, 0.25)
+    assert (job.checkpoint_id, job.plan.sigma) == (None, 0.25)
     with pytest.raises(InvalidSpec, match=r"\(sigma\): expected a noise level"):
         _votes(maker=maker)
 

@@ -45,16 +45,15 @@ def _work(service: Service, *, error_at: int | None = None) -> str:
         with service.database.write() as session:
             if claim.kind == "train":
                 row = session.get_one(Checkpoint, session.get_one(Job, claim.job_id).checkpoint_id)
-                resources.make_ready(session, row, MODEL | {"method": claim.spec["method"]["name"]})
+                resources.make_ready(session, row, MODEL | {"method": claim.spec.method.name})
             else:
-                spec = claim.spec | {"alpha": 0.001}
                 results.store_predictions(
                     session,
                     claim.job_id,
-                    [prediction(i, spec) for i in range(claim.first, claim.stop) if i != error_at],
+                    [prediction(i, claim.spec) for i in range(claim.first, claim.stop) if i != error_at],
                 )
                 if error_at is not None and claim.first <= error_at < claim.stop:
-                    results.store_failure(session, claim.job_id, claim.spec, error_at, 0, "The process died.")
+                    results.store_failure(session, claim.job_id, error_at, 0, "The process died.")
             shards.finish(session, claim)
     assert first is not None
     return first

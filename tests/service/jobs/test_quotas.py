@@ -76,7 +76,7 @@ def test_submissions_at_once_do_not_get_past_the_quota_together(either: Service)
         try:
             with either.database.write() as session:
                 quotas.require(session, tenant_id, settings)
-                new = jobs.NewJob(tenant_id=tenant_id, kind="certify", spec={}, shards=[], total=1, work_total=1)
+                new = jobs.NewJob(tenant_id=tenant_id, spec=things.spec("certify"), shards=[], total=1, work_total=1)
                 jobs.submit(session, new)
         except QuotaExceeded:
             pass

@@ -89,13 +89,13 @@ def test_an_audit_of_more_than_a_job_may_bring_is_refused(service: Service) -> N
 def test_the_outcome_tells_a_changed_row_and_counts_that_are_not_drawn_again(service: Service) -> None:
     """As a worker would: all rows are computed again, the chosen ones compared with what the child has drawn."""
     job_id = service.submitted()
-    spec = service.job(job_id).spec
+    spec = service.job(job_id).resolved
     good, bad = certificate(0, spec), dataclasses.replace(certificate(1, spec), radius=9.0)
     with service.database.write() as session:
         results.store_certificates(session, job_id, [good, bad])
     audit_id = str(_audit(service, job_id, inputs=2)[1]["id"])
     audit = service.job(audit_id)
-    assert audit.spec["execution"] == {}
+    assert audit.audit.execution == {}
     beats: list[int] = []
     first = audits.recomputed(service.database, service.settings.blobs, audit, lambda: beats.append(1))
     assert (first["looked_at"], first["wrong"], len(beats)) == (2, 1, 1)

@@ -78,9 +78,9 @@ def worked(service: Service, job: str, row: Callable[[int, dict[str, Any]], Any]
     while claim is not None:
         with service.database.write() as session:
             rows = [row(index, claim.spec) for index in range(claim.first, min(claim.stop, most or claim.stop))]
-            if claim.spec["kind"] == "certify":
+            if claim.spec.kind == "certify":
                 results.store_certificates(session, job, rows)
-            elif claim.spec["kind"] == "evaluate":
+            elif claim.spec.kind == "evaluate":
                 evaluations.store(session, job, rows)
             else:
                 results.store_predictions(session, job, rows)
@@ -117,9 +117,7 @@ def test_predictions_and_soft_labels_at_chance_are_named(service: Service) -> No
             "inputs": {"count": 100},
         }
         job = service.client.post("/v1/jobs", json=body | {"n": 100}).json()["id"]
-        (said,) = worked(
-            service, job, lambda index, spec: replace(_prediction(index, {"alpha": 0.001} | spec), prediction=3)
-        )
+        (said,) = worked(service, job, lambda index, spec: replace(_prediction(index, spec), prediction=3))
         assert "accuracy is at chance level. 10 of 100 answers" in said, kind
 
 

@@ -22,7 +22,7 @@ def job_id(service: Service) -> str:
     dataset = service.dataset(num_classes=CLASSES, class_names=None)
     body = {"kind": "certify", "n": 1000, "inputs": {"count": INPUTS}, "checkpoint": checkpoint, "dataset": dataset}
     found = str(service.client.post("/v1/jobs", json=body).json()["id"])
-    spec = service.job(found).spec
+    spec = service.job(found).resolved
     with service.database.write() as session:
         for index in range(INPUTS):
             row = replace(certificate(index, spec), counts0=(1,) * CLASSES, counts=(1,) * CLASSES)

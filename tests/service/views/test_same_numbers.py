@@ -53,7 +53,7 @@ def _evaluated(session: Session, claim: Claim, index: int) -> object:
         PointResult(
             point=point, distance=point, prediction=index % 10 if place + index % 5 < 3 else -1, counts=(10,) * 10
         )
-        for place, point in enumerate(claim.spec["evaluation"]["epsilons"])
+        for place, point in enumerate(claim.spec.evaluation.epsilons)
     )
     return evaluations.store(
         session, claim.job_id, [EvaluationRecord(index=index, label=index % 10, seed=0, found=found)]
@@ -86,7 +86,7 @@ def _work(service: Service, state: str, store: Store) -> None:
             done += 1
             with service.database.write() as session:
                 if done == DONE:
-                    results.store_failure(session, claim.job_id, claim.spec, index, index % 10, "out of memory")
+                    results.store_failure(session, claim.job_id, index, index % 10, "out of memory")
                 else:
                     store(session, claim, index)
             if done == most:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from radii.rs_core.data import dataset_file
 from radii.rs_core.data.dataset import Dataset as Data
 from radii.rs_core.evaluate.records import EvaluationRecord
+from radii.rs_core.specs.fields import Selection
 from radii.service.jobs import predict_images
 from radii.worker import audits, commit, housekeeping, soft_label_files, task_message
 from radii.worker.loop import WorkerSlot, end
@@ -220,7 +221,7 @@ def _in_turns(service: Service, crowd: Crowd) -> None:
     job_id = crowd.job("urgent", "queued", 5)
     with service.database.write() as session:
         job = session.get_one(Job, job_id)
-        job.spec = job.spec | {"sampling": "anytime", "n": 10_000}
+        job.spec = replace(job.spec, sampling="anytime", n=10_000)
     claim = replace(claim_of(service, job_id), urgent=True)
     for n in (1000, 2000):
         found = [over_http.certificate(index, claim.spec, n) for index in range(2)]
@@ -247,12 +248,10 @@ def _one_of(service: Service, crowd: Crowd, kind: str) -> None:
         urgent_jobs.calls(session, claim, 0, "cpu")
     pending = commit.PendingResults(forced=64, at={3: 1})
     if kind == "certify":
-        pending.certificates = [over_http.certificate(i, claim.spec | {"n": 100, "n0": 10}) for i in range(2)]
+        pending.certificates = [over_http.certificate(i, replace(claim.spec, n=100, n0=10)) for i in range(2)]
         pending.progress = {2: {"index": 2, "votes": {"0": {"drawn": 5, "counts": [5]}}, "seconds": 1.0}}
     elif kind in ("predict", "soft_labels"):
-        pending.predictions = [
-            replace(over_http.prediction(i, {"alpha": 0.001} | claim.spec), batch_size=8) for i in (0, 1)
-        ]
+        pending.predictions = [replace(over_http.prediction(i, claim.spec), batch_size=8) for i in (0, 1)]
     elif kind == "evaluate":
         pending.evaluated = [EvaluationRecord(index=0, label=1, seed=0, error="x")]
     elif kind == "train":
@@ -260,7 +259,7 @@ def _one_of(service: Service, crowd: Crowd, kind: str) -> None:
         pending.snapshots = [{"sealed": _sealed(settings.blobs, b"snapshot"), "place": {"epoch": 1}}]
     if kind == "convert":
         with database.write() as session:
-            session.execute(update(Dataset).where(Dataset.id == claim.spec["dataset"]).values(state="pending"))
+            session.execute(update(Dataset).where(Dataset.id == claim.spec.dataset).values(state="pending"))
     made = {"columns": {}, "sealed": _sealed(settings.blobs, kind.encode())}
     done: dict[str, Any] = {"train": {"made": made}, "convert": {"made": made}}.get(kind, {})
     if kind == "verify":
@@ -276,7 +275,7 @@ def _one_of(service: Service, crowd: Crowd, kind: str) -> None:
             service,
             lambda s: (
                 results.count_failure(s, again.job_id),
-                results.store_failure(s, again.job_id, again.spec, 9, 1, "x"),
+                results.store_failure(s, again.job_id, 9, 1, "x"),
             ),
         )
         claim = again
@@ -332,7 +331,7 @@ def _ready_audit(service: Service, claim: Claim) -> Job:
     sealed = blob_files.seal_file(path)
     with service.database.write() as session:
         audit = session.get_one(Job, claim.job_id)
-        audited = session.get_one(Job, audit.spec["job"])
+        audited = session.get_one(Job, audit.spec.job)
         resources.put_blob(session, service.settings.blobs, sealed)
         session.execute(update(Dataset).where(Dataset.id == audited.dataset_id).values(sha256=sealed.sha256))
         return audit
@@ -346,7 +345,7 @@ def _waiting_for_votes(service: Service, crowd: Crowd) -> None:
         training.needs_id = voting.id
         assert soft_label_files.needed_by(session, training) is not None
     voting.output = None
-    training.spec = training.spec | {"inputs": {"start": 0, "step": 1, "count": 5}}
+    training.spec = replace(training.spec, inputs=Selection(count=5))
     soft_label_files.file_for(service.database, service.settings, training, voting, lambda: None)
 
 

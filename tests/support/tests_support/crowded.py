@@ -7,12 +7,12 @@ epochs, progress, a digest, the key of its request. Half of the jobs are the def
 import itertools
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, text
 
-from radii.rs_core.specs.jobs import dump_spec, parse_spec
+from radii.rs_core.specs.jobs import CertifySpec, dump_spec, parse_spec
 from radii.worker.store import jobs
 from radii.worker.store.clock import clock
 from radii.worker.store.database import Database
@@ -27,6 +27,7 @@ from radii.worker.store.models.result_tables import (
     PredictionRow,
     SampleProgress,
 )
+from radii.worker.store.specifications import AuditPlan, JobSpec, NoisePlan, Plan, as_kind, load_spec
 from radii.worker.store.tenants import DEFAULT_TENANT
 from tests_support import over_http
 
@@ -97,7 +98,13 @@ def _write(connection: Connection, table: type[Base], rows: Iterable[Row]) -> No
         cursor.copy(f"COPY {table.__tablename__} ({names}) FROM STDIN") as to,
     ):
         for row in itertools.chain([first], rows):
-            to.write_row([json.dumps(value) if isinstance(value, dict | list) else value for value in row.values()])
+            to.write_row([_copied(value) for value in row.values()])
+
+
+def _copied(value: Any) -> Any:
+    """A value of a row as COPY takes it."""
+    value = dump_spec(value) if is_dataclass(value) else value
+    return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def _parts(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
@@ -149,7 +156,7 @@ class _Made:
         yield (
             t.ConversionFile,
             (
-                {"job_id": row["id"], "sha256": row["spec"]["source"]["files"][0]["sha256"]}
+                {"job_id": row["id"], "sha256": row["spec"].files[0].sha256}
                 for row in self.jobs
                 if row["kind"] == "convert"
             ),
@@ -228,6 +235,7 @@ class _Made:
             "kind": kind,
             "state": state,
             "spec": self._spec_of(kind, number, thing),
+            "plan": self._plan_of(kind, thing),
             "dataset_id": _id("ds", thing),
             "test_dataset_id": _id("ds", thing) if kind == "train" and number % 3 == 0 else None,
             "checkpoint_id": _id("ckpt", thing),
@@ -248,14 +256,20 @@ class _Made:
             "finished": self.now - 30 if state in jobs.TERMINAL else None,
         }
 
-    def _spec_of(self, kind: str, number: int, thing: int) -> Row:
+    def _spec_of(self, kind: str, number: int, thing: int) -> JobSpec:
         named = {"dataset": _id("ds", thing), "checkpoint": _id("ckpt", thing), "seed": number}
         if kind == "convert":
-            return {"kind": kind, "dataset": _id("ds", thing), "source": {"files": [{"sha256": _sha(thing)}]}}
+            source = {"files": [{"name": "images.npz", "sha256": _sha(thing)}]}
+            return load_spec({"kind": kind, "dataset": _id("ds", thing), "source": source})
         if kind == "verify":
-            audited = {"certify": self.spec["certify"] | named, "chosen": [0, 1], "execution": {}}
-            return {"kind": kind, "job": _id("job", number // 20 * 20), "inputs": 2, "seed": 1, **audited}
-        return self.spec[kind] | {name: value for name, value in named.items() if name in self.spec[kind]}
+            return load_spec({"kind": kind, "job": _id("job", number // 20 * 20), "inputs": 2, "seed": 1})
+        return load_spec(self.spec[kind] | {name: value for name, value in named.items() if name in self.spec[kind]})
+
+    def _plan_of(self, kind: str, thing: int) -> Plan | None:
+        if kind == "verify":
+            certify = self._spec_of("certify", 0, thing)
+            return AuditPlan(chosen=(0, 1), certify=as_kind(certify, CertifySpec), execution={})
+        return None if kind in ("convert", "train") else NoisePlan(sigma=0.25)
 
     def _summary(self, number: int, row: Row) -> Row:
         done = 0 if row["state"] == "queued" else INPUTS if row["state"] == "succeeded" else DONE
@@ -311,7 +325,7 @@ def _spec(kind: str) -> Row:
 def _certificates(row: Row) -> Iterator[Row]:
     spec = row["spec"]
     for index in range(DONE):
-        made = asdict(over_http.certificate(index, spec | {"n0": 100, "n": 1000}))
+        made = asdict(over_http.certificate(index, replace(spec, n0=100, n=1000)))
         kept = {column.name: made.get(column.name) for column in CertificateRow.__table__.columns}
         yield (
             kept
@@ -322,7 +336,7 @@ def _certificates(row: Row) -> Iterator[Row]:
 
 def _predictions(row: Row) -> Iterator[Row]:
     for index in range(DONE):
-        made = asdict(over_http.prediction(index, {"alpha": 0.001} | row["spec"]))
+        made = asdict(over_http.prediction(index, row["spec"]))
         kept = {column.name: made.get(column.name) for column in PredictionRow.__table__.columns}
         yield kept | {"job_id": row["id"], "counts": list(made["counts"])}
 

@@ -21,6 +21,7 @@ from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
 from radii.worker.store.shards import Claim
+from radii.worker.store.specifications import JobSpec, dump_spec
 
 HOST = "http://127.0.0.1"
 DIGITS = {"count": 200, "shape": [1, 8, 8], "num_classes": 10, "class_names": [f"digit {i}" for i in range(10)]}
@@ -156,9 +157,10 @@ def serving(database: Database, settings: Settings, *, require_key: bool = False
         yield Service(app=app, client=client, database=database, settings=settings)
 
 
-def certificate(index: int, spec: dict[str, Any], n: int | None = None) -> Certificate:
+def certificate(index: int, spec: JobSpec | dict[str, Any], n: int | None = None) -> Certificate:
     """Made-up votes, ``n`` or all that the job asks for, and the certificate that follows from them: every fifth input
     abstains, every seventh is wrong."""
+    spec = spec if isinstance(spec, dict) else dump_spec(spec)
     label, n = index % 10, n or spec["n"]
     top = n // 2 if index % 5 == 4 else n - index % (n // 2)
     voted = (label + 1) % 10 if index % 7 == 6 else label
@@ -179,8 +181,9 @@ def certificate(index: int, spec: dict[str, Any], n: int | None = None) -> Certi
     )
 
 
-def prediction(index: int, spec: dict[str, Any]) -> Prediction:
+def prediction(index: int, spec: JobSpec | dict[str, Any]) -> Prediction:
     """A made-up prediction; every fifth abstains."""
+    spec = {"alpha": 0.001} | (spec if isinstance(spec, dict) else dump_spec(spec))
     return Prediction(
         index=index,
         label=index % 10,

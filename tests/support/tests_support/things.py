@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -19,6 +20,7 @@ from radii.worker.store import jobs, resources, schema_version, tenants
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
 from radii.worker.store.models.tables import Checkpoint, Dataset
+from radii.worker.store.specifications import JobSpec, load_spec
 
 INFO = CheckpointInfo(
     architecture="digits_cnn", num_classes=10, input_shape=(1, 8, 8), sigma=0.25, method="gaussian", epoch=2
@@ -110,3 +112,15 @@ def migrated(url: str) -> Database:
     database = Database(url)
     schema_version.migrate(database.engine)
     return database
+
+
+def spec(kind: str, **fields: Any) -> JobSpec:
+    """A specification with the defaults of its kind."""
+    needed: dict[str, Any] = {
+        "convert": {"source": {"files": []}},
+        "verify": {"job": "job_0"},
+        "train": {"dataset": "ds_0", "architecture": "digits_cnn", "sigma": 0.25},
+        "evaluate": {"dataset": "ds_0", "checkpoint": "ckpt_0", "evaluation": {"name": "attack"}},
+    }
+    named = needed.get(kind, {"dataset": "ds_0", "checkpoint": "ckpt_0", "sigma": 0.25})
+    return load_spec({"kind": kind, **named, **fields})

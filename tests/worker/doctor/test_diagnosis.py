@@ -33,7 +33,7 @@ def _wrong(settings: Settings) -> dict[str, str]:
 def _submit(database: Database, **job: object) -> str:
     tenant_id = things.tenant(database)
     with database.write() as session:
-        new = NewJob(tenant_id=tenant_id, kind="certify", spec={}, shards=[(0, 1)], total=1, work_total=1)
+        new = NewJob(tenant_id=tenant_id, spec=things.spec("certify"), shards=[(0, 1)], total=1, work_total=1)
         made = jobs.submit(session, new)
         for name, value in job.items():
             setattr(made, name, value)

@@ -11,7 +11,7 @@ def _ended(database: Database, kind: str) -> str:
     """A cancelled job with some work behind it."""
     with database.write() as session:
         new = NewJob(
-            tenant_id=things.tenant_in(session), kind=kind, spec={}, shards=[(0, 1)], total=5, work_total=1_000
+            tenant_id=things.tenant_in(session), spec=things.spec(kind), shards=[(0, 1)], total=5, work_total=1_000
         )
         job_id = jobs.submit(session, new).id
         results.set_work(session, job_id, 700)

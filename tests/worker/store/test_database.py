@@ -185,7 +185,7 @@ def test_a_sweep_does_not_wait_for_a_worker_that_is_frozen_inside_a_transaction(
     tenant_id = things.tenant(database)
     for _ in range(2):
         with database.write() as session:
-            new = jobs.NewJob(tenant_id=tenant_id, kind="certify", spec={}, shards=[(0, 1)], total=1, work_total=1)
+            new = jobs.NewJob(tenant_id=tenant_id, spec=things.spec("certify"), shards=[(0, 1)], total=1, work_total=1)
             jobs.submit(session, new)
     for _ in range(2):
         with database.write() as session:

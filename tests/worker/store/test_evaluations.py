@@ -10,14 +10,9 @@ from radii.worker.store.database import Database
 from radii.worker.store.jobs import NewJob
 from radii.worker.store.models.result_tables import JobSummary
 
-SPEC = {
-    "kind": "evaluate",
-    "checkpoint": "ckpt",
-    "dataset": "ds",
-    "sigma": 0.25,
-    "seed": 3,
-    "evaluation": {"name": "attack", "epsilons": [0.0, 0.5], "steps": 5, "m": 2, "n": 10},
-}
+SPEC = things.spec(
+    "evaluate", sigma=0.25, seed=3, evaluation={"name": "attack", "epsilons": [0.0, 0.5], "steps": 5, "m": 2, "n": 10}
+)
 PASSES = 2 * 10 + 5 * 2
 
 
@@ -35,7 +30,6 @@ def job_id(database: Database) -> str:
     with database.write() as session:
         new = NewJob(
             tenant_id=tenant_id,
-            kind="evaluate",
             spec=SPEC,
             shards=[(0, 4)],
             total=4,
@@ -70,7 +64,7 @@ def test_the_summary_counts_who_is_right_at_each_point_once(database: Database, 
 
 def test_an_input_that_is_given_up_is_wrong_everywhere_and_says_why(database: Database, job_id: str) -> None:
     with database.write() as session:
-        results.store_failure(session, job_id, SPEC, 3, 1, "it ended its process")
+        results.store_failure(session, job_id, 3, 1, "it ended its process")
     with database.read() as session:
         (found,) = evaluations.read(session, job_id)
     assert (found.error, found.found, found.label) == ("it ended its process", (), 1)

@@ -17,8 +17,7 @@ def job_id(database: Database) -> str:
     with database.write() as session:
         new = NewJob(
             tenant_id=tenant_id,
-            kind="certify",
-            spec={},
+            spec=things.spec("certify"),
             shards=[(0, 5), (5, 8)],
             total=8,
             work_total=80,
@@ -51,7 +50,7 @@ def test_a_submission_writes_the_job_its_shards_its_summary_and_its_first_event(
 
 def test_identifiers_sort_by_the_time_of_creation(database: Database, job_id: str) -> None:
     with database.write() as session:
-        new = NewJob(tenant_id=things.tenant_in(session), kind="certify", spec={}, shards=[], total=0, work_total=0)
+        new = NewJob(tenant_id=things.tenant_in(session), spec=things.spec("certify"), shards=[], total=0, work_total=0)
         assert jobs.submit(session, new).id > job_id
 
 

@@ -19,7 +19,7 @@ CPU = {"device_type": "cpu", "execution": {"threads": 1}, "provenance": {"device
 def _submit(database: Database, needs_id: str | None = None, *, auto: bool = False, kind: str = "certify") -> str:
     tenant_id = things.tenant(database)
     with database.write() as session:
-        fields = {"tenant_id": tenant_id, "kind": kind, "spec": {"batch_size": None}, "total": 2, "work_total": 2}
+        fields = {"tenant_id": tenant_id, "spec": things.spec(kind), "total": 2, "work_total": 2}
         new = NewJob(**fields, shards=[(0, 1), (1, 2)], needs_id=needs_id, auto=auto)  # type: ignore[arg-type]
         return jobs.submit(session, new).id
 

@@ -20,8 +20,7 @@ def _submit(session: Session, *, hours: float, needs: str | None = None, seconds
     """A job of two parts that was made some hours ago."""
     new = NewJob(
         tenant_id=things.tenant_in(session),
-        kind="certify",
-        spec={},
+        spec=things.spec("certify"),
         shards=[(0, 1), (1, 2)],
         total=2,
         work_total=2,

@@ -29,10 +29,10 @@ def job_id(database: Database, tmp_path: Path) -> str:
 def test_they_are_those_of_the_certificates(database: Database, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(result_arrays, "AT_ONCE", 7)  # several parts, and one that is not full
     with database.write() as session:
-        spec = session.get_one(Job, job_id).spec
+        spec = session.get_one(Job, job_id).resolved
         rows = [certificate(index, spec) for index in range(50, -1, -1)]
         results.store_certificates(session, job_id, rows)
-        results.store_failure(session, job_id, spec, 60, 3, "an error")
+        results.store_failure(session, job_id, 60, 3, "an error")
     with database.read() as session:
         found = result_arrays.columns(session, job_id)
         wanted = columns(list(results.certificates(session, job_id)))
@@ -50,7 +50,7 @@ def test_of_a_job_without_results_there_are_none(database: Database, job_id: str
 
 def test_a_row_takes_some_forty_bytes(database: Database, job_id: str) -> None:
     with database.write() as session:
-        spec = session.get_one(Job, job_id).spec
+        spec = session.get_one(Job, job_id).resolved
         results.store_certificates(session, job_id, [certificate(index, spec) for index in range(20)])
     with database.read() as session:
         found = result_arrays.columns(session, job_id)

@@ -13,7 +13,7 @@ from radii.worker.store.database import Database
 from radii.worker.store.jobs import NewJob
 from radii.worker.store.models.result_tables import JobSummary
 
-SPEC = {"kind": "certify", "n0": 10, "n": 100, "sigma": 0.25, "alpha": 0.001, "seed": 3}
+SPEC = things.spec("certify", n0=10, n=100, sigma=0.25, alpha=0.001, seed=3)
 
 
 def _certificate(index: int, **changes: object) -> Certificate:
@@ -41,7 +41,6 @@ def job_id(database: Database) -> str:
     with database.write() as session:
         new = NewJob(
             tenant_id=tenant_id,
-            kind="certify",
             spec=SPEC,
             shards=[(0, 8)],
             total=8,
@@ -87,7 +86,7 @@ def test_the_summary_equals_the_report_of_the_rows(database: Database, job_id: s
     for row in rows:
         _store(database, job_id, row)
     with database.write() as session:
-        results.store_failure(session, job_id, SPEC, 5, 1, "It ended three times.")
+        results.store_failure(session, job_id, 5, 1, "It ended three times.")
     with database.read() as session:
         report = summarize(list(results.certificates(session, job_id)), radii=(0.0, 0.25, 0.5))
     summary = _summary(database, job_id)

@@ -35,7 +35,7 @@ def test_it_is_that_of_the_rows_after_every_commit(
     monkeypatch.setattr(row_statistics, "LARGE", 100)
     job_id = _job(database, tmp_path, sampling)
     with database.read() as session:
-        spec, radii = session.get_one(Job, job_id).spec, session.get_one(JobSummary, job_id).radii
+        spec, radii = session.get_one(Job, job_id).resolved, session.get_one(JobSummary, job_id).radii
     sizes = (100, 400, 1_000) if sampling == "anytime" else (1_000,)
     for n in sizes:
         for first in range(0, 150, 50):
@@ -60,7 +60,7 @@ def test_it_is_that_of_the_rows_after_every_commit(
 def test_of_a_small_job_none_is_kept(database: Database, tmp_path: Path) -> None:
     job_id = _job(database, tmp_path, "fixed")
     with database.read() as session:
-        spec = session.get_one(Job, job_id).spec
+        spec = session.get_one(Job, job_id).resolved
     with database.write() as session:
         results.store_certificates(session, job_id, [certificate(0, spec)])
     with database.read() as session:

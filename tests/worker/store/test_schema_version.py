@@ -10,12 +10,22 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 from tests_support import things
 
+from radii.rs_core.specs.jobs import CertifySpec
 from radii.worker.store import jobs, resources, schema_version, tenants
 from radii.worker.store.database import Database
 from radii.worker.store.models import tables
-from radii.worker.store.models.column_types import Base
+from radii.worker.store.models.column_types import Base, Json
+from radii.worker.store.specifications import (
+    AuditPlan,
+    ConversionPlan,
+    NoisePlan,
+    as_kind,
+    dump_spec,
+    load_dataset_source,
+)
 
 
 def test_the_migrated_schema_is_the_one_of_the_tables(database: Database) -> None:
@@ -163,9 +173,8 @@ def test_going_down_deletes_the_jobs_that_the_older_version_cannot_read_and_what
     every -= {mixed, audits[mixed]}
     assert _jobs_that_rows_name(database) == [every] * 5
     with database.read() as session:
-        wanted = select(tables.Job.spec, tables.Job.needs_id)
-        assert session.execute(wanted.where(tables.Job.id == certify)).one().spec == {"bound": "one_sided"}
-        assert session.execute(wanted.where(tables.Job.id == train)).one().needs_id is None
+        assert "robust_weight" not in _stored(session, certify)
+        assert session.scalar(select(tables.Job.needs_id).where(tables.Job.id == train)) is None
 
     schema_version.migrate(database.engine, "0005")
     every = {certify, audits[certify], train}
@@ -187,17 +196,50 @@ def test_class_names_and_files_of_conversions_move_to_their_places_and_back(data
     before = dataset.stored, job.stored, checkpoint.stored
     schema_version.migrate(database.engine, "0009")
     with database.read() as session:
-        wanted = select(tables.Job.spec).where(tables.Job.id == job.id)
-        assert session.scalar(wanted)["source"] == source  # type: ignore[index]
+        assert _stored(session, job.id)["source"] == dump_spec(load_dataset_source(source))
         assert session.scalar(select(tables.Checkpoint.info)) == {"class_names": names, "sigma": 1.0}
     schema_version.migrate(database.engine)
     with database.read() as session:
         found = session.get_one(tables.Job, job.id), session.get_one(tables.Dataset, dataset.id)
-        assert (found[0].spec["source"], found[1].class_names) == ({"files": [file]}, names)
+        assert (found[0].spec.source, found[1].class_names) == (load_dataset_source({"files": [file]}), names)
         assert session.scalars(select(tables.ConversionFile.sha256)).all() == ["a" * 64]
         ready = session.get_one(tables.Checkpoint, checkpoint.id)
         assert (ready.class_names, ready.info) == (names, {"sigma": 1.0})
         assert (found[1].stored, found[0].stored, ready.stored) == before
+
+
+def test_what_planning_chose_moves_to_a_column_of_its_own_and_back(database: Database) -> None:
+    certify = as_kind(things.spec("certify", sigma=0.5), CertifySpec)
+    audited = AuditPlan(chosen=(3, 5), certify=certify, execution={"threads": 2})
+    audit = _submitted(database, "verify", {}, plan=audited)
+    convert = _submitted(database, "convert", {}, plan=ConversionPlan(output_bytes=7))
+    chosen = _submitted(database, "certify", {"sigma": None}, plan=NoisePlan(sigma=0.25))
+    train = _submitted(database, "train", {})
+    with database.read() as session:
+        before = {job_id: vars(session.get_one(tables.Job, job_id)).copy() for job_id in (audit, convert, train)}
+    schema_version.migrate(database.engine, "0010")
+    with database.read() as session:
+        assert _stored(session, audit) == dump_spec(things.spec("verify")) | {
+            "chosen": [3, 5],
+            "certify": dump_spec(certify),
+            "execution": {"threads": 2},
+        }
+        assert _stored(session, convert)["output_bytes"] == 7
+        assert _stored(session, chosen)["sigma"] == 0.25
+        assert "robust_weight" in _stored(session, chosen)
+    schema_version.migrate(database.engine)
+    with database.read() as session:
+        for job_id, row in before.items():
+            found = session.get_one(tables.Job, job_id)
+            assert (found.spec, found.plan) == (row["spec"], row["plan"])
+        found = session.get_one(tables.Job, chosen)
+        assert found.plan is None and found.resolved == things.spec("certify", sigma=0.25)
+
+
+def _stored(session: Session, job_id: str) -> dict[str, Any]:
+    """The specification as its row holds it."""
+    wanted = text("SELECT spec FROM job WHERE id = :id").bindparams(id=job_id).columns(spec=Json)
+    return dict(session.scalar(wanted))  # type: ignore[arg-type]
 
 
 def _submitted(database: Database, kind: str, spec: dict[str, Any], **more: Any) -> str:
@@ -208,7 +250,9 @@ def _submitted(database: Database, kind: str, spec: dict[str, Any], **more: Any)
             session.add(tables.Dataset(id="ds_ready", tenant_id=tenant_id, name="digits", state="ready", source={}))
             session.flush()
         asked = {"dataset_id": "ds_ready"} | more
-        new = jobs.NewJob(tenant_id=tenant_id, kind=kind, spec=spec, shards=[(0, 1)], total=1, work_total=1, **asked)
+        new = jobs.NewJob(
+            tenant_id=tenant_id, spec=things.spec(kind, **spec), shards=[(0, 1)], total=1, work_total=1, **asked
+        )
         job_id = jobs.submit(session, new).id
         session.add(tables.Idempotency(tenant_id=tenant_id, key=job_id, body_hash="", resource_id=job_id))
         return job_id

@@ -23,8 +23,7 @@ def _submit(database: Database, count: int = 3, tenant: str = "default", **chang
     with database.write() as session:
         fields = {
             "tenant_id": tenant_id,
-            "kind": "certify",
-            "spec": {"batch_size": None},
+            "spec": things.spec("certify"),
             "total": count,
             "work_total": count,
         }
@@ -279,12 +278,12 @@ def test_conversions_go_first_and_the_tenant_that_used_less_goes_before_the_othe
         shards.charge(session, things.tenant_in(session, "busy"), 5.0)
         shards.charge(session, things.tenant_in(session, "busy"), 5.0)
     assert _taken(database).job_id == idle
-    convert = _submit(database, tenant="busy", kind="convert", count=1)
+    convert = _submit(database, tenant="busy", spec=things.spec("convert"), count=1)
     assert [_taken(database).job_id for _ in range(4)] == [convert, idle, idle, busy]
 
 
 def test_a_tenant_that_only_converts_does_not_have_the_device_for_itself(database: Database) -> None:
-    converts = [_submit(database, tenant="busy", kind="convert", count=1) for _ in range(2)]
+    converts = [_submit(database, tenant="busy", spec=things.spec("convert"), count=1) for _ in range(2)]
     other = _submit(database, tenant="idle", count=1)
     assert _taken(database).job_id == converts[0]
     with database.write() as session:

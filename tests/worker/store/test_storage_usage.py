@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 from tests_support import things
 
 from radii.rs_core.errors import BeyondStorage, StorageUsedUp
@@ -18,6 +19,7 @@ from radii.worker.store.database import Database
 from radii.worker.store.models.column_types import json_size
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Blob, Checkpoint, Dataset, Idempotency, Job, Shard
+from radii.worker.store.specifications import dump_spec
 
 MIB = 2**20
 
@@ -40,7 +42,9 @@ def _sizes(database: Database, tenant_id: str) -> dict[str, tuple[int, int]]:
 
 
 def _job(session: Any, tenant_id: str, kind: str, **more: Any) -> Job:
-    new = jobs.NewJob(tenant_id=tenant_id, kind=kind, spec={}, shards=[(0, 1)], work_total=1, **({"total": 1} | more))
+    new = jobs.NewJob(
+        tenant_id=tenant_id, spec=things.spec(kind), shards=[(0, 1)], work_total=1, **({"total": 1} | more)
+    )
     return jobs.submit(session, new)
 
 
@@ -62,13 +66,15 @@ def test_everything_that_a_tenant_stores_counts(database: Database, tenant_id: s
         source = {"files": [{"name": "a", "sha256": "a" * 64}], "class_names": ["cat", "dog"]}
         made, conversion = resources.create(session, Dataset, tenant_id, "made", source, output_bytes=2**40)
         session.add(Idempotency(tenant_id=tenant_id, key="k", body_hash="", resource_id="x"))
+        stored = int(session.scalar(select(func.sum(Job.stored))) or 0)
+    assert conversion.stored == json_size(dump_spec(conversion.spec), dump_spec(conversion.plan))
     found = _sizes(database, tenant_id)
     names, origin = json_size(source["class_names"]), json_size({"files": source["files"]})
     assert (
         made.stored == names + origin and storage_usage.conversion_of(source) >= made.stored + storage_usage.JOB_BYTES
     )
     rows = (
-        json_size(conversion.spec)
+        stored
         + 4 * storage_usage.JOB_BYTES
         + 10 * storage_usage.ROW_BYTES
         + 7 * 10 * storage_usage.CLASS_BYTES
@@ -115,18 +121,15 @@ def test_what_is_let_go_of_is_free_at_once(database: Database, tenant_id: str) -
         row = Dataset(id="d", tenant_id=tenant_id, name="d", state="ready", source={}, sha256=_blob(session, "d", MIB))
         session.add(row)
         job = _job(session, tenant_id, "certify", total=1_000)
-        job_id = job.id
+        job_id, kept = job.id, job.stored + storage_usage.JOB_BYTES
     with database.write() as session:
-        assert (
-            storage_usage.usage(session, tenant_id).size
-            == MIB + storage_usage.JOB_BYTES + 1_000 * storage_usage.ROW_BYTES
-        )
+        assert storage_usage.usage(session, tenant_id).size == MIB + kept + 1_000 * storage_usage.ROW_BYTES
         resources.remove(session, session.get_one(Dataset, "d"))
-        assert storage_usage.usage(session, tenant_id).size == storage_usage.JOB_BYTES + 1_000 * storage_usage.ROW_BYTES
+        assert storage_usage.usage(session, tenant_id).size == kept + 1_000 * storage_usage.ROW_BYTES
         jobs.cancel(session, job_id)
         session.get_one(JobSummary, job_id).done = 3
         session.flush()
-        assert storage_usage.usage(session, tenant_id).size == storage_usage.JOB_BYTES + 3 * storage_usage.ROW_BYTES
+        assert storage_usage.usage(session, tenant_id).size == kept + 3 * storage_usage.ROW_BYTES
         jobs.delete(session, job_id)
         assert storage_usage.usage(session, tenant_id).size == 0
 
@@ -287,8 +290,8 @@ def test_rows_of_a_training_have_no_votes(database: Database, tenant_id: str) ->
         ready = {"state": "ready", "source": {}, "num_classes": 1_000}
         session.add(Checkpoint(id="c", tenant_id=tenant_id, name="c", **ready))
         session.flush()
-        _job(session, tenant_id, "train", total=3, checkpoint_id="c")
-    assert _sizes(database, tenant_id)["results"] == (1, storage_usage.JOB_BYTES + 3 * storage_usage.ROW_BYTES)
+        stored = _job(session, tenant_id, "train", total=3, checkpoint_id="c").stored
+    assert _sizes(database, tenant_id)["results"] == (1, stored + storage_usage.JOB_BYTES + 3 * storage_usage.ROW_BYTES)
     assert storage_usage.rows_of("train", 3, 1_000) == storage_usage.JOB_BYTES + 3 * storage_usage.ROW_BYTES
     assert storage_usage.rows_of("certify", 3, 10) == storage_usage.JOB_BYTES + 3 * (
         storage_usage.ROW_BYTES + 10 * storage_usage.CLASS_BYTES

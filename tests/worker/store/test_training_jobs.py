@@ -48,7 +48,7 @@ def test_a_checkpoint_that_a_training_starts_from_is_in_use_and_among_its_files(
         row, job = session.get_one(Checkpoint, start), session.get_one(Job, job_id)
         assert resources.users_of(session, row) == [job_id]
         assert task_message.files_of(session, job)["start_from"] == row.sha256
-        assert "start_from" not in task_message.files_of(session, Job(kind="train", spec={}))
+        assert "start_from" not in task_message.files_of(session, Job(kind="train", spec=things.spec("train")))
 
 
 def test_the_certifications_are_part_of_the_estimate() -> None:
@@ -82,7 +82,7 @@ def _row(info: CheckpointInfo) -> Checkpoint:
 def test_a_mixing_network_takes_passes_through_both_parts_for_every_copy() -> None:
     _, info = mixes.constant()
     job, seconds = planning.plan(MIX, tenant_id="t", dataset=DATA, start=_row(info))
-    assert (job.work_total, job.total, job.spec["architecture"]) == (4 * 10, 4, None)
+    assert (job.work_total, job.total, job.spec.architecture) == (4 * 10, 4, None)
     # Four copies forward and backward, ten passes to the input; twice digits_cnn, at 100,000 a second.
     assert seconds == pytest.approx(4 * 1_000 * (3 * 4 + 2 * 10) * 2 / 100_000)
 

@@ -14,12 +14,12 @@ from radii.worker.store.models.tables import Dataset, Job, Shard
 from radii.worker.store.shards import Claim
 
 CPU: dict[str, Any] = {"device_type": "cpu", "execution": {"threads": 1}, "provenance": {"device": "a"}}
-SPEC = {"batch_size": None, "sampling": "anytime"}
+SPEC = things.spec("certify", sampling="anytime")
 
 
 def submit(database: Database, *, tenant: str = "default", **changes: Any) -> str:
     tenant_id = things.tenant(database, tenant)
-    fields: dict[str, Any] = {"tenant_id": tenant_id, "kind": "certify", "spec": SPEC, "total": 1, "work_total": 1}
+    fields: dict[str, Any] = {"tenant_id": tenant_id, "spec": SPEC, "total": 1, "work_total": 1}
     with database.write() as session:
         return jobs.submit(session, NewJob(**fields | {"shards": [(0, 1)]} | changes)).id
 
@@ -49,7 +49,7 @@ def calls(database: Database, held: Claim, turn: int = 0) -> bool:
 
 def test_an_urgent_job_is_claimed_before_every_other_one_of_anybody(database: Database) -> None:
     submit(database, tenant="patient", priority=100)
-    submit(database, tenant="patient", kind="convert", spec={})
+    submit(database, tenant="patient", spec=things.spec("convert"))
     busy = things.tenant(database, "busy")
     with database.write() as session:
         shards.charge(session, busy, 3_000.0)

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from tests_support import things
 
 from radii.rs_core.data.dataset_file import write
 from radii.rs_core.errors import InvalidDataset
@@ -60,6 +61,6 @@ def test_an_answer_that_breaks_the_rules_of_the_readers_ends_the_conversion(
     columns = {"class_names": ["\u202e\x07", "b"], "num_classes": 2, "count": 4}
     monkeypatch.setattr(convert.converter, "steps", lambda *_, **__: iter([0, {"columns": columns}]))
     limits = {"max_dataset": 1, "convert": 1.0, "convert_memory": 1, "sandbox_uid": 1}
-    task = SimpleNamespace(spec={"source": {"files": []}, "dataset": "d"}, blobs=tmp_path, limits=limits)
+    task = SimpleNamespace(spec=things.spec("convert", dataset="d"), class_names=None, blobs=tmp_path, limits=limits)
     with pytest.raises(InvalidDataset, match="printable characters"):
         list(convert.run(cast(Any, task)))

@@ -10,7 +10,8 @@ from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from radii.worker.store.clock import clock
-from radii.worker.store.models.column_types import Base, Id, created, partial
+from radii.worker.store.models.column_types import Base, Id, PlanColumn, SpecColumn, created, partial
+from radii.worker.store.specifications import AuditPlan, JobSpec, Plan, resolved
 
 WAITING = "state IN ('queued', 'running')"
 CONVERSION, NO_CONVERSION = "kind = 'convert'", "kind != 'convert'"
@@ -173,7 +174,7 @@ class Job(Base):
     ``needs_id`` is a job that must succeed before this one can be claimed; ``auto`` says that a job was made because
     another one needs it; ``content_key`` names what a job computes, so that it is done once and found again. After
     ``deadline`` nobody begins with a part of it; ``ends_as`` is the state that a job goes to when its last part has been
-    handed back; ``estimated_seconds`` is the work that it was admitted with; ``stored`` are the bytes of ``spec``.
+    handed back; ``estimated_seconds`` is the work that it was admitted with; ``stored`` are the bytes of ``spec`` and ``plan``.
 
     The partial indexes hold only the jobs that a claim or housekeeping looks for. A query uses one of them if it repeats the
     condition word for word: see ``index_conditions``.
@@ -199,7 +200,8 @@ class Job(Base):
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
     kind: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16))
-    spec: Mapped[dict[str, Any]]
+    spec: Mapped[JobSpec] = mapped_column(SpecColumn)
+    plan: Mapped[Plan | None] = mapped_column(PlanColumn)
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"))
     test_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"), index=True)
     checkpoint_id: Mapped[str | None] = mapped_column(ForeignKey("checkpoint.id"))
@@ -220,6 +222,17 @@ class Job(Base):
     started: Mapped[float | None]
     finished: Mapped[float | None]
     stored: Mapped[int] = mapped_column(default=0, server_default="0")
+
+    @property
+    def resolved(self) -> JobSpec:
+        """The specification with what planning has chosen, such as the noise level of the checkpoint."""
+        return resolved(self.spec, self.plan)
+
+    @property
+    def audit(self) -> AuditPlan:
+        """The plan of an audit."""
+        assert isinstance(self.plan, AuditPlan)
+        return self.plan
 
 
 class ConversionFile(Base):

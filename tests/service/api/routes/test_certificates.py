@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from tests_support.over_http import Service, certificate, prediction
@@ -73,7 +74,7 @@ def test_a_file_of_a_job_in_work_holds_what_is_done(service: Service) -> None:
 
 def test_a_file_of_inputs_that_have_more_samples_now_is_another_one(service: Service) -> None:
     job_id = service.submitted(sampling="anytime")
-    url, spec = f"/v1/jobs/{job_id}/certificates.ndjson", service.job(job_id).spec
+    url, spec = f"/v1/jobs/{job_id}/certificates.ndjson", service.job(job_id).resolved
     etags = []
     for n in (100, 400):
         with service.database.write() as session:
@@ -85,9 +86,11 @@ def test_a_file_of_inputs_that_have_more_samples_now_is_another_one(service: Ser
 
 def test_a_large_file_is_read_in_batches(service: Service) -> None:
     job_id = service.submitted(dataset=service.dataset(count=5000), inputs={"count": 2500}, n=100)
-    spec = service.job(job_id).spec
+    spec = service.job(job_id).resolved
     with service.database.write() as session:
-        results.store_certificates(session, job_id, [certificate(index, spec | {"n": 10_000}) for index in range(2500)])
+        results.store_certificates(
+            session, job_id, [certificate(index, replace(spec, n=10_000)) for index in range(2500)]
+        )
     lines = service.client.get(f"/v1/jobs/{job_id}/certificates.ndjson").text.splitlines()
     assert [json.loads(line)["index"] for line in lines] == list(range(2500))
     pieces = list(row_exports.certificates(service.database, job_id, "ndjson"))
@@ -97,7 +100,7 @@ def test_a_large_file_is_read_in_batches(service: Service) -> None:
 def test_an_input_that_failed_is_shown_with_its_error(service: Service) -> None:
     job_id = service.submitted()
     with service.database.write() as session:
-        results.store_failure(session, job_id, service.job(job_id).spec, 3, 7, "It ended its process, 3 times.")
+        results.store_failure(session, job_id, 3, 7, "It ended its process, 3 times.")
     (row,) = service.client.get(f"/v1/jobs/{job_id}/certificates").json()["items"]
     assert (row["index"], row["label"], row["prediction"], row["radius"]) == (3, 7, None, 0.0)
     assert row["error"] == "It ended its process, 3 times."
@@ -108,7 +111,7 @@ def test_an_input_that_failed_is_shown_with_its_error(service: Service) -> None:
 def test_predictions_are_told_likewise(either: Service) -> None:
     body = {"kind": "predict", "dataset": either.dataset(), "checkpoint": either.checkpoint(), "inputs": {"count": 10}}
     job_id = either.client.post("/v1/jobs", json=body).json()["id"]
-    spec = either.job(job_id).spec
+    spec = either.job(job_id).resolved
     with either.database.write() as session:
         results.store_predictions(session, job_id, [prediction(index, spec) for index in range(10)])
     items = either.client.get(f"/v1/jobs/{job_id}/predictions").json()["items"]

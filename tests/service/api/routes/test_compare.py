@@ -131,7 +131,7 @@ def test_a_job_that_is_not_done_is_compared_on_what_it_has(service: Service) -> 
 def test_inputs_that_count_with_their_present_bound_are_told(service: Service) -> None:
     job_id = service.submitted(sampling="anytime")
     with service.database.write() as session:
-        spec = service.job(job_id).spec
+        spec = service.job(job_id).resolved
         results.store_certificates(session, job_id, [certificate(index, spec, 200) for index in range(10)])
     found = asked(service, job=job_id)["results"]
     assert found["runs"][0]["complete"] is False
@@ -188,7 +188,7 @@ class TestRefusals:
         first = service.finished(dataset=data)
         second = service.submitted(dataset=data, inputs={"start": 50, "count": 20})
         with service.database.write() as session:
-            spec = service.job(second).spec
+            spec = service.job(second).resolved
             results.store_certificates(session, second, [certificate(index, spec) for index in range(50, 70)])
         assert "runs that share inputs" in refusal(service, job=[first, second])
 
@@ -310,7 +310,7 @@ class TestForms:
         assert status(etag) == 304
         assert status(etag, published=CAT_RS) == status(etag, radius=0.1) == status(etag, baseline="theirs.tsv") == 200
         with service.database.write() as session:
-            results.store_certificates(session, job_id, [certificate(10, service.job(job_id).spec)])
+            results.store_certificates(session, job_id, [certificate(10, service.job(job_id).resolved)])
         assert status(etag) == 200
         etag = service.client.get(f"/v1/compare{form}", params=query).headers["ETag"]
         upload(service, "theirs.tsv", [0.25] * 20)

@@ -200,7 +200,7 @@ def test_statistics_of_an_older_version_are_counted_by_photograph_all_the_same(
     found = either.client.get(f"/v1/jobs/{job_id}/report.json").json()["results"]
     assert (found["units"], found["certified_accuracy"]) == (25, wanted["certified_accuracy"])
     with either.database.write() as session:
-        summary, spec = session.get_one(JobSummary, job_id), session.get_one(Job, job_id).spec
+        summary, spec = session.get_one(JobSummary, job_id), session.get_one(Job, job_id).resolved
         rows_now = [certificate(row["index"], spec) for row in rows]
         row_statistics.update(session, summary, rows_now[:1], rows_now[:1], everything=lambda: rows_now)
         now = row_statistics.kept(session, job_id)

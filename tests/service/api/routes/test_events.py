@@ -91,7 +91,7 @@ def test_a_stream_of_no_job_is_a_404_and_a_number_that_is_none_a_422(service: Se
 def test_another_tenants_events_are_not_to_be_seen(locked: Service) -> None:
     tenant_id = things.tenant(locked.database, "owner")
     with locked.database.write() as session:
-        new = jobs.NewJob(tenant_id=tenant_id, kind="certify", spec={}, shards=[], total=1, work_total=1)
+        new = jobs.NewJob(tenant_id=tenant_id, spec=things.spec("certify"), shards=[], total=1, work_total=1)
         job_id = jobs.submit(session, new).id
     answer = locked.client.get(f"/v1/jobs/{job_id}/events", headers=locked.key("stranger"))
     assert answer.status_code == 404

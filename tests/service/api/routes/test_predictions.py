@@ -62,7 +62,7 @@ def test_the_job_is_an_ordinary_one_ahead_of_all_others(service: Service) -> Non
     claim = claimed(service)
     assert claim.job_id == body["job"] and claim.urgent
     spec = claim.spec
-    assert {name: spec[name] for name in ("kind", "sampling", "n", "alpha", "sigma", "seed")} == {
+    assert {name: getattr(spec, name) for name in ("kind", "sampling", "n", "alpha", "sigma", "seed")} == {
         "kind": "certify",
         "sampling": "anytime",
         "n": 500,

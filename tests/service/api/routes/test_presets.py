@@ -105,7 +105,7 @@ def test_the_job_stores_the_whole_spec_and_its_checkpoint_the_preset(service: Se
     answer = service.client.post("/v1/jobs", json={"kind": "train", "preset": NAME, "dataset": images})
     assert answer.status_code == 202, answer.text
     job = service.job(answer.json()["id"])
-    assert job.spec["sigma"] == 0.5 and job.spec["method"]["step_size"] == 1.0 and "preset" not in job.spec
+    assert job.spec.sigma == 0.5 and job.spec.method.step_size == 1.0
     made = service.client.get(f"/v1/checkpoints/{answer.json()['checkpoint']}").json()
     assert made["source"] == {"job": job.id, "preset": NAME}
 

@@ -31,6 +31,7 @@ from radii.worker.store.database import Database
 from radii.worker.store.jobs import NewJob
 from radii.worker.store.models.result_tables import CertificateRow
 from radii.worker.store.models.tables import Event, Job, Shard
+from radii.worker.store.specifications import load_spec
 from tests_support import system, things
 from tests_support.durability import light_child
 from tests_support.durability.outcome import Expected, Outcome, compared
@@ -176,15 +177,20 @@ class House:
     def light_job(self, inputs: int, shards: int, *, seed: int = 0, tenant: str = "default", n: int = 1_000) -> str:
         """A certify job for light children, in so many parts; its identifier."""
         tenant_id = things.tenant(self.database, tenant)
-        spec = {"kind": "certify", "inputs": {"start": 0, "step": 1, "count": inputs}, "sampling": "fixed"}
+        spec = {
+            "kind": "certify",
+            "dataset": "ds_0",
+            "checkpoint": "ckpt_0",
+            "inputs": {"start": 0, "step": 1, "count": inputs},
+            "sampling": "fixed",
+        }
         spec |= {"n0": 10, "n": n, "sigma": 0.25, "alpha": 0.001, "seed": seed, "batch_size": None}
         edges = [round(part * inputs / shards) for part in range(shards + 1)]
         dataset = self._digits(tenant_id)
         with self.database.write() as session:
             new = NewJob(
                 tenant_id=tenant_id,
-                kind="certify",
-                spec=spec,
+                spec=load_spec(spec),
                 shards=list(pairwise(edges)),
                 total=inputs,
                 work_total=inputs * (n + 10),

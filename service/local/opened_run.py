@@ -1,0 +1,136 @@
+"""A local run on chosen inputs: model and data from files, checked, and how they are run."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from radii.service.console import note, warn
+from radii.service.local import results as files
+from radii.service.local.architecture_plugins import use_registered
+from radii.service.local.flag_checks import check_flags
+
+if TYPE_CHECKING:
+    import torch
+
+    from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
+    from radii.rs_core.runs.noise_run import NoiseRun
+    from radii.rs_core.runs.resolution import NoiseSpec, S
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedRun:
+    """What a run is made of, the record of its model, and what tells it from other runs (``identity``)."""
+
+    run: "NoiseRun"
+    info: "CheckpointInfo"
+    execution: dict[str, Any]
+    identity: dict[str, Any]
+
+
+def open_run(
+    spec: "NoiseSpec", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]
+) -> OpenedRun:
+    """Reads the files that ``spec`` names, and goes on as the run whose results are in ``out`` was run, where there is one."""
+    check_flags(device=device, hints=hints, checkpoint=spec.checkpoint)
+    from radii.rs_core.checkpoints.checkpoint import check_fits
+    from radii.rs_core.data.corruption_info import to_json
+    from radii.rs_core.data.dataset_file import content_hash
+    from radii.rs_core.results.plausibility import too_few_samples
+    from radii.rs_core.runs.noise_run import NoiseRun
+    from radii.rs_core.runs.resolution import chosen_inputs
+    from radii.service.local.datasets import loaded
+    from radii.service.local.models import load_checkpoint
+    from radii.worker.tasks.environment import configure, provenance, resolve_device
+
+    use_registered()
+    data = loaded(spec.dataset)
+    model, info = load_checkpoint(Path(spec.checkpoint), hints)
+    check_fits(info, data)
+    spec = resolved(spec, info)
+    chosen = chosen_inputs(spec.inputs, len(data), f"the data set {spec.dataset}")
+    warn(too_few_samples(spec, len(chosen), data.num_classes))
+    place = resolve_device(device)
+    execution = execution_of(spec, files.read_run(out), place, threads)
+    configure(execution)
+    run = NoiseRun(
+        spec=spec,
+        model=model.to(place),
+        num_classes=data.num_classes,
+        data=data,
+        chosen=chosen,
+        batch_size=execution["batch_size"],
+        compiled=bool(execution.get("compiled")),
+    )
+    identity = {
+        "spec": comparable(spec),
+        "checkpoint": sha256_of(Path(spec.checkpoint)),
+        "dataset": content_hash(data),
+        "execution": execution,
+        "files": {"checkpoint": spec.checkpoint, "dataset": spec.dataset},
+        "inputs": len(chosen),
+        "class_names": list(data.class_names),
+        "count": len(data),
+        "corrupted": None if data.corrupted is None else to_json(data.corrupted),
+        "provenance": provenance(place),
+    }
+    return OpenedRun(run=run, info=info, execution=execution, identity=identity)
+
+
+def resolved(spec: "S", info: "CheckpointInfo") -> "S":
+    """The same with what it leaves to the checkpoint: noise level and weight."""
+    from radii.rs_core.runs.resolution import resolve
+    from radii.rs_core.specs.jobs import dump_spec
+
+    composition = None if info.composition is None else dump_spec(info.composition)
+    return resolve(spec, info.sigma, composition, "the checkpoint")
+
+
+def take_over(run: "NoiseRun", results: files.Results) -> None:
+    """The run goes on from these results, and says so."""
+    from radii.rs_core.certify.engine import Progress
+    from radii.rs_core.records import Certificate
+    from radii.rs_core.runs.certify import votes_of
+
+    begun: dict[int, Progress] = {
+        record.index: votes_of(record)
+        for record in results.done
+        if isinstance(record, Certificate) and record.sampling == "anytime"
+    }
+    run.unfinished = [*(begun | {body["index"]: Progress.of(body) for body in results.unfinished()}).values()]
+    run.done = {record.index: getattr(record, "n", 0) for record in results.done}
+    if run.done:
+        note(f"Going on: {len(run.done):,} of {len(run.chosen):,} inputs have their result.")
+
+
+def execution_of(
+    spec: "NoiseSpec", known: Mapping[str, Any] | None, place: "torch.device", threads: int | None
+) -> dict[str, Any]:
+    """What counts depend on beside the job: fixed by the first run, and taken over by those that go on with it."""
+    import torch
+
+    from radii.rs_core.certify.sampler import whole_parts
+
+    before = (known or {}).get("execution") or {}
+    return before | {
+        "batch_size": whole_parts(spec.batch_size) if spec.batch_size else before.get("batch_size"),
+        "threads": threads or before.get("threads") or torch.get_num_threads(),
+        "device_type": place.type,
+    }
+
+
+def comparable(spec: "NoiseSpec") -> dict[str, Any]:
+    """What of a specification tells runs apart."""
+    from radii.rs_core.specs.jobs import dump_spec
+
+    body = dump_spec(spec)
+    if "evaluation" in body:
+        body["evaluation"].pop("certificates", None)  # no row depends on it
+    return {name: value for name, value in body.items() if name not in ("checkpoint", "dataset", "batch_size")}
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
