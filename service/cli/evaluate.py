@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from radii.service.cli import options as o
+from radii.service.cli.job_options import Flags, with_fields_of
 from radii.service.cli.specs import listed, spec_of
 
 ASKED = "What is asked"
@@ -61,15 +62,13 @@ Certificates = Annotated[
 ]
 
 
+@with_fields_of("evaluate")
 def evaluate(
     name: Evaluation,
     out: Results,
+    flags: Flags,
     spec: o.SpecFile = None,
     sets: o.Set = None,
-    checkpoint: o.Checkpoint = None,
-    dataset: o.Dataset = None,
-    sigma: o.Sigma = None,
-    seed: o.Seed = None,
     at: At = None,
     epsilon: Epsilon = None,
     norm: Norm = None,
@@ -79,10 +78,6 @@ def evaluate(
     m: M = None,
     n: N = None,
     certificates: Certificates = None,
-    batch_size: o.SampleBatch = None,
-    start: o.Start = None,
-    step: o.Step = None,
-    count: o.Count = None,
     architecture: o.KnownArchitecture = None,
     normalization: o.KnownNormalization = None,
     device: o.Device = "auto",
@@ -112,19 +107,9 @@ def evaluate(
         "n": n,
         "certificates": certificates,
     }
-    flags = {
-        "checkpoint": checkpoint,
-        "dataset": dataset,
-        "sigma": sigma,
-        "seed": seed,
-        "evaluation": {field: value for field, value in asked.items() if value is not None},
-        "batch_size": batch_size,
-        "start": start,
-        "step": step,
-        "count": count,
-    }
+    given = {"evaluation": {field: value for field, value in asked.items() if value is not None}}
     from radii.rs_core.specs.jobs import EvaluateSpec
     from radii.service.local.evaluate import run
 
     hints = {"architecture": architecture, "normalization": normalization}
-    run(spec_of(EvaluateSpec, spec, flags, sets), out, device=device, threads=threads, hints=hints)
+    run(spec_of(EvaluateSpec, spec, {**flags, **given}, sets), out, device=device, threads=threads, hints=hints)

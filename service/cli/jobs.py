@@ -26,7 +26,8 @@ from radii.service.cli.connection import (
     until_the_end,
     waits_text,
 )
-from radii.service.cli.specs import listed, merged
+from radii.service.cli.job_options import Flags, with_fields_of
+from radii.service.cli.specs import merged
 from radii.service.console import note, say, table, warn
 
 Kind = Annotated[
@@ -37,34 +38,16 @@ Kind = Annotated[
         help="train, certify, predict, soft_labels, verify or evaluate. (default: what SPEC says; train with a preset)",
     ),
 ]
-CheckpointId = Annotated[
-    str | None,
-    typer.Option(
-        "--checkpoint", metavar="ID", rich_help_panel=o.JOB, help="Checkpoint of the service. (certify, predict)"
+ON_THE_SERVICE = {
+    "checkpoint": ("ID", "Checkpoint of the service."),
+    "dataset": ("ID", "Dataset of the service."),
+    "test_dataset": ("ID", "Dataset for accuracy under noise after each epoch."),
+    "start_from": (
+        "ID",
+        "Checkpoint of the service to fine-tune; its last layer starts anew where the classes differ in number.",
     ),
-]
-DatasetId = Annotated[
-    str | None, typer.Option("--dataset", metavar="ID", rich_help_panel=o.JOB, help="Data set of the service.")
-]
-TestDatasetId = Annotated[
-    str | None,
-    typer.Option(
-        "--test-dataset",
-        metavar="ID",
-        rich_help_panel=o.NETWORK,
-        help="Data set for accuracy under noise after each epoch. (default: none)",
-    ),
-]
-StartFromId = Annotated[
-    str | None,
-    typer.Option(
-        "--start-from",
-        metavar="ID",
-        rich_help_panel=o.NETWORK,
-        help="Checkpoint of the service to fine-tune; its last layer starts anew where the classes differ in number. "
-        "(default: none)",
-    ),
-]
+}
+"""Placeholder and help of the fields that name something."""
 Evaluation = Annotated[
     str | None,
     typer.Option(
@@ -74,23 +57,11 @@ Evaluation = Annotated[
         "(default: what SPEC says)",
     ),
 ]
-AnyN = Annotated[
-    int | None,
-    typer.Option(
-        "--n", rich_help_panel=o.SAMPLING, help="Noise samples per input. (default: 100000 to certify, 1000 to predict)"
-    ),
-]
-AnyBatch = Annotated[
-    int | None,
-    typer.Option(
-        "--batch-size",
-        rich_help_panel=o.JOB,
-        help="Images per loader batch (train; default: 256) or noise samples per forward pass (default: 100).",
-    ),
-]
 
 
+@with_fields_of("train", "certify", "predict", "soft_labels", "verify", "evaluate", texts=ON_THE_SERVICE)
 def submit(
+    flags: Flags,
     spec: Annotated[
         Path | None,
         typer.Argument(
@@ -112,106 +83,26 @@ def submit(
     kind: Kind = None,
     priority: o.Priority = None,
     deadline: o.Deadline = None,
-    checkpoint: CheckpointId = None,
-    dataset: DatasetId = None,
     preset: o.Preset = None,
     sets: o.Set = None,
-    sigma: o.Sigma = None,
-    seed: o.Seed = None,
-    batch_size: AnyBatch = None,
     evaluation: Evaluation = None,
-    sampling: o.Sampling = None,
-    radii: o.Radii = None,
-    bound: o.Bound = None,
-    robust_weight: o.RobustWeight = None,
-    noise: o.Noise = None,
-    guarantee: o.Guarantee = None,
-    n0: o.N0 = None,
-    n: AnyN = None,
-    alpha: o.Alpha = None,
-    start: o.Start = None,
-    step: o.Step = None,
-    count: o.Count = None,
     name: Annotated[
         str | None,
         typer.Option(rich_help_panel=o.NETWORK, help="Name of the checkpoint that is made. (default: what it is)"),
     ] = None,
-    test_dataset: TestDatasetId = None,
-    architecture: o.Architecture = None,
-    normalization: o.Normalization = None,
-    method: o.Method = None,
-    epochs: o.Epochs = None,
-    start_from: StartFromId = None,
-    keep: o.Keep = None,
-    optimizer: o.Optimizer = None,
-    learning_rate: o.LearningRate = None,
-    momentum: o.Momentum = None,
-    weight_decay: o.WeightDecay = None,
-    clip_norm: o.ClipNorm = None,
-    schedule: o.Schedule = None,
-    lr_warmup: o.LrWarmup = None,
-    lr_step: o.LrStep = None,
-    lr_gamma: o.LrGamma = None,
-    lr_drop: o.LrDrop = None,
-    augmentation: o.Augmentation = None,
-    crop_size: o.CropSize = None,
-    precision: o.AnyPrecision = None,
-    memory_format: o.MemoryFormat = None,
-    forward_batch: o.ForwardBatch = None,
-    loader_processes: o.LoaderProcesses = None,
 ) -> None:
     """Submit a job and print its identifier. It is submitted once, however often the request has to be sent.
 
     Where the queue has no room for it, the command tries again for 5 min.
     """
-    flags = {
+    asked = {
         "priority": priority,
         "deadline_seconds": deadline,
         "preset": preset,
-        "checkpoint": checkpoint,
-        "dataset": dataset,
-        "sigma": sigma,
-        "seed": seed,
-        "batch_size": batch_size,
         "evaluation": None if evaluation is None else {"name": evaluation.replace("-", "_")},
-        "sampling": sampling,
-        "radii": listed(radii),
-        "bound": bound,
-        "robust_weight": robust_weight,
-        "noise": noise,
-        "guarantee": guarantee,
-        "n0": n0,
-        "n": n,
-        "alpha": alpha,
-        "start": start,
-        "step": step,
-        "count": count,
         "name": name,
-        "test_dataset": test_dataset,
-        "architecture": architecture,
-        "normalization": normalization,
-        "method": method,
-        "epochs": epochs,
-        "start_from": start_from,
-        "keep": keep,
-        "optimizer": optimizer,
-        "learning_rate": learning_rate,
-        "momentum": momentum,
-        "weight_decay": weight_decay,
-        "clip_norm": clip_norm,
-        "schedule": schedule,
-        "lr_warmup": lr_warmup,
-        "lr_step": lr_step,
-        "lr_gamma": lr_gamma,
-        "lr_drop": lr_drop,
-        "augmentation": augmentation,
-        "crop_size": crop_size,
-        "precision": precision,
-        "memory_format": memory_format,
-        "forward_batch": forward_batch,
-        "loader_processes": loader_processes,
     }
-    body = merged(kind, spec, flags, sets)
+    body = merged(kind, spec, {**asked, **flags}, sets)
     if "kind" not in body:
         raise typer.BadParameter(
             "expected --kind train, certify, predict, soft_labels, verify or evaluate, a SPEC with a kind, or a --preset"

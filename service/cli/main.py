@@ -5,10 +5,12 @@ Exit codes: 0 done; 1 could not be done, or the job did not succeed; 2 wrong usa
 known; 130 stopped by Ctrl-C. Nothing heavy is imported before a command runs, so that help comes at once.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 from radii.extras import extra_of, how_to_install
 from radii.service.cli import (
@@ -28,6 +30,7 @@ from radii.service.cli import (
 from radii.service.cli.compare import compare
 from radii.service.cli.corrupt import corrupt
 from radii.service.cli.evaluate import evaluate
+from radii.service.cli.job_options import completed
 from radii.service.cli.plan import plan
 from radii.service.cli.published import published
 from radii.service.cli.report import report
@@ -47,8 +50,18 @@ LOCAL, REMOTE, SERVER = "On local files, with no service", "With a service", "Ru
 CHOICE = "What there is to choose from"
 
 
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+COMMANDS: dict[str, Callable[..., Any]] = {}
+"""The functions of the commands, by name."""
+
+
 class CommandGroup(TyperGroup):
-    """A group of commands whose mistakes are one sentence each."""
+    """A group of commands whose mistakes are one sentence each, and which get the options of their jobs when they are used."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """The command that is used, with all its options."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found and whole(name or "", found), rest
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; ends with exit code 1 where it raises one of the errors that a user can cause."""
@@ -60,6 +73,17 @@ class CommandGroup(TyperGroup):
                 raise
             note(f"radii: {text}")
             raise typer.Exit(error.code if isinstance(error, CommandError) else 1) from None
+
+
+def whole(name: str, command: Any) -> Any:
+    """The command with the options of its jobs."""
+    function = completed(COMMANDS.get(name, lambda: None))
+    if function is None:
+        return command
+    alone = typer.Typer(add_completion=False, context_settings=SETTINGS, pretty_exceptions_enable=False)
+    alone.command(name)(function)
+    made: Any = get_command(alone)
+    return made
 
 
 def sentence(error: Exception, command: str | None = None) -> str | None:
@@ -92,7 +116,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=SETTINGS,
 )
 
 
@@ -135,6 +159,7 @@ for panel, functions in {
 }.items():
     for function in functions:
         app.command(rich_help_panel=panel)(function)
+        COMMANDS[function.__name__.replace("_", "-")] = function
 app.add_typer(compose.composed, name="compose", rich_help_panel=LOCAL)
 app.add_typer(server.keys, name="key", rich_help_panel=SERVER)
 

@@ -14,6 +14,7 @@ import typer
 
 from radii.rs_core.errors import InvalidSpec
 from radii.service.cli import options as o
+from radii.service.cli.job_options import Flags, with_fields_of
 from radii.service.cli.specs import listed, spec_of
 from radii.service.console import note, say, table
 from radii.service.local.flag_checks import check_flags
@@ -29,22 +30,10 @@ SAMPLINGS = ("fixed", "pilot", "anytime", "at_radii")
 LARGEST = 100_000_000
 
 
+@with_fields_of("certify", without=("sampling", "seed", "robust_weight", "batch_size"))
 def plan(
+    flags: Flags,
     spec: o.SpecFile = None,
-    checkpoint: o.Checkpoint = None,
-    dataset: o.Dataset = None,
-    sigma: o.Sigma = None,
-    radii: o.Radii = None,
-    bound: o.Bound = None,
-    noise: o.Noise = None,
-    guarantee: o.Guarantee = None,
-    n0: o.N0 = None,
-    n: o.N = None,
-    alpha: o.Alpha = None,
-    precision: o.SamplePrecision = None,
-    start: o.Start = None,
-    step: o.Step = None,
-    count: o.Count = None,
     seconds: Annotated[
         float | None,
         typer.Option(
@@ -58,27 +47,12 @@ def plan(
     threads: o.Threads = None,
 ) -> None:
     """Show samples, time and expected radius of a certification by each procedure, and certify nothing."""
-    flags = {
-        "checkpoint": checkpoint,
-        "dataset": dataset,
-        "sigma": sigma,
-        "bound": bound,
-        "noise": noise,
-        "guarantee": guarantee,
-        "n0": n0,
-        "n": n,
-        "alpha": alpha,
-        "precision": precision,
-        "start": start,
-        "step": step,
-        "count": count,
-    }
     from radii.rs_core.specs.jobs import CertifySpec
 
-    asked = spec_of(CertifySpec, spec, flags)
+    asked = spec_of(CertifySpec, spec, {name: value for name, value in flags.items() if name != "radii"})
     hints = {"architecture": architecture, "normalization": normalization}
     look = _looked(asked, look_at, hints=hints, device=device, threads=threads)
-    say(_text(look, asked, listed(radii) or list(asked.radii or ()), seconds))
+    say(_text(look, asked, listed(flags["radii"]) or list(asked.radii or ()), seconds))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,7 +82,9 @@ def listed(text: str | None) -> list[float] | None:
 
 
 def _put(body: dict[str, Any], name: str, value: Any) -> None:
-    if name in INPUTS:
+    if name == "radii" and isinstance(value, str):
+        body[name] = listed(value)
+    elif name in INPUTS:
         body["inputs"] = {**_table(body.get("inputs")), name: value}
     elif name == "method":
         method = _table(body.get("method"))

@@ -14,14 +14,16 @@ from typer.main import get_command
 
 import radii
 from radii.rs_core.specs.jobs import CertifySpec, PredictSpec, TrainSpec
-from radii.service.cli.main import app
+from radii.service.cli.main import app, whole
 
 
 def commands() -> Iterator[Any]:
     group: Any = get_command(app)
     for name, command in group.commands.items():
         yield from (
-            [(f"key {sub}", row) for sub, row in command.commands.items()] if name == "key" else [(name, command)]
+            [(f"key {sub}", row) for sub, row in command.commands.items()]
+            if name == "key"
+            else [(name, whole(name, command))]
         )
 
 

@@ -14,7 +14,7 @@ from radii.rs_core.methods.registry import METHODS
 from radii.rs_core.models.registry import ARCHITECTURES
 from radii.rs_core.specs.jobs import TrainSpec, dump_spec, parse_spec
 from radii.service.cli import specs
-from radii.service.cli.main import app
+from radii.service.cli.main import app, whole
 from radii.service.cli.presets import toml
 from radii.service.local import train as training_run
 
@@ -267,11 +267,11 @@ def test_a_word_is_text_and_all_else_json() -> None:
 def test_help_says_where_to_read_what_there_is_and_lists_no_names_that_go_stale() -> None:
     group: Any = get_command(app)
     for command in ("train", "submit"):
-        options = {option.name: option.help for option in group.commands[command].params}
+        options = {option.name: option.help for option in whole(command, group.commands[command]).params}
         assert "`radii methods`" in options["method"] and "`radii presets`" in options["preset"]
         assert "`radii architectures`" in options["architecture"]
         assert not [name for name in METHODS if name in options["method"].partition("(default")[0]]
         assert not [name for name in ARCHITECTURES if name in options["architecture"]]
     for command in ("train", "certify", "predict"):
-        options = {option.name: option.help for option in group.commands[command].params}
+        options = {option.name: option.help for option in whole(command, group.commands[command]).params}
         assert "photos.zip@256/224" in options["dataset"]

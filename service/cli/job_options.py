@@ -1,0 +1,195 @@
+"""Options of a command out of the fields of job specifications: name, type, bounds, default and help are those of the record.
+
+The records take a moment to import. A command gets these options when it is used, so that ``radii --help`` comes at once: until
+then it stands in the group without them (see ``completed``).
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from radii.rs_core.specs.fields import Flag
+
+Flags = Mapping[str, Any]
+"""What was given of the fields, by name; None where it was not."""
+REQUIRED = "required"
+LARGEST_SHOWN = 2**31
+"""Largest bound that help shows."""
+BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+FLAGS = "flags"
+"""The parameter of a command that gets them."""
+Texts = Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobField:
+    """One field of one or more kinds of jobs, as a command line offers it; ``defaults`` by kind."""
+
+    name: str
+    type: Any
+    flag: "Flag"
+    bounds: dict[str, float]
+    defaults: dict[str, Any]
+
+
+def with_fields_of(
+    *kinds: str, without: Iterable[str] = (), texts: Texts | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command an option for each field of these kinds of jobs, but for those in ``without``. The command gets all of
+    them as its parameter ``flags``.
+
+    ``texts`` gives fields another placeholder and help than their own, as a service names datasets by identifiers.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def light(**values: Any) -> None:
+            raise AssertionError("expected the completed command to be called")
+
+        own = inspect.signature(command).parameters.values()
+        _describe(light, command, [each for each in own if each.name != FLAGS])
+        light.completed = lambda: _completed(command, kinds, set(without), texts or {})  # type: ignore[attr-defined]
+        return light
+
+    return decorate
+
+
+def completed(command: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The same command with the options of its jobs; None where it has none of them."""
+    make = getattr(command, "completed", None)
+    return None if make is None else make()
+
+
+def _completed(
+    command: Callable[..., None], kinds: Sequence[str], without: set[str], texts: Texts
+) -> Callable[..., None]:
+    options = [_parameter(field, texts) for field in job_fields(kinds) if field.name not in without]
+
+    def whole(**values: Any) -> None:
+        flags = {option.name: values.pop(option.name) for option in options}
+        command(**values, flags=flags)
+
+    own = [each for each in inspect.signature(command).parameters.values()]
+    place = next(number for number, each in enumerate(own) if each.name == FLAGS)
+    _describe(whole, command, [*own[:place], *options, *own[place + 1 :]])
+    return whole
+
+
+def _describe(function: Any, command: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> None:
+    """The function looks to Typer like the command with other parameters."""
+    function.__name__, function.__doc__, function.__module__ = command.__name__, command.__doc__, command.__module__
+    keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+    function.__signature__ = inspect.Signature(keyword)
+    function.__annotations__ = {}
+
+
+def job_fields(kinds: Sequence[str]) -> list[JobField]:
+    """The fields that these kinds of jobs have on a command line, those of several kinds once."""
+    from radii.rs_core.specs.jobs import RECORDS
+
+    found: dict[str, JobField] = {}
+    for kind in kinds:
+        for field in _fields_of(RECORDS[kind], kind):
+            if field.name in found:
+                found[field.name].defaults.update(field.defaults)
+            else:
+                found[field.name] = field
+    return list(found.values())
+
+
+def _fields_of(record: type[Any], kind: str) -> Iterator[JobField]:
+    from radii.rs_core.specs.fields import Flag, Selection
+
+    hints = get_type_hints(record, include_extras=True)
+    for field in fields(record):
+        hint = hints[field.name]
+        if _without_metadata(hint) is Selection:
+            yield from _fields_of(Selection, kind)
+            continue
+        metadata = getattr(hint, "__metadata__", ())
+        flag = next((each for each in metadata if isinstance(each, Flag)), None)
+        if flag is None:
+            continue
+        default = getattr(field.default, "default", field.default)
+        yield JobField(
+            name=field.name,
+            type=_plain(hint),
+            flag=flag,
+            bounds=_bounds(hint),
+            defaults={kind: default},
+        )
+
+
+def _without_metadata(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _plain(hint: Any) -> Any:
+    """The type without its metadata and without None."""
+    hint = _without_metadata(hint)
+    if get_origin(hint) in (Union, UnionType):
+        rest = [part for part in get_args(hint) if part is not NoneType]
+        return _plain(rest[0]) if len(rest) == 1 else str
+    return hint
+
+
+def _bounds(hint: Any) -> dict[str, float]:
+    """The smallest and the largest value, by the names of ``BOUNDS``."""
+    found = {name: getattr(each, name) for each in _constraints(hint) for name in BOUNDS if hasattr(each, name)}
+    return {name: float(value) for name, value in found.items()}
+
+
+def _constraints(hint: Any) -> Iterator[Any]:
+    if get_origin(hint) is Annotated:
+        kept, *metadata = get_args(hint)
+        yield from _constraints(kept)
+        for each in metadata:
+            yield from getattr(each, "metadata", ())
+    elif get_origin(hint) in (Union, UnionType):
+        for part in get_args(hint):
+            yield from _constraints(part)
+
+
+def _parameter(field: JobField, texts: Texts) -> inspect.Parameter:
+    metavar, text = texts.get(field.name, (field.flag.metavar, field.flag.help))
+    number = field.type in (int, float)
+    option: Any = typer.Option(
+        f"--{field.name.replace('_', '-')}",
+        metavar=metavar,
+        help=f"{text} {_range_text(field)}{_default_text(field)}",
+        rich_help_panel=field.flag.group,
+    )
+    kind = field.type if number or get_origin(field.type) is Literal else str
+    return inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
+
+
+def _range_text(field: JobField) -> str:
+    """The bounds, which the record checks."""
+    bounds = {name: value for name, value in field.bounds.items() if abs(value) <= LARGEST_SHOWN}
+    if field.type not in (int, float) or not bounds:
+        return ""
+    if bounds.keys() == {"ge", "le"}:
+        return f"{bounds['ge']:,.15g} to {bounds['le']:,.15g}. "
+    return " and ".join(f"{BOUNDS[name]} {value:,.15g}" for name, value in bounds.items()).capitalize() + ". "
+
+
+def _default_text(field: JobField) -> str:
+    """What holds where the option is not given; by kind, where kinds differ."""
+    by_kind = {kind: _value_text(field, value) for kind, value in field.defaults.items()}
+    if set(by_kind.values()) == {REQUIRED}:
+        return "(required)"
+    if len(set(by_kind.values())) == 1:
+        return f"(default: {next(iter(by_kind.values()))})"
+    return f"(default: {', '.join(f'{text} for {kind}' for kind, text in by_kind.items())})"
+
+
+def _value_text(field: JobField, value: Any) -> str:
+    if value is MISSING or value is None or not isinstance(value, str | int | float):
+        return field.flag.unset or REQUIRED
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
