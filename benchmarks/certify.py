@@ -30,7 +30,7 @@ import shown
 import torch
 from certify_contenders import Contender, matrix_rate, operations, ours, packaged, textbook
 from certify_early import early, votes_that_differ
-from certify_models import Trained, quick_model, read
+from certify_models import TrainedModel, quick_model, read
 from certify_text import text
 
 from radii.rs_core.certify.autotune import RunConfiguration, configuration_for
@@ -144,7 +144,7 @@ def _share(rates: list[float], matrix: list[float], work: int) -> float:
 
 
 def _early(
-    trained: Trained, configurations: Mapping[Precision, RunConfiguration], options: argparse.Namespace
+    trained: TrainedModel, configurations: Mapping[Precision, RunConfiguration], options: argparse.Namespace
 ) -> dict[str, Any]:
     """What stopping early brings on a trained model, and which votes differ."""
     baseline = textbook(trained.model, trained.image(trained.indices[0]), CLASSES, 1_000)
@@ -167,7 +167,7 @@ def _early(
     }
 
 
-def _part(trained: Trained, precision: Precision) -> Trained:
+def _part(trained: TrainedModel, precision: Precision) -> TrainedModel:
     """All inputs; in float32, which takes longest, every fourth."""
     return trained if precision == "bf16" else replace(trained, fixed=trained.fixed[::4])
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from certify_models import Trained
+from certify_models import TrainedModel
 
 from radii.rs_core.certify import engine
 from radii.rs_core.certify.autotune import RunConfiguration
@@ -24,7 +24,7 @@ INPUTS_LOOKED_AT = 20
 
 
 def early(
-    trained: Trained,
+    trained: TrainedModel,
     configuration: RunConfiguration,
     precision: Precision,
     textbook_rate: Callable[[], float],
@@ -80,7 +80,7 @@ def early(
 
 
 def _certify(
-    sampler: Sampler, trained: Trained, fixed: Sequence[Certificate], procedure: Procedure
+    sampler: Sampler, trained: TrainedModel, fixed: Sequence[Certificate], procedure: Procedure
 ) -> tuple[list[Certificate], float]:
     inputs = [(row.index, trained.image(row.index), row.label) for row in fixed]
     started = time.perf_counter()
@@ -103,7 +103,7 @@ def _acr(rows: Sequence[Certificate]) -> float:
 
 
 @torch.no_grad()
-def votes_that_differ(trained: Trained, configurations: Mapping[Precision, RunConfiguration]) -> dict[str, Any]:
+def votes_that_differ(trained: TrainedModel, configurations: Mapping[Precision, RunConfiguration]) -> dict[str, Any]:
     """On the same noise, against the network as the textbook loop runs it: how many votes differ, and by how much logits
     and the gap of the two largest among those."""
     found: dict[str, Any] = {}

@@ -34,7 +34,7 @@ N = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingResult:
+class TrainedModel:
     """A trained model, inputs, and their certificates at a fixed n; model and images lie on one device."""
 
     model: BaseClassifier
@@ -57,17 +57,17 @@ class TrainingResult:
         return tuple(multiple * self.sigma for multiple in (0.0, 0.5, 1.0, 1.5, 2.0))
 
 
-def read(folder: Path, device: torch.device) -> TrainingResult:
+def read(folder: Path, device: torch.device) -> TrainedModel:
     """What a folder holds."""
     model, info = checkpoint.load(folder / "model.safetensors")
     rows = [row for row in ndjson.read_ndjson(folder / "fixed.ndjson") if isinstance(row, Certificate)]
     assert info.sigma is not None and all((row.n, row.sampling, row.noise) == (N, "fixed", "gaussian") for row in rows)
-    return TrainingResult(
+    return TrainedModel(
         model=model.eval().to(device), sigma=info.sigma, data=load(str(folder / "images.npz")), fixed=tuple(rows)
     )
 
 
-def quick_model(folder: Path, device: torch.device) -> TrainingResult:
+def quick_model(folder: Path, device: torch.device) -> TrainedModel:
     """LeNet after a few seconds on the built-in digits, enlarged to 28 x 28, and 20 inputs at n = 10,000."""
     small = digits()
     images = np.pad(
@@ -87,7 +87,7 @@ def quick_model(folder: Path, device: torch.device) -> TrainingResult:
     inputs = [(index, data.image(index), int(data.labels[index])) for index in range(1_500, 1_780, 14)]
     sampler = Sampler(model, 0.5, 10, precision="bf16")
     found = engine.certify(sampler, inputs, Procedure(sigma=0.5, n=10_000))
-    return TrainingResult(
+    return TrainedModel(
         model=model, sigma=0.5, data=data, fixed=tuple(record for record in found if isinstance(record, Certificate))
     )
 
