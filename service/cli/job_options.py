@@ -23,18 +23,18 @@ LARGEST_SHOWN = 2**31
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 FLAGS = "flags"
 """The parameter of a command that gets them."""
-Texts = Mapping[str, tuple[str, str]]
+Texts = Mapping[str, tuple[str | None, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobField:
-    """One field of one or more kinds of jobs, as a command line offers it; ``defaults`` by kind."""
+    """One field of one or more kinds of jobs, as a command line offers it; ``defaults``: what holds without it, in words, by kind."""
 
     name: str
     type: Any
     flag: "Flag"
     bounds: dict[str, float]
-    defaults: dict[str, Any]
+    defaults: dict[str, str]
 
 
 def with_fields_of(
@@ -67,7 +67,7 @@ def completed(command: Callable[..., Any]) -> Callable[..., Any] | None:
 def _completed(
     command: Callable[..., None], kinds: Sequence[str], without: set[str], texts: Texts
 ) -> Callable[..., None]:
-    options = [_parameter(field, texts) for field in job_fields(kinds) if field.name not in without]
+    options = [_parameter(field, texts, kinds) for field in job_fields(kinds) if field.name not in without]
 
     def whole(**values: Any) -> None:
         flags = {option.name: values.pop(option.name) for option in options}
@@ -120,7 +120,7 @@ def _fields_of(record: type[Any], kind: str) -> Iterator[JobField]:
             type=_plain(hint),
             flag=flag,
             bounds=_bounds(hint),
-            defaults={kind: default},
+            defaults={kind: _value_text(flag, default)},
         )
 
 
@@ -154,13 +154,13 @@ def _constraints(hint: Any) -> Iterator[Any]:
             yield from _constraints(part)
 
 
-def _parameter(field: JobField, texts: Texts) -> inspect.Parameter:
+def _parameter(field: JobField, texts: Texts, kinds: Sequence[str]) -> inspect.Parameter:
     metavar, text = texts.get(field.name, (field.flag.metavar, field.flag.help))
     number = field.type in (int, float)
     option: Any = typer.Option(
         f"--{field.name.replace('_', '-')}",
         metavar=metavar,
-        help=f"{text} {_range_text(field)}{_default_text(field)}",
+        help=f"{text} {_range_text(field)}{_default_text(field, kinds)}",
         rich_help_panel=field.flag.group,
     )
     kind = field.type if number or get_origin(field.type) is Literal else str
@@ -179,17 +179,24 @@ def _range_text(field: JobField) -> str:
     return " and ".join(f"{BOUNDS[name]} {value:,.15g}" for name, value in bounds.items()).capitalize() + ". "
 
 
-def _default_text(field: JobField) -> str:
-    """What holds where the option is not given; by kind, where kinds differ."""
-    by_kind = {kind: _value_text(field, value) for kind, value in field.defaults.items()}
-    if set(by_kind.values()) == {REQUIRED}:
-        return "(required)"
-    if len(set(by_kind.values())) == 1:
-        return f"(default: {next(iter(by_kind.values()))})"
-    return f"(default: {', '.join(f'{text} for {kind}' for kind, text in by_kind.items())})"
+def _default_text(field: JobField, kinds: Sequence[str]) -> str:
+    """What holds where the option is not given; by kind, where kinds differ, and for which kinds it is."""
+    by_text: dict[str, list[str]] = {}
+    for kind, text in field.defaults.items():
+        by_text.setdefault(text, []).append(kind)
+    only = "" if len(field.defaults) == len(kinds) else f"For {', '.join(field.defaults)}. "
+    if len(by_text) == 1:
+        (text,) = by_text
+        return f"{only}(required)" if text == REQUIRED else f"{only}(default: {text})"
+    return f"{only}(default: {'; '.join(f'{text} for {_listed(those)}' for text, those in by_text.items())})"
 
 
-def _value_text(field: JobField, value: Any) -> str:
+def _listed(kinds: Sequence[str]) -> str:
+    *before, last = kinds
+    return f"{', '.join(before)} and {last}" if before else last
+
+
+def _value_text(flag: "Flag", value: Any) -> str:
     if value is MISSING or value is None or not isinstance(value, str | int | float):
-        return field.flag.unset or REQUIRED
+        return flag.unset or REQUIRED
     return f"{value:.15g}" if isinstance(value, float) else str(value)

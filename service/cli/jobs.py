@@ -26,7 +26,7 @@ from radii.service.cli.connection import (
     until_the_end,
     waits_text,
 )
-from radii.service.cli.job_options import Flags, with_fields_of
+from radii.service.cli.job_options import Flags, Texts, with_fields_of
 from radii.service.cli.specs import merged
 from radii.service.console import note, say, table, warn
 
@@ -38,16 +38,17 @@ Kind = Annotated[
         help="train, certify, predict, soft_labels, verify or evaluate. (default: what SPEC says; train with a preset)",
     ),
 ]
-ON_THE_SERVICE = {
+ON_THE_SERVICE: Texts = {
     "checkpoint": ("ID", "Checkpoint of the service."),
     "dataset": ("ID", "Dataset of the service."),
     "test_dataset": ("ID", "Dataset for accuracy under noise after each epoch."),
+    "batch_size": (None, "Images per loader batch (train), or noise samples per forward pass, at most."),
     "start_from": (
         "ID",
         "Checkpoint of the service to fine-tune; its last layer starts anew where the classes differ in number.",
     ),
 }
-"""Placeholder and help of the fields that name something."""
+"""Placeholder and help of the fields that name something, or that are about something else in each kind of job."""
 Evaluation = Annotated[
     str | None,
     typer.Option(
