@@ -20,9 +20,9 @@ from radii.rs_core.records import Certificate
 from radii.rs_core.results import ndjson
 from radii.rs_core.specs.jobs import parse_spec
 from radii.service.client.client import Client
-from radii.service.jobs import planning
+from radii.service.kinds import registry
 from radii.worker.settings import Settings
-from radii.worker.store import jobs, resources, results, schema_version, tenants
+from radii.worker.store import certificate_rows, jobs, resources, schema_version, tenants
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
 from radii.worker.store.models.tables import Checkpoint, Dataset
@@ -66,7 +66,7 @@ def filled(settings: Settings, rows: int) -> tuple[Victim, attacks.Target]:
     for job_id in certified:
         for first in range(0, rows, 5_000):
             with database.write() as session:
-                results.store_certificates(session, job_id, list(_certificates(first, min(first + 5_000, rows))))
+                certificate_rows.store(session, job_id, list(_certificates(first, min(first + 5_000, rows))))
     database.close()
     other, mine = found["other"], found["hostile"]
     victim = Victim(key=other["key"], job=other["waiting"], dataset=other["Dataset"], checkpoint=other["Checkpoint"])
@@ -106,7 +106,7 @@ def _job(session: Any, tenant_id: str, made: dict[str, Any], inputs: int) -> str
         }
     )
     rows = session.get_one(Dataset, made["Dataset"]), session.get_one(Checkpoint, made["Checkpoint"])
-    new, _ = planning.plan(spec, tenant_id=tenant_id, dataset=rows[0], checkpoint=rows[1])
+    new, _ = registry.plan(spec, tenant_id=tenant_id, dataset=rows[0], checkpoint=rows[1])
     return str(jobs.submit(session, new).id)
 
 

@@ -25,9 +25,9 @@ from radii.rs_core.certify.certificates import decide
 from radii.rs_core.records import Certificate
 from radii.rs_core.specs.jobs import parse_spec
 from radii.service.api.app import create_app
-from radii.service.jobs import planning
+from radii.service.kinds import registry
 from radii.worker.settings import Settings
-from radii.worker.store import jobs, resources, results, schema_version, tenants
+from radii.worker.store import certificate_rows, jobs, resources, schema_version, tenants
 from radii.worker.store.blobs.blob_files import writing
 from radii.worker.store.database import Database
 from radii.worker.store.models.result_tables import JobSummary
@@ -80,7 +80,7 @@ def _submitted(database: Database, settings: Settings, rows: int) -> str:
             jobs.cancel(session, conversion.id)
             made[kind] = row
         spec = parse_spec({"kind": "certify", "checkpoint": made[Checkpoint].id, "dataset": made[Dataset].id, "n": N})
-        new, _ = planning.plan(spec, tenant_id=tenant_id, dataset=made[Dataset], checkpoint=made[Checkpoint])
+        new, _ = registry.plan(spec, tenant_id=tenant_id, dataset=made[Dataset], checkpoint=made[Checkpoint])
         return jobs.submit(session, new).id
 
 
@@ -92,7 +92,7 @@ def _filled(database: Database, job_id: str, rows: int) -> float:
     for first in range(0, rows, COMMIT):
         part = list(_made(first, min(first + COMMIT, rows), generator, known))
         with database.write() as session:
-            results.store_certificates(session, job_id, part)
+            certificate_rows.store(session, job_id, part)
         if time.perf_counter() - told > 30:
             told = time.perf_counter()
             print(f"{first + COMMIT:,} of {rows:,} rows after {told - started:.0f} s", file=sys.stderr)
@@ -169,7 +169,7 @@ def _checked(settings: Settings, database: Database, job_id: str) -> dict[str, A
     counts, parts, after = np.zeros(len(radii), dtype=np.int64), [], -1
     while True:
         with database.read() as session:
-            rows = list(results.certificates(session, job_id, after=after, limit=50_000))
+            rows = list(certificate_rows.read(session, job_id, after=after, limit=50_000))
         if not rows:
             break
         certified = np.array([row.radius for row in rows if row.correct])

@@ -16,8 +16,8 @@ from radii.rs_core.certify.procedure import procedure_of
 from radii.rs_core.data.dataset_header import read_labels
 from radii.rs_core.errors import InvalidResults
 from radii.rs_core.results.aggregate import RowSums, row_sums
-from radii.rs_core.specs.jobs import CertifySpec, VerifySpec
-from radii.worker.store import jobs, results
+from radii.rs_core.specs.jobs import VerifySpec
+from radii.worker.store import certificate_rows, jobs
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
 from radii.worker.store.models.result_tables import JobSummary
@@ -36,8 +36,7 @@ def recomputed(database: Database, root: Path, audit: Job, beat: Callable[[], No
             raise InvalidResults(expected=wanted, got="none: it was deleted", where="job")
         dataset = session.get_one(Dataset, audited.dataset_id)
         job_id, pixels = audited.id, math.prod(dataset.shape or ()) or None
-        spec = audited.resolved
-        assert isinstance(spec, CertifySpec)
+        spec = audited.certify
         asked = procedure_of(spec, inputs=len(spec.inputs.indices(dataset.count or 0)))
         stored = dataset.sha256
         ended, kept = audited.state in jobs.TERMINAL, session.get_one(JobSummary, job_id)
@@ -47,7 +46,7 @@ def recomputed(database: Database, root: Path, audit: Job, beat: Callable[[], No
     while True:
         beat()
         with database.read() as session:
-            rows = list(results.certificates(session, job_id, after=after, limit=BATCH))
+            rows = list(certificate_rows.read(session, job_id, after=after, limit=BATCH))
         recomputation.look_at(rows)
         sums += row_sums(rows, kept.radii)
         if len(rows) < BATCH:
@@ -74,7 +73,7 @@ def audited_by(audit: Job) -> str:
 
 def evidence(session: Session, audit: Job) -> list[dict[str, Any]]:
     """What the child is to draw again: for each chosen input its samples by stage, and its failure probability."""
-    rows = results.certificates_at(session, audited_by(audit), audit.audit.chosen)
+    rows = certificate_rows.read_at(session, audited_by(audit), audit.audit.chosen)
     return [{"index": row.index, "n0": row.n0, "n": row.n, "alpha": row.alpha} for row in rows]
 
 
@@ -82,9 +81,9 @@ def outcome(session: Session, audit: Job, first: dict[str, Any]) -> dict[str, An
     """What the audit has found, all in all; ``first`` is of :func:`recomputed`."""
     spec, chosen = audit.spec, audit.audit.chosen
     assert isinstance(spec, VerifySpec)
-    stored = {row.index: row for row in results.certificates_at(session, spec.job, chosen)}
+    stored = {row.index: row for row in certificate_rows.read_at(session, spec.job, chosen)}
     redrawing = RedrawComparison(len(chosen), exact=_same_machines(session, audit))
-    for row in results.certificates(session, audit.id):
+    for row in certificate_rows.read(session, audit.id):
         if row.index in stored:
             redrawing.look_at(stored[row.index], row)
     second = redrawing.to_json()

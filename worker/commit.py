@@ -10,14 +10,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
-from radii.rs_core.records import UNKNOWN_LABEL, Certificate, Prediction
+from radii.rs_core.records import UNKNOWN_LABEL
 from radii.rs_core.specs.jobs import DEFAULT_BATCH
-from radii.worker import audits
+from radii.worker.kinds import registry
+from radii.worker.kinds.kind import Kind
 from radii.worker.settings import Settings
-from radii.worker.store import counters, evaluations, jobs, resources, results, shards, storage_usage
+from radii.worker.store import counters, jobs, resources, results, shards, storage_usage
 from radii.worker.store.blobs.blob_files import SealedBlob
-from radii.worker.store.models.tables import Blob, Checkpoint, Dataset, Job
+from radii.worker.store.models.tables import Blob, Job
 from radii.worker.store.shards import Claim
 
 Message = dict[str, Any]
@@ -32,15 +32,15 @@ MOST_GIVEN_UP = 3
 
 @dataclass
 class PendingResults:
-    """What has come from the child and is not yet stored.
+    """What has come from the child of a job of this kind and is not yet stored.
 
     ``at`` are the inputs that it works on, with their labels; ``resumed`` are the samples of the unfinished inputs when
     the claim took them up: until the child gets beyond them, it has brought nothing forward.
     """
 
-    certificates: list[Certificate] = field(default_factory=list)
-    predictions: list[Prediction] = field(default_factory=list)
-    evaluated: list[EvaluationRecord] = field(default_factory=list)
+    kind: Kind
+    records: list[Any] = field(default_factory=list)
+    """Of the inputs that have their result, in the order in which they came; of several turns each one's."""
     epochs: list[Message] = field(default_factory=list)
     snapshots: list[Message] = field(default_factory=list)
     progress: dict[int, Message] = field(default_factory=dict)
@@ -61,18 +61,11 @@ class PendingResults:
     def add(self, message: Message) -> None:
         """Takes in one message."""
         kind = message.pop("type")
-        if kind == "certificate":
-            certificate = Certificate(**_tuples(message))
-            self.certificates.append(certificate)
-            self._finished(certificate.index)
-        elif kind == "prediction":
-            prediction = Prediction(**_tuples(message))
-            self.predictions.append(prediction)
-            self._finished(prediction.index)
-        elif kind == "evaluated":
-            found = tuple(PointResult(**_tuples(at)) for at in message.pop("found"))
-            self.evaluated.append(EvaluationRecord(**message, found=found))
-            self._finished(message["index"])
+        if kind == "record":
+            assert self.kind.rows is not None
+            self.records.append(self.kind.rows.load(message))
+            self.progress.pop(message["index"], None)
+            self.at.pop(message["index"], None)
         elif kind == "progress":
             index = message["index"]
             self.at[index] = message.pop("label")
@@ -91,7 +84,7 @@ class PendingResults:
     def emptied(self) -> "PendingResults":
         """The same place in the work, with nothing left to store."""
         return PendingResults(
-            at=self.at, resumed=self.resumed, forced=self.told if self.told is not None else self.forced
+            kind=self.kind, at=self.at, resumed=self.resumed, forced=self.told if self.told is not None else self.forced
         )
 
     def let_go(self, resume: Message | None) -> None:
@@ -99,18 +92,9 @@ class PendingResults:
         if resume is not None and "sha256" in resume:
             self.superseded.append(resume["sha256"])
 
-    def _finished(self, index: int) -> None:
-        self.progress.pop(index, None)
-        self.at.pop(index, None)
-
-    @property
-    def finished(self) -> list[Certificate | Prediction | EvaluationRecord]:
-        """The inputs that have their result."""
-        return [*self.certificates, *self.predictions, *self.evaluated]
-
     def holds_results(self) -> bool:
         """Whether a commit of this brings the shard forward."""
-        return bool(self.finished or self.snapshots or self.progress)
+        return bool(self.records or self.snapshots or self.progress)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +112,8 @@ class ShardEnding:
     """The shard is handed back: nothing is wrong with it."""
     alone: bool = False
     """So it is, with the order to work on one input at a time from now on."""
-    smaller: int | None = None
-    """So it is, with the order to keep the activations of so many images."""
+    smaller: Message | None = None
+    """So it is, with the order to run the job so from now on, which takes less memory."""
 
 
 GOES_ON = ShardEnding()
@@ -198,13 +182,10 @@ def _results(session: Session, settings: Settings, claim: Claim, pending: Pendin
     job_id = claim.job_id
     if pending.turn is not None:
         shards.turned(session, claim, pending.turn)
-    if pending.finished:
-        # Of several turns the last one's.
-        latest = {record.index: record for record in pending.certificates}
-        results.store_certificates(session, job_id, list(latest.values()))
-        results.store_predictions(session, job_id, pending.predictions)
-        evaluations.store(session, job_id, pending.evaluated)
-        results.drop_progress(session, job_id, {record.index for record in pending.finished})
+    if pending.records:
+        assert pending.kind.rows is not None
+        pending.kind.rows.store(session, job_id, pending.records)
+        results.drop_progress(session, job_id, {record.index for record in pending.records})
         results.forget_failures(session, job_id)
     for part in pending.progress.values():
         results.store_progress(session, job_id, part["index"], part["votes"], part["seconds"], part.get("batch_size"))
@@ -225,7 +206,7 @@ def _results(session: Session, settings: Settings, claim: Claim, pending: Pendin
 
 def _note_smaller_batches(session: Session, claim: Claim, pending: PendingResults) -> None:
     """Leaves an event where memory has forced smaller batches than the last time that it did."""
-    sizes = [record.batch_size for record in pending.finished]
+    sizes = [record.batch_size for record in pending.records]
     pending.told = min((size for size in sizes if size is not None), default=pending.forced)
     if pending.told is not None and (forced := pending.told) != pending.forced:
         jobs.note(session, claim.job_id, "smaller_batch", {"shard": claim.number, "batch_size": forced})
@@ -235,26 +216,16 @@ def _note_smaller_batches(session: Session, claim: Claim, pending: PendingResult
 def _made(
     session: Session, settings: Settings, claim: Claim, pending: PendingResults, done: Message
 ) -> dict[str, Any] | None:
-    """Gives the data set or checkpoint that the job made its blob and what is known of it; the outcome of an audit."""
-    if claim.kind == "verify":
-        return audits.outcome(session, session.get_one(Job, claim.job_id), done["recomputed"])
-    if "made" not in done:
-        return None
-    results.finish_work(session, claim.job_id)
+    """Stores the file that the job made, if any, and what is known of it; the output of the job."""
     job = session.get_one(Job, claim.job_id)
-    sealed = _sealed(done["made"])
-    before = shards.keep(session, claim, None) if claim.kind == "train" else None
-    _check_quota(session, settings, claim, sealed.size, before)
-    pending.let_go(before)
-    resources.put_blob(session, settings.blobs, sealed)
-    columns = done["made"]["columns"] | {"sha256": sealed.sha256}
-    if claim.kind == "convert" and job.dataset_id is not None:
-        row, more = session.get_one(Dataset, job.dataset_id), done["made"].get("source")
-        resources.make_ready(session, row, columns | ({"source": row.source | more} if more else {}))
-        return {"dataset": job.dataset_id}
-    checkpoint = session.get_one(Checkpoint, job.checkpoint_id)
-    resources.make_ready(session, checkpoint, columns)
-    return {"checkpoint": checkpoint.id}
+    if "made" in done:
+        results.finish_work(session, claim.job_id)
+        sealed, before = _sealed(done["made"]), shards.keep(session, claim, None)
+        _check_quota(session, settings, claim, sealed.size, before)
+        pending.let_go(before)
+        resources.put_blob(session, settings.blobs, sealed)
+        done["made"]["columns"] |= {"sha256": sealed.sha256}
+    return pending.kind.output(session, job, done)
 
 
 def _check_quota(session: Session, settings: Settings, claim: Claim, size: int, replaced: Message | None) -> None:
@@ -274,7 +245,7 @@ def _death(session: Session, settings: Settings, claim: Claim, pending: PendingR
         shards.fail(session, claim, _nothing_lives(pending))
     elif index is not None and deaths >= MAX_DEATHS:
         error = f"The process that worked on this input {pending.death}, {MAX_DEATHS} times."
-        results.store_failure(session, claim.job_id, index, label, error)
+        registry.store_failure(session, claim.job_id, index, label, error)
         jobs.note(session, claim.job_id, "input_failed", {"index": index, "error": error})
         counters.add(session, counters.INPUTS_FAILED)
         shards.renew(session, claim, settings.lease)
@@ -305,7 +276,3 @@ def _nothing_lives(pending: PendingResults) -> dict[str, Any]:
 def _sealed(file: Message) -> SealedBlob:
     sealed = file["sealed"]
     return SealedBlob(sha256=sealed["sha256"], size=sealed["size"], path=Path(sealed["path"]))
-
-
-def _tuples(message: Message) -> Message:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in message.items()}

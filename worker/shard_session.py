@@ -22,6 +22,7 @@ from radii.rs_core.exception_text import cause_of
 from radii.worker import task_message
 from radii.worker.child.handle import Child, ChildEnded, Message
 from radii.worker.commit import GOES_ON, PendingResults, ShardEnding, abandon, write
+from radii.worker.kinds import registry
 from radii.worker.lease_watchdog import LeaseWatchdog
 from radii.worker.processes.child_output import describe
 from radii.worker.queue import broker
@@ -36,7 +37,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("radii.worker")
 
-LAST = ("done", "failed", "stopped", "smaller")
+LAST = ("done", "failed", "stopped")
 """Types of the message that ends a shard."""
 URGENT_POLL = 0.25
 """Seconds between two queries for an urgent shard, while another one is in work; and as long this one is worked on first."""
@@ -79,7 +80,8 @@ class ShardSession:
     def __init__(self, slot: Slot, claim: Claim, child: Child) -> None:
         self.slot, self.claim, self.child = slot, claim, child
         self.settings, self.database = slot.settings, slot.database
-        self.pending = PendingResults()
+        self.kind = registry.KINDS[claim.kind]
+        self.pending = PendingResults(kind=self.kind)
         self.committed = self.begun = time.monotonic()
         self.progressed = False
         self.turn, self.looked, self.making_way = claim.turn, self.begun, False
@@ -117,8 +119,8 @@ class ShardSession:
         if last["type"] == "failed" and last.get("input"):
             self._blame("ran out of memory even with one noisy copy at a time")
             self._pause()  # what took it may be another process, and pass
-        elif last["type"] == "smaller":
-            self._commit(ShardEnding(smaller=last["forward_batch"]))
+        elif last["type"] == "failed" and (smaller := self._smaller(last)) is not None:
+            self._commit(ShardEnding(smaller=smaller))
             self.slot.drop_child()
         elif last["type"] == "failed":
             self._failed(last["problem"], retry=last.get("retry", False), full=last.get("no_room", False))
@@ -128,6 +130,10 @@ class ShardSession:
         else:
             self._commit(ShardEnding(release=True))
             log.info("handed back")
+
+    def _smaller(self, last: Message) -> Message | None:
+        """How to go on after a child that ran out of memory; None: not at all, or it failed otherwise."""
+        return self.kind.smaller(self.claim.spec, self.claim.execution) if last.get("out_of_memory") else None
 
     def _failed(self, problem: Message, *, retry: bool, full: bool = False) -> None:
         """Logs and commits what has gone wrong; where it may pass, the worker waits a little.
@@ -210,7 +216,7 @@ class ShardSession:
         if self.stopping_since is not None or self.slot.stop.is_set():
             return  # the shard is handed back in any case, and this worker may not claim another one
         now = time.monotonic()
-        if self.making_way or self.claim.kind not in urgent_jobs.GIVES_WAY or now - self.looked < URGENT_POLL:
+        if self.making_way or not self.kind.keeps_votes or now - self.looked < URGENT_POLL:
             return
         self.looked = now
         if not (self.progressed or self.pending.holds_results()):

@@ -15,7 +15,7 @@ from radii.rs_core.errors import InvalidResults, RadiiError
 from radii.rs_core.soft_labels.labels import SoftLabels, from_counts
 from radii.rs_core.specs.jobs import TrainSpec
 from radii.worker.settings import Settings
-from radii.worker.store import jobs, resources, results, storage_usage
+from radii.worker.store import jobs, prediction_rows, resources, storage_usage
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
 from radii.worker.store.models.tables import Dataset, Job
@@ -40,7 +40,7 @@ def file_for(database: Database, settings: Settings, training: Job, votes: Job, 
         dataset = session.get_one(Dataset, votes.dataset_id)
         assert isinstance(training.spec, TrainSpec)
         inputs = training.spec.inputs.indices(dataset.count or 0)
-        failed = results.without_votes(session, votes.id, inputs)
+        failed = prediction_rows.without_votes(session, votes.id, inputs)
     if failed is not None:
         got = f"none for index {failed[0]}: {failed[1]}"
         raise InvalidResults(expected=f"votes of job {votes.id} for every training input", got=got, where=WHERE)
@@ -86,7 +86,7 @@ def _rows(database: Database, job_id: str, beat: Callable[[], None]) -> Iterator
     while True:
         beat()
         with database.read() as session:
-            batch = results.votes(session, job_id, after=after, limit=BATCH)
+            batch = prediction_rows.votes(session, job_id, after=after, limit=BATCH)
         yield from batch
         if len(batch) < BATCH:
             return

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RegisteredEvaluation:
-    """One evaluation: what runs it as ``module:function``, the record of what is asked, what a point is, what an input is
-    that is right there, and whether the classifier is asked under noise."""
+    """One evaluation: what runs it as ``module:function``, the record of what is asked, what a point is, and what an input is
+    that is right there."""
 
     name: str
     function: str
@@ -22,7 +22,11 @@ class RegisteredEvaluation:
     point: str
     right: str
     reference: str
-    noisy: bool = True
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the classifier is asked under noise."""
+        return bool(self.record.noisy)
 
 
 EVALUATIONS: dict[str, RegisteredEvaluation] = {
@@ -54,7 +58,6 @@ EVALUATIONS: dict[str, RegisteredEvaluation] = {
             right="the classifier answers the label, without noise",
             reference="Croce and Hein, Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse "
             "Parameter-free Attacks, 2020, arXiv 2003.01690",
-            noisy=False,
         ),
     )
 }

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import singledispatch
 
 from scipy.special import bdtr, bdtrc
 
@@ -95,9 +96,8 @@ def implausible_answers(
     return (*too_few_samples(spec, 1, classes), *implausible(outcome))
 
 
-def too_few_samples(
-    spec: CertifySpec | PredictSpec | EvaluateSpec | TrainSpec | object, inputs: int, classes: int = 2
-) -> tuple[str, ...]:
+@singledispatch
+def too_few_samples(spec: object, inputs: int, classes: int = 2) -> tuple[str, ...]:
     """Warnings about a job before it runs: numbers of samples with which every input would abstain.
 
     Args:
@@ -105,21 +105,36 @@ def too_few_samples(
         inputs: that the job looks at, at least 1.
         classes: of the classifier; the bound of two classes depends on it.
     """
-    found: str | None = None
-    if isinstance(spec, CertifySpec) and spec.sigma is not None and inputs:
-        found = cannot_certify(procedure_of(spec, inputs=inputs), classes)
-    elif isinstance(spec, PredictSpec):
-        found = cannot_predict(spec.n, spec.alpha)
-    elif isinstance(spec, EvaluateSpec) and isinstance(spec.evaluation, Attack) and spec.evaluation.target != "mix":
-        found = cannot_predict(spec.evaluation.n, spec.evaluation.alpha, "evaluation.n")
-    elif isinstance(spec, EvaluateSpec) and isinstance(spec.evaluation, OverConfidence):
-        found = cannot_predict(spec.evaluation.n, ALPHA, "evaluation.n")
-    elif isinstance(spec, TrainSpec) and spec.certification is not None and spec.sigma:
-        plan = spec.certification
-        found = cannot_certify(
-            Procedure(sigma=spec.sigma, n0=plan.n0, n=plan.n, alpha=plan.alpha), classes, "certification.n"
-        )
-    return () if found is None else (found,)
+    return ()
+
+
+@too_few_samples.register
+def _of_certification(spec: CertifySpec, inputs: int, classes: int = 2) -> tuple[str, ...]:
+    return _said(
+        cannot_certify(procedure_of(spec, inputs=inputs), classes) if spec.sigma is not None and inputs else None
+    )
+
+
+@too_few_samples.register
+def _of_prediction(spec: PredictSpec, inputs: int, classes: int = 2) -> tuple[str, ...]:
+    return _said(cannot_predict(spec.n, spec.alpha))
+
+
+@too_few_samples.register
+def _of_evaluation(spec: EvaluateSpec, inputs: int, classes: int = 2) -> tuple[str, ...]:
+    asked = spec.evaluation
+    if isinstance(asked, Attack) and asked.target != "mix":
+        return _said(cannot_predict(asked.n, asked.alpha, "evaluation.n"))
+    return _said(cannot_predict(asked.n, ALPHA, "evaluation.n") if isinstance(asked, OverConfidence) else None)
+
+
+@too_few_samples.register
+def _of_training(spec: TrainSpec, inputs: int, classes: int = 2) -> tuple[str, ...]:
+    plan = spec.certification
+    if plan is None or not spec.sigma:
+        return ()
+    procedure = Procedure(sigma=spec.sigma, n0=plan.n0, n=plan.n, alpha=plan.alpha)
+    return _said(cannot_certify(procedure, classes, "certification.n"))
 
 
 def cannot_certify(procedure: Procedure, classes: int = 2, name: str = "n") -> str | None:

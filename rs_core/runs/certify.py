@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from radii.rs_core.certify import engine
 from radii.rs_core.certify.engine import Progress
-from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.certify.procedure import Procedure, procedure_of
 from radii.rs_core.certify.sampler import Votes
 from radii.rs_core.records import Certificate
 from radii.rs_core.runs.noise_run import NoiseRun
+from radii.rs_core.specs.jobs import CertifySpec
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,17 @@ class TurnBegins:
     turn: int
 
 
-def records(run: NoiseRun, turn: int = 0) -> Iterator[Progress | Certificate]:
+def procedure(run: NoiseRun[CertifySpec], turn: int = 0) -> Procedure:
+    """How the job certifies, as far as it goes in this turn."""
+    return procedure_of(run.spec, inputs=len(run.chosen)).turn(turn)
+
+
+def records(run: NoiseRun[CertifySpec], turn: int = 0) -> Iterator[Progress | Certificate]:
     """The records of one turn."""
     return engine.certify(
         run.sampler(),
         run.inputs(),
-        run.procedure(turn),
+        procedure(run, turn),
         resume=run.unfinished,
         alone=run.alone,
         standard=run.standard(),
@@ -31,17 +37,17 @@ def records(run: NoiseRun, turn: int = 0) -> Iterator[Progress | Certificate]:
     )
 
 
-def records_of_all_turns(run: NoiseRun, turn: int = 0) -> Iterator[Progress | Certificate | TurnBegins]:
+def records_of_all_turns(run: NoiseRun[CertifySpec], turn: int = 0) -> Iterator[Progress | Certificate | TurnBegins]:
     """The records of this turn and those that follow. Each begins with the votes of the one before; model, buffers and
     batches stay as they are."""
     sampler, standard = run.sampler(), run.standard()
     votes, samples = {begun.index: begun for begun in run.unfinished}, dict(run.done)
     while True:
-        procedure = run.procedure(turn)
+        current = procedure(run, turn)
         for record in engine.certify(
             sampler,
-            run.inputs(_of_this_turn(samples, procedure)),
-            procedure,
+            run.inputs(_of_this_turn(samples, current)),
+            current,
             resume=list(votes.values()),
             alone=run.alone,
             standard=standard,
@@ -51,7 +57,7 @@ def records_of_all_turns(run: NoiseRun, turn: int = 0) -> Iterator[Progress | Ce
             if isinstance(record, Certificate):
                 samples[record.index] = record.n
             yield record
-        if procedure.last or run.stop():
+        if current.last or run.stop():
             return
         turn += 1
         yield TurnBegins(turn)

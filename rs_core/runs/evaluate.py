@@ -9,10 +9,9 @@ from radii.rs_core.runs.noise_run import NoiseRun
 from radii.rs_core.specs.jobs import DEFAULT_BATCH, EvaluateSpec
 
 
-def records(run: NoiseRun) -> Iterator[Heartbeat | EvaluationRecord]:
+def records(run: NoiseRun[EvaluateSpec]) -> Iterator[Heartbeat | EvaluationRecord]:
     """One record for each input, and signs of life on the way."""
     spec = run.spec
-    assert isinstance(spec, EvaluateSpec)
     subject = subject_of(
         run.model,
         spec,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic
 
 import torch
 
@@ -10,28 +11,20 @@ from radii.rs_core.certify.autotune import RunConfiguration, configuration_for
 from radii.rs_core.certify.engine import Input, Progress, Stop
 from radii.rs_core.certify.inference_model import InferenceModel
 from radii.rs_core.certify.mixed_inputs import Standard, standard_of, voting
-from radii.rs_core.certify.procedure import USUAL_SAVING, Procedure, procedure_of
+from radii.rs_core.certify.procedure import USUAL_SAVING
 from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.models.base_classifier import BaseClassifier
-from radii.rs_core.runs.resolution import NoiseSpec
+from radii.rs_core.runs.resolution import S
 from radii.rs_core.specs.fields import Bound
-from radii.rs_core.specs.jobs import (
-    DEFAULT_BATCH,
-    CertifySpec,
-    EvaluateSpec,
-    SoftLabelSpec,
-    bound_of,
-    noise_of,
-    precision_of,
-)
+from radii.rs_core.specs.jobs import DEFAULT_BATCH
 
 Prepare = Callable[[Bound, bool, int], InferenceModel]
 """From bound, whether to compile, and batch size to the network as it is run."""
 
 
 @dataclass(kw_only=True)
-class NoiseRun:
+class NoiseRun(Generic[S]):
     """What a run is made of.
 
     Attributes:
@@ -51,7 +44,7 @@ class NoiseRun:
         prepare: Gives the network as it is run, where somebody keeps it.
     """
 
-    spec: NoiseSpec
+    spec: S
     model: BaseClassifier
     num_classes: int
     data: Dataset
@@ -75,7 +68,7 @@ class NoiseRun:
 
     def sampler(self, bound: Bound | None = None) -> Sampler:
         """The model under the job's noise; of a mix that is certified as one, its robust part."""
-        spec, bound = self.spec, bound or bound_of(self.spec)
+        spec, bound = self.spec, bound or self.spec.bound
         assert spec.sigma is not None
         batch_size = self.batch_size or DEFAULT_BATCH
         compiled = self.compiled and self.forced is None  # a compiled network is made for batches of one size
@@ -86,8 +79,8 @@ class NoiseRun:
             seed=spec.seed,
             batch_size=batch_size,
             compiled=compiled,
-            precision=precision_of(spec),
-            noise=noise_of(spec),
+            precision=spec.precision,
+            noise=spec.noise,
             prepared=None if self.prepare is None else self.prepare(bound, compiled, batch_size),
         )
         sampler.forced = self.forced
@@ -95,26 +88,19 @@ class NoiseRun:
 
     def standard(self) -> Standard | None:
         """Of a mix that is certified as one, what its standard classifier says of an image; else None."""
-        return standard_of(self.model, bound_of(self.spec))
-
-    def procedure(self, turn: int = 0) -> Procedure:
-        """How a certify job certifies, as far as it goes in this turn."""
-        assert isinstance(self.spec, CertifySpec)
-        return procedure_of(self.spec, inputs=len(self.chosen)).turn(turn)
+        return standard_of(self.model, self.spec.bound)
 
     def find_configuration(self, file: Path | None, *, may_compile: bool, fixed: int | None = None) -> RunConfiguration:
         """The fastest way to run the network here, by measurement or as ``file`` remembers it; ``fixed`` is a batch size."""
         spec = self.spec
-        assert not isinstance(spec, EvaluateSpec)
-        saving = USUAL_SAVING[spec.sampling if isinstance(spec, CertifySpec) else "fixed"]
         device = next(self.model.parameters(), torch.empty(0)).device
         return configuration_for(
-            voting(self.model, bound_of(spec)),
+            voting(self.model, spec.bound),
             self._shape_shown().to(device),
             self.num_classes,
             name=self.model.architecture,
-            precision=precision_of(spec),
-            samples=round(len(self.chosen) * spec.n / saving),
+            precision=spec.precision,
+            samples=round(len(self.chosen) * spec.samples / USUAL_SAVING[spec.sampling]),
             batch_size=fixed,
             may_compile=may_compile,
             file=file,
@@ -123,5 +109,5 @@ class NoiseRun:
     def _shape_shown(self) -> torch.Tensor:
         """An image of the size that the model is shown."""
         image = self.data.image(self.chosen[0])
-        side = self.spec.crop_size if isinstance(self.spec, SoftLabelSpec) else None
+        side = self.spec.crop_size
         return image if side is None else torch.zeros(image.shape[0], side, side)

@@ -9,10 +9,9 @@ from radii.rs_core.runs.noise_run import NoiseRun
 from radii.rs_core.specs.jobs import PredictSpec
 
 
-def records(run: NoiseRun) -> Iterator[Progress | Prediction]:
+def records(run: NoiseRun[PredictSpec]) -> Iterator[Progress | Prediction]:
     """One prediction for each input, and the votes on the way."""
     spec = run.spec
-    assert isinstance(spec, PredictSpec)
     return engine.predict(
         run.sampler(),
         run.inputs(),

@@ -9,10 +9,9 @@ from radii.rs_core.soft_labels import voting
 from radii.rs_core.specs.jobs import SoftLabelSpec
 
 
-def records(run: NoiseRun) -> Iterator[Progress | Prediction]:
+def records(run: NoiseRun[SoftLabelSpec]) -> Iterator[Progress | Prediction]:
     """One prediction for each input, whose class counts are the votes, and the votes on the way."""
     spec = run.spec
-    assert isinstance(spec, SoftLabelSpec)
     return voting.vote(
         run.sampler(),
         run.inputs(),

@@ -10,7 +10,7 @@ from radii.rs_core.runs.noise_run import NoiseRun
 from radii.rs_core.specs.jobs import CertifySpec
 
 
-def records(run: NoiseRun, drawn: Sequence[Mapping[str, Any]]) -> Iterator[Progress | Certificate]:
+def records(run: NoiseRun[CertifySpec], drawn: Sequence[Mapping[str, Any]]) -> Iterator[Progress | Certificate]:
     """Certificates with as many samples as the audited ones have.
 
     ``drawn`` says of each audited certificate its ``index``, ``n0``, ``n`` and ``alpha``; ``run`` has the audited specification.
@@ -18,10 +18,10 @@ def records(run: NoiseRun, drawn: Sequence[Mapping[str, Any]]) -> Iterator[Progr
     return redraw(run.sampler(), _audited(run, drawn), run.standard())
 
 
-def _audited(run: NoiseRun, drawn: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Input, Certificate]]:
+def _audited(run: NoiseRun[CertifySpec], drawn: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Input, Certificate]]:
     """The inputs that are not drawn again yet, each with what its certificate says of how it was drawn."""
     spec = run.spec
-    assert isinstance(spec, CertifySpec) and spec.sigma is not None
+    assert spec.sigma is not None
     for row in drawn:
         index = row["index"]
         if index in run.done:

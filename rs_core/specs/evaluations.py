@@ -6,7 +6,7 @@ An evaluation looks at each input at a few points: radii of an attack, lengths o
 """
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,7 @@ class Attack:
     """Empirical robustness of a smoothed classifier, Salman et al. 2019, arXiv 1906.04584: SmoothAdv-PGD, or DDN, through
     m noise samples, then PREDICT on fresh noise at what it has found."""
 
+    noisy: ClassVar[bool] = True
     name: Literal["attack"] = "attack"
     algorithm: Annotated[
         Literal["pgd", "ddn"], Field(description="projected gradient descent, or decoupled direction and norm")
@@ -81,6 +82,7 @@ class OverConfidence:
     the smoothed loss that no ball holds back, and how the noise votes along it, for the true class and for the strongest
     other one."""
 
+    noisy: ClassVar[bool] = True
     name: Literal["over_confidence"] = "over_confidence"
     lengths: Annotated[
         tuple[Epsilon, ...],
@@ -115,6 +117,7 @@ class AutoAttack:
     """Empirical robustness of a classifier as it is, without noise: AutoAttack, Croce and Hein 2020, arXiv 2003.01690, by the
     authors' code. Gradients go through all of the model, through a mixing network, too."""
 
+    noisy: ClassVar[bool] = False
     name: Literal["autoattack"] = "autoattack"
     norm: Annotated[Literal["linf", "l2"], Field(description="of the ball")] = "linf"
     epsilon: Annotated[float, Field(gt=0, le=1e4, description="radius, in [0, 1]-pixel units of the norm")] = 8 / 255

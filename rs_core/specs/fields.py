@@ -4,7 +4,7 @@ The records are in ``jobs``, ``training`` and ``methods`` (hyper-parameters of t
 """
 
 import dataclasses
-from typing import Annotated, Literal, TypeVar, dataclass_transform
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -18,6 +18,25 @@ def record(cls: type[T]) -> type[T]:
     """A frozen, keyword-only record that refuses unknown fields, infinities and NaN."""
     config = ConfigDict(extra="forbid", allow_inf_nan=False)
     return dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
+
+
+class AnyJob:
+    """What can be asked of the specification of any job; a kind overrides what is different there."""
+
+    @property
+    def execution(self) -> dict[str, Any]:
+        """How the job asks to be run, fixed with its first claim; None: as its first worker finds best."""
+        return {}
+
+    @property
+    def start_from(self) -> str | None:
+        """The checkpoint whose weights a training starts from."""
+        return None
+
+    @property
+    def compared_with(self) -> str | None:
+        """The certify job whose certificates the results are compared with."""
+        return None
 
 
 JOB, NETWORK, LEARNING_RATE, IMAGES = "Job", "Training", "Learning rate", "Images"

@@ -8,7 +8,8 @@ Cohen et al. 2019 is "Certified Adversarial Robustness via Randomized Smoothing"
 of the Jeong et al. line of work (arXiv 2006.04062, 2111.09277, 2212.09000) are called "published" below.
 """
 
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
@@ -21,6 +22,7 @@ from radii.rs_core.specs.fields import (
     MAX_SEED,
     SAMPLING,
     Alpha,
+    AnyJob,
     Bound,
     Flag,
     Noise,
@@ -71,6 +73,7 @@ __all__ = [
     "JobSpec",
     "Macer",
     "Method",
+    "NoiseJob",
     "Normalization",
     "NormalizationChoice",
     "OverConfidence",
@@ -87,13 +90,10 @@ __all__ = [
     "Stability",
     "TrainSpec",
     "VerifySpec",
-    "bound_of",
     "dump_spec",
     "invalid_spec",
-    "noise_of",
     "normalization",
     "parse_spec",
-    "precision_of",
     "record",
 ]
 
@@ -123,14 +123,13 @@ SampleBatch = Annotated[
 
 
 @record
-class CertifySpec:
-    """Class, radius and all class counts of each chosen input: CERTIFY of Cohen et al. 2019 by default, and procedures
-    that are as sound and need fewer noise samples.
+class NoiseJob(AnyJob):
+    """A job that runs a checkpoint on noisy copies of chosen inputs.
 
-    ``bound = two_class`` goes with ``sampling = fixed`` and ``pilot``; ``radii`` belong to ``at_radii``, and to it alone.
+    A field that only some kinds have is a property here, with the value that holds for the other kinds.
     """
 
-    kind: Literal["certify"] = "certify"
+    kind: str
     checkpoint: Annotated[
         Reference, Flag(JOB, "Checkpoint: a .safetensors file, or a research .pth.tar.", metavar="FILE")
     ]
@@ -144,6 +143,68 @@ class CertifySpec:
     ]
     inputs: Selection = Selection()
     sigma: ModelSigma = None
+    seed: Seed = 0
+    batch_size: SampleBatch = None
+
+    @property
+    def samples(self) -> int:
+        """Noise samples of each input, at most; 0 where something else is counted."""
+        return 0
+
+    @property
+    def sampling(self) -> Sampling:
+        """How many of them are drawn."""
+        return "fixed"
+
+    @property
+    def precision(self) -> Precision:
+        """Of the forward passes."""
+        return "fp32"
+
+    @property
+    def bound(self) -> Bound:
+        """Which bound the certificates rest on; ``mixed``: the votes are those of the robust part of a mix."""
+        return "one_sided"
+
+    @property
+    def noise(self) -> Noise:
+        """What is added to an image."""
+        return "gaussian"
+
+    @property
+    def robust_weight(self) -> float | None:
+        """Of the robust classifier, where a mix is certified as one."""
+        return None
+
+    @property
+    def crop_size(self) -> int | None:
+        """Side in pixels of what the model is shown of an image; None: the whole image."""
+        return None
+
+    @property
+    def noisy(self) -> bool:
+        """Whether there is noise at all, and so a noise level."""
+        return True
+
+    @property
+    def execution(self) -> dict[str, Any]:
+        """Precision and noise samples per forward pass."""
+        return {"precision": self.precision, "batch_size": self.batch_size}
+
+    def resolved(self, sigma: float | None, robust_weight: float | None) -> Self:
+        """The specification with the noise level that planning has chosen and, for certificates of a mix, the weight."""
+        return replace(self, sigma=sigma)
+
+
+@record
+class CertifySpec(NoiseJob):
+    """Class, radius and all class counts of each chosen input: CERTIFY of Cohen et al. 2019 by default, and procedures
+    that are as sound and need fewer noise samples.
+
+    ``bound = two_class`` goes with ``sampling = fixed`` and ``pilot``; ``radii`` belong to ``at_radii``, and to it alone.
+    """
+
+    kind: Literal["certify"] = "certify"
     sampling: Annotated[
         Sampling,
         Field(
@@ -228,8 +289,6 @@ class CertifySpec:
         ),
         Flag(SAMPLING, "Of the forward passes: fp32 or bf16, a network of its own that is certified as run."),
     ] = "fp32"
-    seed: Seed = 0
-    batch_size: SampleBatch = None
 
     @model_validator(mode="after")
     def _allowed(self) -> "CertifySpec":
@@ -246,56 +305,42 @@ class CertifySpec:
             raise refused("radii", "none, but with sampling = at_radii", f"radii with {self.sampling}")
         return self
 
+    @property
+    def samples(self) -> int:
+        """Noise samples of each input, at most."""
+        return self.n0 + self.n
+
+    def resolved(self, sigma: float | None, robust_weight: float | None) -> Self:
+        """The specification with noise level and weight."""
+        return replace(self, sigma=sigma, robust_weight=robust_weight)
+
     def alpha_per_input(self, inputs: int) -> float:
         """The failure probability of each of so many certificates."""
         return self.alpha / inputs if self.guarantee == "dataset" else self.alpha
 
 
 @record
-class PredictSpec:
+class PredictSpec(NoiseJob):
     """PREDICT of Cohen et al. 2019 on each chosen input: class or abstention."""
 
     kind: Literal["predict"] = "predict"
-    checkpoint: Annotated[
-        Reference, Flag(JOB, "Checkpoint: a .safetensors file, or a research .pth.tar.", metavar="FILE")
-    ]
-    dataset: Annotated[
-        Reference,
-        Flag(
-            JOB,
-            "Dataset: `digits`, or files: an .npz, idx or CIFAR .bin files (joined by commas), a CIFAR .tar.gz, .npy files of CIFAR-10-C (joined by commas, labels.npy among them), a zip of class folders; photos.zip@256/224 resizes its photographs to a shorter side of 256 pixels and cuts 224x224 from the middle.",
-            metavar="DATA",
-        ),
-    ]
-    inputs: Selection = Selection()
-    sigma: ModelSigma = None
     n: Annotated[
         int, Field(ge=1, le=MAX_SAMPLES, description="noise samples"), Flag(SAMPLING, "Noise samples per input.")
     ] = 1_000
     alpha: Alpha = 0.001
-    seed: Seed = 0
-    batch_size: SampleBatch = None
+
+    @property
+    def samples(self) -> int:
+        """Noise samples of each input."""
+        return self.n
 
 
 @record
-class SoftLabelSpec:
+class SoftLabelSpec(NoiseJob):
     """Votes of a base classifier under noise on each chosen input of a training set: the soft labels of CAT-RS
     (arXiv 2212.09000) are their frequencies."""
 
     kind: Literal["soft_labels"] = "soft_labels"
-    checkpoint: Annotated[
-        Reference, Flag(JOB, "Checkpoint: a .safetensors file, or a research .pth.tar.", metavar="FILE")
-    ]
-    dataset: Annotated[
-        Reference,
-        Flag(
-            JOB,
-            "Dataset: `digits`, or files: an .npz, idx or CIFAR .bin files (joined by commas), a CIFAR .tar.gz, .npy files of CIFAR-10-C (joined by commas, labels.npy among them), a zip of class folders; photos.zip@256/224 resizes its photographs to a shorter side of 256 pixels and cuts 224x224 from the middle.",
-            metavar="DATA",
-        ),
-    ]
-    inputs: Selection = Selection()
-    sigma: ModelSigma = None
     n: Annotated[
         int, Field(ge=1, le=MAX_SAMPLES, description="votes per input"), Flag(SAMPLING, "Noise samples per input.")
     ] = 10_000
@@ -311,12 +356,15 @@ class SoftLabelSpec:
         Field(ge=1, le=4096, description="as in a training job"),
         Flag(IMAGES, "Side of what resized_crop_flip gives, in pixels.", unset="the images' own"),
     ] = None
-    seed: Seed = 0
-    batch_size: SampleBatch = None
+
+    @property
+    def samples(self) -> int:
+        """Votes of each input."""
+        return self.n
 
 
 @record
-class VerifySpec:
+class VerifySpec(AnyJob):
     """An audit of a certify job: every radius is computed again from its counts, and the noise of some inputs, chosen at
     random, is drawn again and their counts compared. The answer is in the job's ``output``."""
 
@@ -336,22 +384,10 @@ Evaluation = Annotated[Attack | OverConfidence | AutoAttack, Field(discriminator
 
 
 @record
-class EvaluateSpec:
+class EvaluateSpec(NoiseJob):
     """A look at a smoothed classifier beside its certificates: ``evaluation`` says which."""
 
     kind: Literal["evaluate"] = "evaluate"
-    checkpoint: Annotated[
-        Reference, Flag(JOB, "Checkpoint: a .safetensors file, or a research .pth.tar.", metavar="FILE")
-    ]
-    dataset: Annotated[
-        Reference,
-        Flag(
-            JOB,
-            "Dataset: `digits`, or files: an .npz, idx or CIFAR .bin files (joined by commas), a CIFAR .tar.gz, .npy files of CIFAR-10-C (joined by commas, labels.npy among them), a zip of class folders; photos.zip@256/224 resizes its photographs to a shorter side of 256 pixels and cuts 224x224 from the middle.",
-            metavar="DATA",
-        ),
-    ]
-    inputs: Selection = Selection()
     sigma: Annotated[
         Sigma | None,
         Field(
@@ -361,7 +397,6 @@ class EvaluateSpec:
         Flag(JOB, "Noise level: standard deviation, in [0, 1]-pixel units.", unset="the checkpoint's, if it says"),
     ] = None
     evaluation: Evaluation
-    seed: Seed = 0
     batch_size: Annotated[
         int | None,
         Field(
@@ -375,34 +410,27 @@ class EvaluateSpec:
 
     @model_validator(mode="after")
     def _without_noise(self) -> "EvaluateSpec":
-        if self.sigma is not None and isinstance(self.evaluation, AutoAttack):
+        if self.sigma is not None and not self.noisy:
             raise refused("sigma", f"none with {self.evaluation.name}, which adds no noise", f"{self.sigma:g}")
         return self
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the classifier is asked under noise."""
+        return self.evaluation.noisy
+
+    @property
+    def compared_with(self) -> str | None:
+        """Of an attack: the certify job whose certificates its answers are held against."""
+        return self.evaluation.certificates if isinstance(self.evaluation, Attack) else None
 
 
 Spec = TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | VerifySpec | EvaluateSpec
 JobSpec = Annotated[Spec, Field(discriminator="kind")]
 _JOB_SPEC: TypeAdapter[Spec] = TypeAdapter(JobSpec)
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
-RECORDS: dict[str, type[Any]] = {
-    record.kind: record for record in (TrainSpec, CertifySpec, PredictSpec, SoftLabelSpec, VerifySpec, EvaluateSpec)
-}
+RECORDS: dict[str, type[Any]] = {record.kind: record for record in get_args(Spec)}
 """The record of each kind of job."""
-
-
-def precision_of(spec: Spec) -> Precision:
-    """Of the forward passes; float32 where the kind of job has no choice."""
-    return spec.precision if isinstance(spec, CertifySpec | TrainSpec) else "fp32"
-
-
-def bound_of(spec: Spec) -> Bound:
-    """Of a certify job; of others the usual one."""
-    return spec.bound if isinstance(spec, CertifySpec) else "one_sided"
-
-
-def noise_of(spec: Spec) -> Noise:
-    """Of a certify job; of others Gaussian noise in float32."""
-    return spec.noise if isinstance(spec, CertifySpec) else "gaussian"
 
 
 def parse_spec(body: dict[str, Any]) -> Spec:

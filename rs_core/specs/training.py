@@ -18,6 +18,7 @@ from radii.rs_core.specs.fields import (
     MAX_SAMPLES,
     NETWORK,
     Alpha,
+    AnyJob,
     Flag,
     NormalizationChoice,
     Precision,
@@ -72,7 +73,7 @@ def trains_a_mix(method: Any) -> bool:
 
 
 @record
-class TrainSpec:
+class TrainSpec(AnyJob):
     """Train a base classifier under noise. The schedule is by default that of CIFAR-10 as published; whole published
     settings are presets.
 
@@ -255,6 +256,11 @@ class TrainSpec:
         Flag(MACHINE, "Processes that read and augment images ahead; no result changes."),
     ] = 0
     seed: Seed = 0
+
+    @property
+    def execution(self) -> dict[str, Any]:
+        """The precision."""
+        return {"precision": self.precision}
 
     @model_validator(mode="before")
     @classmethod

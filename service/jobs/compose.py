@@ -9,7 +9,7 @@ from radii.rs_core.checkpoints.checkpoint_info import make_info
 from radii.rs_core.checkpoints.composite_info import facts
 from radii.rs_core.specs.composition import Mixed
 from radii.rs_core.specs.jobs import dump_spec
-from radii.service.jobs.planned_job import ready
+from radii.service.kinds.planned_job import ready
 from radii.service.schemas.requests import Compose
 from radii.worker.store.models.tables import Checkpoint
 

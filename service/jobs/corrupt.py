@@ -13,7 +13,7 @@ from radii.rs_core.data.corruptions.spec import CorruptSpec
 from radii.rs_core.data.dataset_info import check_size
 from radii.rs_core.errors import InvalidSpec
 from radii.rs_core.specs.jobs import dump_spec
-from radii.service.jobs.planned_job import ready
+from radii.service.kinds.planned_job import ready
 from radii.worker.settings import Settings
 from radii.worker.store import corruption_groups
 from radii.worker.store.models.tables import Dataset

@@ -22,18 +22,21 @@ from radii.rs_core.records import ABSTAIN, UNKNOWN_LABEL, Certificate
 from radii.rs_core.results.plausibility import implausible_answers
 from radii.rs_core.specs.jobs import CertifySpec
 from radii.service.errors import NotFound
-from radii.service.jobs import forecast, planning, quotas
+from radii.service.jobs import quotas
 from radii.service.jobs.disk_space import check_room
 from radii.service.jobs.idempotency import came_before, once
-from radii.service.jobs.planned_job import ready
 from radii.service.jobs.watcher import JobSnapshot
+from radii.service.kinds import forecast
+from radii.service.kinds.certify import CERTIFY
+from radii.service.kinds.planned_job import new_job, ready
+from radii.service.kinds.planning import JobResources, Pace
 from radii.service.lookup import get, shown
 from radii.service.schemas.prediction_query import PredictionQuery
 from radii.service.schemas.predictions import Predictions, SmoothedPrediction
 from radii.service.schemas.responses import MOST_NUMBERS
 from radii.service.views import resource_views
 from radii.worker.settings import Settings
-from radii.worker.store import jobs, resources, results, storage_usage, urgent_jobs
+from radii.worker.store import certificate_rows, jobs, resources, storage_usage, urgent_jobs
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
@@ -108,7 +111,7 @@ def submit(
         dataset = resources.attach(session, tenant_id, columns)
         new = _planned(session, settings, tenant_id, images.query, checkpoint, dataset)
         quotas.require_urgent(session, tenant_id, settings, seconds=new.estimated_seconds)
-        rows = storage_usage.rows_of(new.kind, new.total, len(names))
+        rows = storage_usage.rows_of(new.total, len(names))
         storage_usage.require_within(session, tenant_id, settings, sealed.size, more=rows, exact=False)
         return jobs.submit(session, new).id
 
@@ -148,14 +151,14 @@ def _planned(
         precision=query.precision,
         seed=secrets.randbits(SEED_BITS) if query.seed is None else query.seed,
     )
-    known = forecast.known(session, tenant_id, spec, dataset, checkpoint, look_ahead=False)
-    new, seconds = planning.plan(
+    rate = forecast.rate_of_earlier_jobs(session, tenant_id, checkpoint, spec.precision)
+    new, seconds = new_job(
+        CERTIFY,
         spec,
+        JobResources(dataset=dataset, checkpoint=checkpoint),
         tenant_id=tenant_id,
-        dataset=dataset,
-        checkpoint=checkpoint,
+        pace=Pace(rate=rate),
         max_job_seconds=settings.prediction_seconds,
-        measured=known.rate,
     )
     one = [(0, dataset.count or 0)]
     return replace(new, shards=one, priority=jobs.URGENT, estimated_seconds=seconds)
@@ -174,9 +177,8 @@ def answer(database: Database, tenant_id: str, job_id: str) -> Predictions:
             raise NotFound(expected="the identifier of a request for predictions of yours", got=shown(job_id))
         dataset, checkpoint = session.get_one(Dataset, job.dataset_id), session.get_one(Checkpoint, job.checkpoint_id)
         names = class_names(checkpoint)
-        predicted, rows = _predictions(results.certificates(session, job.id), names)
-    spec = job.resolved
-    assert isinstance(spec, CertifySpec)
+        predicted, rows = _predictions(certificate_rows.read(session, job.id), names)
+    spec = job.certify
     given = {name: getattr(spec, name) for name in ("sigma", "n", "alpha", "seed", "checkpoint")}
     return Predictions(
         job=job.id,

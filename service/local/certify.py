@@ -37,7 +37,7 @@ def run(spec: "Spec", out: Path, *, device: str, threads: int | None, hints: Map
     with files.opened(out, identity, lines) as results:
         _measure(run, results)
         done = results.done
-    say(_summary(run.spec, run.data, done, len(run.chosen)))  # type: ignore[arg-type]
+    say(_summary(run.spec, run.data, done, len(run.chosen)))
     _say_if_trained_on(opened)
     note(f"Results are in {out}, with all votes in {files.sidecar(out, '.ndjson')}.")
 
@@ -53,7 +53,7 @@ def _choose_configuration(opened: OpenedRun) -> None:
     opened.run.batch_size, opened.run.compiled = found.batch_size, found.compiled
 
 
-def _measure(run: "NoiseRun", results: files.Results) -> None:
+def _measure(run: "NoiseRun[Any]", results: files.Results) -> None:
     """The runner over what is left, every record stored before the next is asked for."""
     from radii.rs_core.certify.engine import Progress
     from radii.rs_core.runs import certify, predict
@@ -73,7 +73,7 @@ def _measure(run: "NoiseRun", results: files.Results) -> None:
             progress.show(_share(run, results, record), len(run.chosen), _text(run, results, turn))
 
 
-def _share(run: "NoiseRun", results: files.Results, record: "Progress | Certificate | Prediction") -> float:
+def _share(run: "NoiseRun[Any]", results: files.Results, record: "Progress | Certificate | Prediction") -> float:
     """Inputs that are done, the one that ``record`` tells of in part."""
     from radii.rs_core.certify.engine import Progress
     from radii.rs_core.specs.jobs import CertifySpec, PredictSpec
@@ -87,7 +87,7 @@ def _share(run: "NoiseRun", results: files.Results, record: "Progress | Certific
     return len(results.done) + (record.drawn / wanted if isinstance(record, Progress) else 0.0)
 
 
-def _text(run: "NoiseRun", results: files.Results, turn: int) -> str:
+def _text(run: "NoiseRun[Any]", results: files.Results, turn: int) -> str:
     """How far the run is, in words."""
     count = f"{len(results.done):,} of {len(run.chosen):,} inputs"
     return f"{count}, turn {turn + 1}" if turn else count

@@ -106,7 +106,7 @@ def check_certificates(
     require_same_classifier(cast("Attack", spec.evaluation), composition, how, str(path), "--certificates")
 
 
-def _measure(run: "NoiseRun", results: files.Results) -> None:
+def _measure(run: "NoiseRun[EvaluateSpec]", results: files.Results) -> None:
     from radii.rs_core.evaluate.records import Heartbeat
     from radii.rs_core.runs import evaluate
 

@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 
     from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
     from radii.rs_core.runs.noise_run import NoiseRun
-    from radii.rs_core.runs.resolution import NoiseSpec, S
+    from radii.rs_core.runs.resolution import S
+    from radii.rs_core.specs.jobs import NoiseJob
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedRun:
     """What a run is made of, the record of its model, and what tells it from other runs (``identity``)."""
 
-    run: "NoiseRun"
+    run: "NoiseRun[Any]"
     info: "CheckpointInfo"
     execution: dict[str, Any]
     identity: dict[str, Any]
 
 
 def open_run(
-    spec: "NoiseSpec", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]
+    spec: "NoiseJob", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]
 ) -> OpenedRun:
     """Reads the files that ``spec`` names, and goes on as the run whose results are in ``out`` was run, where there is one."""
     check_flags(device=device, hints=hints, checkpoint=spec.checkpoint)
@@ -87,7 +88,7 @@ def resolved(spec: "S", info: "CheckpointInfo") -> "S":
     return resolve(spec, info.sigma, composition, "the checkpoint")
 
 
-def take_over(run: "NoiseRun", results: files.Results) -> None:
+def take_over(run: "NoiseRun[Any]", results: files.Results) -> None:
     """The run goes on from these results, and says so."""
     from radii.rs_core.certify.engine import Progress
     from radii.rs_core.records import Certificate
@@ -105,7 +106,7 @@ def take_over(run: "NoiseRun", results: files.Results) -> None:
 
 
 def execution_of(
-    spec: "NoiseSpec", known: Mapping[str, Any] | None, place: "torch.device", threads: int | None
+    spec: "NoiseJob", known: Mapping[str, Any] | None, place: "torch.device", threads: int | None
 ) -> dict[str, Any]:
     """What counts depend on beside the job: fixed by the first run, and taken over by those that go on with it."""
     import torch
@@ -120,7 +121,7 @@ def execution_of(
     }
 
 
-def comparable(spec: "NoiseSpec") -> dict[str, Any]:
+def comparable(spec: "NoiseJob") -> dict[str, Any]:
     """What of a specification tells runs apart."""
     from radii.rs_core.specs.jobs import dump_spec
 

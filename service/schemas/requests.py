@@ -4,7 +4,7 @@ A job's body is a specification of ``radii.rs_core.specs.jobs`` with a few field
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -100,6 +100,21 @@ class RequestOptions:
         ),
     ] = None
 
+    @property
+    def name(self) -> str | None:
+        """What the resource that the job makes is to be called."""
+        return None
+
+    @property
+    def preset(self) -> str | None:
+        """The published setting that it is from."""
+        return None
+
+    @property
+    def budget_seconds(self) -> float | None:
+        """Device time that a plan is to fit."""
+        return None
+
 
 @record
 class TrainJob(TrainSpec, RequestOptions):
@@ -164,11 +179,10 @@ class EvaluateJob(EvaluateSpec, RequestOptions):
     """An evaluation of a classifier beside its certificates."""
 
 
-JobRequest = Annotated[
-    TrainJob | CertifyJob | PredictJob | SoftLabelJob | VerifyJob | EvaluateJob, Field(discriminator="kind")
-]
-RECORDS = (TrainJob, CertifyJob, PredictJob, SoftLabelJob, VerifyJob, EvaluateJob)
-KINDS = ("train", "certify", "predict", "soft_labels", "verify", "evaluate")
+AnyJobRequest = TrainJob | CertifyJob | PredictJob | SoftLabelJob | VerifyJob | EvaluateJob
+JobRequest = Annotated[AnyJobRequest, Field(discriminator="kind")]
+RECORDS = get_args(AnyJobRequest)
+KINDS = tuple(record.kind for record in RECORDS)
 
 
 def _expanded(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,15 +22,16 @@ from radii.rs_core.reports.procedure_text import recipe
 from radii.rs_core.results.aggregate import Columns, columns, joined, radii_up_to
 from radii.rs_core.results.photographs import Photographs, dataset_repeats_note
 from radii.rs_core.results.row_statistics import RowStatistics, photograph_sums, statistics_of_columns
-from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, dump_spec
+from radii.rs_core.specs.jobs import NoiseJob, dump_spec
 from radii.service.lookup import etag_of
 from radii.service.schemas import job_results
 from radii.service.views.resource_views import composition, corrupted_images, time
 from radii.version import installed_version
-from radii.worker.store import corruption_groups, result_arrays, results, row_statistics, specifications
+from radii.worker.store import certificate_rows, corruption_groups, result_arrays, row_statistics, specifications
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
 from radii.worker.store.result_rows import by_numbers
+from radii.worker.store.specifications import as_kind
 
 VERSION = installed_version()
 PROCEDURE = (
@@ -78,7 +79,7 @@ def sources(session: Session, job: Job) -> Sources:
 
 
 def _certifying(session: Session, job: Job) -> tuple[object, ...]:
-    other = session.get(Job, specifications.certificates_of(job.spec) or "")
+    other = session.get(Job, job.spec.compared_with or "")
     if other is None:
         return ()
     summary = session.get_one(JobSummary, other.id)
@@ -95,7 +96,7 @@ def row_statistics_of(session: Session, found: Sources) -> RowStatistics:
     """What there is to report of the certificates so far: of a large job stored with them, else made of them now."""
     job, summary = found.job, found.summary
     kept = row_statistics.kept(session, job.id) if summary.total >= row_statistics.LARGE else None
-    cap = procedure_of(spec_of(job), inputs=summary.total).cap
+    cap = procedure_of(job.certify, inputs=summary.total).cap
     starts = row_statistics.starts(session, job)
     if (
         kept is not None and starts and kept.photographs is None
@@ -109,7 +110,7 @@ def _statistics_of_rows(session: Session, job_id: str, radii: Sequence[float], *
     """The statistics of a job's rows, read in batches; the class counts of one batch are in memory at a time."""
     parts: list[Columns] = []
     rows: list[Certificate] = []
-    for batch in by_numbers(results.certificates(session, job_id)):
+    for batch in by_numbers(certificate_rows.read(session, job_id)):
         parts.append(columns(batch))
         rows += [replace(row, counts0=(), counts=row.counts[:1], standard=()) for row in batch]
     return statistics_of_columns(joined(parts), rows, radii, **how)
@@ -120,16 +121,17 @@ def grouped(found: Sources) -> CorruptionGroups | None:
     corrupted = corruption_groups.corrupted(found.dataset)
     if corrupted is None:
         return None
-    spec = found.job.resolved
-    assert isinstance(spec, CertifySpec | EvaluateSpec)
-    return CorruptionGroups(corrupted=corrupted, chosen=spec.inputs.indices(found.dataset.count or 0))
+    return CorruptionGroups(corrupted=corrupted, chosen=_chosen(found))
 
 
 def photographs(found: Sources) -> Photographs | None:
     """Which of the job's inputs show the same photograph; None of a dataset where each shows one of its own."""
-    spec = found.job.resolved
-    assert isinstance(spec, CertifySpec | EvaluateSpec)
-    return corruption_groups.photographs(found.dataset, spec.inputs.indices(found.dataset.count or 0))
+    return corruption_groups.photographs(found.dataset, _chosen(found))
+
+
+def _chosen(found: Sources) -> range:
+    """The indices of the job's inputs."""
+    return as_kind(found.job.spec, NoiseJob).inputs.indices(found.dataset.count or 0)
 
 
 def photograph_notes(found: Sources) -> tuple[str, ...]:
@@ -139,7 +141,7 @@ def photograph_notes(found: Sources) -> tuple[str, ...]:
 
 def numbers(found: Sources, rows: RowStatistics) -> Report:
     """The report's numbers; inputs that are not done stay in every denominator."""
-    spec, summary = spec_of(found.job), found.summary
+    spec, summary = found.job.certify, found.summary
     procedure = procedure_of(spec, inputs=summary.total)
     count = found.dataset.count or 0
     chosen = spec.inputs.indices(count)
@@ -162,7 +164,7 @@ def numbers(found: Sources, rows: RowStatistics) -> Report:
 
 def votes_of_mix(session: Session, found: Sources) -> list[Certificate] | None:
     """The rows so far of a mix; None of anything else."""
-    return list(results.certificates(session, found.job.id)) if spec_of(found.job).bound == "mixed" else None
+    return list(certificate_rows.read(session, found.job.id)) if found.job.certify.bound == "mixed" else None
 
 
 def with_weights(found: Sources, votes: Sequence[Certificate] | None) -> Sources:
@@ -174,13 +176,6 @@ def with_weights(found: Sources, votes: Sequence[Certificate] | None) -> Sources
     return replace(found, weights=made)
 
 
-def spec_of(job: Job) -> CertifySpec:
-    """What a certify job was asked for."""
-    spec = job.resolved
-    assert isinstance(spec, CertifySpec)
-    return spec
-
-
 def body(found: Sources, report: Report) -> job_results.Report:
     """The report as JSON."""
     job = found.job
@@ -188,8 +183,8 @@ def body(found: Sources, report: Report) -> job_results.Report:
         job=job_part(job),
         complete=report.complete,
         model=model_part(found.checkpoint),
-        dataset=dataset_part(found.dataset) | {"selection": dump_spec(spec_of(job).inputs)},
-        procedure={name: value for name, value in dump_spec(spec_of(job)).items() if name in PROCEDURE},
+        dataset=dataset_part(found.dataset) | {"selection": dump_spec(job.certify.inputs)},
+        procedure={name: value for name, value in dump_spec(job.certify).items() if name in PROCEDURE},
         execution=job.execution or {},
         provenance={"report": {"radii": VERSION}, **(job.provenance or {})},
         results=report.to_json(),
@@ -245,7 +240,7 @@ def recompute(found: Sources) -> list[str]:
         f"The rows are at {base}: for each input the votes of n0 selection samples (counts0) and of n estimation "
         "samples (counts).",
         "The class is the one most voted for in counts0, the lowest index where several are equal.",
-        *recipe(spec_of(job), found.dataset.shape),
+        *recipe(job.certify, found.dataset.shape),
         "ACR is the sum of radius over inputs whose class is the label, divided by all inputs of the job; certified "
         "accuracy at r is the share of all inputs that are correct with radius at least r.",
         "The votes follow from the model file, the data set and the specification: a certify job with the same "

@@ -156,12 +156,9 @@ def source(one: NamedRun) -> comparisons.ComparedSource:
         job=job.id,
         state=job.state,
         model=certification_report.model_part(one.job.checkpoint),
-        dataset=certification_report.dataset_part(one.job.dataset)
-        | {"selection": dump_spec(certification_report.spec_of(job).inputs)},
+        dataset=certification_report.dataset_part(one.job.dataset) | {"selection": dump_spec(job.certify.inputs)},
         procedure={
-            name: value
-            for name, value in dump_spec(certification_report.spec_of(job)).items()
-            if name in certification_report.PROCEDURE
+            name: value for name, value in dump_spec(job.certify).items() if name in certification_report.PROCEDURE
         },
     )
 
@@ -205,7 +202,7 @@ def _baseline(named: Sequence[NamedRun], wanted: str | None) -> str | None:
 
 
 def _of_job(session: Session, name: str, found: Sources) -> Run:
-    rows, spec = result_arrays.columns(session, found.job.id), certification_report.spec_of(found.job)
+    rows, spec = result_arrays.columns(session, found.job.id), found.job.certify
     unfinished = max(0, len(rows.index) - found.summary.done) if spec.sampling == "anytime" else 0
     return run_asked(
         name,

@@ -14,9 +14,9 @@ from radii.service.schemas import job_results
 from radii.service.views import certification_report
 from radii.service.views.certification_report import Sources
 from radii.service.views.rendering import render
-from radii.worker.store import evaluations, results
+from radii.worker.store import certificate_rows, evaluation_rows
 from radii.worker.store.models.tables import Job
-from radii.worker.store.specifications import shown
+from radii.worker.store.specifications import as_kind, shown
 
 PROCEDURE = ("sigma", "evaluation", "seed")
 
@@ -33,8 +33,8 @@ class Evaluation:
 def evaluation(session: Session, found: Sources) -> Evaluation:
     """The rows of a job so far; none yet is an empty report."""
     job = found.job
-    spec = evaluations.spec_of(session, job.id)
-    rows = list(evaluations.read(session, job.id))
+    spec = as_kind(job.resolved, EvaluateSpec)
+    rows = list(evaluation_rows.read(session, job.id))
     certificates = _certificates(session, spec, [row.index for row in rows])
     shown = certification_report.photographs(found)
     report = summarize(rows, spec, total=found.summary.total, certificates=certificates, photographs=shown)
@@ -52,7 +52,7 @@ def _certificates(session: Session, spec: EvaluateSpec, indices: list[int]) -> d
     asked = spec.evaluation
     if not isinstance(asked, Attack) or asked.certificates is None or session.get(Job, asked.certificates) is None:
         return None
-    found = results.each_certificate_at(session, asked.certificates, indices, without_counts=True)
+    found = certificate_rows.each_at(session, asked.certificates, indices, without_counts=True)
     return {row.index: row for row in found}
 
 

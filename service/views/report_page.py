@@ -14,11 +14,12 @@ from radii.rs_core.reports.procedure_text import SAMPLINGS
 from radii.rs_core.results.row_statistics import RowStatistics
 from radii.rs_core.results.tsv import rounded_down
 from radii.rs_core.specs.composition import PARTS
-from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec
+from radii.rs_core.specs.jobs import NoiseJob
 from radii.service.views import certification_report
 from radii.service.views.certification_report import Sources
 from radii.service.views.rendering import render
 from radii.worker.store import corruption_groups
+from radii.worker.store.specifications import as_kind
 from radii.worker.store.specifications import shown as shown_spec
 
 GUARANTEES = {"per_input": "per input", "dataset": "for all inputs together"}
@@ -55,7 +56,7 @@ def data_url(svg: bytes) -> str:
 
 def plot(found: Sources, rows: RowStatistics, name: str, form: Any, report: Report | None = None) -> bytes:
     """A plot as a file; ``form`` is png or svg, and ``report`` the report of the rows, where there is one already."""
-    spec, done, total = certification_report.spec_of(found.job), rows.sums.evaluated, found.summary.total
+    spec, done, total = found.job.certify, rows.sums.evaluated, found.summary.total
     how = SAMPLINGS[spec.sampling]
     # A title of the plot's width has about 65 characters.
     about = f"σ = {spec.sigma:g}, " + (f"n = {spec.n:,}" if how == SAMPLINGS["fixed"] else how)
@@ -71,7 +72,7 @@ def plot(found: Sources, rows: RowStatistics, name: str, form: Any, report: Repo
     if name == "weights":
         return certification.render(mixed.by_weight({about: found.weights}), form)
     label = found.checkpoint.name
-    how_made = how_of(certification_report.spec_of(found.job))
+    how_made = how_of(found.job.certify)
     curve = certification.PlotInput(statistics=rows, how=how_made, photographs=certification_report.photographs(found))
     drawn = certification.certified_accuracy(
         {label: curve}, totals={label: total}, title=f"Certified accuracy, {about}"
@@ -89,7 +90,7 @@ def quantiles(report: Report) -> list[tuple[str, str, str]]:
 
 def identity(found: Sources) -> list[tuple[str, str]]:
     """What was certified with what, as names and values."""
-    asked = certification_report.spec_of(found.job)
+    asked = found.job.certify
     most = "" if asked.sampling == "fixed" else ", at most"
     return [
         *things(found),
@@ -105,9 +106,7 @@ def identity(found: Sources) -> list[tuple[str, str]]:
 def things(found: Sources) -> list[tuple[str, str]]:
     """Which model and which inputs, as names and values."""
     model, data = certification_report.model_part(found.checkpoint), certification_report.dataset_part(found.dataset)
-    spec = found.job.spec
-    assert isinstance(spec, CertifySpec | EvaluateSpec)
-    selection = spec.inputs
+    selection = as_kind(found.job.spec, NoiseJob).inputs
     count = "all" if selection.count is None else f"at most {selection.count:,}"
     shape = "×".join(str(side) for side in data["shape"] or [])
     return [

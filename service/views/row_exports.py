@@ -15,8 +15,7 @@ from radii.rs_core.reports.evaluation_text import row_lines
 from radii.rs_core.results.csv_text import csv_text
 from radii.rs_core.results.tsv import tsv_lines
 from radii.service.views import resource_views
-from radii.worker.store import evaluations as evaluation_rows
-from radii.worker.store import results
+from radii.worker.store import certificate_rows, evaluation_rows, prediction_rows
 from radii.worker.store.database import Database
 from radii.worker.store.result_rows import by_numbers
 
@@ -52,7 +51,7 @@ MEDIA_TYPES = {"csv": "text/csv", "tsv": "text/tab-separated-values", "ndjson": 
 
 def certificates(database: Database, job_id: str, format: str) -> Iterator[str]:
     """A job's certificates as the pieces of a file; in CSV and TSV an abstention is -1."""
-    rows = _rows(database, job_id, results.certificates)
+    rows = _rows(database, job_id, certificate_rows.read)
     if format == "tsv":
         return _pieces(tsv_lines(rows))
     if format == "csv":
@@ -62,7 +61,7 @@ def certificates(database: Database, job_id: str, format: str) -> Iterator[str]:
 
 def predictions(database: Database, job_id: str, format: str) -> Iterator[str]:
     """A job's predictions as the pieces of a file."""
-    rows = _rows(database, job_id, results.predictions)
+    rows = _rows(database, job_id, prediction_rows.read)
     if format == "csv":
         return _pieces(_csv_lines(rows, PREDICTION_COLUMNS))
     return _pieces(_json_lines(rows, resource_views.prediction))

@@ -16,7 +16,7 @@ from radii.rs_core.records import Certificate
 from radii.rs_core.specs.fields import Sampling
 from radii.worker.queue import broker
 from radii.worker.settings import Settings
-from radii.worker.store import jobs, results
+from radii.worker.store import certificate_rows, jobs
 from radii.worker.store.database import Database
 from radii.worker.store.models.result_tables import JobSummary, SampleProgress
 from radii.worker.store.models.tables import Job
@@ -61,7 +61,7 @@ def _outcome(database: Database, job_id: str) -> Evidence:
     """The job's rows, once it is certain that it succeeded and that its summary is theirs."""
     with database.read() as session:
         job, summary = session.get_one(Job, job_id), session.get_one(JobSummary, job_id)
-        rows = list(results.certificates(session, job_id))
+        rows = list(certificate_rows.read(session, job_id))
     assert (job.state, job.problem) == (jobs.SUCCEEDED, None)
     assert (summary.done, summary.work_done) == (COUNT, COUNT * (N0 + N))
     assert summary.radius_sum / COUNT == pytest.approx(sum(r.radius for r in rows if r.correct) / COUNT, rel=1e-12)
@@ -154,7 +154,7 @@ def test_other_procedures_too_give_the_counts_of_a_library_call_through_kills(
         records = [r for r in engine.certify(sampler, inputs, procedure) if isinstance(r, Certificate)]
         with database.read() as session:
             job, summary = session.get_one(Job, job_ids[sampling]), session.get_one(JobSummary, job_ids[sampling])
-            rows = list(results.certificates(session, job_ids[sampling]))
+            rows = list(certificate_rows.read(session, job_ids[sampling]))
         assert (job.state, job.problem, summary.done) == (jobs.SUCCEEDED, None, COUNT)
         assert _evidence(rows) == _evidence(sorted(records, key=lambda record: record.index))
         assert summary.work_done == sum(row.n0 + row.n for row in rows)
@@ -190,7 +190,7 @@ def test_a_kill_inside_an_input_loses_at_most_a_commit_and_changes_no_count(
         fleet.start()
         processes.until(lambda: processes.ended(database, job_id), 300, "the job ends")
     with database.read() as session:
-        (row,) = results.certificates(session, job_id)
+        (row,) = certificate_rows.read(session, job_id)
     sampler = Sampler(things.model(), 0.25, 10, seed=SEED)
     image = digits().image(START)
     procedure = Procedure(sigma=0.25, n0=N0, n=n)

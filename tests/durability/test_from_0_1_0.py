@@ -16,9 +16,9 @@ from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.data.builtin import digits
 from radii.rs_core.records import Certificate
 from radii.rs_core.specs.jobs import parse_spec
-from radii.service.jobs.planning import plan
+from radii.service.kinds.registry import plan
 from radii.worker.settings import Settings
-from radii.worker.store import jobs, results, schema_version, shards
+from radii.worker.store import certificate_rows, jobs, schema_version, shards
 from radii.worker.store.database import Database
 from radii.worker.store.folder import folder_identity
 from radii.worker.store.models.result_tables import JobSummary
@@ -92,7 +92,7 @@ def part_done(database: Database, job_id: str, unbroken: list[Certificate], *, l
             claim = shards.claim(session, lease=lease, device_type="cpu", execution=execution, provenance={})
             assert claim is not None and claim.job_id == job_id
             first = claim.first
-            results.store_certificates(session, job_id, unbroken[first : first + inputs])
+            certificate_rows.store(session, job_id, unbroken[first : first + inputs])
             if inputs > 1:
                 shards.finish(session, claim)
 
@@ -113,7 +113,7 @@ def outcome(database: Database, job_id: str) -> list[Any]:
         job, summary = session.get_one(Job, job_id), session.get_one(JobSummary, job_id)
         assert (job.state, job.problem) == (jobs.SUCCEEDED, None)
         assert (summary.done, summary.work_done) == (COUNT, COUNT * (N0 + N))
-        return evidence(list(results.certificates(session, job_id)))
+        return evidence(list(certificate_rows.read(session, job_id)))
 
 
 def test_queued_running_and_finished_jobs_of_0_1_0_survive_the_migration(
@@ -137,7 +137,7 @@ def test_queued_running_and_finished_jobs_of_0_1_0_survive_the_migration(
         with database.write() as session:
             claim = shards.claim(session, lease=60, device_type="cpu", execution={"threads": 1}, provenance={})
             assert claim is not None
-            results.store_certificates(session, finished, unbroken[claim.first : claim.stop])
+            certificate_rows.store(session, finished, unbroken[claim.first : claim.stop])
             shards.finish(session, claim)
     running = submitted(database, settings.blobs)
     part_done(database, running, unbroken, lease=1.0)

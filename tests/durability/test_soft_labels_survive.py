@@ -11,8 +11,9 @@ from tests_support import processes, things, unbroken
 from radii.rs_core.checkpoints import checkpoint
 from radii.rs_core.specs.jobs import TrainSpec, parse_spec
 from radii.service.jobs import submission
+from radii.worker.kinds import registry
 from radii.worker.settings import Settings
-from radii.worker.store import jobs, resources, results, shards
+from radii.worker.store import jobs, prediction_rows, resources, shards
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
 from radii.worker.store.models.result_tables import PredictionRow, SampleProgress
@@ -119,7 +120,7 @@ def test_kills_during_the_votes_and_during_the_training_change_no_weight(
     with database.read() as session:
         job, voted = session.get_one(Job, training), session.get_one(Job, votes)
         row = session.get_one(Checkpoint, job.checkpoint_id)
-        counts = [row.counts for row in results.predictions(session, votes)]
+        counts = [row.counts for row in prediction_rows.read(session, votes)]
         assert session.query(SampleProgress).count() == 0
     assert (job.state, job.problem, voted.state) == (jobs.SUCCEEDED, None, jobs.SUCCEEDED)
     spec = parse_spec(BODY | {"dataset": "digits"})
@@ -151,7 +152,7 @@ def test_without_its_soft_labels_a_training_fails_and_says_for_which_input(
                 made = session.get_one(Checkpoint, session.get_one(Job, claim.job_id).checkpoint_id)
                 resources.make_ready(session, made, columns)
             for index in range(claim.first, claim.stop) if claim.kind == "soft_labels" else ():
-                results.store_failure(session, votes, index, 0, "It died.")
+                registry.store_failure(session, votes, index, 0, "It died.")
             shards.finish(session, claim)
     with processes.fleet(settings, "radii.worker.embedded", 1):
         processes.until(lambda: processes.ended(database, training), SECONDS, "the training ends")

@@ -7,6 +7,7 @@ import pytest
 from tests_support.slots import START, notes, submit
 
 from radii.worker.commit import PendingResults, write
+from radii.worker.kinds.certify import CERTIFY
 from radii.worker.settings import Settings
 from radii.worker.store import counters, shards
 from radii.worker.store.database import Database
@@ -31,13 +32,13 @@ def _certificate(index: int, batch_size: int | None) -> dict[str, Any]:
         "error": None,
     }
     evidence |= {"counts0": [0] * 7 + [10], "counts": [0] * 7 + [100], "batch_size": batch_size}
-    return {"type": "certificate", **evidence, "n0": 10, "n": 100, "sigma": 0.25, "alpha": 0.001, "seed": 0}
+    return {"type": "record", **evidence, "n0": 10, "n": 100, "sigma": 0.25, "alpha": 0.001, "seed": 0}
 
 
 def test_a_smaller_batch_is_told_of_once_though_the_transaction_had_to_be_begun_again(
     database: Database, tmp_path: Path
 ) -> None:
-    job_id, settings, pending = submit(database, tmp_path, 4), Settings(data=tmp_path), PendingResults()
+    job_id, settings, pending = submit(database, tmp_path, 4), Settings(data=tmp_path), PendingResults(kind=CERTIFY)
     claim = _claimed(database)
     pending.add(_certificate(START, 50))
     with pytest.raises(KeyError), database.write() as session:

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from sqlalchemy.exc import DataError, OperationalError
 from tests_support import processes
 from tests_support.slots import START, SlotMaker, at_work, job_of, notes, submit, work
 
+from radii.worker.kinds.certify import Certify
 from radii.worker.loop import LONGEST_AHEAD, CannotStart, end
-from radii.worker.store import counters, jobs, results, shards
+from radii.worker.store import certificate_rows, counters, jobs, shards
 from radii.worker.store.database import Database
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Job, Shard, Worker
@@ -33,7 +35,7 @@ def test_an_input_that_kills_its_child_three_times_is_stored_as_not_certified(
     work(slot(f"{START + 5}:die"))
     assert job_of(database, job_id).state == jobs.SUCCEEDED
     with database.read() as session:
-        rows = list(results.certificates(session, job_id))
+        rows = list(certificate_rows.read(session, job_id))
         summary = session.get_one(JobSummary, job_id)
     assert len(rows) == 20
     assert [(row.index, row.label, row.prediction, row.radius) for row in rows if row.error] == [
@@ -50,7 +52,7 @@ def test_of_several_inputs_on_their_way_the_one_that_kills_is_found_by_taking_th
     work(slot(f"{START + 3}:die,together:yes"))
     assert job_of(database, job_id).state == jobs.SUCCEEDED
     with database.read() as session:
-        assert [row.index for row in results.certificates(session, job_id) if row.error] == [START + 3]
+        assert [row.index for row in certificate_rows.read(session, job_id) if row.error] == [START + 3]
     together, *alone = [record.at for record in caplog.records if record.message == "child died"]  # type: ignore[attr-defined]
     assert len(together) > 1
     assert alone == [[START + 3]] * 3, "only these count against an input"
@@ -63,7 +65,7 @@ def test_an_input_that_does_not_fit_into_memory_is_given_up_and_the_others_are_n
     work(slot(f"{START + 3}:large,together:yes"))
     assert job_of(database, job_id).state == jobs.SUCCEEDED
     with database.read() as session:
-        errors = {row.index: row.error for row in results.certificates(session, job_id) if row.error}
+        errors = {row.index: row.error for row in certificate_rows.read(session, job_id) if row.error}
         counted = counters.values(session)
     assert list(errors) == [START + 3]
     assert "ran out of memory even with one noisy copy at a time, 3 times" in errors[START + 3]
@@ -72,8 +74,9 @@ def test_an_input_that_does_not_fit_into_memory_is_given_up_and_the_others_are_n
 
 
 def test_work_that_needs_less_memory_goes_on_so_and_the_job_says_it(
-    database: Database, tmp_path: Path, slot: SlotMaker
+    database: Database, tmp_path: Path, slot: SlotMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Certify, "smaller", lambda kind, spec, execution: {"forward_batch": 32})
     job_id = submit(database, tmp_path, 3)
     work(slot(f"{START}:smaller"))
     job = job_of(database, job_id)
@@ -100,7 +103,7 @@ def test_a_child_that_dies_after_progress_is_no_mark_against_its_input(
     monkeypatch.setenv("FAKE_CHILD", "")
     work(worker)
     with database.read() as session:
-        assert [row.error for row in results.certificates(session, job_id)] == [None] * 3
+        assert [row.error for row in certificate_rows.read(session, job_id)] == [None] * 3
 
 
 def test_an_input_that_always_dies_at_the_same_sample_is_given_up(
@@ -110,7 +113,7 @@ def test_an_input_that_always_dies_at_the_same_sample_is_given_up(
     work(slot(f"{START}:die-late"))
     assert job_of(database, job_id).state == jobs.SUCCEEDED
     with database.read() as session:
-        assert [row.error is not None for row in results.certificates(session, job_id)] == [True, False, False]
+        assert [row.error is not None for row in certificate_rows.read(session, job_id)] == [True, False, False]
 
 
 def test_results_that_the_database_never_takes_fail_the_job_at_once(
@@ -123,7 +126,7 @@ def test_results_that_the_database_never_takes_fail_the_job_at_once(
             raise DataError("INSERT", {}, Exception("cannot be stored"))
         return 0
 
-    monkeypatch.setattr(results, "store_certificates", refuse)
+    monkeypatch.setattr(Certify, "rows", replace(Certify.rows, store=refuse))
     work(slot())
     job = job_of(database, job_id)
     assert job.state == jobs.FAILED
@@ -144,7 +147,7 @@ def test_a_child_that_falls_silent_is_ended(database: Database, tmp_path: Path, 
     job_id = submit(database, tmp_path, 4)
     work(slot(f"{START + 1}:hang", child_silence=0.5))
     with database.read() as session:
-        errors = [row.error for row in results.certificates(session, job_id)]
+        errors = [row.error for row in certificate_rows.read(session, job_id)]
     assert [error is not None for error in errors] == [False, True, False, False]
     assert "was ended, 3 times" in (errors[1] or "")
 

@@ -18,10 +18,10 @@ from radii.rs_core.certify.sampler import Sampler
 from radii.rs_core.data.builtin import digits
 from radii.rs_core.records import Certificate
 from radii.rs_core.specs.jobs import CertifySpec, parse_spec
-from radii.service.jobs.planning import plan
+from radii.service.kinds.registry import plan
 from radii.worker.queue import broker
 from radii.worker.settings import Settings
-from radii.worker.store import counters, jobs, results
+from radii.worker.store import certificate_rows, counters, jobs
 from radii.worker.store.database import Database
 from radii.worker.store.models.result_tables import JobSummary, SampleProgress
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job, Shard
@@ -79,7 +79,7 @@ def outcome(database: Database, job_id: str) -> list[tuple[Any, ...]]:
     """The job's rows, once it is certain that it succeeded and that its summary is theirs."""
     with database.read() as session:
         assert session.get_one(Job, job_id).state == jobs.SUCCEEDED
-        rows, summary = list(results.certificates(session, job_id)), session.get_one(JobSummary, job_id)
+        rows, summary = list(certificate_rows.read(session, job_id)), session.get_one(JobSummary, job_id)
         assert session.query(SampleProgress).filter(SampleProgress.job_id == job_id).count() == 0
     assert summary.work_done == sum(row.n0 + row.n for row in rows) and summary.done == len(rows)
     return [_evidence(row) for row in rows]
@@ -181,5 +181,5 @@ def test_an_urgent_job_is_cancelled_while_it_runs(database: Database, settings: 
             jobs.cancel(session, asked)
         processes.until(lambda: _state(database, asked) == jobs.CANCELLED, ENOUGH, "it is cancelled")
     with database.read() as session:
-        (row,) = results.certificates(session, asked)
+        (row,) = certificate_rows.read(session, asked)
     assert row.n >= 100 and sum(row.counts) == row.n, "what it has found stays"

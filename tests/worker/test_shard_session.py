@@ -16,7 +16,7 @@ from tests_support.slots import START, SlotMaker, job_of, notes, submit, work
 from radii.worker import shard_session, task_message
 from radii.worker.child.handle import ChildEnded
 from radii.worker.commit import write
-from radii.worker.store import jobs, results, shards
+from radii.worker.store import certificate_rows, jobs, shards
 from radii.worker.store.database import Database
 from radii.worker.store.models.tables import Job, Shard
 
@@ -28,7 +28,7 @@ def _shard(database: Database, job_id: str) -> Shard:
 
 def _errors(database: Database, job_id: str) -> list[int]:
     with database.read() as session:
-        return [row.index for row in results.certificates(session, job_id) if row.error]
+        return [row.index for row in certificate_rows.read(session, job_id) if row.error]
 
 
 def test_a_job_cancelled_as_its_child_dies_is_cancelled_and_the_worker_lives(
@@ -184,7 +184,7 @@ def test_a_child_in_the_middle_of_its_work_goes_where_a_file_cannot_be_kept(
     for one in (job_id, other):
         assert job_of(database, one).state == jobs.SUCCEEDED
         with database.read() as session:
-            assert [row.index for row in results.certificates(session, one)] == [START, START + 1]
+            assert [row.index for row in certificate_rows.read(session, one)] == [START, START + 1]
 
 
 def test_a_lease_is_renewed_in_time_however_rarely_results_are_to_be_committed(

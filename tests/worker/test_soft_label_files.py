@@ -9,7 +9,7 @@ from radii.rs_core.records import Prediction
 from radii.rs_core.soft_labels.labels import SoftLabels
 from radii.worker import soft_label_files
 from radii.worker.settings import Settings
-from radii.worker.store import jobs, resources, results, shards
+from radii.worker.store import jobs, prediction_rows, resources, shards
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
 from radii.worker.store.jobs import NewJob
@@ -42,7 +42,7 @@ def pair(database: Database, settings: Settings) -> tuple[Job, Job]:
             claim = shards.claim(session, lease=60.0, **CPU)  # type: ignore[arg-type]
             if claim is None:
                 break
-            results.store_predictions(session, voted, [_row(index) for index in range(claim.first, claim.stop)])
+            prediction_rows.store(session, voted, [_row(index) for index in range(claim.first, claim.stop)])
             shards.finish(session, claim)
     with database.write() as session:
         spec = things.spec("train", inputs={"count": 20})

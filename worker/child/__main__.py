@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 from radii.rs_core.errors import InputOutOfMemory, OutOfMemory, RadiiError, no_room
@@ -19,7 +20,6 @@ from radii.rs_core.exception_text import cause_of
 from radii.rs_core.models import registry
 from radii.rs_core.out_of_memory import ran_out
 from radii.worker import logs
-from radii.worker import tasks as run
 from radii.worker.processes.parent_death import die_with_parent
 from radii.worker.settings import Settings
 from radii.worker.tasks.environment import MemoryGauge, configure, provenance, resolve_device, share_memory
@@ -29,21 +29,9 @@ Message = dict[str, Any]
 
 log = logging.getLogger("radii.child")
 
-FEWER_COPIES = ("noisy copies that fit: give a smaller batch_size", "batch_size")
-VOTES = ("progress", "certificate", "prediction", "turn")
-"""Types of messages after which a task stops by itself where it is asked to: with all its votes, a batch later at most."""
-SMALLER = {
-    "train": (
-        "activations that fit: give forward_batch, which changes no result, or a smaller batch_size",
-        "forward_batch",
-    ),
-    "certify": FEWER_COPIES,
-    "predict": FEWER_COPIES,
-    "soft_labels": FEWER_COPIES,
-    "evaluate": ("activations that fit: give a smaller batch_size, or evaluation.together", "batch_size"),
-    "verify": ("noisy copies that fit, as where the audited job ran", "job"),
-}
-"""What helps a kind of job that is too large for the memory, and the field that does."""
+VOTES = ("progress", "record", "turn")
+"""Types of messages after which a task that keeps its votes stops by itself where it is asked to: with all of them, a batch later at
+most."""
 
 
 def main() -> None:
@@ -82,8 +70,8 @@ def _serve(
         say(message)
         if (taken := gauge.due()) is not None:
             say({"type": "memory", "memory": taken})
-        by_itself = message["type"] in VOTES and task["kind"] not in ("verify", "evaluate")
-        if stop.is_set() and message["type"] not in ("done", "failed", "smaller", "stopped") and not by_itself:
+        by_itself = task["keeps_votes"] and message["type"] in VOTES
+        if stop.is_set() and message["type"] not in ("done", "failed", "stopped") and not by_itself:
             say({"type": "stopped"})
             break
 
@@ -93,7 +81,7 @@ def _work(body: Message, device: Any) -> Iterator[Message]:
     try:
         task = Task.read(body, device)
         configure(task.execution)
-        yield from run.runner(task.kind)(task)
+        yield from import_module(task.task).run(task)
     except RadiiError as error:
         alone = isinstance(error, InputOutOfMemory)
         # What takes the memory may be another process, and pass.
@@ -103,26 +91,12 @@ def _work(body: Message, device: Any) -> Iterator[Message]:
         yield {"type": "failed", "problem": _unexpected(error), "retry": True, "no_room": no_room(error)}
     except Exception as error:
         if ran_out(error):
-            problem = _too_large(str(body.get("kind")), error).problem()
-            yield _smaller(body) or {"type": "failed", "problem": problem, "retry": True}
+            expected, where = body["too_large"]
+            problem = OutOfMemory(expected=expected, got=cause_of(error), where=where).problem()
+            yield {"type": "failed", "problem": problem, "retry": True, "out_of_memory": True}
             return
         log.exception("the work failed")
         yield {"type": "failed", "problem": _unexpected(error)}
-
-
-def _smaller(body: Message) -> Message | None:
-    """A training that ran out of memory goes on with the activations of half as many images, down to one."""
-    if body.get("kind") != "train":
-        return None
-    spec = body["spec"]
-    kept = body["execution"].get("forward_batch") or spec.get("forward_batch") or spec["batch_size"]
-    return {"type": "smaller", "forward_batch": kept // 2} if kept > 1 else None
-
-
-def _too_large(kind: str, error: Exception) -> OutOfMemory:
-    """What to ask for instead of work that does not fit."""
-    expected, where = SMALLER.get(kind, ("work that fits", None))
-    return OutOfMemory(expected=expected, got=cause_of(error), where=where)
 
 
 def _unexpected(error: Exception) -> Message:

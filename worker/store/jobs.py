@@ -36,6 +36,8 @@ HOPEFUL = frozenset({QUEUED, RUNNING, SUCCEEDED})
 """States of a job that has succeeded or may yet."""
 ATTACHED = "attached"
 """State of a data set that came with a job: it is that job's alone, is listed nowhere, and goes with it."""
+LISTED = Job.kind != "convert"
+"""Jobs that lists show unless others are asked for."""
 URGENT = 1_000
 """The priority of jobs that somebody waits for, which nobody can ask for by hand: they go before all others (``urgent_jobs``)."""
 

@@ -111,6 +111,11 @@ def columns_of(record: Any) -> dict[str, Any]:
     return known | {name: known[name] or None for name in MOSTLY_NONE if name in known}
 
 
+def done_among(session: Session, table: type[Any], job_id: str, indices: Sequence[int]) -> set[int]:
+    """Which of ``indices`` (ascending) have their row already."""
+    return set(session.scalars(select(table.index).where(table.job_id == job_id, *between(table.index, indices))))
+
+
 def between(column: Any, indices: Sequence[int]) -> list[Any]:
     """A range condition, since the positions of one shard are evenly spaced: no list of thousands of parameters."""
     return [column >= indices[0], column <= indices[-1]] if indices else [column < 0]

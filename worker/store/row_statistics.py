@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from radii.rs_core.certify.procedure import procedure_of
 from radii.rs_core.records import Certificate
 from radii.rs_core.results.row_statistics import STEPS, RowStatistics, from_bytes, statistics_of, to_bytes
-from radii.rs_core.specs.jobs import CertifySpec
 from radii.worker.store import corruption_groups
 from radii.worker.store.models.result_tables import JobDigest, JobSummary
 from radii.worker.store.models.tables import Dataset, Job
@@ -41,8 +40,7 @@ def update(
     if summary.total < LARGE:
         return
     job = session.get_one(Job, summary.job_id)
-    spec = job.resolved
-    assert isinstance(spec, CertifySpec)
+    spec = job.certify
     how: dict[str, Any] = {
         "cap": procedure_of(spec, inputs=summary.total).cap,
         "steps": STEPS,

@@ -11,14 +11,13 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, TrainSpec, precision_of
 from radii.worker.store import counters, jobs, scheduling
 from radii.worker.store.clock import clock, instant
 from radii.worker.store.database import new_id
 from radii.worker.store.models.index_conditions import is_ready, is_ready_of_few, unindexed, waits
 from radii.worker.store.models.tables import DeviceTime, Job, Shard
 from radii.worker.store.scheduling import SLICE, claimable, free
-from radii.worker.store.specifications import AuditPlan, JobSpec, Plan
+from radii.worker.store.specifications import JobSpec, Plan
 
 URGENT_BATCH = {"cpu": 100, "cuda": 1_000}
 """Noise samples per forward pass of urgent jobs, by type of device: trying several would take longer than their work."""
@@ -126,18 +125,11 @@ def waiting(session: Session, device_type: str) -> bool:
 
 def _chosen(job: Job, execution: dict[str, Any]) -> dict[str, Any]:
     """How the job's first worker means to run it, and what the job itself asks for."""
-    spec = job.spec
-    if isinstance(spec, TrainSpec):
-        return execution | {"precision": spec.precision}
-    if isinstance(job.plan, AuditPlan):
-        return {**execution, **job.plan.execution}
-    if not isinstance(spec, CertifySpec | PredictSpec | SoftLabelSpec | EvaluateSpec):
-        return execution
-    execution = execution | {"precision": precision_of(spec)}
-    if job.priority >= jobs.URGENT:
-        batch = spec.batch_size or URGENT_BATCH.get(str(execution.get("device_type")), URGENT_BATCH["cpu"])
-        return execution | {"compiled": False, "batch_size": batch}
-    return execution | {"batch_size": spec.batch_size}
+    asked = job.spec.execution
+    if "batch_size" in asked and job.priority >= jobs.URGENT:
+        urgent = URGENT_BATCH.get(str(execution.get("device_type")), URGENT_BATCH["cpu"])
+        asked |= {"compiled": False, "batch_size": asked["batch_size"] or urgent}
+    return {**execution, **asked, **({} if job.plan is None else job.plan.run_as())}
 
 
 def agree(session: Session, held: Claim, found: dict[str, Any]) -> dict[str, Any]:
@@ -151,11 +143,11 @@ def agree(session: Session, held: Claim, found: dict[str, Any]) -> dict[str, Any
     return dict(job.execution or {})
 
 
-def run_smaller(session: Session, held: Claim, forward_batch: int) -> None:
-    """Hands back a training that ran out of memory, to go on from its last snapshot with fewer activations kept."""
+def run_smaller(session: Session, held: Claim, smaller: dict[str, Any]) -> None:
+    """Hands back a shard that ran out of memory, to go on from its last snapshot in a way that takes less."""
     job = session.get_one(Job, held.job_id, populate_existing=True)
-    job.execution = (job.execution or {}) | {"forward_batch": forward_batch}
-    jobs.note(session, held.job_id, "smaller_batch", {"shard": held.number, "forward_batch": forward_batch})
+    job.execution = (job.execution or {}) | smaller
+    jobs.note(session, held.job_id, "smaller_batch", {"shard": held.number, **smaller})
     counters.add(session, counters.BATCHES_HALVED)
     release(session, held)
 

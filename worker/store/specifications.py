@@ -4,16 +4,14 @@ The specification says what was asked for. It is one of the library's records, o
 holds what planning has chosen: the noise level where the specification leaves it to the checkpoint, the inputs of an audit.
 """
 
-from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, field_serializer
 
 from radii.rs_core.data.corruptions.spec import CorruptSpec
 from radii.rs_core.specs.composition import Composition
-from radii.rs_core.specs.evaluations import Attack
-from radii.rs_core.specs.fields import NormalizationChoice, record
-from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, Spec
+from radii.rs_core.specs.fields import AnyJob, NormalizationChoice, record
+from radii.rs_core.specs.jobs import CertifySpec, NoiseJob, Spec
 from radii.rs_core.specs.jobs import dump_spec as dump_spec
 
 T = TypeVar("T")
@@ -103,7 +101,7 @@ _CHECKPOINT_SOURCE: TypeAdapter[CheckpointSource] = TypeAdapter(CheckpointSource
 
 
 @record
-class ConvertSpec:
+class ConvertSpec(AnyJob):
     """Files become the dataset or the checkpoint that is named."""
 
     kind: Literal["convert"] = "convert"
@@ -126,17 +124,37 @@ JobSpec: TypeAlias = Spec | ConvertSpec
 _SPEC: TypeAdapter[JobSpec] = TypeAdapter(Annotated[JobSpec, Field(discriminator="kind")])
 
 
+class AnyPlan:
+    """What planning has chosen for a job."""
+
+    def resolve(self, spec: JobSpec) -> JobSpec:
+        """The specification with what it leaves to planning."""
+        return spec
+
+    def shown(self) -> dict[str, Any]:
+        """What is shown with the specification."""
+        return {}
+
+    def run_as(self) -> dict[str, Any]:
+        """How the job has to be run."""
+        return {}
+
+
 @record
-class NoisePlan:
+class NoisePlan(AnyPlan):
     """Of a job that draws noise: the noise level and, of a mix that is certified as one, the robust classifier's weight."""
 
     kind: Literal["noise"] = "noise"
     sigma: float | None = None
     robust_weight: float | None = None
 
+    def resolve(self, spec: JobSpec) -> JobSpec:
+        """The specification with noise level and weight."""
+        return spec.resolved(self.sigma, self.robust_weight) if isinstance(spec, NoiseJob) else spec
+
 
 @record
-class AuditPlan:
+class AuditPlan(AnyPlan):
     """Of an audit: the inputs that are drawn again, and how the audited job was asked for and run."""
 
     kind: Literal["audit"] = "audit"
@@ -144,13 +162,25 @@ class AuditPlan:
     certify: CertifySpec
     execution: Annotated[dict[str, Any], Field(default_factory=dict)]
 
+    def shown(self) -> dict[str, Any]:
+        """All of it."""
+        return {"chosen": list(self.chosen), "certify": dump_spec(self.certify), "execution": self.execution}
+
+    def run_as(self) -> dict[str, Any]:
+        """As the audited job was run."""
+        return self.execution
+
 
 @record
-class ConversionPlan:
+class ConversionPlan(AnyPlan):
     """Of a conversion: about how many bytes it makes."""
 
     kind: Literal["conversion"] = "conversion"
     output_bytes: int
+
+    def shown(self) -> dict[str, Any]:
+        """The bytes."""
+        return {"output_bytes": self.output_bytes}
 
 
 Plan: TypeAlias = NoisePlan | AuditPlan | ConversionPlan
@@ -179,29 +209,12 @@ def load_checkpoint_source(body: dict[str, Any]) -> CheckpointSource:
 
 def resolved(spec: JobSpec, plan: Plan | None) -> JobSpec:
     """The specification with what planning has chosen. Rows of earlier versions have it in the specification, and no plan."""
-    if not isinstance(plan, NoisePlan):
-        return spec
-    if isinstance(spec, CertifySpec):
-        return replace(spec, sigma=plan.sigma, robust_weight=plan.robust_weight)
-    if isinstance(spec, PredictSpec | SoftLabelSpec | EvaluateSpec):
-        return replace(spec, sigma=plan.sigma)
-    return spec
-
-
-def certificates_of(spec: JobSpec) -> str | None:
-    """The certify job whose certificates the answers of an attack are compared with."""
-    attack = spec.evaluation if isinstance(spec, EvaluateSpec) else None
-    return attack.certificates if isinstance(attack, Attack) else None
+    return spec if plan is None else plan.resolve(spec)
 
 
 def shown(spec: JobSpec, plan: Plan | None) -> dict[str, Any]:
     """The resolved specification as JSON, with the rest of the plan."""
-    body = dump_spec(resolved(spec, plan))
-    if isinstance(plan, AuditPlan):
-        return body | {"chosen": list(plan.chosen), "certify": dump_spec(plan.certify), "execution": plan.execution}
-    if isinstance(plan, ConversionPlan):
-        return body | {"output_bytes": plan.output_bytes}
-    return body
+    return dump_spec(resolved(spec, plan)) | ({} if plan is None else plan.shown())
 
 
 def as_kind(spec: JobSpec, kind: type[T]) -> T:

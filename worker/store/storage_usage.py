@@ -220,10 +220,9 @@ def require_count(session: Session, tenant_id: str, settings: Settings, kind: st
         raise StorageUsedUp(expected=most, got=f"{there:,} and {more:,} more; {HELP}", where="storage")
 
 
-def rows_of(kind: str, total: int, num_classes: int) -> int:
-    """Bytes of the job of this kind and its ``total`` rows of results."""
-    votes = 0 if kind == "train" else num_classes * CLASS_BYTES
-    return JOB_BYTES + total * (ROW_BYTES + votes)
+def rows_of(total: int, num_classes: int) -> int:
+    """Bytes of a job and its ``total`` rows of results, each with votes for so many classes."""
+    return JOB_BYTES + total * (ROW_BYTES + num_classes * CLASS_BYTES)
 
 
 def conversion_of(source: dict[str, Any]) -> int:

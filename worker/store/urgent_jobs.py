@@ -19,9 +19,6 @@ from radii.worker.store.models.tables import Blob, Dataset, Idempotency, Job, Sh
 from radii.worker.store.scheduling import claimable
 from radii.worker.store.shards import Claim
 
-GIVES_WAY = ("certify", "predict", "soft_labels")
-"""Kinds of jobs that lose nothing when they are handed back: their votes are stored. A training would go back to its last
-snapshot, and conversions would begin anew."""
 FREE = 0.2
 """Seconds after which an urgent shard that nobody has claimed has found nobody free."""
 CALL = 2.0

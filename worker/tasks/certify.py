@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from radii.rs_core.runs import certify
+from radii.rs_core.specs.jobs import CertifySpec
 from radii.worker.tasks.messages import messages
 from radii.worker.tasks.task import Task
 
 
-def run(task: Task) -> Iterator[dict[str, Any]]:
-    """Messages ``progress`` and ``certificate``; then ``done``, which says whether another turn is to come, or ``stopped``.
+def run(task: Task[CertifySpec]) -> Iterator[dict[str, Any]]:
+    """Messages ``progress`` and ``record``; then ``done``, which says whether another turn is to come, or ``stopped``.
 
     An urgent shard goes through all its turns at once, with a message ``turn`` between two of them.
     """
@@ -20,4 +21,4 @@ def run(task: Task) -> Iterator[dict[str, Any]]:
         yield task.last()
     else:
         yield from messages(certify.records(run, task.turn))
-        yield task.last(more=not run.procedure(task.turn).last)
+        yield task.last(more=not certify.procedure(run, task.turn).last)

@@ -12,15 +12,15 @@ from radii.rs_core.models import registry
 from radii.rs_core.results.photographs import check_photographs, repeat_of
 from radii.worker.sandbox import converter, converter_answer
 from radii.worker.store.blobs import blob_files
-from radii.worker.store.specifications import ConvertSpec, as_kind, dump_spec
+from radii.worker.store.specifications import ConvertSpec, dump_spec
 from radii.worker.tasks.task import Task
 from radii.worker.tasks.train import sealed
 
 
-def run(task: Task) -> Iterator[dict[str, Any]]:
+def run(task: Task[ConvertSpec]) -> Iterator[dict[str, Any]]:
     """Messages ``step`` while the converter works, with the images made so far where they are counted; then ``done`` with
     the file and what it turned out to be."""
-    spec = as_kind(task.spec, ConvertSpec)
+    spec = task.spec
     source = dump_spec(spec.source)
     out = blob_files.new_path(task.blobs)
     request = {

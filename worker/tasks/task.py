@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -20,22 +20,24 @@ from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.data.dataset_file import open_dataset
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.runs.noise_run import NoiseRun
-from radii.rs_core.runs.resolution import NoiseSpec, as_noise_spec
-from radii.rs_core.specs.fields import Bound, Precision
-from radii.rs_core.specs.jobs import precision_of
+from radii.rs_core.runs.resolution import S
+from radii.rs_core.specs.fields import AnyJob, Bound, Precision
 from radii.worker.store.blobs import blob_files as blobs
-from radii.worker.store.specifications import JobSpec, Plan, load_plan, load_spec
+from radii.worker.store.specifications import Plan, load_plan, load_spec
+
+J = TypeVar("J", bound=AnyJob)
 
 MODELS = 2
 """That stay loaded: that of a long job, and that of the urgent ones which it makes way for."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class Task(Generic[J]):
     """One shard's work. ``todo`` are positions of the job's selection; ``done`` are inputs that have their result."""
 
     kind: str
-    spec: JobSpec
+    task: str
+    spec: J
     execution: dict[str, Any]
     blobs: Path
     device: torch.device
@@ -52,6 +54,8 @@ class Task:
     evidence: list[dict[str, Any]] | None = None
     recomputed: dict[str, Any] | None = None
     claim: str = ""
+    records: str = ""
+    keeps_votes: bool = False
     tuning: str | None = None
     may_compile: bool = False
     replies: "queue.SimpleQueue[dict[str, Any]]" = field(default_factory=queue.SimpleQueue)
@@ -61,7 +65,7 @@ class Task:
     asked_to_stop: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def read(cls, body: dict[str, Any], device: torch.device) -> "Task":
+    def read(cls, body: dict[str, Any], device: torch.device) -> "Task[Any]":
         """The task out of a message."""
         fields = {name: body[name] for name in cls.__dataclass_fields__ if name in body}
         plan = body.get("plan")
@@ -77,11 +81,11 @@ class Task:
         """The named data set, mapped from its blob."""
         return _dataset(self.path(name))
 
-    def run(self) -> NoiseRun:
+    def run(self: "Task[S]") -> NoiseRun[S]:
         """What a job on chosen inputs runs on; the part is the shard's."""
-        return self.run_of(as_noise_spec(self.spec))
+        return self.run_of(self.spec)
 
-    def run_of(self, spec: NoiseSpec) -> NoiseRun:
+    def run_of(self, spec: S) -> NoiseRun[S]:
         """The same by another specification, as an audit has that of the audited job."""
         path, device = self.path("checkpoint"), str(self.device)
         model, info = _model(path, device)
@@ -89,7 +93,7 @@ class Task:
         chosen = spec.inputs.indices(len(data))
 
         def prepare(bound: Bound, compiled: bool, batch_size: int) -> InferenceModel:
-            return _prepared(path, device, bound, precision_of(spec), compiled, batch_size)
+            return _prepared(path, device, bound, spec.precision, compiled, batch_size)
 
         return NoiseRun(
             spec=spec,
@@ -108,7 +112,7 @@ class Task:
             prepare=prepare,
         )
 
-    def settled(self, run: NoiseRun) -> Iterator[dict[str, Any]]:
+    def settled(self, run: NoiseRun[Any]) -> Iterator[dict[str, Any]]:
         """Finds out how to run the model, where the job does not say yet: asks the loop what the job's workers have agreed
         on, with what was found here as a proposal, and takes the answer into the run."""
         if "compiled" in self.execution or next(run.inputs(), None) is None:

@@ -17,14 +17,13 @@ from radii.rs_core.training.snapshots import Snapshot
 from radii.rs_core.training.start_compatibility import check_start_of
 from radii.worker.sandbox.conversions import checkpoint_columns
 from radii.worker.store.blobs import blob_files
-from radii.worker.store.specifications import as_kind
 from radii.worker.tasks.environment import provenance
 from radii.worker.tasks.task import Task
 
 
-def run(task: Task) -> Iterator[dict[str, Any]]:
+def run(task: Task[TrainSpec]) -> Iterator[dict[str, Any]]:
     """Messages ``step``, ``epoch`` and ``snapshot``; then ``done`` with the checkpoint."""
-    spec = as_kind(task.spec, TrainSpec)
+    spec = task.spec
     data = task.dataset()
     labels = SoftLabels.load(task.path("soft_labels")) if "soft_labels" in task.files else None
     start, start_info = _start(task, spec) or (None, None)
@@ -59,7 +58,7 @@ def sealed(path: Any) -> dict[str, Any]:
     return {"sha256": file.sha256, "size": file.size, "path": str(file.path)}
 
 
-def _start(task: Task, spec: TrainSpec) -> tuple[BaseClassifier, CheckpointInfo] | None:
+def _start(task: Task[TrainSpec], spec: TrainSpec) -> tuple[BaseClassifier, CheckpointInfo] | None:
     """The model that training starts from, and its record, where the job names one."""
     if spec.start_from is None:
         return None
@@ -69,7 +68,7 @@ def _start(task: Task, spec: TrainSpec) -> tuple[BaseClassifier, CheckpointInfo]
     return checkpoint.load(task.path("start_from"))
 
 
-def _saved(task: Task, snapshot: Snapshot) -> dict[str, Any]:
+def _saved(task: Task[TrainSpec], snapshot: Snapshot) -> dict[str, Any]:
     path = blob_files.new_path(task.blobs)
     snapshot.save(path)
     place = {"epoch": snapshot.epoch, "step": snapshot.step}
@@ -77,7 +76,7 @@ def _saved(task: Task, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _checkpoint(
-    task: Task,
+    task: Task[TrainSpec],
     spec: TrainSpec,
     data: Dataset,
     trained: TrainingResult,

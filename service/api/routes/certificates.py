@@ -11,7 +11,7 @@ from radii.service.api.openapi import files, problems
 from radii.service.api.row_responses import RowKind, file_answer, rows_etag, rows_page
 from radii.service.schemas import job_results, responses
 from radii.service.views import resource_views, row_exports
-from radii.worker.store import results
+from radii.worker.store import certificate_rows, prediction_rows
 
 router = APIRouter(prefix="/v1/jobs", tags=["certificates"], route_class=FileRoute)
 
@@ -24,7 +24,7 @@ def list_certificates(
     job_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 100, cursor: Cursor = None
 ) -> responses.Page[job_results.Certificate]:
     """A certify job's certificates so far, by index."""
-    of = RowKind(kinds=("certify",), noun="certificates", read=results.certificates, show=resource_views.certificate)
+    of = RowKind(kinds=("certify",), noun="certificates", read=certificate_rows.read, show=resource_views.certificate)
     return rows_page(database, tenant_id, job_id, of, limit=limit, cursor=cursor)
 
 
@@ -49,7 +49,9 @@ def list_predictions(
     job_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 100, cursor: Cursor = None
 ) -> responses.Page[job_results.Prediction]:
     """The predictions of a predict or soft_labels job so far, by index."""
-    of = RowKind(kinds=results.PREDICTING, noun="predictions", read=results.predictions, show=resource_views.prediction)
+    of = RowKind(
+        kinds=prediction_rows.PREDICTING, noun="predictions", read=prediction_rows.read, show=resource_views.prediction
+    )
     return rows_page(database, tenant_id, job_id, of, limit=limit, cursor=cursor)
 
 
@@ -63,7 +65,7 @@ def download_predictions(
     job_id: str, format: PlainFormat, request: Request, tenant_id: TenantId, database: DatabaseDep
 ) -> Response:
     """All predictions so far as a file."""
-    etag = rows_etag(database, tenant_id, job_id, results.PREDICTING, "predictions")
+    etag = rows_etag(database, tenant_id, job_id, prediction_rows.PREDICTING, "predictions")
     return file_answer(
         request, etag, f"{job_id}-predictions.{format}", row_exports.predictions(database, job_id, format)
     )

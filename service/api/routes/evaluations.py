@@ -11,7 +11,7 @@ from radii.service.api.openapi import files, problems
 from radii.service.api.row_responses import RowKind, file_answer, rows_etag, rows_page
 from radii.service.schemas import job_results, responses
 from radii.service.views import resource_views, row_exports
-from radii.worker.store import evaluations
+from radii.worker.store import evaluation_rows
 
 router = APIRouter(prefix="/v1/jobs", tags=["evaluations"], route_class=FileRoute)
 
@@ -24,7 +24,7 @@ def list_evaluations(
     job_id: str, tenant_id: TenantId, database: DatabaseDep, limit: RowLimit = 100, cursor: Cursor = None
 ) -> responses.Page[job_results.Evaluated]:
     """What an evaluate job has found so far, by index."""
-    of = RowKind(kinds=KINDS, noun="evaluations", read=evaluations.read, show=resource_views.evaluated)
+    of = RowKind(kinds=KINDS, noun="evaluations", read=evaluation_rows.read, show=resource_views.evaluated)
     return rows_page(database, tenant_id, job_id, of, limit=limit, cursor=cursor)
 
 

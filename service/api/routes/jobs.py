@@ -47,9 +47,10 @@ def create_job(
     """Submits a job, or with `validate_only` says what it would be. The specification stands at the top level."""
     spec = spec_of(body)
     if body.validate_only:
-        budget = body.budget_seconds if isinstance(body, requests.CertifyJob) else None
         with database.read() as session:
-            return json_answer(plan_view(plan(session, tenant_id, spec, settings, look_ahead=True, budget=budget)))
+            return json_answer(
+                plan_view(plan(session, tenant_id, spec, settings, look_ahead=True, budget=body.budget_seconds))
+            )
     claimable = 0
 
     def make(session: Session) -> str:
@@ -75,7 +76,7 @@ def list_jobs(
     kind: Annotated[responses.JobKind | None, Query(description="conversions are listed only when asked for")] = None,
 ) -> responses.Page[responses.Job]:
     """Your jobs, newest first."""
-    conditions = [Job.kind == kind if kind else Job.kind != "convert"] + ([Job.state == state] if state else [])
+    conditions = [Job.kind == kind if kind else jobs.LISTED] + ([Job.state == state] if state else [])
     with database.read() as session:
         rows, following = page(session, Job, tenant_id, cursor, limit, *conditions)
         return responses.Page(items=job_views.views(session, rows, brief=True), next_cursor=following)

@@ -18,6 +18,7 @@ from radii.service.api.documents import DocumentProcess
 from radii.service.api.resource_routes import page
 from radii.service.api.routes.events import COUNTED, stream_events
 from radii.service.api.routes.jobs import cancel
+from radii.service.kinds.registry import KINDS
 from radii.service.limits.request_turns import waiting
 from radii.service.lookup import get
 from radii.service.schemas import responses
@@ -26,10 +27,9 @@ from radii.service.views.rendering import PAGE_HEADERS, render
 from radii.worker.settings import Settings
 from radii.worker.store import queue_stats
 from radii.worker.store.database import Database
-from radii.worker.store.jobs import ACTIVE, URGENT
+from radii.worker.store.jobs import ACTIVE, LISTED, URGENT
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
 from radii.worker.store.resources import DELETED
-from radii.worker.store.specifications import certificates_of
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -40,7 +40,7 @@ JOBS_PER_PAGE = 50
 def jobs_page(tenant_id: PageTenantId, database: DatabaseDep, cursor: Cursor = None) -> Response:
     """The tenant's jobs, newest first."""
     with database.read() as session:
-        rows, following = page(session, Job, tenant_id, cursor, JOBS_PER_PAGE, Job.kind != "convert")
+        rows, following = page(session, Job, tenant_id, cursor, JOBS_PER_PAGE, LISTED)
         jobs = job_views.views(session, rows, brief=True)
         named = _names(session, rows)
     html = render("jobs.html", jobs=jobs, following=following, named=named, kind_of=_kind, unlabelled=_unlabelled)
@@ -107,9 +107,7 @@ def _names(session: Session, jobs: Sequence[Job]) -> dict[str, str]:
 
 def _kind(job: responses.Job) -> str:
     """What kind of job it is, and of an evaluation which."""
-    if job.kind == "evaluate":
-        return f"evaluate: {job.spec['evaluation']['name'].replace('_', '-')}"
-    return "certify: prediction" if _unlabelled(job) else job.kind
+    return KINDS[job.kind].title(job)
 
 
 def _unlabelled(job: responses.Job) -> bool:
@@ -118,7 +116,7 @@ def _unlabelled(job: responses.Job) -> bool:
 
 
 def _has_held(job: Job) -> bool:
-    return job.state not in ACTIVE and certificates_of(job.spec) is not None
+    return job.state not in ACTIVE and job.spec.compared_with is not None
 
 
 def _held(session: Session, job: Job) -> CertificateCheck | None:

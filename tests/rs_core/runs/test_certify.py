@@ -60,7 +60,7 @@ def test_a_part_of_a_job_is_certified_as_in_the_whole_job() -> None:
     spec = replace(SPEC, guarantee="dataset")
     whole = counts(certify.records(run_of(spec)))
     part = run_of(spec, part=spec.inputs.indices(1_797)[2:4])
-    assert part.procedure() == run_of(spec).procedure(), "alpha is that of all inputs of the job"
+    assert certify.procedure(part) == certify.procedure(run_of(spec)), "alpha is that of all inputs of the job"
     assert counts(certify.records(part)) == {index: whole[index] for index in (1_502, 1_503)}
 
 

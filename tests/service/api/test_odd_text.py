@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from tests_support.over_http import Service
 
-from radii.worker.store import results
+from radii.worker.kinds import registry
 
 ODD = "a\ud800\0\udfffb"
 ESCAPED = "a\\ud800\\x00\\udfffb"
@@ -26,7 +26,7 @@ def test_an_input_whose_error_has_odd_text_is_listed_and_exported(either: Servic
     claim = either.claim()
     assert claim is not None
     with either.database.write() as session:
-        results.store_failure(session, job_id, 0, 3, ODD)
+        registry.store_failure(session, job_id, 0, 3, ODD)
     base = f"/v1/jobs/{job_id}/certificates"
     assert [row["error"] for row in either.client.get(base).json()["items"]] == [ESCAPED]
     for ending in ("csv", "ndjson"):

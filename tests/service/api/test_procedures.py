@@ -5,7 +5,8 @@ from tests_support.over_http import Service, certificate
 
 from radii.rs_core.noise.discrete_distribution import neglected
 from radii.rs_core.specs.fields import Sampling
-from radii.worker.store import results, shards
+from radii.worker.kinds import registry
+from radii.worker.store import certificate_rows, results, shards
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Job
 
@@ -14,7 +15,7 @@ def _advance(service: Service, job_id: str, n: int) -> None:
     """Every input of an anytime job has come to ``n`` samples."""
     spec = service.job(job_id).resolved
     with service.database.write() as session:
-        results.store_certificates(session, job_id, [certificate(index, spec, n) for index in range(20)])
+        certificate_rows.store(session, job_id, [certificate(index, spec, n) for index in range(20)])
 
 
 def test_a_report_of_a_running_anytime_job_is_valid_and_says_so(service: Service) -> None:
@@ -108,7 +109,7 @@ def test_how_far_a_job_is_goes_by_its_inputs_where_these_get_sizes_of_their_own(
     spec = service.job(job_id).resolved
     service.claim()
     with service.database.write() as session:
-        results.store_certificates(session, job_id, [certificate(index, spec, 500) for index in range(5)])
+        certificate_rows.store(session, job_id, [certificate(index, spec, 500) for index in range(5)])
         results.add_device_seconds(session, job_id, 10.0)
     progress = service.client.get(f"/v1/jobs/{job_id}").json()["progress"]
     assert progress["fraction"] == 0.25
@@ -156,8 +157,8 @@ def test_a_plan_learns_nothing_from_an_input_that_failed(service: Service) -> No
     spec = service.job(job_id).resolved
     service.claim()
     with service.database.write() as session:
-        results.store_certificates(session, job_id, [certificate(index, spec) for index in range(19)])
-        results.store_failure(session, job_id, 19, 9, "ended by signal 11")
+        certificate_rows.store(session, job_id, [certificate(index, spec) for index in range(19)])
+        registry.store_failure(session, job_id, 19, 9, "ended by signal 11")
     job = service.client.get(f"/v1/jobs/{job_id}").json()
     same = {name: job[name] for name in ("dataset", "checkpoint", "kind")} | {"validate_only": True, "seed": 1}
     assert service.client.post("/v1/jobs", json=same).json()["forecast"]["basis"] == job_id

@@ -72,7 +72,7 @@ COMMANDS = (
 )
 """What only commands and processes that start ask."""
 NOT_ASKED = {
-    "service/jobs/prerequisites:_check_same_data": "the session has the row already",
+    "service/kinds/prerequisites:_check_same_data": "the session has the row already",
     "worker/task_message:require_files": "it asks where a file is missing, to name what it was",
     "worker/store/database:_on_sqlite_connect": "settings of a connection",
     "worker/store/tenants:any_key": "asked once, when the service starts",

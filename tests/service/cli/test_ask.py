@@ -9,7 +9,7 @@ from tests_support.asking import PNG, claimed, end
 from tests_support.cli import done
 from tests_support.over_http import Service, certificate
 
-from radii.worker.store import results
+from radii.worker.store import certificate_rows
 
 FEW = "n = 9 noise samples cannot certify any input at alpha = 0.001"
 
@@ -39,7 +39,7 @@ def test_sound_predictions_have_no_warning(over: Service, tmp_path: Path) -> Non
             pass
         claim = claimed(over)
         with over.database.write() as session:
-            results.store_certificates(session, claim.job_id, [certificate(0, claim.spec, 1_000)])
+            certificate_rows.store(session, claim.job_id, [certificate(0, claim.spec, 1_000)])
         end(over, claim)
 
     worker = threading.Thread(target=work)

@@ -13,7 +13,7 @@ from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.results.photographs import share_interval
 from radii.service.cli.photographs import KnownPhotographs, shown_by, shown_in, unknown_notes
 from radii.service.console import CommandError
-from radii.worker.store import evaluations, results, row_statistics
+from radii.worker.store import certificate_rows, evaluation_rows, row_statistics
 from radii.worker.store.models.tables import Dataset, Job
 
 CORRUPTED = {
@@ -119,7 +119,7 @@ def certified(service: Service, dataset: str, **fields: Any) -> str:
     while (claim := service.claim()) is not None:
         for position in range(claim.first, claim.stop):
             with service.database.write() as session:
-                results.store_certificates(session, job_id, [certificate(1 + 4 * position, claim.spec)])
+                certificate_rows.store(session, job_id, [certificate(1 + 4 * position, claim.spec)])
     return job_id
 
 
@@ -176,7 +176,7 @@ def test_evaluations_resample_the_declared_photographs(either: Service) -> None:
         for index in range(20)
     ]
     with either.database.write() as session:
-        evaluations.store(session, job_id, rows)
+        evaluation_rows.store(session, job_id, rows)
     found = report(either, job_id)["results"]
     assert (found["unit"], found["units"]) == ("photograph", 5)
 

@@ -10,7 +10,7 @@ from tests_support.over_http import Service
 from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo, dump_info
 from radii.rs_core.checkpoints.composite_info import facts
 from radii.rs_core.specs.composition import Ensemble, Mixed
-from radii.service.jobs import planning
+from radii.service.kinds import planning
 
 MIX = Mixed(robust_weight=0.76)
 BOTH = CheckpointInfo(

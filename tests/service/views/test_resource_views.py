@@ -9,7 +9,7 @@ from tests_support.over_http import Service
 from radii.rs_core.records import Certificate
 from radii.service.api import row_responses
 from radii.worker import task_message
-from radii.worker.store import resources, results
+from radii.worker.store import certificate_rows, resources
 from radii.worker.store.models.tables import Dataset
 from radii.worker.store.specifications import dump_spec
 
@@ -123,4 +123,4 @@ def test_a_page_of_rows_with_many_classes_is_shorter(service: Service, monkeypat
     page = service.client.get(f"/v1/jobs/{job_id}/certificates").json()
     assert len(page["items"]) == 1 and page["next_cursor"]
     with service.database.read() as session:
-        assert isinstance(next(iter(results.certificates(session, job_id, after=-1, limit=1))), Certificate)
+        assert isinstance(next(iter(certificate_rows.read(session, job_id, after=-1, limit=1))), Certificate)

@@ -8,7 +8,7 @@ import pytest
 from tests_support.over_http import Service, certificate
 
 from radii.service.views import certification_report, row_exports
-from radii.worker.store import result_rows, results
+from radii.worker.store import certificate_rows, result_rows
 from radii.worker.store.models.tables import Job
 
 CLASSES, INPUTS = 20_000, 60
@@ -26,7 +26,7 @@ def job_id(service: Service) -> str:
     with service.database.write() as session:
         for index in range(INPUTS):
             row = replace(certificate(index, spec), counts0=(1,) * CLASSES, counts=(1,) * CLASSES)
-            results.store_certificates(session, found, [row])
+            certificate_rows.store(session, found, [row])
     return found
 
 
@@ -69,7 +69,7 @@ def test_an_answer_with_very_many_class_counts_leaves_them_out(service: Service,
     from radii.service.jobs import predict_images
 
     with service.database.read() as session:
-        found = list(results.certificates(session, job_id))
+        found = list(certificate_rows.read(session, job_id))
     shown, kept = predict_images._predictions(found, [])
     assert sum(len(row.counts) for row in kept) <= predict_images.MOST_NUMBERS
     assert len(shown) == INPUTS and all(each.counts is None and each.counts0 is None for each in shown)

@@ -20,7 +20,8 @@ from radii.service.cli.connection import job_text
 from radii.service.schemas import responses
 from radii.service.views import evaluation_report, report_page
 from radii.service.views.rendering import percent
-from radii.worker.store import evaluations, jobs, results, shards
+from radii.worker.kinds import registry
+from radii.worker.store import certificate_rows, evaluation_rows, jobs, prediction_rows, shards
 from radii.worker.store.shards import Claim
 
 TOTAL, DONE = 20, 4
@@ -41,11 +42,11 @@ Store = Callable[[Session, Claim, int], object]
 
 
 def _certificate(session: Session, claim: Claim, index: int) -> object:
-    return results.store_certificates(session, claim.job_id, [over_http.certificate(index, claim.spec)])
+    return certificate_rows.store(session, claim.job_id, [over_http.certificate(index, claim.spec)])
 
 
 def _prediction(session: Session, claim: Claim, index: int) -> object:
-    return results.store_predictions(session, claim.job_id, [over_http.prediction(index, claim.spec)])
+    return prediction_rows.store(session, claim.job_id, [over_http.prediction(index, claim.spec)])
 
 
 def _evaluated(session: Session, claim: Claim, index: int) -> object:
@@ -55,7 +56,7 @@ def _evaluated(session: Session, claim: Claim, index: int) -> object:
         )
         for place, point in enumerate(claim.spec.evaluation.epsilons)
     )
-    return evaluations.store(
+    return evaluation_rows.store(
         session, claim.job_id, [EvaluationRecord(index=index, label=index % 10, seed=0, found=found)]
     )
 
@@ -86,7 +87,7 @@ def _work(service: Service, state: str, store: Store) -> None:
             done += 1
             with service.database.write() as session:
                 if done == DONE:
-                    results.store_failure(session, claim.job_id, index, index % 10, "out of memory")
+                    registry.store_failure(session, claim.job_id, index, index % 10, "out of memory")
                 else:
                     store(session, claim, index)
             if done == most:

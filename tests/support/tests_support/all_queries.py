@@ -16,14 +16,15 @@ from radii.rs_core.evaluate.records import EvaluationRecord
 from radii.rs_core.specs.fields import Selection
 from radii.service.jobs import predict_images
 from radii.worker import audits, commit, housekeeping, soft_label_files, task_message
+from radii.worker.kinds import registry
 from radii.worker.loop import WorkerSlot, end
 from radii.worker.store import (
     clock,
     counters,
-    evaluations,
     jobs,
     queue_stats,
     resources,
+    result_rows,
     results,
     row_statistics,
     shards,
@@ -205,12 +206,12 @@ def _commit_everything(service: Service, claims: list[Claim]) -> None:
         commit.ShardEnding(done=done | {"more": True}),
         commit.ShardEnding(failed={"detail": "x"}, retry=True),
         commit.ShardEnding(failed={"detail": "x"}),
-        commit.ShardEnding(smaller=8),
+        commit.ShardEnding(smaller={"forward_batch": 8}),
         commit.ShardEnding(alone=True),
         commit.ShardEnding(no_room={"detail": "full"}),
     ]
     for claim, ending in zip(claims, endings, strict=True):
-        pending = commit.PendingResults(turn=1, at={0: 0})
+        pending = commit.PendingResults(kind=registry.KINDS[claim.kind], turn=1, at={0: 0})
         _in_transaction(
             service, lambda s, c=claim, p=pending, e=ending: commit.write(s, service.settings, c, p, 1.0, e)
         )  # type: ignore[misc]
@@ -225,7 +226,7 @@ def _in_turns(service: Service, crowd: Crowd) -> None:
     claim = replace(claim_of(service, job_id), urgent=True)
     for n in (1000, 2000):
         found = [over_http.certificate(index, claim.spec, n) for index in range(2)]
-        pending = commit.PendingResults(certificates=found)
+        pending = commit.PendingResults(kind=registry.KINDS[claim.kind], records=found)
         _in_transaction(service, lambda s, p=pending: commit.write(s, service.settings, claim, p, 1.0))  # type: ignore[misc]
     assert task_message.task(service.database, service.settings, claim, beat=lambda: None)["done"] == []
     assert service.client.get(f"/v1/jobs/{job_id}/report").status_code == 200
@@ -238,22 +239,22 @@ def _in_transaction(service: Service, work: Callable[[Session], object]) -> None
 
 def _one_of(service: Service, crowd: Crowd, kind: str) -> None:
     """A part of a job of that kind, with everything that its child may send."""
-    database, settings = service.database, service.settings
+    database, settings, kind_of = service.database, service.settings, registry.KINDS[kind]
     claim = claim_of(service, crowd.job(kind, "queued", 5))
     with database.write() as session:
         task_message.files_of(session, session.get_one(Job, claim.job_id))
-        results.standing(session, claim)
+        kind_of.standing(session, claim)
         shards.agree(session, claim, {"batch_size": 10, "compiled": False})
         urgent_jobs.waits(session, claim, 0, "cpu")
         urgent_jobs.calls(session, claim, 0, "cpu")
-    pending = commit.PendingResults(forced=64, at={3: 1})
+    pending = commit.PendingResults(kind=kind_of, forced=64, at={3: 1})
     if kind == "certify":
-        pending.certificates = [over_http.certificate(i, replace(claim.spec, n=100, n0=10)) for i in range(2)]
+        pending.records = [over_http.certificate(i, replace(claim.spec, n=100, n0=10)) for i in range(2)]
         pending.progress = {2: {"index": 2, "votes": {"0": {"drawn": 5, "counts": [5]}}, "seconds": 1.0}}
     elif kind in ("predict", "soft_labels"):
-        pending.predictions = [replace(over_http.prediction(i, claim.spec), batch_size=8) for i in (0, 1)]
+        pending.records = [replace(over_http.prediction(i, claim.spec), batch_size=8) for i in (0, 1)]
     elif kind == "evaluate":
-        pending.evaluated = [EvaluationRecord(index=0, label=1, seed=0, error="x")]
+        pending.records = [EvaluationRecord(index=0, label=1, seed=0, error="x")]
     elif kind == "train":
         pending.epochs, pending.work_done = [_epoch()], 10
         pending.snapshots = [{"sealed": _sealed(settings.blobs, b"snapshot"), "place": {"epoch": 1}}]
@@ -268,24 +269,26 @@ def _one_of(service: Service, crowd: Crowd, kind: str) -> None:
             audits.evidence(session, session.get_one(Job, claim.job_id))
     _in_transaction(service, lambda session: commit.write(session, settings, claim, pending, 1.0))
     if kind in ("certify", "predict", "evaluate"):
-        claim_died = commit.PendingResults(at={4: 1}, death="was killed", killed=True)
+        claim_died = commit.PendingResults(kind=kind_of, at={4: 1}, death="was killed", killed=True)
         _in_transaction(service, lambda session: commit.write(session, settings, claim, claim_died, 1.0))
         again = claim_of(service, claim.job_id)
         _in_transaction(
             service,
             lambda s: (
                 results.count_failure(s, again.job_id),
-                results.store_failure(s, again.job_id, 9, 1, "x"),
+                registry.store_failure(s, again.job_id, 9, 1, "x"),
             ),
         )
         claim = again
     ending = commit.ShardEnding(done={"type": "done", **done})
     _in_transaction(
-        service, lambda session: commit.write(session, settings, claim, commit.PendingResults(), 1.0, ending)
+        service,
+        lambda session: commit.write(session, settings, claim, commit.PendingResults(kind=kind_of), 1.0, ending),
     )
     with database.read() as session:
         shards.awakened(session, claim.job_id)
-        evaluations.done_among(session, claim.job_id, [0, 1])
+        if kind_of.rows is not None:
+            result_rows.done_among(session, kind_of.rows.table, claim.job_id, [0, 1])
 
 
 def claim_of(service: Service, job_id: str) -> Claim:

@@ -3,7 +3,7 @@
 FAKE_CHILD is a comma-separated list of ``index:act``; the act is done when the input of that index begins: ``die``
 (a segfault), ``die-loud`` (the same after a line on stderr), ``killed`` (by the system), ``die-late`` (always after the same progress), ``die-further`` (after new progress), ``hang`` (silence), ``fail`` (a problem), ``busy`` (one
 that may pass), ``full`` (a full disk), ``large`` (an
-input that does not fit into memory), ``smaller`` (work that fits only with the activations of 32 images).
+input that does not fit into memory), ``smaller`` (work that fits only with fewer activations).
 ``start:die`` and ``start:hang`` misbehave at once, ``all:slow`` and ``all:slower`` take their time, ``together:yes`` has all inputs of a shard
 on their way at once, unless it is told to take them alone.
 """
@@ -16,6 +16,8 @@ import threading
 import time
 
 ACTS = dict(part.split(":") for part in os.environ.get("FAKE_CHILD", "").split(",") if part)
+
+PROBLEM = {"type": "urn:radii:problem:test", "title": "No.", "status": 422, "detail": "It does not work."}
 
 
 def main() -> None:
@@ -61,7 +63,7 @@ def _serve(task: dict, say, stop: threading.Event) -> None:  # type: ignore[no-u
     for index in left:
         say(type="progress", index=index, label=7, votes={}, seconds=0.0)
         if ACTS.get(str(index)) == "smaller" and "forward_batch" not in task["execution"]:
-            say(type="smaller", forward_batch=32)
+            say(type="failed", problem=PROBLEM, retry=True, out_of_memory=True)
             return
         if _act(ACTS.get(str(index), ""), say, index, begun.get(index)):
             return
@@ -70,12 +72,12 @@ def _serve(task: dict, say, stop: threading.Event) -> None:  # type: ignore[no-u
             say(type="stopped")
             return
         if spec["kind"] == "evaluate":
-            say(type="evaluated", index=index, label=7, found=_found(spec["evaluation"]), seed=0, seconds=0.1)
+            say(type="record", index=index, label=7, found=_found(spec["evaluation"]), seed=0, seconds=0.1)
             continue
         evidence = {"index": index, "label": 7, "prediction": 7, "radius": 0.1, "p_lower": 0.9, "seconds": 0.1}
         evidence |= {"counts0": [0] * 7 + [10], "counts": [0] * 7 + [100], "error": None}
         evidence |= {name: spec[name] for name in ("n0", "n", "sigma", "alpha", "seed")}
-        say(type="certificate", **evidence)
+        say(type="record", **evidence)
     say(type="done")
 
 
@@ -98,9 +100,8 @@ def _act(act: str, say, index: int = 0, progress: dict | None = None) -> bool:  
     elif act == "hang":
         time.sleep(3600)
     elif act in ("fail", "busy", "full", "large"):
-        problem = {"type": "urn:radii:problem:test", "title": "No.", "status": 422, "detail": "It does not work."}
         retry, full = act in ("busy", "full"), act == "full"
-        say(type="failed", problem=problem, retry=retry, no_room=full, input=act == "large")
+        say(type="failed", problem=PROBLEM, retry=retry, no_room=full, input=act == "large")
         return True
     return False
 

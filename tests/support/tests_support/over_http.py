@@ -16,7 +16,7 @@ from radii.service.api.app import create_app
 from radii.service.api.shared_answers import SharedMetrics
 from radii.service.client.client import Client
 from radii.worker.settings import Settings
-from radii.worker.store import jobs, resources, results, shards, tenants
+from radii.worker.store import certificate_rows, jobs, resources, results, shards, tenants
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
@@ -106,7 +106,7 @@ class Service:
                 if most is not None and done >= most:
                     return done
                 with self.database.write() as session:
-                    results.store_certificates(session, job_id, [certificate(position, claim.spec)])
+                    certificate_rows.store(session, job_id, [certificate(position, claim.spec)])
                     results.add_device_seconds(session, job_id, 0.5)
                 done += 1
             with self.database.write() as session:

@@ -14,7 +14,7 @@ from radii.rs_core.data.dataset import Dataset as Data
 from radii.rs_core.models.base_classifier import BaseClassifier
 from radii.rs_core.specs.jobs import TrainSpec, parse_spec
 from radii.rs_core.training.loop import TrainingResult, train
-from radii.service.jobs.planning import plan
+from radii.service.kinds.registry import plan
 from radii.service.schemas import requests
 from radii.worker.store import jobs, resources, schema_version, tenants
 from radii.worker.store.blobs import blob_files

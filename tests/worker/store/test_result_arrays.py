@@ -8,7 +8,8 @@ from tests_support import things
 from tests_support.over_http import certificate
 
 from radii.rs_core.results.aggregate import columns
-from radii.worker.store import result_arrays, results
+from radii.worker.kinds import registry
+from radii.worker.store import certificate_rows, result_arrays
 from radii.worker.store.database import Database
 from radii.worker.store.models.tables import Job
 
@@ -31,11 +32,11 @@ def test_they_are_those_of_the_certificates(database: Database, job_id: str, mon
     with database.write() as session:
         spec = session.get_one(Job, job_id).resolved
         rows = [certificate(index, spec) for index in range(50, -1, -1)]
-        results.store_certificates(session, job_id, rows)
-        results.store_failure(session, job_id, 60, 3, "an error")
+        certificate_rows.store(session, job_id, rows)
+        registry.store_failure(session, job_id, 60, 3, "an error")
     with database.read() as session:
         found = result_arrays.columns(session, job_id)
-        wanted = columns(list(results.certificates(session, job_id)))
+        wanted = columns(list(certificate_rows.read(session, job_id)))
     for name in ("index", "label", "prediction", "radius", "failed"):
         assert np.array_equal(getattr(found, name), getattr(wanted, name)), name
         assert getattr(found, name).dtype == getattr(wanted, name).dtype
@@ -51,7 +52,7 @@ def test_of_a_job_without_results_there_are_none(database: Database, job_id: str
 def test_a_row_takes_some_forty_bytes(database: Database, job_id: str) -> None:
     with database.write() as session:
         spec = session.get_one(Job, job_id).resolved
-        results.store_certificates(session, job_id, [certificate(index, spec) for index in range(20)])
+        certificate_rows.store(session, job_id, [certificate(index, spec) for index in range(20)])
     with database.read() as session:
         found = result_arrays.columns(session, job_id)
     owned = [array for array in vars(found).values() if array.strides != (0,)]

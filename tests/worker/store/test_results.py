@@ -8,10 +8,12 @@ from tests_support import things
 
 from radii.rs_core.records import ABSTAIN, Certificate, Prediction
 from radii.rs_core.reports.certification import summarize
-from radii.worker.store import jobs, results, shards
+from radii.worker.kinds import registry
+from radii.worker.kinds.certify import CERTIFY
+from radii.worker.store import certificate_rows, jobs, prediction_rows, result_rows, results, shards
 from radii.worker.store.database import Database
 from radii.worker.store.jobs import NewJob
-from radii.worker.store.models.result_tables import JobSummary
+from radii.worker.store.models.result_tables import CertificateRow, JobSummary
 
 SPEC = things.spec("certify", n0=10, n=100, sigma=0.25, alpha=0.001, seed=3)
 
@@ -52,7 +54,7 @@ def job_id(database: Database) -> str:
 
 def _store(database: Database, job_id: str, *certificates: Certificate) -> int:
     with database.write() as session:
-        return results.store_certificates(session, job_id, certificates)
+        return certificate_rows.store(session, job_id, certificates)
 
 
 def _summary(database: Database, job_id: str) -> JobSummary:
@@ -64,8 +66,8 @@ def test_certificates_come_back_as_they_went_in_by_index(database: Database, job
     stored = [_certificate(index) for index in (4, 0, 2)]
     _store(database, job_id, *stored)
     with database.read() as session:
-        assert list(results.certificates(session, job_id)) == sorted(stored, key=lambda c: c.index)
-        assert [c.index for c in results.certificates(session, job_id, after=0, limit=1)] == [2]
+        assert list(certificate_rows.read(session, job_id)) == sorted(stored, key=lambda c: c.index)
+        assert [c.index for c in certificate_rows.read(session, job_id, after=0, limit=1)] == [2]
 
 
 def test_a_certificate_that_comes_twice_is_counted_once(database: Database, job_id: str) -> None:
@@ -86,9 +88,9 @@ def test_the_summary_equals_the_report_of_the_rows(database: Database, job_id: s
     for row in rows:
         _store(database, job_id, row)
     with database.write() as session:
-        results.store_failure(session, job_id, 5, 1, "It ended three times.")
+        registry.store_failure(session, job_id, 5, 1, "It ended three times.")
     with database.read() as session:
-        report = summarize(list(results.certificates(session, job_id)), radii=(0.0, 0.25, 0.5))
+        report = summarize(list(certificate_rows.read(session, job_id)), radii=(0.0, 0.25, 0.5))
     summary = _summary(database, job_id)
     assert summary.radius_sum / summary.done == pytest.approx(report.acr, rel=1e-12)
     assert summary.correct_at == [point.count for point in report.certified_accuracy]
@@ -128,7 +130,7 @@ def test_a_certificate_of_more_samples_takes_the_place_of_one_of_fewer(database:
     assert _store(database, anytime_id, *later) == 3
     assert _store(database, anytime_id, *first) == 0, "what knows less is late"
     with database.read() as session:
-        rows = list(results.certificates(session, anytime_id))
+        rows = list(certificate_rows.read(session, anytime_id))
     summary = _summary(database, anytime_id)
     report = summarize(rows, radii=summary.radii, total=3)
     assert rows == later
@@ -148,11 +150,11 @@ def test_a_turn_goes_on_from_the_votes_of_the_one_before(database: Database, any
         claim = shards.claim(session, lease=60.0, device_type="cpu", execution={}, provenance={})
         assert claim is not None
         whole = dataclasses.replace(claim, first=0, stop=3, turn=1)
-        done, begun = results.standing(session, whole)
+        done, begun = CERTIFY.standing(session, whole)
         assert (done, [part["index"] for part in begun]) == ({1}, [0, 2])
         assert begun[0]["votes"] == {"0": {"drawn": 10, "counts": [1, 9]}, "1": {"drawn": 100, "counts": [5, 95]}}
         assert begun[1]["votes"] == votes
-        assert results.standing(session, dataclasses.replace(whole, turn=0))[0] == {0, 1, 2}
+        assert CERTIFY.standing(session, dataclasses.replace(whole, turn=0))[0] == {0, 1, 2}
 
 
 def test_predictions_are_stored_once_and_counted(database: Database, job_id: str) -> None:
@@ -161,13 +163,13 @@ def test_predictions_are_stored_once_and_counted(database: Database, job_id: str
     )
     for _ in range(2):
         with database.write() as session:
-            results.store_predictions(
+            prediction_rows.store(
                 session, job_id, [prediction, dataclasses.replace(prediction, index=1, prediction=-1)]
             )
     summary = _summary(database, job_id)
     assert (summary.done, summary.correct, summary.abstained, summary.work_done) == (2, 1, 1, 200)
     with database.read() as session:
-        assert next(results.predictions(session, job_id)) == prediction
+        assert next(prediction_rows.read(session, job_id)) == prediction
 
 
 def test_an_epoch_is_stored_once(database: Database, job_id: str) -> None:
@@ -195,5 +197,5 @@ def test_deaths_of_an_input_are_counted_beside_its_progress(database: Database, 
 def test_done_inputs_are_found_within_a_range(database: Database, job_id: str) -> None:
     _store(database, job_id, *[_certificate(index) for index in (0, 3, 6, 9)])
     with database.read() as session:
-        assert results.done_among(session, job_id, "certify", range(3, 9, 3)) == {3, 6}
-        assert results.done_among(session, job_id, "certify", range(0)) == set()
+        assert result_rows.done_among(session, CertificateRow, job_id, range(3, 9, 3)) == {3, 6}
+        assert result_rows.done_among(session, CertificateRow, job_id, range(0)) == set()

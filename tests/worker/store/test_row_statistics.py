@@ -9,7 +9,7 @@ from tests_support.over_http import certificate
 
 from radii.rs_core.results.row_statistics import STEPS, statistics_of
 from radii.rs_core.specs.fields import Sampling
-from radii.worker.store import results, row_statistics
+from radii.worker.store import certificate_rows, row_statistics
 from radii.worker.store.database import Database
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Job
@@ -41,10 +41,10 @@ def test_it_is_that_of_the_rows_after_every_commit(
         for first in range(0, 150, 50):
             rows = [certificate(index, spec, n) for index in range(first, first + 60)]  # ten come twice
             with database.write() as session:
-                results.store_certificates(session, job_id, rows)
+                certificate_rows.store(session, job_id, rows)
             with database.read() as session:
                 kept = row_statistics.kept(session, job_id)
-                stored = list(results.certificates(session, job_id))
+                stored = list(certificate_rows.read(session, job_id))
             assert kept is not None
             wanted = statistics_of(stored, radii, cap=kept.step * STEPS, steps=STEPS)
             assert dataclasses.replace(kept.sums, radius_sum=0) == dataclasses.replace(wanted.sums, radius_sum=0)
@@ -62,6 +62,6 @@ def test_of_a_small_job_none_is_kept(database: Database, tmp_path: Path) -> None
     with database.read() as session:
         spec = session.get_one(Job, job_id).resolved
     with database.write() as session:
-        results.store_certificates(session, job_id, [certificate(0, spec)])
+        certificate_rows.store(session, job_id, [certificate(0, spec)])
     with database.read() as session:
         assert row_statistics.kept(session, job_id) is None

@@ -14,7 +14,6 @@ from radii.worker.store.specifications import (
     DatasetFiles,
     NoisePlan,
     as_kind,
-    certificates_of,
     dump_spec,
     load_checkpoint_source,
     load_dataset_source,
@@ -101,8 +100,8 @@ def test_what_a_conversion_reads() -> None:
 
 def test_the_certificates_of_an_attack() -> None:
     attack = things.spec("evaluate", evaluation={"name": "attack", "certificates": "job_1"})
-    assert certificates_of(attack) == "job_1"
-    assert certificates_of(things.spec("evaluate")) is None and certificates_of(things.spec("train")) is None
+    assert attack.compared_with == "job_1"
+    assert things.spec("evaluate").compared_with is None and things.spec("train").compared_with is None
 
 
 def test_a_specification_of_another_kind_is_not_taken_for_it() -> None:

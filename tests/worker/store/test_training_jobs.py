@@ -6,7 +6,7 @@ from tests_support import mixes, things
 from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo, dump_info
 from radii.rs_core.errors import InvalidSpec, Mismatch
 from radii.rs_core.specs.jobs import AdaptiveSmoothing, Consistency, PeriodicCertification, Selection, TrainSpec
-from radii.service.jobs import planning
+from radii.service.kinds import registry
 from radii.worker import task_message
 from radii.worker.settings import Settings
 from radii.worker.store import resources, shards
@@ -55,7 +55,7 @@ def test_the_certifications_are_part_of_the_estimate() -> None:
     test = Dataset(id="ds_2", count=100, shape=[1, 8, 8], num_classes=10)
     plan = PeriodicCertification(every=3, inputs=Selection(count=50), n0=100, n=900)
     plain, certifying = (
-        planning.plan(
+        registry.plan(
             _spec(epochs=7, test_dataset="ds_2", certification=c), tenant_id="t", dataset=DATA, test_dataset=test
         )[1]
         for c in (None, plan)
@@ -81,7 +81,7 @@ def _row(info: CheckpointInfo) -> Checkpoint:
 
 def test_a_mixing_network_takes_passes_through_both_parts_for_every_copy() -> None:
     _, info = mixes.constant()
-    job, seconds = planning.plan(MIX, tenant_id="t", dataset=DATA, start=_row(info))
+    job, seconds = registry.plan(MIX, tenant_id="t", dataset=DATA, start=_row(info))
     assert (job.work_total, job.total, job.spec.architecture) == (4 * 10, 4, None)
     # Four copies forward and backward, ten passes to the input; twice digits_cnn, at 100,000 a second.
     assert seconds == pytest.approx(4 * 1_000 * (3 * 4 + 2 * 10) * 2 / 100_000)
@@ -89,15 +89,15 @@ def test_a_mixing_network_takes_passes_through_both_parts_for_every_copy() -> No
 
 def test_a_mix_that_cannot_be_trained_on_is_refused_when_the_job_is_planned() -> None:
     with pytest.raises(Mismatch, match=r"\(start_from\): expected a mix of a standard .*, got digits_cnn"):
-        planning.plan(MIX, tenant_id="t", dataset=DATA, start=_row(things.INFO))
+        registry.plan(MIX, tenant_id="t", dataset=DATA, start=_row(things.INFO))
     other = Dataset(id="ds_2", count=100, shape=[1, 28, 28], num_classes=10)
     with pytest.raises(Mismatch, match=r"\(dataset\): expected images of shape 1x8x8 in 10 classes, as start_from"):
-        planning.plan(MIX, tenant_id="t", dataset=other, start=_row(mixes.constant()[1]))
+        registry.plan(MIX, tenant_id="t", dataset=other, start=_row(mixes.constant()[1]))
 
 
 def test_a_batch_that_gives_the_method_no_step_is_refused() -> None:
     with pytest.raises(InvalidSpec, match=r"\(batch_size\): expected at least 8, .*consistency.* got 6"):
-        planning.plan(_spec(method=Consistency(m=8), batch_size=6), tenant_id="t", dataset=DATA)
+        registry.plan(_spec(method=Consistency(m=8), batch_size=6), tenant_id="t", dataset=DATA)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_a_batch_that_gives_the_method_no_step_is_refused() -> None:
 def test_weights_that_the_training_cannot_start_from_are_refused(columns: dict[str, object], message: str) -> None:
     start = Checkpoint(**{"id": "ckpt_1", "architecture": "digits_cnn", "num_classes": 5, "info": {}} | columns)
     with pytest.raises(Mismatch, match=message):
-        planning.plan(_spec(start_from="ckpt_1"), tenant_id="t", dataset=DATA, start=start)
+        registry.plan(_spec(start_from="ckpt_1"), tenant_id="t", dataset=DATA, start=start)
 
 
 def test_weights_for_another_number_of_classes_can_be_started_from() -> None:
     start = Checkpoint(id="ckpt_1", architecture="digits_cnn", num_classes=5, info={"normalization": None})
-    assert planning.plan(_spec(start_from="ckpt_1"), tenant_id="t", dataset=DATA, start=start)[0].kind == "train"
+    assert registry.plan(_spec(start_from="ckpt_1"), tenant_id="t", dataset=DATA, start=start)[0].kind == "train"

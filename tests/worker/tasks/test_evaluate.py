@@ -10,8 +10,9 @@ from tests_support import things
 from radii.rs_core.checkpoints import checkpoint
 from radii.rs_core.data import dataset_file
 from radii.rs_core.data.builtin import digits
+from radii.worker.kinds.evaluate import EVALUATE
 from radii.worker.store.blobs import blob_files
-from radii.worker.tasks import evaluate
+from radii.worker.tasks import noise_job
 from radii.worker.tasks.task import Task
 
 ATTACK = {"name": "attack", "epsilons": [0.0, 0.5], "steps": 4, "m": 2, "n": 200}
@@ -32,13 +33,21 @@ def files(tmp_path: Path) -> dict[str, str]:
 def messages(root: Path, files: dict[str, str], evaluation: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
     spec = {"kind": "evaluate", "checkpoint": "c", "dataset": "d", "sigma": 0.25, "seed": 3, "evaluation": evaluation}
     spec |= {"inputs": {"start": 1_500, "count": 4}}
-    body = {"kind": "evaluate", "spec": spec, "execution": {"threads": 1}, "blobs": str(root), "files": files}
+    body = {
+        "kind": "evaluate",
+        "task": EVALUATE.task,
+        "records": EVALUATE.records,
+        "spec": spec,
+        "execution": {"threads": 1},
+        "blobs": str(root),
+        "files": files,
+    }
     body |= {"first": 0, "stop": 4, "done": [], "progress": None, "resume": None, "limits": {}} | fields
-    return list(evaluate.run(Task.read(body, torch.device("cpu"))))
+    return list(noise_job.run(Task.read(body, torch.device("cpu"))))
 
 
 def rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [message | {"seconds": 0.0} for message in found if message["type"] == "evaluated"]
+    return [message | {"seconds": 0.0} for message in found if message["type"] == "record"]
 
 
 @pytest.mark.parametrize("evaluation", [ATTACK, SEARCH])

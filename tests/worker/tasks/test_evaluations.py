@@ -15,7 +15,7 @@ from radii.rs_core.evaluate.targets import subject_of
 from radii.rs_core.specs.jobs import EvaluateSpec, parse_spec
 from radii.service.client.client import Client
 from radii.service.client.job import Job
-from radii.worker.store import evaluations, jobs
+from radii.worker.store import evaluation_rows, jobs
 from radii.worker.store.database import Database
 
 ATTACK = {"name": "attack", "epsilons": [0.0, 0.25, 0.5], "steps": 8, "m": 4, "n": 300}
@@ -90,5 +90,5 @@ def test_of_inputs_attacked_together_the_one_that_kills_is_found_by_taking_them_
     work(slot(f"{START + 2}:die,together:yes"))
     assert job_of(database, job_id).state == jobs.SUCCEEDED
     with database.read() as session:
-        found = list(evaluations.read(session, job_id))
+        found = list(evaluation_rows.read(session, job_id))
     assert [(row.index, row.error is None) for row in found] == [(START + at, at != 2) for at in range(6)]

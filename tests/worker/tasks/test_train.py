@@ -13,7 +13,9 @@ from radii.rs_core.data import dataset_file
 from radii.rs_core.data.builtin import digits
 from radii.rs_core.errors import InvalidCheckpoint, Mismatch
 from radii.rs_core.soft_labels import labels as soft_labels
+from radii.rs_core.specs.jobs import TrainSpec
 from radii.rs_core.training.initialization import fingerprint
+from radii.worker.kinds.train import TRAIN
 from radii.worker.store.blobs import blob_files
 from radii.worker.tasks import train
 from radii.worker.tasks.task import Task
@@ -56,8 +58,15 @@ def data(root: Path) -> str:
     return _stored(root, lambda path: dataset_file.save(digits(), path))
 
 
-def _task(root: Path, files: dict[str, str], **fields: Any) -> Task:
-    body = {"kind": "train", "spec": SPEC | fields, "execution": {"threads": 1}, "blobs": str(root), "files": files}
+def _task(root: Path, files: dict[str, str], **fields: Any) -> Task[TrainSpec]:
+    body = {
+        "kind": "train",
+        "task": TRAIN.task,
+        "spec": SPEC | fields,
+        "execution": {"threads": 1},
+        "blobs": str(root),
+        "files": files,
+    }
     body |= {"first": 0, "stop": 80, "done": [], "progress": None, "resume": None, "limits": {"snapshot": 60.0}}
     return Task.read(body, torch.device("cpu"))
 

@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from radii.rs_core.specs.jobs import CertifySpec
 from radii.worker.store.clock import clock
 from radii.worker.store.models.column_types import Base, Id, PlanColumn, SpecColumn, created, partial
-from radii.worker.store.specifications import AuditPlan, JobSpec, Plan, resolved
+from radii.worker.store.specifications import AuditPlan, JobSpec, Plan, as_kind, resolved
 
 WAITING = "state IN ('queued', 'running')"
 CONVERSION, NO_CONVERSION = "kind = 'convert'", "kind != 'convert'"
@@ -227,6 +228,11 @@ class Job(Base):
     def resolved(self) -> JobSpec:
         """The specification with what planning has chosen, such as the noise level of the checkpoint."""
         return resolved(self.spec, self.plan)
+
+    @property
+    def certify(self) -> CertifySpec:
+        """How the certificates of a certify job, or of an audit of one, are made. Raises :class:`TypeError` for other kinds."""
+        return self.plan.certify if isinstance(self.plan, AuditPlan) else as_kind(self.resolved, CertifySpec)
 
     @property
     def audit(self) -> AuditPlan:

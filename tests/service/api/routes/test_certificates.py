@@ -11,7 +11,8 @@ from tests_support.over_http import Service, certificate, prediction
 from radii.rs_core.certify.bounds import lower_bound, radius
 from radii.rs_core.results.tsv import read_tsv
 from radii.service.views import row_exports
-from radii.worker.store import results
+from radii.worker.kinds import registry
+from radii.worker.store import certificate_rows, prediction_rows
 
 
 def test_pages_hold_every_certificate_once_by_index(either: Service) -> None:
@@ -78,7 +79,7 @@ def test_a_file_of_inputs_that_have_more_samples_now_is_another_one(service: Ser
     etags = []
     for n in (100, 400):
         with service.database.write() as session:
-            results.store_certificates(session, job_id, [certificate(0, spec, n)])
+            certificate_rows.store(session, job_id, [certificate(0, spec, n)])
         answer = service.client.get(url, headers={"If-None-Match": etags[-1]} if etags else {})
         assert answer.status_code == 200 and json.loads(answer.text)["n"] == n
         etags.append(answer.headers["ETag"])
@@ -88,9 +89,7 @@ def test_a_large_file_is_read_in_batches(service: Service) -> None:
     job_id = service.submitted(dataset=service.dataset(count=5000), inputs={"count": 2500}, n=100)
     spec = service.job(job_id).resolved
     with service.database.write() as session:
-        results.store_certificates(
-            session, job_id, [certificate(index, replace(spec, n=10_000)) for index in range(2500)]
-        )
+        certificate_rows.store(session, job_id, [certificate(index, replace(spec, n=10_000)) for index in range(2500)])
     lines = service.client.get(f"/v1/jobs/{job_id}/certificates.ndjson").text.splitlines()
     assert [json.loads(line)["index"] for line in lines] == list(range(2500))
     pieces = list(row_exports.certificates(service.database, job_id, "ndjson"))
@@ -100,7 +99,7 @@ def test_a_large_file_is_read_in_batches(service: Service) -> None:
 def test_an_input_that_failed_is_shown_with_its_error(service: Service) -> None:
     job_id = service.submitted()
     with service.database.write() as session:
-        results.store_failure(session, job_id, 3, 7, "It ended its process, 3 times.")
+        registry.store_failure(session, job_id, 3, 7, "It ended its process, 3 times.")
     (row,) = service.client.get(f"/v1/jobs/{job_id}/certificates").json()["items"]
     assert (row["index"], row["label"], row["prediction"], row["radius"]) == (3, 7, None, 0.0)
     assert row["error"] == "It ended its process, 3 times."
@@ -113,7 +112,7 @@ def test_predictions_are_told_likewise(either: Service) -> None:
     job_id = either.client.post("/v1/jobs", json=body).json()["id"]
     spec = either.job(job_id).resolved
     with either.database.write() as session:
-        results.store_predictions(session, job_id, [prediction(index, spec) for index in range(10)])
+        prediction_rows.store(session, job_id, [prediction(index, spec) for index in range(10)])
     items = either.client.get(f"/v1/jobs/{job_id}/predictions").json()["items"]
     assert [item["prediction"] for item in items] == [0, 1, 2, 3, None, 5, 6, 7, 8, None]
     lines = either.client.get(f"/v1/jobs/{job_id}/predictions.ndjson").text.splitlines()

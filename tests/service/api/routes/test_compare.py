@@ -17,7 +17,7 @@ from radii.rs_core.results.tsv import write_tsv
 from radii.service.client.client import ApiError, Client
 from radii.service.schemas.comparisons import Comparison
 from radii.service.views import comparison, results_files
-from radii.worker.store import results
+from radii.worker.store import certificate_rows
 
 CAT_RS = "cifar10/cat_rs/0.25"
 
@@ -132,7 +132,7 @@ def test_inputs_that_count_with_their_present_bound_are_told(service: Service) -
     job_id = service.submitted(sampling="anytime")
     with service.database.write() as session:
         spec = service.job(job_id).resolved
-        results.store_certificates(session, job_id, [certificate(index, spec, 200) for index in range(10)])
+        certificate_rows.store(session, job_id, [certificate(index, spec, 200) for index in range(10)])
     found = asked(service, job=job_id)["results"]
     assert found["runs"][0]["complete"] is False
     assert any("10 of its inputs count with their present bound" in note for note in found["notes"])
@@ -189,7 +189,7 @@ class TestRefusals:
         second = service.submitted(dataset=data, inputs={"start": 50, "count": 20})
         with service.database.write() as session:
             spec = service.job(second).resolved
-            results.store_certificates(session, second, [certificate(index, spec) for index in range(50, 70)])
+            certificate_rows.store(session, second, [certificate(index, spec) for index in range(50, 70)])
         assert "runs that share inputs" in refusal(service, job=[first, second])
 
     def test_a_file_that_cannot_be_read_is_called_by_its_name(self, service: Service) -> None:
@@ -310,7 +310,7 @@ class TestForms:
         assert status(etag) == 304
         assert status(etag, published=CAT_RS) == status(etag, radius=0.1) == status(etag, baseline="theirs.tsv") == 200
         with service.database.write() as session:
-            results.store_certificates(session, job_id, [certificate(10, service.job(job_id).resolved)])
+            certificate_rows.store(session, job_id, [certificate(10, service.job(job_id).resolved)])
         assert status(etag) == 200
         etag = service.client.get(f"/v1/compare{form}", params=query).headers["ETag"]
         upload(service, "theirs.tsv", [0.25] * 20)

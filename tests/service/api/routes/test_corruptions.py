@@ -16,7 +16,7 @@ from radii.rs_core.results.photographs import share_interval
 from radii.rs_core.results.row_statistics import from_bytes, to_bytes
 from radii.rs_core.results.tsv import rounded_down
 from radii.service.views import certification_report
-from radii.worker.store import jobs, resources, results, row_statistics
+from radii.worker.store import certificate_rows, jobs, resources, results, row_statistics
 from radii.worker.store.models.result_tables import JobDigest, JobSummary
 from radii.worker.store.models.tables import Dataset, Job
 
@@ -139,7 +139,7 @@ def finished(service: Service) -> tuple[str, list[dict[str, Any]]]:
     while (claim := service.claim()) is not None:
         for position in range(claim.first, claim.stop):
             with service.database.write() as session:
-                results.store_certificates(session, job_id, [certificate(1 + 4 * position, claim.spec)])
+                certificate_rows.store(session, job_id, [certificate(1 + 4 * position, claim.spec)])
     rows = service.client.get(f"/v1/jobs/{job_id}/certificates?limit=1000").json()["items"]
     return job_id, rows
 

@@ -10,7 +10,7 @@ from tests_support.cli import printed, refused
 from tests_support.over_http import Service
 
 from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
-from radii.worker.store import evaluations, jobs
+from radii.worker.store import evaluation_rows, jobs
 
 ATTACK = {"name": "attack", "epsilons": [0.0, 0.25], "steps": 4, "m": 2, "n": 100}
 
@@ -45,7 +45,7 @@ def row(index: int, *, moved: float = 0.25, wrong: bool = False) -> EvaluationRe
 def found(service: Service, job_id: str, rows: list[EvaluationRecord]) -> None:
     """As a worker would store them."""
     with service.database.write() as session:
-        evaluations.store(session, job_id, rows)
+        evaluation_rows.store(session, job_id, rows)
 
 
 def test_a_plan_says_how_much_work_an_evaluation_is(service: Service) -> None:

@@ -18,7 +18,7 @@ from radii.rs_core.data.dataset_file import content_hash, open_dataset
 from radii.rs_core.records import UNKNOWN_LABEL
 from radii.worker.sandbox.decoder_client import Decoder
 from radii.worker.settings import Settings
-from radii.worker.store import results, shards
+from radii.worker.store import certificate_rows, shards
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
 from radii.worker.store.shards import Claim
@@ -44,7 +44,7 @@ def turn(service: Service, claim: Claim, indices: range, n: int) -> None:
     """What a worker stores at the end of one turn."""
     with service.database.write() as session:
         found = [over_http.certificate(index, claim.spec, n) for index in indices]
-        results.store_certificates(session, claim.job_id, found)
+        certificate_rows.store(session, claim.job_id, found)
 
 
 def test_before_any_vote_the_answer_is_where_and_when_to_look(service: Service) -> None:
@@ -152,7 +152,7 @@ def test_implausible_predictions_are_named_once_the_images_have_all_their_sample
             replace(over_http.certificate(0, claim.spec, n), index=index, label=UNKNOWN_LABEL) for index in range(12)
         ]
         with service.database.write() as session:
-            results.store_certificates(session, claim.job_id, rows)
+            certificate_rows.store(session, claim.job_id, rows)
 
     same(200)
     assert service.client.get(where).json()["warnings"] == []

@@ -86,7 +86,7 @@ def _serve(task: dict[str, Any], say: Callable[..., None], stop: threading.Event
             continue
         say(type="progress", index=index, label=index % CLASSES, votes={}, seconds=0.0)
         time.sleep(pace)
-        say(type="certificate", **certificate(spec, index))
+        say(type="record", **certificate(spec, index))
         if stop.is_set():
             say(type="stopped")
             return

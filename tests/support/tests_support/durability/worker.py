@@ -162,7 +162,7 @@ def _tell_of_samples(file: Path) -> None:
 
 def _drawn(message: dict[str, Any]) -> int | None:
     """How many samples of its input a message tells of."""
-    if message["type"] == "certificate":
+    if message["type"] == "record":
         return int(message["n0"] + message["n"])
     return sum(stage["drawn"] for stage in message["votes"].values()) if message["type"] == "progress" else None
 

@@ -12,7 +12,7 @@ from tests_support import processes, things
 from tests_support.kinds import SLOWLY_ON_SQLITE
 
 from radii.worker.settings import Settings
-from radii.worker.store import jobs, resources, results, schema_version
+from radii.worker.store import certificate_rows, jobs, resources, schema_version
 from radii.worker.store.backup import create, restore, restore_marker
 from radii.worker.store.backup.create import CannotCopy
 from radii.worker.store.blobs import blob_files
@@ -79,7 +79,7 @@ def test_a_job_goes_on_from_a_backup_that_was_made_in_its_middle_and_ends_with_t
             with one.read() as session:
                 assert session.get_one(Job, job_id).state == jobs.SUCCEEDED
         with database.read() as here, restored.read() as there:
-            first, second = (list(results.certificates(session, job_id)) for session in (here, there))
+            first, second = (list(certificate_rows.read(session, job_id)) for session in (here, there))
         assert [(row.index, row.counts0, row.counts, row.radius) for row in first] == [
             (row.index, row.counts0, row.counts, row.radius) for row in second
         ]

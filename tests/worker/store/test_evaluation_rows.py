@@ -5,7 +5,8 @@ from tests_support import things
 
 from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.records import ABSTAIN
-from radii.worker.store import evaluations, jobs, results
+from radii.worker.kinds import registry
+from radii.worker.store import evaluation_rows, jobs
 from radii.worker.store.database import Database
 from radii.worker.store.jobs import NewJob
 from radii.worker.store.models.result_tables import JobSummary
@@ -47,25 +48,24 @@ def summary(database: Database, job_id: str) -> JobSummary:
 def test_rows_come_back_as_they_were_stored(database: Database, job_id: str) -> None:
     rows = [row(0, 1, 0), row(2, 1, ABSTAIN)]
     with database.write() as session:
-        assert evaluations.store(session, job_id, rows) == 2
+        assert evaluation_rows.store(session, job_id, rows) == 2
     with database.read() as session:
-        assert list(evaluations.read(session, job_id)) == rows
-        assert list(evaluations.read(session, job_id, after=0, limit=5)) == rows[1:]
-        assert evaluations.done_among(session, job_id, range(4)) == {0, 2}
+        assert list(evaluation_rows.read(session, job_id)) == rows
+        assert list(evaluation_rows.read(session, job_id, after=0, limit=5)) == rows[1:]
 
 
 def test_the_summary_counts_who_is_right_at_each_point_once(database: Database, job_id: str) -> None:
     for _ in range(2):
         with database.write() as session:
-            evaluations.store(session, job_id, [row(0, 1, 0), row(1, 1, 1), row(2, ABSTAIN, 0)])
+            evaluation_rows.store(session, job_id, [row(0, 1, 0), row(1, 1, 1), row(2, ABSTAIN, 0)])
     found = summary(database, job_id)
     assert (found.done, found.correct_at, found.work_done) == (3, [2, 1], 3 * PASSES)
 
 
 def test_an_input_that_is_given_up_is_wrong_everywhere_and_says_why(database: Database, job_id: str) -> None:
     with database.write() as session:
-        results.store_failure(session, job_id, 3, 1, "it ended its process")
+        registry.store_failure(session, job_id, 3, 1, "it ended its process")
     with database.read() as session:
-        (found,) = evaluations.read(session, job_id)
+        (found,) = evaluation_rows.read(session, job_id)
     assert (found.error, found.found, found.label) == ("it ended its process", (), 1)
     assert (summary(database, job_id).correct_at, summary(database, job_id).errors) == ([0, 0], 1)

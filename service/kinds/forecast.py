@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 from radii.rs_core.certify.certificates import argmax
 from radii.rs_core.certify.forecast import LikelyProbabilities, averaged, forecast, largest
 from radii.rs_core.certify.procedure import USUAL_SAVING, Procedure, procedure_of
-from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, TrainSpec
-from radii.service.jobs import planning
+from radii.rs_core.specs.jobs import CertifySpec
+from radii.service.kinds import planning
 from radii.service.schemas import plans
-from radii.worker.store import jobs, results
+from radii.worker.kinds.registry import KINDS
+from radii.worker.store import certificate_rows, jobs
 from radii.worker.store.models.index_conditions import unindexed
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
-from radii.worker.store.specifications import as_kind
 
 ENOUGH_SECONDS = 5.0
 """Device time from which on earlier jobs tell a rate; in less, starting has its share."""
@@ -29,6 +29,8 @@ LOOKED_AT = 50
 FEW = 20
 """Inputs below which a job tells less than any other."""
 LEAST_VOTES = 100
+COUNTING_SAMPLES = tuple(name for name, kind in KINDS.items() if kind.keeps_votes)
+"""Kinds of jobs whose work is counted in noise samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,37 +44,31 @@ class EarlierJobs:
 NOTHING = EarlierJobs()
 
 
-def known(
+def forecast_of(
     session: Session,
     tenant_id: str,
-    spec: TrainSpec | CertifySpec | PredictSpec | SoftLabelSpec | EvaluateSpec,
+    asked: CertifySpec,
     dataset: Dataset,
-    checkpoint: Checkpoint | None,
+    checkpoint: Checkpoint,
     *,
-    look_ahead: bool,
+    rate: float | None,
     budget: float | None = None,
-) -> EarlierJobs:
-    """What earlier jobs of the tenant tell about this one; only with ``look_ahead`` what it would certify, which takes a
-    moment, and with ``budget`` what so many seconds of device time would."""
-    if isinstance(spec, TrainSpec | EvaluateSpec) or checkpoint is None:
-        return NOTHING
-    rate = _rate(session, tenant_id, checkpoint, getattr(spec, "precision", "fp32"))
-    if not look_ahead or not isinstance(spec, CertifySpec) or not spec.inputs.indices(dataset.count or 0):
-        return EarlierJobs(rate=rate)
-    if spec.bound == "mixed":
-        return EarlierJobs(rate=rate)  # what is certified depends on the standard classifier, input by input
-    asked: CertifySpec = planning.resolve(spec, checkpoint)
+) -> plans.Forecast | None:
+    """What a certification with a noise level would draw and certify; it takes a moment. With ``budget``, what so many seconds of
+    device time would, too. None where nobody can tell: of a mix, where it depends on the standard classifier, input by input."""
     inputs = len(asked.inputs.indices(dataset.count or 0))
+    if not inputs or asked.bound == "mixed":
+        return None
     procedure = procedure_of(asked, inputs=inputs)
     basis = _basis(session, tenant_id, procedure, dataset, checkpoint, asked)
     found = _forecast(procedure, basis)
-    if budget is not None:
-        per_second = rate or planning.rate_of(checkpoint)
-        found = found.model_copy(update={"within_budget": _within(budget, procedure, basis, per_second / inputs)})
-    return EarlierJobs(rate=rate, forecast=found)
+    if budget is None:
+        return found
+    per_second = rate or planning.rate_of(checkpoint)
+    return found.model_copy(update={"within_budget": _within(budget, procedure, basis, per_second / inputs)})
 
 
-def _rate(session: Session, tenant_id: str, checkpoint: Checkpoint, precision: str) -> float | None:
+def rate_of_earlier_jobs(session: Session, tenant_id: str, checkpoint: Checkpoint, precision: str) -> float | None:
     """Of the latest jobs with the same architecture, shape and precision, on the type of device that had the last one."""
     query = (
         select(Job.device_type, Checkpoint.input_shape, JobSummary.work_done, JobSummary.device_seconds)
@@ -80,7 +76,7 @@ def _rate(session: Session, tenant_id: str, checkpoint: Checkpoint, precision: s
         .join(Checkpoint, Checkpoint.id == Job.checkpoint_id)
         .where(
             Job.tenant_id == tenant_id,
-            unindexed(Job.kind).in_(("certify", "predict", "soft_labels")),
+            unindexed(Job.kind).in_(COUNTING_SAMPLES),
             Job.state == jobs.SUCCEEDED,
             Job.priority < jobs.URGENT,  # very many and very small
             Checkpoint.architecture == checkpoint.architecture,
@@ -179,10 +175,10 @@ def _basis(
     ).first()
     if earlier is None:
         return None
-    indices = as_kind(earlier.spec, CertifySpec).inputs.indices(dataset.count or 0)
+    indices = earlier.certify.inputs.indices(dataset.count or 0)
     some = indices[:: max(1, len(indices) // LOOKED_AT)]
     known: list[_Known] = []
-    for row in results.each_certificate_at(session, earlier.id, some):
+    for row in certificate_rows.each_at(session, earlier.id, some):
         # Where a pilot found an input not worth certifying, its own votes are all that there is.
         counts = row.counts if row.n >= row.n0 else row.counts0
         if row.error is None and sum(counts) >= LEAST_VOTES:

@@ -9,7 +9,7 @@ from tests_support.over_http import Service, certificate
 from tests_support.over_http import prediction as _prediction
 
 from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
-from radii.worker.store import evaluations, results, shards
+from radii.worker.store import certificate_rows, evaluation_rows, prediction_rows, shards
 
 FEW = "n = 9 noise samples cannot certify any input at alpha = 0.001"
 
@@ -59,7 +59,7 @@ def test_wrong_answers_throughout_are_named_on_the_page_and_in_the_report(servic
         with service.database.write() as session:
             for position in range(claim.first, claim.stop):
                 row = certificate(7 * position + 6, claim.spec, 1000)  # of the next class
-                results.store_certificates(session, job, [_at(row, position)])
+                certificate_rows.store(session, job, [_at(row, position)])
             shards.finish(session, claim)
     (said,) = service.client.get(f"/v1/jobs/{job}").json()["warnings"]
     assert said.startswith("Implausible: accuracy is at chance level. 0 of ")
@@ -79,11 +79,11 @@ def worked(service: Service, job: str, row: Callable[[int, dict[str, Any]], Any]
         with service.database.write() as session:
             rows = [row(index, claim.spec) for index in range(claim.first, min(claim.stop, most or claim.stop))]
             if claim.spec.kind == "certify":
-                results.store_certificates(session, job, rows)
+                certificate_rows.store(session, job, rows)
             elif claim.spec.kind == "evaluate":
-                evaluations.store(session, job, rows)
+                evaluation_rows.store(session, job, rows)
             else:
-                results.store_predictions(session, job, rows)
+                prediction_rows.store(session, job, rows)
             if most is None:
                 shards.finish(session, claim)
         claim = service.claim() if most is None else None

@@ -12,18 +12,20 @@ from radii.rs_core.methods.registry import method
 from radii.rs_core.models.code_hash import network_of
 from radii.rs_core.soft_labels.labels import vote_spec, voter_spec
 from radii.rs_core.specs.composition import networks_in
-from radii.rs_core.specs.jobs import CatRs, SoftLabelSpec, TrainSpec
+from radii.rs_core.specs.jobs import CatRs, NoiseJob, SoftLabelSpec, TrainSpec
 from radii.service.errors import Rejected, UnknownResource
-from radii.service.jobs.planned_job import JobDatasets, PlannedJob, PlanningContext, plan_one, ready
+from radii.service.kinds.planned_job import PlannedJob, PlanningContext, plan_one, ready
+from radii.service.kinds.planning import JobResources
 from radii.service.lookup import find, shown
-from radii.worker.store import content_keys, jobs, results
+from radii.worker.store import content_keys, jobs, prediction_rows
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job, Tenant
+from radii.worker.store.specifications import as_kind
 
 WHERE = "method.soft_labels"
 TO_BE_MADE = "to be made"
 
 
-def needed(context: PlanningContext, spec: TrainSpec, data: JobDatasets) -> PlannedJob | Job | None:
+def needed(context: PlanningContext, spec: TrainSpec, data: JobResources) -> PlannedJob | Job | None:
     """The job that a training needs first: one that is there, or the plan of one."""
     if not method(spec.method.name).needs_soft_labels:
         return None
@@ -39,7 +41,7 @@ def needed(context: PlanningContext, spec: TrainSpec, data: JobDatasets) -> Plan
 
 
 def train_key(
-    context: PlanningContext, spec: TrainSpec, data: JobDatasets, needs: PlannedJob | Job | None = None
+    context: PlanningContext, spec: TrainSpec, data: JobResources, needs: PlannedJob | Job | None = None
 ) -> str:
     """The content key of a training; ``needs`` is the job of its soft labels.
 
@@ -58,7 +60,7 @@ def train_key(
     return content_keys.content_key(spec, things)
 
 
-def vote_key(votes: SoftLabelSpec, data: JobDatasets, voter: str) -> str:
+def vote_key(votes: SoftLabelSpec, data: JobResources, voter: str) -> str:
     """The content key of votes; ``voter`` is :func:`of_file` or :func:`of_training`."""
     return content_keys.content_key(votes, {"dataset": content_keys.content_of(data.dataset), "checkpoint": voter})
 
@@ -75,9 +77,9 @@ def of_training(key: str) -> str:
 
 
 def _by_training(
-    context: PlanningContext, spec: TrainSpec, votes: SoftLabelSpec, data: JobDatasets
+    context: PlanningContext, spec: TrainSpec, votes: SoftLabelSpec, data: JobResources
 ) -> PlannedJob | Job:
-    maker, data = voter_spec(spec), JobDatasets(dataset=data.dataset)
+    maker, data = voter_spec(spec), JobResources(dataset=data.dataset)
     key = train_key(context, maker, data)
     votes_key = vote_key(votes, data, of_training(key))
     if found := content_keys.find(context.session, context.tenant_id, "soft_labels", votes_key):
@@ -85,16 +87,16 @@ def _by_training(
     training = content_keys.find(context.session, context.tenant_id, "train", key)
     if training is None:
         making = plan_one(context, maker, data, key=key)
-        return plan_one(context, votes, data, maker=maker, key=votes_key, needs=making)
+        return plan_one(context, votes, replace(data, maker=maker), key=votes_key, needs=making)
     made = context.session.get_one(Checkpoint, training.checkpoint_id)
     votes = replace(votes, checkpoint=made.id)
     if training.state != jobs.SUCCEEDED:
-        return plan_one(context, votes, data, checkpoint=made, maker=maker, key=votes_key, needs=training)
+        return plan_one(context, votes, replace(data, checkpoint=made, maker=maker), key=votes_key, needs=training)
     found = content_keys.find(context.session, context.tenant_id, "soft_labels", vote_key(votes, data, of_file(made)))
-    return found or plan_one(context, votes, data, checkpoint=made, key=votes_key)
+    return found or plan_one(context, votes, replace(data, checkpoint=made), key=votes_key)
 
 
-def _by_checkpoint(context: PlanningContext, votes: SoftLabelSpec, data: JobDatasets) -> PlannedJob | Job:
+def _by_checkpoint(context: PlanningContext, votes: SoftLabelSpec, data: JobResources) -> PlannedJob | Job:
     row = ready(context.session, Checkpoint, context.tenant_id, votes.checkpoint, "method.soft_label_checkpoint")
     key = vote_key(votes, data, of_file(row))
     if found := content_keys.find(context.session, context.tenant_id, "soft_labels", key):
@@ -106,10 +108,10 @@ def _by_checkpoint(context: PlanningContext, votes: SoftLabelSpec, data: JobData
             context.session, context.tenant_id, "soft_labels", by_training, checkpoint_id=row.id
         ):
             return found
-    return plan_one(context, votes, JobDatasets(dataset=data.dataset), checkpoint=row, key=key)
+    return plan_one(context, votes, JobResources(dataset=data.dataset, checkpoint=row), key=key)
 
 
-def _given(context: PlanningContext, spec: TrainSpec, data: JobDatasets, identifier: str) -> Job:
+def _given(context: PlanningContext, spec: TrainSpec, data: JobResources, identifier: str) -> Job:
     """The soft_labels job that the request names; raises where it cannot serve the training."""
     job = find(context.session, Job, context.tenant_id, identifier)
     if job is None:
@@ -141,12 +143,11 @@ def _check_same_data(context: PlanningContext, job: Job, dataset: Dataset) -> No
 
 
 def _check_covered(context: PlanningContext, job: Job, wanted: range, size: int) -> None:
-    assert isinstance(job.spec, SoftLabelSpec)
-    theirs = job.spec.inputs.indices(size)
+    theirs = as_kind(job.spec, NoiseJob).inputs.indices(size)
     missing = next((index for index in wanted if index not in theirs), None)
     if missing is not None:
         got = f"{job.id}, which does not vote on index {missing}"
         raise Mismatch(expected="votes on every training input", got=got, where=WHERE)
-    if failed := results.without_votes(context.session, job.id, wanted):
+    if failed := prediction_rows.without_votes(context.session, job.id, wanted):
         got = f"none on index {failed[0]} in {job.id}: {failed[1]}"
         raise Mismatch(expected="votes on every training input", got=got, where=WHERE)

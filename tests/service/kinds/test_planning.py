@@ -6,7 +6,8 @@ import pytest
 
 from radii.rs_core.errors import InvalidSpec, Mismatch, UnknownArchitecture
 from radii.rs_core.specs.jobs import parse_spec
-from radii.service.jobs.planning import cut, plan
+from radii.service.kinds.planning import cut
+from radii.service.kinds.registry import plan
 from radii.worker.store.models.tables import Checkpoint, Dataset
 
 

@@ -1,4 +1,4 @@
-"""Planning an audit: which job, and which of its inputs are drawn again."""
+"""Jobs that audit a certify job: which job, and which of its inputs are drawn again."""
 
 import random
 import secrets
@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from radii.rs_core.errors import Mismatch
-from radii.rs_core.specs.jobs import CertifySpec, VerifySpec
+from radii.rs_core.specs.jobs import VerifySpec
 from radii.service.errors import Rejected, UnknownResource
-from radii.service.jobs import planning
-from radii.service.jobs.planned_job import PlannedJob, PlanningContext
+from radii.service.kinds import planning
+from radii.service.kinds.kind import JobFacts, Kind
+from radii.service.kinds.planned_job import PlannedJob, PlanningContext
 from radii.service.lookup import find, shown
-from radii.worker.store import resources, results
+from radii.worker.kinds.verify import VERIFY as WORKER
+from radii.worker.store import certificate_rows, resources
 from radii.worker.store.jobs import NewJob
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job
 from radii.worker.store.specifications import AuditPlan, as_kind
@@ -20,8 +22,25 @@ FEW = 100_000
 """Certificates of which all are in the draw, wherever they lie; of more, those at random places are."""
 
 
+class Verify(Kind[VerifySpec]):
+    """See ``VerifySpec``."""
+
+    worker = WORKER
+
+    def plan(self, context: PlanningContext, spec: VerifySpec) -> PlannedJob:
+        """The audit; raises the problem where there is no such job, or nothing to draw again from."""
+        return plan_audit(context, spec)
+
+    def links(self, job: Job, base: str, facts: JobFacts) -> dict[str, str]:
+        """The job that it audits."""
+        return {"audited": f"/v1/jobs/{as_kind(job.spec, VerifySpec).job}"}
+
+
+VERIFY = Verify()
+
+
 def plan_audit(context: PlanningContext, spec: VerifySpec) -> PlannedJob:
-    """The plan of an audit; raises the problem where there is no such job, or nothing to draw again from."""
+    """The plan of an audit."""
     audited = find(context.session, Job, context.tenant_id, spec.job)
     if audited is None:
         raise UnknownResource(expected="the identifier of a certify job of yours", got=shown(spec.job), where="job")
@@ -38,16 +57,14 @@ def plan_audit(context: PlanningContext, spec: VerifySpec) -> PlannedJob:
     if not chosen:
         raise Mismatch(expected="a job with certificates", got=f"{audited.id}, which has none yet", where="job")
     work = sum(
-        row.n0 + row.n for row in results.each_certificate_at(context.session, audited.id, chosen, without_counts=True)
+        row.n0 + row.n for row in certificate_rows.each_at(context.session, audited.id, chosen, without_counts=True)
     )
     seconds = work / planning.rate_of(checkpoint)
     planning.admit(seconds, context.settings.max_job_seconds, f"{work} noise samples", "inputs")
     new = NewJob(
         tenant_id=context.tenant_id,
         spec=replace(spec, seed=seed),
-        plan=AuditPlan(
-            chosen=tuple(chosen), certify=as_kind(audited.resolved, CertifySpec), execution=audited.execution or {}
-        ),
+        plan=AuditPlan(chosen=tuple(chosen), certify=audited.certify, execution=audited.execution or {}),
         shards=[(0, len(chosen))],
         total=len(chosen),
         work_total=max(1, work),
@@ -60,11 +77,11 @@ def plan_audit(context: PlanningContext, spec: VerifySpec) -> PlannedJob:
 def _chosen(context: PlanningContext, audited: Job, dataset: Dataset, inputs: int, seed: int) -> list[int]:
     """Indices of certificates, at random."""
     draw = random.Random(seed)
-    places: Sequence[int] = as_kind(audited.spec, CertifySpec).inputs.indices(dataset.count or 0)
+    places: Sequence[int] = audited.certify.inputs.indices(dataset.count or 0)
     if len(places) > FEW:
         places = draw.sample(places, min(len(places), 50 * inputs))
     else:
         draw.shuffle(places := list(places))
-    found = results.each_certificate_at(context.session, audited.id, places, without_counts=True)
+    found = certificate_rows.each_at(context.session, audited.id, places, without_counts=True)
     there = {row.index for row in found if row.error is None}
     return sorted([index for index in places if index in there][:inputs])

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from tests_support.over_http import MODEL, Service, prediction, serving
 
-from radii.worker.store import jobs, resources, results, shards
+from radii.worker.kinds import registry
+from radii.worker.store import jobs, prediction_rows, resources, shards
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.models.tables import Checkpoint, Job
 
@@ -47,13 +48,13 @@ def _work(service: Service, *, error_at: int | None = None) -> str:
                 row = session.get_one(Checkpoint, session.get_one(Job, claim.job_id).checkpoint_id)
                 resources.make_ready(session, row, MODEL | {"method": claim.spec.method.name})
             else:
-                results.store_predictions(
+                prediction_rows.store(
                     session,
                     claim.job_id,
                     [prediction(i, claim.spec) for i in range(claim.first, claim.stop) if i != error_at],
                 )
                 if error_at is not None and claim.first <= error_at < claim.stop:
-                    results.store_failure(session, claim.job_id, error_at, 0, "The process died.")
+                    registry.store_failure(session, claim.job_id, error_at, 0, "The process died.")
             shards.finish(session, claim)
     assert first is not None
     return first

@@ -5,15 +5,15 @@ Functions take a session and never commit; the fence is checked by the caller's 
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
 from radii.rs_core.specs.evaluations import passes_of
 from radii.rs_core.specs.jobs import EvaluateSpec
-from radii.worker.store import result_rows
-from radii.worker.store.models.result_tables import EvaluationRow, JobSummary
+from radii.worker.store import result_rows, results
+from radii.worker.store.models.result_tables import EvaluationRow
 from radii.worker.store.models.tables import Job
+from radii.worker.store.specifications import as_kind
 
 
 def store(session: Session, job_id: str, evaluated: Sequence[EvaluationRecord]) -> int:
@@ -21,8 +21,8 @@ def store(session: Session, job_id: str, evaluated: Sequence[EvaluationRecord]) 
     point; returns how many were."""
     new = result_rows.insert_new(session, EvaluationRow, job_id, evaluated)
     if new:
-        summary = session.get_one(JobSummary, job_id, with_for_update=True, populate_existing=True)
-        spec = spec_of(session, job_id)
+        summary = results.locked_summary(session, job_id)
+        spec = as_kind(session.get_one(Job, job_id).spec, EvaluateSpec)
         right = [one.right(len(summary.radii)) for one in new]
         summary.done += len(new)
         summary.work_done += len(new) * sum(passes_of(spec.evaluation))
@@ -31,9 +31,9 @@ def store(session: Session, job_id: str, evaluated: Sequence[EvaluationRecord]) 
     return len(new)
 
 
-def store_failure(session: Session, job_id: str, spec: EvaluateSpec, index: int, label: int, error: str) -> None:
-    """Stores an input that could not be worked on: wrong at every point, with the reason."""
-    store(session, job_id, [EvaluationRecord(index=index, label=label, seed=spec.seed, error=error)])
+def failure(job: Job, index: int, label: int, error: str) -> EvaluationRecord:
+    """The row of an input that could not be worked on: wrong at every point, with the reason."""
+    return EvaluationRecord(index=index, label=label, seed=as_kind(job.spec, EvaluateSpec).seed, error=error)
 
 
 def read(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[EvaluationRecord]:
@@ -43,18 +43,3 @@ def read(session: Session, job_id: str, *, after: int = -1, limit: int | None = 
     ):
         found = tuple(PointResult(**at | {"counts": tuple(at["counts"])}) for at in fields["found"])
         yield EvaluationRecord(**fields | {"found": found})
-
-
-def done_among(session: Session, job_id: str, indices: Sequence[int]) -> set[int]:
-    """Which of ``indices`` (ascending) have their row already."""
-    query = select(EvaluationRow.index).where(
-        EvaluationRow.job_id == job_id, *result_rows.between(EvaluationRow.index, indices)
-    )
-    return set(session.scalars(query))
-
-
-def spec_of(session: Session, job_id: str) -> EvaluateSpec:
-    """What an evaluate job was asked for."""
-    spec = session.get_one(Job, job_id).resolved
-    assert isinstance(spec, EvaluateSpec)
-    return spec

@@ -6,7 +6,7 @@ import pytest
 from tests_support.over_http import Service, certificate, serving
 
 from radii.worker import audits
-from radii.worker.store import results
+from radii.worker.store import certificate_rows
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Job
 
@@ -92,7 +92,7 @@ def test_the_outcome_tells_a_changed_row_and_counts_that_are_not_drawn_again(ser
     spec = service.job(job_id).resolved
     good, bad = certificate(0, spec), dataclasses.replace(certificate(1, spec), radius=9.0)
     with service.database.write() as session:
-        results.store_certificates(session, job_id, [good, bad])
+        certificate_rows.store(session, job_id, [good, bad])
     audit_id = str(_audit(service, job_id, inputs=2)[1]["id"])
     audit = service.job(audit_id)
     assert audit.audit.execution == {}
@@ -107,7 +107,7 @@ def test_the_outcome_tells_a_changed_row_and_counts_that_are_not_drawn_again(ser
         rows = audits.evidence(session, session.get_one(Job, audit_id))
         assert [(row["index"], row["n0"], row["n"]) for row in rows] == [(0, 100, 1000), (1, 100, 1000)]
         redrawn = [dataclasses.replace(good, counts=tuple(counts)), certificate(1, spec)]
-        results.store_certificates(session, audit_id, redrawn)
+        certificate_rows.store(session, audit_id, redrawn)
         outcome = audits.outcome(session, session.get_one(Job, audit_id), first)
     assert not outcome["sound"]
     assert outcome["redrawn"]["wrong"] == 1
