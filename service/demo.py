@@ -21,7 +21,7 @@ import numpy as np
 from radii.rs_core.data.builtin import WHITE, digit_pixels
 from radii.rs_core.reports.certification import summarize
 from radii.rs_core.reports.certification_text import format_table
-from radii.service.cli.transfer import RESULTS
+from radii.service.cli.transfer import files_of
 from radii.service.client.client import Client
 from radii.service.client.job import Job
 from radii.service.console import INTERRUPTED, bar, orderly_end
@@ -85,7 +85,7 @@ def watch(job: Job, title: str) -> Job:
 
 def _fetch(job: Job, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    for name, place in RESULTS["certify"].items():
+    for name, place in files_of(job).items():
         job.download(place, out / name)
 
 

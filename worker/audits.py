@@ -22,6 +22,7 @@ from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Dataset, Job
+from radii.worker.store.specifications import as_kind
 
 BATCH = 5_000
 
@@ -67,8 +68,7 @@ def _are_of(kept: JobSummary, sums: RowSums) -> bool:
 
 def audited_by(audit: Job) -> str:
     """The identifier of the job that an audit is about."""
-    assert isinstance(audit.spec, VerifySpec)
-    return audit.spec.job
+    return as_kind(audit.spec, VerifySpec).job
 
 
 def evidence(session: Session, audit: Job) -> list[dict[str, Any]]:
@@ -79,8 +79,7 @@ def evidence(session: Session, audit: Job) -> list[dict[str, Any]]:
 
 def outcome(session: Session, audit: Job, first: dict[str, Any]) -> dict[str, Any]:
     """What the audit has found, all in all; ``first`` is of :func:`recomputed`."""
-    spec, chosen = audit.spec, audit.audit.chosen
-    assert isinstance(spec, VerifySpec)
+    spec, chosen = as_kind(audit.spec, VerifySpec), audit.audit.chosen
     stored = {row.index: row for row in certificate_rows.read_at(session, spec.job, chosen)}
     redrawing = RedrawComparison(len(chosen), exact=_same_machines(session, audit))
     for row in certificate_rows.read(session, audit.id):

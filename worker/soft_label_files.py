@@ -19,16 +19,15 @@ from radii.worker.store import jobs, prediction_rows, resources, storage_usage
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
 from radii.worker.store.models.tables import Dataset, Job
-from radii.worker.store.specifications import shown
+from radii.worker.store.specifications import as_kind, shown
 
 BATCH = 1000
 WHERE = "method.soft_labels"
 
 
 def needed_by(session: Session, job: Job) -> Job | None:
-    """The job whose votes a training learns from."""
-    needed = session.get(Job, job.needs_id) if job.needs_id else None
-    return needed if needed is not None and (job.kind, needed.kind) == ("train", "soft_labels") else None
+    """The job whose votes a training learns from: the only one that a training needs first."""
+    return session.get(Job, job.needs_id) if job.needs_id else None
 
 
 def file_for(database: Database, settings: Settings, training: Job, votes: Job, beat: Callable[[], None]) -> str:
@@ -38,8 +37,7 @@ def file_for(database: Database, settings: Settings, training: Job, votes: Job, 
     """
     with database.read() as session:
         dataset = session.get_one(Dataset, votes.dataset_id)
-        assert isinstance(training.spec, TrainSpec)
-        inputs = training.spec.inputs.indices(dataset.count or 0)
+        inputs = as_kind(training.spec, TrainSpec).inputs.indices(dataset.count or 0)
         failed = prediction_rows.without_votes(session, votes.id, inputs)
     if failed is not None:
         got = f"none for index {failed[0]}: {failed[1]}"

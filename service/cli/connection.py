@@ -115,7 +115,7 @@ def job_text(job: "responses.Job") -> str:
     if job.needs is not None:
         lines.insert(2, f"Needs {needs_text(job.needs)}.")
     made = job.checkpoint or (job.output or {}).get("checkpoint")
-    if job.kind == "train" and made:
+    if "epochs" in job.links and made:
         lines.append(f"Checkpoint: {made}.")
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in job.warnings)])
 
@@ -154,28 +154,47 @@ def _summary(job: "responses.Job") -> list[str]:
     if summary is None:
         return []
     at = "" if (sigma := job.spec.get("sigma")) is None else f" at sigma {sigma:g}"
-    if summary.kind == "certify":
-        from radii.rs_core.reports.procedure_text import ProcedureSummary
-        from radii.rs_core.results.tsv import rounded_down
+    return SUMMARIES[summary.kind](summary, at)
 
-        how = ProcedureSummary(sampling=summary.sampling)
-        procedure = "" if how.sampling == "fixed" else f" ({how.text})"
 
-        so_far = " so far (what is missing counts as not certified)" if summary.partial else ""
-        share = 100 * summary.correct / summary.inputs_total
-        return [
-            f"{how.acr_label} {rounded_down(summary.acr, 4)}{at}{so_far}{procedure}, certified accuracy at 0 {share:.2f} %, "
-            f"{summary.abstained:,} abstained, {summary.at_cap:,} at the cap."
-        ]
-    if summary.kind == "evaluate":
-        right = ", ".join(f"{100 * at.share:.2f} % at {at.point:g}" for at in summary.right)
-        return [f"Accuracy (of all inputs){at}: {right}{_wrong(summary)}."]
-    if summary.kind != "train":
-        return [f"Accuracy {100 * summary.accuracy:.2f} %{at}{_wrong(summary)}, {summary.abstained:,} abstained."]
-    test = "" if summary.test_accuracy is None else f", test accuracy {100 * summary.test_accuracy:.2f} %"
+def _of_certificates(summary: Any, at: str) -> list[str]:
+    from radii.rs_core.reports.procedure_text import ProcedureSummary
+    from radii.rs_core.results.tsv import rounded_down
+
+    how = ProcedureSummary(sampling=summary.sampling)
+    procedure = "" if how.sampling == "fixed" else f" ({how.text})"
+    so_far = " so far (what is missing counts as not certified)" if summary.partial else ""
+    share = 100 * summary.correct / summary.inputs_total
+    return [
+        f"{how.acr_label} {rounded_down(summary.acr, 4)}{at}{so_far}{procedure}, certified accuracy at 0 {share:.2f} %, "
+        f"{summary.abstained:,} abstained, {summary.at_cap:,} at the cap."
+    ]
+
+
+def _of_predictions(summary: Any, at: str) -> list[str]:
+    return [f"Accuracy {100 * summary.accuracy:.2f} %{at}{_wrong(summary)}, {summary.abstained:,} abstained."]
+
+
+def _of_evaluation(summary: Any, at: str) -> list[str]:
+    right = ", ".join(f"{100 * at.share:.2f} % at {at.point:g}" for at in summary.right)
+    return [f"Accuracy (of all inputs){at}: {right}{_wrong(summary)}."]
+
+
+def _of_training(summary: Any, at: str) -> list[str]:
     if summary.loss is None or summary.accuracy is None:
         return []
+    test = "" if summary.test_accuracy is None else f", test accuracy {100 * summary.test_accuracy:.2f} %"
     return [f"Loss {summary.loss:.4f}, accuracy under noise {100 * summary.accuracy:.2f} %{test}."]
+
+
+SUMMARIES: dict[str, Callable[[Any, str], list[str]]] = {
+    "certify": _of_certificates,
+    "predict": _of_predictions,
+    "soft_labels": _of_predictions,
+    "evaluate": _of_evaluation,
+    "train": _of_training,
+}
+"""By kind of job: from its running sums and its noise level, in words, to the lines about them."""
 
 
 def _wrong(summary: Any) -> str:

@@ -11,30 +11,18 @@ from radii.service.console import CommandError, note, say, table
 if TYPE_CHECKING:
     from radii.service.client.client import Client, Job
 
-RESULTS = {
-    "certify": {
-        "report.html": "report.html",
-        "report.json": "report.json",
-        "report.csv": "report.csv",
-        "certificates.tsv": "certificates.tsv",
-        "certificates.ndjson": "certificates.ndjson",
-        "certified-accuracy.png": "plots/certified-accuracy.png",
-    },
-    "predict": {"predictions.csv": "predictions.csv", "predictions.ndjson": "predictions.ndjson"},
-    "soft_labels": {"predictions.csv": "predictions.csv", "predictions.ndjson": "predictions.ndjson"},
-    "evaluate": {
-        "report.html": "report.html",
-        "report.json": "report.json",
-        "report.csv": "report.csv",
-        "evaluations.csv": "evaluations.csv",
-        "evaluations.ndjson": "evaluations.ndjson",
-        "evaluation.png": "plots/evaluation.png",
-    },
-    "train": {"epochs.json": "epochs"},
+FILES: dict[str, dict[str, str]] = {
+    "report": {"report.html": "report.html", "report.json": "report.json", "report.csv": "report.csv"},
+    "certificates": {"certificates.tsv": "certificates.tsv", "certificates.ndjson": "certificates.ndjson"},
+    "predictions": {"predictions.csv": "predictions.csv", "predictions.ndjson": "predictions.ndjson"},
+    "evaluations": {"evaluations.csv": "evaluations.csv", "evaluations.ndjson": "evaluations.ndjson"},
+    "certified_accuracy": {"certified-accuracy.png": "plots/certified-accuracy.png"},
+    "plot": {"evaluation.png": "plots/evaluation.png"},
+    "corruptions": {"corruptions.png": "plots/corruptions.png"},
+    "weights": {"weights.png": "plots/weights.png"},
+    "epochs": {"epochs.json": "epochs"},
 }
-"""By kind of job: the files that ``fetch`` writes, and where the job has them."""
-OF_SOME = ("corruptions", "weights")
-"""Plots that some certifications have, by the names of their links: on corrupted images, and of a mix."""
+"""By the names of a job's links: the files that ``fetch`` writes, and where the job has them."""
 
 
 def upload(
@@ -57,19 +45,24 @@ def fetch(
     """Bring a job's results: report and certificates, predictions, or the trained checkpoint."""
     with connect(server, api_key) as client:
         found = client.job(job)
-        if found.kind not in RESULTS:
+        files = files_of(found)
+        if not files:
             raise CommandError(f"Job {job} is of kind {found.kind}, which has no results to fetch.")
         if not found.ended:
             note(f"The job is {found.state}: what comes is partial.")
         out.mkdir(parents=True, exist_ok=True)
-        files = RESULTS[found.kind] | {
-            f"{name}.png": f"plots/{name}.png" for name in OF_SOME if name in found.info.links
-        }
         for name, place in files.items():
             found.download(place, out / name)
             say(str(out / name))
-        if found.kind == "train":
+        if "epochs" in found.info.links:
             _fetch_checkpoint(client, found, out)
+
+
+def files_of(job: "Job") -> dict[str, str]:
+    """The files of a job's results, and where the job has them."""
+    own = f"{job.info.links['self']}/"  # those of a request for predictions are elsewhere
+    parts = [files for name, files in FILES.items() if job.info.links.get(name, "").startswith(own)]
+    return {name: place for files in parts for name, place in files.items()}
 
 
 def _fetch_checkpoint(client: "Client", job: "Job", out: Path) -> None:

@@ -26,6 +26,8 @@ class Certify(NoiseKind[CertifySpec]):
     """See ``CertifySpec``. The facts of a job are whether its images are corrupted."""
 
     worker = WORKER
+    template = "kinds/certify.html"
+    done_as = "certified"
 
     def known(self, context: PlanningContext, spec: CertifySpec, resources: JobResources) -> EarlierJobs:
         """The rate; where it is asked for, also what would be certified."""

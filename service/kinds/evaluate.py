@@ -10,13 +10,11 @@ from radii.rs_core.reports.procedure_text import made_of
 from radii.rs_core.specs.composition import mixed_weight
 from radii.rs_core.specs.evaluations import FEWEST_CLASSES, passes_of, points_of
 from radii.rs_core.specs.jobs import Attack, AutoAttack, EvaluateSpec
-from radii.service.errors import UnknownResource
 from radii.service.kinds import forecast, planning, warnings
 from radii.service.kinds.forecast import EarlierJobs
 from radii.service.kinds.kind import JobFacts, NoiseKind, plan_of, share
-from radii.service.kinds.planned_job import PlannedJob, PlanningContext, plan_one
+from radii.service.kinds.planned_job import PlannedJob, PlanningContext, named_job, plan_one
 from radii.service.kinds.planning import INPUT_PASS, Estimate, JobResources, Pace, check_model, cut, rate_of, resolve
-from radii.service.lookup import find, shown
 from radii.service.schemas import responses
 from radii.worker.kinds.evaluate import EVALUATE as WORKER
 from radii.worker.store import content_keys
@@ -31,6 +29,8 @@ class Evaluate(NoiseKind[EvaluateSpec]):
     """See ``EvaluateSpec``."""
 
     worker = WORKER
+    template = "kinds/evaluate.html"
+    done_as = "evaluated"
     work_unit = "passes"
     grows_with = "inputs, evaluation"
 
@@ -108,12 +108,7 @@ def check_evaluation(context: PlanningContext, spec: EvaluateSpec, dataset: Data
         _check_autoattack(asked, checkpoint)
     if not isinstance(asked, Attack) or asked.certificates is None:
         return
-    job = find(context.session, Job, context.tenant_id, asked.certificates)
-    if job is None:
-        wanted, got = "the identifier of a certify job of yours", shown(asked.certificates)
-        raise UnknownResource(expected=wanted, got=got, where=WHERE)
-    if job.kind != "certify":
-        raise Mismatch(expected="a certify job", got=f"{job.id}, of kind {job.kind}", where=WHERE)
+    job = named_job(context, asked.certificates, "certify", WHERE)
     theirs = (
         content_keys.content_of(context.session.get_one(Checkpoint, job.checkpoint_id)),
         content_keys.content_of(context.session.get_one(Dataset, job.dataset_id)),

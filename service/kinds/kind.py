@@ -43,6 +43,8 @@ class Kind(Generic[S]):
         unit: What ``done`` counts.
         work_unit: What ``work`` counts.
         grows_with: The fields that its work grows with.
+        template: Of the parts of pages that are about this kind, see ``templates/kinds/plain.html``.
+        done_as: What a job has done at its noise level, in a list: "certified".
         makes_checkpoint: Whether it makes a checkpoint, which counts against the tenant's quota.
     """
 
@@ -50,6 +52,8 @@ class Kind(Generic[S]):
     unit: ClassVar[str] = "inputs"
     work_unit: ClassVar[str] = "noise samples"
     grows_with: ClassVar[str] = "inputs"
+    template: ClassVar[str] = "kinds/plain.html"
+    done_as: ClassVar[str] = ""
     makes_checkpoint: ClassVar[bool] = False
 
     @property

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from sqlalchemy.orm import Session
 
+from radii.rs_core.errors import Mismatch
 from radii.rs_core.results.plausibility import too_few_samples
 from radii.rs_core.specs.jobs import NoiseJob, TrainSpec, VerifySpec
 from radii.service.errors import NotReady, Rejected, UnknownResource
@@ -131,6 +132,18 @@ def new_job(
         checkpoint_id=resources.checkpoint.id if resources.checkpoint else None,
     )
     return job, estimate.seconds
+
+
+def named_job(context: PlanningContext, identifier: str, kind: str, field: str) -> Job:
+    """The tenant's job of this kind that a request names; raises the problem where there is none."""
+    job = find(context.session, Job, context.tenant_id, identifier)
+    article = "an" if kind[0] in "aeiou" else "a"
+    if job is None:
+        wanted = f"the identifier of {article} {kind} job of yours"
+        raise UnknownResource(expected=wanted, got=shown(identifier), where=field)
+    if job.kind != kind:
+        raise Mismatch(expected=f"{article} {kind} job", got=f"{job.id}, of kind {job.kind}", where=field)
+    return job
 
 
 def ready(session: Session, kind: type[Resource], tenant_id: str, identifier: str, field: str) -> Resource:

@@ -20,6 +20,7 @@ from radii.worker.store.models.tables import Dataset, Job
 class PredictingKind(NoiseKind[N]):
     """A kind whose results are predictions."""
 
+    template = "kinds/predict.html"
     shown_as: Literal["predict", "soft_labels"]
 
     def summary(self, job: Job, facts: JobFacts) -> responses.Summary:
@@ -51,6 +52,7 @@ class Predict(PredictingKind[PredictSpec]):
 
     worker = worker.PREDICT
     shown_as = "predict"
+    done_as = "predicted"
 
 
 class SoftLabels(PredictingKind[SoftLabelSpec]):
@@ -58,6 +60,7 @@ class SoftLabels(PredictingKind[SoftLabelSpec]):
 
     worker = worker.SOFT_LABELS
     shown_as = "soft_labels"
+    done_as = "votes"
 
     def plan(self, context: PlanningContext, spec: SoftLabelSpec) -> PlannedJob:
         """One job with the content key of its votes."""

@@ -13,10 +13,10 @@ from radii.rs_core.models.code_hash import network_of
 from radii.rs_core.soft_labels.labels import vote_spec, voter_spec
 from radii.rs_core.specs.composition import networks_in
 from radii.rs_core.specs.jobs import CatRs, NoiseJob, SoftLabelSpec, TrainSpec
-from radii.service.errors import Rejected, UnknownResource
-from radii.service.kinds.planned_job import PlannedJob, PlanningContext, plan_one, ready
+from radii.service.errors import Rejected
+from radii.service.kinds.planned_job import PlannedJob, PlanningContext, named_job, plan_one, ready
 from radii.service.kinds.planning import JobResources
-from radii.service.lookup import find, shown
+from radii.service.lookup import find
 from radii.worker.store import content_keys, jobs, prediction_rows
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job, Tenant
 from radii.worker.store.specifications import as_kind
@@ -113,12 +113,7 @@ def _by_checkpoint(context: PlanningContext, votes: SoftLabelSpec, data: JobReso
 
 def _given(context: PlanningContext, spec: TrainSpec, data: JobResources, identifier: str) -> Job:
     """The soft_labels job that the request names; raises where it cannot serve the training."""
-    job = find(context.session, Job, context.tenant_id, identifier)
-    if job is None:
-        wanted = "the identifier of a soft_labels job of yours"
-        raise UnknownResource(expected=wanted, got=shown(identifier), where=WHERE)
-    if job.kind != "soft_labels":
-        raise Mismatch(expected="a soft_labels job", got=f"{job.id}, of kind {job.kind}", where=WHERE)
+    job = named_job(context, identifier, "soft_labels", WHERE)
     hopeless = jobs.hopeless(context.session, job.id)
     context.session.get(Job, job.id, populate_existing=True)
     if hopeless is not None:

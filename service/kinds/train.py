@@ -37,6 +37,8 @@ class Train(Kind[TrainSpec]):
     """See ``TrainSpec``. The facts of a job are its :class:`LastEpochs`."""
 
     worker = WORKER
+    template = "kinds/train.html"
+    done_as = "trained"
     unit = "epochs"
     work_unit = "optimiser steps"
     grows_with = "inputs, epochs"

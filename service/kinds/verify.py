@@ -7,11 +7,10 @@ from dataclasses import replace
 
 from radii.rs_core.errors import Mismatch
 from radii.rs_core.specs.jobs import VerifySpec
-from radii.service.errors import Rejected, UnknownResource
+from radii.service.errors import Rejected
 from radii.service.kinds import planning
 from radii.service.kinds.kind import JobFacts, Kind
-from radii.service.kinds.planned_job import PlannedJob, PlanningContext
-from radii.service.lookup import find, shown
+from radii.service.kinds.planned_job import PlannedJob, PlanningContext, named_job
 from radii.worker.kinds.verify import VERIFY as WORKER
 from radii.worker.store import certificate_rows, resources
 from radii.worker.store.jobs import NewJob
@@ -26,6 +25,8 @@ class Verify(Kind[VerifySpec]):
     """See ``VerifySpec``."""
 
     worker = WORKER
+    template = "kinds/verify.html"
+    done_as = "certified"
 
     def plan(self, context: PlanningContext, spec: VerifySpec) -> PlannedJob:
         """The audit; raises the problem where there is no such job, or nothing to draw again from."""
@@ -41,11 +42,7 @@ VERIFY = Verify()
 
 def plan_audit(context: PlanningContext, spec: VerifySpec) -> PlannedJob:
     """The plan of an audit."""
-    audited = find(context.session, Job, context.tenant_id, spec.job)
-    if audited is None:
-        raise UnknownResource(expected="the identifier of a certify job of yours", got=shown(spec.job), where="job")
-    if audited.kind != "certify":
-        raise Mismatch(expected="a certify job", got=f"{audited.id}, of kind {audited.kind}", where="job")
+    audited = named_job(context, spec.job, "certify", "job")
     dataset = context.session.get_one(Dataset, audited.dataset_id)
     checkpoint = context.session.get_one(Checkpoint, audited.checkpoint_id)
     for row in (dataset, checkpoint):

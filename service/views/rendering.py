@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from radii.rs_core.reports.procedure_text import SAMPLINGS
 from radii.rs_core.results.tsv import rounded_down
+from radii.service.kinds.registry import KINDS
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = (TEMPLATES / "radii.css").read_text()
@@ -103,4 +104,4 @@ _ENVIRONMENT.filters |= {
     "amount": amount,
     "procedure": SAMPLINGS.__getitem__,
 }
-_ENVIRONMENT.globals |= {"style": Markup(STYLE), "script": Markup(SCRIPT)}
+_ENVIRONMENT.globals |= {"kinds": KINDS, "style": Markup(STYLE), "script": Markup(SCRIPT)}

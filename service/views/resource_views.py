@@ -17,6 +17,7 @@ from radii.rs_core.specs.validation_errors import MOST_FAULTS
 from radii.service.schemas import job_results, responses
 from radii.service.views import deleted_references
 from radii.worker.store import corruption_groups
+from radii.worker.store.jobs import CONVERTING
 from radii.worker.store.models.result_tables import EpochMetric
 from radii.worker.store.models.tables import Blob, Checkpoint, Dataset, Job, Upload
 
@@ -73,15 +74,19 @@ def uploads(session: Session, rows: Sequence[Upload]) -> list[responses.Upload]:
 
 def datasets(session: Session, rows: Sequence[Dataset], *, brief: bool = False) -> list[responses.Dataset]:
     """Datasets with the conversions that make them; ``brief``, as a list shows them, without what may be large."""
-    column = Job.dataset_id
-    found = session.execute(select(column, Job.id).where(Job.kind == "convert", column.in_([row.id for row in rows])))
-    jobs = {resource: job for resource, job in found}
+    jobs = _conversions(session, Job.dataset_id, rows)
     made = [
         _resource(row, jobs.get(row.id), brief)
         | {"corrupted": corrupted_images(row), "photographs": corruption_groups.declared(row)}
         for row in rows
     ]
     return [responses.Dataset.model_validate(body) for body in _with_deleted(session, rows, made)]
+
+
+def _conversions(session: Session, column: Any, rows: Sequence[Dataset | Checkpoint]) -> dict[str, str]:
+    """The conversion that makes each row, by the row's identifier."""
+    found = session.execute(select(column, Job.id).where(CONVERTING, column.in_([row.id for row in rows])))
+    return {resource: job for resource, job in found}
 
 
 def corrupted_images(row: Dataset) -> responses.CorruptedImages | None:
@@ -105,9 +110,7 @@ def corrupted_images(row: Dataset) -> responses.CorruptedImages | None:
 def checkpoints(session: Session, rows: Sequence[Checkpoint], *, brief: bool = False) -> list[responses.Checkpoint]:
     """Checkpoints with the conversions or trainings that make them; ``brief``, as a list shows them, without what may be
     large."""
-    column = Job.checkpoint_id
-    found = session.execute(select(column, Job.id).where(Job.kind == "convert", column.in_([row.id for row in rows])))
-    jobs = {resource: job for resource, job in found}
+    jobs = _conversions(session, Job.checkpoint_id, rows)
     made = [_resource(row, jobs.get(row.id) or row.source.get("job"), brief) | composition(row) for row in rows]
     return [responses.Checkpoint.model_validate(body) for body in _with_deleted(session, rows, made)]
 

@@ -60,7 +60,7 @@ def find(session: Session, tenant_id: str, kind: str, key: str, checkpoint_id: s
 def _search(
     session: Session, tenant_id: str, kind: str, key: str, checkpoint_id: str | None, tried: list[str]
 ) -> str | None:
-    votes_are_there = and_(Job.kind == "soft_labels", Job.state == jobs.SUCCEEDED)
+    votes_are_there = and_(jobs.VOTING, Job.state == jobs.SUCCEEDED)
     conditions = [Job.checkpoint_id == checkpoint_id] if checkpoint_id is not None else []
     query = (
         select(Job.id)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, select, update
+from sqlalchemy import func, not_, select, update
 from sqlalchemy.orm import Session
 
 from radii.worker.store import counters
@@ -36,7 +36,9 @@ HOPEFUL = frozenset({QUEUED, RUNNING, SUCCEEDED})
 """States of a job that has succeeded or may yet."""
 ATTACHED = "attached"
 """State of a data set that came with a job: it is that job's alone, is listed nowhere, and goes with it."""
-LISTED = Job.kind != "convert"
+TRAINING, VOTING, CONVERTING = (Job.kind == kind for kind in ("train", "soft_labels", "convert"))
+"""Jobs that keep a snapshot; whose output may be a file of votes; that make a dataset or a checkpoint of files."""
+LISTED = not_(CONVERTING)
 """Jobs that lists show unless others are asked for."""
 URGENT = 1_000
 """The priority of jobs that somebody waits for, which nobody can ask for by hand: they go before all others (``urgent_jobs``)."""

@@ -166,7 +166,7 @@ def users_of(session: Session, row: Dataset | Checkpoint) -> list[str]:
     if isinstance(row, Dataset):
         named = [active.where(Job.dataset_id == row.id), active.where(Job.test_dataset_id == row.id)]
     else:
-        starting = active.where(Job.kind == "train", Job.spec["start_from"].as_string() == row.id)
+        starting = active.where(jobs.TRAINING, Job.spec["start_from"].as_string() == row.id)
         named = [active.where(Job.checkpoint_id == row.id), starting]
     # Each by an index of its own.
     return sorted({found for query in named for found in session.scalars(query)})
@@ -201,7 +201,7 @@ def _unused(sha256: str | None = None) -> ColumnElement[bool]:
     """That nothing refers to a blob; with ``sha256``, of this blob alone, so that no table is read from end to end."""
     snapshot, votes = Shard.resume["sha256"].as_string(), Job.output["sha256"].as_string()
     # Only these jobs have such an output, and an index finds them.
-    voting = select(votes).where(Job.state.in_(jobs.ACTIVE | jobs.TERMINAL), Job.kind == "soft_labels")
+    voting = select(votes).where(Job.state.in_(jobs.ACTIVE | jobs.TERMINAL), jobs.VOTING)
     reading = select(ConversionFile.sha256).join(Job, Job.id == ConversionFile.job_id)
     used = [
         *((column, select(column)) for column in (Upload.sha256, Dataset.sha256, Checkpoint.sha256)),

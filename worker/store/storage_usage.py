@@ -266,12 +266,12 @@ def _references(tenant_id: str) -> list[Select[Any]]:
     dataset = select(Dataset.sha256.label("sha256")).where(Dataset.tenant_id == tenant_id, Dataset.sha256.is_not(None))
     checkpoint = select(Checkpoint.sha256).where(Checkpoint.tenant_id == tenant_id, Checkpoint.sha256.is_not(None))
     votes = select(Job.output["sha256"].as_string()).where(
-        Job.tenant_id == tenant_id, Job.kind == "soft_labels", Job.output["sha256"].as_string().is_not(null())
+        Job.tenant_id == tenant_id, jobs.VOTING, Job.output["sha256"].as_string().is_not(null())
     )
     snapshot = (
         select(Shard.resume["sha256"].as_string())
         .join(Job, Job.id == Shard.job_id)
-        .where(Job.tenant_id == tenant_id, Job.kind == "train", Shard.resume["sha256"].as_string().is_not(null()))
+        .where(Job.tenant_id == tenant_id, jobs.TRAINING, Shard.resume["sha256"].as_string().is_not(null()))
     )
     return [
         dataset.where(Dataset.state != jobs.ATTACHED),
@@ -287,7 +287,7 @@ def _rows(session: Session, tenant_id: str) -> tuple[int, int]:
     """Jobs of the tenant, and the bytes of their rows and of its other small ones; of jobs that have not ended as many rows
     as there are to be."""
     rows = case((Job.state.in_(jobs.TERMINAL), JobSummary.done), else_=JobSummary.total)
-    classes = case((Job.kind == "train", 0), else_=func.coalesce(Checkpoint.num_classes, 0))
+    classes = case((jobs.TRAINING, 0), else_=func.coalesce(Checkpoint.num_classes, 0))
     query = (
         select(func.count(), func.coalesce(func.sum(rows * (ROW_BYTES + CLASS_BYTES * classes)), 0))
         .select_from(Job)
@@ -311,7 +311,7 @@ def _outputs(session: Session, tenant_id: str, without: str | None) -> tuple[int
     """Conversions that have not ended and whose output was estimated, and the bytes of that."""
     size = Job.plan[EXPECTED].as_float()
     query = select(func.count(size), func.coalesce(func.sum(size), 0)).where(
-        Job.tenant_id == tenant_id, Job.kind == "convert", Job.state.in_(jobs.ACTIVE)
+        Job.tenant_id == tenant_id, jobs.CONVERTING, Job.state.in_(jobs.ACTIVE)
     )
     query = query if without is None else query.where(Job.id != without)
     count, found = session.execute(query).one()

@@ -12,6 +12,7 @@ from radii.service.api.openapi import problems
 from radii.service.api.problems import missing_file
 from radii.service.errors import NotFound
 from radii.service.lookup import shown
+from radii.worker.store import jobs
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.models.tables import Checkpoint, Dataset, Job, Upload
 
@@ -58,8 +59,6 @@ def _name(session: Session, tenant_id: str, sha256: str) -> str | None:
     mine = (Checkpoint.tenant_id == tenant_id, Checkpoint.sha256 == sha256)
     made = dataset.first() or session.scalars(select(Checkpoint.id).where(*mine)).first()
     made = made or session.scalar(
-        select(Job.id).where(
-            Job.tenant_id == tenant_id, Job.kind == "soft_labels", Job.output["sha256"].as_string() == sha256
-        )
+        select(Job.id).where(Job.tenant_id == tenant_id, jobs.VOTING, Job.output["sha256"].as_string() == sha256)
     )
     return None if made is None else f"{made}.safetensors"

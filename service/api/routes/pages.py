@@ -18,7 +18,6 @@ from radii.service.api.documents import DocumentProcess
 from radii.service.api.resource_routes import page
 from radii.service.api.routes.events import COUNTED, stream_events
 from radii.service.api.routes.jobs import cancel
-from radii.service.kinds.registry import KINDS
 from radii.service.limits.request_turns import waiting
 from radii.service.lookup import get
 from radii.service.schemas import responses
@@ -43,7 +42,7 @@ def jobs_page(tenant_id: PageTenantId, database: DatabaseDep, cursor: Cursor = N
         rows, following = page(session, Job, tenant_id, cursor, JOBS_PER_PAGE, LISTED)
         jobs = job_views.views(session, rows, brief=True)
         named = _names(session, rows)
-    html = render("jobs.html", jobs=jobs, following=following, named=named, kind_of=_kind, unlabelled=_unlabelled)
+    html = render("jobs.html", jobs=jobs, following=following, named=named, unlabelled=_unlabelled)
     return HTMLResponse(html, headers=PAGE_HEADERS)
 
 
@@ -81,7 +80,6 @@ def _job_page(job_id: str, tenant_id: str, database: Database, settings: Setting
     html = render(
         "job.html",
         job=job,
-        kind=_kind(job),
         unlabelled=_unlabelled(job),
         held=held,
         named=named,
@@ -103,11 +101,6 @@ def _names(session: Session, jobs: Sequence[Job]) -> dict[str, str]:
         rows = session.execute(select(table.id, table.name, table.state).where(table.id.in_(ids - {None})))
         found |= {row_id: f"{name} (deleted)" if state == DELETED else name for row_id, name, state in rows}
     return found
-
-
-def _kind(job: responses.Job) -> str:
-    """What kind of job it is, and of an evaluation which."""
-    return KINDS[job.kind].title(job)
 
 
 def _unlabelled(job: responses.Job) -> bool:
