@@ -1,8 +1,7 @@
 """Answers that are a job's rows by index, one for each input: pages of JSON, and files that are streamed."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Protocol
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
@@ -16,23 +15,23 @@ from radii.worker.store.database import Database
 from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.result_rows import numbers_in
 
-Shown = TypeVar("Shown")
 
+class Rows(Protocol):
+    """Rows of one sort: the kinds of jobs that have them, what they are called, and how they are read and shown."""
 
-@dataclass(frozen=True, kw_only=True)
-class RowKind(Generic[Shown]):
-    """Rows of one sort: the kinds of jobs that have them, what they are called, ``read(session, job_id, after=, limit=)``, and
-    what a row looks like in an answer."""
-
-    kinds: Sequence[str]
-    noun: str
-    read: Callable[..., Iterable[Any]]
-    show: Callable[[Any], Shown]
+    @property
+    def kinds(self) -> Sequence[str]: ...
+    @property
+    def noun(self) -> str: ...
+    @property
+    def read(self) -> Callable[..., Iterable[Any]]: ...
+    @property
+    def show(self) -> Callable[[Any], Any]: ...
 
 
 def rows_page(
-    database: Database, tenant_id: str, job_id: str, of: RowKind[Shown], *, limit: int, cursor: str | None
-) -> responses.Page[Shown]:
+    database: Database, tenant_id: str, job_id: str, of: Rows, *, limit: int, cursor: str | None
+) -> responses.Page[Any]:
     """A job's rows behind the cursor; raises ``NotFound`` where it has none of that sort.
 
     A page has fewer rows than ``limit`` where rows are long: each has class counts, of up to 100,000 classes.

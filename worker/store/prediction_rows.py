@@ -15,8 +15,6 @@ from radii.worker.store import result_rows, results
 from radii.worker.store.models.result_tables import PredictionRow
 from radii.worker.store.models.tables import Job
 
-PREDICTING = ("predict", "soft_labels")
-
 
 def store(session: Session, job_id: str, predictions: Sequence[Prediction]) -> int:
     """Inserts those that are new and adds them to the summary; returns how many were."""
