@@ -6,6 +6,7 @@ then it stands in the group without them (see ``completed``).
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import MISSING, dataclass, fields
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -40,8 +41,8 @@ class JobField:
 def with_fields_of(
     *kinds: str, without: Iterable[str] = (), texts: Texts | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command an option for each field of these kinds of jobs, but for those in ``without``. The command gets all of
-    them as its parameter ``flags``.
+    """Gives a command an option for each field of these kinds of jobs, by default of all, but for those in ``without``. The command gets
+    all of them as its parameter ``flags``. "KINDS" in the help of its own options becomes their names.
 
     ``texts`` gives fields another placeholder and help than their own, as a service names datasets by identifiers.
     """
@@ -67,16 +68,34 @@ def completed(command: Callable[..., Any]) -> Callable[..., Any] | None:
 def _completed(
     command: Callable[..., None], kinds: Sequence[str], without: set[str], texts: Texts
 ) -> Callable[..., None]:
+    kinds = kinds or known_kinds()
     options = [_parameter(field, texts, kinds) for field in job_fields(kinds) if field.name not in without]
 
     def whole(**values: Any) -> None:
         flags = {option.name: values.pop(option.name) for option in options}
         command(**values, flags=flags)
 
-    own = [each for each in inspect.signature(command).parameters.values()]
+    own = [_with_kinds(each, kinds) for each in inspect.signature(command).parameters.values()]
     place = next(number for number, each in enumerate(own) if each.name == FLAGS)
     _describe(whole, command, [*own[:place], *options, *own[place + 1 :]])
     return whole
+
+
+def known_kinds() -> tuple[str, ...]:
+    """The kinds of jobs that can be submitted."""
+    from radii.rs_core.specs.jobs import RECORDS
+
+    return tuple(RECORDS)
+
+
+def _with_kinds(parameter: inspect.Parameter, kinds: Sequence[str]) -> inspect.Parameter:
+    """A parameter of the command whose help names the kinds."""
+    option = next((each for each in getattr(parameter.annotation, "__metadata__", ()) if hasattr(each, "help")), None)
+    if option is None or "KINDS" not in (option.help or ""):
+        return parameter
+    named = copy(option)
+    named.help = option.help.replace("KINDS", _listed(kinds, "or"))
+    return parameter.replace(annotation=Annotated[_without_metadata(parameter.annotation), named])
 
 
 def _describe(function: Any, command: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> None:
@@ -191,9 +210,9 @@ def _default_text(field: JobField, kinds: Sequence[str]) -> str:
     return f"{only}(default: {'; '.join(f'{text} for {_listed(those)}' for text, those in by_text.items())})"
 
 
-def _listed(kinds: Sequence[str]) -> str:
+def _listed(kinds: Sequence[str], word: str = "and") -> str:
     *before, last = kinds
-    return f"{', '.join(before)} and {last}" if before else last
+    return f"{', '.join(before)} {word} {last}" if before else last
 
 
 def _value_text(flag: "Flag", value: Any) -> str:

@@ -26,7 +26,7 @@ from radii.service.cli.connection import (
     until_the_end,
     waits_text,
 )
-from radii.service.cli.job_options import Flags, Texts, with_fields_of
+from radii.service.cli.job_options import Flags, Texts, known_kinds, with_fields_of
 from radii.service.cli.specs import merged
 from radii.service.console import note, say, table, warn
 
@@ -35,7 +35,7 @@ Kind = Annotated[
     typer.Option(
         metavar="KIND",
         rich_help_panel=o.JOB,
-        help="train, certify, predict, soft_labels, verify or evaluate. (default: what SPEC says; train with a preset)",
+        help="KINDS. (default: what SPEC says; train with a preset)",
     ),
 ]
 ON_THE_SERVICE: Texts = {
@@ -60,7 +60,7 @@ Evaluation = Annotated[
 ]
 
 
-@with_fields_of("train", "certify", "predict", "soft_labels", "verify", "evaluate", texts=ON_THE_SERVICE)
+@with_fields_of(texts=ON_THE_SERVICE)
 def submit(
     flags: Flags,
     spec: Annotated[
@@ -105,9 +105,7 @@ def submit(
     }
     body = merged(kind, spec, {**asked, **flags}, sets)
     if "kind" not in body:
-        raise typer.BadParameter(
-            "expected --kind train, certify, predict, soft_labels, verify or evaluate, a SPEC with a kind, or a --preset"
-        )
+        raise typer.BadParameter(f"expected --kind {', '.join(known_kinds())}, a SPEC with a kind, or a --preset")
     with connect_patiently(server, api_key) as client:
         if validate_only:
             say(client.submit(body, validate_only=True).model_dump_json(indent=2))

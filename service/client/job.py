@@ -48,7 +48,7 @@ class Job:
 
     @property
     def kind(self) -> responses.JobKind:
-        """train, certify, predict, soft_labels, verify, evaluate or convert."""
+        """What kind of job it is, such as ``certify``."""
         return self.info.kind
 
     @property
