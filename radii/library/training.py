@@ -16,10 +16,9 @@ from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.errors import InvalidSpec
 from radii.rs_core.methods.registry import METHODS
 from radii.rs_core.models.base_classifier import BaseClassifier
-from radii.rs_core.runs.train import checkpoint_info
+from radii.rs_core.runs.train import TrainRun
 from radii.rs_core.specs.jobs import parse_spec
 from radii.rs_core.specs.training import TrainSpec, trains_a_mix
-from radii.rs_core.training.loop import train as records_of
 from radii.rs_core.training.records import EpochRecord, StepRecord
 from radii.rs_core.training.records import TrainingResult as LastRecord
 from radii.version import installed_version
@@ -53,7 +52,7 @@ class TrainingResult:
         last = LastRecord(model=self.model, epochs=self.spec.epochs, epoch=self.epoch, value=self.value)
         versions = {"radii": installed_version(), "torch": torch.__version__}
         machine = {"versions": versions, "device_type": torch.device(self.device).type}
-        return checkpoint_info(self.spec, self.dataset, last, machine)
+        return TrainRun(spec=self.spec, data=self.dataset).checkpoint_info(last, machine)
 
 
 def train(
@@ -97,7 +96,7 @@ def _trained(
 ) -> TrainingResult:
     history: list[EpochRecord] = []
     with bar("Training", spec.epochs, shown=progress) as advance:
-        for record in records_of(spec, data, test_data=test_data, device=device):
+        for record in TrainRun(spec=spec, data=data, test_data=test_data, device=device).records():
             if isinstance(record, EpochRecord):
                 history.append(record)
                 advance(1)

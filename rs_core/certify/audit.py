@@ -1,5 +1,5 @@
 """Checks certificates from outside: every radius again from its counts, and counts that were drawn again against those
-that are stored. Numbers only; drawing again is in ``replay``.
+that are stored. Numbers only; drawing again is in ``runs.verify``.
 
 Where generator, device, versions and way of running agree, the same noise gives the same votes and the counts must be equal.
 Elsewhere noise or last bits differ, and what must agree is the probability behind the counts: each class's two counts are

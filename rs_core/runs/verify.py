@@ -1,47 +1,47 @@
-"""The noise of some certificates drawn again, as the audited job drew it."""
+"""The noise of some certificates drawn again, from the streams that they name, and the votes counted anew."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from radii.rs_core.certify.engine import Input, Progress
-from radii.rs_core.certify.replay import redraw
-from radii.rs_core.records import ABSTAIN, Certificate
+from radii.rs_core.certify import engine
+from radii.rs_core.certify.engine import Progress
+from radii.rs_core.certify.procedure import Procedure
+from radii.rs_core.records import Certificate
 from radii.rs_core.runs.noise_run import NoiseRun
 from radii.rs_core.specs.jobs import CertifySpec
 
 
-def records(run: NoiseRun[CertifySpec], drawn: Sequence[Mapping[str, Any]]) -> Iterator[Progress | Certificate]:
-    """Certificates with as many samples as the audited ones have.
+@dataclass(frozen=True, kw_only=True)
+class DrawnInput:
+    """What an audited certificate says of how many samples it has; ``label``: its own, where that is not to be the dataset's."""
 
-    ``drawn`` says of each audited certificate its ``index``, ``n0``, ``n`` and ``alpha``; ``run`` has the audited specification.
+    index: int
+    n0: int
+    n: int
+    alpha: float
+    label: int | None = None
+
+
+def records(run: NoiseRun[CertifySpec], drawn: Iterable[DrawnInput]) -> Iterator[Progress | Certificate]:
+    """Certificates with as many samples in each stage as the audited ones have; what decided on their number is not asked again.
+
+    ``run`` has the audited specification.
     """
-    return redraw(run.sampler(), _audited(run, drawn), run.standard())
-
-
-def _audited(run: NoiseRun[CertifySpec], drawn: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Input, Certificate]]:
-    """The inputs that are not drawn again yet, each with what its certificate says of how it was drawn."""
     spec = run.spec
     assert spec.sigma is not None
-    for row in drawn:
-        index = row["index"]
-        if index in run.done:
+    sampler, standard = run.sampler(), run.standard()
+    for each in drawn:
+        if each.index in run.done:
             continue
-        label = int(run.data.labels[index])
-        certificate = Certificate(
-            index=index,
-            label=label,
-            prediction=ABSTAIN,
-            radius=0.0,
-            p_lower=0.0,
-            counts0=(),
-            counts=(),
-            n0=row["n0"],
-            n=row["n"],
+        label = int(run.data.labels[each.index]) if each.label is None else each.label
+        procedure = Procedure(
             sigma=spec.sigma,
-            alpha=row["alpha"],
-            seed=spec.seed,
-            sampling=spec.sampling,
+            n0=each.n0,
+            n=each.n,
+            alpha=each.alpha,
             bound=spec.bound,
             robust_weight=spec.robust_weight,
         )
-        yield (index, run.data.image(index), label), certificate
+        given = each.index, run.data.image(each.index), label
+        for record in engine.certify(sampler, [given], procedure, standard=standard):
+            yield record if isinstance(record, Progress) else replace(record, sampling=spec.sampling)

@@ -7,7 +7,6 @@ is decided by votes that bound nothing), measures how fast the model runs, and f
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +16,6 @@ from radii.service.cli import options as o
 from radii.service.cli.job_options import Flags, with_fields_of
 from radii.service.cli.specs import listed, spec_of
 from radii.service.console import note, say, table
-from radii.service.local.flag_checks import check_flags
 
 if TYPE_CHECKING:
     from radii.rs_core.certify.forecast import LikelyProbabilities
@@ -72,57 +70,35 @@ class PilotObservation:
 def _looked(
     spec: "CertifySpec", inputs: int, *, hints: dict[str, str | None], device: str, threads: int | None
 ) -> PilotObservation:
-    check_flags(device=device, hints=hints, checkpoint=spec.checkpoint)
     import torch
 
     from radii.rs_core.certify import engine
     from radii.rs_core.certify.autotune import measured, tune
     from radii.rs_core.certify.certificates import argmax
     from radii.rs_core.certify.forecast import LikelyProbabilities
-    from radii.rs_core.certify.sampler import Sampler
-    from radii.rs_core.checkpoints.checkpoint import check_fits
     from radii.rs_core.noise.streams import Stage
     from radii.rs_core.records import Prediction
     from radii.rs_core.results.plausibility import implausible, outcome_of
-    from radii.rs_core.runs.resolution import chosen_inputs
-    from radii.service.local.architecture_plugins import use_registered
-    from radii.service.local.datasets import loaded
-    from radii.service.local.models import load_checkpoint
-    from radii.service.local.opened_run import resolved
+    from radii.service.local.opened_run import run_of
     from radii.worker.tasks.environment import configure, resolve_device
 
-    use_registered()
-    data = loaded(spec.dataset)
-    model, info = load_checkpoint(Path(spec.checkpoint), hints)
-    check_fits(info, data)
-    spec = resolved(spec, info)
-    chosen = chosen_inputs(spec.inputs, len(data), f"the data set {spec.dataset}")
-    assert spec.sigma is not None
+    run, _ = run_of(replace(spec, seed=0), device=device, hints=hints)
+    data, chosen, sigma = run.data, run.chosen, run.spec.sigma
+    assert sigma is not None
     configure({"threads": threads or torch.get_num_threads()})
-    place = resolve_device(device)
-    model = model.to(place)
     note(f"Looking at {min(inputs, len(chosen))} inputs, {VOTES} votes each.")
-    image = data.image(chosen[0]).to(place)
+    place = resolve_device(device)
     configuration = tune(
-        measured(model, image, data.num_classes, precision=spec.precision),
+        measured(run.model, data.image(chosen[0]).to(place), data.num_classes, precision=spec.precision),
         samples=LARGEST,
         device=place.type,
         may_compile=False,
     )
-    some = chosen[:: max(1, len(chosen) // inputs)][:inputs]
-    sampler = Sampler(
-        model,
-        spec.sigma,
-        data.num_classes,
-        batch_size=configuration.batch_size,
-        precision=spec.precision,
-        noise=spec.noise,
-    )
-    given = ((index, data.image(index), int(data.labels[index])) for index in some)
-    votes = engine.predict(sampler, given, n=VOTES, alpha=0.5, stage=Stage.PLANNING)
+    run.part, run.batch_size = chosen[:: max(1, len(chosen) // inputs)][:inputs], configuration.batch_size
+    votes = engine.predict(run.sampler("one_sided"), run.inputs(), n=VOTES, alpha=0.5, stage=Stage.PLANNING)
     rows = [replace(row, prediction=argmax(row.counts)) for row in votes if isinstance(row, Prediction)]
     return PilotObservation(
-        sigma=spec.sigma,
+        sigma=sigma,
         inputs=len(chosen),
         seen=[LikelyProbabilities.likely(row.counts, row.prediction) for row in rows],
         correct=[row.correct for row in rows],

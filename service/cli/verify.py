@@ -20,6 +20,7 @@ from radii.service.console import CommandError, bar, note, say
 
 if TYPE_CHECKING:
     from radii.rs_core.records import Certificate
+    from radii.rs_core.specs.jobs import CertifySpec
 
 MODEL_AND_DATA = "Model and data, to draw noise again (files only)"
 INPUTS = 20
@@ -147,20 +148,22 @@ def _file(
     from radii.rs_core.certify.audit import Recomputation
     from radii.rs_core.certify.procedure import procedure_of
     from radii.rs_core.reports.certification_of_spec import spec_of_run
+    from radii.service.local.opened_run import read_files
     from radii.service.local.results import read_run
 
-    opened = _opened(checkpoint, dataset, hints) if checkpoint is not None and dataset is not None else None
+    opened = read_files(checkpoint, dataset, hints) if checkpoint is not None and dataset is not None else None
+    data = None if opened is None else opened[2]
     run = read_run(file) or {}
     spec = spec_of_run(run)
     asked = procedure_of(spec, inputs=int(run["inputs"])) if spec is not None and run.get("inputs") else None
-    pixels = None if opened is None else opened[1].image(0).numel()
-    labels = None if opened is None else opened[1].labels
+    pixels = None if data is None else data.image(0).numel()
+    labels = None if data is None else data.labels
     recomputation = Recomputation(pixels, asked, None if spec is None else spec.seed, labels)
     recomputation.look_at(rows)  # type: ignore[arg-type]
     for index, times in Counter(row.index for row in rows).items():
         if times > 1:
             recomputation.findings.add(None, f"input {index} has {times} certificates")
-    redrawn = None if opened is None else _redrawn(file, rows, *opened, inputs, seed, device)  # type: ignore[arg-type]
+    redrawn = None if opened is None else _redrawn(file, rows, opened[0], data, inputs, seed, device)  # type: ignore[arg-type]
     for index, what in ndjson.contradictions(file):
         recomputation.findings.add(None, f"input {index}: {what}")
     if len(rows) < int(run.get("inputs") or 0):
@@ -174,29 +177,14 @@ def _file(
     }
 
 
-def _opened(checkpoint: Path, dataset: str, hints: dict[str, str | None]) -> tuple[Any, Any]:
-    from radii.rs_core.checkpoints.checkpoint import check_fits
-    from radii.service.local.architecture_plugins import use_registered
-    from radii.service.local.datasets import loaded
-    from radii.service.local.models import load_checkpoint
-
-    use_registered()
-    data = loaded(dataset)
-    model, info = load_checkpoint(checkpoint, hints)
-    check_fits(info, data)
-    return model, data
-
-
 def _redrawn(
     file: Path, rows: "list[Certificate]", model: Any, data: Any, inputs: int, seed: int, device: str
 ) -> dict[str, Any]:
     """Draws again as the run beside the file says that it ran; without one, as this machine would."""
     from radii.rs_core.certify.audit import RedrawComparison
-    from radii.rs_core.certify.mixed_inputs import standard_of, voting
-    from radii.rs_core.certify.replay import redraw
-    from radii.rs_core.certify.sampler import Sampler
     from radii.rs_core.records import Certificate
-    from radii.rs_core.specs.jobs import DEFAULT_BATCH
+    from radii.rs_core.runs import verify
+    from radii.rs_core.runs.noise_run import NoiseRun
     from radii.service.local.results import ran_as
     from radii.worker.tasks.environment import configure, provenance, resolve_device
 
@@ -214,26 +202,34 @@ def _redrawn(
             "differ, they are compared by a test, which sees small differences less well than equality does."
         )
     configure({"threads": 1} | execution)
-    model = model.to(place)
-    bound = chosen[0].bound
-    sampler = Sampler(
-        voting(model, bound),
-        chosen[0].sigma,
-        data.num_classes,
-        seed=chosen[0].seed,
-        batch_size=execution.get("batch_size") or DEFAULT_BATCH,
-        compiled=bool(execution.get("compiled")),
-        precision=chosen[0].precision,
-        noise=chosen[0].noise,
-    )
-    audit = RedrawComparison(len(chosen), exact=machine == provenance(place))
     stored = {row.index: row for row in chosen}
-    pairs = (((row.index, data.image(row.index), row.label), row) for row in chosen)
+    run = NoiseRun(
+        spec=_spec_of(chosen[0]),
+        model=model.to(place),
+        num_classes=data.num_classes,
+        data=data,
+        chosen=range(len(data)),
+        batch_size=execution.get("batch_size"),
+        compiled=bool(execution.get("compiled")),
+    )
+    drawn = [verify.DrawnInput(index=row.index, n0=row.n0, n=row.n, alpha=row.alpha, label=row.label) for row in chosen]
+    audit = RedrawComparison(len(chosen), exact=machine == provenance(place))
     note(f"Drawing the noise of {len(chosen)} inputs again.")
     with bar("verify") as progress:
-        for record in redraw(sampler, pairs, standard_of(model, bound)):
+        for record in verify.records(run, drawn):
             if isinstance(record, Certificate):
                 audit.look_at(stored[record.index], record)
             looked_at = audit.findings.looked_at
             progress.show(looked_at, len(chosen), f"{looked_at:,} of {len(chosen):,} inputs")
     return audit.to_json()
+
+
+def _spec_of(row: "Certificate") -> "CertifySpec":
+    """What determines the votes of a certificate; how many they are is not asked again."""
+    from radii.rs_core.specs.jobs import CertifySpec, parse_spec
+
+    names = ("sigma", "seed", "bound", "noise", "precision", "robust_weight")
+    body = {name: getattr(row, name) for name in names if name != "robust_weight" or row.bound == "mixed"}
+    spec = parse_spec({"kind": "certify", "checkpoint": "file", "dataset": "file", **body})
+    assert isinstance(spec, CertifySpec)
+    return spec

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
 
     from radii.rs_core.checkpoints.checkpoint_info import CheckpointInfo
+    from radii.rs_core.data.dataset import Dataset
+    from radii.rs_core.models.base_classifier import BaseClassifier
     from radii.rs_core.runs.noise_run import NoiseRun
     from radii.rs_core.runs.resolution import S
     from radii.rs_core.specs.jobs import NoiseJob
@@ -34,36 +36,18 @@ def open_run(
     spec: "NoiseJob", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]
 ) -> OpenedRun:
     """Reads the files that ``spec`` names, and goes on as the run whose results are in ``out`` was run, where there is one."""
-    check_flags(device=device, hints=hints, checkpoint=spec.checkpoint)
-    from radii.rs_core.checkpoints.checkpoint import check_fits
     from radii.rs_core.data.corruption_info import to_json
     from radii.rs_core.data.dataset_file import content_hash
     from radii.rs_core.results.plausibility import too_few_samples
-    from radii.rs_core.runs.noise_run import NoiseRun
-    from radii.rs_core.runs.resolution import chosen_inputs
-    from radii.service.local.datasets import loaded
-    from radii.service.local.models import load_checkpoint
     from radii.worker.tasks.environment import configure, provenance, resolve_device
 
-    use_registered()
-    data = loaded(spec.dataset)
-    model, info = load_checkpoint(Path(spec.checkpoint), hints)
-    check_fits(info, data)
-    spec = resolved(spec, info)
-    chosen = chosen_inputs(spec.inputs, len(data), f"the data set {spec.dataset}")
+    run, info = run_of(spec, device=device, hints=hints)
+    spec, data, chosen = run.spec, run.data, run.chosen
     warn(too_few_samples(spec, len(chosen), data.num_classes))
     place = resolve_device(device)
     execution = execution_of(spec, files.read_run(out), place, threads)
     configure(execution)
-    run = NoiseRun(
-        spec=spec,
-        model=model.to(place),
-        num_classes=data.num_classes,
-        data=data,
-        chosen=chosen,
-        batch_size=execution["batch_size"],
-        compiled=bool(execution.get("compiled")),
-    )
+    run.batch_size, run.compiled = execution["batch_size"], bool(execution.get("compiled"))
     identity = {
         "spec": comparable(spec),
         "checkpoint": sha256_of(Path(spec.checkpoint)),
@@ -77,6 +61,35 @@ def open_run(
         "provenance": provenance(place),
     }
     return OpenedRun(run=run, info=info, execution=execution, identity=identity)
+
+
+def run_of(spec: "S", *, device: str, hints: Mapping[str, str | None]) -> "tuple[NoiseRun[S], CheckpointInfo]":
+    """A run on the files that ``spec`` names, and the record of its model."""
+    check_flags(device=device, hints=hints, checkpoint=spec.checkpoint)
+    from radii.rs_core.runs.noise_run import NoiseRun
+    from radii.rs_core.runs.resolution import chosen_inputs
+    from radii.worker.tasks.environment import resolve_device
+
+    model, info, data = read_files(Path(spec.checkpoint), spec.dataset, hints)
+    spec = resolved(spec, info)
+    chosen = chosen_inputs(spec.inputs, len(data), f"the data set {spec.dataset}")
+    model = model.to(resolve_device(device))
+    return NoiseRun(spec=spec, model=model, num_classes=data.num_classes, data=data, chosen=chosen), info
+
+
+def read_files(
+    checkpoint: Path, dataset: str, hints: Mapping[str, str | None]
+) -> "tuple[BaseClassifier, CheckpointInfo, Dataset]":
+    """Model, its record, and data; raises :class:`Mismatch` where they do not fit together."""
+    from radii.rs_core.checkpoints.checkpoint import check_fits
+    from radii.service.local.datasets import loaded
+    from radii.service.local.models import load_checkpoint
+
+    use_registered()
+    data = loaded(dataset)
+    model, info = load_checkpoint(checkpoint, hints)
+    check_fits(info, data)
+    return model, info, data
 
 
 def resolved(spec: "S", info: "CheckpointInfo") -> "S":

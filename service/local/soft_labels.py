@@ -5,7 +5,6 @@ again where it is what the command asks for. Votes go into ``OUT.soft-labels.ndj
 was stopped goes on from there.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from radii.service.console import CommandError, bar, note, stoppable
+from radii.service.local.opened_run import sha256_of
 
 if TYPE_CHECKING:
     import torch
@@ -65,12 +65,6 @@ def file_of(spec: "TrainSpec", out: Path) -> Path:
     assert isinstance(spec.method, CatRs)
     given = spec.method.soft_labels
     return Path(given) if given is not None else out.with_name(f"{out.stem}.soft-labels.safetensors")
-
-
-def hash_of(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _beside(votes: "SoftLabelSpec", data: "Dataset", kept: Path, place: "torch.device") -> "SoftLabels":
@@ -181,7 +175,7 @@ def _identity(votes: "SoftLabelSpec", data: "Dataset") -> dict[str, Any]:
     from radii.rs_core.data.dataset_file import content_hash
     from radii.rs_core.specs.jobs import dump_spec
 
-    return dump_spec(votes) | {"checkpoint": hash_of(Path(votes.checkpoint)), "dataset": content_hash(data)}
+    return dump_spec(votes) | {"checkpoint": sha256_of(Path(votes.checkpoint)), "dataset": content_hash(data)}
 
 
 def _check_data(labels: "SoftLabels", data: "Dataset", path: Path) -> None:

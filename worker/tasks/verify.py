@@ -13,5 +13,6 @@ from radii.worker.tasks.task import Task
 def run(task: Task[VerifySpec]) -> Iterator[dict[str, Any]]:
     """Messages ``progress`` and ``record``; then ``done``, with what the loop has found before."""
     assert isinstance(task.plan, AuditPlan)
-    yield from messages(verify.records(task.run_of(task.plan.certify), task.evidence or ()))
+    drawn = [verify.DrawnInput(**each) for each in task.evidence or ()]
+    yield from messages(verify.records(task.run_of(task.plan.certify), drawn))
     yield {"type": "done", "recomputed": task.recomputed}

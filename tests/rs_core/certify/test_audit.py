@@ -11,10 +11,13 @@ from radii.rs_core.certify import engine
 from radii.rs_core.certify.audit import FALSE_ALARM, Recomputation, RedrawComparison, apart, chance_of
 from radii.rs_core.certify.engine import Input
 from radii.rs_core.certify.procedure import Procedure
-from radii.rs_core.certify.replay import redraw
 from radii.rs_core.certify.sampler import Sampler
+from radii.rs_core.data.dataset import Dataset
 from radii.rs_core.records import Certificate
+from radii.rs_core.runs import verify
+from radii.rs_core.runs.noise_run import NoiseRun
 from radii.rs_core.specs.fields import Bound, Noise, Sampling
+from radii.rs_core.specs.jobs import CertifySpec
 
 
 @pytest.fixture(scope="module")
@@ -146,10 +149,17 @@ def test_only_the_first_faults_are_told_and_all_are_counted(model: nn.Module, in
     assert (audit.findings.wrong, len(audit.findings.faults)) == (50, 20)
 
 
-def _redrawn(model: nn.Module, inputs: list[Input], rows: list[Certificate], **more: object) -> list[Certificate]:
-    sampler = Sampler(model, 0.25, 10, seed=rows[0].seed, **more)  # type: ignore[arg-type]
-    pairs = zip(inputs, rows, strict=True)
-    return [record for record in redraw(sampler, pairs) if isinstance(record, Certificate)]
+def _redrawn(model: nn.Module, inputs: list[Input], rows: list[Certificate]) -> list[Certificate]:
+    data = Dataset(
+        images=np.stack([image.numpy() for _, image, _ in inputs]),
+        labels=np.array([label for _, _, label in inputs]),
+        class_names=tuple("abcdefghij"),
+        name="d",
+    )
+    spec = CertifySpec(checkpoint="c", dataset="d", sigma=0.25, seed=rows[0].seed)
+    run = NoiseRun(spec=spec, model=model, num_classes=10, data=data, chosen=range(len(data)))  # type: ignore[arg-type]
+    drawn = [verify.DrawnInput(index=row.index, n0=row.n0, n=row.n, alpha=row.alpha) for row in rows]
+    return [record for record in verify.records(run, drawn) if isinstance(record, Certificate)]
 
 
 @pytest.mark.parametrize("sampling", ["fixed", "pilot", "at_radii", "anytime"])
