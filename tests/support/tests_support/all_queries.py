@@ -186,7 +186,7 @@ def worker(service: Service, crowd: Crowd) -> None:
     _commit_everything(service, [claim for claim in claims if claim is not None])
     with mock.patch.object(row_statistics, "LARGE", 1):
         _in_turns(service, crowd)
-    for kind in ("certify", "predict", "soft_labels", "train", "evaluate", "verify", "convert"):
+    for kind in registry.KINDS:
         _one_of(service, crowd, kind)
     _waiting_for_votes(service, crowd)
     end(slot)
