@@ -10,13 +10,39 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from radii.rs_core.specs.fields import MAX_SAMPLES, Alpha, Copies, Epsilon, Reference, RobustWeight, record, refused
+from radii.rs_core.specs.fields import (
+    ASKED,
+    MAX_SAMPLES,
+    Alpha,
+    Copies,
+    Epsilon,
+    Flag,
+    Reference,
+    RobustWeight,
+    record,
+    refused,
+)
 
 STEPS_OF_A_LENGTH = 1e-6
 """How far a length may be from a whole number of steps, as a share of one."""
 
-Votes = Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples that vote at each point, drawn afresh")]
-AttackSteps = Annotated[int, Field(ge=1, le=10_000, description="steps of the attack (T)")]
+Votes = Annotated[
+    int,
+    Field(ge=1, le=MAX_SAMPLES, description="noise samples that vote at each point, drawn afresh"),
+    Flag(ASKED, "Fresh noise samples that vote."),
+]
+AttackSteps = Annotated[
+    int, Field(ge=1, le=10_000, description="steps of the attack (T)"), Flag(ASKED, "Steps of an attack.")
+]
+AT = Flag(
+    ASKED,
+    "Attack radii, or lengths of the search, l2, in [0, 1]-pixel units.",
+    metavar="R,R,...",
+    unset="0 to 1, or 0 to 5",
+    option="at",
+)
+"""Attack radii and lengths of a search are one option: no evaluation has both."""
+GOES_THROUGH = Flag(ASKED, "Noise samples that it goes through.")
 
 
 @record
@@ -27,15 +53,20 @@ class Attack:
     noisy: ClassVar[bool] = True
     name: Literal["attack"] = "attack"
     algorithm: Annotated[
-        Literal["pgd", "ddn"], Field(description="projected gradient descent, or decoupled direction and norm")
+        Literal["pgd", "ddn"],
+        Field(description="projected gradient descent, or decoupled direction and norm"),
+        Flag(ASKED, "Of an attack: pgd or ddn."),
     ] = "pgd"
     epsilons: Annotated[
         tuple[Epsilon, ...],
         Field(min_length=1, max_length=64, description="attack radii, ascending, l2; 0 is the input itself"),
+        AT,
     ] = (0.0, 0.25, 0.5, 0.75, 1.0)
     steps: AttackSteps = 20
     m: Annotated[
-        Copies, Field(description="noise samples that the attack goes through; more attack better, up to 128")
+        Copies,
+        Field(description="noise samples that the attack goes through; more attack better, up to 128"),
+        GOES_THROUGH,
     ] = 64
     target: Annotated[
         Literal["smoothed", "base", "mix"],
@@ -64,6 +95,12 @@ class Attack:
             description="a certify job of the same model and data (of a run on this machine, a file of its results): PREDICT must not answer another "
             "class within a certified radius, and every time that it does is counted"
         ),
+        Flag(
+            ASKED,
+            "Results of `radii certify` of the same model, data and sigma: every answer of another class within a certified radius is counted.",
+            metavar="FILE",
+            unset="none",
+        ),
     ] = None
 
     @model_validator(mode="after")
@@ -91,9 +128,14 @@ class OverConfidence:
             max_length=64,
             description="lengths of the search's path, ascending, l2; 0 is the input itself",
         ),
+        AT,
     ] = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
-    step_size: Annotated[float, Field(gt=0, le=1e4, description="l2 length of each step of the search")] = 0.1
-    m: Annotated[Copies, Field(description="noise samples that the search goes through")] = 16
+    step_size: Annotated[
+        float,
+        Field(gt=0, le=1e4, description="l2 length of each step of the search"),
+        Flag(ASKED, "Length of each step of a search."),
+    ] = 0.1
+    m: Annotated[Copies, Field(description="noise samples that the search goes through"), GOES_THROUGH] = 16
     n: Votes = 1_000
 
     @model_validator(mode="after")
@@ -119,8 +161,14 @@ class AutoAttack:
 
     noisy: ClassVar[bool] = False
     name: Literal["autoattack"] = "autoattack"
-    norm: Annotated[Literal["linf", "l2"], Field(description="of the ball")] = "linf"
-    epsilon: Annotated[float, Field(gt=0, le=1e4, description="radius, in [0, 1]-pixel units of the norm")] = 8 / 255
+    norm: Annotated[
+        Literal["linf", "l2"], Field(description="of the ball"), Flag(ASKED, "Of AutoAttack: linf or l2.")
+    ] = "linf"
+    epsilon: Annotated[
+        float,
+        Field(gt=0, le=1e4, description="radius, in [0, 1]-pixel units of the norm"),
+        Flag(ASKED, "Radius of AutoAttack, in [0, 1]-pixel units of its norm.", unset="8/255"),
+    ] = 8 / 255
     attacks: Annotated[
         tuple[Literal["apgd-ce", "apgd-t", "fab-t", "square"], ...],
         Field(

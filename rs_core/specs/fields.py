@@ -40,7 +40,7 @@ class AnyJob:
 
 
 JOB, NETWORK, LEARNING_RATE, IMAGES = "Job", "Training", "Learning rate", "Images"
-SAMPLING, INPUTS, MACHINE = "Sampling", "Inputs", "Machine"
+SAMPLING, INPUTS, MACHINE, ASKED = "Sampling", "Inputs", "Machine", "What is asked"
 """Groups of fields, as help shows them."""
 
 
@@ -48,13 +48,15 @@ SAMPLING, INPUTS, MACHINE = "Sampling", "Inputs", "Machine"
 class Flag:
     """How a command line offers a field: in which group, and what its help says.
 
-    ``unset`` says what holds where the field is not given and its default is not a value; ``metavar`` stands for the value.
+    ``unset`` says what holds where the field is not given and its default is no value, or is better said in words; ``metavar``
+    stands for the value; ``option`` is the option's name, where it is not the field's.
     """
 
     group: str
     help: str
     metavar: str | None = None
     unset: str | None = None
+    option: str | None = None
 
 
 def refused(where: str, expected: str, got: object) -> PydanticCustomError:

@@ -7,7 +7,7 @@ then it stands in the group without them (see ``completed``).
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -29,9 +29,11 @@ Texts = Mapping[str, tuple[str | None, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class JobField:
-    """One field of one or more kinds of jobs, as a command line offers it; ``defaults``: what holds without it, in words, by kind."""
+    """One field of one or more kinds of jobs, as a command line offers it. By kind: ``fields``, its names in the records, and
+    ``defaults``, what holds without it, in words."""
 
     name: str
+    fields: dict[str, str]
     type: Any
     flag: "Flag"
     bounds: dict[str, float]
@@ -39,12 +41,13 @@ class JobField:
 
 
 def with_fields_of(
-    *kinds: str, without: Iterable[str] = (), texts: Texts | None = None
+    *kinds: str, without: Iterable[str] = (), texts: Texts | None = None, evaluations: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command an option for each field of these kinds of jobs, by default of all, but for those in ``without``. The command gets
     all of them as its parameter ``flags``. "KINDS" in the help of its own options becomes their names.
 
-    ``texts`` gives fields another placeholder and help than their own, as a service names datasets by identifiers.
+    ``texts`` gives fields another placeholder and help than their own, as a service names datasets by identifiers. With
+    ``evaluations`` the fields of all evaluations are options, too.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -53,7 +56,9 @@ def with_fields_of(
 
         own = inspect.signature(command).parameters.values()
         _describe(light, command, [each for each in own if each.name != FLAGS])
-        light.completed = lambda: _completed(command, kinds, set(without), texts or {})  # type: ignore[attr-defined]
+        light.completed = lambda: _completed(  # type: ignore[attr-defined]
+            command, _options(kinds, set(without), texts or {}, evaluations)
+        )
         return light
 
     return decorate
@@ -65,17 +70,20 @@ def completed(command: Callable[..., Any]) -> Callable[..., Any] | None:
     return None if make is None else make()
 
 
-def _completed(
-    command: Callable[..., None], kinds: Sequence[str], without: set[str], texts: Texts
-) -> Callable[..., None]:
+def _options(kinds: Sequence[str], without: set[str], texts: Texts, evaluations: bool) -> list[inspect.Parameter]:
     kinds = kinds or known_kinds()
-    options = [_parameter(field, texts, kinds) for field in job_fields(kinds) if field.name not in without]
+    options = [_parameter(field, texts, kinds) for field in job_fields(kinds)]
+    if evaluations:
+        options += [_parameter(field, texts, [*field.defaults]) for field in evaluation_fields()]
+    return [option for option in options if option.name not in without]
 
+
+def _completed(command: Callable[..., None], options: Sequence[inspect.Parameter]) -> Callable[..., None]:
     def whole(**values: Any) -> None:
         flags = {option.name: values.pop(option.name) for option in options}
         command(**values, flags=flags)
 
-    own = [_with_kinds(each, kinds) for each in inspect.signature(command).parameters.values()]
+    own = [_with_kinds(each) for each in inspect.signature(command).parameters.values()]
     place = next(number for number, each in enumerate(own) if each.name == FLAGS)
     _describe(whole, command, [*own[:place], *options, *own[place + 1 :]])
     return whole
@@ -88,13 +96,13 @@ def known_kinds() -> tuple[str, ...]:
     return tuple(RECORDS)
 
 
-def _with_kinds(parameter: inspect.Parameter, kinds: Sequence[str]) -> inspect.Parameter:
-    """A parameter of the command whose help names the kinds."""
+def _with_kinds(parameter: inspect.Parameter) -> inspect.Parameter:
+    """A parameter of the command, with the kinds named in its help."""
     option = next((each for each in getattr(parameter.annotation, "__metadata__", ()) if hasattr(each, "help")), None)
     if option is None or "KINDS" not in (option.help or ""):
         return parameter
     named = copy(option)
-    named.help = option.help.replace("KINDS", _listed(kinds, "or"))
+    named.help = option.help.replace("KINDS", _listed(known_kinds(), "or"))
     return parameter.replace(annotation=Annotated[_without_metadata(parameter.annotation), named])
 
 
@@ -110,10 +118,23 @@ def job_fields(kinds: Sequence[str]) -> list[JobField]:
     """The fields that these kinds of jobs have on a command line, those of several kinds once."""
     from radii.rs_core.specs.jobs import RECORDS
 
+    return _once({kind: RECORDS[kind] for kind in kinds})
+
+
+def evaluation_fields() -> list[JobField]:
+    """The fields that evaluations have on a command line, those of several evaluations once; their kinds are the evaluations."""
+    from radii.rs_core.specs.evaluations import EvaluationSettings
+
+    return _once({record.name: record for record in get_args(EvaluationSettings)})
+
+
+def _once(records: Mapping[str, type[Any]]) -> list[JobField]:
+    """The fields of these records, those of several records once."""
     found: dict[str, JobField] = {}
-    for kind in kinds:
-        for field in _fields_of(RECORDS[kind], kind):
+    for kind, record in records.items():
+        for field in _fields_of(record, kind):
             if field.name in found:
+                found[field.name].fields.update(field.fields)
                 found[field.name].defaults.update(field.defaults)
             else:
                 found[field.name] = field
@@ -135,7 +156,8 @@ def _fields_of(record: type[Any], kind: str) -> Iterator[JobField]:
             continue
         default = getattr(field.default, "default", field.default)
         yield JobField(
-            name=field.name,
+            name=flag.option or field.name,
+            fields={kind: field.name},
             type=_plain(hint),
             flag=flag,
             bounds=_bounds(hint),
@@ -177,7 +199,7 @@ def _parameter(field: JobField, texts: Texts, kinds: Sequence[str]) -> inspect.P
     metavar, text = texts.get(field.name, (field.flag.metavar, field.flag.help))
     number = field.type in (int, float)
     option: Any = typer.Option(
-        f"--{field.name.replace('_', '-')}",
+        dashed(field.name),
         metavar=metavar,
         help=f"{text} {_range_text(field)}{_default_text(field, kinds)}",
         rich_help_panel=field.flag.group,
@@ -186,6 +208,11 @@ def _parameter(field: JobField, texts: Texts, kinds: Sequence[str]) -> inspect.P
     return inspect.Parameter(
         field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
+
+
+def dashed(name: str) -> str:
+    """``step_size`` as an option."""
+    return f"--{name.replace('_', '-')}"
 
 
 def _range_text(field: JobField) -> str:
@@ -216,6 +243,6 @@ def _listed(kinds: Sequence[str], word: str = "and") -> str:
 
 
 def _value_text(flag: "Flag", value: Any) -> str:
-    if value is MISSING or value is None or not isinstance(value, str | int | float):
+    if flag.unset is not None or not isinstance(value, str | int | float):
         return flag.unset or REQUIRED
     return f"{value:.15g}" if isinstance(value, float) else str(value)

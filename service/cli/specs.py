@@ -67,7 +67,7 @@ def spec_of(
     return spec
 
 
-def listed(text: str | None) -> list[float] | None:
+def listed(text: str | None, where: str = "--radii") -> list[float] | None:
     """``0.25,0.5`` as numbers; :class:`InvalidSpec` where it is something else."""
     from radii.rs_core.errors import InvalidSpec
 
@@ -77,7 +77,7 @@ def listed(text: str | None) -> list[float] | None:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise InvalidSpec(
-            expected="numbers with commas between them, such as 0.25,0.5", got=repr(text), where="--radii"
+            expected="numbers with commas between them, such as 0.25,0.5", got=repr(text), where=where
         ) from None
 
 

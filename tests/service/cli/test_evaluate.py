@@ -84,4 +84,7 @@ def test_mistakes_are_one_sentence(model: Path, tmp_path: Path) -> None:
     asked = ["--checkpoint", model, "--out", out]
     assert "got" in refused("evaluate", "attack", *TINY, "--epsilon", "1", *asked, code=2)
     assert "got --at" in refused("evaluate", "autoattack", *TINY, "--at", "1", *asked, code=2)
+    of_another = refused("evaluate", "over-confidence", *TINY, "--norm", "l2", *asked, code=2)
+    assert "got --norm" in of_another and "autoattack" in of_another
+    assert "(--at)" in refused("evaluate", "attack", *TINY, "--at", "near", *asked)
     assert "attack" in refused("evaluate", "accuracy", *TINY, "--checkpoint", model, "--out", out)

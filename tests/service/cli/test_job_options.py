@@ -8,7 +8,7 @@ from tests_support.cli import refused
 from typer.main import get_command
 
 from radii.rs_core.specs.jobs import RECORDS
-from radii.service.cli.job_options import job_fields
+from radii.service.cli.job_options import evaluation_fields, job_fields
 from radii.service.cli.main import app, whole
 
 NESTED = {"kind", "inputs", "certification", "evaluation"}
@@ -44,6 +44,17 @@ def test_an_option_has_the_type_bounds_and_default_of_its_field() -> None:
 def test_an_option_of_several_kinds_says_the_default_of_each() -> None:
     text = options("submit")["n"].help
     assert "100000 for certify" in text and "1000 for predict" in text and "10000 for soft_labels" in text
+
+
+def test_evaluations_have_options_of_their_own_and_jobs_the_others() -> None:
+    asked = {"at", "epsilon", "norm", "algorithm", "steps", "step_size", "m", "n", "certificates"}
+    assert {option.name for option in evaluation_fields()} == asked | {"alpha"}
+    found = options("evaluate")
+    assert asked <= found.keys() and "alpha" not in found, "it is no option, but a field for --set"
+    assert "(default: 0 to 1, or 0 to 5)" in found["at"].help and "(default: 8/255)" in found["epsilon"].help
+    assert "(default: 64 for attack; 16 for over_confidence)" in found["m"].help
+    at = next(option for option in evaluation_fields() if option.name == "at")
+    assert at.fields == {"attack": "epsilons", "over_confidence": "lengths"}
 
 
 def test_a_field_of_several_kinds_is_one_option() -> None:
