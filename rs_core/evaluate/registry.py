@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class RegisteredEvaluation:
     """One evaluation: what runs it as ``module:function``, the record of what is asked, what a point is, and what an input is
-    that is right there."""
+    that is right there; the title of its figure, and whether that shows votes instead of accuracy."""
 
     name: str
     function: str
@@ -22,6 +22,8 @@ class RegisteredEvaluation:
     point: str
     right: str
     reference: str
+    title: str = "Accuracy under attack"
+    plots_votes: bool = False
 
     @property
     def noisy(self) -> bool:
@@ -47,6 +49,8 @@ EVALUATIONS: dict[str, RegisteredEvaluation] = {
             record=OverConfidence,
             point="length of the search",
             right="PREDICT answers the label",
+            title="Votes along the search",
+            plots_votes=True,
             reference="Jeong et al., SmoothMix: Training Confidence-calibrated Smoothed Classifiers for Certified "
             "Robustness, 2021, arXiv 2111.09277",
         ),

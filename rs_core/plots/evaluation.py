@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from radii.rs_core.errors import InvalidResults
+from radii.rs_core.evaluate.registry import EVALUATIONS
 from radii.rs_core.plots.certification import BLUE, GREY, LINE_COLOURS, ORANGE, canvas, legend
 from radii.rs_core.reports.evaluation import EvaluationReport
 
@@ -22,15 +23,13 @@ def evaluation(reports: Mapping[str, EvaluationReport], *, title: str | None = N
         got = ", ".join(f"{name} in {norm}" for name, norm in sorted(kinds)) or "none"
         raise InvalidResults(expected="evaluations of one kind and norm to draw", got=got)
     ((kind, norm),) = kinds
-    over_confidence = kind == "over_confidence"
-    along = "length of the search" if over_confidence else "attack radius"
-    shown = "Votes along the search" if over_confidence else "Accuracy under attack"
-    figure, axes = canvas(title or shown, f"{along}, {NORMS[norm]}, in [0, 1]-pixel units")
+    asked = EVALUATIONS[kind]
+    figure, axes = canvas(title or asked.title, f"{asked.point}, {NORMS[norm]}, in [0, 1]-pixel units")
     drawn: list[tuple[str, Any]] = []
     for place, (name, report) in enumerate(reports.items()):
         colour = LINE_COLOURS[place % len(LINE_COLOURS)]
-        drawn += (_votes if over_confidence else _accuracy)(axes, report, name, colour, alone=len(reports) == 1)
-    axes.set(ylabel="mean share of votes" if over_confidence else "accuracy", ylim=(0, 1.01))
+        drawn += (_votes if asked.plots_votes else _accuracy)(axes, report, name, colour, alone=len(reports) == 1)
+    axes.set(ylabel="mean share of votes" if asked.plots_votes else "accuracy", ylim=(0, 1.01))
     axes.set_xlim(left=0)
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
     legend(axes, [label for label, _ in drawn], [handle for _, handle in drawn], loc="best")

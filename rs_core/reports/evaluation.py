@@ -10,6 +10,7 @@ against them. Numbers only; text is in ``evaluation_text``, pictures in ``plots.
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 from radii.rs_core.errors import InvalidResults, Mismatch
@@ -20,9 +21,9 @@ from radii.rs_core.reports.procedure_text import ProcedureSummary
 from radii.rs_core.results.aggregate import CONFIDENCE, PhotographGroups, Share, share_of
 from radii.rs_core.results.photographs import GroupSizes, Photographs, Unit, unit_note
 from radii.rs_core.results.plausibility import implausible_evaluation, too_few_samples
-from radii.rs_core.soft_labels.labels import ALPHA
-from radii.rs_core.specs.evaluations import points_of
-from radii.rs_core.specs.jobs import Attack, AutoAttack, EvaluateSpec
+from radii.rs_core.specs.evaluations import Attack, AutoAttack, EvaluationSettings, OverConfidence
+from radii.rs_core.specs.fields import USUAL_ALPHA
+from radii.rs_core.specs.jobs import EvaluateSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,7 @@ def summarize(
     Raises:
         InvalidResults: There is nothing to report, an index comes twice, or points are not those that were asked for.
     """
-    asked = points_of(spec.evaluation)
+    asked = spec.evaluation.points
     _check(rows, asked)
     inputs = max(total or 0, len(rows))
     if inputs < 1:
@@ -239,7 +240,7 @@ def _votes(row: EvaluationRecord, one: PointResult) -> tuple[float, float]:
 def _held(
     done: Sequence[EvaluationRecord], spec: EvaluateSpec, certificates: Mapping[int, Certificate]
 ) -> CertificateCheck:
-    alpha = spec.evaluation.alpha if isinstance(spec.evaluation, Attack) else ALPHA
+    alpha = getattr(spec.evaluation, "alpha", USUAL_ALPHA)
     checked, allowed, unknown, violations = 0, 0.0, 0, []
     for row in done:
         certificate = certificates.get(row.index)
@@ -288,34 +289,46 @@ def _notes(
         else None,
         f"Inputs that could not be evaluated, counted as wrong: {errors:,}." if errors else None,
         unit_note(CONFIDENCE, sizes, "each for its point alone."),
-        *_of_the_kind(spec),
+        note_of(spec.evaluation),
     )
     return tuple(note for note in found if note is not None)
 
 
-def _of_the_kind(spec: EvaluateSpec) -> tuple[str, ...]:
-    asked = spec.evaluation
-    if isinstance(asked, Attack):
-        against = "no noise: the base classifier is attacked" if asked.target == "base" else f"{asked.m} noise samples"
-        answered = "the bounds of a mix" if asked.target == "mix" else "PREDICT"
-        return (
-            f"{asked.algorithm.upper()} of {asked.steps} steps through {against}; {answered} by {asked.n:,} fresh samples at alpha = "
-            f"{asked.alpha:g}. An abstention counts as wrong, and tells nothing of the attack: accuracy and abstentions together are "
-            "what an attack bounds from above, and it bounds nothing from below.",
-        )
-    if isinstance(asked, AutoAttack):
-        adaptive = " APGD ascends the mixing network's loss, too." if asked.adaptive else ""
-        return (
-            f"AutoAttack in {asked.norm}, radius {asked.epsilon:.5g}: {', '.join(asked.attacks)}, {asked.iterations} iterations, "
-            f"{asked.queries:,} queries.{adaptive} The classifier is asked without noise. An attack that finds nothing proves nothing. "
-            f"Inputs are attacked {asked.together} at a time and share their random starts, which are others after a stop. One that "
-            "is wrong as it is is not attacked: its distance is 0.",
-        )
+@singledispatch
+def note_of(asked: EvaluationSettings) -> str:
+    """What a reader must know of an evaluation."""
+    raise TypeError(f"expected the record of an evaluation, got a {type(asked).__name__}")
+
+
+@note_of.register
+def _of_attack(asked: Attack) -> str:
+    against = "no noise: the base classifier is attacked" if asked.target == "base" else f"{asked.m} noise samples"
+    answered = "the bounds of a mix" if asked.target == "mix" else "PREDICT"
+    return (
+        f"{asked.algorithm.upper()} of {asked.steps} steps through {against}; {answered} by {asked.n:,} fresh samples at alpha = "
+        f"{asked.alpha:g}. An abstention counts as wrong, and tells nothing of the attack: accuracy and abstentions together are "
+        "what an attack bounds from above, and it bounds nothing from below."
+    )
+
+
+@note_of.register
+def _of_autoattack(asked: AutoAttack) -> str:
+    adaptive = " APGD ascends the mixing network's loss, too." if asked.adaptive else ""
+    return (
+        f"AutoAttack in {asked.norm}, radius {asked.epsilon:.5g}: {', '.join(asked.attacks)}, {asked.iterations} iterations, "
+        f"{asked.queries:,} queries.{adaptive} The classifier is asked without noise. An attack that finds nothing proves nothing. "
+        f"Inputs are attacked {asked.together} at a time and share their random starts, which are others after a stop. One that "
+        "is wrong as it is is not attacked: its distance is 0."
+    )
+
+
+@note_of.register
+def _of_over_confidence(asked: OverConfidence) -> str:
     return (
         f"The search goes through {asked.m} noise samples in steps of {asked.step_size:g}; votes are {asked.n:,} fresh ones, by "
-        f"which PREDICT answers at alpha = {ALPHA:g}. The length is that of the path, the distance what is left of it where the "
+        f"which PREDICT answers at alpha = {asked.alpha:g}. The length is that of the path, the distance what is left of it where the "
         "path bends or meets the edge of [0, 1]. The "
-        "largest of several estimated shares is a little larger than the largest share.",
+        "largest of several estimated shares is a little larger than the largest share."
     )
 
 

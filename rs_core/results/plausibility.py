@@ -16,8 +16,6 @@ from scipy.special import bdtr, bdtrc
 from radii.rs_core.certify.procedure import Procedure, procedure_of
 from radii.rs_core.evaluate.records import EvaluationRecord
 from radii.rs_core.records import ABSTAIN, UNKNOWN_LABEL, Certificate, Prediction
-from radii.rs_core.soft_labels.labels import ALPHA
-from radii.rs_core.specs.evaluations import Attack, OverConfidence, points_of
 from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, PredictSpec, TrainSpec
 
 LEVEL = 0.01
@@ -72,7 +70,7 @@ def implausible_evaluation(
     the attack may leave one: only abstentions and one class out of three or more are named then.
     """
     outcome = replace(_outcome_at_first_point(rows, smoothed=spec.sigma is not None), photographs=photographs)
-    if points_of(spec.evaluation)[0] == 0:
+    if spec.evaluation.points[0] == 0:
         return implausible(outcome)
     return _said(_all_abstained(outcome), one_class(outcome) if len(outcome.labels) > 2 else None)
 
@@ -122,10 +120,8 @@ def _of_prediction(spec: PredictSpec, inputs: int, classes: int = 2) -> tuple[st
 
 @too_few_samples.register
 def _of_evaluation(spec: EvaluateSpec, inputs: int, classes: int = 2) -> tuple[str, ...]:
-    asked = spec.evaluation
-    if isinstance(asked, Attack) and asked.target != "mix":
-        return _said(cannot_predict(asked.n, asked.alpha, "evaluation.n"))
-    return _said(cannot_predict(asked.n, ALPHA, "evaluation.n") if isinstance(asked, OverConfidence) else None)
+    test = spec.evaluation.vote_test
+    return _said(None if test is None else cannot_predict(*test, "evaluation.n"))
 
 
 @too_few_samples.register

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from radii.rs_core.errors import InvalidResults, Mismatch
 from radii.rs_core.safetensors_header import metadata, read_header, writing
+from radii.rs_core.specs.fields import USUAL_ALPHA
 from radii.rs_core.specs.jobs import CatRs, Gaussian, SoftLabelSpec, TrainSpec
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 KIND = "soft_labels"
 VERSION = 1
-ALPHA = 0.001
+ALPHA = USUAL_ALPHA
 """Noted with the votes of each input, whose test it belongs to; soft labels do not depend on it."""
 
 TYPES = {"indices": "I64", "rows": "I64", "classes": "I32", "counts": "I32"}

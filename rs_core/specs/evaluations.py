@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from radii.rs_core.specs.fields import (
     ASKED,
     MAX_SAMPLES,
+    USUAL_ALPHA,
     Alpha,
     Copies,
     Epsilon,
@@ -45,12 +46,38 @@ AT = Flag(
 GOES_THROUGH = Flag(ASKED, "Noise samples that it goes through.")
 
 
+class AnyEvaluation:
+    """What can be asked of any evaluation; each says at which ``points`` it looks at an input, and what that costs."""
+
+    noisy: ClassVar[bool] = True
+    """Whether the classifier is asked under noise."""
+
+    @property
+    def points(self) -> tuple[float, ...]:
+        """Where it looks at each input."""
+        raise NotImplementedError
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Passes of the network for one input, at most: forward alone, and forward and back to the input."""
+        raise NotImplementedError
+
+    @property
+    def together(self) -> int:
+        """Inputs that are worked on in one batch."""
+        return 1
+
+    @property
+    def vote_test(self) -> tuple[int, float] | None:
+        """Noise samples and failure probability with which PREDICT answers at a point; None where it does not."""
+        return None
+
+
 @record
-class Attack:
+class Attack(AnyEvaluation):
     """Empirical robustness of a smoothed classifier, Salman et al. 2019, arXiv 1906.04584: SmoothAdv-PGD, or DDN, through
     m noise samples, then PREDICT on fresh noise at what it has found."""
 
-    noisy: ClassVar[bool] = True
     name: Literal["attack"] = "attack"
     algorithm: Annotated[
         Literal["pgd", "ddn"],
@@ -112,14 +139,31 @@ class Attack:
             raise refused("robust_weight", "none, but with target = mix", f"{self.robust_weight:g} with {self.target}")
         return self
 
+    @property
+    def points(self) -> tuple[float, ...]:
+        """The radii."""
+        return self.epsilons
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Votes at each radius, and the steps of the attacks."""
+        attacked = sum(epsilon > 0 for epsilon in self.epsilons)
+        copies = 1 if self.target == "base" else self.m
+        ways = 2 if self.target == "mix" else 1
+        return self.n * len(self.epsilons), ways * attacked * self.steps * copies
+
+    @property
+    def vote_test(self) -> tuple[int, float] | None:
+        """Its own; a mix answers by its bounds."""
+        return None if self.target == "mix" else (self.n, self.alpha)
+
 
 @record
-class OverConfidence:
+class OverConfidence(AnyEvaluation):
     """Over-confidence off the class, the table of the SmoothMix slides (Jeong et al. 2021, arXiv 2111.09277): the ascent of
     the smoothed loss that no ball holds back, and how the noise votes along it, for the true class and for the strongest
     other one."""
 
-    noisy: ClassVar[bool] = True
     name: Literal["over_confidence"] = "over_confidence"
     lengths: Annotated[
         tuple[Epsilon, ...],
@@ -153,9 +197,29 @@ class OverConfidence:
         """After how many steps of the search each length is reached."""
         return tuple(round(length / self.step_size) for length in self.lengths)
 
+    @property
+    def points(self) -> tuple[float, ...]:
+        """The lengths."""
+        return self.lengths
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Votes at each length, and the steps of the search."""
+        return self.n * len(self.lengths), self.steps[-1] * self.m
+
+    @property
+    def alpha(self) -> float:
+        """With which PREDICT answers."""
+        return USUAL_ALPHA
+
+    @property
+    def vote_test(self) -> tuple[int, float]:
+        """Of PREDICT at each length."""
+        return self.n, self.alpha
+
 
 @record
-class AutoAttack:
+class AutoAttack(AnyEvaluation):
     """Empirical robustness of a classifier as it is, without noise: AutoAttack, Croce and Hein 2020, arXiv 2003.01690, by the
     authors' code. Gradients go through all of the model, through a mixing network, too."""
 
@@ -195,33 +259,24 @@ class AutoAttack:
             raise refused("attacks", "each attack once", ", ".join(self.attacks))
         return self
 
+    @property
+    def points(self) -> tuple[float, ...]:
+        """The input itself, and the radius."""
+        return (0.0, self.epsilon)
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Those of all its attacks, on an input that stays right."""
+        steps = {"apgd-ce": 1, "apgd-t": TARGETS, "fab-t": TARGETS, "square": 0}
+        back = sum(steps[attack] for attack in self.attacks) * self.iterations
+        return 1 + (self.queries if "square" in self.attacks else 0), back
+
 
 EvaluationSettings = Attack | OverConfidence | AutoAttack
 FEWEST_CLASSES = 4
 """Of the targeted loss of AutoAttack, which compares the first, third and fourth of the sorted logits."""
 TARGETS = 9
 """Classes that AutoAttack's targeted attacks try, the most likely ones first."""
-
-
-def points_of(evaluation: EvaluationSettings) -> tuple[float, ...]:
-    """Where an evaluation looks at each input."""
-    if isinstance(evaluation, AutoAttack):
-        return (0.0, evaluation.epsilon)
-    return evaluation.epsilons if isinstance(evaluation, Attack) else evaluation.lengths
-
-
-def passes_of(evaluation: EvaluationSettings) -> tuple[int, int]:
-    """Passes of the network for one input: forward alone, and forward and back to the input; of AutoAttack at most."""
-    if isinstance(evaluation, AutoAttack):
-        steps = {"apgd-ce": 1, "apgd-t": TARGETS, "fab-t": TARGETS, "square": 0}
-        back = sum(steps[attack] for attack in evaluation.attacks) * evaluation.iterations
-        return 1 + (evaluation.queries if "square" in evaluation.attacks else 0), back
-    if isinstance(evaluation, OverConfidence):
-        return evaluation.n * len(evaluation.lengths), evaluation.steps[-1] * evaluation.m
-    attacked = sum(epsilon > 0 for epsilon in evaluation.epsilons)
-    copies = 1 if evaluation.target == "base" else evaluation.m
-    ways = 2 if evaluation.target == "mix" else 1
-    return evaluation.n * len(evaluation.epsilons), ways * attacked * evaluation.steps * copies
 
 
 def _check_ascending(where: str, values: tuple[float, ...]) -> None:

@@ -71,6 +71,8 @@ MAX_COPIES = 1_024
 MAX_ATTACK_STEPS = 1_000
 MAX_SEED = 2**63 - 1
 MAX_ALPHA = 0.5
+USUAL_ALPHA = 0.001
+"""Failure probability where nobody chooses one."""
 
 Sigma = Annotated[float, Field(gt=0, le=100, description="noise level: standard deviation, in [0, 1]-pixel units")]
 Alpha = Annotated[

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from radii.rs_core.errors import InvalidSpec
-from radii.rs_core.specs.evaluations import Attack, AutoAttack, OverConfidence
+from radii.rs_core.specs.evaluations import Attack, AutoAttack, EvaluationSettings, OverConfidence
 from radii.rs_core.specs.fields import (
     IMAGES,
     JOB,
@@ -380,7 +380,7 @@ class VerifySpec(AnyJob):
     ] = None
 
 
-Evaluation = Annotated[Attack | OverConfidence | AutoAttack, Field(discriminator="name")]
+Evaluation = Annotated[EvaluationSettings, Field(discriminator="name")]
 
 
 @record

@@ -8,7 +8,7 @@ from radii.rs_core.errors import Mismatch
 from radii.rs_core.reports.evaluation import require_same_classifier, require_shared_inputs
 from radii.rs_core.reports.procedure_text import made_of
 from radii.rs_core.specs.composition import mixed_weight
-from radii.rs_core.specs.evaluations import FEWEST_CLASSES, passes_of, points_of
+from radii.rs_core.specs.evaluations import FEWEST_CLASSES
 from radii.rs_core.specs.jobs import Attack, AutoAttack, EvaluateSpec
 from radii.service.kinds import forecast, planning, warnings
 from radii.service.kinds.forecast import EarlierJobs
@@ -49,15 +49,15 @@ class Evaluate(NoiseKind[EvaluateSpec]):
         """Its passes of the network."""
         chosen = len(resources.chosen(spec.inputs))
         check_model(spec, resources)
-        forward, to_the_input = passes_of(spec.evaluation)
+        forward, to_the_input = spec.evaluation.passes
         seconds = chosen * (forward + INPUT_PASS * to_the_input) / rate_of(resources.checkpoint)
         return Estimate(
             total=chosen,
             work=chosen * (forward + to_the_input),
             seconds=seconds,
-            shards=cut(chosen, seconds / chosen, pace.shard_seconds, getattr(spec.evaluation, "together", 1)),
+            shards=cut(chosen, seconds / chosen, pace.shard_seconds, spec.evaluation.together),
             plan=plan_of(resolve(spec, resources.checkpoint)),
-            radii=points_of(spec.evaluation),
+            radii=spec.evaluation.points,
         )
 
     def summary(self, job: Job, facts: JobFacts) -> responses.Summary:

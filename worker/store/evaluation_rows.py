@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy.orm import Session
 
 from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
-from radii.rs_core.specs.evaluations import passes_of
 from radii.rs_core.specs.jobs import EvaluateSpec
 from radii.worker.store import result_rows, results
 from radii.worker.store.models.result_tables import EvaluationRow
@@ -25,7 +24,7 @@ def store(session: Session, job_id: str, evaluated: Sequence[EvaluationRecord]) 
         spec = as_kind(session.get_one(Job, job_id).spec, EvaluateSpec)
         right = [one.right(len(summary.radii)) for one in new]
         summary.done += len(new)
-        summary.work_done += len(new) * sum(passes_of(spec.evaluation))
+        summary.work_done += len(new) * sum(spec.evaluation.passes)
         summary.errors += sum(one.error is not None for one in new)
         summary.correct_at = [before + sum(row[at] for row in right) for at, before in enumerate(summary.correct_at)]
     return len(new)

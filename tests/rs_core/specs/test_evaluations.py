@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from radii.rs_core.errors import InvalidSpec
-from radii.rs_core.specs.evaluations import Attack, OverConfidence, passes_of, points_of
+from radii.rs_core.specs.evaluations import Attack, OverConfidence
 from radii.rs_core.specs.jobs import EvaluateSpec, dump_spec, parse_spec
 
 BODY: dict[str, Any] = {"kind": "evaluate", "checkpoint": "c", "dataset": "d"}
@@ -42,10 +42,10 @@ def test_a_body_reads_back_as_it_was(asked: Attack | OverConfidence) -> None:
 
 def test_passes_are_those_of_all_points() -> None:
     attack = Attack(epsilons=(0.0, 0.5, 1.0), steps=10, m=4, n=100)
-    assert passes_of(attack) == (300, 2 * 10 * 4) and points_of(attack) == (0.0, 0.5, 1.0)
-    assert passes_of(Attack(epsilons=(0.5,), steps=10, m=4, n=100, target="base")) == (100, 10)
+    assert attack.passes == (300, 2 * 10 * 4) and attack.points == (0.0, 0.5, 1.0)
+    assert Attack(epsilons=(0.5,), steps=10, m=4, n=100, target="base").passes == (100, 10)
     search = OverConfidence(lengths=(0.0, 0.2, 0.5), step_size=0.1, m=8, n=100)
-    assert passes_of(search) == (300, 5 * 8) and search.steps == (0, 2, 5)
+    assert search.passes == (300, 5 * 8) and search.steps == (0, 2, 5)
 
 
 def test_a_wrong_element_of_a_list_is_one_mistake() -> None:
