@@ -9,7 +9,7 @@ from radii.service.cli import options as o
 from radii.service.cli.job_options import Flags, dashed, evaluation_fields, with_fields_of
 from radii.service.cli.specs import listed, spec_of
 
-Evaluation = Annotated[str, typer.Argument(metavar="NAME", help="attack, over-confidence or autoattack.")]
+Evaluation = Annotated[str, typer.Argument(metavar="NAME", help="EVALUATIONS.")]
 Results = Annotated[
     Path,
     typer.Option(

@@ -44,7 +44,8 @@ def with_fields_of(
     *kinds: str, without: Iterable[str] = (), texts: Texts | None = None, evaluations: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command an option for each field of these kinds of jobs, by default of all, but for those in ``without``. The command gets
-    all of them as its parameter ``flags``. "KINDS" in the help of its own options becomes their names.
+    all of them as its parameter ``flags``. "KINDS" and "EVALUATIONS" in the help of its own
+    options become the names of those there are.
 
     ``texts`` gives fields another placeholder and help than their own, as a service names datasets by identifiers. With
     ``evaluations`` the fields of all evaluations are options, too.
@@ -83,7 +84,7 @@ def _completed(command: Callable[..., None], options: Sequence[inspect.Parameter
         flags = {option.name: values.pop(option.name) for option in options}
         command(**values, flags=flags)
 
-    own = [_with_kinds(each) for each in inspect.signature(command).parameters.values()]
+    own = [_with_names(each) for each in inspect.signature(command).parameters.values()]
     place = next(number for number, each in enumerate(own) if each.name == FLAGS)
     _describe(whole, command, [*own[:place], *options, *own[place + 1 :]])
     return whole
@@ -96,14 +97,23 @@ def known_kinds() -> tuple[str, ...]:
     return tuple(RECORDS)
 
 
-def _with_kinds(parameter: inspect.Parameter) -> inspect.Parameter:
-    """A parameter of the command, with the kinds named in its help."""
+def _with_names(parameter: inspect.Parameter) -> inspect.Parameter:
+    """A parameter of the command, whose help names what there is."""
     option = next((each for each in getattr(parameter.annotation, "__metadata__", ()) if hasattr(each, "help")), None)
-    if option is None or "KINDS" not in (option.help or ""):
+    if option is None:
         return parameter
     named = copy(option)
-    named.help = option.help.replace("KINDS", _listed(known_kinds(), "or"))
+    for place, names in (("KINDS", known_kinds), ("EVALUATIONS", _evaluations)):
+        if place in (named.help or ""):
+            named.help = named.help.replace(place, _listed(tuple(names()), "or"))
     return parameter.replace(annotation=Annotated[_without_metadata(parameter.annotation), named])
+
+
+def _evaluations() -> dict[str, type[Any]]:
+    """The records of evaluations, by their names on a command line."""
+    from radii.rs_core.specs.evaluations import EvaluationSettings
+
+    return {record.name.replace("_", "-"): record for record in get_args(EvaluationSettings)}
 
 
 def _describe(function: Any, command: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> None:
@@ -123,9 +133,7 @@ def job_fields(kinds: Sequence[str]) -> list[JobField]:
 
 def evaluation_fields() -> list[JobField]:
     """The fields that evaluations have on a command line, those of several evaluations once; their kinds are the evaluations."""
-    from radii.rs_core.specs.evaluations import EvaluationSettings
-
-    return _once({record.name: record for record in get_args(EvaluationSettings)})
+    return _once({record.name: record for record in _evaluations().values()})
 
 
 def _once(records: Mapping[str, type[Any]]) -> list[JobField]:

@@ -54,8 +54,7 @@ Evaluation = Annotated[
     typer.Option(
         metavar="NAME",
         rich_help_panel=o.JOB,
-        help="With --kind evaluate: attack, over-confidence or autoattack; its fields by --set evaluation.FIELD=VALUE. "
-        "(default: what SPEC says)",
+        help="With --kind evaluate: EVALUATIONS; its fields by --set evaluation.FIELD=VALUE. (default: what SPEC says)",
     ),
 ]
 
