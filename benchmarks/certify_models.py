@@ -28,7 +28,7 @@ from radii.rs_core.results import ndjson
 from radii.rs_core.specs.jobs import CertifySpec, Selection, TrainSpec
 from radii.rs_core.training.loop import TrainingResult as Finished
 from radii.rs_core.training.loop import train
-from radii.service.local.certify import run
+from radii.service.local.certify import certify
 
 N = 100_000
 
@@ -109,7 +109,7 @@ def main() -> None:
         np.savez(images, images=data.images[list(chosen)], labels=data.labels[list(chosen)])
         model.write_bytes(options.checkpoint.read_bytes())
     spec = CertifySpec(checkpoint=str(model), dataset=str(images), n=N, precision=options.precision)
-    run(spec, options.folder / "fixed.tsv", device="auto", threads=torch.get_num_threads(), hints={})
+    certify(spec, options.folder / "fixed.tsv", device="auto", threads=torch.get_num_threads(), hints={})
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from radii.rs_core.models.code_hash import network_of
 from radii.rs_core.models.mixed import MixedClassifier
 from radii.rs_core.soft_labels.labels import SoftLabels
 from radii.rs_core.specs.jobs import TrainSpec, dump_spec, normalization
+from radii.rs_core.training import loop
 from radii.rs_core.training.compatibility import model_shape
 from radii.rs_core.training.initialization import fingerprint
-from radii.rs_core.training.loop import Record, train
 from radii.rs_core.training.records import TrainingResult
 from radii.rs_core.training.start_compatibility import check_start_of
 
@@ -60,9 +60,9 @@ class TrainRun:
         if self.start is not None:
             check_start_of(self.spec, self.start[1], self.data)
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[loop.Record]:
         """The records of the training loop; the last one is a :class:`TrainingResult`."""
-        return train(
+        return loop.train(
             self.spec,
             self.data,
             test_data=self.test_data,

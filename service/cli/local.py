@@ -57,10 +57,10 @@ def certify(
 ) -> None:
     """Certify inputs: class and l2 radius of each, true with probability 1 - alpha; then print the report."""
     from radii.rs_core.specs.jobs import CertifySpec
-    from radii.service.local.certify import run
+    from radii.service.local import certify as local
 
     hints = {"architecture": architecture, "normalization": normalization}
-    run(spec_of(CertifySpec, spec, flags), out, device=device, threads=threads, hints=hints)
+    local.certify(spec_of(CertifySpec, spec, flags), out, device=device, threads=threads, hints=hints)
 
 
 @with_fields_of("predict")
@@ -75,7 +75,7 @@ def predict(
 ) -> None:
     """Predict inputs: the smoothed classifier's class of each, or an abstention; then print the accuracy."""
     from radii.rs_core.specs.jobs import PredictSpec
-    from radii.service.local.certify import run
+    from radii.service.local import certify as local
 
     hints = {"architecture": architecture, "normalization": normalization}
-    run(spec_of(PredictSpec, spec, flags), out, device=device, threads=threads, hints=hints)
+    local.predict(spec_of(PredictSpec, spec, flags), out, device=device, threads=threads, hints=hints)

@@ -205,7 +205,7 @@ def _print_evaluation(
     plot: Path | None,
 ) -> None:
     from radii.rs_core.plots import evaluation
-    from radii.rs_core.reports.evaluation import require_shared_inputs, summarize
+    from radii.rs_core.reports.evaluation import summarize
     from radii.rs_core.reports.evaluation_text import format_table, to_csv
     from radii.rs_core.specs.jobs import Attack, EvaluateSpec, parse_spec
     from radii.service.local.evaluate import certificates_in, check_certificates
@@ -223,8 +223,7 @@ def _print_evaluation(
         certified = Path(named)
     certificates = None if certified is None else certificates_in(certified)
     if certified is not None and certificates is not None:
-        check_certificates(certified, certificates, spec, run)
-        require_shared_inputs([row.index for row in rows], certificates, str(certified), "--certificates")
+        check_certificates(certified, certificates, spec, run, [row.index for row in rows])
     shown = shown_in(file, run, rows, repeating)
     total = int(run.get("inputs") or 0)
     made = summarize(rows, spec, total=total, certificates=certificates, photographs=shown.photographs)
