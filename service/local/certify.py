@@ -24,9 +24,10 @@ def certify(
     from radii.rs_core.reports.certification_of_spec import summarize_asked
     from radii.rs_core.reports.certification_text import format_table
     from radii.rs_core.results.tsv import tsv_lines
-    from radii.rs_core.runs import certify
 
     opened = _fastest(open_run(spec, out, device=device, threads=threads, hints=hints))
+    from radii.rs_core.runs import certify  # with torch, which a wrong flag does not wait for
+
     run, data = opened.run, opened.run.data
     done = recorded(opened, out, tsv_lines, certify.records_of_all_turns)
     report = summarize_asked(
@@ -44,9 +45,9 @@ def predict(
     spec: "PredictSpec", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]
 ) -> None:
     """Predicts the chosen inputs that have no prediction in ``out`` yet, then prints what they come to."""
+    opened = _fastest(open_run(spec, out, device=device, threads=threads, hints=hints))
     from radii.rs_core.runs import predict
 
-    opened = _fastest(open_run(spec, out, device=device, threads=threads, hints=hints))
     done = recorded(opened, out, predictions_tsv, predict.records)
     _conclude(opened, out, predictions_table(done, len(opened.run.chosen), _grouped(opened)))
 

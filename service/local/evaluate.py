@@ -20,12 +20,13 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
     from radii.rs_core.reports.evaluation import summarize
     from radii.rs_core.reports.evaluation_text import format_table, row_lines
     from radii.rs_core.results.photographs import Photographs
-    from radii.rs_core.runs import evaluate
 
     named = spec.compared_with
     path = None if named is None else Path(named)
     certificates = None if path is None else certificates_in(path)
     opened = open_run(spec, out, device=device, threads=threads, hints=hints)
+    from radii.rs_core.runs import evaluate  # with torch, which a wrong flag does not wait for
+
     run, data, identity = opened.run, opened.run.data, opened.identity
     spec = run.spec
     identity["files"]["certificates"] = None if path is None else str(path.resolve())

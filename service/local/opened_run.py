@@ -39,12 +39,12 @@ class OpenedRun(Generic[S]):
 
 def open_run(spec: S, out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]) -> OpenedRun[S]:
     """Reads the files that ``spec`` names, and goes on as the run whose results are in ``out`` was run, where there is one."""
+    run, info = run_of(spec, device=device, hints=hints)
     from radii.rs_core.data.corruption_info import to_json
     from radii.rs_core.data.dataset_file import content_hash
     from radii.rs_core.results.plausibility import too_few_samples
     from radii.worker.tasks.environment import configure, provenance, resolve_device
 
-    run, info = run_of(spec, device=device, hints=hints)
     spec, data, chosen = run.spec, run.data, run.chosen
     warn(too_few_samples(spec, len(chosen), data.num_classes))
     place = resolve_device(device)
