@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]) -> None:
     """Evaluates the chosen inputs that have no row in ``out`` yet, then prints what they come to."""
+    from radii.rs_core.evaluate.records import EvaluationRecord
     from radii.rs_core.reports.evaluation import require_shared_inputs, summarize
-    from radii.rs_core.reports.evaluation_text import format_table, row_lines
+    from radii.rs_core.reports.evaluation_text import format_table
+    from radii.rs_core.results.codec import csv_lines
     from radii.rs_core.results.photographs import Photographs
     from radii.rs_core.specs.jobs import EvaluateSpec
 
@@ -34,7 +36,7 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
         path = Path(str(getattr(spec.evaluation, "certificates", "")))
         check_certificates(path, certificates, spec, identity)
         require_shared_inputs(run.chosen, certificates, str(path), "--certificates")
-    with files.opened(out, identity, partial(row_lines, separator="\t")) as results:
+    with files.opened(out, identity, partial(csv_lines, EvaluationRecord, separator="\t")) as results:
         _measure(run, results)
         done: list[Any] = results.done
     shown = None if data.corrupted is None else Photographs(data.corrupted.starts, run.chosen)

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
+from radii.rs_core.evaluate.records import EvaluationRecord
+from radii.rs_core.results.codec import of_values
 from radii.rs_core.specs.evaluations import passes_of
 from radii.rs_core.specs.jobs import EvaluateSpec
 from radii.worker.store import result_rows
@@ -41,8 +42,7 @@ def read(session: Session, job_id: str, *, after: int = -1, limit: int | None = 
     for fields in result_rows.read(
         session, EvaluationRow, EvaluationRecord, job_id, EvaluationRow.index > after, limit=limit
     ):
-        found = tuple(PointResult(**at | {"counts": tuple(at["counts"])}) for at in fields["found"])
-        yield EvaluationRecord(**fields | {"found": found})
+        yield of_values(EvaluationRecord, fields)
 
 
 def done_among(session: Session, job_id: str, indices: Sequence[int]) -> set[int]:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from radii.rs_core.certify.procedure import Procedure, turn_end
 from radii.rs_core.records import ABSTAIN, Certificate, Prediction
 from radii.rs_core.results.aggregate import row_sums
+from radii.rs_core.results.codec import of_values
 from radii.rs_core.soft_labels.labels import ALPHA
 from radii.rs_core.specs.jobs import CertifySpec, EvaluateSpec, PredictSpec, SoftLabelSpec, VerifySpec
 from radii.worker.store import evaluations, result_rows, row_statistics
@@ -337,8 +338,7 @@ def _of_the_job(spec: CertifySpec) -> dict[str, Any]:
 
 
 def _certificate(fields: dict[str, Any], procedure: dict[str, Any]) -> Certificate:
-    lists = {name: tuple(fields.get(name) or ()) for name in result_rows.LISTS}
-    return Certificate(**fields | lists, **procedure)
+    return of_values(Certificate, fields | procedure)
 
 
 def predictions(session: Session, job_id: str, *, after: int = -1, limit: int | None = None) -> Iterator[Prediction]:
@@ -346,7 +346,7 @@ def predictions(session: Session, job_id: str, *, after: int = -1, limit: int | 
     for fields in result_rows.read(
         session, PredictionRow, Prediction, job_id, PredictionRow.index > after, limit=limit
     ):
-        yield Prediction(**fields | {"counts": tuple(fields["counts"])})
+        yield of_values(Prediction, fields)
 
 
 def votes(session: Session, job_id: str, *, after: int, limit: int) -> list[tuple[int, list[int]]]:
