@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from radii.rs_core.certify.certificates import decide
 from radii.rs_core.records import Certificate
-from radii.rs_core.results import ndjson
+from radii.rs_core.results import codec
 from radii.rs_core.specs.jobs import parse_spec
 from radii.service.client.client import Client
 from radii.service.kinds import registry
@@ -148,7 +148,7 @@ def upload_radii(target: attacks.Target) -> None:
         file = Path(scratch) / target.radii
         file.write_text("\n".join(lines) + "\n")
         client.upload(file)
-        votes = "".join(json.dumps(ndjson.to_json(row)) + "\n" for row in _certificates(0, 5_000))
+        votes = "".join(json.dumps(codec.to_json(row)) + "\n" for row in _certificates(0, 5_000))
         client.upload(votes.encode()[: 2**20].rpartition(b"\n")[0] + b"\n", target.votes)
 
 

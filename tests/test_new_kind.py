@@ -154,30 +154,15 @@ class Found(Answer):''',
         noun="agreements",
         kinds=("agreement",),
         tag="certificates",
+        record=Agreement,
         answer=job_results.Agreement,
         read=agreement_rows.read,
-        show=lambda row: job_results.Agreement.model_validate(vars(row)),
-        export=row_exports.agreements,
-        formats=("ndjson",),
+        formats=("csv", "ndjson"),
         page_text="The agreements so far, by index.",
         file_text="All agreements so far as a file.",
     ),
 """,
         ),
-    ],
-    "service/views/row_exports.py": [
-        (
-            "def evaluations(",
-            '''def agreements(database: Database, job_id: str, format: str) -> Iterator[str]:
-    """A job's agreements as the pieces of a file."""
-    for row in _rows(database, job_id, agreement_rows.read):
-        yield json.dumps(vars(row)) + "\\n"
-
-
-def evaluations(''',
-        ),
-        ("from collections.abc", "import json\nfrom collections.abc"),
-        ("from radii.worker.store import ", "from radii.worker.store import agreement_rows, "),
     ],
     "service/api/routes/reports.py": [
         (

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from radii.rs_core.records import UNKNOWN_LABEL
+from radii.rs_core.results.codec import of_values
 from radii.rs_core.specs.jobs import DEFAULT_BATCH
 from radii.worker.kinds import registry
 from radii.worker.kinds.kind import Kind
@@ -63,7 +64,7 @@ class PendingResults:
         kind = message.pop("type")
         if kind == "record":
             assert self.kind.rows is not None
-            self.records.append(self.kind.rows.load(message))
+            self.records.append(of_values(self.kind.rows.record, message))
             self.progress.pop(message["index"], None)
             self.at.pop(message["index"], None)
         elif kind == "progress":

@@ -1,11 +1,9 @@
-"""The report of an evaluation as text: an aligned table for a terminal, CSV with one point per line for a spreadsheet, and
-the rows themselves as CSV. The figures come from ``evaluation``.
+"""The report of an evaluation as text: an aligned table for a terminal, and CSV with one point per line for a spreadsheet.
+The figures come from ``evaluation``.
 """
 
 import textwrap
-from collections.abc import Iterable, Iterator
 
-from radii.rs_core.evaluate.records import EvaluationRecord
 from radii.rs_core.evaluate.registry import EVALUATIONS
 from radii.rs_core.reports.certification_text import WIDTH
 from radii.rs_core.reports.evaluation import EvaluationReport, PointRow
@@ -17,7 +15,6 @@ CSV_COLUMNS = (
     *("point", "accuracy", "low", "high", "right", "inputs", "abstained", "unbroken"),
     *("distance", "farthest", "true_votes", "other_votes", "certified", "interval_unit", "interval_units"),
 )
-ROW_COLUMNS = ("index", "label", "point", "distance", "prediction", "right", "counts", "seed", "seconds", "error")
 
 
 def format_table(report: EvaluationReport) -> str:
@@ -49,22 +46,6 @@ def to_csv(report: EvaluationReport) -> str:
             )
         )
     return csv_text(rows)
-
-
-def row_lines(rows: Iterable[EvaluationRecord], separator: str = ",") -> Iterator[str]:
-    """Header and rows as text for a caller that streams them: one line for each input and point, all of one input
-    together; an input that failed has one line, with its error."""
-    yield csv_text([ROW_COLUMNS], separator)
-    for row in rows:
-        of_all = (row.seed, row.seconds, row.error or "")
-        lines = [
-            (
-                *(row.index, row.label, at.point, at.distance, at.prediction, int(right)),
-                *(" ".join(map(str, at.counts)), *of_all),
-            )
-            for at, right in zip(row.found, row.right(len(row.found)), strict=True)
-        ]
-        yield csv_text(lines or [(row.index, row.label, "", "", "", 0, "", *of_all)], separator)
 
 
 def _points(report: EvaluationReport) -> list[str]:

@@ -1,44 +1,31 @@
-"""Certificates and predictions as JSON objects and back: the lines of ``.ndjson`` files and of the service's answers.
+"""Reads certificates, predictions and evaluation records from JSON objects: the lines of ``.ndjson`` files and the service's
+answers. Files may come from strangers, so each value is checked. ``codec`` writes the objects.
 
 An abstention and an unknown label are ``null``, and so is a number that is not known. ``correct`` and ``at_cap`` follow
-from the other fields: they are written for readers and not read, but where an audit compares them.
+from the other fields: only :func:`contradictions` reads them.
 """
 
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_args
+
+from radii.rs_core.results.codec import FOLLOWING, MINUS_ONE, NULL_IF_EMPTY
 
 if TYPE_CHECKING:
     from radii.rs_core.evaluate.records import EvaluationRecord
     from radii.rs_core.records import Certificate, Prediction
     from radii.rs_core.results.text_lines import Limits
 
-MINUS_ONE = ("label", "prediction")
-COUNTS = ("counts0", "counts")
-FOLLOWING = ("correct", "at_cap")
-OPTIONAL = ("error", "p_upper", "batch_size", "robust_weight")
 MAX_CLASSES = 100_000
 LARGEST = 2**63 - 1
 """Whole number that fits into the columns of a report."""
 LONGEST_LINE = 2**22
 """Bytes of one object: 100,000 class counts, twice, take less."""
-
-
-def to_json(record: "Certificate | Prediction | EvaluationRecord") -> dict[str, Any]:
-    """The record as an object without NaN."""
-    if not hasattr(record, "correct"):
-        return _evaluated_to_json(record)
-    body = {name: _plain(value) for name, value in asdict(record).items()}
-    for name in MINUS_ONE:
-        body[name] = None if body[name] == -1 else body[name]
-    if "standard" in body:
-        body["standard"] = body["standard"] or None
-    body["correct"] = record.correct
-    return body | ({"at_cap": record.at_cap} if hasattr(record, "at_cap") else {})
 
 
 def certificate(body: Mapping[str, Any]) -> "Certificate":
@@ -69,16 +56,6 @@ def evaluated(body: Mapping[str, Any]) -> "EvaluationRecord":
     points = [{**at, "prediction": -1 if at.get("prediction") is None else at["prediction"]} for at in found]
     record: EvaluationRecord = _read(EvaluationRecord, {**body, "found": points})
     return record
-
-
-def _evaluated_to_json(record: Any) -> dict[str, Any]:
-    body = {name: _plain(value) for name, value in asdict(record).items()}
-    found = [
-        {name: _plain(value) for name, value in at.items()}
-        | {"prediction": None if at["prediction"] == -1 else at["prediction"]}
-        for at in body["found"]
-    ]
-    return body | {"label": None if record.label == -1 else record.label, "found": found}
 
 
 def read_ndjson(
@@ -141,11 +118,10 @@ def _read(kind: type[Any], body: Mapping[str, Any]) -> Any:
 
     from radii.rs_core.errors import InvalidResults
 
-    names, adapter = _reader(kind)  # type: ignore[arg-type]
-    values = {name: value for name, value in body.items() if name in names and (name, value) != ("standard", None)}
-    for name in names & set(values):
-        if values[name] is None and name not in OPTIONAL:
-            values[name] = -1 if name in MINUS_ONE else math.nan
+    may_be_null, adapter = _reader(kind)  # type: ignore[arg-type]
+    values = {name: value for name, value in body.items() if name in may_be_null}
+    for name in [name for name, value in values.items() if value is None and not may_be_null[name]]:
+        values[name] = -1 if name in MINUS_ONE else () if name in NULL_IF_EMPTY else math.nan
     try:
         record = adapter.validate_python(values)
     except ValidationError as error:
@@ -162,11 +138,12 @@ def _read(kind: type[Any], body: Mapping[str, Any]) -> Any:
 
 
 @cache
-def _reader(kind: type[Any]) -> tuple[frozenset[str], Any]:
-    """The fields of a kind of record and its adapter, which takes fifty times as long to build as to use."""
+def _reader(kind: type[Any]) -> tuple[dict[str, bool], Any]:
+    """The fields of a kind of record, each with whether it may be None, and the record's adapter. The adapter takes fifty times
+    as long to build as to use."""
     from pydantic import TypeAdapter
 
-    return frozenset(field.name for field in fields(kind)), TypeAdapter(kind)
+    return {field.name: NoneType in get_args(field.type) for field in fields(kind)}, TypeAdapter(kind)
 
 
 def _check_possible(record: Any, body: Mapping[str, Any]) -> None:
@@ -228,9 +205,3 @@ def contradictions(path: Path) -> Iterator[tuple[int, str]]:
             said, found = body.get(name), getattr(record, name)
             if said is not None and said != found:
                 yield record.index, f"its {name} is {json.dumps(said)[:100]}, where {json.dumps(found)} follows"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hints: Mapping[str, str | None]) -> None:
     """Evaluates the chosen inputs that have no row in ``out`` yet, then prints what they come to."""
+    from radii.rs_core.evaluate.records import EvaluationRecord
     from radii.rs_core.reports.evaluation import summarize
-    from radii.rs_core.reports.evaluation_text import format_table, row_lines
+    from radii.rs_core.reports.evaluation_text import format_table
+    from radii.rs_core.results.codec import csv_lines
     from radii.rs_core.results.photographs import Photographs
 
     named = spec.compared_with
@@ -33,7 +35,7 @@ def run(spec: "EvaluateSpec", out: Path, *, device: str, threads: int | None, hi
     identity["robust_weight"] = _weight(spec, opened.info)
     if path is not None and certificates is not None:
         check_certificates(path, certificates, spec, identity, run.chosen)
-    done = recorded(opened, out, partial(row_lines, separator="\t"), evaluate.records)
+    done = recorded(opened, out, partial(csv_lines, EvaluationRecord, separator="\t"), evaluate.records)
     shown = None if data.corrupted is None else Photographs(data.corrupted.starts, run.chosen)
     report = summarize(done, spec, total=len(run.chosen), certificates=certificates, photographs=shown)
     say(format_table(report).rstrip())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from radii.rs_core.results import ndjson as records
+from radii.rs_core.results.codec import to_json
 from radii.service.console import CommandError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Results:
         again = record.index in self._records
         self._records[record.index] = record
         self._progress.pop(record.index, None)
-        self._ndjson.write(json.dumps(records.to_json(record)) + "\n")
+        self._ndjson.write(json.dumps(to_json(record)) + "\n")
         self._ndjson.flush()
         if again:
             self._stale = True
@@ -79,7 +80,7 @@ class Results:
         """Closes the files; where records took the place of earlier ones, these are left out from now on."""
         self._tsv.close()
         if self._stale:
-            lines = (json.dumps(records.to_json(record)) + "\n" for record in self.done)
+            lines = (json.dumps(to_json(record)) + "\n" for record in self.done)
             _replace(Path(self._ndjson.name), "".join(lines))
             _replace(self._path, "".join(self._lines(self.done)))
 

@@ -9,9 +9,7 @@ from sqlalchemy.orm import Session
 
 from radii.rs_core.errors import readable
 from radii.rs_core.evaluate.records import EvaluationRecord as EvaluatedRecord
-from radii.rs_core.records import ABSTAIN, UNKNOWN_LABEL
-from radii.rs_core.records import Certificate as CertificateRecord
-from radii.rs_core.records import Prediction as PredictionRecord
+from radii.rs_core.results import codec
 from radii.rs_core.specs.jobs import dump_spec
 from radii.rs_core.specs.validation_errors import MOST_FAULTS
 from radii.service.schemas import job_results, responses
@@ -177,73 +175,12 @@ def brief_source(source: dict[str, Any]) -> dict[str, Any]:
     return brief
 
 
-def certificate(row: CertificateRecord) -> job_results.Certificate:
-    """One certificate; what is unknown or abstained is null."""
-    return job_results.Certificate(
-        index=row.index,
-        label=None if row.label == UNKNOWN_LABEL else row.label,
-        prediction=None if row.prediction == ABSTAIN else row.prediction,
-        correct=row.correct,
-        radius=row.radius,
-        p_lower=row.p_lower,
-        p_upper=row.p_upper,
-        counts0=list(row.counts0),
-        counts=list(row.counts),
-        standard=list(row.standard) or None,
-        robust_weight=row.robust_weight,
-        at_cap=row.at_cap,
-        n0=row.n0,
-        n=row.n,
-        sigma=row.sigma,
-        alpha=row.alpha,
-        seed=row.seed,
-        sampling=row.sampling,
-        bound=row.bound,
-        noise=row.noise,
-        precision=row.precision,
-        seconds=row.seconds,
-        error=row.error,
-    )
-
-
-def prediction(row: PredictionRecord) -> job_results.Prediction:
-    """One prediction; what is unknown or abstained is null."""
-    return job_results.Prediction(
-        index=row.index,
-        label=None if row.label == UNKNOWN_LABEL else row.label,
-        prediction=None if row.prediction == ABSTAIN else row.prediction,
-        correct=row.correct,
-        p_value=row.p_value,
-        counts=list(row.counts),
-        n=row.n,
-        sigma=row.sigma,
-        alpha=row.alpha,
-        seed=row.seed,
-        seconds=row.seconds,
-        error=row.error,
-    )
-
-
 def evaluated(row: EvaluatedRecord) -> job_results.Evaluated:
     """What was found of one input; an abstention is null."""
-    return job_results.Evaluated(
-        index=row.index,
-        label=None if row.label == UNKNOWN_LABEL else row.label,
-        found=[
-            job_results.Found(
-                point=at.point,
-                distance=at.distance,
-                prediction=None if at.prediction == ABSTAIN else at.prediction,
-                right=right,
-                counts=list(at.counts),
-            )
-            for at, right in zip(row.found, row.right(len(row.found)), strict=True)
-        ],
-        seed=row.seed,
-        seconds=row.seconds,
-        batch_size=row.batch_size,
-        error=row.error,
-    )
+    body = codec.json_values(row)
+    points = zip(body["found"], row.right(len(row.found)), strict=True)
+    found = [at | {"right": right} for at, right in points]
+    return job_results.Evaluated.model_validate(body | {"found": found})
 
 
 def epoch(row: EpochMetric) -> job_results.Epoch:

@@ -5,77 +5,45 @@ Rows are read in batches, each in a session of its own, so that a slow download 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel
 
-from radii.rs_core.evaluate.records import EvaluationRecord
-from radii.rs_core.records import Certificate, Prediction
-from radii.rs_core.reports.evaluation_text import row_lines
-from radii.rs_core.results.csv_text import csv_text
+from radii.rs_core.results.codec import csv_lines
 from radii.rs_core.results.tsv import tsv_lines
-from radii.service.views import resource_views
-from radii.worker.store import certificate_rows, evaluation_rows, prediction_rows
 from radii.worker.store.database import Database
 from radii.worker.store.result_rows import by_numbers
 
-Record = TypeVar("Record", Certificate, Prediction, EvaluationRecord)
-
 PIECE = 2**16
-CERTIFICATE_COLUMNS = (
-    *("index", "label", "prediction", "correct", "radius", "p_lower", "p_upper", "counts0", "counts"),
-    *(
-        "standard",
-        "robust_weight",
-        "n0",
-        "n",
-        "sigma",
-        "alpha",
-        "seed",
-        "sampling",
-        "radii",
-        "bound",
-        "noise",
-        "precision",
-        "seconds",
-        "batch_size",
-        "error",
-    ),
-)
-PREDICTION_COLUMNS = (
-    *("index", "label", "prediction", "correct", "p_value", "counts"),
-    *("n", "sigma", "alpha", "seed", "seconds", "batch_size", "error"),
-)
 MEDIA_TYPES = {"csv": "text/csv", "tsv": "text/tab-separated-values", "ndjson": "application/x-ndjson"}
 
 
-def certificates(database: Database, job_id: str, format: str) -> Iterator[str]:
-    """A job's certificates as the pieces of a file; in CSV and TSV an abstention is -1."""
-    rows = _rows(database, job_id, certificate_rows.read)
+def pieces(
+    database: Database,
+    job_id: str,
+    format: str,
+    *,
+    record: type[Any],
+    read: Callable[..., Iterator[Any]],
+    show: Callable[[Any], BaseModel],
+) -> Iterator[str]:
+    """A job's rows as the pieces of a file; in CSV and TSV an abstention is -1.
+
+    Args:
+        database: Where they are.
+        job_id: The job.
+        format: One of ``MEDIA_TYPES``; ``tsv`` is for certificates.
+        record: What ``read`` gives.
+        read: ``read(session, job_id, after=, limit=)``.
+        show: From a record to its JSON answer.
+    """
+    rows = _rows(database, job_id, read)
     if format == "tsv":
         return _pieces(tsv_lines(rows))
-    if format == "csv":
-        return _pieces(_csv_lines(rows, CERTIFICATE_COLUMNS))
-    return _pieces(_json_lines(rows, resource_views.certificate))
+    return _pieces(csv_lines(record, rows) if format == "csv" else _json_lines(rows, show))
 
 
-def predictions(database: Database, job_id: str, format: str) -> Iterator[str]:
-    """A job's predictions as the pieces of a file."""
-    rows = _rows(database, job_id, prediction_rows.read)
-    if format == "csv":
-        return _pieces(_csv_lines(rows, PREDICTION_COLUMNS))
-    return _pieces(_json_lines(rows, resource_views.prediction))
-
-
-def evaluations(database: Database, job_id: str, format: str) -> Iterator[str]:
-    """What an evaluate job has found as the pieces of a file."""
-    rows = _rows(database, job_id, evaluation_rows.read)
-    if format == "csv":
-        return _pieces(row_lines(rows))
-    return _pieces(_json_lines(rows, resource_views.evaluated))
-
-
-def _rows(database: Database, job_id: str, read: Callable[..., Iterator[Record]]) -> Iterator[Record]:
+def _rows(database: Database, job_id: str, read: Callable[..., Iterator[Any]]) -> Iterator[Any]:
     after = -1
     while True:
         with database.read() as session:
@@ -86,19 +54,7 @@ def _rows(database: Database, job_id: str, read: Callable[..., Iterator[Record]]
         after = batch[-1].index
 
 
-def _csv_lines(rows: Iterable[Record], columns: tuple[str, ...]) -> Iterator[str]:
-    yield csv_text([columns])
-    for row in rows:
-        yield csv_text([[_cell(getattr(row, column)) for column in columns]])
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return " ".join(map(str, value))
-    return int(value) if isinstance(value, bool) else value
-
-
-def _json_lines(rows: Iterable[Record], view: Callable[[Record], BaseModel]) -> Iterator[str]:
+def _json_lines(rows: Iterable[Any], view: Callable[[Any], BaseModel]) -> Iterator[str]:
     for row in rows:
         yield view(row).model_dump_json() + "\n"
 

@@ -7,14 +7,14 @@ from sqlalchemy.orm import Session
 
 from radii.rs_core.records import Certificate
 from radii.rs_core.specs.jobs import CertifySpec
-from radii.worker.kinds.kind import NoiseKind, ResultRows, tuples
+from radii.worker.kinds.kind import NoiseKind, ResultRows
 from radii.worker.store import certificate_rows
 from radii.worker.store.models.result_tables import CertificateRow
 from radii.worker.store.shards import Claim
 
 ROWS = ResultRows(
     table=CertificateRow,
-    load=lambda fields: Certificate(**tuples(fields)),
+    record=Certificate,
     store=certificate_rows.store,
     failure=certificate_rows.failure,
 )

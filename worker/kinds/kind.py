@@ -29,13 +29,13 @@ class ResultRows(Generic[Record]):
 
     Attributes:
         table: The table.
-        load: The record out of its fields as JSON, as the child sends them.
+        record: The record, which the child sends as the JSON of its fields.
         store: Inserts records that have no row yet and adds them to the summary.
         failure: The record of an input that cannot be worked on: job, index, label, reason.
     """
 
     table: type[Any]
-    load: Callable[[Message], Record]
+    record: type[Record]
     store: Callable[[Session, str, Sequence[Record]], int]
     failure: Callable[[Job, int, int, str], Record]
 
@@ -123,8 +123,3 @@ class NoiseKind(Kind):
     ) -> tuple[set[int], dict[int, dict[str, Any]]]:
         """The inputs that are done, and votes in the rows of others."""
         return result_rows.done_among(session, self.rows.table, claim.job_id, indices), {}
-
-
-def tuples(fields: Message) -> Message:
-    """Fields of a record out of JSON, whose lists are tuples."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

@@ -2,13 +2,13 @@
 
 from radii.rs_core.records import Prediction
 from radii.rs_core.specs.jobs import PredictSpec, SoftLabelSpec
-from radii.worker.kinds.kind import NoiseKind, ResultRows, tuples
+from radii.worker.kinds.kind import NoiseKind, ResultRows
 from radii.worker.store import prediction_rows
 from radii.worker.store.models.result_tables import PredictionRow
 
 ROWS = ResultRows(
     table=PredictionRow,
-    load=lambda fields: Prediction(**tuples(fields)),
+    record=Prediction,
     store=prediction_rows.store,
     failure=prediction_rows.failure,
 )

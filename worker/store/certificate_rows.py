@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from radii.rs_core.certify.procedure import Procedure, turn_end
 from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.results.aggregate import row_sums
+from radii.rs_core.results.codec import of_values
 from radii.rs_core.specs.jobs import CertifySpec
 from radii.worker.store import result_rows, results, row_statistics
 from radii.worker.store.models.result_tables import CertificateRow, JobSummary
@@ -144,7 +145,7 @@ def read(session: Session, job_id: str, *, after: int = -1, limit: int | None = 
     for fields in result_rows.read(
         session, CertificateRow, Certificate, job_id, CertificateRow.index > after, limit=limit
     ):
-        yield _certificate(fields, procedure)
+        yield of_values(Certificate, fields | procedure)
 
 
 def read_at(session: Session, job_id: str, indices: Sequence[int]) -> list[Certificate]:
@@ -162,7 +163,7 @@ def each_at(
     for first in range(0, len(ordered), AT_ONCE):
         wanted = CertificateRow.index.in_(ordered[first : first + AT_ONCE])
         for fields in result_rows.read(session, CertificateRow, Certificate, job_id, wanted, without=left_out):
-            yield _certificate(fields, procedure)
+            yield of_values(Certificate, fields | procedure)
 
 
 def _procedure(session: Session, job_id: str) -> dict[str, Any]:
@@ -173,8 +174,3 @@ def _procedure(session: Session, job_id: str) -> dict[str, Any]:
 def _of_the_job(spec: CertifySpec) -> dict[str, Any]:
     known = {name: getattr(spec, name) for name in result_rows.OF_THE_JOB}
     return {name: value for name, value in known.items() if value is not None}
-
-
-def _certificate(fields: dict[str, Any], procedure: dict[str, Any]) -> Certificate:
-    lists = {name: tuple(fields.get(name) or ()) for name in result_rows.LISTS}
-    return Certificate(**fields | lists, **procedure)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy.orm import Session
 
-from radii.rs_core.evaluate.records import EvaluationRecord, PointResult
+from radii.rs_core.evaluate.records import EvaluationRecord
+from radii.rs_core.results.codec import of_values
 from radii.rs_core.specs.jobs import EvaluateSpec
 from radii.worker.store import result_rows, results
 from radii.worker.store.models.result_tables import EvaluationRow
@@ -40,5 +41,4 @@ def read(session: Session, job_id: str, *, after: int = -1, limit: int | None = 
     for fields in result_rows.read(
         session, EvaluationRow, EvaluationRecord, job_id, EvaluationRow.index > after, limit=limit
     ):
-        found = tuple(PointResult(**at | {"counts": tuple(at["counts"])}) for at in fields["found"])
-        yield EvaluationRecord(**fields | {"found": found})
+        yield of_values(EvaluationRecord, fields)

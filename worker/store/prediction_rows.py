@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from radii.rs_core.records import ABSTAIN, Prediction
+from radii.rs_core.results.codec import of_values
 from radii.rs_core.soft_labels.labels import ALPHA
 from radii.worker.store import result_rows, results
 from radii.worker.store.models.result_tables import PredictionRow
@@ -51,7 +52,7 @@ def read(session: Session, job_id: str, *, after: int = -1, limit: int | None = 
     for fields in result_rows.read(
         session, PredictionRow, Prediction, job_id, PredictionRow.index > after, limit=limit
     ):
-        yield Prediction(**fields | {"counts": tuple(fields["counts"])})
+        yield of_values(Prediction, fields)
 
 
 def votes(session: Session, job_id: str, *, after: int, limit: int) -> list[tuple[int, list[int]]]:

@@ -4,28 +4,29 @@ What is the same for all rows of a job (``OF_THE_JOB``) is kept in its specifica
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from radii.rs_core.records import Certificate
+from radii.rs_core.results import codec
 from radii.worker.store.models.column_types import Base
+from radii.worker.store.models.result_tables import CertificateRow
 from radii.worker.store.models.tables import Checkpoint, Job
 
 Record = TypeVar("Record", bound=Any)
 
-OF_THE_JOB = ("sampling", "radii", "bound", "noise", "precision", "robust_weight")
+OF_THE_JOB = tuple(field.name for field in fields(Certificate) if field.name not in CertificateRow.__table__.columns)
 """What every certificate says of its procedure, and is the same for all of a job: kept in the job's specification."""
-LISTS = ("counts0", "counts", "standard")
+LISTS = tuple(name for name in codec.list_fields(Certificate) if name not in OF_THE_JOB)
 """Lists of a certificate, each with a number for each class."""
 ROWS = 1_000
 """Rows that are read at a time, at most."""
 NUMBERS = 1_000_000
 """Numbers in the lists of rows that are read at a time, but for one row that has more."""
-MOSTLY_NONE = ("standard",)
-"""Lists that few certificates have."""
 
 
 def insert_new(session: Session, table: type[Base], job_id: str, records: Sequence[Record]) -> list[Record]:
@@ -67,10 +68,10 @@ def read(
         size = max(1, min(ROWS, NUMBERS // max(1, longest), ROWS if left is None else left))
         following = query if last is None else query.where(table.index > last)
         found = [dict(zip(names, row, strict=True)) for row in session.execute(following.limit(size))]
-        for fields in found:
-            longest = max(longest, numbers_in(fields))
-            last = fields["index"]
-            yield fields
+        for stored in found:
+            longest = max(longest, numbers_in(stored))
+            last = stored["index"]
+            yield stored
         if len(found) < size:
             return
         left = None if left is None else left - size
@@ -107,8 +108,7 @@ def _classes(session: Session, job_id: str) -> int:
 
 def columns_of(record: Any) -> dict[str, Any]:
     """A record as values by column."""
-    known = {name: value for name, value in asdict(record).items() if name not in OF_THE_JOB}
-    return known | {name: known[name] or None for name in MOSTLY_NONE if name in known}
+    return {name: value for name, value in codec.values(record).items() if name not in OF_THE_JOB}
 
 
 def done_among(session: Session, table: type[Any], job_id: str, indices: Sequence[int]) -> set[int]:

@@ -11,7 +11,8 @@ from radii.rs_core.plots.certification import render
 from radii.rs_core.plots.evaluation import evaluation
 from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.reports.evaluation import require_shared_inputs, summarize
-from radii.rs_core.reports.evaluation_text import format_table, row_lines, to_csv
+from radii.rs_core.reports.evaluation_text import format_table, to_csv
+from radii.rs_core.results.codec import csv_lines
 from radii.rs_core.specs.jobs import Attack, AutoAttack, EvaluateSpec, OverConfidence
 
 SPEC = EvaluateSpec(
@@ -124,7 +125,7 @@ def test_text_and_files_say_the_same() -> None:
     report = summarize(ROWS, SPEC)
     assert "33.34 %" not in format_table(report) and "33.33 %" in format_table(report)
     assert to_csv(report).splitlines()[1].startswith("0.0,0.6666666666666666,")
-    lines = "".join(row_lines(ROWS)).splitlines()
+    lines = "".join(csv_lines(EvaluationRecord, ROWS)).splitlines()
     assert len(lines) == 1 + 6 and lines[2] == "0,0,1.0,1.0,1,0,2 7 1,0,0.0,"
     assert all(len(line) <= 100 for line in format_table(report).splitlines())
 

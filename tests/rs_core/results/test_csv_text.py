@@ -43,7 +43,7 @@ def test_every_table_of_names_from_outside_is_escaped() -> None:
     from radii.rs_core.comparisons.text import comparison_csv
     from radii.rs_core.evaluate.records import EvaluationRecord
     from radii.rs_core.records import Certificate
-    from radii.rs_core.reports.evaluation_text import row_lines
+    from radii.rs_core.results.codec import csv_lines
 
     one = Certificate(
         index=0, label=1, prediction=1, radius=0.5, p_lower=0.9, counts0=(0, 9), counts=(0, 9), n0=9, n=9,
@@ -54,4 +54,4 @@ def test_every_table_of_names_from_outside_is_escaped() -> None:
     cells = {cell for row in read(made) for cell in row}
     assert {"'" + LINK, "'-cmd|x"} < cells and not {LINK, "-cmd|x"} & cells
     failed = EvaluationRecord(index=0, label=1, found=(), seed=1, seconds=0.0, error=LINK)
-    assert read("".join(row_lines([failed])))[1][-1] == "'" + LINK
+    assert read("".join(csv_lines(EvaluationRecord, [failed])))[1][-1] == "'" + LINK

@@ -10,8 +10,8 @@ import pytest
 
 from radii.rs_core.errors import InvalidResults
 from radii.rs_core.records import Certificate, Prediction
-from radii.rs_core.results import ndjson
-from radii.service.views import resource_views
+from radii.rs_core.results import codec, ndjson
+from radii.service.api.routes.rows import PARTS
 
 CERTIFICATE = Certificate(
     index=4,
@@ -36,28 +36,28 @@ ABSTAINED = {"prediction": -1, "label": -1}
 
 @pytest.mark.parametrize("record", [CERTIFICATE, replace(CERTIFICATE, **ABSTAINED, radius=0.0, error="too bad")])
 def test_a_certificate_has_the_form_of_the_services_answers(record: Certificate) -> None:
-    assert ndjson.to_json(record) == resource_views.certificate(record).model_dump(mode="json")
+    assert codec.to_json(record) == PARTS["certificates"].show(record).model_dump(mode="json")
 
 
 @pytest.mark.parametrize("record", [PREDICTION, replace(PREDICTION, **ABSTAINED)])
 def test_a_prediction_has_the_form_of_the_services_answers(record: Prediction) -> None:
-    assert ndjson.to_json(record) == resource_views.prediction(record).model_dump(mode="json")
+    assert codec.to_json(record) == PARTS["predictions"].show(record).model_dump(mode="json")
 
 
 def test_reading_gives_back_what_was_written() -> None:
     for record in (CERTIFICATE, replace(CERTIFICATE, **ABSTAINED)):
-        assert ndjson.certificate(json.loads(json.dumps(ndjson.to_json(record)))) == record
-    assert ndjson.prediction(json.loads(json.dumps(ndjson.to_json(PREDICTION)))) == PREDICTION
+        assert ndjson.certificate(json.loads(json.dumps(codec.to_json(record)))) == record
+    assert ndjson.prediction(json.loads(json.dumps(codec.to_json(PREDICTION)))) == PREDICTION
 
 
 def test_what_is_unknown_is_null_in_json_and_nan_in_the_record() -> None:
-    body = ndjson.to_json(replace(CERTIFICATE, p_lower=math.nan))
+    body = codec.to_json(replace(CERTIFICATE, p_lower=math.nan))
     assert body["p_lower"] is None
     assert math.isnan(ndjson.certificate(body).p_lower)
 
 
 def test_lines_that_contradict_themselves_are_found(tmp_path: Path) -> None:
-    body = ndjson.to_json(CERTIFICATE)
+    body = codec.to_json(CERTIFICATE)
     path = tmp_path / "x.ndjson"
     odd = [body | {"index": 5, "correct": False}, body | {"index": 6, "at_cap": False}]
     path.write_text("".join(json.dumps(line) + "\n" for line in [body, *odd]))
@@ -70,8 +70,8 @@ def test_lines_that_contradict_themselves_are_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("field", "value"), [("index", "x"), ("counts", 5), ("radius", [1]), ("n", 0.5)])
 def test_a_wrong_field_is_named_with_its_line(field: str, value: object, tmp_path: Path) -> None:
     path = tmp_path / "x.ndjson"
-    good = json.dumps(ndjson.to_json(CERTIFICATE))
-    path.write_text(good + "\n" + json.dumps(ndjson.to_json(CERTIFICATE) | {field: value}) + "\n")
+    good = json.dumps(codec.to_json(CERTIFICATE))
+    path.write_text(good + "\n" + json.dumps(codec.to_json(CERTIFICATE) | {field: value}) + "\n")
     with pytest.raises(InvalidResults, match=rf"x\.ndjson, line 2\): expected {field}") as caught:
         ndjson.read_ndjson(path)
     assert repr(value) in str(caught.value)
@@ -91,10 +91,10 @@ EVALUATED = {"index": 4, "label": 1, "seed": 0, "found": [FOUND]}
         ("[" * 200_000, "a JSON object"),
         ('{"index": ' + "[" * 200_000, "a JSON object"),
         ("{}", "Field required"),
-        (ndjson.to_json(CERTIFICATE) | {"index": 1e30}, "index"),
-        (ndjson.to_json(CERTIFICATE) | {"index": 10**30}, "index: whole numbers of at most"),
-        (ndjson.to_json(CERTIFICATE) | {"label": -(10**30)}, "label: whole numbers of at most"),
-        (ndjson.to_json(CERTIFICATE) | {"counts": [1, 10**30]}, "counts: whole numbers of at most"),
+        (codec.to_json(CERTIFICATE) | {"index": 1e30}, "index"),
+        (codec.to_json(CERTIFICATE) | {"index": 10**30}, "index: whole numbers of at most"),
+        (codec.to_json(CERTIFICATE) | {"label": -(10**30)}, "label: whole numbers of at most"),
+        (codec.to_json(CERTIFICATE) | {"counts": [1, 10**30]}, "counts: whole numbers of at most"),
         (EVALUATED | {"found": [FOUND | {"prediction": 10**30}]}, "found: whole numbers of at most"),
     ],
 )
@@ -108,7 +108,7 @@ def test_a_line_that_is_no_record_is_refused_by_its_number(line: object, says: s
 
 def test_lines_of_another_kind_than_the_first_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.ndjson"
-    path.write_text(json.dumps(EVALUATED) + "\n" + json.dumps(ndjson.to_json(CERTIFICATE)) + "\n")
+    path.write_text(json.dumps(EVALUATED) + "\n" + json.dumps(codec.to_json(CERTIFICATE)) + "\n")
     with pytest.raises(InvalidResults, match=r"line 2.*found: a list of objects"):
         ndjson.read_ndjson(path)
 
@@ -132,7 +132,7 @@ def test_lines_of_another_kind_than_the_first_are_refused(tmp_path: Path) -> Non
 )
 def test_what_no_run_can_have_written_is_refused(field: str, value: object, says: str) -> None:
     with pytest.raises(InvalidResults) as caught:
-        ndjson.certificate(ndjson.to_json(CERTIFICATE) | {field: value})
+        ndjson.certificate(codec.to_json(CERTIFICATE) | {field: value})
     assert says in str(caught.value)
 
 
@@ -142,6 +142,6 @@ def test_reading_a_line_costs_little_more_than_its_json(tmp_path: Path, monkeypa
     monkeypatch.setattr(pydantic, "TypeAdapter", lambda kind: (built.append(kind), adapter(kind))[1])
     ndjson._reader.cache_clear()
     path = tmp_path / "rows.ndjson"
-    path.write_text("".join(json.dumps(ndjson.to_json(replace(CERTIFICATE, index=at))) + "\n" for at in range(200)))
+    path.write_text("".join(json.dumps(codec.to_json(replace(CERTIFICATE, index=at))) + "\n" for at in range(200)))
     assert len(ndjson.read_ndjson(path)) == 200
     assert built == [Certificate], "the adapter is built once, not for each line"

@@ -11,7 +11,7 @@ from tests_support.cli import done, printed, refused
 from tests_support.runs import row
 
 from radii.rs_core.literature import published_results
-from radii.rs_core.results import ndjson
+from radii.rs_core.results import codec
 from radii.rs_core.results.tsv import write_tsv
 
 RADII = {"good": [0.5, 0.5, 0.5, 0.25, 0.9, 0.3], "bad": [0.25, None, -0.9, 0.25, 0.5, None]}
@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
         rows = [row(index, radius) for index, radius in enumerate(radii)]
         with (tmp_path / f"{name}.tsv").open("w") as file:
             write_tsv(rows, file)
-        lines = (json.dumps(ndjson.to_json(one)) + "\n" for one in rows)
+        lines = (json.dumps(codec.to_json(one)) + "\n" for one in rows)
         (tmp_path / f"{name}.ndjson").write_text("".join(lines))
     return tmp_path
 

@@ -9,7 +9,7 @@ from tests_support import things
 from tests_support.cli import done, refused
 
 from radii.rs_core.checkpoints import checkpoint
-from radii.rs_core.results import ndjson
+from radii.rs_core.results import codec, ndjson
 
 TINY = ["--dataset", "digits", "--device", "cpu", "--threads", "1", "--start", "1500", "--count", "5", "--seed", "2"]
 ATTACK = ["--at", "0,0.5,1", "--steps", "5", "--m", "4", "--n", "300"]
@@ -24,7 +24,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rows(out: Path) -> list[dict[str, Any]]:
     """What was found, without times."""
-    return [ndjson.to_json(row) | {"seconds": 0} for row in ndjson.read_ndjson(out.with_suffix(".ndjson"))]
+    return [codec.to_json(row) | {"seconds": 0} for row in ndjson.read_ndjson(out.with_suffix(".ndjson"))]
 
 
 def test_an_attack_is_written_reported_and_drawn(model: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests_support.over_http import Service, certificate
 
 from radii.rs_core.comparisons.alignment import Run
 from radii.rs_core.errors import InvalidResults
-from radii.rs_core.results import ndjson as records
+from radii.rs_core.results import codec
 from radii.rs_core.specs.jobs import CertifySpec, dump_spec
 from radii.service.errors import TooManyWait
 from radii.service.views import results_files
@@ -34,7 +34,7 @@ def tsv(folder: Path, rows: int = ROWS, last: str = "") -> Path:
 def ndjson(folder: Path) -> Path:
     spec = CertifySpec(checkpoint="c", dataset="d", sigma=0.25, n=1000)
     path = folder / "rows.ndjson"
-    rows = [json.dumps(records.to_json(certificate(place, dump_spec(spec)))) for place in range(4_000)]
+    rows = [json.dumps(codec.to_json(certificate(place, dump_spec(spec)))) for place in range(4_000)]
     path.write_text("\n".join(rows) + "\n")
     return path
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from tests_support.over_http import Service, certificate
 
-from radii.service.views import certification_report, row_exports
+from radii.service.api.routes.rows import PARTS
+from radii.service.views import certification_report
 from radii.worker.store import certificate_rows, result_rows
 from radii.worker.store.models.tables import Job
 
@@ -43,7 +44,9 @@ def test_a_file_of_rows_with_many_classes_is_written_a_few_rows_at_a_time(
 ) -> None:
     monkeypatch.setattr(result_rows, "NUMBERS", 4 * 2 * CLASSES)
     lines: list[str] = []
-    used = peak(lambda: lines.append(str(sum(map(len, row_exports.certificates(service.database, job_id, "ndjson"))))))
+    used = peak(
+        lambda: lines.append(str(sum(map(len, PARTS["certificates"].pieces(service.database, job_id, "ndjson")))))
+    )
     assert int(lines[0]) > INPUTS * 2 * CLASSES
     assert used < 12 * MIB
 

@@ -6,10 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from tests_support.over_http import Service, certificate, prediction
 
 from radii.rs_core.certify.bounds import lower_bound, radius
+from radii.rs_core.records import Certificate, Prediction
+from radii.rs_core.results import codec
 from radii.rs_core.results.tsv import read_tsv
+from radii.service.api.routes.rows import PARTS
 from radii.service.views import row_exports
 from radii.worker.kinds import registry
 from radii.worker.store import certificate_rows, prediction_rows
@@ -63,7 +67,7 @@ def test_files_hold_the_same_rows_in_full(either: Service, tmp_path: Path) -> No
 def test_a_file_of_a_job_in_work_holds_what_is_done(service: Service) -> None:
     job_id = service.submitted()
     empty = service.client.get(f"/v1/jobs/{job_id}/certificates.csv")
-    assert empty.text == ",".join(row_exports.CERTIFICATE_COLUMNS) + "\n"
+    assert empty.text == ",".join(codec.csv_columns(Certificate)) + "\n"
     service.work(job_id, most=3)
     changed = service.client.get(
         f"/v1/jobs/{job_id}/certificates.csv", headers={"If-None-Match": empty.headers["ETag"]}
@@ -92,7 +96,7 @@ def test_a_large_file_is_read_in_batches(service: Service) -> None:
         certificate_rows.store(session, job_id, [certificate(index, replace(spec, n=10_000)) for index in range(2500)])
     lines = service.client.get(f"/v1/jobs/{job_id}/certificates.ndjson").text.splitlines()
     assert [json.loads(line)["index"] for line in lines] == list(range(2500))
-    pieces = list(row_exports.certificates(service.database, job_id, "ndjson"))
+    pieces = list(PARTS["certificates"].pieces(service.database, job_id, "ndjson"))
     assert max(map(len, pieces)) < 2 * row_exports.PIECE
 
 
@@ -118,8 +122,31 @@ def test_predictions_are_told_likewise(either: Service) -> None:
     lines = either.client.get(f"/v1/jobs/{job_id}/predictions.ndjson").text.splitlines()
     assert [json.loads(line) for line in lines] == items
     sheet = either.client.get(f"/v1/jobs/{job_id}/predictions.csv").text
-    assert sheet.splitlines()[0] == ",".join(row_exports.PREDICTION_COLUMNS)
+    assert sheet.splitlines()[0] == ",".join(codec.csv_columns(Prediction))
     assert len(sheet.splitlines()) == 11
     summary = either.client.get(f"/v1/jobs/{job_id}").json()["summary"]
     assert (summary["accuracy"], summary["accuracy_over_done"], summary["abstained"]) == (0.8, 0.8, 2)
     assert either.client.get(f"/v1/jobs/{job_id}/predictions.tsv").status_code == 422
+
+
+@pytest.mark.parametrize("kind", ["certify", "predict"])
+def test_an_answer_shows_each_field_that_was_stored(either: Service, kind: str) -> None:
+    """The radii of the procedure and the batch size that memory forced, too."""
+    body = {"kind": kind, "dataset": either.dataset(), "checkpoint": either.checkpoint(), "n": 1000}
+    if kind == "certify":
+        body |= {"sampling": "at_radii", "radii": [0.1, 0.25]}
+    job_id = either.client.post("/v1/jobs", json=body).json()["id"]
+    spec = either.job(job_id).resolved
+    made, store = (
+        (replace(certificate(3, spec), radii=(0.1, 0.25), standard=(0.1,) * 10), certificate_rows.store)
+        if kind == "certify"
+        else (prediction(3, spec), prediction_rows.store)
+    )
+    stored = replace(made, batch_size=64, seconds=0.25)
+    with either.database.write() as session:
+        store(session, job_id, [stored])
+    noun = "certificates" if kind == "certify" else "predictions"
+    (item,) = either.client.get(f"/v1/jobs/{job_id}/{noun}").json()["items"]
+    assert item == codec.to_json(stored)
+    assert json.loads(either.client.get(f"/v1/jobs/{job_id}/{noun}.ndjson").text) == item
+    assert list(getattr(either.connected().job(job_id), noun)()) == [stored]

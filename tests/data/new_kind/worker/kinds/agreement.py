@@ -14,7 +14,7 @@ class AgreementJobs(NoiseKind):
     records = "radii.rs_core.runs.agreement:records"
     rows = ResultRows(
         table=AgreementRow,
-        load=lambda fields: Agreement(**fields),
+        record=Agreement,
         store=agreement_rows.store,
         failure=agreement_rows.failure,
     )
