@@ -147,9 +147,10 @@ class Found(Answer):''',
     ],
     "service/api/routes/rows.py": [
         ("import certificate_rows, ", "import agreement_rows, certificate_rows, "),
+        ("from radii.rs_core.records import ", "from radii.rs_core.records import Agreement, "),
         (
-            "PARTS = (\n",
-            """PARTS = (
+            "ROWS = (\n",
+            """ROWS = (
     RowPart(
         noun="agreements",
         kinds=("agreement",),
@@ -261,6 +262,7 @@ def test_its_rows_come_as_pages_and_as_a_file(service: str, job: dict[str, Any])
     rows = json.loads(_got(f"{service}/v1/jobs/{job['id']}/agreements"))["items"]
     assert [row["index"] for row in rows] == [0, 1, 2, 3, 4]
     assert all(0 < row["agreeing"] <= row["n"] == 100 for row in rows)
+    assert _got(f"{service}/v1/jobs/{job['id']}/agreements.csv").count("\n") == 6
     lines = _got(f"{service}/v1/jobs/{job['id']}/agreements.ndjson").splitlines()
     assert [json.loads(line)["agreeing"] for line in lines] == [row["agreeing"] for row in rows]
 

@@ -110,8 +110,7 @@ def csv_columns(kind: Any) -> list[str]:
 def _csv_rows(record: Any) -> list[dict[str, Any]]:
     row = values(record)
     if "found" not in row:
-        row["correct"] = record.correct
-        return [row]
+        return [row | {"correct": getattr(record, "correct", None)}]
     points = zip(row["found"], record.right(len(row["found"])), strict=True)
     return [row | at | {"right": right} for at, right in points] or [row | {"right": False}]
 
