@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from radii.rs_core.errors import InvalidResults, RadiiError
 from radii.rs_core.soft_labels.labels import SoftLabels, from_counts
-from radii.rs_core.specs.jobs import TrainSpec
+from radii.rs_core.specs.jobs import SoftLabelSpec, TrainSpec
 from radii.worker.settings import Settings
 from radii.worker.store import jobs, prediction_rows, resources, storage_usage
 from radii.worker.store.blobs import blob_files
@@ -26,8 +26,9 @@ WHERE = "method.soft_labels"
 
 
 def needed_by(session: Session, job: Job) -> Job | None:
-    """The job whose votes a training learns from: the only one that a training needs first."""
-    return session.get(Job, job.needs_id) if job.needs_id else None
+    """The job whose votes a training learns from."""
+    needed = session.get(Job, job.needs_id) if job.needs_id else None
+    return needed if needed is not None and isinstance(needed.spec, SoftLabelSpec) else None
 
 
 def file_for(database: Database, settings: Settings, training: Job, votes: Job, beat: Callable[[], None]) -> str:

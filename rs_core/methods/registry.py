@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from radii.rs_core.errors import UnknownMethod
-from radii.rs_core.specs.jobs import (
+from radii.rs_core.specs.methods import (
     AdaptiveSmoothing,
     CatRs,
     Consistency,

@@ -11,8 +11,8 @@ import pytest
 from tests_support import fake_child, things
 
 from radii.rs_core.errors import InvalidResults
-from radii.worker import soft_label_files
 from radii.worker.child import handle
+from radii.worker.kinds.certify import Certify
 from radii.worker.loop import WorkerSlot, end
 from radii.worker.queue import broker
 from radii.worker.settings import Settings
@@ -30,8 +30,10 @@ def slot(
     made: list[WorkerSlot] = []
 
     def make(prepare: Callable[[Callable[[], None]], str], **changes: object) -> WorkerSlot:
-        monkeypatch.setattr(soft_label_files, "needed_by", lambda session, job: job)
-        monkeypatch.setattr(soft_label_files, "file_for", lambda database, settings, job, needed, beat: prepare(beat))
+        def prepared(kind: object, database: object, settings: object, job: object, beat: Callable[[], None]) -> object:
+            return {"files": {"soft_labels": prepare(beat)}}
+
+        monkeypatch.setattr(Certify, "prepared", prepared)
         fields = {"data": tmp_path, "database_url": database_url, "commit": 0.02, "retry_pause": 0.0}
         made.append(WorkerSlot(Settings(**fields | changes), database))  # type: ignore[arg-type]
         return made[-1]

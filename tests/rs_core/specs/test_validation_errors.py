@@ -1,15 +1,15 @@
 """A wrong field is told of by its own name, with what was expected in its place, and with the fields that there are."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from radii.rs_core.errors import InvalidSpec
 from radii.rs_core.specs import validation_errors
-from radii.rs_core.specs.jobs import parse_spec
+from radii.rs_core.specs.jobs import Method, parse_spec
 
 TRAIN = {"kind": "train", "dataset": "d", "architecture": "lenet", "sigma": 0.5}
-METHODS = "'gaussian', 'stability', 'smoothadv', 'macer', 'consistency', 'smoothmix', 'cat_rs', 'adaptive_smoothing'"
+METHODS = ", ".join(repr(record.name) for record in get_args(get_args(Method)[0]))
 
 
 @pytest.mark.parametrize(

@@ -259,6 +259,9 @@ def _one_of(service: Service, crowd: Crowd, kind: str) -> None:
         pending.epochs, pending.work_done = [_epoch()], 10
         pending.snapshots = [{"sealed": _sealed(settings.blobs, b"snapshot"), "place": {"epoch": 1}}]
     if kind == "convert":
+        with database.read() as session:
+            job = session.get_one(Job, claim.job_id)
+        kind_of.prepared(database, settings, job, lambda: None)
         with database.write() as session:
             session.execute(update(Dataset).where(Dataset.id == claim.spec.dataset).values(state="pending"))
     made = {"columns": {}, "sealed": _sealed(settings.blobs, kind.encode())}

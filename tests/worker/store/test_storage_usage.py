@@ -12,6 +12,7 @@ from tests_support import things
 
 from radii.rs_core.errors import BeyondStorage, StorageUsedUp
 from radii.worker import commit
+from radii.worker.kinds.registry import KINDS
 from radii.worker.settings import Settings
 from radii.worker.store import jobs, resources, storage_usage
 from radii.worker.store.blobs import multipart_uploads
@@ -292,8 +293,9 @@ def test_rows_of_a_training_have_no_votes(database: Database, tenant_id: str) ->
         session.flush()
         stored = _job(session, tenant_id, "train", total=3, checkpoint_id="c").stored
     assert _sizes(database, tenant_id)["results"] == (1, stored + storage_usage.JOB_BYTES + 3 * storage_usage.ROW_BYTES)
-    assert storage_usage.rows_of("train", 3, 1_000) == storage_usage.JOB_BYTES + 3 * storage_usage.ROW_BYTES
-    assert storage_usage.rows_of("certify", 3, 10) == storage_usage.JOB_BYTES + 3 * (
+    assert KINDS["train"].rows is None
+    assert storage_usage.rows_of(3, 0) == storage_usage.JOB_BYTES + 3 * storage_usage.ROW_BYTES
+    assert storage_usage.rows_of(3, 10) == storage_usage.JOB_BYTES + 3 * (
         storage_usage.ROW_BYTES + 10 * storage_usage.CLASS_BYTES
     )
 
