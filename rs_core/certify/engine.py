@@ -92,28 +92,17 @@ def certify(
         beside = standard(sampler.shown(work.x)) if standard is not None else ()
         decided = procedure.decide(counts0, counts, neglected=sampler.neglected(work.x), standard=beside)
         yield Certificate(
-            index=work.index,
-            label=work.label,
-            prediction=decided.prediction,
-            radius=decided.radius,
-            p_lower=decided.p_lower,
-            p_upper=decided.p_upper,
+            **work.of_input(),
+            **vars(decided),
+            **procedure.shared(),
             counts0=tuple(counts0),
             counts=tuple(counts),
             n0=sum(counts0),
             n=sum(counts),
-            sigma=procedure.sigma,
-            alpha=procedure.alpha,
             seed=sampler.seed,
-            sampling=procedure.sampling,
-            radii=procedure.radii,
-            bound=procedure.bound,
             noise=sampler.noise,
             precision=sampler.precision,
             standard=beside,
-            robust_weight=procedure.robust_weight,
-            seconds=work.seconds,
-            batch_size=work.forced,
         )
 
 
@@ -139,8 +128,7 @@ def predict(
         (counts,) = work.votes
         prediction, p_value = certificates.predict(counts, alpha=alpha)
         yield Prediction(
-            index=work.index,
-            label=work.label,
+            **work.of_input(),
             prediction=prediction,
             p_value=p_value,
             counts=tuple(counts),
@@ -148,8 +136,6 @@ def predict(
             sigma=sampler.sigma,
             alpha=alpha,
             seed=sampler.seed,
-            seconds=work.seconds,
-            batch_size=work.forced,
         )
 
 
@@ -193,7 +179,11 @@ class _Work:
             for stage, counts in zip(self.stages, self.votes, strict=True)
             if sum(counts)
         }
-        return Progress(index=self.index, label=self.label, votes=votes, seconds=self.seconds, batch_size=self.forced)
+        return Progress(votes=votes, **self.of_input())
+
+    def of_input(self) -> dict[str, Any]:
+        """What every record of the input says: which one it is, and what it has taken so far."""
+        return {"index": self.index, "label": self.label, "seconds": self.seconds, "batch_size": self.forced}
 
 
 def _drawn(

@@ -19,6 +19,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +97,11 @@ class Procedure:
         """The same as far as it goes in one of the turns, 0, 1, ..., that ``anytime`` makes over all inputs: each doubles
         what they have; other procedures do everything in the first."""
         return replace(self, upto=turn_end(number)) if self.sampling == "anytime" else self
+
+    def shared(self) -> dict[str, Any]:
+        """What each certificate says of its procedure. ``n0`` and ``n`` of a certificate are what was drawn."""
+        names = ("sigma", "alpha", "sampling", "radii", "bound", "robust_weight")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def last(self) -> bool:
