@@ -38,6 +38,8 @@ ROWS = {
 }
 TEXTS = {"notes", "warnings", "title", "detail", "recompute"}
 """Fields of answers that are sentences, which later versions may write differently."""
+LEFT_OUT = {"radii", "batch_size"}
+"""Fields of rows that the answers of 0.1.0 left out, though they were stored."""
 MOVING = {"seconds", "device_seconds", "rate", "finished", "updated", "started", "provenance"}
 """Fields of jobs that differ from run to run."""
 CHANGED = {
@@ -202,7 +204,8 @@ def results(upgraded: Upgraded, name: str) -> list[str]:
         found.append(f"{name}: {job['output']}")
     if rows := ROWS.get(job["kind"]):
         new = upgraded.get(f"/v1/jobs/{job['id']}/{rows}")["items"]
-        found += compared(name, old[rows], new, ignored) if exact else roughly(name, old[rows], new)
+        found += [f"{name}[{row['index']}].radii" for row in new if row.get("radii", []) != asked_radii(job)]
+        found += compared(name, old[rows], new, ignored | LEFT_OUT) if exact else roughly(name, old[rows], new)
     if "report" in old and exact:
         report = upgraded.get(f"/v1/jobs/{job['id']}/report")
         found += compared(f"{name}, report", old["report"], report, ignored)
@@ -213,6 +216,11 @@ def results(upgraded: Upgraded, name: str) -> list[str]:
     if "weights" in old and exact and weights(upgraded, job["checkpoint"]) != old["weights"]:
         found.append(f"{name}: other weights")
     return found
+
+
+def asked_radii(job: dict[str, Any]) -> list[float]:
+    """The radii of the certificates of a job, or of the job that it audits."""
+    return (job["spec"].get("certify") or job["spec"]).get("radii") or []
 
 
 def shown(upgraded: Upgraded) -> None:
