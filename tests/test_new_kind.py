@@ -56,12 +56,7 @@ class AgreementSpec(NoiseJob):
     """How often a classifier under noise agrees with itself without noise."""
 
     kind: Literal["agreement"] = "agreement"
-    n: Annotated[int, Field(ge=1, le=MAX_SAMPLES, description="noise samples")] = 100
-
-    @property
-    def samples(self) -> int:
-        """Noise samples of each input."""
-        return self.n
+    n: Annotated[int, Field(ge=1, le=MAX_SAMPLES), Flag(SAMPLING, "Noise samples per input.")] = 100
 
 
 Spec = AgreementSpec | TrainSpec | ''',
@@ -189,7 +184,8 @@ REPORTS: dict""",
         (
             "SUMMARIES: dict",
             """def _of_agreement(summary: Any, at: str) -> list[str]:
-    return [f"Agreement with the class without noise{at}: {100 * summary.share:.2f} %."]
+    share = "not known yet" if summary.share is None else f"{100 * summary.share:.2f} %"
+    return [f"Agreement with the class without noise{at}: {share}."]
 
 
 SUMMARIES: dict""",
@@ -256,6 +252,7 @@ def test_the_recipe_names_every_file() -> None:
 def test_it_is_planned_queued_and_run(job: dict[str, Any]) -> None:
     assert (job["spec"]["n"], job["spec"]["sigma"]) == (100, 0.25), "defaults, and the noise level of the checkpoint"
     assert (job["progress"]["done"], job["progress"]["work_done"]) == (5, 500)
+    assert job["execution"]["device_type"] == "cpu" and job["execution"]["precision"] == "fp32"
 
 
 def test_its_rows_come_as_pages_and_as_a_file(service: str, job: dict[str, Any]) -> None:
@@ -282,8 +279,8 @@ def test_the_command_line_shows_it_and_fetches_its_rows(
     assert "Agreement with the class without noise" in _run(tree, "status", job["id"], "--server", service)
     _run(tree, "fetch", job["id"], "--out", str(tmp_path), "--server", service)
     assert len((tmp_path / "agreements.ndjson").read_text().splitlines()) == 5
-    told = _run(tree, "submit", "--help")
-    assert "agreement" in told, "its fields are options of submit"
+    told = re.sub(r"\s+", " ", re.sub("[│╭╮╰╯─]", " ", _run(tree, "submit", "--help")))
+    assert "100 for agreement" in told, "its fields are options of submit"
 
 
 def test_bad_input_gets_the_errors_of_every_kind(service: str, job: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ class PendingResults:
 
     kind: Kind
     records: list[Any] = field(default_factory=list)
-    """Of the inputs that have their result, in the order in which they came; of several turns each one's."""
+    """The results of inputs, in the order in which they came. An input of several turns has one of each turn."""
     epochs: list[Message] = field(default_factory=list)
     snapshots: list[Message] = field(default_factory=list)
     progress: dict[int, Message] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class ShardEnding:
     alone: bool = False
     """So it is, with the order to work on one input at a time from now on."""
     smaller: Message | None = None
-    """So it is, with the order to run the job so from now on, which takes less memory."""
+    """The shard is handed back, and these values of the job's execution take less memory."""
 
 
 GOES_ON = ShardEnding()

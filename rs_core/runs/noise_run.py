@@ -100,7 +100,7 @@ class NoiseRun(Generic[S]):
             self.num_classes,
             name=self.model.architecture,
             precision=spec.precision,
-            samples=round(len(self.chosen) * spec.samples / USUAL_SAVING[spec.sampling]),
+            samples=round(len(self.chosen) * spec.n / USUAL_SAVING[spec.sampling]),
             batch_size=fixed,
             may_compile=may_compile,
             file=file,

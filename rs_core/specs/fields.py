@@ -29,6 +29,11 @@ class AnyJob:
         return {}
 
     @property
+    def pinned(self) -> bool:
+        """Whether all workers of the job have the same type of device, since noise depends on it."""
+        return False
+
+    @property
     def start_from(self) -> str | None:
         """The checkpoint whose weights a training starts from."""
         return None

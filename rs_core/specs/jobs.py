@@ -147,9 +147,19 @@ class NoiseJob(AnyJob):
     batch_size: SampleBatch = None
 
     @property
-    def samples(self) -> int:
-        """Noise samples of each input, at most; 0 where something else is counted."""
+    def n(self) -> int:
+        """Noise samples for estimation, of each input; 0 where something else is counted."""
         return 0
+
+    @property
+    def samples(self) -> int:
+        """Noise samples of each input, at most."""
+        return self.n
+
+    @property
+    def pinned(self) -> bool:
+        """Every job that draws noise is."""
+        return True
 
     @property
     def sampling(self) -> Sampling:
@@ -329,11 +339,6 @@ class PredictSpec(NoiseJob):
     ] = 1_000
     alpha: Alpha = 0.001
 
-    @property
-    def samples(self) -> int:
-        """Noise samples of each input."""
-        return self.n
-
 
 @record
 class SoftLabelSpec(NoiseJob):
@@ -356,11 +361,6 @@ class SoftLabelSpec(NoiseJob):
         Field(ge=1, le=4096, description="as in a training job"),
         Flag(IMAGES, "Side of what resized_crop_flip gives, in pixels.", unset="the images' own"),
     ] = None
-
-    @property
-    def samples(self) -> int:
-        """Votes of each input."""
-        return self.n
 
 
 @record
@@ -421,7 +421,7 @@ class EvaluateSpec(NoiseJob):
 
     @property
     def compared_with(self) -> str | None:
-        """Of an attack: the certify job whose certificates its answers are held against."""
+        """Of an attack: the certify job whose certificates its answers are compared with."""
         return self.evaluation.certificates if isinstance(self.evaluation, Attack) else None
 
 

@@ -258,6 +258,11 @@ class TrainSpec(AnyJob):
     seed: Seed = 0
 
     @property
+    def pinned(self) -> bool:
+        """A training is."""
+        return True
+
+    @property
     def execution(self) -> dict[str, Any]:
         """The precision."""
         return {"precision": self.precision}

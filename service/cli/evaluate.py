@@ -44,15 +44,16 @@ def _nested(name: str, flags: Flags) -> dict[str, Any]:
     """The flags, those of the evaluation as its fields; one of another evaluation is refused."""
     options = evaluation_fields()
     job, asked = dict(flags), dict[str, Any](name=name)
+    known = any(name in option.fields for option in options)
     for option in options:
         value = job.pop(option.name, None)
-        if value is None:
+        if value is None or not known:  # an unknown evaluation is refused by its record
             continue
         if name not in option.fields:
             own = ", ".join(dashed(one.name) for one in options if name in one.fields and one.name in flags)
-            others = " and ".join(option.fields)
+            others = " and ".join(kind.replace("_", "-") for kind in option.fields)
             raise typer.BadParameter(
-                f"expected options of {name} ({own}), got {dashed(option.name)}, which is of {others}"
+                f"expected options of {name.replace('_', '-')} ({own}), got {dashed(option.name)}, which is of {others}"
             )
         asked[option.fields[name]] = listed(value, "--at") if option.name == "at" else value
     return {**job, "evaluation": asked}

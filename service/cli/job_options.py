@@ -45,7 +45,7 @@ def with_fields_of(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command an option for each field of these kinds of jobs, by default of all, but for those in ``without``. The command gets
     all of them as its parameter ``flags``. "KINDS" and "EVALUATIONS" in the help of its own
-    options become the names of those there are.
+    options are replaced by the known names.
 
     ``texts`` gives fields another placeholder and help than their own, as a service names datasets by identifiers. With
     ``evaluations`` the fields of all evaluations are options, too.

@@ -62,7 +62,7 @@ def spec_of(
     from radii.rs_core.specs.jobs import parse_spec
 
     body = merged(record.kind, path, flags, sets)
-    spec = parse_spec(presets.apply(body) if "preset" in body else body)
+    spec = parse_spec(presets.apply(body) if record is TrainSpec else body)
     assert isinstance(spec, record)
     return spec
 

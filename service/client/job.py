@@ -48,7 +48,7 @@ class Job:
 
     @property
     def kind(self) -> responses.JobKind:
-        """What kind of job it is, such as ``certify``."""
+        """train, certify, predict, soft_labels, verify, evaluate or convert."""
         return self.info.kind
 
     @property

@@ -32,8 +32,9 @@ class Certify(NoiseKind[CertifySpec]):
     def known(self, context: PlanningContext, spec: CertifySpec, resources: JobResources) -> EarlierJobs:
         """The rate; where it is asked for, also what would be certified."""
         known, checkpoint = super().known(context, spec, resources), resources.checkpoint
-        if not context.look_ahead or checkpoint is None:
-            return known
+        inputs = spec.inputs.indices(resources.dataset.count or 0)
+        if not context.look_ahead or checkpoint is None or not inputs or spec.bound == "mixed":
+            return known  # of a mix it depends on the standard classifier, input by input
         found = forecast.forecast_of(
             context.session,
             context.tenant_id,
@@ -86,7 +87,7 @@ class Certify(NoiseKind[CertifySpec]):
         return warnings.of_sums(job, summary, dataset, at_cap=summary.at_cap)
 
     def title(self, job: responses.Job) -> str:
-        """Those of a request for predictions are told apart."""
+        """Requests for predictions have a title of their own."""
         return "certify: prediction" if job.priority >= URGENT else job.kind
 
 

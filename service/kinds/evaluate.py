@@ -1,4 +1,4 @@
-"""Jobs that evaluate. An attack whose answers are held against certificates names the job that has them."""
+"""Jobs that evaluate. An attack whose answers are compared with certificates names the job that has them."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ class Evaluate(NoiseKind[EvaluateSpec]):
     grows_with = "inputs, evaluation"
 
     def plan(self, context: PlanningContext, spec: EvaluateSpec) -> PlannedJob:
-        """One job, which fits its model and the certificates that it is held against."""
+        """One job, which fits its model and the certificates that it is compared with."""
         resources = self.resources(context, spec)
         assert resources.checkpoint is not None
         check_evaluation(context, spec, resources.dataset, resources.checkpoint)

@@ -53,12 +53,10 @@ def forecast_of(
     *,
     rate: float | None,
     budget: float | None = None,
-) -> plans.Forecast | None:
+) -> plans.Forecast:
     """What a certification with a noise level would draw and certify; it takes a moment. With ``budget``, what so many seconds of
-    device time would, too. None where nobody can tell: of a mix, where it depends on the standard classifier, input by input."""
+    device time would, too."""
     inputs = len(asked.inputs.indices(dataset.count or 0))
-    if not inputs or asked.bound == "mixed":
-        return None
     procedure = procedure_of(asked, inputs=inputs)
     basis = _basis(session, tenant_id, procedure, dataset, checkpoint, asked)
     found = _forecast(procedure, basis)

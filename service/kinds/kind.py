@@ -75,7 +75,7 @@ class Kind(Generic[S]):
         raise NotImplementedError
 
     def submitted(self, session: Session, job: Job, planned: PlannedJob, request: requests.RequestOptions) -> None:
-        """Writes what a new job needs in addition to its own row; ``request`` says no more than the job's own kind has."""
+        """Writes what a new job needs in addition to its own row. Of a job that another one needs, ``request`` has only defaults."""
 
     def facts(self, session: Session, jobs: Sequence[Job]) -> Mapping[str, Any]:
         """What is looked up for jobs of this kind, all at once: by identifier, what the other methods need as ``facts.more``."""

@@ -180,6 +180,7 @@ def check_fit(checkpoint: Checkpoint, dataset: Dataset, shown: list[int] | None 
 
 
 def check_grid(spec: CertifySpec, dataset: Dataset) -> None:
+    """Raises :class:`Mismatch` for discrete noise on pixels that are not whole multiples of 1/255."""
     if spec.noise == "discrete" and dataset.eight_bit is False:
         raise Mismatch(
             expected="a data set whose pixels are whole multiples of 1/255, for noise = discrete",

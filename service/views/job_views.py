@@ -20,7 +20,7 @@ from radii.worker.store.clock import clock
 from radii.worker.store.jobs import RUNNING, TERMINAL, URGENT
 from radii.worker.store.models.result_tables import JobSummary, SampleProgress
 from radii.worker.store.models.tables import Dataset, Job, Shard
-from radii.worker.store.specifications import shown
+from radii.worker.store.specifications import ConvertSpec, shown
 
 
 def view(session: Session, job: Job) -> responses.Job:
@@ -61,7 +61,7 @@ def warnings_of(session: Session, job: Job) -> list[str]:
 def _spec(job: Job, brief: bool) -> dict[str, Any]:
     """What was asked for; of a conversion, without what may be large."""
     body = shown(job.spec, job.plan)
-    if "source" not in body:
+    if not isinstance(job.spec, ConvertSpec):
         return body
     return body | {"source": brief_source(body["source"])} if brief else dict(with_first_names(body))
 

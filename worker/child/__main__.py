@@ -30,8 +30,7 @@ Message = dict[str, Any]
 log = logging.getLogger("radii.child")
 
 VOTES = ("progress", "record", "turn")
-"""Types of messages after which a task that keeps its votes stops by itself where it is asked to: with all of them, a batch later at
-most."""
+"""Types of messages after which a task that keeps votes is not interrupted: it stops by itself after at most one batch."""
 
 
 def main() -> None:

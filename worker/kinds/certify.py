@@ -11,6 +11,7 @@ from radii.worker.kinds.kind import NoiseKind, ResultRows
 from radii.worker.store import certificate_rows
 from radii.worker.store.models.result_tables import CertificateRow
 from radii.worker.store.shards import Claim
+from radii.worker.store.specifications import as_kind
 
 ROWS = ResultRows(
     table=CertificateRow,
@@ -32,7 +33,7 @@ class Certify(NoiseKind):
         self, session: Session, claim: Claim, indices: Sequence[int]
     ) -> tuple[set[int], dict[int, dict[str, Any]]]:
         """Of ``anytime`` the inputs that have come as far as this turn goes, and the votes in the rows of the others."""
-        spec: CertifySpec = claim.spec  # type: ignore[assignment]
+        spec = as_kind(claim.spec, CertifySpec)
         if spec.sampling == "anytime":
             return certificate_rows.standing(session, claim, spec.n, indices)
         return super().reached(session, claim, indices)

@@ -46,10 +46,11 @@ class Kind:
     Attributes:
         spec: Its record, whose ``kind`` is its name.
         task: The module whose ``run(task)`` the child calls.
-        records: The runner, as ``module:function`` from a ``NoiseRun`` to its records, where ``task`` needs to be told.
+        records: The runner, as ``module:function`` from a ``NoiseRun`` to its records, used by ``radii.worker.tasks.noise_job``.
         rows: Where its records are stored; None where they are no rows by input.
-        keeps_votes: Whether the votes of unfinished inputs are stored, so that it loses nothing when it is stopped.
-        too_large: What helps where it does not fit into memory, and the field that does.
+        keeps_votes: Whether the votes of unfinished inputs are stored. Such a job loses nothing when it is stopped, makes way for urgent
+            jobs, and its runner ends by itself where ``run.stop()`` is true.
+        too_large: What helps where it does not fit into memory, and the field to change.
     """
 
     spec: ClassVar[type[Any]]
@@ -79,7 +80,7 @@ class Kind:
         return []
 
     def prepared(self, database: Database, settings: Settings, job: Job, beat: Beat) -> Message:
-        """What the child is told in addition, by fields of the task. ``beat`` is called during long work."""
+        """More fields of the task message. ``beat`` is called during long work."""
         return {}
 
     def standing(self, session: Session, claim: Claim) -> Standing:

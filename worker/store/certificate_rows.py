@@ -54,7 +54,7 @@ def _replaced(
     wanted = {certificate.index: certificate for certificate in certificates}
     before = [row for row in read_at(session, job_id, list(wanted)) if row.n < wanted[row.index].n]
     for row in before:
-        values = result_rows.columns_of(wanted[row.index])
+        values = result_rows.columns_of(CertificateRow, wanted[row.index])
         session.execute(
             update(CertificateRow)
             .where(CertificateRow.job_id == job_id, CertificateRow.index == row.index)

@@ -31,7 +31,7 @@ NUMBERS = 1_000_000
 
 def insert_new(session: Session, table: type[Base], job_id: str, records: Sequence[Record]) -> list[Record]:
     """Inserts the records of inputs that have no row yet; returns those."""
-    new = [{"job_id": job_id, **columns_of(record)} for record in records]
+    new = [{"job_id": job_id, **columns_of(table, record)} for record in records]
     inserted = {index for _, index in insert(session, table, new, ["job_id", "index"])}
     return [record for record in records if record.index in inserted]
 
@@ -59,7 +59,7 @@ def read(
 
     Rows are asked for in queries of about ``NUMBERS`` numbers, so that memory does not grow with the number of classes.
     """
-    names = [name for name in record.__dataclass_fields__ if name not in OF_THE_JOB and name not in without]
+    names = [name for name in record.__dataclass_fields__ if name in table.__table__.columns and name not in without]
     query = select(*(getattr(table, name) for name in names)).where(table.job_id == job_id, *conditions)
     query = query.order_by(table.index)
     longest = 0 if set(LISTS) <= set(without) else len(LISTS) * _classes(session, job_id)
@@ -106,9 +106,9 @@ def _classes(session: Session, job_id: str) -> int:
     return session.scalar(query.where(Job.id == job_id)) or 0
 
 
-def columns_of(record: Any) -> dict[str, Any]:
-    """A record as values by column."""
-    return {name: value for name, value in codec.values(record).items() if name not in OF_THE_JOB}
+def columns_of(table: type[Base], record: Any) -> dict[str, Any]:
+    """A record as values by column of its table."""
+    return {name: value for name, value in codec.values(record).items() if name in table.__table__.columns}
 
 
 def done_among(session: Session, table: type[Any], job_id: str, indices: Sequence[int]) -> set[int]:

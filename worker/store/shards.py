@@ -28,10 +28,6 @@ MOST_TRIED = 100
 """Jobs whose last shards others are about to take, after which a claim finds nothing: its worker looks again soon."""
 
 
-PINNED = ("certify", "predict", "soft_labels", "train", "evaluate")
-"""Kinds of jobs that stay on one type of device once they have begun, because their noise depends on it."""
-
-
 ClaimDirective = Literal["go on", "stop", "ended"]
 """What a worker is to do with its part of a job: go on, hand it back, or leave it and write nothing."""
 
@@ -86,7 +82,7 @@ def claim(
             return None  # another kind of device was faster
         if job.execution is None:
             job.execution = _chosen(job, execution)
-            job.device_type = device_type if job.kind in PINNED else None
+            job.device_type = device_type if job.spec.pinned else None
         known = (job.provenance or {}).get("workers", [])
         job.provenance = {"workers": known if provenance in known else [*known, provenance]}
     jobs.change(session, job.id, jobs.RUNNING)

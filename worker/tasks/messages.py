@@ -12,7 +12,10 @@ Message = dict[str, Any]
 
 
 def message(record: Any) -> Message:
-    """What a runner yields as a message: the record of an input, its progress, or another turn. The first ``progress`` of an input says that it has begun; that of an evaluation has no votes."""
+    """What a runner yields as a message: the record of an input, its progress, or another turn.
+
+    The first ``progress`` of an input says that it has begun; that of an evaluation has no votes.
+    """
     if isinstance(record, Progress):
         return {"type": "progress", "label": record.label, **record.body()}
     if isinstance(record, Heartbeat):

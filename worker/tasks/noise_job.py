@@ -10,10 +10,10 @@ from radii.worker.tasks.task import Task
 
 
 def run(task: Task[NoiseJob]) -> Iterator[dict[str, Any]]:
-    """Messages ``progress`` and ``record``; then ``done`` or, where votes are kept, ``stopped``."""
+    """Messages ``progress`` and ``record``; then ``done``, or ``stopped`` where the loop has asked for it."""
     run = task.run()
     if task.keeps_votes:
         yield from task.settled(run)
     module, function = task.records.split(":")
     yield from messages(getattr(import_module(module), function)(run))
-    yield task.last() if task.keeps_votes else {"type": "done"}
+    yield task.last()

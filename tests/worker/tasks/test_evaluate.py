@@ -1,5 +1,6 @@
 """An evaluate task as a child does it: signs of life, rows, and what is left of a shard that was cut."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +74,9 @@ def test_memory_that_forced_fewer_copies_gives_the_same_rows(tmp_path: Path, fil
     assert [[at["prediction"] for at in row["found"]] for row in few] == [
         [at["prediction"] for at in row["found"]] for row in whole
     ]
+
+
+def test_a_shard_that_is_asked_to_stop_is_never_said_to_be_done(tmp_path: Path, files: dict[str, str]) -> None:
+    asked = threading.Event()
+    asked.set()
+    assert messages(tmp_path, files, ATTACK, asked_to_stop=asked)[-1] == {"type": "stopped"}
