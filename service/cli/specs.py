@@ -59,7 +59,7 @@ def spec_of(
 ) -> "Spec":
     """The checked record of one kind of job; of a training job, with its preset filled in."""
     from radii.rs_core.literature import presets
-    from radii.rs_core.specs.jobs import parse_spec
+    from radii.rs_core.specs.jobs import TrainSpec, parse_spec
 
     body = merged(record.kind, path, flags, sets)
     spec = parse_spec(presets.apply(body) if record is TrainSpec else body)
