@@ -132,7 +132,7 @@ class ShardSession:
             log.info("handed back")
 
     def _smaller(self, last: Message) -> Message | None:
-        """How to go on after a child that ran out of memory; None: not at all, or it failed otherwise."""
+        """What changes in the job's execution after a child that ran out of memory; None where nothing helps, or it failed otherwise."""
         return self.kind.smaller(self.claim.spec, self.claim.execution) if last.get("out_of_memory") else None
 
     def _failed(self, problem: Message, *, retry: bool, full: bool = False) -> None:

@@ -5,6 +5,7 @@ An evaluation looks at each input at a few points: radii of an attack, lengths o
 [0, 1]-pixel units: the public scripts divide theirs by 256 or 255, here it is not done.
 """
 
+from abc import ABC, abstractmethod
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
@@ -46,21 +47,21 @@ AT = Flag(
 GOES_THROUGH = Flag(ASKED, "Noise samples that it goes through.")
 
 
-class AnyEvaluation:
+class AnyEvaluation(ABC):
     """What can be asked of any evaluation; each says at which ``points`` it looks at an input, and what that costs."""
 
     noisy: ClassVar[bool] = True
     """Whether the classifier is asked under noise."""
 
     @property
+    @abstractmethod
     def points(self) -> tuple[float, ...]:
         """Where it looks at each input."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def passes(self) -> tuple[int, int]:
         """Passes of the network for one input, at most: forward alone, and forward and back to the input."""
-        raise NotImplementedError
 
     @property
     def together(self) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from radii.rs_core.specs.jobs import NoiseJob, Spec
 from radii.service.jobs import quotas
 from radii.service.kinds.planned_job import PlannedJob, PlanningContext
-from radii.service.kinds.registry import KINDS
+from radii.service.kinds.registry import ESTIMATED, KINDS, SUBMITTED
 from radii.service.schemas import plans, requests
 from radii.worker.settings import Settings
 from radii.worker.store import jobs, storage_usage
@@ -41,11 +41,11 @@ def plan(
         session=session,
         tenant_id=tenant_id,
         settings=settings,
-        kinds=KINDS,
+        kinds=ESTIMATED,
         look_ahead=look_ahead,
         budget=budget,
     )
-    planned = KINDS[spec.kind].plan(context, spec)
+    planned = SUBMITTED[spec.kind].plan(context, spec)
     count, seconds = _amount(planned)
     quotas.fit(settings, jobs=count, seconds=seconds)
     return planned

@@ -54,8 +54,8 @@ def forecast_of(
     rate: float | None,
     budget: float | None = None,
 ) -> plans.Forecast:
-    """What a certification with a noise level would draw and certify; it takes a moment. With ``budget``, what so many seconds of
-    device time would, too."""
+    """What a certification with a noise level would draw and certify; it takes a moment. With ``budget`` (seconds of device
+    time), also the largest n that the budget is enough for."""
     inputs = len(asked.inputs.indices(dataset.count or 0))
     procedure = procedure_of(asked, inputs=inputs)
     basis = _basis(session, tenant_id, procedure, dataset, checkpoint, asked)

@@ -2,6 +2,7 @@
 and a row in ``registry``; what queue and worker know of it is in ``radii.worker.kinds``.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -61,19 +62,6 @@ class Kind(Generic[S]):
         """As in ``Job.kind``."""
         return self.worker.name
 
-    def plan(self, context: PlanningContext, spec: S) -> PlannedJob:
-        """What would be submitted, with the jobs that it needs. Raises the problem where names, shapes, classes or the amount of
-        work do not fit."""
-        raise NotImplementedError
-
-    def known(self, context: PlanningContext, spec: S, resources: JobResources) -> EarlierJobs:
-        """What earlier jobs of the tenant tell about this one."""
-        return forecast.NOTHING
-
-    def estimate(self, spec: S, resources: JobResources, pace: Pace) -> Estimate:
-        """How much work it is. Raises :class:`Mismatch` or :class:`InvalidSpec` where specification, data and model do not fit."""
-        raise NotImplementedError
-
     def submitted(self, session: Session, job: Job, planned: PlannedJob, request: requests.RequestOptions) -> None:
         """Writes what a new job needs in addition to its own row. Of a job that another one needs, ``request`` has only defaults."""
 
@@ -106,7 +94,28 @@ class Kind(Generic[S]):
         return job.kind
 
 
-class NoiseKind(Kind[N]):
+class SubmittedKind(Kind[S], ABC):
+    """A kind that requests for jobs ask for."""
+
+    @abstractmethod
+    def plan(self, context: PlanningContext, spec: S) -> PlannedJob:
+        """What would be submitted, with the jobs that it needs. Raises the problem where names, shapes, classes or the amount of
+        work do not fit."""
+
+
+class EstimatedKind(SubmittedKind[S]):
+    """A kind whose amount of work follows from its specification and from the resources that it names."""
+
+    def known(self, context: PlanningContext, spec: S, resources: JobResources) -> EarlierJobs:
+        """What earlier jobs of the tenant tell about this one."""
+        return forecast.NOTHING
+
+    @abstractmethod
+    def estimate(self, spec: S, resources: JobResources, pace: Pace) -> Estimate:
+        """How much work it is. Raises :class:`Mismatch` or :class:`InvalidSpec` where specification, data and model do not fit."""
+
+
+class NoiseKind(EstimatedKind[N]):
     """A kind whose specification is a ``NoiseJob``: a checkpoint on chosen inputs of a dataset."""
 
     grows_with = "inputs, n"

@@ -15,7 +15,7 @@ from radii.rs_core.specs.training import trains_a_mix
 from radii.rs_core.training import compatibility, start_compatibility
 from radii.rs_core.training.compatibility import DatasetSummary
 from radii.service.kinds import planning, prerequisites, warnings
-from radii.service.kinds.kind import JobFacts, Kind
+from radii.service.kinds.kind import EstimatedKind, JobFacts
 from radii.service.kinds.planned_job import PlannedJob, PlanningContext, plan_one, ready
 from radii.service.kinds.planning import FULL_PASS, INPUT_PASS, Estimate, JobResources, Pace, rate, rate_of
 from radii.service.schemas import requests, responses
@@ -33,7 +33,7 @@ class LastEpochs:
     certified: EpochMetric | None
 
 
-class Train(Kind[TrainSpec]):
+class Train(EstimatedKind[TrainSpec]):
     """See ``TrainSpec``. The facts of a job are its :class:`LastEpochs`."""
 
     worker = WORKER

@@ -9,7 +9,7 @@ from radii.rs_core.errors import Mismatch
 from radii.rs_core.specs.jobs import VerifySpec
 from radii.service.errors import Rejected
 from radii.service.kinds import planning
-from radii.service.kinds.kind import JobFacts, Kind
+from radii.service.kinds.kind import JobFacts, SubmittedKind
 from radii.service.kinds.planned_job import PlannedJob, PlanningContext, named_job
 from radii.worker.kinds.verify import VERIFY as WORKER
 from radii.worker.store import certificate_rows, resources
@@ -21,7 +21,7 @@ FEW = 100_000
 """Certificates of which all are in the draw, wherever they lie; of more, those at random places are."""
 
 
-class Verify(Kind[VerifySpec]):
+class Verify(SubmittedKind[VerifySpec]):
     """See ``VerifySpec``."""
 
     worker = WORKER

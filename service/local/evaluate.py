@@ -80,7 +80,7 @@ def check_certificates(
     chosen: Sequence[int],
 ) -> None:
     """Refuses certificates of other inputs than the ``chosen`` ones, of another noise level or classifier and, as far as a file
-    beside them says, of another model or data set."""
+    next to them says, of another model or data set."""
     from radii.rs_core.reports.evaluation import require_same_classifier, require_shared_inputs
     from radii.rs_core.reports.procedure_text import made
 

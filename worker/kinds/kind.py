@@ -88,7 +88,7 @@ class Kind:
         return set(), []
 
     def smaller(self, spec: Any, execution: Message) -> Message | None:
-        """How to go on where a shard ran out of memory; None: it has failed."""
+        """What changes in the job's execution where a shard ran out of memory; None: the shard has failed."""
         return None
 
     def output(self, session: Session, job: Job, done: Message) -> dict[str, Any] | None:

@@ -140,7 +140,7 @@ def agree(session: Session, held: Claim, found: dict[str, Any]) -> dict[str, Any
 
 
 def run_smaller(session: Session, held: Claim, smaller: dict[str, Any]) -> None:
-    """Hands back a shard that ran out of memory, to go on from its last snapshot in a way that takes less."""
+    """Hands back a shard that ran out of memory. It resumes from its last snapshot with the execution changed by ``smaller``."""
     job = session.get_one(Job, held.job_id, populate_existing=True)
     job.execution = (job.execution or {}) | smaller
     jobs.note(session, held.job_id, "smaller_batch", {"shard": held.number, **smaller})

@@ -221,7 +221,7 @@ def require_count(session: Session, tenant_id: str, settings: Settings, kind: st
 
 
 def rows_of(total: int, num_classes: int) -> int:
-    """Bytes of a job and its ``total`` rows of results, each with votes for so many classes."""
+    """Bytes of a job and its ``total`` rows of results, each with votes for ``num_classes`` classes."""
     return JOB_BYTES + total * (ROW_BYTES + num_classes * CLASS_BYTES)
 
 

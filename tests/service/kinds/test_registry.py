@@ -36,5 +36,5 @@ def test_its_part_of_the_pages_is_there(kind: Kind) -> None:  # type: ignore[typ
 
 def test_progress_is_counted_in_units_that_answers_know() -> None:
     units = set(get_args(responses.Progress.model_fields["unit"].annotation))
-    work = set(get_args(responses.WorkUnit))
-    assert all(kind.unit in units and kind.work_unit in work for kind in registry.KINDS.values())
+    work_units = set(get_args(responses.WorkUnit))
+    assert all(kind.unit in units and kind.work_unit in work_units for kind in registry.KINDS.values())

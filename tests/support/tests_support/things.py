@@ -19,6 +19,7 @@ from radii.service.schemas import requests
 from radii.worker.store import jobs, resources, schema_version, tenants
 from radii.worker.store.blobs import blob_files
 from radii.worker.store.database import Database
+from radii.worker.store.models.result_tables import JobSummary
 from radii.worker.store.models.tables import Checkpoint, Dataset
 from radii.worker.store.specifications import JobSpec, load_spec
 
@@ -124,3 +125,9 @@ def spec(kind: str, **fields: Any) -> JobSpec:
     }
     named = needed.get(kind, {"dataset": "ds_0", "checkpoint": "ckpt_0", "sigma": 0.25})
     return load_spec({"kind": kind, **named, **fields})
+
+
+def summary_of(database: Database, job_id: str) -> JobSummary:
+    """The running sums of a job."""
+    with database.read() as session:
+        return session.get_one(JobSummary, job_id)

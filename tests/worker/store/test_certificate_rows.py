@@ -10,10 +10,9 @@ from radii.rs_core.records import ABSTAIN, Certificate
 from radii.rs_core.reports.certification import summarize
 from radii.worker.kinds import registry
 from radii.worker.kinds.certify import CERTIFY
-from radii.worker.store import certificate_rows, jobs, result_rows, results, shards
+from radii.worker.store import certificate_rows, result_rows, results, shards
 from radii.worker.store.database import Database
-from radii.worker.store.jobs import NewJob
-from radii.worker.store.models.result_tables import CertificateRow, JobSummary
+from radii.worker.store.models.result_tables import CertificateRow
 
 SPEC = things.spec("certify", n0=10, n=100, sigma=0.25, alpha=0.001, seed=3)
 
@@ -37,29 +36,9 @@ def _certificate(index: int, **changes: object) -> Certificate:
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def job_id(database: Database) -> str:
-    tenant_id = things.tenant(database)
-    with database.write() as session:
-        new = NewJob(
-            tenant_id=tenant_id,
-            spec=SPEC,
-            shards=[(0, 8)],
-            total=8,
-            work_total=880,
-            radii=(0.0, 0.25, 0.5),
-        )
-        return jobs.submit(session, new).id
-
-
 def _store(database: Database, job_id: str, *certificates: Certificate) -> int:
     with database.write() as session:
         return certificate_rows.store(session, job_id, certificates)
-
-
-def _summary(database: Database, job_id: str) -> JobSummary:
-    with database.read() as session:
-        return session.get_one(JobSummary, job_id)
 
 
 def test_certificates_come_back_as_they_went_in_by_index(database: Database, job_id: str) -> None:
@@ -73,7 +52,7 @@ def test_certificates_come_back_as_they_went_in_by_index(database: Database, job
 def test_a_certificate_that_comes_twice_is_counted_once(database: Database, job_id: str) -> None:
     assert _store(database, job_id, _certificate(1), _certificate(2)) == 2
     assert _store(database, job_id, _certificate(2), _certificate(3)) == 1
-    summary = _summary(database, job_id)
+    summary = things.summary_of(database, job_id)
     assert (summary.done, summary.work_done, summary.correct) == (3, 330, 3)
 
 
@@ -91,7 +70,7 @@ def test_the_summary_equals_the_report_of_the_rows(database: Database, job_id: s
         registry.store_failure(session, job_id, 5, 1, "It ended three times.")
     with database.read() as session:
         report = summarize(list(certificate_rows.read(session, job_id)), radii=(0.0, 0.25, 0.5))
-    summary = _summary(database, job_id)
+    summary = things.summary_of(database, job_id)
     assert summary.radius_sum / summary.done == pytest.approx(report.acr, rel=1e-12)
     assert summary.correct_at == [point.count for point in report.certified_accuracy]
     assert (
@@ -126,12 +105,12 @@ def test_a_certificate_of_more_samples_takes_the_place_of_one_of_fewer(database:
     first = [_growing(0, 100, 0.1), _growing(1, 100, 0.3), _growing(2, 100, 0.0, prediction=ABSTAIN)]
     later = [_growing(0, 400, 0.5), _growing(1, 200, 0.2), _growing(2, 400, 0.6, prediction=0)]
     assert _store(database, anytime_id, *first) == 3
-    assert _summary(database, anytime_id).done == 0, "none of them is final"
+    assert things.summary_of(database, anytime_id).done == 0, "none of them is final"
     assert _store(database, anytime_id, *later) == 3
     assert _store(database, anytime_id, *first) == 0, "what knows less is late"
     with database.read() as session:
         rows = list(certificate_rows.read(session, anytime_id))
-    summary = _summary(database, anytime_id)
+    summary = things.summary_of(database, anytime_id)
     report = summarize(rows, radii=summary.radii, total=3)
     assert rows == later
     assert (summary.done, summary.work_done) == (2, 410 + 210 + 410)

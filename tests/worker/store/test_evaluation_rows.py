@@ -9,7 +9,6 @@ from radii.worker.kinds import registry
 from radii.worker.store import evaluation_rows, jobs
 from radii.worker.store.database import Database
 from radii.worker.store.jobs import NewJob
-from radii.worker.store.models.result_tables import JobSummary
 
 SPEC = things.spec(
     "evaluate", sigma=0.25, seed=3, evaluation={"name": "attack", "epsilons": [0.0, 0.5], "steps": 5, "m": 2, "n": 10}
@@ -40,11 +39,6 @@ def job_id(database: Database) -> str:
         return jobs.submit(session, new).id
 
 
-def summary(database: Database, job_id: str) -> JobSummary:
-    with database.read() as session:
-        return session.get_one(JobSummary, job_id)
-
-
 def test_rows_come_back_as_they_were_stored(database: Database, job_id: str) -> None:
     rows = [row(0, 1, 0), row(2, 1, ABSTAIN)]
     with database.write() as session:
@@ -58,7 +52,7 @@ def test_the_summary_counts_who_is_right_at_each_point_once(database: Database, 
     for _ in range(2):
         with database.write() as session:
             evaluation_rows.store(session, job_id, [row(0, 1, 0), row(1, 1, 1), row(2, ABSTAIN, 0)])
-    found = summary(database, job_id)
+    found = things.summary_of(database, job_id)
     assert (found.done, found.correct_at, found.work_done) == (3, [2, 1], 3 * PASSES)
 
 
@@ -68,4 +62,4 @@ def test_an_input_that_is_given_up_is_wrong_everywhere_and_says_why(database: Da
     with database.read() as session:
         (found,) = evaluation_rows.read(session, job_id)
     assert (found.error, found.found, found.label) == ("it ended its process", (), 1)
-    assert (summary(database, job_id).correct_at, summary(database, job_id).errors) == ([0, 0], 1)
+    assert (things.summary_of(database, job_id).correct_at, things.summary_of(database, job_id).errors) == ([0, 0], 1)
